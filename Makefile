@@ -1,0 +1,41 @@
+# `make run` and `make test` are all that a newcomer needs; each sets itself up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 5000
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: run test prove check lint bench clean
+
+run: $(VENV)/installed
+	BOOKSHOP_DEMO=1 $(BIN)/flask demo
+	BOOKSHOP_DEMO=1 $(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 wsgi:app
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not prove" $(ARGS)
+
+prove: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m prove $(ARGS)
+
+check: lint test
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) -e '.[dev]'
+	touch $@

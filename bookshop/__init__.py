@@ -1,0 +1,38 @@
+"""A web shop for an independent bookshop: browse, reserve what is out of stock, be told when it is back."""
+
+from flask import Flask
+
+from bookshop import cli, config, database, errors, extensions, features, pages, security
+from bookshop.config import ROOT, Settings
+
+__version__ = "0.1.0"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application; without settings it reads them from the environment, and says which one is wrong."""
+    app = Flask(
+        __name__,
+        instance_path=str(config.INSTANCE),
+        template_folder=str(ROOT / "templates"),
+        static_folder=str(ROOT / "static"),
+    )
+    app.config.update(config.flask_config(settings or config.settings_or_exit()))
+    init_extensions(app)
+    security.init_app(app)
+    features.init_app(app)
+    pages.init_app(app)
+    errors.init_app(app)
+    cli.init_app(app)
+    return app
+
+
+def init_extensions(app: Flask) -> None:
+    extensions.db.init_app(app)
+    extensions.migrate.init_app(app, extensions.db, directory=str(ROOT / "migrations"))
+    extensions.login_manager.init_app(app)
+    extensions.csrf.init_app(app)
+    extensions.limiter.init_app(app)
+    extensions.bootstrap.init_app(app)
+    with app.app_context():
+        if extensions.db.engine.dialect.name == "sqlite":
+            database.prepare_sqlite(extensions.db.engine)

@@ -1,0 +1,5 @@
+"""Who you are: registration, login, sessions, tokens."""
+
+from flask import Blueprint
+
+bp = Blueprint("accounts", __name__)

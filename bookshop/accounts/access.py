@@ -1,0 +1,78 @@
+"""Who is asking, and who may: the guards that views wear."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import Request, request
+from flask_login import AnonymousUserMixin, current_user
+
+from bookshop import faces
+from bookshop.accounts.service import Identity
+from bookshop.exceptions import Forbidden, NotAuthenticated
+from bookshop.extensions import login_manager
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Anonymous(AnonymousUserMixin):  # type: ignore[misc]
+    """A visitor who is not logged in."""
+
+    is_staff = False
+    is_customer = False
+
+
+def visitor() -> Identity:
+    """Who is logged in; only for views that wear a guard."""
+    return cast(Identity, current_user)
+
+
+def is_api() -> bool:
+    """Whether this request is for JSON and gets its errors in JSON."""
+    return request.path == "/api" or request.path.startswith("/api/")
+
+
+def bearer_token(asked: Request) -> str | None:
+    """The token of the Authorization header (RFC 6750), '' if it names none, None if it is no Bearer request."""
+    authorization = asked.authorization
+    if authorization is None or authorization.type != "bearer":
+        return None
+    return authorization.token or ""
+
+
+@login_manager.user_loader
+def load_login(login_id: str) -> Identity | None:
+    return faces.accounts().identify_login(login_id)
+
+
+@login_manager.request_loader
+def load_token(asked: Request) -> Identity | None:
+    token = bearer_token(asked)
+    return faces.accounts().identify_token(token) if token and is_api() else None
+
+
+def login_required(view: View) -> View:
+    """Let in who is logged in; raises NotAuthenticated."""
+    return _guard(view, lambda _identity: True)
+
+
+def customer_required(view: View) -> View:
+    """Let in customers; raises NotAuthenticated or Forbidden."""
+    return _guard(view, lambda identity: identity.is_customer, "This is for customers' accounts; yours is for staff.")
+
+
+def staff_required(view: View) -> View:
+    """Let in staff; raises NotAuthenticated or Forbidden."""
+    return _guard(view, lambda identity: identity.is_staff, "This is for the shop's staff.")
+
+
+def _guard(view: View, may: Callable[[Identity], bool], sentence: str = "") -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if not current_user.is_authenticated:
+            raise NotAuthenticated("Please log in first.")
+        if not may(visitor()):
+            raise Forbidden(sentence)
+        return view(*args, **kwargs)
+
+    return cast(View, guarded)

@@ -1,0 +1,50 @@
+"""Users, their logins on devices, and their API tokens."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.database import Base, UtcDateTime, now
+
+EMAIL_MAX = 254
+CUSTOMER, STAFF = "customer", "staff"
+
+
+class User(Base):
+    """A customer or a member of staff; deactivated users stay, but can do nothing."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role IN ('customer', 'staff')", name="role"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(EMAIL_MAX))
+    email_key: Mapped[str] = mapped_column(String(EMAIL_MAX), unique=True)  # the address without regard to case
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(10), default=CUSTOMER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reservations_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LoginSession(Base):
+    """One login on one device; its random id is in that device's signed cookie, and no row means logged out."""
+
+    __tablename__ = "login_sessions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class ApiToken(Base):
+    """A script's key to one user's account, stored as its SHA-256; the token itself is shown once."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

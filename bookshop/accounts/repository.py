@@ -1,0 +1,84 @@
+"""SQL about users, their logins and tokens."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.models import ApiToken, LoginSession, User
+from bookshop.database import now
+
+IDENTITY = (User.id, User.email, User.role)
+
+
+class UserRepository:
+    """Finds, locks and writes users, their logins and tokens; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, user_id: int) -> User | None:
+        """The user as the database has it now."""
+        return self.session.get(User, user_id, populate_existing=True)
+
+    def get_by_email(self, email: str) -> User | None:
+        """The user with this address, without regard to case."""
+        return self.session.scalar(
+            select(User).where(User.email_key == email.casefold()).execution_options(populate_existing=True)
+        )
+
+    def lock(self, user_id: int) -> None:
+        """Lock the user's row until the transaction ends: no reservation, login or deactivation gets between."""
+        self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+    def lock_active(self, user_id: int) -> bool:
+        """Lock the row of a user who is not deactivated until the transaction ends; False if there is none."""
+        active = select(User.id).where(User.id == user_id, User.deactivated_at.is_(None))
+        return self.session.scalar(active.with_for_update(key_share=True)) is not None
+
+    def add(self, user: User) -> None:
+        """Write a new user; raises IntegrityError if the address is taken."""
+        self.session.add(user)
+        self.session.flush()
+
+    def update(self, user_id: int, **values: Any) -> None:
+        self.session.execute(update(User).where(User.id == user_id).values(**values))
+
+    def add_login(self, login_id: str, user_id: int) -> None:
+        self.session.add(LoginSession(id=login_id, user_id=user_id))
+
+    def end_login(self, login_id: str) -> None:
+        self.session.execute(delete(LoginSession).where(LoginSession.id == login_id))
+
+    def end_logins(self, user_id: int, *, but: str | None = None, before: datetime | None = None) -> None:
+        """Log the user out everywhere, or everywhere but there, or where the login is older than `before`."""
+        ended = delete(LoginSession).where(LoginSession.user_id == user_id)
+        if but is not None:
+            ended = ended.where(LoginSession.id != but)
+        if before is not None:
+            ended = ended.where(LoginSession.created_at < before)
+        self.session.execute(ended)
+
+    def identity_by_login(self, login_id: str, since: datetime) -> Row[Any] | None:
+        """Who is logged in with this id, if the login is not older than `since` and the user is active."""
+        login = select(*IDENTITY).join(LoginSession, LoginSession.user_id == User.id)
+        login = login.where(LoginSession.id == login_id, LoginSession.created_at >= since)
+        return self.session.execute(login.where(User.deactivated_at.is_(None))).first()
+
+    def identity_by_token(self, token_hash: str) -> Row[Any] | None:
+        """Whose token this is, if it is not revoked and the user is active."""
+        token = select(*IDENTITY).join(ApiToken, ApiToken.user_id == User.id)
+        token = token.where(ApiToken.token_hash == token_hash, ApiToken.revoked_at.is_(None))
+        return self.session.execute(token.where(User.deactivated_at.is_(None))).first()
+
+    def add_token(self, token: ApiToken) -> None:
+        self.session.add(token)
+
+    def revoke_tokens(self, user_id: int, name: str | None = None) -> int:
+        """Revoke the user's tokens, or those of one name; returns how many."""
+        revoked = update(ApiToken).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+        if name is not None:
+            revoked = revoked.where(ApiToken.name == name)
+        result: Any = self.session.execute(revoked.values(revoked_at=now()))
+        return int(result.rowcount)

@@ -1,0 +1,109 @@
+"""Pages about accounts."""
+
+from datetime import datetime
+
+from flask import Response, flash, redirect, render_template, request, session
+from flask_login import current_user, login_user, logout_user
+from werkzeug.wrappers import Response as AnyResponse
+
+from bookshop import faces
+from bookshop.accounts import bp
+from bookshop.accounts.access import login_required, visitor
+from bookshop.accounts.forms import LoginForm, PasswordForm, RegisterForm
+from bookshop.accounts.service import Identity
+from bookshop.exceptions import Conflict, Invalid
+from bookshop.extensions import limiter, settings
+from bookshop.navigation import safe_next
+
+SEEN_AT = "reservations_seen_at"
+Answer = str | tuple[str, int] | Response | AnyResponse
+
+
+def _login_limit() -> str:
+    return settings().login_limit
+
+
+@bp.route("/login", methods=["GET", "POST"])
+@limiter.limit(_login_limit, methods=["POST"])
+def login() -> Answer:
+    form = LoginForm(next=request.args.get("next", ""))
+    if current_user.is_authenticated:
+        return redirect(safe_next(form.next.data), 303)
+    if form.validate_on_submit():
+        try:
+            _log_in(form.email.data, form.password.data)
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            return redirect(safe_next(form.next.data), 303)
+    return render_template("accounts/login.html", form=form), 400 if form.is_submitted() else 200
+
+
+@bp.route("/register", methods=["GET", "POST"])
+@limiter.limit(_login_limit, methods=["POST"])
+def register() -> Answer:
+    form = RegisterForm(next=request.args.get("next", ""))
+    if current_user.is_authenticated:
+        return redirect(safe_next(form.next.data), 303)
+    if form.validate_on_submit():
+        accounts = faces.accounts()
+        try:
+            faces.commit(lambda: accounts.register(form.email.data, form.password.data))
+            _log_in(form.email.data, form.password.data)
+        except (Invalid, Conflict) as refused:
+            form.add_error(refused)
+        else:
+            flash("Welcome! Your account is ready.", "success")
+            return redirect(safe_next(form.next.data), 303)
+    return render_template("accounts/register.html", form=form), 400 if form.is_submitted() else 200
+
+
+@bp.post("/logout")
+def logout() -> Answer:
+    if current_user.is_authenticated:
+        faces.commit(lambda: _end(visitor()))
+    logout_user()
+    session.clear()
+    flash("You are logged out.", "info")
+    return redirect("/", 303)
+
+
+@bp.route("/account/password", methods=["GET", "POST"])
+@login_required
+@limiter.limit(_login_limit, methods=["POST"])
+def password() -> Answer:
+    form = PasswordForm()
+    if form.validate_on_submit():
+        me, accounts = visitor(), faces.accounts()
+        try:
+            faces.commit(
+                lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
+            )
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            flash("Your password is changed, and you are logged out on every other device.", "success")
+            return redirect("/", 303)
+    return render_template("accounts/password.html", form=form), 400 if form.is_submitted() else 200
+
+
+def _log_in(email: str, password: str) -> None:
+    """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it."""
+    accounts = faces.accounts()
+    user = accounts.check_password(email, password)
+    identity = faces.commit(lambda: accounts.log_in(user, password))
+    session.clear()
+    session.permanent = True
+    login_user(identity)
+    seen_at = accounts.reservations_seen_at(identity.user_id)
+    if seen_at is not None:
+        session[SEEN_AT] = seen_at.isoformat()
+
+
+def _end(me: Identity) -> None:
+    """End this login, and remember for the next what its visitor has seen."""
+    accounts = faces.accounts()
+    if SEEN_AT in session:
+        accounts.remember_reservations_seen(me.user_id, datetime.fromisoformat(session[SEEN_AT]))
+    if me.login_id is not None:
+        accounts.log_out(me.login_id)

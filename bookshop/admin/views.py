@@ -1,0 +1,146 @@
+"""Staff's pages."""
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required, visitor
+from bookshop.admin import bp
+from bookshop.admin.forms import BookForm, StockForm
+from bookshop.catalog.models import ID_MAX, Book
+from bookshop.catalog.repository import BookCriteria
+from bookshop.exceptions import Conflict, Invalid
+from bookshop.forms import ShopForm
+
+BOOK = f"/admin/books/<int(max={ID_MAX}):book_id>"
+SIZE = 50
+
+Answer = str | Response | tuple[str, int]
+
+
+@bp.get("/admin")
+@staff_required
+def dashboard() -> Answer:
+    return render_template("admin/dashboard.html", found=faces.catalog().most_wanted(_page(), SIZE))
+
+
+@bp.get("/admin/books")
+@staff_required
+def books() -> Answer:
+    q, catalog = request.args.get("q", ""), faces.catalog()
+    found = catalog.search(BookCriteria(q=q, withdrawn=True), _page(), SIZE)
+    return render_template("admin/books.html", found=found, q=q, waiting=catalog.waiting_counts(found.items))
+
+
+@bp.route("/admin/books/new", methods=["GET", "POST"])
+@staff_required
+def create() -> Answer:
+    form, catalog = BookForm(), faces.catalog()
+    if form.validate_on_submit():
+        try:
+            book_id = faces.commit(lambda: catalog.create(form.values()))
+        except Conflict as refused:
+            form.add_error(refused)
+        else:
+            flash("The book is in the catalogue. It has no copies yet: enter the first here.", "success")
+            return redirect(url_for("admin.stock", book_id=book_id), 303)
+    return render_template("admin/edit.html", form=form, book=None), _status(form)
+
+
+@bp.route(f"{BOOK}/edit", methods=["GET", "POST"])
+@staff_required
+def edit(book_id: int) -> Answer:
+    catalog, book = faces.catalog(), _book(book_id)
+    form = BookForm(book)
+    if form.validate_on_submit():
+        try:
+            faces.commit(lambda: catalog.update(book_id, form.values()))
+        except Conflict as refused:
+            form.add_error(refused)
+        else:
+            flash("The book is changed.", "success")
+            return redirect(url_for("admin.stock", book_id=book_id), 303)
+    return render_template("admin/edit.html", form=form, book=book), _status(form)
+
+
+@bp.route(f"{BOOK}/stock", methods=["GET", "POST"])
+@staff_required
+def stock(book_id: int) -> Answer:
+    form, status = StockForm(), 200
+    if form.validate_on_submit():
+        try:
+            return _change_stock(book_id, form)
+        except Conflict as changed:
+            form.add_error(changed)
+            status = 409
+        except Invalid as refused:
+            refused.field = "copies"
+            form.add_error(refused)
+            status = 400
+    elif form.is_submitted():
+        status = 400
+    book = _book(book_id)
+    form.expected.process_data(book.stock_quantity)
+    form.expected.raw_data = None
+    return render_template(
+        "admin/stock.html", form=form, book=book, waiting=faces.catalog().waiting_count(book)
+    ), status
+
+
+def _change_stock(book_id: int, form: StockForm) -> Response:
+    change = form.stock_change(book_id, visitor().user_id)
+    notified = faces.commit(lambda: faces.inventory().update_stock(change))
+    flash(f"The stock is now {_book(book_id).stock_quantity}. {_told(len(notified))}", "success")
+    return redirect(url_for("admin.stock", book_id=book_id), 303)
+
+
+def _told(count: int) -> str:
+    if count == 0:
+        return "Nobody was waiting to be told."
+    return "1 waiting customer was notified." if count == 1 else f"{count} waiting customers were notified."
+
+
+@bp.route(f"{BOOK}/withdraw", methods=["GET", "POST"])
+@staff_required
+def withdraw(book_id: int) -> Answer:
+    book, form = _book(book_id), ShopForm()
+    if form.validate_on_submit():
+        cancelled = faces.commit(lambda: faces.catalog().withdraw(book_id))
+        flash(f"The book is withdrawn; reservations cancelled: {cancelled}.", "success")
+        return redirect(url_for("admin.stock", book_id=book_id), 303)
+    waiting = faces.catalog().waiting_count(book)
+    return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), _status(form)
+
+
+@bp.post(f"{BOOK}/put-back")
+@staff_required
+def put_back(book_id: int) -> Response:
+    faces.commit(lambda: faces.catalog().put_back(book_id))
+    flash("The book is on sale again.", "success")
+    return redirect(url_for("admin.stock", book_id=book_id), 303)
+
+
+@bp.get(f"{BOOK}/waiting")
+@staff_required
+def waiting(book_id: int) -> Answer:
+    found = faces.prebookings().list_waiting_for(book_id, _page(), SIZE)
+    return render_template("admin/waiting.html", book=_book(book_id), found=found)
+
+
+@bp.get(f"{BOOK}/movements")
+@staff_required
+def movements(book_id: int) -> Answer:
+    found = faces.inventory().list_movements(book_id, _page(), SIZE)
+    return render_template("admin/movements.html", book=_book(book_id), found=found)
+
+
+def _book(book_id: int) -> Book:
+    return faces.catalog().get(book_id, withdrawn=True)
+
+
+def _page() -> int:
+    return min(max(request.args.get("page", 1, type=int), 1), ID_MAX)
+
+
+def _status(form: ShopForm) -> int:
+    return 400 if form.is_submitted() else 200

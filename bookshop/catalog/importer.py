@@ -1,0 +1,194 @@
+"""Books from a CSV file: streamed in batches, each of them one transaction, so that a large file stops nobody."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TextIO
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from bookshop.catalog.models import Book
+from bookshop.catalog.repository import BookRepository
+from bookshop.catalog.schemas import BookLine
+from bookshop.catalog.service import CatalogService
+from bookshop.database import in_transaction
+from bookshop.exceptions import Conflict, Invalid
+from bookshop.inventory.models import IMPORT
+from bookshop.inventory.service import BookService, StockChange
+from bookshop.text import fold
+
+BATCH = 500
+REQUIRED = ("title", "authors")
+GOODBOOKS = {"original_publication_year": "published_year", "language_code": "language"}
+
+Values = dict[str, Any]
+
+
+@dataclass
+class BatchReport:
+    """What became of one batch; `refused` holds a line number and a reason each."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    notified: list[str] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, other: "BatchReport") -> None:
+        self.added += other.added
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.notified += other.notified
+        self.refused += other.refused
+
+
+def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) -> Iterator[BatchReport]:
+    """Add or update the books of a CSV file with a header, and commit batch by batch; yields a report for each.
+
+    A book is the same by its ISBN or, for a line without one, by title and authors. `defaults` (price_cents,
+    currency, stock_quantity) stand in for what the file does not say of new books; books that the shop has already
+    keep their own. Stock goes through BookService. Raises Invalid if the header lacks a column that is needed.
+    """
+    reader = csv.reader(file)
+    lines = _lines(reader, _header(reader))
+    seen: dict[Any, int] = {}
+    while batch := list(islice(lines, BATCH)):
+        report = BatchReport()
+        accepted = list(_accepted(batch, seen, report))
+        yield _write_batch(session, accepted, defaults, report)
+
+
+def _header(reader: Any) -> list[str]:
+    names = [name.strip().lower() for name in next(reader, [])]
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise Invalid(f"The first line must name the columns, among them {' and '.join(missing)}.")
+    renamed = [GOODBOOKS.get(name, name) for name in names]
+    if len(set(renamed)) < len(renamed):
+        raise Invalid("The first line names a column twice.")
+    return renamed
+
+
+def _lines(reader: Any, header: list[str]) -> Iterator[tuple[int, Values | str]]:
+    """The lines of the file: the number of each one's first line, and its values or why there are none."""
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, f"is not CSV: {error}"
+            continue
+        if len(cells) == len(header):
+            yield number, {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()}
+        elif cells:
+            yield number, f"has {len(cells)} columns, but the header has {len(header)}"
+
+
+def _accepted(
+    batch: list[tuple[int, Values | str]], seen: dict[Any, int], report: BatchReport
+) -> Iterator[tuple[int, Values]]:
+    for number, found in batch:
+        line = found if isinstance(found, str) else _parse(found)
+        if isinstance(line, dict):
+            first = seen.setdefault(_identity(line), number)
+            if first == number:
+                yield number, line
+                continue
+            line = f"describes the same book as line {first}"
+        report.refused.append((number, line))
+
+
+def _parse(cells: Values) -> Values | str:
+    """The values of a line, or what is wrong with it."""
+    if "isbn" in cells:
+        cells = {**cells, "isbn": cells["isbn"].strip().rjust(10, "0")}  # spreadsheets drop leading zeros
+    try:
+        return BookLine.model_validate(cells).model_dump(exclude_none=True)
+    except ValidationError as error:
+        return "; ".join(
+            f"{problem['loc'][0]} {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+        )
+
+
+def _identity(values: Values) -> Any:
+    return values.get("isbn") or (values["title"], values["authors"])
+
+
+def _write_batch(
+    session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], report: BatchReport
+) -> BatchReport:
+    def work() -> BatchReport:
+        return _Batch(session, defaults, BatchReport(refused=list(report.refused))).write(lines)
+
+    try:
+        return in_transaction(session, work)
+    except Conflict:  # somebody added one of these ISBNs since we looked: now it will be found
+        return in_transaction(session, work)
+
+
+class _Batch:
+    """Writes the lines of one batch in the caller's transaction."""
+
+    def __init__(self, session: Session, defaults: Mapping[str, Any], report: BatchReport) -> None:
+        self.books = BookRepository(session)
+        self.catalog = CatalogService(session)
+        self.inventory = BookService(session)
+        self.defaults = defaults
+        self.report = report
+        self.stock: list[StockChange] = []
+
+    def write(self, lines: list[tuple[int, Values]]) -> BatchReport:
+        same = self._find_same([values for _number, values in lines])
+        new = [(number, values) for number, values in lines if _identity(values) not in same]
+        self.books.lock([book.id for book in same.values()])
+        for _number, values in lines:
+            if book := same.get(_identity(values)):
+                self._update(book, values)
+        self._add(new)
+        self.report.notified = self.inventory.update_stocks(self.stock)
+        return self.report
+
+    def _find_same(self, rows: list[Values]) -> dict[Any, Book]:
+        """The books that the shop has already, by the identity of their lines."""
+        isbns = [row["isbn"] for row in rows if "isbn" in row]
+        titles = [fold(row["title"]) for row in rows if "isbn" not in row]
+        same: dict[Any, Book] = {}
+        for book in self.books.find_same(isbns, titles):
+            if book.isbn:
+                same[book.isbn] = book
+            best = same.setdefault((book.title, book.authors), book)
+            if best.isbn and not book.isbn:
+                same[book.title, book.authors] = book
+        return same
+
+    def _update(self, book: Book, values: Values) -> None:
+        changes = {name: value for name, value in values.items() if getattr(book, name) != value}
+        quantity = changes.pop("stock_quantity", None)
+        if quantity is not None:
+            self.stock.append(StockChange(book_id=book.id, quantity=quantity, reason=IMPORT))
+        if changes:
+            self.catalog.update(book.id, changes)
+        if changes or quantity is not None:
+            self.report.updated += 1
+        else:
+            self.report.unchanged += 1
+
+    def _add(self, lines: list[tuple[int, Values]]) -> None:
+        rows, quantities = [], []
+        for number, values in lines:
+            whole = {**self.defaults, **values}
+            if "price_cents" not in whole:
+                self.report.refused.append((number, "has no price_cents, and no --price-cents was given"))
+                continue
+            quantities.append(whole.pop("stock_quantity", 0))
+            rows.append(whole)
+        ids = self.catalog.create_all(rows) if rows else []
+        self.report.added += len(ids)
+        self.stock += [
+            StockChange(book_id=book_id, quantity=quantity, reason=IMPORT)
+            for book_id, quantity in zip(ids, quantities, strict=True)
+        ]

@@ -1,0 +1,85 @@
+"""Books, and the search index beside them."""
+
+from datetime import datetime
+
+from sqlalchemy import DDL, CheckConstraint, String, Text, event
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.database import Base, UtcDateTime, now
+
+TITLE_MAX = 500
+AUTHORS_MAX = 1000
+PUBLISHER_MAX = 200
+LANGUAGE_MAX = 35
+DESCRIPTION_MAX = 10_000
+YEAR_MIN, YEAR_MAX = -3000, 2100
+PRICE_MAX = 100_000_000
+STOCK_MAX = 1_000_000
+ID_MAX = 2**31 - 1
+
+KEY = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class Book(Base):
+    """One edition that the shop sells. `stock_quantity` is changed by BookService alone."""
+
+    __tablename__ = "books"
+    __table_args__ = (
+        CheckConstraint(f"stock_quantity >= 0 AND stock_quantity <= {STOCK_MAX}", name="stock_quantity"),
+        CheckConstraint("price_cents >= 0", name="price_cents"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    isbn: Mapped[str | None] = mapped_column(String(13), unique=True)
+    title: Mapped[str] = mapped_column(String(TITLE_MAX))
+    authors: Mapped[str] = mapped_column(String(AUTHORS_MAX))
+    publisher: Mapped[str | None] = mapped_column(String(PUBLISHER_MAX))
+    language: Mapped[str | None] = mapped_column(String(LANGUAGE_MAX))
+    published_year: Mapped[int | None] = mapped_column(index=True)
+    description: Mapped[str | None] = mapped_column(Text)
+    price_cents: Mapped[int] = mapped_column(index=True)
+    currency: Mapped[str] = mapped_column(String(3))
+    stock_quantity: Mapped[int] = mapped_column(default=0)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    # Folded copies of title, authors and ISBN: one order and one search on both databases.
+    title_key: Mapped[str] = mapped_column(KEY, index=True)
+    search_title: Mapped[str] = mapped_column(Text)
+    search_authors: Mapped[str] = mapped_column(Text)
+    search_isbn: Mapped[str] = mapped_column(Text)
+
+    @property
+    def in_stock(self) -> bool:
+        return self.stock_quantity > 0
+
+
+# The search index is each database's own: a generated tsvector with GIN, or an FTS5 table kept by triggers.
+POSTGRESQL_SEARCH = (
+    """ALTER TABLE books ADD COLUMN search_vector tsvector GENERATED ALWAYS AS (
+        setweight(to_tsvector('simple', search_title), 'A') ||
+        setweight(to_tsvector('simple', search_isbn), 'A') ||
+        setweight(to_tsvector('simple', search_authors), 'B')) STORED""",
+    "CREATE INDEX ix_books_search_vector ON books USING gin (search_vector)",
+)
+SQLITE_SEARCH = (
+    """CREATE VIRTUAL TABLE books_fts USING fts5(
+        search_title, search_authors, search_isbn,
+        content='books', content_rowid='id', tokenize='ascii', prefix='2 3')""",
+    "INSERT INTO books_fts(books_fts, rank) VALUES ('rank', 'bm25(10.0, 4.0, 10.0)')",
+    """CREATE TRIGGER books_fts_insert AFTER INSERT ON books BEGIN
+        INSERT INTO books_fts(rowid, search_title, search_authors, search_isbn)
+        VALUES (new.id, new.search_title, new.search_authors, new.search_isbn); END""",
+    """CREATE TRIGGER books_fts_delete AFTER DELETE ON books BEGIN
+        INSERT INTO books_fts(books_fts, rowid, search_title, search_authors, search_isbn)
+        VALUES ('delete', old.id, old.search_title, old.search_authors, old.search_isbn); END""",
+    """CREATE TRIGGER books_fts_update AFTER UPDATE OF search_title, search_authors, search_isbn ON books BEGIN
+        INSERT INTO books_fts(books_fts, rowid, search_title, search_authors, search_isbn)
+        VALUES ('delete', old.id, old.search_title, old.search_authors, old.search_isbn);
+        INSERT INTO books_fts(rowid, search_title, search_authors, search_isbn)
+        VALUES (new.id, new.search_title, new.search_authors, new.search_isbn); END""",
+)
+for dialect, statements in (("postgresql", POSTGRESQL_SEARCH), ("sqlite", SQLITE_SEARCH)):
+    for statement in statements:
+        event.listen(Book.__table__, "after_create", DDL(statement).execute_if(dialect=dialect))

@@ -1,0 +1,117 @@
+"""SQL about books."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy.orm import Session
+
+from bookshop.catalog.models import Book
+from bookshop.catalog.search import matching, matching_authors
+from bookshop.database import Page, insert_into, now, paginate
+
+SORTS = ("relevance", "title", "price", "published", "newest")
+RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
+
+
+@dataclass(frozen=True)
+class BookCriteria:
+    """Which books to list (all that is not None must hold; `withdrawn` lets those in too) and in which order."""
+
+    q: str | None = None
+    author: str | None = None
+    language: str | None = None
+    in_stock: bool | None = None
+    min_price_cents: int | None = None
+    max_price_cents: int | None = None
+    sort: str | None = None
+    dir: str | None = None
+    withdrawn: bool = False
+
+
+class BookRepository:
+    """Finds, locks and writes books; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, book_id: int) -> Book | None:
+        """The book as the database has it now, whatever the session remembers."""
+        return self.session.get(Book, book_id, populate_existing=True)
+
+    def get_by_isbn(self, isbn: str) -> Book | None:
+        return self.session.scalar(select(Book).where(Book.isbn == isbn))
+
+    def lock(self, book_ids: Collection[int]) -> Sequence[Book]:
+        """Lock the books, in id order and with fresh values, until the transaction ends.
+
+        Until then nobody else changes, withdraws or reserves them; who only reads them does not wait.
+        """
+        query = select(Book).where(Book.id.in_(book_ids)).order_by(Book.id).with_for_update(key_share=True)
+        return self.session.scalars(query.execution_options(populate_existing=True)).all()
+
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Insert books, with no stock yet; returns their ids in the order of the rows."""
+        statement = insert_into(self.session, Book).returning(Book.id, sort_by_parameter_order=True)
+        return list(self.session.scalars(statement, list(rows)))
+
+    def update(self, book_id: int, values: Mapping[str, Any]) -> None:
+        self.session.execute(update(Book).where(Book.id == book_id).values(**values, updated_at=now()))
+
+    def set_stock(self, quantities: Mapping[int, int]) -> None:
+        """Write the stock of locked books, id -> quantity; for BookService alone, which writes the ledger too."""
+        books = Book.__table__
+        statement = update(books).where(books.c.id == bindparam("book_id"))
+        self.session.connection().execute(
+            statement.values(stock_quantity=bindparam("quantity"), updated_at=now()),
+            [{"book_id": book_id, "quantity": quantity} for book_id, quantity in quantities.items()],
+        )
+
+    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
+        """One page of the books that match, in the order asked for."""
+        query = select(Book).where(*_filters(criteria))
+        ranking: list[ColumnElement[Any]] = []
+        if criteria.q and criteria.q.strip():
+            query, ranking = matching(self.session, query, criteria.q)
+        if criteria.author and criteria.author.strip():
+            query = matching_authors(self.session, query, criteria.author)
+        return paginate(self.session, query.order_by(*_order(criteria, ranking)), page, size)
+
+    def languages(self) -> Sequence[str]:
+        """The languages of the books on sale, to filter by."""
+        on_sale = select(Book.language).where(Book.language.is_not(None), Book.withdrawn_at.is_(None))
+        return sorted(language for language in self.session.scalars(on_sale.distinct()) if language)
+
+    def find_same(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
+        """The books with one of these ISBNs or folded titles: candidates for being the same as others."""
+        same = Book.isbn.in_(isbns) | Book.title_key.in_(title_keys)
+        return self.session.scalars(select(Book).where(same).order_by(Book.id)).all()
+
+
+def _filters(criteria: BookCriteria) -> Iterator[ColumnElement[bool]]:
+    if not criteria.withdrawn:
+        yield Book.withdrawn_at.is_(None)
+    if criteria.language:
+        yield func.lower(Book.language) == criteria.language.lower()
+    if criteria.in_stock is not None:
+        yield Book.stock_quantity > 0 if criteria.in_stock else Book.stock_quantity == 0
+    if criteria.min_price_cents is not None:
+        yield Book.price_cents >= criteria.min_price_cents
+    if criteria.max_price_cents is not None:
+        yield Book.price_cents <= criteria.max_price_cents
+
+
+def _order(criteria: BookCriteria, ranking: list[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    sort = criteria.sort or "relevance"
+    if sort == "relevance":
+        return [*ranking, Book.title_key.asc(), Book.id.asc()]
+    rising = criteria.dir == "asc" if criteria.dir else sort in RISING
+    columns = {
+        "title": [Book.title_key, Book.id],
+        "price": [Book.price_cents, Book.id],
+        "published": [Book.published_year, Book.id],
+        "newest": [Book.id],
+    }[sort]
+    ordered = [column.asc() if rising else column.desc() for column in columns]
+    return [Book.published_year.is_(None).asc(), *ordered] if sort == "published" else ordered

@@ -1,0 +1,139 @@
+"""The shape of books in JSON and in files."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from babel.numbers import list_currencies
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.models import (
+    AUTHORS_MAX,
+    DESCRIPTION_MAX,
+    LANGUAGE_MAX,
+    PRICE_MAX,
+    PUBLISHER_MAX,
+    STOCK_MAX,
+    TITLE_MAX,
+    YEAR_MAX,
+    YEAR_MIN,
+    Book,
+)
+from bookshop.catalog.repository import BookCriteria
+from bookshop.schemas import Body, Line, Lines, PageQuery
+
+
+def _known_currency(code: str) -> str:
+    if code not in list_currencies():
+        raise ValueError("is not an ISO 4217 currency code such as EUR")
+    return code
+
+
+Isbn = Annotated[str, AfterValidator(isbn13)]
+Currency = Annotated[str, AfterValidator(_known_currency)]
+Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX)]
+Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX)]
+Publisher = Annotated[Line, Field(max_length=PUBLISHER_MAX)]
+Language = Annotated[Line, Field(max_length=LANGUAGE_MAX)]
+Year = Annotated[int, Field(ge=YEAR_MIN, le=YEAR_MAX)]
+Description = Annotated[Lines, Field(max_length=DESCRIPTION_MAX)]
+Price = Annotated[int, Field(ge=0, le=PRICE_MAX)]
+
+
+class NewBook(Body):
+    """A book to add; prices are in minor units, and the currency is the shop's unless it is given."""
+
+    isbn: Isbn | None = None
+    title: Title
+    authors: Authors
+    publisher: Publisher | None = None
+    language: Language | None = None
+    published_year: Year | None = None
+    description: Description | None = None
+    price_cents: Price
+    currency: Currency | None = None
+
+
+class BookChanges(Body):
+    """The fields of a book to change; those that are left out stay as they are."""
+
+    isbn: Isbn | None = None
+    title: Title = ""
+    authors: Authors = ""
+    publisher: Publisher | None = None
+    language: Language | None = None
+    published_year: Year | None = None
+    description: Description | None = None
+    price_cents: Price = 0
+    currency: Currency = ""
+
+    def values(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+class BookQuery(PageQuery):
+    """Which books to list, and in which order."""
+
+    q: str | None = None
+    author: str | None = None
+    language: Line | None = None
+    in_stock: bool | None = None
+    min_price_cents: Price | None = None
+    max_price_cents: Price | None = None
+    sort: Literal["relevance", "title", "price", "published", "newest"] = "relevance"
+    dir: Literal["asc", "desc"] | None = None
+
+    def criteria(self) -> BookCriteria:
+        return BookCriteria(**self.model_dump(exclude={"page", "size"}))
+
+
+class BookOut(BaseModel):
+    """A book as anyone sees it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    isbn: str | None
+    title: str
+    authors: str
+    publisher: str | None
+    language: str | None
+    published_year: int | None
+    description: str | None
+    price_cents: int
+    currency: str
+    in_stock: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class StaffBookOut(BookOut):
+    """A book as staff see it."""
+
+    stock_quantity: int
+    waiting_count: int
+
+
+def book_out(book: Book, waiting_count: int | None = None) -> BookOut:
+    """The book in JSON: as anyone sees it or, if the number of waiting customers is given, as staff do."""
+    public = BookOut.model_validate(book)
+    if waiting_count is None:
+        return public
+    return StaffBookOut(**public.model_dump(), stock_quantity=book.stock_quantity, waiting_count=waiting_count)
+
+
+class BookLine(BaseModel):
+    """One line of a file of books, all of it text. What is empty is not said, and changes nothing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    isbn: Isbn | None = None
+    title: Title
+    authors: Authors
+    publisher: Publisher | None = None
+    language: Language | None = None
+    published_year: Year | None = None
+    description: Description | None = None
+    price_cents: Price | None = None
+    currency: Currency | None = None
+    stock_quantity: Annotated[int, Field(ge=0, le=STOCK_MAX)] | None = None

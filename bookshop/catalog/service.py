@@ -1,0 +1,129 @@
+"""Books: finding, describing and withdrawing them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bookshop.catalog.isbn import isbn13, isbn_forms
+from bookshop.catalog.models import Book
+from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.database import Page, now
+from bookshop.exceptions import Conflict, book_not_found
+from bookshop.prebookings.repository import PreBookRepository
+from bookshop.text import fold, search_words
+
+T = TypeVar("T")
+
+
+class CatalogService:
+    """All about books but their stock, which is BookService's; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.books = BookRepository(session)
+        self.prebookings = PreBookRepository(session)
+
+    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
+        """One page of the books that match the criteria, best first."""
+        return self.books.search(criteria, page, size)
+
+    def languages(self) -> Sequence[str]:
+        """The languages to filter by."""
+        return self.books.languages()
+
+    def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
+        """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
+        return _found(self.books.get(book_id), withdrawn)
+
+    def get_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> Book:
+        """The book with this ISBN-10 or -13; raises NotFound as `get` does."""
+        try:
+            return _found(self.books.get_by_isbn(isbn13(isbn)), withdrawn)
+        except ValueError:
+            raise book_not_found() from None
+
+    def create(self, values: Mapping[str, Any]) -> int:
+        """Add a book, with no copies yet; returns its id. Raises Conflict if its ISBN is taken."""
+        return self.create_all([values])[0]
+
+    def create_all(self, books: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add many books at once, as `create` does one: all or none; returns their ids in the same order."""
+        return self._unless_isbn_taken(lambda: self.books.insert([_row(values) for values in books]))
+
+    def update(self, book_id: int, values: Mapping[str, Any]) -> None:
+        """Change the given fields of a book; raises NotFound, or Conflict if its new ISBN is taken."""
+        locked = self.books.lock([book_id])
+        if not locked:
+            raise book_not_found()
+        if not values:
+            return
+        row = {**values, **_search_fields({**_described(locked[0]), **values})}
+        self._unless_isbn_taken(lambda: self.books.update(book_id, row))
+
+    def withdraw(self, book_id: int) -> int:
+        """Take a book off sale and cancel all that wait for it; returns how many.
+
+        Locks the book's row: a reservation at the same moment is either cancelled here or refused.
+        """
+        locked = self.books.lock([book_id])
+        if not locked:
+            raise book_not_found()
+        if locked[0].withdrawn_at is None:
+            self.books.update(book_id, {"withdrawn_at": now()})
+        return self.prebookings.cancel_waiting_by_book(book_id)
+
+    def put_back(self, book_id: int) -> None:
+        """Put a withdrawn book back on sale."""
+        if not self.books.lock([book_id]):
+            raise book_not_found()
+        self.books.update(book_id, {"withdrawn_at": None})
+
+    def waiting_counts(self, books: Sequence[Book]) -> Mapping[int, int]:
+        """How many wait for each of the books: book id -> count, 0 left out."""
+        return self.prebookings.count_waiting_by_book([book.id for book in books])
+
+    def waiting_count(self, book: Book) -> int:
+        """How many wait for the book."""
+        return self.waiting_counts([book]).get(book.id, 0)
+
+    def most_wanted(self, page: int, size: int) -> Page[Any]:
+        """The books that are out of stock, most wanted first: rows of a book and how many wait for it."""
+        return self.prebookings.list_out_of_stock(page, size)
+
+    def _unless_isbn_taken(self, write: Callable[[], T]) -> T:
+        """Let the database say whether an ISBN is taken: asking first would leave a gap for another to take it."""
+        try:
+            with self.session.begin_nested():
+                return write()
+        except IntegrityError as error:
+            if "isbn" not in str(error.orig):
+                raise
+            raise Conflict("Another book has this ISBN already.", "BOOK_ISBN_CONFLICT") from None
+
+
+def _found(book: Book | None, withdrawn: bool) -> Book:
+    if book is None or (book.withdrawn_at is not None and not withdrawn):
+        raise book_not_found()
+    return book
+
+
+def _described(book: Book) -> dict[str, Any]:
+    return {"title": book.title, "authors": book.authors, "isbn": book.isbn}
+
+
+def _row(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole row of a new book from what is known of it."""
+    optional = dict.fromkeys(("isbn", "publisher", "language", "published_year", "description"))
+    return {**optional, **values, **_search_fields(values)}
+
+
+def _search_fields(values: Mapping[str, Any]) -> dict[str, str]:
+    """The folded copies of title, authors and ISBN that a book is sorted and found by."""
+    return {
+        "title_key": fold(values["title"]),
+        "search_title": search_words(values["title"]),
+        "search_authors": search_words(values["authors"]),
+        "search_isbn": isbn_forms(values.get("isbn")),
+    }

@@ -1,0 +1,67 @@
+"""The invariants of the shop, proved by SQL on whatever database: each statement finds what breaks one."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
+
+MOST_LINES = 100
+
+# Each line of a result is a sentence about a row that breaks the invariant.
+INVARIANTS: dict[str, str] = {
+    "1 nobody waits for what is on the shelf, withdrawn, or for somebody deactivated": """
+        SELECT 'pre-booking ' || p.id || ' is waiting, but ' || CASE
+            WHEN b.stock_quantity > 0 THEN 'book ' || b.id || ' has ' || b.stock_quantity || ' in stock'
+            WHEN b.withdrawn_at IS NOT NULL THEN 'book ' || b.id || ' is withdrawn'
+            ELSE 'user ' || u.id || ' is deactivated' END
+        FROM prebookings p JOIN books b ON b.id = p.book_id JOIN users u ON u.id = p.user_id
+        WHERE p.status = 'waiting'
+          AND (b.stock_quantity > 0 OR b.withdrawn_at IS NOT NULL OR u.deactivated_at IS NOT NULL)""",
+    "1 every pre-booking has its book and its user": """
+        SELECT 'pre-booking ' || p.id || ' names a book or user that does not exist'
+        FROM prebookings p LEFT JOIN books b ON b.id = p.book_id LEFT JOIN users u ON u.id = p.user_id
+        WHERE b.id IS NULL OR u.id IS NULL""",
+    "2 one waiting pre-booking per user and book": """
+        SELECT 'user ' || user_id || ' waits ' || count(*) || ' times for book ' || book_id
+        FROM prebookings WHERE status = 'waiting' GROUP BY user_id, book_id HAVING count(*) > 1""",
+    "3 the status of a pre-booking agrees with its times": """
+        SELECT 'pre-booking ' || id || ' is ' || status || ', which does not agree with its times'
+        FROM prebookings
+        WHERE status NOT IN ('waiting', 'notified', 'cancelled')
+           OR (status = 'notified') <> (notified_at IS NOT NULL)
+           OR (status = 'cancelled') <> (cancelled_at IS NOT NULL)""",
+    "4 no stock is negative": """
+        SELECT 'book ' || id || ' has a stock of ' || stock_quantity FROM books WHERE stock_quantity < 0""",
+    "4 every stock is the sum of its movements": """
+        SELECT 'book ' || b.id || ' has a stock of ' || b.stock_quantity || ', but its movements add up to '
+            || coalesce(m.total, 0)
+        FROM books b LEFT JOIN (SELECT book_id, sum(delta) AS total FROM movements GROUP BY book_id) m
+            ON m.book_id = b.id
+        WHERE b.stock_quantity <> coalesce(m.total, 0)""",
+    "4 every movement follows from the one before": """
+        SELECT 'movement ' || id || ' says ' || quantity_after || ' after it, but the movements up to it add up to '
+            || total
+        FROM (SELECT id, quantity_after, sum(delta) OVER (PARTITION BY book_id ORDER BY id) AS total FROM movements) m
+        WHERE quantity_after <> total""",
+    "5 every notified pre-booking names the restock that notified it": """
+        SELECT 'pre-booking ' || p.id || ' is ' || p.status || ' and names ' ||
+            coalesce('movement ' || p.movement_id, 'no movement') || ' as the restock that notified it'
+        FROM prebookings p LEFT JOIN movements m
+            ON m.id = p.movement_id AND m.book_id = p.book_id AND m.delta > 0 AND m.quantity_after = m.delta
+        WHERE (p.status = 'notified' AND m.id IS NULL) OR (p.status <> 'notified' AND p.movement_id IS NOT NULL)""",
+}
+
+
+def broken_invariants(session: Session) -> Iterator[str]:
+    """A line for each row that breaks an invariant, at most 100 per invariant; none if all is well."""
+    tables = set(inspect(session.connection()).get_table_names())
+    missing = {"users", "books", "prebookings", "movements"} - tables
+    if missing:
+        yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
+        return
+    for invariant, query in INVARIANTS.items():
+        lines = session.scalars(text(query)).fetchmany(MOST_LINES + 1)
+        for line in lines[:MOST_LINES]:
+            yield f"{line} (invariant {invariant})"
+        if len(lines) > MOST_LINES:
+            yield f"... and more (invariant {invariant})"

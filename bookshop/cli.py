@@ -1,0 +1,157 @@
+"""The commands: flask users|tokens|books|check|demo."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import flask_migrate
+from flask import Flask
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from bookshop import checks, faces
+from bookshop.accounts.models import CUSTOMER, STAFF, User
+from bookshop.catalog.importer import BatchReport, import_books
+from bookshop.catalog.models import PRICE_MAX, STOCK_MAX, Book
+from bookshop.exceptions import BookshopError
+from bookshop.extensions import db, settings
+
+DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
+DEMO_ACCOUNTS = {
+    "staff@bookshop.example.com": ("demo bookseller", STAFF),
+    "ada@example.com": ("demo customer", CUSTOMER),
+    "ben@example.com": ("demo customer", CUSTOMER),
+}
+
+users = AppGroup("users", help="Create and deactivate users.")
+tokens = AppGroup("tokens", help="API tokens for scripts.")
+books = AppGroup("books", help="The catalogue.")
+
+
+def init_app(app: Flask) -> None:
+    for command in (users, tokens, books, check, demo):
+        app.cli.add_command(command)
+
+
+def refusals_as_messages(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show what the shop refuses as a message of the command, with exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except BookshopError as refused:
+            raise click.ClickException(refused.sentence) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise click.ClickException(f"The database refused: {error.orig}") from None
+
+    return run
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--staff", is_flag=True, help="Make a member of staff instead of a customer.")
+@click.option("--password", prompt=True, hide_input=True, confirmation_prompt=True)
+@refusals_as_messages
+def create_user(email: str, staff: bool, password: str) -> None:
+    """Create a user."""
+    role = STAFF if staff else CUSTOMER
+    user = faces.commit(lambda: faces.accounts().register(email, password, role))
+    click.echo(f"Created {role} {user.email}.")
+
+
+@users.command("deactivate")
+@click.argument("email")
+@refusals_as_messages
+def deactivate_user(email: str) -> None:
+    """Deactivate a user: ends all logins and tokens, cancels all that waits."""
+    cancelled = faces.commit(lambda: faces.accounts().deactivate(email))
+    click.echo(f"Deactivated {email}; waiting reservations cancelled: {cancelled}.")
+
+
+@tokens.command("create")
+@click.argument("email")
+@click.option("--name", required=True, help="What the token is for.")
+@refusals_as_messages
+def create_token(email: str, name: str) -> None:
+    """Print a new API token for a user. It is shown this once."""
+    click.echo(faces.commit(lambda: faces.accounts().create_token(email, name)))
+
+
+@tokens.command("revoke")
+@click.argument("email")
+@click.option("--name", required=True, help="The name that the token was given.")
+@refusals_as_messages
+def revoke_tokens(email: str, name: str) -> None:
+    """Revoke a user's API tokens of one name."""
+    click.echo(f"Revoked: {faces.commit(lambda: faces.accounts().revoke_tokens(email, name))}.")
+
+
+@books.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--price-cents", type=click.IntRange(0, PRICE_MAX), help="Price of new books that the file gives none.")
+@click.option("--stock", type=click.IntRange(0, STOCK_MAX), help="Stock of new books that the file gives none.")
+@refusals_as_messages
+def import_file(file: Path, price_cents: int | None, stock: int | None) -> None:
+    """Add or update books from a CSV file with a header; see the README for its columns.
+
+    Lines that cannot be used are reported and do not stop the rest.
+    """
+    defaults = {"price_cents": price_cents, "stock_quantity": stock, "currency": settings().currency}
+    given = {name: value for name, value in defaults.items() if value is not None}
+    sums = BatchReport()
+    for report in _with_progress(file, given):
+        for number, reason in report.refused:
+            click.echo(f"line {number}: {reason}", err=True)
+        sums.add(report)
+    click.echo(
+        f"{sums.added} added, {sums.updated} updated, {sums.unchanged} unchanged, {len(sums.refused)} refused"
+        + (f"; {len(sums.notified)} customers notified" if sums.notified else "")
+    )
+
+
+def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport]:
+    with (
+        path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+        click.progressbar(length=path.stat().st_size, label="Importing", file=sys.stderr) as bar,
+    ):
+        for report in import_books(db.session(), file, defaults):
+            yield report
+            bar.update(file.buffer.tell() - bar.pos)
+
+
+@click.command("check")
+@with_appcontext
+@refusals_as_messages
+def check() -> None:
+    """Prove the invariants of the shop on its database: a line for each row that breaks one, exit code 1."""
+    broken = False
+    for line in checks.broken_invariants(db.session()):
+        click.echo(line)
+        broken = True
+    sys.exit(1 if broken else 0)
+
+
+@click.command("demo")
+@with_appcontext
+@refusals_as_messages
+def demo() -> None:
+    """Fill an empty shop with a demo catalogue and accounts; a shop with users of its own is left alone."""
+    flask_migrate.upgrade()
+    known = set(db.session.scalars(select(User.email_key)))
+    if known - set(DEMO_ACCOUNTS):
+        raise click.ClickException("This shop has users of its own; the demo is for an empty one.")
+    for email, (password, role) in DEMO_ACCOUNTS.items():
+        if email not in known:
+            faces.commit(partial(faces.accounts().register, email, password, role))
+    if db.session.scalar(select(Book.id).limit(1)) is None:
+        with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
+            for _report in import_books(db.session(), file, {}):
+                pass
+    click.echo("The demo shop is ready. Its accounts:")
+    for email, (password, role) in DEMO_ACCOUNTS.items():
+        click.echo(f"  {role:8}  {email:28}  password: {password}")

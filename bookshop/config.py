@@ -1,0 +1,164 @@
+"""Every setting of the shop: one `BOOKSHOP_*` variable each, checked before anything starts."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from babel.numbers import list_currencies
+from limits import parse_many
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from bookshop.exceptions import SettingsError
+
+PREFIX = "BOOKSHOP_"
+TEST_PREFIX = "BOOKSHOP_TEST_"
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE = ROOT / "instance"
+
+NO_KEY = (
+    "BOOKSHOP_SECRET_KEY is missing: set it to a random text of at least 32 characters, for example the output of "
+    "`python3 -c 'import secrets; print(secrets.token_hex(32))'`, and keep it. (To work on the demo shop of "
+    "`make run` instead, set BOOKSHOP_DEMO=1.)"
+)
+DATABASES = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+def _database_url(text: str) -> str:
+    """Normalise the URL: `postgres://`, as many hosts write it, names the psycopg driver too."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a database URL such as postgresql://user:password@host/bookshop") from None
+    if url.drivername not in DATABASES:
+        raise ValueError(f"names '{url.drivername}'; use sqlite:/// or postgresql://")
+    return url.set(drivername=DATABASES[url.drivername]).render_as_string(hide_password=False)
+
+
+def _limits(text: str) -> str:
+    try:
+        parse_many(text)
+    except ValueError:
+        raise ValueError("is not a rate such as '10 per minute; 100 per hour'") from None
+    return text
+
+
+def _currency(text: str) -> str:
+    if text not in list_currencies():
+        raise ValueError("is not an ISO 4217 currency code such as EUR")
+    return text
+
+
+class Settings(BaseModel):
+    """The settings, each field named like its variable without the prefix and in small letters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret_key: str = Field("", description="signs cookies; at least 32 random characters; required")
+    demo: bool = Field(False, description="the demo of `make run`: makes its own secret key in instance/")
+    database_url: Annotated[str, AfterValidator(_database_url)] = f"sqlite:///{INSTANCE / 'bookshop.db'}"
+    database_pool: int = Field(8, ge=1, le=200)
+    database_pgbouncer: bool = False
+    shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
+    currency: Annotated[str, AfterValidator(_currency)] = "EUR"
+    max_waiting: int = Field(50, ge=1, le=10_000)
+    session_days: int = Field(30, ge=1, le=365)
+    login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
+    ratelimit_storage: str = Field("memory://", pattern=r"^(memory|redis|rediss|memcached)://")
+    trusted_proxies: int = Field(0, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> "Settings":
+        if len(self.secret_key) >= 32 or (self.demo and not self.secret_key):
+            return self
+        if self.secret_key:
+            raise ValueError("BOOKSHOP_SECRET_KEY is too short: it needs at least 32 characters")
+        raise ValueError(NO_KEY)
+
+
+def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises SettingsError with one sentence per wrong, missing or unknown variable."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def settings_or_exit() -> Settings:
+    """Read the settings from the environment, or stop the program with the sentences that say what is wrong."""
+    try:
+        return settings_from()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def _sentence(problem: Any) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return str(message)
+    name = PREFIX + str(problem["loc"][0]).upper()
+    if problem["type"] == "extra_forbidden":
+        return f"{name} is not a setting of the bookshop: correct its name or remove it."
+    if not message.startswith(("is ", "names ")):
+        message = f"is wrong: {message[0].lower()}{message[1:]}"
+    return f"{name} {message} (it is {problem['input']!r})."
+
+
+def flask_config(settings: Settings) -> dict[str, Any]:
+    """Flask's and its extensions' configuration for these settings."""
+    INSTANCE.mkdir(exist_ok=True)
+    return {
+        "SETTINGS": settings,
+        "SECRET_KEY": settings.secret_key or demo_secret_key(),
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(settings),
+        "MAX_CONTENT_LENGTH": 1024 * 1024,
+        "PERMANENT_SESSION_LIFETIME": settings.session_days * 24 * 3600,
+        "SESSION_REFRESH_EACH_REQUEST": False,
+        "SESSION_COOKIE_NAME": "bookshop",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_PROTECTION": None,
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "WTF_CSRF_TIME_LIMIT": None,
+        "RATELIMIT_STORAGE_URI": settings.ratelimit_storage,
+        "RATELIMIT_HEADERS_ENABLED": True,
+        "BOOTSTRAP_SERVE_LOCAL": True,
+    }
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    if settings.database_url.startswith("sqlite"):
+        return {"pool_size": settings.database_pool, "connect_args": {"timeout": 20}}
+    return {
+        "pool_size": settings.database_pool,
+        "pool_pre_ping": True,
+        "isolation_level": "READ COMMITTED",
+        "connect_args": {"prepare_threshold": None} if settings.database_pgbouncer else {},
+    }
+
+
+def demo_secret_key() -> str:
+    """The demo's own key: made once, kept readable by its owner only."""
+    path = INSTANCE / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path.read_text()

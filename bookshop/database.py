@@ -1,0 +1,151 @@
+"""The ground under the models: the base class, UTC times, writing transactions, and what makes SQLite behave."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from bookshop.exceptions import Busy
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+LOCK_TIMEOUT = "4s"
+WRITES = "bookshop_writes"
+# serialization failure, deadlock, lock not available: https://www.postgresql.org/docs/current/errcodes-appendix.html
+PASSING_SQLSTATES = {"40001", "40P01", "55P03"}
+SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+
+
+class Base(DeclarativeBase):
+    """The base of all models. Every constraint has a name, so that migrations can find it."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with zone UTC on both databases; SQLite itself would lose the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def insert_into(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT in the session's dialect."""
+    return sqlite.insert(model) if is_sqlite(session) else postgresql.insert(model)
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Give SQLite foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for those who will write.
+
+    Python's driver would begin late and let RELEASE SAVEPOINT commit, so it is switched to autocommit and every
+    BEGIN is ours. A writer that began as a reader could not wait for its turn: hence IMMEDIATE from the start.
+    """
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def in_transaction(session: Session, work: Callable[[], T]) -> T:
+    """Run `work` in a writing transaction, commit, and return what it returned.
+
+    Whoever loses a deadlock or waits too long for a lock is rolled back and runs again, a few times; `work` must
+    therefore do nothing but talk to the database. Raises Busy when the last try failed too.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _begin_writing(session)
+            result = work()
+            session.commit()
+        except DBAPIError as error:
+            session.rollback()
+            if not _will_pass(error):
+                raise
+            log.warning("transaction given up at try %d of %d: %s", attempt, ATTEMPTS, error.orig)
+            if attempt < ATTEMPTS:
+                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - spreads the tries, hides nothing
+        except BaseException:
+            session.rollback()
+            raise
+        else:
+            return result
+    raise Busy("Too many others are changing the same thing just now. Please try again in a moment.")
+
+
+def _begin_writing(session: Session) -> None:
+    if is_sqlite(session):
+        session.commit()  # ends the reading transaction that found out who is asking
+        session.connection(execution_options={WRITES: True})
+    else:
+        session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+
+
+def _will_pass(error: DBAPIError) -> bool:
+    if getattr(error.orig, "sqlstate", None) in PASSING_SQLSTATES:
+        return True
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {SQLITE_BUSY, SQLITE_LOCKED}
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list: `page` counts from 1, `total` is the length of the whole list."""
+
+    items: Sequence[T]
+    total: int
+    page: int
+    size: int
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.size))
+
+
+def paginate(session: Session, query: Select[Any], page: int, size: int) -> Page[Any]:
+    """The rows of one page (scalars if the query has one column) and the total: two statements, however many rows."""
+    total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
+    result = session.execute(query.limit(size).offset((page - 1) * size))
+    rows = result.scalars().all() if len(query.column_descriptions) == 1 else result.all()
+    return Page(rows, total, page, size)

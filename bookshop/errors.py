@@ -1,0 +1,150 @@
+"""The only place where an exception becomes a page or a problem (application/problem+json, RFC 9457)."""
+
+import json
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, flash, g, redirect, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from bookshop.accounts.access import bearer_token, is_api
+from bookshop.exceptions import (
+    BookshopError,
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Misshapen,
+    NotAuthenticated,
+    NotFound,
+)
+from bookshop.extensions import db
+from bookshop.navigation import here, page_above
+
+log = logging.getLogger(__name__)
+
+STATUSES: dict[type[BookshopError], int] = {
+    NotAuthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+    Busy: 503,
+}
+RETRY_AFTER = "2"
+KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
+SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method; `Allow` names those it takes.",
+    413: "This is more than the shop takes at once.",
+    415: "Send this as JSON, with `Content-Type: application/json`.",
+    429: "That was too often. Please wait a little before you try again.",
+    500: "Something went wrong in the shop. Nothing was changed; we have written it down.",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(BookshopError, refuse)
+    app.register_error_handler(CSRFError, refuse_csrf)
+    app.register_error_handler(HTTPException, refuse_http)
+    app.register_error_handler(OperationalError, report_database)
+    app.register_error_handler(Exception, report_bug)
+
+
+def refuse(error: BookshopError) -> AnyResponse:
+    db.session.rollback()
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    if is_api():
+        return _refuse_json(error, status)
+    if status == 401:
+        flash(error.sentence, "info")
+        return redirect(url_for("accounts.login", next=here()), 303)
+    if status in {409, 422} and request.method != "GET":
+        flash(error.sentence, "warning")
+        return redirect(page_above(), 303)
+    return _page(status, error.sentence)
+
+
+def _refuse_json(error: BookshopError, status: int) -> Response:
+    response = problem(status, error.code, error.sentence, _member_errors(error))
+    if status == 401:
+        invalid = bearer_token(request) is not None
+        response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER
+    return response
+
+
+def _member_errors(error: BookshopError) -> list[dict[str, str]] | None:
+    if isinstance(error, Misshapen):
+        return error.errors
+    if isinstance(error, Invalid):
+        return [{"detail": error.sentence, "pointer": f"#/{error.field}" if error.field else "#"}]
+    return None
+
+
+def refuse_csrf(error: CSRFError) -> AnyResponse:
+    log.info("%s: CSRF: %s", g.get("request_id"), error.description)
+    if is_api():
+        return problem(400, "HTTP_400", "Send the CSRF token of your session in the header X-CSRFToken.")
+    flash("This page was open for too long, so nothing was done. Please try once more.", "warning")
+    return redirect(page_above(), 303)
+
+
+def refuse_http(error: HTTPException) -> AnyResponse:
+    original = error.get_response()
+    status = error.code or original.status_code
+    if status < 400:
+        return original
+    sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
+    response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
+    _keep(response, original.headers)
+    return response
+
+
+def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
+    for name, value in headers:
+        if name in KEPT_HEADERS:
+            response.headers[name] = value
+
+
+def report_database(error: OperationalError) -> AnyResponse:
+    log.exception("%s: the database failed", g.get("request_id"), exc_info=error)
+    return refuse(Busy("The shop's database does not answer just now. Please try again in a moment."))
+
+
+def report_bug(error: Exception) -> AnyResponse:
+    """Roll back and log what nobody foresaw, with the id that its victim can name, and say no details."""
+    db.session.rollback()
+    log.exception("%s: %s %s failed", g.get("request_id"), request.method, request.path, exc_info=error)
+    return problem(500, "HTTP_500", SENTENCES[500]) if is_api() else _page(500, SENTENCES[500])
+
+
+def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
+    """A problem in JSON; `type` is about:blank, as `code` says what kind it is."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return Response(json.dumps(body), status, mimetype="application/problem+json")
+
+
+def _page(status: int, sentence: str) -> Response:
+    """An error page; from 500 on one that asks neither the database nor the session for anything."""
+    template = "errors/error.html" if status < 500 else "errors/down.html"
+    title = HTTPStatus(status).phrase
+    page = render_template(template, title=title, sentence=sentence, request_id=g.get("request_id"))
+    response = Response(page, status, mimetype="text/html")
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER
+    return response

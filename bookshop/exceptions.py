@@ -1,0 +1,64 @@
+"""What can go wrong in the shop's own words: a code for scripts and a sentence for people, no HTTP."""
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the message names it."""
+
+
+class BookshopError(Exception):
+    """The base of all refusals. `code` is fixed for scripts, the sentence is for people."""
+
+    code = ""
+
+    def __init__(self, sentence: str, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code or self.code
+
+
+class NotAuthenticated(BookshopError):
+    """Nobody is logged in."""
+
+    code = "NOT_AUTHENTICATED"
+
+
+class Forbidden(BookshopError):
+    """Somebody is logged in, but this is not for them."""
+
+    code = "FORBIDDEN"
+
+
+class NotFound(BookshopError):
+    """It does not exist, or not for the one who asks."""
+
+
+class Conflict(BookshopError):
+    """The state of things does not allow it."""
+
+
+class Invalid(BookshopError):
+    """The input cannot be right. `field` names the member or form field, if it is one."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, sentence: str, field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class Misshapen(Invalid):
+    """The JSON does not have the shape that it needs: `errors` holds a `detail` and a `pointer` (RFC 6901) each."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__("The request does not have the right shape; `errors` says where.")
+        self.errors = errors
+
+
+class Busy(BookshopError):
+    """Others hold what is needed; the same request may succeed in a moment."""
+
+    code = "HTTP_503"
+
+
+def book_not_found() -> NotFound:
+    return NotFound("There is no such book.", "BOOK_NOT_FOUND")

@@ -1,0 +1,34 @@
+"""What pages and JSON share: the services, bound to this request's database session and to the settings."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from bookshop import database
+from bookshop.accounts.service import AccountService
+from bookshop.catalog.service import CatalogService
+from bookshop.extensions import db, settings
+from bookshop.inventory.service import BookService
+from bookshop.prebookings.service import PreBookService
+
+T = TypeVar("T")
+
+
+def accounts() -> AccountService:
+    return AccountService(db.session(), settings().session_days)
+
+
+def catalog() -> CatalogService:
+    return CatalogService(db.session())
+
+
+def inventory() -> BookService:
+    return BookService(db.session())
+
+
+def prebookings() -> PreBookService:
+    return PreBookService(db.session(), settings().max_waiting)
+
+
+def commit(work: Callable[[], T]) -> T:
+    """Run one service call in a writing transaction of its own and commit it; see database.in_transaction."""
+    return database.in_transaction(db.session(), work)

@@ -1,0 +1,26 @@
+"""The features of the shop, each one blueprint with its pages and its JSON."""
+
+from flask import Flask
+
+from bookshop.accounts import views as accounts_pages
+from bookshop.admin import api as admin_json
+from bookshop.admin import views as admin_pages
+from bookshop.catalog import api as catalog_json
+from bookshop.catalog import views as catalog_pages
+from bookshop.prebookings import api as prebookings_json
+from bookshop.prebookings import views as prebookings_pages
+
+FACES = (
+    accounts_pages,
+    catalog_pages,
+    catalog_json,
+    prebookings_pages,
+    prebookings_json,
+    admin_pages,
+    admin_json,
+)
+
+
+def init_app(app: Flask) -> None:
+    for blueprint in dict.fromkeys(face.bp for face in FACES):
+        app.register_blueprint(blueprint)

@@ -1,0 +1,48 @@
+"""What all forms have in common."""
+
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import DecimalField, Field, Form
+from wtforms.validators import ValidationError
+
+from bookshop.exceptions import Invalid
+from bookshop.text import problem_in, tidy
+
+
+class ShopForm(FlaskForm):  # type: ignore[misc]
+    """A form with a CSRF token. A button alone is a form without fields."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        locales = ["en"]
+
+    def add_error(self, refused: Invalid) -> None:
+        """Show a service's refusal at the field that it names, or above the form."""
+        field = self._fields.get(refused.field)
+        if field is None:
+            self.form_errors = [*self.form_errors, refused.sentence]
+        else:
+            field.errors = [*field.errors, refused.sentence]
+
+
+class Storable:
+    """Validator: text that can be stored and shown; `lines` allows more than one line."""
+
+    def __init__(self, *, lines: bool = False) -> None:
+        self.lines = lines
+
+    def __call__(self, form: Form, field: Field) -> None:
+        if field.data and (problem := problem_in(field.data, lines=self.lines)):
+            raise ValidationError(f"The text {problem}.")
+
+
+def tidied(text: str | None) -> str | None:
+    """Filter: the text without blanks around it, None if nothing is left."""
+    return tidy(text) or None if text else None
+
+
+class PriceField(DecimalField):  # type: ignore[misc]
+    """An amount in major units, with a decimal point or comma."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        super().process_formdata([str(value).strip().replace(",", ".") for value in valuelist])

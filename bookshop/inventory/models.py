@@ -1,0 +1,32 @@
+"""The stock ledger."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.database import Base, UtcDateTime, now
+
+RECEIVED, CORRECTION, SALE, RETURN, IMPORT = REASONS = ("received", "correction", "sale", "return", "import")
+NOTE_MAX = 500
+
+
+class Movement(Base):
+    """One line of the ledger: a change of one book's stock, never changed afterwards."""
+
+    __tablename__ = "movements"
+    __table_args__ = (
+        CheckConstraint("delta <> 0", name="delta"),
+        CheckConstraint("quantity_after >= 0", name="quantity_after"),
+        CheckConstraint("reason IN ('received', 'correction', 'sale', 'return', 'import')", name="reason"),
+        Index(None, "book_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("books.id"))
+    delta: Mapped[int]
+    quantity_after: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(10))
+    note: Mapped[str | None] = mapped_column(String(NOTE_MAX))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # nobody: a command
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,0 +1,25 @@
+"""Amounts of money: integers in the currency's minor unit inside, written for people at the edge."""
+
+from decimal import Decimal
+
+from babel.numbers import format_currency, get_currency_precision
+
+LOCALE = "en"
+
+
+def in_words(amount: int, currency: str) -> str:
+    """1290 and EUR give '€12.90'; 1290 and JPY give '¥1,290'."""
+    return format_currency(major(amount, currency), currency, locale=LOCALE)
+
+
+def major(amount: int, currency: str) -> Decimal:
+    """The amount in major units: 1290 EUR is 12.90."""
+    return Decimal(amount).scaleb(-get_currency_precision(currency))
+
+
+def minor(amount: Decimal, currency: str) -> int:
+    """The amount in minor units; raises ValueError if it has more decimals than the currency."""
+    scaled = amount.scaleb(get_currency_precision(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"has more decimals than {currency} knows")
+    return int(scaled)

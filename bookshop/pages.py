@@ -1,0 +1,42 @@
+"""What every page needs: the words and numbers that templates write, and the shop's name."""
+
+from datetime import datetime
+from typing import Any
+
+from babel.dates import format_date
+from flask import Flask, request, url_for
+
+from bookshop.catalog.models import Book
+from bookshop.extensions import settings
+from bookshop.money import LOCALE, in_words
+from bookshop.prebookings.views import books_back
+
+
+def init_app(app: Flask) -> None:
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.add_template_filter(day)
+    app.add_template_filter(price)
+    app.add_template_filter(year)
+    app.add_template_global(books_back)
+    app.add_template_global(turned)
+    app.context_processor(lambda: {"shop_name": settings().shop_name})
+
+
+def day(moment: datetime) -> str:
+    """A time as a day: 22 Nov 2026."""
+    return format_date(moment, "d MMM y", locale=LOCALE)
+
+
+def price(book: Book) -> str:
+    return in_words(book.price_cents, book.currency)
+
+
+def year(number: int) -> str:
+    """A year of publication: 1997, or 700 BC for -700."""
+    return str(number) if number > 0 else f"{-number} BC"
+
+
+def turned(page: int) -> str:
+    """The address of another page of the list that is shown."""
+    arguments: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict(), "page": page}
+    return url_for(request.endpoint or "catalog.books", **arguments)

@@ -1,0 +1,49 @@
+"""Pre-bookings in JSON, each customer's own."""
+
+from flask import Response, url_for
+
+from bookshop import faces
+from bookshop.accounts.access import customer_required, visitor
+from bookshop.api import answer, contract, list_of
+from bookshop.catalog.models import ID_MAX
+from bookshop.prebookings import bp
+from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
+from bookshop.schemas import ListOf
+
+
+@bp.post("/api/v1/prebookings")
+@customer_required
+@contract(HTTP_201=PreBookOut)
+def api_reserve(json: NewPreBook) -> Response:
+    """Reserve a book that is out of stock."""
+    user_id, service = visitor().user_id, faces.prebookings()
+    prebook_id = faces.commit(lambda: service.reserve(user_id, json.book_id))
+    location = url_for("prebookings.api_prebooking", prebook_id=prebook_id)
+    return answer(prebook_out(service.get(user_id, prebook_id)), 201, {"Location": location})
+
+
+@bp.get("/api/v1/prebookings")
+@customer_required
+@contract(HTTP_200=ListOf[PreBookOut])
+def api_prebookings(query: PreBookQuery) -> Response:
+    """List one's own pre-bookings, newest first."""
+    found = faces.prebookings().list_own(visitor().user_id, query.status, query.page, query.size)
+    return list_of(found, [prebook_out(prebook) for prebook in found.items])
+
+
+@bp.get(f"/api/v1/prebookings/<int(max={ID_MAX}):prebook_id>")
+@customer_required
+@contract(HTTP_200=PreBookOut)
+def api_prebooking(prebook_id: int) -> Response:
+    """One of one's own pre-bookings."""
+    return answer(prebook_out(faces.prebookings().get(visitor().user_id, prebook_id)))
+
+
+@bp.delete(f"/api/v1/prebookings/<int(max={ID_MAX}):prebook_id>")
+@customer_required
+@contract(HTTP_204=None)
+def api_cancel(prebook_id: int) -> Response:
+    """Cancel one's own pre-booking while it waits."""
+    user_id, service = visitor().user_id, faces.prebookings()
+    faces.commit(lambda: service.cancel(user_id, prebook_id))
+    return Response(status=204)

@@ -1,0 +1,129 @@
+"""SQL about pre-bookings."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, literal, select, update
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.models import User
+from bookshop.catalog.models import Book
+from bookshop.database import Page, insert_into, now, paginate
+from bookshop.inventory.models import Movement
+from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
+
+
+class PreBookRepository:
+    """Finds and changes pre-bookings; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def insert_if_out_of_stock(self, user_id: int, book_id: int) -> int | None:
+        """Insert a waiting pre-booking if the book is on sale, out of stock and not reserved yet; its id, or None.
+
+        FOR SHARE makes this and any change of the book's stock wait for each other: without it a restock that
+        runs at the same moment would not see this row, and its customer would wait for a book that is on the
+        shelf. The lock is held until the commit, which should therefore be next.
+        """
+        may_be_reserved = select(literal(user_id), Book.id, literal(WAITING), literal(now(), PreBook.created_at.type))
+        may_be_reserved = may_be_reserved.where(
+            Book.id == book_id, Book.stock_quantity == 0, Book.withdrawn_at.is_(None)
+        ).with_for_update(read=True)
+        columns = ["user_id", "book_id", "status", "created_at"]
+        insert = insert_into(self.session, PreBook).from_select(columns, may_be_reserved, include_defaults=False)
+        return self.session.scalar(insert.on_conflict_do_nothing().returning(PreBook.id))
+
+    def notify_waiting_by_book(self, movements: Collection[int]) -> list[str]:
+        """Turn everyone who waits for the books of these restocks into notified; returns their e-mail addresses.
+
+        One statement for all. It must come after, and apart from, the one that changed the stock: only a later
+        statement sees the reservations for whose commits that one had to wait.
+        """
+        email = select(User.email).where(User.id == PreBook.user_id).scalar_subquery()
+        statement = (
+            update(PreBook)
+            .where(Movement.id.in_(movements), PreBook.book_id == Movement.book_id, PreBook.status == WAITING)
+            .values(status=NOTIFIED, notified_at=now(), movement_id=Movement.id)
+            .returning(email)
+        )
+        return list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
+
+    def cancel(self, user_id: int, prebook_id: int) -> bool:
+        """Cancel the customer's own pre-booking if it waits; False if there was no such."""
+        return self._cancel(PreBook.id == prebook_id, PreBook.user_id == user_id) == 1
+
+    def cancel_waiting_by_book(self, book_id: int) -> int:
+        """Cancel all that wait for the book, whose row must be locked; returns how many."""
+        return self._cancel(PreBook.book_id == book_id)
+
+    def cancel_waiting_by_user(self, user_id: int) -> int:
+        """Cancel all that the user waits for, whose row must be locked; returns how many."""
+        return self._cancel(PreBook.user_id == user_id)
+
+    def _cancel(self, *which: ColumnElement[bool]) -> int:
+        statement = update(PreBook).where(*which, PreBook.status == WAITING)
+        values = {"status": CANCELLED, "cancelled_at": now()}
+        result: Any = self.session.execute(statement.values(values), execution_options={"synchronize_session": False})
+        return int(result.rowcount)
+
+    def get(self, user_id: int, prebook_id: int) -> PreBook | None:
+        """The customer's own pre-booking as the database has it now."""
+        own = select(PreBook).where(PreBook.id == prebook_id, PreBook.user_id == user_id)
+        return self.session.scalar(own.execution_options(populate_existing=True))
+
+    def latest(self, user_id: int, book_id: int) -> PreBook | None:
+        """The customer's newest pre-booking of the book."""
+        own = select(PreBook).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
+        return self.session.scalar(own.order_by(PreBook.id.desc()).limit(1))
+
+    def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[PreBook]:
+        """The customer's own pre-bookings, newest first."""
+        own = select(PreBook).where(PreBook.user_id == user_id).order_by(PreBook.id.desc())
+        return paginate(self.session, own.where(PreBook.status == status) if status else own, page, size)
+
+    def list_waiting_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
+        """Who waits for the book, and their addresses, longest first."""
+        waiting = select(PreBook, User.email).join(User, User.id == PreBook.user_id)
+        waiting = waiting.where(PreBook.book_id == book_id, PreBook.status == WAITING).order_by(PreBook.id)
+        return paginate(self.session, waiting, page, size)
+
+    def count_waiting(self, user_id: int) -> int:
+        waiting = select(func.count()).where(PreBook.user_id == user_id, PreBook.status == WAITING)
+        return self.session.scalar(waiting) or 0
+
+    def has_waiting(self, user_id: int, book_id: int) -> bool:
+        waiting = select(PreBook.id).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
+        return self.session.scalar(waiting.where(PreBook.status == WAITING)) is not None
+
+    def count_notified_since(self, user_id: int, seen_at: datetime | None) -> int:
+        """How many of the customer's books came back after `seen_at`, or ever."""
+        notified = select(func.count()).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
+        if seen_at is not None:
+            notified = notified.where(PreBook.notified_at > seen_at)
+        return self.session.scalar(notified) or 0
+
+    def count_waiting_by_book(self, book_ids: Collection[int]) -> Mapping[int, int]:
+        """How many wait for each of the books: book id -> count, 0 left out."""
+        counts = select(PreBook.book_id, func.count()).where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
+        return {row[0]: row[1] for row in self.session.execute(counts.group_by(PreBook.book_id))}
+
+    def list_out_of_stock(self, page: int, size: int) -> Page[Row[tuple[Book, int]]]:
+        """The books that are out of stock and how many wait for each, most wanted first."""
+        waiting = (
+            select(PreBook.book_id, func.count().label("count"))
+            .where(PreBook.status == WAITING)
+            .group_by(PreBook.book_id)
+            .subquery()
+        )
+        count = func.coalesce(waiting.c.count, 0)
+        books = select(Book, count).outerjoin(waiting, waiting.c.book_id == Book.id)
+        books = books.where(Book.stock_quantity == 0, Book.withdrawn_at.is_(None))
+        return paginate(self.session, books.order_by(count.desc(), Book.title_key, Book.id), page, size)
+
+    def lock_books_waited_for(self, user_id: int) -> Sequence[int]:
+        """Hold the stock of every book that the user waits for, in id order, until the transaction ends."""
+        books = select(Book.id).join(PreBook, PreBook.book_id == Book.id)
+        books = books.where(PreBook.user_id == user_id, PreBook.status == WAITING).order_by(Book.id)
+        return self.session.scalars(books.with_for_update(read=True, of=Book)).all()

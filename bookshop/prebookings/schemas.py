@@ -1,0 +1,42 @@
+"""The shape of pre-bookings in JSON."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bookshop.prebookings.models import PreBook
+from bookshop.schemas import Body, Id, PageQuery
+
+Status = Literal["waiting", "notified", "cancelled"]
+
+
+class NewPreBook(Body):
+    """A wish for a book that is out of stock."""
+
+    book_id: Id
+
+
+class PreBookQuery(PageQuery):
+    """Which of one's own pre-bookings to list."""
+
+    status: Status | None = None
+
+
+class PreBookOut(BaseModel):
+    """A pre-booking as its customer sees it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    book_id: int
+    book_title: str
+    book_authors: str
+    status: Status
+    created_at: datetime
+    notified_at: datetime | None
+    cancelled_at: datetime | None
+
+
+def prebook_out(prebook: PreBook) -> PreBookOut:
+    return PreBookOut.model_validate(prebook)

@@ -1,0 +1,58 @@
+"""Pages about reservations: what JSON calls pre-bookings."""
+
+from datetime import datetime
+
+from flask import flash, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import customer_required, visitor
+from bookshop.accounts.views import SEEN_AT
+from bookshop.catalog.models import ID_MAX
+from bookshop.database import now
+from bookshop.forms import ShopForm
+from bookshop.prebookings import bp
+
+SIZE = 20
+
+
+@bp.post(f"/books/<int(max={ID_MAX}):book_id>/reserve")
+@customer_required
+def reserve(book_id: int) -> Response:
+    user_id, service = visitor().user_id, faces.prebookings()
+    faces.commit(lambda: service.reserve(user_id, book_id))
+    flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
+    return redirect(url_for("catalog.book", book_id=book_id), 303)
+
+
+@bp.get("/reservations")
+@customer_required
+def reservations() -> str | Response:
+    looked_at, seen_at = now(), _seen_at()
+    page = request.args.get("page", 1, type=int)
+    found = faces.prebookings().list_own(visitor().user_id, None, min(max(page, 1), ID_MAX), SIZE)
+    if page > found.pages:
+        return redirect(url_for("prebookings.reservations", page=found.pages))
+    session[SEEN_AT] = looked_at.isoformat()
+    return render_template("prebookings/reservations.html", found=found, seen_at=seen_at, form=ShopForm())
+
+
+@bp.post(f"/reservations/<int(max={ID_MAX}):prebook_id>/cancel")
+@customer_required
+def cancel(prebook_id: int) -> Response:
+    user_id, service = visitor().user_id, faces.prebookings()
+    faces.commit(lambda: service.cancel(user_id, prebook_id))
+    flash("The reservation is cancelled.", "success")
+    return redirect(url_for("prebookings.reservations"), 303)
+
+
+def books_back() -> int:
+    """How many of the visitor's reserved books came back since the last look at the reservations."""
+    if not current_user.is_customer:
+        return 0
+    return faces.prebookings().count_back_since(visitor().user_id, _seen_at())
+
+
+def _seen_at() -> datetime | None:
+    return datetime.fromisoformat(session[SEEN_AT]) if SEEN_AT in session else None

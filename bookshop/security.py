@@ -1,0 +1,74 @@
+"""What holds for every request: cookies or a token but not both, CSRF, an id for the log, what may be cached."""
+
+import secrets
+
+from flask import Flask, Request, Response, g, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from bookshop.accounts.access import Anonymous, bearer_token, is_api
+from bookshop.exceptions import NotAuthenticated
+from bookshop.extensions import csrf, login_manager
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Cookie sessions that a Bearer request does not have, and whose cookie is Secure wherever the page is."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+        if bearer_token(request) is not None:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def init_app(app: Flask) -> None:
+    app.session_interface = Sessions()
+    login_manager.anonymous_user = Anonymous
+    app.before_request(name_request)
+    app.before_request(check_token)
+    app.before_request(check_csrf)
+    app.after_request(finish)
+    proxies = app.config["SETTINGS"].trusted_proxies
+    if proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
+        )
+
+
+def name_request() -> None:
+    g.request_id = secrets.token_hex(8)
+
+
+def check_token() -> None:
+    """A token that is not valid is said so even where none is needed: a script should not fall back silently."""
+    if is_api() and bearer_token(request) is not None and not current_user.is_authenticated:
+        raise NotAuthenticated("This token is unknown or revoked, or its user is deactivated.")
+
+
+def check_csrf() -> None:
+    """Ask for the CSRF token wherever a cookie says who it is, and on every form of a page.
+
+    A form that is shown at its own address checks the token itself, so that it can be shown again with what was
+    typed; every other unsafe request raises CSRFError here.
+    """
+    if request.url_rule is None or bearer_token(request) is not None:
+        return
+    if is_api() and not current_user.is_authenticated:
+        return
+    try:
+        csrf.protect()
+    except CSRFError:
+        if is_api() or "GET" not in (request.url_rule.methods or ()):
+            raise
+
+
+def finish(response: Response) -> Response:
+    """Name the request, and keep what is somebody's own out of every cache."""
+    response.headers["X-Request-Id"] = g.get("request_id", "-")
+    if request.endpoint != "static" and (session or bearer_token(request) is not None):
+        response.headers["Cache-Control"] = "no-store"
+    return response

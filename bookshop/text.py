@@ -1,0 +1,48 @@
+"""What the shop does with text that people type: tidy it, refuse what cannot be shown, fold it for searching."""
+
+import re
+import unicodedata
+
+from anyascii import anyascii
+
+LONGEST_WORD = 64
+DAMAGED = "\N{REPLACEMENT CHARACTER}"
+WORD = re.compile(r"[a-z0-9]+")
+SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
+
+
+def tidy(text: str) -> str:
+    """The text in Unicode's composed form (NFC), with line ends as `\\n` and without blanks around it."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def problem_in(text: str, *, lines: bool = False) -> str | None:
+    """Say what is wrong with a text that is to be stored and shown, or None; `lines` allows more than one line."""
+    allowed = "\n\t" if lines else ""
+    for character in text:
+        if unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed:
+            return "must not contain control characters" + ("" if lines else " or line breaks")
+        if character == DAMAGED:
+            return "contains a character that was damaged on the way; please send it as UTF-8"
+    return None
+
+
+def fold(text: str) -> str:
+    """The text as one would type it on any keyboard: small ASCII letters and digits, single blanks between."""
+    return " ".join(words(text))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, folded: 'Gabriel García Márquez' gives gabriel, garcia, marquez."""
+    plain = text.encode("utf-8", "ignore").decode()
+    return [word[:LONGEST_WORD] for word in WORD.findall(anyascii(plain).lower())]
+
+
+def search_words(text: str) -> str:
+    """What is put into the search index for a text: its words, and what has marks inside also written as one.
+
+    So 'J. R. R. Tolkien' is found as 'jrr', "O'Brien" as 'obrien' and 'Catch-22' as 'catch22'.
+    """
+    parts = SPACED_INITIALS.sub(r"\1.", text).split()
+    joined = ["".join(found)[:LONGEST_WORD] for part in parts if len(found := words(part)) > 1]
+    return " ".join([*words(text), *joined])

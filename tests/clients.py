@@ -1,0 +1,79 @@
+"""Those who use the shop in tests: a browser with cookies and forms, and a script with a token."""
+
+import html
+import re
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from bookshop import faces
+from tests.factories import PASSWORD
+
+TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+TAG = re.compile(r"<[^>]*>")
+
+
+class Browser:
+    """A browser: keeps cookies, and sends with each form the CSRF token of the page that holds it."""
+
+    def __init__(self, app: Flask, email: str | None = None) -> None:
+        self.client = app.test_client()
+        if email is not None:
+            self.log_in(email)
+
+    def log_in(self, email: str, password: str = PASSWORD, **fields: Any) -> TestResponse:
+        return self.submit("/login", email=email, password=password, **fields)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, **options)
+
+    def follow(self, path: str) -> TestResponse:
+        return self.client.get(path, follow_redirects=True)
+
+    def submit(self, path: str, *, page: str | None = None, **fields: Any) -> TestResponse:
+        """Send a form to `path`, with the token of `page` (or of the form's own address)."""
+        return self.post(path, csrf_token=self.csrf_token(page or path), **fields)
+
+    def post(self, path: str, **fields: Any) -> TestResponse:
+        """Send a form just as given."""
+        return self.client.post(path, data=fields)
+
+    def csrf_token(self, page: str = "/login") -> str:
+        found = TOKEN.search(self.follow(page).text)
+        return html.unescape(found.group(1)) if found else ""
+
+
+class Script:
+    """A script: sends JSON with a Bearer token and nothing else."""
+
+    def __init__(self, app: Flask, email: str | None = None) -> None:
+        self.client = app.test_client(use_cookies=False)
+        self.headers: dict[str, str] = {}
+        if email is not None:
+            with app.app_context():
+                token = faces.commit(lambda: faces.accounts().create_token(email, "test"))
+            self.headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, **query: Any) -> TestResponse:
+        return self.client.get(path, query_string=query, headers=self.headers)
+
+    def post(self, path: str, body: Any = None) -> TestResponse:
+        return self.client.post(path, json=body, headers=self.headers)
+
+    def patch(self, path: str, body: Any = None) -> TestResponse:
+        return self.client.patch(path, json=body, headers=self.headers)
+
+    def delete(self, path: str) -> TestResponse:
+        return self.client.delete(path, headers=self.headers)
+
+    def reserve(self, book_id: Any) -> TestResponse:
+        return self.post("/api/v1/prebookings", {"book_id": book_id})
+
+    def set_stock(self, book_id: int, quantity: Any) -> TestResponse:
+        return self.patch(f"/api/v1/books/{book_id}/stock", {"quantity": quantity})
+
+
+def text_of(response: TestResponse) -> str:
+    """The words of a page as one reads them."""
+    return " ".join(html.unescape(TAG.sub(" ", response.text)).split())

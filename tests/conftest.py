@@ -1,0 +1,113 @@
+"""Every test that takes `app` runs twice: on SQLite and on a real PostgreSQL, both built by the migrations."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from sqlalchemy import create_engine, text
+
+from bookshop import create_app
+from bookshop.accounts import passwords
+from bookshop.config import Settings
+from bookshop.database import Base
+from bookshop.extensions import db, limiter
+from tests.clients import Browser, Script
+from tests.factories import Shop
+from tests.postgresql import NoServer, server
+
+SECRET_KEY = "a key for tests only, long enough"
+passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL database: BOOKSHOP_TEST_DATABASE_URL, or one of a temporary server."""
+    given = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    try:
+        with server() as url:
+            yield url
+    except NoServer as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs PostgreSQL: {error}")
+        pytest.skip(f"NOT TESTED ON POSTGRESQL: {error}")
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/shop.db"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+def settings_for(url: str, **changes: object) -> Settings:
+    """The settings of the test shop; its limits on logins are out of the way unless a test sets them."""
+    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, "login_limit": "100000 per minute"}
+    return Settings.model_validate({**given, **changes})
+
+
+@pytest.fixture(scope="session")
+def shared_app(database_url: str) -> Iterator[Flask]:
+    """One application per database, on a schema that the migrations built."""
+    _empty(database_url)
+    app = create_app(settings_for(database_url))
+    with app.app_context():
+        flask_migrate.upgrade()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def _empty(url: str) -> None:
+    """Drop whatever is in a PostgreSQL database that was handed to us."""
+    if url.startswith("postgres"):
+        engine = create_engine(Settings(secret_key=SECRET_KEY, database_url=url).database_url)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        engine.dispose()
+
+
+@pytest.fixture
+def app(shared_app: Flask) -> Flask:
+    """The application with empty tables. No context is left open: an uncommitted change must not be seen."""
+    with shared_app.app_context():
+        names = [table.name for table in reversed(Base.metadata.sorted_tables)]
+        if db.engine.dialect.name == "sqlite":
+            for name in names:
+                db.session.execute(text(f"DELETE FROM {name}"))
+        else:
+            db.session.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
+        db.session.commit()
+        limiter.reset()
+    return shared_app
+
+
+@pytest.fixture
+def shop(app: Flask) -> Shop:
+    """Makes users, books and reservations, and tells what is in the database."""
+    return Shop(app)
+
+
+@pytest.fixture
+def visitor(app: Flask) -> Callable[..., Browser]:
+    """A browser of its own: `visitor()` anonymous, `visitor("ada@example.com")` logged in."""
+    return lambda email=None: Browser(app, email)
+
+
+@pytest.fixture
+def script(app: Flask) -> Callable[..., Script]:
+    """A script with a token: `script("ada@example.com")`, or without: `script()`."""
+    return lambda email=None: Script(app, email)
+
+
+@pytest.fixture
+def repository_root() -> Path:
+    return Path(__file__).resolve().parent.parent

@@ -1,0 +1,106 @@
+"""What tests start from: users, books and reservations, made by the shop's own services."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
+
+from flask import Flask
+from sqlalchemy import text
+from stdnum import ean
+
+from bookshop import faces
+from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.checks import broken_invariants
+from bookshop.extensions import db
+from bookshop.inventory.service import StockChange
+
+T = TypeVar("T")
+
+PASSWORD = "three random words"
+_numbers = count(1)
+
+
+def isbn(number: int | None = None) -> str:
+    """A valid ISBN-13, another one at each call."""
+    digits = f"978{next(_numbers) if number is None else number:09d}"
+    return digits + ean.calc_check_digit(digits)
+
+
+class Shop:
+    """The shop behind its faces. Each call has an app context of its own and commits."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def commit(self, work: Callable[[], T]) -> T:
+        with self.app.app_context():
+            return faces.commit(work)
+
+    def customer(self, email: str = "ada@example.com") -> int:
+        """A customer; returns the id."""
+        return self.commit(lambda: faces.accounts().register(email, PASSWORD, CUSTOMER)).id
+
+    def customers(self, number: int) -> list[int]:
+        """Many customers, quickly; returns their ids."""
+        return [self.customer(f"customer{index}@example.com") for index in range(number)]
+
+    def staff(self, email: str = "staff@example.com") -> int:
+        return self.commit(lambda: faces.accounts().register(email, PASSWORD, STAFF)).id
+
+    def token(self, email: str) -> str:
+        return self.commit(lambda: faces.accounts().create_token(email, "test"))
+
+    def deactivate(self, email: str) -> int:
+        return self.commit(lambda: faces.accounts().deactivate(email))
+
+    def book(self, title: str = "Emma", *, stock: int = 0, **values: Any) -> int:
+        """A book; returns its id."""
+        values = {"title": title, "authors": "Jane Austen", "price_cents": 950, "currency": "EUR", **values}
+        book_id = self.commit(lambda: faces.catalog().create(values))
+        if stock:
+            self.set_stock(book_id, stock)
+        return book_id
+
+    def set_stock(self, book_id: int, quantity: int) -> list[str]:
+        """Set a book's stock; returns the addresses of those whom that notified."""
+        return self.commit(lambda: faces.inventory().update_stock(StockChange(book_id=book_id, quantity=quantity)))
+
+    def reserve(self, user_id: int, book_id: int) -> int:
+        """Reserve a book for a customer; returns the pre-booking's id."""
+        return self.commit(lambda: faces.prebookings().reserve(user_id, book_id))
+
+    def cancel(self, user_id: int, prebook_id: int) -> None:
+        self.commit(lambda: faces.prebookings().cancel(user_id, prebook_id))
+
+    def withdraw(self, book_id: int) -> int:
+        return self.commit(lambda: faces.catalog().withdraw(book_id))
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        """The rows of a SELECT, as tuples; single columns as scalars."""
+        with self.app.app_context():
+            found = [tuple(row) for row in db.session.execute(text(sql), values)]
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    def execute(self, sql: str, **values: Any) -> None:
+        """Change the database behind the shop's back."""
+        with self.app.app_context():
+            db.session.execute(text(sql), values)
+            db.session.commit()
+
+    def stock(self, book_id: int) -> int:
+        found: int = self.rows("SELECT stock_quantity FROM books WHERE id = :id", id=book_id)[0]
+        return found
+
+    def statuses(self, book_id: int) -> list[str]:
+        """The statuses of all the book's pre-bookings, oldest first."""
+        return self.rows("SELECT status FROM prebookings WHERE book_id = :id ORDER BY id", id=book_id)
+
+    def broken(self) -> list[str]:
+        """The lines of `flask check`."""
+        with self.app.app_context():
+            return list(broken_invariants(db.session()))
+
+    def everything(self) -> dict[str, list[Any]]:
+        """All rows of all tables but the logins, to see whether anything changed."""
+        tables = ("users", "api_tokens", "books", "movements", "prebookings")
+        return {table: self.rows(f"SELECT * FROM {table} ORDER BY id") for table in tables}

