@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,13 @@ def import_file(file: Path, price_cents: int | None, stock: int | None) -> None:
 
 def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport]:
     with (
-        path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+        path.open("rb") as bytes_read,
+        TextIOWrapper(bytes_read, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
         click.progressbar(length=path.stat().st_size, label="Importing", file=sys.stderr) as bar,
     ):
         for report in import_books(db.session(), file, defaults):
             yield report
-            bar.update(file.buffer.tell() - bar.pos)
+            bar.update(bytes_read.tell() - bar.pos)
 
 
 @click.command("check")

@@ -143,7 +143,7 @@ class Page(Generic[T]):
         return max(1, -(-self.total // self.size))
 
 
-def paginate(session: Session, query: Select[Any], page: int, size: int) -> Page[Any]:
+def paginate(session: Session, query: Select[*tuple[Any, ...]], page: int, size: int) -> Page[Any]:
     """The rows of one page (scalars if the query has one column) and the total: two statements, however many rows."""
     total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
     result = session.execute(query.limit(size).offset((page - 1) * size))

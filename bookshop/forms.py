@@ -6,7 +6,7 @@ from flask_wtf import FlaskForm
 from wtforms import DecimalField, Field, Form
 from wtforms.validators import ValidationError
 
-from bookshop.exceptions import Invalid
+from bookshop.exceptions import BookshopError
 from bookshop.text import problem_in, tidy
 
 
@@ -16,11 +16,11 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         locales = ["en"]
 
-    def add_error(self, refused: Invalid) -> None:
+    def add_error(self, refused: BookshopError) -> None:
         """Show a service's refusal at the field that it names, or above the form."""
-        field = self._fields.get(refused.field)
+        field = self._fields.get(getattr(refused, "field", ""))
         if field is None:
-            self.form_errors = [*self.form_errors, refused.sentence]
+            self.form_errors.append(refused.sentence)
         else:
             field.errors = [*field.errors, refused.sentence]
 

@@ -1,8 +1,9 @@
 """Where a visitor goes next: only ever to a page of this shop."""
 
 import re
+from typing import Any
 
-from flask import current_app, request
+from flask import current_app, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
@@ -33,12 +34,18 @@ def here() -> str:
     return page_above()
 
 
+def turned(page: int) -> str:
+    """The address of another page of the list that is shown."""
+    arguments: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict(), "page": page}
+    return url_for(request.endpoint or "catalog.books", **arguments)
+
+
 def _is_page(path: str) -> bool:
     try:
         endpoint, _arguments = _routes().match(path.partition("#")[0], method="GET")
     except HTTPException:
         return False
-    return not path.startswith("/api") and endpoint != "static"
+    return not path.startswith("/api") and not endpoint.endswith("static")
 
 
 def _routes() -> MapAdapter:

@@ -1,14 +1,14 @@
 """What every page needs: the words and numbers that templates write, and the shop's name."""
 
 from datetime import datetime
-from typing import Any
 
 from babel.dates import format_date
-from flask import Flask, request, url_for
+from flask import Flask
 
 from bookshop.catalog.models import Book
 from bookshop.extensions import settings
 from bookshop.money import LOCALE, in_words
+from bookshop.navigation import turned
 from bookshop.prebookings.views import books_back
 
 
@@ -34,9 +34,3 @@ def price(book: Book) -> str:
 def year(number: int) -> str:
     """A year of publication: 1997, or 700 BC for -700."""
     return str(number) if number > 0 else f"{-number} BC"
-
-
-def turned(page: int) -> str:
-    """The address of another page of the list that is shown."""
-    arguments: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict(), "page": page}
-    return url_for(request.endpoint or "catalog.books", **arguments)

@@ -3,7 +3,7 @@
 import secrets
 
 from flask import Flask, Request, Response, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,7 +16,7 @@ from bookshop.extensions import csrf, login_manager
 class Sessions(SecureCookieSessionInterface):
     """Cookie sessions that a Bearer request does not have, and whose cookie is Secure wherever the page is."""
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if bearer_token(request) is not None:
             return self.session_class()
         return super().open_session(app, request)
@@ -69,6 +69,6 @@ def check_csrf() -> None:
 def finish(response: Response) -> Response:
     """Name the request, and keep what is somebody's own out of every cache."""
     response.headers["X-Request-Id"] = g.get("request_id", "-")
-    if request.endpoint != "static" and (session or bearer_token(request) is not None):
+    if not (request.endpoint or "").endswith("static") and (session or bearer_token(request) is not None):
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -40,12 +40,12 @@ def bearer_token(asked: Request) -> str | None:
     return authorization.token or ""
 
 
-@login_manager.user_loader
+@login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_login(login_id: str) -> Identity | None:
     return faces.accounts().identify_login(login_id)
 
 
-@login_manager.request_loader
+@login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_token(asked: Request) -> Identity | None:
     token = bearer_token(asked)
     return faces.accounts().identify_token(token) if token and is_api() else None

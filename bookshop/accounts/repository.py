@@ -60,13 +60,13 @@ class UserRepository:
             ended = ended.where(LoginSession.created_at < before)
         self.session.execute(ended)
 
-    def identity_by_login(self, login_id: str, since: datetime) -> Row[Any] | None:
+    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str] | None:
         """Who is logged in with this id, if the login is not older than `since` and the user is active."""
         login = select(*IDENTITY).join(LoginSession, LoginSession.user_id == User.id)
         login = login.where(LoginSession.id == login_id, LoginSession.created_at >= since)
         return self.session.execute(login.where(User.deactivated_at.is_(None))).first()
 
-    def identity_by_token(self, token_hash: str) -> Row[Any] | None:
+    def identity_by_token(self, token_hash: str) -> Row[int, str, str] | None:
         """Whose token this is, if it is not revoked and the user is active."""
         token = select(*IDENTITY).join(ApiToken, ApiToken.user_id == User.id)
         token = token.where(ApiToken.token_hash == token_hash, ApiToken.revoked_at.is_(None))

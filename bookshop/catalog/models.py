@@ -82,4 +82,4 @@ SQLITE_SEARCH = (
 )
 for dialect, statements in (("postgresql", POSTGRESQL_SEARCH), ("sqlite", SQLITE_SEARCH)):
     for statement in statements:
-        event.listen(Book.__table__, "after_create", DDL(statement).execute_if(dialect=dialect))
+        event.listen(Book.__table__, "after_create", DDL(statement).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]

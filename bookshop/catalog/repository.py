@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
@@ -61,7 +61,7 @@ class BookRepository:
 
     def set_stock(self, quantities: Mapping[int, int]) -> None:
         """Write the stock of locked books, id -> quantity; for BookService alone, which writes the ledger too."""
-        books = Book.__table__
+        books = Book.metadata.tables[Book.__tablename__]
         statement = update(books).where(books.c.id == bindparam("book_id"))
         self.session.connection().execute(
             statement.values(stock_quantity=bindparam("quantity"), updated_at=now()),
@@ -107,11 +107,11 @@ def _order(criteria: BookCriteria, ranking: list[ColumnElement[Any]]) -> list[Co
     if sort == "relevance":
         return [*ranking, Book.title_key.asc(), Book.id.asc()]
     rising = criteria.dir == "asc" if criteria.dir else sort in RISING
-    columns = {
+    sorted_by: dict[str, list[InstrumentedAttribute[Any]]] = {
         "title": [Book.title_key, Book.id],
         "price": [Book.price_cents, Book.id],
         "published": [Book.published_year, Book.id],
         "newest": [Book.id],
-    }[sort]
-    ordered = [column.asc() if rising else column.desc() for column in columns]
+    }
+    ordered = [column.asc() if rising else column.desc() for column in sorted_by[sort]]
     return [Book.published_year.is_(None).asc(), *ordered] if sort == "published" else ordered

@@ -1,6 +1,6 @@
 """Pages of the catalogue."""
 
-from flask import redirect, render_template, request, url_for
+from flask import redirect, render_template, request
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -10,6 +10,7 @@ from bookshop.catalog.forms import book_query
 from bookshop.catalog.models import ID_MAX
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
+from bookshop.navigation import turned
 
 
 @bp.get("/")
@@ -19,7 +20,7 @@ def books() -> str | Response:
     catalog = faces.catalog()
     found = catalog.search(query.criteria(), query.page, query.size)
     if query.page > found.pages:
-        return redirect(url_for("catalog.books", **{**request.args, "page": found.pages}))
+        return redirect(turned(found.pages))
     return render_template("catalog/books.html", found=found, query=query, languages=catalog.languages())
 
 

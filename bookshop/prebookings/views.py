@@ -12,6 +12,7 @@ from bookshop.accounts.views import SEEN_AT
 from bookshop.catalog.models import ID_MAX
 from bookshop.database import now
 from bookshop.forms import ShopForm
+from bookshop.navigation import turned
 from bookshop.prebookings import bp
 
 SIZE = 20
@@ -33,7 +34,7 @@ def reservations() -> str | Response:
     page = request.args.get("page", 1, type=int)
     found = faces.prebookings().list_own(visitor().user_id, None, min(max(page, 1), ID_MAX), SIZE)
     if page > found.pages:
-        return redirect(url_for("prebookings.reservations", page=found.pages))
+        return redirect(turned(found.pages))
     session[SEEN_AT] = looked_at.isoformat()
     return render_template("prebookings/reservations.html", found=found, seen_at=seen_at, form=ShopForm())
 
