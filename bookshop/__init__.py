@@ -34,5 +34,4 @@ def init_extensions(app: Flask) -> None:
     extensions.limiter.init_app(app)
     extensions.bootstrap.init_app(app)
     with app.app_context():
-        if extensions.db.engine.dialect.name == "sqlite":
-            database.prepare_sqlite(extensions.db.engine)
+        database.prepare(extensions.db.engine)

@@ -146,7 +146,6 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         return {"pool_size": settings.database_pool, "connect_args": {"timeout": 20}}
     return {
         "pool_size": settings.database_pool,
-        "pool_pre_ping": True,
         "isolation_level": "READ COMMITTED",
         "connect_args": {"prepare_threshold": None} if settings.database_pgbouncer else {},
     }

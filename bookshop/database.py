@@ -2,15 +2,17 @@
 
 import logging
 import random
+import select
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, select, text
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, text
+from sqlalchemy import select as select_rows
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -89,6 +91,25 @@ def prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def prepare_postgresql(engine: Engine) -> None:
+    """Throw away pooled connections that the server has closed, without a question to it at each checkout.
+
+    On an idle connection nothing is to be read but the news that it is closed.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        if waiting.poll(0):
+            raise DisconnectionError("the server has closed this connection")
+
+
+def prepare(engine: Engine) -> None:
+    """Install on an engine what its database needs."""
+    (prepare_sqlite if engine.dialect.name == "sqlite" else prepare_postgresql)(engine)
+
+
 def in_transaction(session: Session, work: Callable[[], T]) -> T:
     """Run `work` in a writing transaction, commit, and return what it returned.
 
@@ -145,7 +166,7 @@ class Page(Generic[T]):
 
 def paginate(session: Session, query: Select[*tuple[Any, ...]], page: int, size: int) -> Page[Any]:
     """The rows of one page (scalars if the query has one column) and the total: two statements, however many rows."""
-    total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
+    total = session.scalar(select_rows(func.count()).select_from(query.order_by(None).subquery())) or 0
     result = session.execute(query.limit(size).offset((page - 1) * size))
     rows = result.scalars().all() if len(query.column_descriptions) == 1 else result.all()
     return Page(rows, total, page, size)

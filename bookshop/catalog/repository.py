@@ -113,5 +113,5 @@ def _order(criteria: BookCriteria, ranking: list[ColumnElement[Any]]) -> list[Co
         "published": [Book.published_year, Book.id],
         "newest": [Book.id],
     }
-    ordered = [column.asc() if rising else column.desc() for column in sorted_by[sort]]
+    ordered: list[ColumnElement[Any]] = [column.asc() if rising else column.desc() for column in sorted_by[sort]]
     return [Book.published_year.is_(None).asc(), *ordered] if sort == "published" else ordered

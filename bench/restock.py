@@ -1,0 +1,108 @@
+"""How long a restock with many waiting takes: BookService.update_stock() and commit, against two statements by hand."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import psycopg
+from flask import Flask
+from sqlalchemy import text
+
+from bench.shop import WAITING, analyze, fill, make_app
+from bookshop import faces
+from bookshop.extensions import db
+from bookshop.inventory.service import StockChange
+
+SIZES = {100: 30, 10_000: 12, 100_000: 5}  # customers waiting -> rounds
+BOOK = 1
+UPDATE_BOOK = "UPDATE books SET stock_quantity = 5, updated_at = now() WHERE id = %s"
+NOTIFY = (
+    "UPDATE prebookings SET status = 'notified', notified_at = now(), movement_id = %s FROM users"
+    " WHERE users.id = prebookings.user_id AND book_id = %s AND status = 'waiting' RETURNING users.email"
+)
+
+
+def run(url: str) -> None:
+    """Print a line for each size, and the memory at the largest."""
+    app = make_app(url)
+    print("restock: BookService.update_stock() + commit, against the same UPDATEs by hand (medians)")
+    with app.app_context():
+        fill(users=max(SIZES), books=1)
+        for waiting, rounds in SIZES.items():
+            measure(waiting, rounds)
+        _reset(max(SIZES))
+        url = db.engine.url.render_as_string(hide_password=False)
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-m", "bench.restock", url], check=True)
+
+
+def measure(waiting: int, rounds: int) -> None:
+    """Time both ways in turn, each round on fresh rows."""
+    ours, by_hand = [], []
+    for _round in range(rounds):
+        ours.append(_timed(waiting, _by_service))
+        by_hand.append(_timed(waiting, _by_hand))
+    ratio = median(ours) / median(by_hand)
+    print(f"  {waiting:>7} waiting: {median(ours):7.3f} s, by hand {median(by_hand):7.3f} s, ratio {ratio:.2f}")
+
+
+def _timed(waiting: int, restock: Callable[[], int]) -> float:
+    _reset(waiting)
+    started = time.perf_counter()
+    told = restock()
+    seconds = time.perf_counter() - started
+    if told != waiting:
+        raise RuntimeError(f"{told} of {waiting} were notified")
+    return seconds
+
+
+def _reset(waiting: int) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text("TRUNCATE prebookings, movements"))
+        connection.execute(text("UPDATE books SET stock_quantity = 0"))
+        connection.execute(WAITING, {"book": BOOK, "count": waiting})
+    analyze()
+
+
+def _by_service() -> int:
+    change = StockChange(book_id=BOOK, quantity=5)
+    return len(faces.commit(lambda: faces.inventory().update_stock(change)))
+
+
+def _by_hand() -> int:
+    with db.engine.begin() as connection:
+        movement_id = connection.scalar(
+            text(
+                "INSERT INTO movements (book_id, delta, quantity_after, reason, created_at)"
+                " VALUES (:book, 5, 5, 'received', now()) RETURNING id"
+            ),
+            {"book": BOOK},
+        )
+        driver: psycopg.Connection[tuple[str]] = connection.connection.driver_connection  # type: ignore[assignment]
+        driver.execute(UPDATE_BOOK, [BOOK])
+        return len(driver.execute(NOTIFY, [movement_id, BOOK]).fetchall())
+
+
+def memory(app: Flask) -> None:
+    """Print the peak memory of this process, in which nothing else has run."""
+    with app.app_context():
+        before = _peak_mb()
+        told = _by_service()
+    print(f"  memory with {told} waiting: peak {_peak_mb():.0f} MB, of which {before:.0f} MB before it began")
+
+
+def _peak_mb() -> float:
+    """The peak resident memory since this program began (Linux; getrusage would count its parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    from bench.shop import SECRET_KEY
+    from bookshop import create_app
+    from bookshop.config import Settings
+
+    memory(create_app(Settings(secret_key=SECRET_KEY, database_url=sys.argv[1])))

@@ -1,0 +1,72 @@
+"""A shop to measure: a database of its own on a durable PostgreSQL server, filled with plain SQL."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import flask_migrate
+from flask import Flask
+from sqlalchemy import text
+
+from bookshop import create_app
+from bookshop.config import Settings
+from bookshop.extensions import db
+from tests.postgresql import server
+
+SECRET_KEY = "a key for measuring, long enough indeed"
+
+USERS = text(
+    "INSERT INTO users (id, email, email_key, password_hash, role, created_at)"
+    " SELECT i, 'c' || i || '@example.com', 'c' || i || '@example.com', '-', 'customer', now()"
+    " FROM generate_series(1, :count) i"
+)
+TOKENS = text(
+    "INSERT INTO api_tokens (user_id, name, token_hash, created_at)"
+    " SELECT id, 'bench', encode(sha256(convert_to('token' || id, 'UTF8')), 'hex'), now() FROM users"
+)
+BOOKS = text(
+    "INSERT INTO books (id, title, authors, price_cents, currency, stock_quantity, created_at, updated_at,"
+    " title_key, search_title, search_authors, search_isbn)"
+    " SELECT i, 'Book ' || i, 'Author', 990, 'EUR', 0, now(), now(), 'book', 'book', 'author', ''"
+    " FROM generate_series(1, :count) i"
+)
+WAITING = text(
+    "INSERT INTO prebookings (user_id, book_id, status, created_at)"
+    " SELECT id, :book, 'waiting', now() FROM users WHERE id <= :count"
+)
+
+
+@contextlib.contextmanager
+def shop_url() -> Iterator[str]:
+    """The URL of BOOKSHOP_BENCH_DATABASE, an empty PostgreSQL database, or of a temporary server."""
+    given = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with server(durable=True) as url:
+        yield url
+
+
+def make_app(url: str) -> Flask:
+    """The shop on that database, its tables built anew."""
+    app = create_app(Settings(secret_key=SECRET_KEY, database_url=url, login_limit="1000000 per minute"))
+    with app.app_context():
+        with db.engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        flask_migrate.upgrade()
+    return app
+
+
+def fill(*, users: int, books: int) -> None:
+    """Add users, each with the token `token<id>`, and books that are out of stock."""
+    with db.engine.begin() as connection:
+        connection.execute(USERS, {"count": users})
+        connection.execute(TOKENS)
+        connection.execute(BOOKS, {"count": books})
+
+
+def analyze() -> None:
+    """Clean up and let PostgreSQL know its tables, as its autovacuum would have."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
