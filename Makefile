@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 run: $(VENV)/installed
 	BOOKSHOP_DEMO=1 $(BIN)/flask demo
-	BOOKSHOP_DEMO=1 $(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 wsgi:app
+	BOOKSHOP_DEMO=1 $(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 --no-control-socket wsgi:app
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not prove" $(ARGS)
