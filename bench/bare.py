@@ -18,11 +18,8 @@ LOCK_USER = "SELECT id FROM users WHERE id = %s AND deactivated_at IS NULL FOR N
 COUNT = "SELECT count(*) FROM prebookings WHERE user_id = %s AND status = 'waiting'"
 RESERVE = (
     "INSERT INTO prebookings (user_id, book_id, status, created_at) SELECT %s, id, 'waiting', now() FROM books"
-    " WHERE id = %s AND stock_quantity = 0 AND withdrawn_at IS NULL FOR SHARE ON CONFLICT DO NOTHING RETURNING id"
-)
-READ = (
-    "SELECT p.id, p.book_id, b.title, b.authors, p.status, p.created_at FROM prebookings p"
-    " JOIN books b ON b.id = p.book_id WHERE p.id = %s AND p.user_id = %s"
+    " WHERE id = %s AND stock_quantity = 0 AND withdrawn_at IS NULL FOR SHARE ON CONFLICT DO NOTHING RETURNING id,"
+    " book_id, (SELECT title FROM books WHERE id = %s), (SELECT authors FROM books WHERE id = %s), status, created_at"
 )
 
 
@@ -45,12 +42,8 @@ def reserve() -> Response | tuple[Response, int]:
         database.execute("SET LOCAL lock_timeout = '4s'")
         database.execute(LOCK_USER, [user[0]])
         count = database.execute(COUNT, [user[0]]).fetchone()
-        row = database.execute(RESERVE, [user[0], book_id]).fetchone()
+        row = database.execute(RESERVE, [user[0], book_id, book_id, book_id]).fetchone()
     if count is None or row is None:
         return jsonify(error="no"), 409
-    with database.transaction():
-        found = database.execute(READ, [row[0], user[0]]).fetchone()
-    if found is None:
-        return jsonify(error="gone"), 404
     names = ("id", "book_id", "book_title", "book_authors", "status", "created_at")
-    return jsonify(dict(zip(names, found, strict=True))), 201
+    return jsonify(dict(zip(names, row, strict=True))), 201

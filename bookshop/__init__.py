@@ -17,8 +17,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=str(ROOT / "static"),
     )
     app.config.update(config.flask_config(settings or config.settings_or_exit()))
-    init_extensions(app)
     security.init_app(app)
+    init_extensions(app)
     features.init_app(app)
     pages.init_app(app)
     errors.init_app(app)

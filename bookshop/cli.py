@@ -48,7 +48,9 @@ def refusals_as_messages(command: Callable[..., Any]) -> Callable[..., Any]:
         except BookshopError as refused:
             raise click.ClickException(refused.sentence) from None
         except (OperationalError, ProgrammingError) as error:
-            raise click.ClickException(f"The database refused: {error.orig}") from None
+            raise click.ClickException(
+                f"The database refused: {error.orig}. (`flask db upgrade` makes its tables.)"
+            ) from None
 
     return run
 

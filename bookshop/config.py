@@ -4,11 +4,14 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from babel.numbers import list_currencies
 from limits import parse_many
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,6 +20,7 @@ from bookshop.exceptions import SettingsError
 
 PREFIX = "BOOKSHOP_"
 TEST_PREFIX = "BOOKSHOP_TEST_"
+SECRET = {"BOOKSHOP_SECRET_KEY", "BOOKSHOP_DATABASE_URL", "BOOKSHOP_RATELIMIT_STORAGE"}  # may hold passwords
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 
@@ -52,6 +56,14 @@ def _limits(text: str) -> str:
     return text
 
 
+def _storage(text: str) -> str:
+    try:
+        storage_from_string(text)
+    except ConfigurationError as error:
+        raise ValueError(f"cannot be used: {error}") from None
+    return text
+
+
 def _currency(text: str) -> str:
     if text not in list_currencies():
         raise ValueError("is not an ISO 4217 currency code such as EUR")
@@ -73,7 +85,7 @@ class Settings(BaseModel):
     max_waiting: int = Field(50, ge=1, le=10_000)
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
-    ratelimit_storage: str = Field("memory://", pattern=r"^(memory|redis|rediss|memcached)://")
+    ratelimit_storage: Annotated[str, AfterValidator(_storage)] = "memory://"
     trusted_proxies: int = Field(0, ge=0, le=10)
 
     @model_validator(mode="after")
@@ -113,9 +125,9 @@ def _sentence(problem: Any) -> str:
     name = PREFIX + str(problem["loc"][0]).upper()
     if problem["type"] == "extra_forbidden":
         return f"{name} is not a setting of the bookshop: correct its name or remove it."
-    if not message.startswith(("is ", "names ")):
+    if not message.startswith(("is ", "names ", "cannot ")):
         message = f"is wrong: {message[0].lower()}{message[1:]}"
-    return f"{name} {message} (it is {problem['input']!r})."
+    return f"{name} {message}." if name in SECRET else f"{name} {message} (it is {problem['input']!r})."
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:
@@ -154,10 +166,12 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
 def demo_secret_key() -> str:
     """The demo's own key: made once, kept readable by its owner only."""
     path = INSTANCE / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
+    if not path.exists() or not path.stat().st_size:
+        path.unlink(missing_ok=True)
+        made = INSTANCE / f"secret_key.{os.getpid()}"
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_hex(32))
+        with suppress(FileExistsError):  # of two that start at once the first one's key holds
+            os.link(made, path)
+        made.unlink()
     return path.read_text()

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, text
 from sqlalchemy import select as select_rows
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -65,11 +64,6 @@ def now() -> datetime:
 
 def is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
-
-
-def insert_into(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that knows ON CONFLICT in the session's dialect."""
-    return sqlite.insert(model) if is_sqlite(session) else postgresql.insert(model)
 
 
 def prepare_sqlite(engine: Engine) -> None:

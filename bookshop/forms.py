@@ -14,6 +14,8 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
     """A form with a CSRF token. A button alone is a form without fields."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        """English messages."""
+
         locales = ["en"]
 
     def add_error(self, refused: BookshopError) -> None:

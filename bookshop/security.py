@@ -71,4 +71,6 @@ def finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "-")
     if not (request.endpoint or "").endswith("static") and (session or bearer_token(request) is not None):
         response.headers["Cache-Control"] = "no-store"
+    if response.status_code < 400:
+        response.headers.pop("Retry-After", None)  # Flask-Limiter's, which on a redirect would mean: wait first
     return response

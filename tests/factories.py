@@ -67,7 +67,7 @@ class Shop:
 
     def reserve(self, user_id: int, book_id: int) -> int:
         """Reserve a book for a customer; returns the pre-booking's id."""
-        return self.commit(lambda: faces.prebookings().reserve(user_id, book_id))
+        return int(self.commit(lambda: faces.prebookings().reserve(user_id, book_id)).id)
 
     def cancel(self, user_id: int, prebook_id: int) -> None:
         self.commit(lambda: faces.prebookings().cancel(user_id, prebook_id))

@@ -11,6 +11,8 @@ HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"
 
 
 class LoginForm(ShopForm):
+    """An address and a password."""
+
     email = EmailField(
         "E-mail address",
         filters=[tidied],
@@ -27,6 +29,8 @@ class LoginForm(ShopForm):
 
 
 class RegisterForm(ShopForm):
+    """A new account."""
+
     email = EmailField(
         "E-mail address",
         filters=[tidied],
@@ -44,6 +48,8 @@ class RegisterForm(ShopForm):
 
 
 class PasswordForm(ShopForm):
+    """The old password and the new one, twice."""
+
     current = PasswordField(
         "Current password",
         validators=[InputRequired("Please enter your current password.")],

@@ -24,7 +24,7 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(10), default=CUSTOMER)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    reservations_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has looked at
 
 
 class LoginSession(Base):

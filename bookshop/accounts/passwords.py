@@ -1,5 +1,6 @@
 """Passwords: which are good enough, and how they are kept (argon2id, RFC 9106)."""
 
+import re
 import unicodedata
 from functools import cache
 
@@ -8,12 +9,15 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 PASSWORD_MIN, PASSWORD_MAX = 8, 128
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which cannot be written as UTF-8
 
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def problem_in_password(password: str) -> str | None:
     """Say why a new password is refused, or None. Any character is allowed."""
+    if SURROGATE.search(password):
+        return "The password was damaged on the way; please send it as UTF-8."
     length = len(_normal(password))
     if not PASSWORD_MIN <= length <= PASSWORD_MAX:
         return f"The password needs {PASSWORD_MIN} to {PASSWORD_MAX} characters; this one has {length}."

@@ -3,13 +3,22 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import ApiToken, LoginSession, User
-from bookshop.database import now
+from bookshop.database import Base, now
 
-IDENTITY = (User.id, User.email, User.role)
+# Every request asks who it is: these statements are made once, and of tables, which SQLAlchemy runs quickest.
+users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))
+ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
+BY_LOGIN = ACTIVE.join(logins, logins.c.user_id == users.c.id).where(
+    logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since")
+)
+BY_TOKEN = ACTIVE.join(tokens, tokens.c.user_id == users.c.id).where(
+    tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None)
+)
+LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
 
 
 class UserRepository:
@@ -34,8 +43,7 @@ class UserRepository:
 
     def lock_active(self, user_id: int) -> bool:
         """Lock the row of a user who is not deactivated until the transaction ends; False if there is none."""
-        active = select(User.id).where(User.id == user_id, User.deactivated_at.is_(None))
-        return self.session.scalar(active.with_for_update(key_share=True)) is not None
+        return self.session.scalar(LOCK_ACTIVE, {"user": user_id}) is not None
 
     def add(self, user: User) -> None:
         """Write a new user; raises IntegrityError if the address is taken."""
@@ -43,12 +51,15 @@ class UserRepository:
         self.session.flush()
 
     def update(self, user_id: int, **values: Any) -> None:
+        """Write fields of a user; objects that the session holds keep what they had."""
         self.session.execute(update(User).where(User.id == user_id).values(**values))
 
     def add_login(self, login_id: str, user_id: int) -> None:
+        """Write a login, whose id must be unguessable."""
         self.session.add(LoginSession(id=login_id, user_id=user_id))
 
     def end_login(self, login_id: str) -> None:
+        """Log out this one login."""
         self.session.execute(delete(LoginSession).where(LoginSession.id == login_id))
 
     def end_logins(self, user_id: int, *, but: str | None = None, before: datetime | None = None) -> None:
@@ -62,17 +73,14 @@ class UserRepository:
 
     def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str] | None:
         """Who is logged in with this id, if the login is not older than `since` and the user is active."""
-        login = select(*IDENTITY).join(LoginSession, LoginSession.user_id == User.id)
-        login = login.where(LoginSession.id == login_id, LoginSession.created_at >= since)
-        return self.session.execute(login.where(User.deactivated_at.is_(None))).first()
+        return self.session.execute(BY_LOGIN, {"login": login_id, "since": since}).first()
 
     def identity_by_token(self, token_hash: str) -> Row[int, str, str] | None:
         """Whose token this is, if it is not revoked and the user is active."""
-        token = select(*IDENTITY).join(ApiToken, ApiToken.user_id == User.id)
-        token = token.where(ApiToken.token_hash == token_hash, ApiToken.revoked_at.is_(None))
-        return self.session.execute(token.where(User.deactivated_at.is_(None))).first()
+        return self.session.execute(BY_TOKEN, {"token_hash": token_hash}).first()
 
     def add_token(self, token: ApiToken) -> None:
+        """Write a new token."""
         self.session.add(token)
 
     def revoke_tokens(self, user_id: int, name: str | None = None) -> int:

@@ -3,13 +3,14 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import CUSTOMER, STAFF, ApiToken, User
+from bookshop.accounts.models import CUSTOMER, EMAIL_MAX, STAFF, ApiToken, User
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.database import now
@@ -36,15 +37,24 @@ class Identity:
 
     @property
     def is_staff(self) -> bool:
+        """Whether this is one of the shop's staff."""
         return self.role == STAFF
 
     @property
     def is_customer(self) -> bool:
+        """Whether this is a customer."""
         return self.role == CUSTOMER
 
     def get_id(self) -> str | None:
         """What Flask-Login keeps in the cookie: the login's random id, so that deleting its row ends it."""
         return self.login_id
+
+
+class Checked(NamedTuple):
+    """A user whose password fitted this hash; plain values, which no rollback takes back."""
+
+    user_id: int
+    password_hash: str
 
 
 class AccountService:
@@ -58,7 +68,7 @@ class AccountService:
 
     def register(self, email: str, password: str, role: str = CUSTOMER) -> User:
         """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken."""
-        address = _normal_email(email)
+        address = normal_email(email)
         if problem := problem_in_password(password):
             raise Invalid(problem, "password")
         user = User(email=address, email_key=address.casefold(), password_hash=hash_password(password), role=role)
@@ -69,30 +79,29 @@ class AccountService:
             raise Conflict("There is an account with this e-mail address. Please log in.", "EMAIL_TAKEN") from None
         return user
 
-    def check_password(self, email: str, password: str) -> User:
-        """Find the active user whom this address and password fit.
+    def check_password(self, email: str, password: str) -> Checked:
+        """Find the active user whom this address and password fit, and the hash that it was checked against.
 
         Raises Invalid, with the same words and after the same time whether the address is known or not.
         """
-        user = self.users.get_by_email(tidy(email)) if problem_in(email) is None else None
+        user = self._find(email)
         if not password_matches(user.password_hash if user else None, password):
             raise Invalid(WRONG_LOGIN)
         if user is None or user.deactivated_at is not None:
             raise Invalid(WRONG_LOGIN)
-        return user
+        return Checked(user.id, user.password_hash)
 
-    def log_in(self, checked: User, password: str) -> Identity:
+    def log_in(self, checked: Checked, password: str) -> Identity:
         """Open a login for a user whose password was just checked.
 
         Locks the user's row: a deactivation or a change of the password at the same moment either ends this login
         or is seen here, which raises Invalid.
         """
-        checked_hash = checked.password_hash
-        self.users.lock(checked.id)
-        user = self.users.get(checked.id)
-        if user is None or user.deactivated_at is not None or user.password_hash != checked_hash:
+        self.users.lock(checked.user_id)
+        user = self.users.get(checked.user_id)
+        if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
             raise Invalid(WRONG_LOGIN)
-        if needs_rehash(checked_hash):
+        if needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(password))
         self.users.end_logins(user.id, before=now() - self.lifetime)
         login_id = secrets.token_urlsafe(32)
@@ -154,26 +163,40 @@ class AccountService:
         """Revoke the user's tokens of this name; returns how many there were."""
         return self.users.revoke_tokens(self._by_email(email).id, name)
 
-    def reservations_seen_at(self, user_id: int) -> datetime | None:
-        """When the user last looked at the reservations, as of the last logout."""
+    def notified_seen(self, user_id: int) -> int:
+        """How many notified pre-bookings the user had looked at by the last logout."""
         user = self.users.get(user_id)
-        return user.reservations_seen_at if user else None
+        return user.notified_seen if user else 0
 
-    def remember_reservations_seen(self, user_id: int, seen_at: datetime) -> None:
-        self.users.update(user_id, reservations_seen_at=seen_at)
+    def remember_notified_seen(self, user_id: int, count: int) -> None:
+        """Remember how many notified pre-bookings the user has looked at, unless more are known."""
+        if count > self.notified_seen(user_id):
+            self.users.update(user_id, notified_seen=count)
 
     def _by_email(self, email: str) -> User:
-        user = self.users.get_by_email(tidy(email))
+        user = self._find(email)
         if user is None:
-            raise NotFound(f"There is no user {email}.", "USER_NOT_FOUND")
+            raise NotFound("There is no user with this e-mail address.", "USER_NOT_FOUND")
         return user
 
+    def _find(self, email: str) -> User | None:
+        try:
+            return self.users.get_by_email(normal_email(email))
+        except Invalid:
+            return None
 
-def _normal_email(email: str) -> str:
+
+def normal_email(email: str) -> str:
+    """The address in the form in which it is kept, its domain in small letters; raises Invalid if it is none."""
+    if problem := problem_in(email):
+        raise Invalid(f"The address {problem}.", "email")
     try:
-        return validate_email(tidy(email), check_deliverability=False).normalized
+        address = validate_email(tidy(email), check_deliverability=False).normalized
     except EmailNotValidError as error:
         raise Invalid(f"This is not a complete e-mail address. {error}", "email") from None
+    if len(address.casefold()) > EMAIL_MAX:
+        raise Invalid("This e-mail address is too long.", "email")
+    return address
 
 
 def _token_hash(token: str) -> str:

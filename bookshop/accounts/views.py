@@ -1,7 +1,5 @@
 """Pages about accounts."""
 
-from datetime import datetime
-
 from flask import Response, flash, redirect, render_template, request, session
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
@@ -15,7 +13,7 @@ from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import limiter, settings
 from bookshop.navigation import safe_next
 
-SEEN_AT = "reservations_seen_at"
+NOTIFIED_SEEN = "notified_seen"
 Answer = str | tuple[str, int] | Response | AnyResponse
 
 
@@ -90,20 +88,17 @@ def password() -> Answer:
 def _log_in(email: str, password: str) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it."""
     accounts = faces.accounts()
-    user = accounts.check_password(email, password)
-    identity = faces.commit(lambda: accounts.log_in(user, password))
+    checked = accounts.check_password(email, password)
+    identity = faces.commit(lambda: accounts.log_in(checked, password))
     session.clear()
     session.permanent = True
     login_user(identity)
-    seen_at = accounts.reservations_seen_at(identity.user_id)
-    if seen_at is not None:
-        session[SEEN_AT] = seen_at.isoformat()
+    session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
 
 
 def _end(me: Identity) -> None:
     """End this login, and remember for the next what its visitor has seen."""
     accounts = faces.accounts()
-    if SEEN_AT in session:
-        accounts.remember_reservations_seen(me.user_id, datetime.fromisoformat(session[SEEN_AT]))
+    accounts.remember_notified_seen(me.user_id, session.get(NOTIFIED_SEEN, 0))
     if me.login_id is not None:
         accounts.log_out(me.login_id)

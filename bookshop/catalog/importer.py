@@ -142,6 +142,7 @@ class _Batch:
         self.stock: list[StockChange] = []
 
     def write(self, lines: list[tuple[int, Values]]) -> BatchReport:
+        self.books.lock_imports()
         same = self._find_same([values for _number, values in lines])
         new = [(number, values) for number, values in lines if _identity(values) not in same]
         self.books.lock([book.id for book in same.values()])

@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.database import Page, insert_into, now, paginate
+from bookshop.database import Page, is_sqlite, now, paginate
 
 SORTS = ("relevance", "title", "price", "published", "newest")
+IMPORTS = 1_978  # any number that names the advisory lock of imports
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
 
@@ -41,6 +42,7 @@ class BookRepository:
         return self.session.get(Book, book_id, populate_existing=True)
 
     def get_by_isbn(self, isbn: str) -> Book | None:
+        """The book with this ISBN-13."""
         return self.session.scalar(select(Book).where(Book.isbn == isbn))
 
     def lock(self, book_ids: Collection[int]) -> Sequence[Book]:
@@ -53,10 +55,11 @@ class BookRepository:
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Insert books, with no stock yet; returns their ids in the order of the rows."""
-        statement = insert_into(self.session, Book).returning(Book.id, sort_by_parameter_order=True)
+        statement = insert(Book).returning(Book.id, sort_by_parameter_order=True)
         return list(self.session.scalars(statement, list(rows)))
 
     def update(self, book_id: int, values: Mapping[str, Any]) -> None:
+        """Write fields of a book; objects that the session holds keep what they had."""
         self.session.execute(update(Book).where(Book.id == book_id).values(**values, updated_at=now()))
 
     def set_stock(self, quantities: Mapping[int, int]) -> None:
@@ -82,6 +85,11 @@ class BookRepository:
         """The languages of the books on sale, to filter by."""
         on_sale = select(Book.language).where(Book.language.is_not(None), Book.withdrawn_at.is_(None))
         return sorted(language for language in self.session.scalars(on_sale.distinct()) if language)
+
+    def lock_imports(self) -> None:
+        """Let one import write at a time until the transaction ends: no constraint keeps books without ISBN apart."""
+        if not is_sqlite(self.session):
+            self.session.execute(select(func.pg_advisory_xact_lock(IMPORTS)))
 
     def find_same(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
         """The books with one of these ISBNs or folded titles: candidates for being the same as others."""

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
-from bookshop.database import Page, insert_into, paginate
+from bookshop.database import Page, paginate
 from bookshop.inventory.models import Movement
 
 
@@ -19,7 +19,7 @@ class MovementRepository:
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Write lines into the ledger; returns their ids in the order of the rows."""
-        statement = insert_into(self.session, Movement).returning(Movement.id, sort_by_parameter_order=True)
+        statement = insert(Movement).returning(Movement.id, sort_by_parameter_order=True)
         return list(self.session.scalars(statement, list(rows)))
 
     def list_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[Movement, str | None]]]:

@@ -17,9 +17,9 @@ from bookshop.schemas import ListOf
 def api_reserve(json: NewPreBook) -> Response:
     """Reserve a book that is out of stock."""
     user_id, service = visitor().user_id, faces.prebookings()
-    prebook_id = faces.commit(lambda: service.reserve(user_id, json.book_id))
-    location = url_for("prebookings.api_prebooking", prebook_id=prebook_id)
-    return answer(prebook_out(service.get(user_id, prebook_id)), 201, {"Location": location})
+    prebook = faces.commit(lambda: service.reserve(user_id, json.book_id))
+    location = url_for("prebookings.api_prebooking", prebook_id=prebook.id)
+    return answer(prebook_out(prebook), 201, {"Location": location})
 
 
 @bp.get("/api/v1/prebookings")

@@ -1,9 +1,10 @@
 """The shape of pre-bookings in JSON."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Row
 
 from bookshop.prebookings.models import PreBook
 from bookshop.schemas import Body, Id, PageQuery
@@ -38,5 +39,6 @@ class PreBookOut(BaseModel):
     cancelled_at: datetime | None
 
 
-def prebook_out(prebook: PreBook) -> PreBookOut:
+def prebook_out(prebook: PreBook | Row[*tuple[Any, ...]]) -> PreBookOut:
+    """The pre-booking in JSON, of the model or of a row with the same names."""
     return PreBookOut.model_validate(prebook)

@@ -1,16 +1,18 @@
 """Reserving, listing and cancelling: the rules about pre-bookings."""
 
-from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
-from bookshop.exceptions import BookshopError, Conflict, NotAuthenticated, NotFound, book_not_found
+from bookshop.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
 from bookshop.prebookings.models import CANCELLED, PreBook
 from bookshop.prebookings.repository import PreBookRepository
+
+TRIES = 3
 
 
 class PreBookService:
@@ -22,33 +24,39 @@ class PreBookService:
         self.prebookings = PreBookRepository(session)
         self.max_waiting = max_waiting
 
-    def reserve(self, user_id: int, book_id: int) -> int:
-        """Reserve a book that is out of stock; returns the id of the pre-booking.
+    def reserve(self, user_id: int, book_id: int) -> Row[*tuple[Any, ...]]:
+        """Reserve a book that is out of stock; returns the row of the pre-booking, with the book's title and authors.
 
         Locks the customer's row, which makes the limit exact and a deactivation wait, then, in its last statement,
         the book's stock; both until the caller's commit, which should be next. Raises NotFound or Conflict.
         """
         if not self.users.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")
-        if self.prebookings.count_waiting(user_id) < self.max_waiting:
-            prebook_id = self.prebookings.insert_if_out_of_stock(user_id, book_id)
-            if prebook_id is not None:
-                return prebook_id
-        raise self._why_not(user_id, book_id)
+        for _try in range(TRIES):
+            if self.prebookings.count_waiting(user_id) < self.max_waiting:
+                prebook = self.prebookings.insert_if_out_of_stock(user_id, book_id)
+                if prebook is not None:
+                    return prebook
+            if refusal := self._why_not(user_id, book_id):
+                raise refusal
+        raise Busy("Others are changing this book just now. Please try again in a moment.")
 
-    def _why_not(self, user_id: int, book_id: int) -> BookshopError:
+    def _why_not(self, user_id: int, book_id: int) -> BookshopError | None:
+        """What stands against a reservation; None if it is gone by now, so that another try will do."""
         book = self.books.get(book_id)
         if book is None or book.withdrawn_at is not None:
             return book_not_found()
-        if book.stock_quantity == 0 and self.prebookings.has_waiting(user_id, book_id):
+        if book.stock_quantity > 0:
+            return Conflict("Book is in stock — add to cart instead", "PREBOOK_BOOK_IN_STOCK")
+        if self.prebookings.has_waiting(user_id, book_id):
             return Conflict("You have reserved this book already.", "PREBOOK_DUPLICATE")
-        if book.stock_quantity == 0 and self.prebookings.count_waiting(user_id) >= self.max_waiting:
+        if self.prebookings.count_waiting(user_id) >= self.max_waiting:
             return Conflict(
                 f"You are waiting for {self.max_waiting} books, which is the most at a time. "
                 "Cancel one that you no longer want, then reserve this one.",
                 "PREBOOK_LIMIT_REACHED",
             )
-        return Conflict("Book is in stock — add to cart instead", "PREBOOK_BOOK_IN_STOCK")
+        return None
 
     def get(self, user_id: int, prebook_id: int) -> PreBook:
         """The customer's own pre-booking; raises NotFound, also when it is another's."""
@@ -73,9 +81,9 @@ class PreBookService:
         """The customer's newest pre-booking of the book, whatever became of it."""
         return self.prebookings.latest(user_id, book_id)
 
-    def count_back_since(self, user_id: int, seen_at: datetime | None) -> int:
-        """How many reserved books came back since the customer last looked."""
-        return self.prebookings.count_notified_since(user_id, seen_at)
+    def count_notified(self, user_id: int) -> int:
+        """How many of the customer's reserved books ever came back; it never falls."""
+        return self.prebookings.count_notified(user_id)
 
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:
         """Who waits for a book, longest first: rows of a pre-booking and an e-mail address."""

@@ -1,16 +1,13 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from datetime import datetime
-
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
-from bookshop.accounts.views import SEEN_AT
+from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.models import ID_MAX
-from bookshop.database import now
 from bookshop.forms import ShopForm
 from bookshop.navigation import turned
 from bookshop.prebookings import bp
@@ -30,13 +27,13 @@ def reserve(book_id: int) -> Response:
 @bp.get("/reservations")
 @customer_required
 def reservations() -> str | Response:
-    looked_at, seen_at = now(), _seen_at()
+    back = faces.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
     page = request.args.get("page", 1, type=int)
     found = faces.prebookings().list_own(visitor().user_id, None, min(max(page, 1), ID_MAX), SIZE)
     if page > found.pages:
         return redirect(turned(found.pages))
-    session[SEEN_AT] = looked_at.isoformat()
-    return render_template("prebookings/reservations.html", found=found, seen_at=seen_at, form=ShopForm())
+    session[NOTIFIED_SEEN] = back
+    return render_template("prebookings/reservations.html", found=found, form=ShopForm())
 
 
 @bp.post(f"/reservations/<int(max={ID_MAX}):prebook_id>/cancel")
@@ -52,8 +49,5 @@ def books_back() -> int:
     """How many of the visitor's reserved books came back since the last look at the reservations."""
     if not current_user.is_customer:
         return 0
-    return faces.prebookings().count_back_since(visitor().user_id, _seen_at())
-
-
-def _seen_at() -> datetime | None:
-    return datetime.fromisoformat(session[SEEN_AT]) if SEEN_AT in session else None
+    seen: int = session.get(NOTIFIED_SEEN, 0)
+    return max(0, faces.prebookings().count_notified(visitor().user_id) - seen)

@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(10), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("deactivated_at", TIME),
-        sa.Column("reservations_seen_at", TIME),
+        sa.Column("notified_seen", sa.Integer, nullable=False),
         sa.CheckConstraint("role IN ('customer', 'staff')", name=op.f("ck_users_role")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email_key", name=op.f("uq_users_email_key")),

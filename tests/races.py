@@ -1,0 +1,220 @@
+"""How races are run: who overtakes whom and where, and how a lock is taken out of the shop to see what it is for."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import Index, delete, event, insert, select, update
+
+from bookshop import database, faces
+from bookshop.accounts.models import User
+from bookshop.catalog.models import Book
+from bookshop.catalog.repository import BookRepository
+from bookshop.exceptions import BookshopError
+from bookshop.extensions import db
+from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
+from bookshop.prebookings.repository import PreBookRepository
+from tests.factories import Shop
+
+SHORT = 0.2  # what the slow one waits for somebody who, where the lock works, waits for the slow one
+LONG = 60.0  # what one waits for somebody who waits for nobody
+OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
+
+Work = Callable[[], Any]
+Point = tuple[type, str]
+
+
+def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> tuple[Any, Any]:
+    """Run `slow`; as soon as it has passed `point`, a method, start `fast` beside it and let it go first.
+
+    `slow` goes on when `fast` is done, or after `patience`: where the lock works, `fast` is waiting for it. Returns
+    what the two returned.
+    """
+    owner, name = point
+    original, first = getattr(owner, name), threading.Lock()
+    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+        started: list[Any] = []
+
+        def passed(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            if first.acquire(blocking=False):
+                started.append(pool.submit(fast))
+                wait(started, patience)
+            return result
+
+        patch.setattr(owner, name, passed)
+        answer = slow()
+        return answer, started[0].result()
+
+
+@contextmanager
+def meeting(point: Point, parties: int, patience: float = SHORT) -> Iterator[None]:
+    """Let all who pass `point`, a method, wait there for each other, but no longer than `patience`."""
+    owner, name = point
+    original, barrier = getattr(owner, name), threading.Barrier(parties)
+
+    def passed(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        with suppress(threading.BrokenBarrierError):  # where the lock works, the others wait for the one who is here
+            barrier.wait(patience)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, passed)
+        yield
+
+
+def together(works: Sequence[Work]) -> list[Any]:
+    """Run each work in a thread of its own, all at once; returns what they returned."""
+    start = threading.Barrier(len(works))
+
+    def run(work: Work) -> Any:
+        start.wait(LONG)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [future.result() for future in [pool.submit(run, work) for work in works]]
+
+
+def attempt(app: Flask, work: Work) -> Any:
+    """What a service call returned, committed as the faces do it, or the code with which it was refused."""
+    with app.app_context():
+        try:
+            return faces.commit(work)
+        except BookshopError as refused:
+            return refused.code
+
+
+@contextmanager
+def unlocked(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
+    """The shop with a lock taken out: on PostgreSQL these clauses are replaced in every statement.
+
+    On SQLite BEGIN IMMEDIATE is the lock. Without it, every statement is a transaction of its own.
+    """
+
+    def weaken(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> tuple[str, Any]:
+        if sqlite:
+            return ("SELECT 1" if OF_TRANSACTIONS.match(statement) else statement), parameters
+        for clause, other in clauses.items():
+            statement = statement.replace(clause, other)
+        return statement, parameters
+
+    with app.app_context():
+        engine, sqlite = db.engine, db.engine.dialect.name == "sqlite"
+    event.listen(engine, "before_cursor_execute", weaken, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", weaken)
+        engine.dispose()  # connections that were made to forget their transactions are of no further use
+
+
+@contextmanager
+def users_locked(app: Flask) -> Iterator[Callable[[], None]]:
+    """Hold all users' rows (SQLite: the database) until what this yields is called; nobody waits longer than 50 ms."""
+
+    def hurry(connection: Any, *_more: Any) -> None:
+        connection.execute("PRAGMA busy_timeout=50")
+
+    with app.app_context():
+        engine, sqlite = db.engine, db.engine.dialect.name == "sqlite"
+    with pytest.MonkeyPatch.context() as patch, engine.connect() as holder:
+        patch.setattr(database, "LOCK_TIMEOUT", "50ms")
+        holder.execution_options(**{database.WRITES: True}).execute(update(User).values(role=User.role))
+        if sqlite:
+            event.listen(engine, "checkout", hurry)
+        try:
+            yield holder.close
+        finally:
+            if sqlite:
+                event.remove(engine, "checkout", hurry)
+            engine.dispose()
+
+
+@contextmanager
+def without_unique_index(app: Flask) -> Iterator[None]:
+    """The shop without the index that allows one waiting pre-booking per customer and book."""
+    indexes: set[Index] = PreBook.metadata.tables[PreBook.__tablename__].indexes
+    index = next(index for index in indexes if index.unique)
+    with app.app_context():
+        engine = db.engine
+    index.drop(engine)
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(delete(PreBook))
+        index.create(engine)
+
+
+@contextmanager
+def plain_check() -> Iterator[None]:
+    """The shop with a reservation as one would write it at first: look at the stock, then insert."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreBookRepository, "insert_if_out_of_stock", _look_then_insert)
+        yield
+
+
+def _look_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> int | None:
+    book = BookRepository(self.session).get(book_id)
+    if book is None or book.stock_quantity > 0 or book.withdrawn_at is not None:
+        return None
+    prebook = PreBook(user_id=user_id, book_id=book_id)
+    self.session.add(prebook)
+    self.session.flush()
+    return prebook.id
+
+
+@contextmanager
+def plain_notice() -> Iterator[None]:
+    """The shop with a restock as one would write it at first: look who waits and at the stock, then tell them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BookRepository, "lock", _look_who_waits)
+        patch.setattr(PreBookRepository, "notify_waiting_by_book", _tell_the_seen)
+        yield
+
+
+def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[Book]:
+    waiting = select(PreBook.id, User.email).join(User, User.id == PreBook.user_id)
+    waiting = waiting.where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
+    self.session.info["seen"] = self.session.execute(waiting).all()
+    books = select(Book).where(Book.id.in_(book_ids)).execution_options(populate_existing=True)
+    return self.session.scalars(books).all()
+
+
+def _tell_the_seen(self: PreBookRepository, movements: Sequence[int]) -> list[str]:
+    seen = self.session.info.pop("seen")
+    told = update(PreBook).where(PreBook.id.in_([prebook_id for prebook_id, _email in seen]))
+    values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": movements[0]}
+    self.session.execute(told.values(values), execution_options={"synchronize_session": False})
+    return [email for _prebook_id, email in seen]
+
+
+def many_customers(shop: Shop, number: int) -> list[int]:
+    """Customers by the thousand, written at once; nobody knows their passwords. Returns their ids."""
+    emails = [f"customer{index}@example.com" for index in range(number)]
+    rows = [{"email": email, "email_key": email, "password_hash": "none"} for email in emails]
+    with shop.app.app_context():
+        db.session.execute(insert(User), rows)
+        db.session.commit()
+    return shop.rows("SELECT id FROM users WHERE password_hash = 'none' ORDER BY id")
+
+
+def many_books(shop: Shop, number: int) -> list[int]:
+    """Books that are out of stock, written at once; returns their ids."""
+    values = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
+    rows = [{"title": f"Volume {index}", **values} for index in range(number)]
+    return shop.commit(lambda: faces.catalog().create_all(rows))
+
+
+def waits_for_all(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:
+    """Let a customer wait for all these books, written at once."""
+    rows = [{"user_id": user_id, "book_id": book_id} for book_id in book_ids]
+    with shop.app.app_context():
+        db.session.execute(insert(PreBook), rows)
+        db.session.commit()

@@ -1,0 +1,227 @@
+"""Guards of the layout: which module stands on which, how long things are, and what templates may not do."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bookshop.config import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "bookshop").rglob("*.py"))
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder / "__init__.py").exists()}
+
+# From the ground up: a module imports from its own floor and from those below. What is the same in every feature is
+# named once, without the feature. Put a new module on the lowest floor that holds it.
+FLOORS = (
+    {"exceptions", "text", "money", "config", "database", "feature", "isbn", "passwords"},
+    {"models"},
+    {"repository", "search", "checks"},
+    {"service"},
+    {"extensions", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"},
+    {"access", "views", "api", "importer"},
+    {"features", "pages", "security", "errors", "cli"},
+    {"create_app"},
+)
+BELOW_FLASK = {"models", "repository", "search", "service", "checks", "text", "money", "database", "isbn", "passwords"}
+NO_PAGES = {"base.html", "macros.html", "admin/book_links.html", "errors/down.html"}
+SIDE_DOORS = re.compile(
+    r"\|\s*safe\b|autoescape\s+false|\bMarkup\b|<script(?![^>]*\bsrc=)|\son\w+\s*=\s*['\"]|javascript:", re.IGNORECASE
+)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file: bookshop/catalog/models.py is bookshop.catalog.models."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path) for path in SOURCES}
+
+
+def part(module: str) -> str:
+    """What FLOORS calls a module: bookshop.catalog.models is `models`, bookshop.forms is `shared.forms`."""
+    _top, *names = module.split(".")
+    if not names:
+        return "create_app"
+    if names[0] in FEATURES:
+        return names[1] if len(names) > 1 else "feature"
+    return f"shared.{names[0]}" if names[0] in {"forms", "schemas", "api"} else names[0]
+
+
+def floor(module: str) -> int:
+    found = [level for level, parts in enumerate(FLOORS) if part(module) in parts]
+    assert len(found) == 1, f"{module} has no floor in FLOORS"
+    return found[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (_imported(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names)
+
+
+def _imported(name: str, parent: str) -> str:
+    """`from bookshop.accounts import views` imports a module, `from bookshop.text import fold` a name of one."""
+    return name if name in MODULES else parent
+
+
+def names_in(path: Path) -> set[str]:
+    """All names and attributes that a file uses."""
+    nodes = list(ast.walk(tree(path)))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def own_imports(path: Path) -> list[str]:
+    return [name for name in imports(path) if name.partition(".")[0] == "bookshop"]
+
+
+def definitions(node: ast.AST, *, public: bool) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """The functions and classes in a module; with `public` only those that others may use."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and not (public and child.name.startswith("_")):
+            yield child
+            if isinstance(child, ast.ClassDef) or not public:
+                yield from definitions(child, public=public)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    return (found for found in definitions(tree(path), public=False) if isinstance(found, ast.FunctionDef))
+
+
+# ---------------------------------------------------------------- floors
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_module_imports_from_a_floor_above_its_own(path):
+    own = floor(module_of(path))
+    assert [name for name in own_imports(path) if floor(name) > own] == []
+
+
+def test_the_shop_is_seen_whole_by_these_guards():
+    assert {part(module_of(path)) for path in SOURCES} == set().union(*FLOORS)
+    assert sum(len(own_imports(path)) for path in SOURCES) > 100
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if part(module_of(path)) in BELOW_FLASK], ids=module_of)
+def test_what_is_below_the_faces_does_not_know_flask(path):
+    assert [name for name in imports(path) if name.lower().startswith("flask")] == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if part(module_of(path)) in {"repository", "search", "service"}], ids=module_of
+)
+def test_services_and_repositories_never_commit(path):
+    assert names_in(path) & {"commit", "rollback", "in_transaction"} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "models.py"], ids=module_of)
+def test_models_stand_on_the_ground(path):
+    assert {part(name) for name in own_imports(path)} <= {"models", "database", "text"}
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name in {"views.py", "api.py"}], ids=module_of)
+def test_faces_send_no_sql(path):
+    assert [name for name in imports(path) if name.startswith("sqlalchemy")] == []
+    assert names_in(path) & {"db", "session_factory", "execute", "scalars"} == set()
+
+
+# ---------------------------------------------------------------- size and words
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda path: path.name)
+def test_files_are_shorter_than_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_functions_are_shorter_than_40_lines(path):
+    lengths = {found.name: found.end_lineno - found.lineno + 1 for found in functions(path) if found.end_lineno}
+    assert {name: length for name, length in lengths.items() if length >= 40} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_modules_and_classes_say_what_they_are_for(path):
+    classes = [found for found in definitions(tree(path), public=True) if isinstance(found, ast.ClassDef)]
+    assert [found.name for found in classes if not ast.get_docstring(found)] == []
+    assert ast.get_docstring(tree(path))
+
+
+def test_services_and_repositories_say_what_each_function_is_for():
+    called = [path for path in SOURCES if path.stem in {"service", "repository"}]
+    public = {path: definitions(tree(path), public=True) for path in called}
+    silent = [f"{module_of(path)}.{found.name}" for path in public for found in public[path]
+              if isinstance(found, ast.FunctionDef) and not ast.get_docstring(found)]  # fmt: skip
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_functions_say_their_types(path):
+    assert [found.name for found in functions(path) if not _typed(found)] == []
+
+
+def _typed(function: ast.FunctionDef) -> bool:
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    named = [argument for argument in arguments if argument and argument.arg not in {"self", "cls"}]
+    return function.returns is not None and all(argument.annotation for argument in named)
+
+
+# ---------------------------------------------------------------- the README
+
+
+def test_the_readmes_table_has_every_setting_and_no_other():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|\s*`BOOKSHOP_(\w+)`\s*\|", readme, re.MULTILINE)
+    assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
+
+
+# ---------------------------------------------------------------- templates
+
+
+def name_of(template: Path) -> str:
+    return template.relative_to(ROOT / "templates").as_posix()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=name_of)
+def test_every_page_stands_on_the_base_template(template):
+    stands = template.read_text(encoding="utf-8").startswith("{% extends 'base.html' %}")
+    assert stands is (name_of(template) not in NO_PAGES)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=name_of)
+def test_no_template_goes_round_escaping_or_holds_scripts(template):
+    assert SIDE_DOORS.findall(template.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{{ title | safe }}",
+        "{{title|safe}}",
+        "<script>alert(1)</script>",
+        '<a onclick="x()">',
+        "<a href='javascript:x()'>",
+        "{% autoescape false %}",
+    ],
+)
+def test_the_guard_of_templates_sees_what_it_looks_for(bad):
+    assert SIDE_DOORS.search(bad)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_code_marks_text_as_safe(path):
+    assert [name for name in imports(path) if name.partition(".")[0] == "markupsafe"] == []
+    assert "Markup(" not in path.read_text(encoding="utf-8")

@@ -1,0 +1,284 @@
+"""The commands, and what `flask check` finds in rows that were broken by hand."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from bookshop import create_app
+from bookshop.checks import INVARIANTS, MOST_LINES, broken_invariants
+from bookshop.config import ROOT
+from bookshop.database import is_sqlite
+from bookshop.extensions import db
+from tests.conftest import SECRET_KEY, settings_for
+from tests.factories import PASSWORD
+
+ADA = "ada@example.com"
+
+
+@pytest.fixture
+def run(app):
+    """Run a command in this process: run("users", "create", ...)."""
+    return lambda *words: app.test_cli_runner().invoke(args=list(words))
+
+
+def in_process(app: Flask, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command as a shell does, on the same database."""
+    with app.app_context():
+        url = db.engine.url.render_as_string(hide_password=False)
+    others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", *words],
+        check=False,
+        capture_output=True,
+        cwd=ROOT,
+        env={**others, "BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_DATABASE_URL": url},
+    )
+
+
+# ---------------------------------------------------------------- users
+
+
+@pytest.mark.parametrize(("flags", "role"), [([], "customer"), (["--staff"], "staff")])
+def test_users_create_makes_customers_and_staff_who_can_log_in(shop, run, visitor, flags, role):
+    made = run("users", "create", "Ada@Example.com", "--password", PASSWORD, *flags)
+    assert (made.exit_code, made.stdout) == (0, f"Created {role} Ada@example.com.\n")
+    assert shop.rows("SELECT role FROM users") == [role]
+    assert visitor().log_in(ADA).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "sentence"),
+    [
+        ("ada", PASSWORD, "This is not a complete e-mail address."),
+        ("", PASSWORD, "This is not a complete e-mail address."),
+        ("ben@example.com", "short", "The password needs 8 to 128 characters; this one has 5."),
+        ("ben@example.com", "password", "This is one of the passwords that are tried first."),
+        ("ADA@EXAMPLE.COM", PASSWORD, "There is an account with this e-mail address."),
+    ],
+)
+def test_users_create_refuses_with_a_sentence(shop, run, email, password, sentence):
+    shop.customer(ADA)
+    refused = run("users", "create", email, "--password", password)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"Error: {sentence}")
+    assert shop.rows("SELECT email FROM users") == [ADA]
+
+
+def test_users_create_asks_for_a_password_that_is_not_given_and_does_not_show_it(app, shop):
+    made = app.test_cli_runner().invoke(args=["users", "create", ADA], input=f"{PASSWORD}\n{PASSWORD}\n")
+    assert (made.exit_code, PASSWORD in made.output) == (0, False)
+    assert shop.rows("SELECT email FROM users") == [ADA]
+
+
+def test_users_deactivate_ends_everything_and_says_how_many_reservations_it_cancelled(shop, run, visitor):
+    user_id, books = shop.customer(ADA), [shop.book(), shop.book()]
+    for book_id in books:
+        shop.reserve(user_id, book_id)
+    browser = visitor(ADA)
+    done = run("users", "deactivate", "ADA@example.com")
+    assert (done.exit_code, done.stdout) == (0, "Deactivated ADA@example.com; waiting reservations cancelled: 2.\n")
+    assert browser.get("/reservations").status_code == 303
+    assert shop.statuses(books[0]) == ["cancelled"]
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def test_tokens_create_prints_the_token_and_nothing_else(app, shop, script):
+    shop.customer(ADA)
+    made = in_process(app, "tokens", "create", ADA, "--name", "till")
+    assert (made.returncode, made.stderr) == (0, b"")
+    holder = script()
+    holder.headers = {"Authorization": f"Bearer {made.stdout.decode().removesuffix(chr(10))}"}
+    assert holder.get("/api/v1/prebookings").status_code == 200
+
+
+def test_tokens_revoke_ends_those_of_one_name(shop, run, script):
+    shop.customer(ADA)
+    holder = script()
+    holder.headers = {"Authorization": f"Bearer {run('tokens', 'create', ADA, '--name', 'till').stdout.strip()}"}
+    assert run("tokens", "revoke", ADA, "--name", "another").stdout == "Revoked: 0.\n"
+    assert holder.get("/api/v1/prebookings").status_code == 200
+    assert run("tokens", "revoke", ADA, "--name", "till").stdout == "Revoked: 1.\n"
+    assert holder.get("/api/v1/prebookings").status_code == 401
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("users", "deactivate", "nobody@example.com"),
+        ("tokens", "create", "nobody@example.com", "--name", "till"),
+        ("tokens", "revoke", "nobody@example.com", "--name", "till"),
+        ("tokens", "create", ADA, "--name", ""),
+        ("tokens", "create", ADA, "--name", "n" * 101),
+        ("users", "deactivate", "\udcff@example.com"),
+        ("tokens", "create", "\udcff@example.com", "--name", "till"),
+        ("tokens", "create", ADA, "--name", "\udcff"),
+        ("users", "create", "\udcff@example.com", "--password", PASSWORD),
+        ("users", "create", "ben@example.com", "--password", "\udcff three words"),
+    ],
+)
+def test_a_command_that_is_refused_says_a_sentence_and_exits_with_1(shop, run, words):
+    shop.customer(ADA)
+    refused = run(*words)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: ")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["users", "deactivate", ADA], ["check"], ["tokens", "create", ADA, "--name", "x"]])
+@pytest.mark.parametrize("url", ["sqlite:///{}/empty.db", "sqlite:///{}/nowhere/shop.db", "postgresql:///x?host={}"])
+def test_without_its_tables_or_its_database_a_command_says_a_sentence_not_a_traceback(tmp_path, url, words):
+    failed = create_app(settings_for(url.format(tmp_path))).test_cli_runner().invoke(args=words)
+    assert (failed.exit_code, type(failed.exception)) == (1, SystemExit)
+    assert failed.stderr.startswith("Error: The database") or "run `flask db upgrade`" in failed.stdout
+
+
+# ---------------------------------------------------------------- check
+
+
+@pytest.fixture
+def filled(shop):
+    """A shop in which everything happened once: book 1 came back, book 2 is waited for and was cancelled once."""
+    ada, ben = shop.customers(2)
+    for _ in range(3):
+        shop.book()
+    shop.reserve(ada, 1)
+    shop.set_stock(1, 5)
+    shop.set_stock(1, 2)
+    shop.cancel(ada, shop.reserve(ada, 2))
+    shop.reserve(ada, 2)
+    shop.reserve(ben, 2)
+    return shop
+
+
+def test_check_prints_nothing_and_exits_with_0_when_all_is_well(filled, run):
+    checked = run("check")
+    assert (checked.exit_code, checked.output) == (0, "")
+
+
+def test_check_prints_a_line_and_exits_with_1_when_a_row_is_broken(filled):
+    filled.execute("UPDATE books SET stock_quantity = 7 WHERE id = 3")
+    checked = in_process(filled.app, "check")
+    assert (checked.returncode, checked.stderr) == (1, b"")
+    assert checked.stdout.decode() == (
+        "book 3 has a stock of 7, but its movements add up to 0 (invariant 4 every stock is the sum of its movements)\n"
+    )
+
+
+# One row broken by hand, the number of the invariant that it breaks, and what is said about it.
+BROKEN = [
+    ("1", "UPDATE books SET stock_quantity = 1 WHERE id = 2", "is waiting, but book 2 has 1 in stock"),
+    ("1", "UPDATE books SET withdrawn_at = created_at WHERE id = 2", "is waiting, but book 2 is withdrawn"),
+    ("1", "UPDATE users SET deactivated_at = created_at WHERE id = 2", "is waiting, but user 2 is deactivated"),
+    ("1", "UPDATE prebookings SET book_id = 99 WHERE id = 1", "names a book or user that does not exist"),
+    ("1", "UPDATE prebookings SET user_id = 99 WHERE id = 2", "names a book or user that does not exist"),
+    ("2", "UPDATE prebookings SET user_id = 1 WHERE id = 4", "user 1 waits 2 times for book 2"),
+    ("3", "UPDATE prebookings SET status = 'lost' WHERE id = 3", "pre-booking 3 is lost"),
+    ("3", "UPDATE prebookings SET status = 'cancelled' WHERE id = 3", "pre-booking 3 is cancelled"),
+    ("3", "UPDATE prebookings SET status = 'waiting' WHERE id = 2", "pre-booking 2 is waiting"),
+    ("3", "UPDATE prebookings SET notified_at = created_at WHERE id = 3", "pre-booking 3 is waiting"),
+    ("3", "UPDATE prebookings SET notified_at = NULL WHERE id = 1", "pre-booking 1 is notified"),
+    ("3", "UPDATE prebookings SET cancelled_at = NULL WHERE id = 2", "pre-booking 2 is cancelled"),
+    ("3", "UPDATE prebookings SET cancelled_at = created_at WHERE id = 1", "pre-booking 1 is notified"),
+    ("4", "UPDATE books SET stock_quantity = -1 WHERE id = 3", "book 3 has a stock of -1"),
+    ("4", "UPDATE books SET stock_quantity = 3 WHERE id = 1", "stock of 3, but its movements add up to 2"),
+    ("4", "DELETE FROM movements WHERE id = 2", "stock of 2, but its movements add up to 5"),
+    ("4", "UPDATE movements SET delta = delta - 1", "movement 1 says 5 after it, but the movements up to it add up"),
+    ("4", "UPDATE movements SET quantity_after = 4 WHERE id = 1", "movement 1 says 4 after it"),
+    ("5", "UPDATE prebookings SET movement_id = NULL WHERE id = 1", "is notified and names no movement"),
+    ("5", "UPDATE prebookings SET movement_id = 2 WHERE id = 1", "is notified and names movement 2"),
+    ("5", "UPDATE prebookings SET movement_id = 99 WHERE id = 1", "is notified and names movement 99"),
+    ("5", "UPDATE prebookings SET movement_id = 1 WHERE id = 3", "is waiting and names movement 1"),
+    ("5", "UPDATE prebookings SET book_id = 3 WHERE id = 1", "is notified and names movement 1"),
+]
+
+
+@contextmanager
+def without_constraints(app: Flask) -> Iterator[Session]:
+    """A transaction in which rows may break every rule of the schema; it is undone at the end."""
+    with app.app_context():
+        session = db.session()
+        try:
+            _lift(session)
+            yield session
+        finally:
+            if is_sqlite(session):
+                session.execute(text("PRAGMA ignore_check_constraints = OFF"))
+            session.rollback()
+
+
+def _lift(session: Session) -> None:
+    if is_sqlite(session):
+        session.execute(text("PRAGMA ignore_check_constraints = ON"))
+        session.execute(text("PRAGMA defer_foreign_keys = ON"))
+    else:
+        named = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype IN ('c', 'f')"
+        for table, name in session.execute(text(f"{named} AND connamespace = 'public'::regnamespace")).all():
+            session.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
+    session.execute(text("DROP INDEX uq_prebookings_waiting"))
+
+
+@pytest.mark.parametrize(("invariant", "sql", "words"), BROKEN)
+def test_check_finds_every_row_that_breaks_an_invariant(filled, invariant, sql, words):
+    with without_constraints(filled.app) as session:
+        assert list(broken_invariants(session)) == []
+        session.execute(text(sql))
+        lines = list(broken_invariants(session))
+    assert [line for line in lines if words in line and f"(invariant {invariant} " in line]
+    assert filled.broken() == []
+
+
+def test_every_invariant_is_broken_here():
+    assert {number for number, _sql, _words in BROKEN} == {name[0] for name in INVARIANTS}
+
+
+def test_check_ends_after_many_lines_of_one_kind_and_says_that_there_are_more(shop):
+    books = ", ".join("('t', 'a', 1, 'EUR', 9, '2020-01-01', '2020-01-01', 't', 't', 'a', '')" for _ in range(150))
+    shop.execute(
+        "INSERT INTO books (title, authors, price_cents, currency, stock_quantity, created_at, updated_at, title_key,"
+        f" search_title, search_authors, search_isbn) VALUES {books}"
+    )
+    lines = shop.broken()
+    assert len(lines) == MOST_LINES + 1
+    assert lines[-1].startswith("... and more")
+
+
+# ---------------------------------------------------------------- demo
+
+
+def test_demo_fills_an_empty_shop_and_prints_accounts_that_work(shop, run, visitor):
+    filled = run("demo")
+    assert filled.exit_code == 0
+    accounts = [line.split() for line in filled.stdout.splitlines() if "password:" in line]
+    assert {words[0] for words in accounts} == {"staff", "customer"}
+    for _role, email, _label, *password in accounts:
+        assert visitor().log_in(email, " ".join(password)).status_code == 303
+    assert len(shop.rows("SELECT id FROM books")) >= 50
+    assert shop.broken() == []
+
+
+def test_demo_twice_changes_nothing(shop, run):
+    run("demo")
+    before = shop.everything()
+    assert run("demo").exit_code == 0
+    assert shop.everything() == before
+
+
+def test_demo_leaves_a_shop_with_users_of_its_own_alone(shop, run):
+    shop.customer("owner@example.com")
+    before = shop.everything()
+    refused = run("demo")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "users of its own" in refused.stderr
+    assert shop.everything() == before

@@ -1,0 +1,237 @@
+"""Settings are strict: what is wrong, missing or unknown stops the start with a sentence that names it."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from bookshop import config, create_app
+from bookshop.config import Settings, settings_from
+from bookshop.exceptions import SettingsError
+from tests.clients import Browser
+from tests.conftest import SECRET_KEY, settings_for
+
+WRONG = [
+    ("BOOKSHOP_SECRET_KEY", "too short"),
+    ("BOOKSHOP_DEMO", "perhaps"),
+    ("BOOKSHOP_DATABASE_URL", ""),
+    ("BOOKSHOP_DATABASE_URL", "shop.db"),
+    ("BOOKSHOP_DATABASE_URL", "mysql://root@localhost/shop"),
+    ("BOOKSHOP_DATABASE_URL", "postgresql+psycopg2://localhost/shop"),
+    ("BOOKSHOP_DATABASE_URL", "postgresql://localhost:port/shop"),
+    ("BOOKSHOP_DATABASE_POOL", "0"),
+    ("BOOKSHOP_DATABASE_POOL", "many"),
+    ("BOOKSHOP_DATABASE_PGBOUNCER", "sometimes"),
+    ("BOOKSHOP_SHOP_NAME", ""),
+    ("BOOKSHOP_SHOP_NAME", "n" * 81),
+    ("BOOKSHOP_CURRENCY", "euro"),
+    ("BOOKSHOP_CURRENCY", "eur"),
+    ("BOOKSHOP_MAX_WAITING", "0"),
+    ("BOOKSHOP_MAX_WAITING", "-1"),
+    ("BOOKSHOP_MAX_WAITING", "fifty"),
+    ("BOOKSHOP_MAX_WAITING", "1.5"),
+    ("BOOKSHOP_SESSION_DAYS", "0"),
+    ("BOOKSHOP_SESSION_DAYS", "366"),
+    ("BOOKSHOP_LOGIN_LIMIT", "often"),
+    ("BOOKSHOP_LOGIN_LIMIT", ""),
+    ("BOOKSHOP_RATELIMIT_STORAGE", "disk://here"),
+    ("BOOKSHOP_TRUSTED_PROXIES", "-1"),
+    ("BOOKSHOP_TRUSTED_PROXIES", "11"),
+]
+RIGHT = [
+    ("DEMO", "1", True),
+    ("DATABASE_POOL", "200", 200),
+    ("DATABASE_PGBOUNCER", "true", True),
+    ("SHOP_NAME", "Müller & Söhne", "Müller & Söhne"),
+    ("CURRENCY", "JPY", "JPY"),
+    ("MAX_WAITING", "1", 1),
+    ("SESSION_DAYS", "365", 365),
+    ("LOGIN_LIMIT", "3 per second; 10/hour", "3 per second; 10/hour"),
+    ("RATELIMIT_STORAGE", "memory://", "memory://"),
+    ("TRUSTED_PROXIES", "1", 1),
+]
+URLS = [
+    ("postgres://ada:p%40ss@db:5433/shop", "postgresql+psycopg://ada:p%40ss@db:5433/shop"),
+    ("postgresql://db/shop?sslmode=require", "postgresql+psycopg://db/shop?sslmode=require"),
+    ("postgresql+psycopg:///shop?host=/run", "postgresql+psycopg:///shop?host=%2Frun"),
+    ("sqlite:////var/lib/shop.db", "sqlite:////var/lib/shop.db"),
+]
+
+
+def settings(**given: str) -> Settings:
+    """The settings of an environment with a key and these variables, named without their prefix."""
+    return settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, **{f"BOOKSHOP_{name}": given[name] for name in given}})
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_setting_is_refused_with_one_sentence_that_names_it(variable, value):
+    with pytest.raises(SettingsError) as refused:
+        settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, variable: value})
+    assert str(refused.value).startswith(variable)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_setting_has_a_wrong_value_here():
+    assert {variable.removeprefix("BOOKSHOP_").lower() for variable, _value in WRONG} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "text", "value"), RIGHT)
+def test_a_right_setting_is_taken(name, text, value):
+    assert getattr(settings(**{name: text}), name.lower()) == value
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(SettingsError, match=r"BOOKSHOP_CURRENCY .*\nBOOKSHOP_MAX_WAITING "):
+        settings(CURRENCY="euro", MAX_WAITING="0")
+
+
+@pytest.mark.parametrize("name", ["COLOUR", "DATABASE_URI", "SECRETKEY", ""])
+def test_an_unknown_setting_is_refused_by_its_name(name):
+    with pytest.raises(SettingsError, match=f"BOOKSHOP_{name} is not a setting"):
+        settings(**{name: "x"})
+
+
+def test_variables_of_others_and_of_the_tests_are_passed_over():
+    assert settings(TEST_DATABASE_URL="x") == settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "FLASK_APP": "wsgi"})
+
+
+@pytest.mark.parametrize("environment", [{}, {"BOOKSHOP_SECRET_KEY": ""}, {"BOOKSHOP_DEMO": "0"}])
+def test_without_a_key_only_the_demo_starts(environment):
+    with pytest.raises(SettingsError, match="BOOKSHOP_SECRET_KEY is missing"):
+        settings_from(environment)
+    assert settings_from({"BOOKSHOP_DEMO": "1"}).demo
+
+
+@pytest.mark.parametrize("demo", ["0", "1"])
+def test_a_short_key_is_refused_in_the_demo_too_and_is_not_shown(demo):
+    with pytest.raises(SettingsError, match="too short") as refused:
+        settings(SECRET_KEY="hunter2-hunter2", DEMO=demo)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_password_in_a_database_url_is_not_shown_when_the_url_is_refused():
+    with pytest.raises(SettingsError, match="BOOKSHOP_DATABASE_URL") as refused:
+        settings(DATABASE_URL="mysql://root:hunter2@localhost/shop")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("given", "normal"), URLS)
+def test_a_database_url_names_the_driver_that_the_shop_brings(given, normal):
+    assert settings(DATABASE_URL=given).database_url == normal
+
+
+def test_settings_cannot_be_changed_once_the_shop_runs():
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(settings(), "max_waiting", 3)  # noqa: B010 - mypy refuses it too
+
+
+# ---------------------------------------------------------------- a real start
+
+
+def start(**environment: str) -> "subprocess.CompletedProcess[str]":
+    """Start the application in a process of its own, with these settings only."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from bookshop import create_app; create_app(); print('started')"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=config.ROOT,
+        env={**others, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({}, "BOOKSHOP_SECRET_KEY is missing"),
+        ({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_MAX_WAITING": "0"}, "BOOKSHOP_MAX_WAITING is wrong"),
+        ({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_COLOUR": "x"}, "BOOKSHOP_COLOUR is not a setting"),
+    ],
+)
+def test_a_wrong_environment_stops_the_start_with_the_sentence_and_no_traceback(environment, sentence):
+    stopped = start(**environment)
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert stopped.stderr.startswith(sentence)
+    assert "Traceback" not in stopped.stderr
+
+
+def test_a_right_environment_starts(tmp_path):
+    started = start(BOOKSHOP_SECRET_KEY=SECRET_KEY, BOOKSHOP_DATABASE_URL=f"sqlite:///{tmp_path}/shop.db")
+    assert (started.returncode, started.stdout, started.stderr) == (0, "started\n", "")
+
+
+def test_a_storage_for_limits_whose_driver_is_missing_is_named_before_anything_starts(tmp_path):
+    url = f"sqlite:///{tmp_path}/shop.db"
+    tried = start(
+        BOOKSHOP_SECRET_KEY=SECRET_KEY, BOOKSHOP_DATABASE_URL=url, BOOKSHOP_RATELIMIT_STORAGE="redis://localhost:6379"
+    )
+    assert tried.stderr.startswith("BOOKSHOP_RATELIMIT_STORAGE cannot be used")
+    assert tried.stdout == ""
+
+
+# ---------------------------------------------------------------- the demo's key
+
+
+@pytest.fixture
+def instance(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "INSTANCE", tmp_path)
+    return tmp_path
+
+
+def demo_key() -> str:
+    given: str = config.flask_config(Settings(demo=True))["SECRET_KEY"]
+    return given
+
+
+def test_the_demo_makes_a_key_once_and_keeps_it(instance):
+    first = demo_key()
+    assert len(first) >= 32
+    assert demo_key() == first == (instance / "secret_key").read_text()
+
+
+def test_the_demos_key_is_readable_by_its_owner_only(instance):
+    before = os.umask(0)
+    try:
+        demo_key()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((instance / "secret_key").stat().st_mode) == 0o600
+
+
+def test_two_shops_do_not_share_the_demos_key(instance, tmp_path_factory, monkeypatch):
+    first = demo_key()
+    monkeypatch.setattr(config, "INSTANCE", tmp_path_factory.mktemp("another"))
+    assert demo_key() != first
+
+
+def test_a_key_file_left_empty_by_a_crash_is_not_taken_for_a_key(instance):
+    (instance / "secret_key").touch()
+    assert len(demo_key()) >= 32
+
+
+def test_a_given_key_is_used_in_the_demo_too_and_none_is_made(instance):
+    assert config.flask_config(settings(DEMO="1"))["SECRET_KEY"] == SECRET_KEY
+    assert not (instance / "secret_key").exists()
+
+
+# ---------------------------------------------------------------- what settings do
+
+
+def test_the_shops_name_is_on_its_pages(tmp_path):
+    app = create_app(settings_for(f"sqlite:///{tmp_path}/shop.db", shop_name="Müller & Söhne"))
+    assert "Müller &amp; Söhne" in Browser(app).get("/login").text
+
+
+@pytest.mark.parametrize(("proxies", "secure"), [(0, False), (1, True)])
+def test_what_a_proxy_says_is_believed_only_if_there_is_one(tmp_path, proxies, secure):
+    app = create_app(settings_for(f"sqlite:///{tmp_path}/shop.db", trusted_proxies=proxies))
+    answer = Browser(app).get("/login", headers={"X-Forwarded-Proto": "https"})
+    assert ("Secure" in answer.headers["Set-Cookie"]) is secure
+
+
+def test_prepared_statements_are_off_behind_pgbouncer():
+    options = config.flask_config(settings(DATABASE_URL="postgresql:///shop", DATABASE_PGBOUNCER="1"))
+    assert options["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"] == {"prepare_threshold": None}

@@ -1,0 +1,201 @@
+"""The migrations: up and down on filled databases, and to the very schema that the models describe."""
+
+import re
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import flask_migrate
+import pytest
+from flask import Flask
+from sqlalchemy import Connection, Inspector, create_engine, inspect, text
+
+from bookshop import create_app
+from bookshop.config import Settings
+from bookshop.database import Base
+from bookshop.extensions import db
+from tests.conftest import SECRET_KEY, settings_for
+from tests.factories import Shop
+
+Schema = dict[str, list[tuple[Any, ...]]]
+
+TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "prebookings"}
+_numbers = count(1)
+
+POSTGRESQL_SCHEMA = {
+    "columns": """
+        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default,
+            collation_name, is_generated, generation_expression
+        FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "indexes": """
+        SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+        JOIN pg_class ON pg_class.oid = indexrelid WHERE relnamespace = 'public'::regnamespace ORDER BY 1, 2""",
+    "sequences": "SELECT sequencename, data_type::text FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1",
+    "triggers": """
+        SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1""",
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request, tmp_path):
+    """Makes empty databases of their own: each call returns the URL of another one."""
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path}/{next(_numbers)}.db"
+    server_url = Settings(secret_key=SECRET_KEY, database_url=request.getfixturevalue("postgresql_url")).database_url
+
+    def create():
+        name = f"bookshop_migrations_{next(_numbers)}"
+        _on_server(server_url, f"CREATE DATABASE {name}")
+        request.addfinalizer(lambda: _on_server(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+        return create_engine(server_url).url.set(database=name).render_as_string(hide_password=False)
+
+    return create
+
+
+def _on_server(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def migrated(new_database):
+    """The application on a new database that the migrations built."""
+    app = create_app(settings_for(new_database(), database_pool=2))
+    upgrade(app)
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def upgrade(app: Flask) -> None:
+    with app.app_context():
+        flask_migrate.upgrade()
+
+
+def downgrade(app: Flask) -> None:
+    with app.app_context():
+        flask_migrate.downgrade(revision="base")
+
+
+def ask(app: Flask, question: Callable[[Inspector], Any]) -> Any:
+    """What SQLAlchemy's inspector answers about the application's database."""
+    with app.app_context():
+        return question(inspect(db.engine))
+
+
+def fill(shop: Shop) -> None:
+    """At least one row in every table, and pre-bookings of every status."""
+    shop.staff()
+    ada, ben = shop.customer("ada@example.com"), shop.customer("ben@example.com")
+    shop.token("ada@example.com")
+    emma, persuasion = shop.book("Emma", isbn="9780141439587"), shop.book("Persuasion")
+    shop.reserve(ada, emma)
+    shop.set_stock(emma, 3)
+    shop.cancel(ada, shop.reserve(ada, persuasion))
+    shop.reserve(ben, persuasion)
+    shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
+
+
+def schema(app: Flask) -> Schema:
+    """All that the application's database says about itself, in a form that can be compared."""
+    with app.app_context(), db.engine.connect() as connection:
+        found = _postgresql(connection) if connection.dialect.name == "postgresql" else _sqlite(connection)
+    return {kind: [row for row in rows if "alembic_version" not in row] for kind, rows in found.items()}
+
+
+def _postgresql(connection: Connection) -> Schema:
+    return {kind: [tuple(row) for row in connection.execute(text(query))] for kind, query in POSTGRESQL_SCHEMA.items()}
+
+
+def _sqlite(connection: Connection) -> Schema:
+    objects = connection.execute(text("SELECT tbl_name, type, name, sql FROM sqlite_master ORDER BY 1, 2, 3"))
+    settings = connection.execute(text("SELECT k, v FROM books_fts_config ORDER BY k"))
+    return {"objects": [(*row[:3], _parts(row[3])) for row in objects], "fts": [tuple(row) for row in settings]}
+
+
+def _parts(sql: str | None) -> list[str] | None:
+    """The lines of a CREATE statement without their layout; the order of a table's constraints does not matter."""
+    if sql is None:
+        return None
+    lines = [re.sub(r"\s+", " ", line).strip().rstrip(",") for line in sql.split(", \n")]
+    return sorted(re.sub(r"^CREATE TABLE \w+ \( | ?\)$", "", line) for line in lines)
+
+
+def _left(connection: Connection) -> list[str]:
+    """The names of all tables, indexes, triggers and sequences but Alembic's own."""
+    query = (
+        "SELECT name FROM sqlite_master"
+        if connection.dialect.name == "sqlite"
+        else "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    )
+    return [name for name in connection.scalars(text(query)) if "alembic_version" not in name]
+
+
+def rows_of(shop: Shop) -> dict[str, int]:
+    return {table: len(shop.rows(f"SELECT 1 FROM {table}")) for table in TABLES}
+
+
+def test_the_migrations_build_the_schema_that_the_models_describe(migrated, new_database):
+    other = create_app(settings_for(new_database(), database_pool=2))
+    with other.app_context():
+        db.create_all()
+    by_models = schema(other)
+    with other.app_context():
+        db.engine.dispose()
+    assert schema(migrated) == by_models
+
+
+def test_the_schema_has_what_the_invariants_stand_on(migrated):
+    """The comparison above would not notice what both sides lack."""
+    found = schema(migrated)
+    assert re.search(r"WHERE \W*status\W.*= 'waiting'", str(found))
+    assert set(ask(migrated, lambda database: database.get_table_names())) >= TABLES == set(Base.metadata.tables)
+    indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
+    assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
+    checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
+    assert len(checks) == 10
+
+
+def test_autogenerate_finds_nothing_to_do(migrated):
+    with migrated.app_context():
+        flask_migrate.check()
+
+
+def test_the_migrations_go_down_and_up_again_on_a_filled_database(migrated):
+    shop, before = Shop(migrated), schema(migrated)
+    fill(shop)
+    assert min(rows_of(shop).values()) > 0
+    downgrade(migrated)
+    assert ask(migrated, lambda database: database.get_table_names()) == ["alembic_version"]
+    upgrade(migrated)
+    assert (schema(migrated), rows_of(shop)) == (before, dict.fromkeys(TABLES, 0))
+
+
+def test_nothing_is_left_of_the_schema_after_the_way_down(migrated):
+    downgrade(migrated)
+    with migrated.app_context(), db.engine.connect() as connection:
+        left = _left(connection)
+    assert left == []
+
+
+def test_a_second_upgrade_of_a_filled_database_changes_nothing(migrated):
+    shop = Shop(migrated)
+    fill(shop)
+    before = shop.everything()
+    upgrade(migrated)
+    assert (shop.everything(), shop.broken()) == (before, [])
+
+
+def test_a_database_that_went_down_and_up_works_again(migrated):
+    shop = Shop(migrated)
+    for _again in range(2):
+        fill(shop)
+        assert migrated.test_client().get("/api/v1/books?q=emm").json["total"] == 1
+        assert shop.broken() == []
+        downgrade(migrated)
+        upgrade(migrated)

@@ -1,0 +1,182 @@
+"""Reserving by button, and the list of one's reservations."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from bookshop import faces
+from tests.clients import text_of
+from tests.factories import PASSWORD, Shop
+
+
+@pytest.fixture
+def ada(shop, visitor):
+    """Ada's browser; `ada.id` is her number."""
+    user_id = shop.customer("ada@example.com")
+    browser = visitor("ada@example.com")
+    browser.id = user_id
+    return browser
+
+
+def many(shop: Shop, user_id: int, number: int) -> None:
+    """Reserve that many books of their own for the customer, at once."""
+    row = {"authors": "Nobody", "price_cents": 950, "currency": "EUR"}
+    rows = [{**row, "title": f"Book {index:02}"} for index in range(1, number + 1)]
+    shop.commit(lambda: faces.catalog().create_all(rows))
+    shop.execute(
+        "INSERT INTO prebookings (user_id, book_id, status, created_at) "
+        "SELECT :user_id, id, 'waiting', created_at FROM books ORDER BY id",
+        user_id=user_id,
+    )
+
+
+def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, visitor):
+    shop.customer("ada@example.com")
+    browser, page = visitor(), f"/books/{shop.book()}"
+    assert "Log in to reserve" in text_of(browser.get(page))
+    login = f"/login?next={page}"
+    assert f'href="{login}"' in browser.get(page).text
+    back = browser.submit(login, email="ada@example.com", password=PASSWORD, next=page)
+    assert (back.status_code, back.headers["Location"]) == (303, page)
+
+
+def test_a_visitor_who_sends_the_reservation_itself_comes_back_to_the_book_too(shop, visitor):
+    shop.customer("ada@example.com")
+    book_id = shop.book()
+    browser = visitor()
+    sent = browser.submit(f"/books/{book_id}/reserve", page="/login")
+    target = urlsplit(sent.headers["Location"])
+    assert (sent.status_code, target.path, parse_qs(target.query)) == (303, "/login", {"next": [f"/books/{book_id}"]})
+    assert "Please log in first." in text_of(browser.get(sent.headers["Location"]))
+    assert shop.statuses(book_id) == []
+
+
+def test_a_visitor_without_an_account_registers_and_comes_back_to_the_book(shop, visitor):
+    page = f"/books/{shop.book()}"
+    login = visitor().get(f"/login?next={page}").text
+    assert f"/register?next={page}" in login.replace("%2F", "/")
+
+
+def test_one_click_reserves_and_the_book_page_says_so(shop, ada):
+    book_id = shop.book()
+    clicked = ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}")
+    assert (clicked.status_code, clicked.headers["Location"]) == (303, f"/books/{book_id}")
+    words = text_of(ada.get(f"/books/{book_id}"))
+    assert "Reserved. You will find a note in My reservations as soon as the book is back in stock." in words
+    assert "You reserved it on" in words
+    assert "Cancel reservation" in words
+
+
+def test_a_click_without_the_csrf_token_reserves_nothing(shop, ada):
+    book_id = shop.book()
+    clicked = ada.post(f"/books/{book_id}/reserve")
+    assert (clicked.status_code, clicked.headers["Location"]) == (303, f"/books/{book_id}")
+    assert shop.statuses(book_id) == []
+
+
+def test_the_book_page_offers_to_reserve_again_after_a_cancellation(shop, ada):
+    book_id = shop.book()
+    shop.cancel(ada.id, shop.reserve(ada.id, book_id))
+    assert f'action="/books/{book_id}/reserve"' in ada.get(f"/books/{book_id}").text
+
+
+def test_the_book_page_tells_whose_book_came_back(shop, ada):
+    book_id = shop.book()
+    shop.reserve(ada.id, book_id)
+    shop.set_stock(book_id, 1)
+    assert "You reserved it; it came back on" in text_of(ada.get(f"/books/{book_id}"))
+
+
+def test_a_reservation_is_cancelled_from_the_list(shop, ada):
+    prebook_id = shop.reserve(ada.id, shop.book())
+    assert f'action="/reservations/{prebook_id}/cancel"' in ada.get("/reservations").text
+    clicked = ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations")
+    assert (clicked.status_code, clicked.headers["Location"]) == (303, "/reservations")
+    words = text_of(ada.get("/reservations"))
+    assert "The reservation is cancelled." in words
+    assert "Cancelled on" in words
+
+
+def test_only_what_waits_has_a_cancel_button(shop, ada):
+    back, gone = shop.book("Emma"), shop.book("Persuasion")
+    shop.reserve(ada.id, back)
+    shop.set_stock(back, 1)
+    shop.cancel(ada.id, shop.reserve(ada.id, gone))
+    assert "/cancel" not in ada.get("/reservations").text
+
+
+def test_an_empty_list_says_how_one_reserves(ada):
+    assert "You have reserved nothing yet." in text_of(ada.get("/reservations"))
+
+
+def test_the_list_shows_each_reservation_with_status_and_dates_newest_first(shop, ada):
+    first, second, third = shop.book("Emma"), shop.book("Persuasion"), shop.book("Sanditon")
+    shop.reserve(ada.id, first)
+    shop.cancel(ada.id, shop.reserve(ada.id, second))
+    shop.reserve(ada.id, third)
+    shop.set_stock(first, 1)
+    shop.execute("UPDATE prebookings SET created_at = '2026-03-04 12:00:00+00:00'")
+    words = text_of(ada.get("/reservations"))
+    parts = ["Sanditon Jane Austen Waiting since 4 Mar 2026", "Persuasion Jane Austen Cancelled on", "Emma Jane Austen"]
+    assert [words.count(part) for part in parts] == [1, 1, 1]
+    assert sorted(parts, key=words.index) == parts
+    assert words.count("reserved on 4 Mar 2026") == 2
+
+
+def test_the_list_has_pages_and_a_page_beyond_the_end_leads_to_the_last(shop, ada):
+    many(shop, ada.id, 45)
+    assert "Page 1 of 3" in text_of(ada.get("/reservations"))
+    beyond = ada.get("/reservations?page=9")
+    assert (beyond.status_code, beyond.headers["Location"]) == (302, "/reservations?page=3")
+    last = text_of(ada.get("/reservations?page=3"))
+    assert ("Book 05" in last, "Book 06" in last) == (True, False)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 5000])
+def test_a_page_that_cannot_be_meant_is_the_first(shop, ada, page):
+    many(shop, ada.id, 21)
+    assert "Page 1 of 2" in text_of(ada.get(f"/reservations?page={page}"))
+
+
+def test_nobody_sees_the_reservations_of_another(shop, ada):
+    shop.reserve(shop.customer("ben@example.com"), shop.book("Secret Book"))
+    assert "Secret Book" not in ada.get("/reservations").text
+
+
+def test_anothers_reservation_cannot_be_cancelled(shop, ada):
+    book_id = shop.book()
+    prebook_id = shop.reserve(shop.customer("ben@example.com"), book_id)
+    assert ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations").status_code == 404
+    assert shop.statuses(book_id) == ["waiting"]
+
+
+def test_a_withdrawn_book_stays_in_the_list_as_cancelled_and_without_a_link(shop, ada):
+    book_id = shop.book("Emma")
+    shop.reserve(ada.id, book_id)
+    shop.withdraw(book_id)
+    page = ada.get("/reservations")
+    assert "Emma Jane Austen Cancelled on" in text_of(page)
+    assert f'href="/books/{book_id}"' not in page.text
+
+
+def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(shop, ada, visitor):
+    books = [shop.book(title) for title in ("Emma", "Persuasion")]
+    for book_id in books:
+        shop.reserve(ada.id, book_id)
+    shop.set_stock(books[0], 1)
+    assert "1 back in stock" in text_of(ada.get("/"))
+    assert "Back in stock since" in text_of(ada.get("/reservations"))
+    ada.submit("/logout", page="/")
+    shop.set_stock(books[1], 1)
+    assert "1 back in stock" in text_of(visitor("ada@example.com").get("/"))
+
+
+def test_the_list_is_kept_out_of_every_cache(ada):
+    assert ada.get("/reservations").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/books/{}/reserve", "/reservations/{}/cancel"])
+@pytest.mark.parametrize("number", [0, 999, 2**31 - 1, 2**31, 2**63])
+def test_what_is_not_there_is_a_404_page(shop, ada, path, number):
+    answer = ada.submit(path.format(number), page="/reservations")
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")

@@ -1,0 +1,353 @@
+"""The JSON face against a plain model of the rules: random steps, and after each one everything must agree."""
+
+from dataclasses import dataclass, field
+from io import StringIO
+from itertools import count
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from bookshop import create_app, faces
+from bookshop.catalog.importer import import_books
+from bookshop.database import Base
+from bookshop.extensions import db
+from tests.clients import Script
+from tests.conftest import settings_for
+from tests.factories import Shop, isbn
+
+MAX_WAITING = 2
+STATUSES = ("waiting", "notified", "cancelled")
+few = st.integers(0, 3)
+
+
+@dataclass
+class Book:
+    isbn: str
+    title: str
+    stock: int = 0
+    withdrawn: bool = False
+
+
+@dataclass
+class User:
+    email: str
+    script: Script
+    active: bool = True
+
+
+@dataclass
+class Wish:
+    user: int
+    book: int
+    status: str = "waiting"
+
+
+@dataclass
+class Model:
+    """What the shop should hold, by id."""
+
+    books: dict[int, Book] = field(default_factory=dict)
+    users: dict[int, User] = field(default_factory=dict)
+    wishes: dict[int, Wish] = field(default_factory=dict)
+
+    def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Wish]:
+        return [
+            wish
+            for wish in self.wishes.values()
+            if wish.status == "waiting" and user in (None, wish.user) and book in (None, wish.book)
+        ]
+
+    def answer_to_reserve(self, user: int, book: int) -> tuple[int, str | None]:
+        if not self.users[user].active:
+            return 401, "NOT_AUTHENTICATED"
+        if self.books[book].withdrawn:
+            return 404, "BOOK_NOT_FOUND"
+        if self.books[book].stock:
+            return 409, "PREBOOK_BOOK_IN_STOCK"
+        if self.waiting(user=user, book=book):
+            return 409, "PREBOOK_DUPLICATE"
+        if len(self.waiting(user=user)) >= MAX_WAITING:
+            return 409, "PREBOOK_LIMIT_REACHED"
+        return 201, None
+
+    def answer_to_cancel(self, user: int, wish: int) -> tuple[int, str | None]:
+        if not self.users[user].active:
+            return 401, "NOT_AUTHENTICATED"
+        if self.wishes[wish].user != user:
+            return 404, "PREBOOK_NOT_FOUND"
+        status = self.wishes[wish].status
+        return (204, None) if status == "waiting" else (409, f"PREBOOK_ALREADY_{status.upper()}")
+
+    def set_stock(self, book: int, quantity: int) -> int:
+        """Returns how many that notifies."""
+        told = self.waiting(book=book) if self.books[book].stock == 0 < quantity else []
+        self.books[book].stock = quantity
+        return end(told, "notified")
+
+
+def end(wishes: list[Wish], status: str) -> int:
+    for wish in wishes:
+        wish.status = status
+    return len(wishes)
+
+
+def said(answer: Any) -> tuple[int, str | None]:
+    """The status of an answer, and the code of its problem."""
+    return answer.status_code, answer.get_json()["code"] if answer.status_code >= 400 else None
+
+
+def new_json(book: Book) -> dict[str, Any]:
+    return {"isbn": book.isbn, "title": book.title, "authors": "A. Writer", "price_cents": 950}
+
+
+class BookshopMachine(RuleBasedStateMachine):
+    """Customers, staff and an import, one after the other."""
+
+    users: Bundle[int] = Bundle("users")
+    books: Bundle[int] = Bundle("books")
+    wishes: Bundle[int] = Bundle("wishes")
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__()
+        self.app, self.shop, self.model, self.numbers = app, Shop(app), Model(), count(1)
+        with app.app_context():
+            for table in reversed(Base.metadata.sorted_tables):
+                db.session.execute(text(f"DELETE FROM {table.name}"))
+            db.session.commit()
+        self.shop.staff()
+        self.staff = Script(app, "staff@example.com")
+        self.opening_users = [self.new_user(), self.new_user()]
+        self.opening_books = [self.new_book(), self.new_book(), self.new_book()]
+
+    @initialize(target=users)
+    def first_customers(self) -> Any:
+        return multiple(*self.opening_users)
+
+    @initialize(target=books)
+    def first_books(self) -> Any:
+        return multiple(*self.opening_books)
+
+    @initialize(target=wishes)
+    def both_customers_wait_for_one_book(self) -> Any:
+        return multiple(*[self.a_customer_reserves(user, self.opening_books[0]) for user in self.opening_users])
+
+    def new_user(self) -> int:
+        email = f"c{next(self.numbers)}@example.com"
+        user = self.shop.customer(email)
+        self.model.users[user] = User(email, Script(self.app, email))
+        return user
+
+    def new_book(self) -> int:
+        book = Book(isbn(), f"Book {next(self.numbers)}")
+        made = self.staff.post("/api/v1/books", new_json(book))
+        assert (made.status_code, made.get_json()["stock_quantity"]) == (201, 0)
+        self.model.books[made.get_json()["id"]] = book
+        return int(made.get_json()["id"])
+
+    @rule(target=users)
+    def a_new_customer_comes(self) -> Any:
+        return self.new_user() if len(self.model.users) < 4 else multiple()
+
+    @rule(target=books)
+    def staff_add_a_book(self) -> Any:
+        return self.new_book() if len(self.model.books) < 6 else multiple()
+
+    @rule(book=books)
+    def staff_add_a_book_with_an_isbn_that_is_taken(self, book: int) -> None:
+        answer = self.staff.post("/api/v1/books", new_json(self.model.books[book]))
+        assert said(answer) == (409, "BOOK_ISBN_CONFLICT")
+
+    @rule(book=books, other=books)
+    def staff_edit_a_book(self, book: int, other: int) -> None:
+        changes = {"title": f"Book {next(self.numbers)}", "isbn": self.model.books[other].isbn}
+        expected = (200, None) if book == other else (409, "BOOK_ISBN_CONFLICT")
+        assert said(self.staff.patch(f"/api/v1/books/{book}", changes)) == expected
+        if book == other:
+            self.model.books[book].title = changes["title"]
+
+    @rule(target=wishes, user=users, book=books)
+    def a_customer_reserves(self, user: int, book: int) -> Any:
+        expected = self.model.answer_to_reserve(user, book)
+        answer = self.model.users[user].script.reserve(book)
+        assert said(answer) == expected
+        if answer.status_code != 201:
+            return multiple()
+        self.model.wishes[answer.get_json()["id"]] = Wish(user, book)
+        return answer.get_json()["id"]
+
+    @rule(wish=wishes)
+    def a_customer_reserves_the_same_book_again(self, wish: int) -> None:
+        user, book = self.model.wishes[wish].user, self.model.wishes[wish].book
+        if self.model.waiting(user=user, book=book):
+            assert said(self.model.users[user].script.reserve(book)) == self.model.answer_to_reserve(user, book)
+
+    @rule(target=wishes, user=users)
+    def a_customer_reserves_everything_there_is(self, user: int) -> Any:
+        made = [self.a_customer_reserves(user, book) for book in list(self.model.books)]
+        return multiple(*[wish for wish in made if isinstance(wish, int)])
+
+    @rule(wish=wishes)
+    def a_customer_cancels(self, wish: int) -> None:
+        self.cancel(self.model.wishes[wish].user, wish)
+
+    @rule(wish=wishes)
+    def a_customer_cancels_twice(self, wish: int) -> None:
+        for _time in range(2):
+            self.cancel(self.model.wishes[wish].user, wish)
+
+    @rule(user=users, wish=wishes)
+    def a_customer_cancels_what_may_be_anothers(self, user: int, wish: int) -> None:
+        self.cancel(user, wish)
+
+    def cancel(self, user: int, wish: int) -> None:
+        expected = self.model.answer_to_cancel(user, wish)
+        assert said(self.model.users[user].script.delete(f"/api/v1/prebookings/{wish}")) == expected
+        if expected[0] == 204:
+            self.model.wishes[wish].status = "cancelled"
+
+    @rule(user=users, wish=wishes)
+    def a_customer_looks_at_what_may_be_anothers(self, user: int, wish: int) -> None:
+        answer = self.model.users[user].script.get(f"/api/v1/prebookings/{wish}")
+        if not self.model.users[user].active:
+            assert answer.status_code == 401
+        elif self.model.wishes[wish].user != user:
+            assert said(answer) == (404, "PREBOOK_NOT_FOUND")
+        else:
+            assert answer.get_json()["status"] == self.model.wishes[wish].status
+
+    @rule(user=users, status=st.sampled_from(STATUSES))
+    def a_customer_lists_reservations(self, user: int, status: str) -> None:
+        answer = self.model.users[user].script.get("/api/v1/prebookings", status=status, size=100)
+        if not self.model.users[user].active:
+            assert answer.status_code == 401
+            return
+        own = [n for n, wish in self.model.wishes.items() if (wish.user, wish.status) == (user, status)]
+        assert [item["id"] for item in answer.get_json()["items"]] == sorted(own, reverse=True)
+
+    @rule(user=users)
+    def a_customer_is_deactivated(self, user: int) -> None:
+        active = [other for other in self.model.users.values() if other.active]
+        if len(active) < 2:
+            return
+        cancelled = self.shop.deactivate(self.model.users[user].email)
+        assert cancelled == end(self.model.waiting(user=user), "cancelled")
+        self.model.users[user].active = False
+
+    @rule(book=books, copies=st.integers(1, 3))
+    def copies_come(self, book: int, copies: int) -> None:
+        self.change_stock(book, self.model.books[book].stock + copies, delta=copies, reason="received")
+
+    @rule(book=books)
+    def a_copy_is_sold(self, book: int) -> None:
+        self.change_stock(book, self.model.books[book].stock - 1, delta=-1, reason="sale")
+
+    @rule(book=books, quantity=few)
+    def staff_set_the_stock(self, book: int, quantity: int) -> None:
+        self.change_stock(book, quantity, quantity=quantity)
+
+    @rule(book=books)
+    def a_book_sells_out(self, book: int) -> None:
+        self.change_stock(book, 0, quantity=0)
+
+    def change_stock(self, book: int, becomes: int, **change: Any) -> None:
+        answer = self.staff.patch(f"/api/v1/books/{book}/stock", change)
+        if becomes < 0:
+            assert said(answer) == (422, "VALIDATION_ERROR")
+            return
+        told = self.model.set_stock(book, becomes)
+        assert (answer.status_code, answer.get_json()["stock_quantity"], answer.get_json()["notified_count"]) == (
+            200,
+            becomes,
+            told,
+        )
+
+    @rule(book=books, quantity=few)
+    def a_file_names_a_book(self, book: int, quantity: int) -> None:
+        values = self.model.books[book]
+        line = f"{values.isbn},{values.title},A. Writer,{quantity}"
+        with self.app.app_context():
+            (report,) = import_books(db.session(), StringIO(f"isbn,title,authors,stock_quantity\n{line}\n"), {})
+        assert (report.refused, len(report.notified)) == ([], self.model.set_stock(book, quantity))
+
+    @rule(book=books)
+    def staff_withdraw_a_book(self, book: int) -> None:
+        assert self.shop.withdraw(book) == end(self.model.waiting(book=book), "cancelled")
+        self.model.books[book].withdrawn = True
+
+    @rule(book=books)
+    def staff_put_a_book_back(self, book: int) -> None:
+        self.shop.commit(lambda: faces.catalog().put_back(book))
+        self.model.books[book].withdrawn = False
+
+    @rule(book=books)
+    def the_movements_of_a_book_add_up(self, book: int) -> None:
+        found = self.staff.get(f"/api/v1/books/{book}/movements", size=100).get_json()["items"]
+        assert sum(line["delta"] for line in found) == self.model.books[book].stock
+
+    @rule(book=books)
+    def anyone_looks_at_a_book(self, book: int) -> None:
+        expected = self.model.books[book]
+        answer = Script(self.app).get(f"/api/v1/books/{book}")
+        if expected.withdrawn:
+            assert said(answer) == (404, "BOOK_NOT_FOUND")
+        else:
+            assert (answer.get_json()["title"], answer.get_json()["in_stock"]) == (expected.title, expected.stock > 0)
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        assert self.shop.broken() == []
+
+    @invariant()
+    def the_shop_agrees_with_the_model(self) -> None:
+        wishes = {
+            row[0]: Wish(*row[1:]) for row in self.shop.rows("SELECT id, user_id, book_id, status FROM prebookings")
+        }
+        assert wishes == self.model.wishes
+        sql = "SELECT id, isbn, title, stock_quantity, withdrawn_at IS NOT NULL FROM books"
+        assert {row[0]: Book(row[1], row[2], row[3], bool(row[4])) for row in self.shop.rows(sql)} == self.model.books
+
+
+@pytest.fixture
+def app_with_a_small_limit(app, database_url):
+    small = create_app(settings_for(database_url, max_waiting=MAX_WAITING))
+    yield small
+    with small.app_context():
+        db.engine.dispose()
+
+
+def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
+    """Let Hypothesis drive the machine; `again` takes the same steps each time."""
+    profile = settings(
+        max_examples=runs,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=again,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+    machine: Any = lambda: BookshopMachine(app)  # noqa: E731
+    run_state_machine_as_test(machine, settings=profile)
+
+
+def test_the_shop_does_what_the_model_does_for_15_steps(app_with_a_small_limit):
+    run(app_with_a_small_limit, runs=20, steps=15, again=True)
+
+
+@pytest.mark.prove
+def test_the_shop_does_what_the_model_does_for_40_steps_200_times(app_with_a_small_limit):
+    run(app_with_a_small_limit, runs=200, steps=40, again=False)

@@ -1,0 +1,105 @@
+"""What the shop does with text that people type."""
+
+import pytest
+
+from bookshop.text import LONGEST_WORD, fold, problem_in, search_words, tidy, words
+
+DECOMPOSED = "Garci\N{COMBINING ACUTE ACCENT}a"
+ODD_TEXTS = [
+    "",
+    " ",
+    "\0",
+    "\ud800",
+    "\N{REPLACEMENT CHARACTER}",
+    "…",
+    "😀",
+    "a" * 10_000,
+    "\N{COMBINING ACUTE ACCENT}",
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "folded"),
+    [
+        ("Gabriel García Márquez", "gabriel garcia marquez"),
+        (DECOMPOSED, "garcia"),
+        ("Øystein Sørensen", "oystein sorensen"),
+        ("Straße", "strasse"),
+        ("  The   Hobbit,  or There!  ", "the hobbit or there"),
+        ("Catch-22", "catch 22"),
+        ("Преступление", "prestuplenie"),
+        ("١٩٨٤", "1984"),
+        ("…", ""),
+        ("", ""),
+    ],
+)
+def test_fold_gives_what_one_would_type_on_any_keyboard(typed, folded):
+    assert fold(typed) == folded
+
+
+@pytest.mark.parametrize("typed", ODD_TEXTS)
+def test_folding_never_fails_and_folding_twice_changes_nothing(typed):
+    assert fold(fold(typed)) == fold(typed)
+
+
+@pytest.mark.parametrize("typed", ODD_TEXTS)
+def test_folded_text_is_plain_ascii_for_both_databases(typed):
+    assert all(word.isascii() and word.isalnum() and word == word.lower() for word in words(typed))
+
+
+def test_words_are_cut_so_that_no_database_refuses_them():
+    assert words("a" * 5000) == ["a" * LONGEST_WORD]
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("J. R. R. Tolkien", "jrr"),
+        ("J.R.R. Tolkien", "jrr"),
+        ("O'Brien", "obrien"),
+        ("Catch-22", "catch22"),
+        ("Jean-Paul Sartre", "jeanpaul"),
+    ],
+)
+def test_what_has_marks_inside_is_also_found_as_one_word(text, joined):
+    found = search_words(text).split()
+    assert joined in found
+    assert set(words(text)) <= set(found)
+
+
+def test_the_index_of_a_text_without_marks_is_just_its_words():
+    assert search_words("Pride and Prejudice") == "pride and prejudice"
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\x1bb", "a\x7fb", "a\x85b", "\ud800", "\x01"])
+def test_control_characters_and_half_characters_are_refused_even_where_lines_are_allowed(text):
+    assert "control characters" in (problem_in(text) or "")
+    assert "control characters" in (problem_in(text, lines=True) or "")
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "a\ttab"])
+def test_line_breaks_and_tabs_are_refused_only_where_a_line_is_asked_for(text):
+    assert "line breaks" in (problem_in(text) or "")
+    assert problem_in(text, lines=True) is None
+
+
+def test_text_that_was_damaged_on_the_way_is_refused():
+    assert "damaged" in (problem_in("Garc\N{REPLACEMENT CHARACTER}a") or "")
+
+
+@pytest.mark.parametrize("text", ["", "Emma", "García", "日本語", "😀", "שלום", "<script>", "'; DROP TABLE books; --"])
+def test_any_other_text_is_accepted(text):
+    assert problem_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("  Emma \n", "Emma"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        (DECOMPOSED, "Garc\N{LATIN SMALL LETTER I WITH ACUTE}a"),
+        ("\N{NO-BREAK SPACE}Emma\N{IDEOGRAPHIC SPACE}", "Emma"),
+    ],
+)
+def test_tidy_composes_letters_unifies_line_ends_and_strips(typed, kept):
+    assert tidy(typed) == kept
