@@ -7,6 +7,7 @@ from bookshop.admin import api as admin_json
 from bookshop.admin import views as admin_pages
 from bookshop.catalog import api as catalog_json
 from bookshop.catalog import views as catalog_pages
+from bookshop.navigation import IdConverter
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
 
@@ -22,5 +23,6 @@ FACES = (
 
 
 def init_app(app: Flask) -> None:
+    app.url_map.converters["int"] = IdConverter
     for blueprint in dict.fromkeys(face.bp for face in FACES):
         app.register_blueprint(blueprint)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import request
 from flask_wtf import FlaskForm
 from wtforms import DecimalField, Field, Form
 from wtforms.validators import ValidationError
@@ -14,9 +15,12 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
     """A form with a CSRF token. A button alone is a form without fields."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
-        """English messages."""
+        """English messages, and fields from a form alone: not from JSON or files that somebody sends instead."""
 
         locales = ["en"]
+
+        def wrap_formdata(self, form: Form, formdata: Any) -> Any:
+            return request.form if form.is_submitted() else None
 
     def add_error(self, refused: BookshopError) -> None:
         """Show a service's refusal at the field that it names, or above the form."""

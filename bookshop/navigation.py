@@ -1,11 +1,16 @@
 """Where a visitor goes next: only ever to a page of this shop."""
 
 import re
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import current_app, request
+from flask import current_app, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import IntegerConverter, MapAdapter
+from werkzeug.wrappers import Response
+
+from bookshop.catalog.models import ID_MAX
+from bookshop.database import Page
 
 OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
@@ -31,7 +36,23 @@ def here() -> str:
     """The page to come back to after logging in."""
     if request.method in {"GET", "HEAD"}:
         return request.full_path.rstrip("?")
-    return page_above()
+    return request.path if _is_page(request.path) else page_above()
+
+
+class IdConverter(IntegerConverter):
+    """The id of a row in an address; one that no database could hold becomes 0, which no row has."""
+
+    regex = "[0-9]+"
+
+    def to_python(self, value: str) -> int:
+        return int(value) if len(value) < 20 and int(value) <= ID_MAX else 0
+
+
+def render_list(template: str, found: Page[Any], **context: Any) -> str | Response:
+    """The page of a list, or, for who asks for one beyond its end, the way to the last."""
+    if found.page > found.pages:
+        return redirect(turned(found.pages))
+    return render_template(template, found=found, **context)
 
 
 def turned(page: int) -> str:

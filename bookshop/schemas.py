@@ -51,6 +51,11 @@ def _tidy(value: Any) -> Any:
     return tidy(value) if isinstance(value, str) else value
 
 
+def _said(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+BLANK_IS_NONE = BeforeValidator(_said)
 Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False))]
 Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True))]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]

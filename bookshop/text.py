@@ -6,6 +6,7 @@ import unicodedata
 from anyascii import anyascii
 
 LONGEST_WORD = 64
+LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
 DAMAGED = "\N{REPLACEMENT CHARACTER}"
 WORD = re.compile(r"[a-z0-9]+")
 SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
@@ -20,16 +21,20 @@ def problem_in(text: str, *, lines: bool = False) -> str | None:
     """Say what is wrong with a text that is to be stored and shown, or None; `lines` allows more than one line."""
     allowed = "\n\t" if lines else ""
     for character in text:
-        if unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed:
+        category = unicodedata.category(character)
+        if category == "Cc" and character not in allowed:
             return "must not contain control characters" + ("" if lines else " or line breaks")
-        if character == DAMAGED:
+        if category == "Cs" or character == DAMAGED:
             return "contains a character that was damaged on the way; please send it as UTF-8"
     return None
 
 
 def fold(text: str) -> str:
-    """The text as one would type it on any keyboard: small ASCII letters and digits, single blanks between."""
-    return " ".join(words(text))
+    """The text as one would type it on any keyboard: small ASCII letters and digits, single blanks between.
+
+    At most 500 characters of it, which is enough to sort by and to compare.
+    """
+    return " ".join(words(text))[:LONGEST_FOLDED].rstrip()
 
 
 def words(text: str) -> list[str]:

@@ -160,14 +160,14 @@ def plain_check() -> Iterator[None]:
         yield
 
 
-def _look_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> int | None:
+def _look_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> PreBook | None:
     book = BookRepository(self.session).get(book_id)
     if book is None or book.stock_quantity > 0 or book.withdrawn_at is not None:
         return None
     prebook = PreBook(user_id=user_id, book_id=book_id)
     self.session.add(prebook)
     self.session.flush()
-    return prebook.id
+    return prebook
 
 
 @contextmanager

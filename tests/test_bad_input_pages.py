@@ -169,7 +169,7 @@ NEXTS = [
     "data:text/html,x", " //evil.example", "/%09/evil.example", "/%5Cevil.example", "/%2Fevil.example",
     "/\n/evil.example",
     "/books\r\nSet-Cookie: a=b", "evil.example", "books", "?page=2", "#content", "", "/nothing", "/api/v1/books",
-    "/static/css/shop.css", "/logout", "/books/abc", "/books/2147483648", "/@evil.example", "/\0", "/" + "x" * 3000,
+    "/static/css/shop.css", "/logout", "/books/abc", "/@evil.example", "/\0", "/" + "x" * 3000,
     "/books?" + "x" * 3000, "/\u3000/evil.example", "/.//evil.example", "/..//evil.example", "\u2215\u2215evil.example",
     "/books/1/reserve", "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
 ]  # fmt: skip

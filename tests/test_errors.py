@@ -56,7 +56,7 @@ PROBLEMS = [
     (None, ("POST", "/api/v1/nothing", {}), (404, "HTTP_404")),
     (None, ("GET", "/api", {}), (404, "HTTP_404")),
     (None, ("GET", "/api/v1/books/<b>", {}), (404, "HTTP_404")),
-    (None, ("GET", f"/api/v1/books/{2**63}", {}), (404, "HTTP_404")),
+    (None, ("GET", f"/api/v1/books/{2**63}", {}), (404, "BOOK_NOT_FOUND")),
 ]
 
 

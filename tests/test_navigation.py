@@ -69,7 +69,6 @@ HOSTILE = [
     "\uff0f\uff0fevil.example",
     "/nothing/here",
     "/books/0x1",
-    f"/books/{2**63}",
     "/logout",
     "/books/1/reserve",
     "/api/v1/books",

@@ -200,7 +200,7 @@ def storm(app: Flask, shop: Shop, number: int) -> list[Any]:
 
 
 def reserve(customer_id: int, book_id: int) -> int:
-    return faces.prebookings().reserve(customer_id, book_id)
+    return int(faces.prebookings().reserve(customer_id, book_id).id)
 
 
 def restock(_customer_id: int | None, book_id: int) -> list[str]:

@@ -71,8 +71,8 @@ def test_the_index_of_a_text_without_marks_is_just_its_words():
     assert search_words("Pride and Prejudice") == "pride and prejudice"
 
 
-@pytest.mark.parametrize("text", ["a\0b", "a\x1bb", "a\x7fb", "a\x85b", "\ud800", "\x01"])
-def test_control_characters_and_half_characters_are_refused_even_where_lines_are_allowed(text):
+@pytest.mark.parametrize("text", ["a\0b", "a\x1bb", "a\x7fb", "a\x85b", "\x01"])
+def test_control_characters_are_refused_even_where_lines_are_allowed(text):
     assert "control characters" in (problem_in(text) or "")
     assert "control characters" in (problem_in(text, lines=True) or "")
 
@@ -81,6 +81,10 @@ def test_control_characters_and_half_characters_are_refused_even_where_lines_are
 def test_line_breaks_and_tabs_are_refused_only_where_a_line_is_asked_for(text):
     assert "line breaks" in (problem_in(text) or "")
     assert problem_in(text, lines=True) is None
+
+
+def test_half_a_character_is_refused_as_damaged():
+    assert "damaged" in (problem_in("\ud800") or "")
 
 
 def test_text_that_was_damaged_on_the_way_is_refused():

@@ -34,7 +34,10 @@ def is_api() -> bool:
 
 def bearer_token(asked: Request) -> str | None:
     """The token of the Authorization header (RFC 6750), '' if it names none, None if it is no Bearer request."""
-    authorization = asked.authorization
+    try:
+        authorization = asked.authorization
+    except ValueError:  # another scheme, and its value is not even ASCII
+        return None
     if authorization is None or authorization.type != "bearer":
         return None
     return authorization.token or ""

@@ -10,12 +10,11 @@ from bookshop.admin import bp
 from bookshop.admin.schemas import MovementOut, NewStock, RestockedBookOut
 from bookshop.api import answer, contract, list_of
 from bookshop.catalog.api import as_seen
-from bookshop.catalog.models import ID_MAX
 from bookshop.catalog.schemas import BookChanges, NewBook, StaffBookOut
 from bookshop.extensions import settings
 from bookshop.schemas import ListOf, PageQuery
 
-BOOK = f"/api/v1/books/<int(max={ID_MAX}):book_id>"
+BOOK = "/api/v1/books/<int:book_id>"
 
 
 @bp.post("/api/v1/books")

@@ -68,6 +68,8 @@ class BookForm(ShopForm):
             raise ValidationError(f"This {error}.") from None
 
     def validate_price(self, field: PriceField) -> None:
+        if field.data is None:  # the field has said already that it is no number
+            return
         try:
             self.price_cents = minor(field.data, self.currency)
         except (ValueError, ArithmeticError):

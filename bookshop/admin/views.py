@@ -11,8 +11,9 @@ from bookshop.catalog.models import ID_MAX, Book
 from bookshop.catalog.repository import BookCriteria
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.forms import ShopForm
+from bookshop.navigation import render_list
 
-BOOK = f"/admin/books/<int(max={ID_MAX}):book_id>"
+BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
 
 Answer = str | Response | tuple[str, int]
@@ -21,7 +22,7 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    return render_template("admin/dashboard.html", found=faces.catalog().most_wanted(_page(), SIZE))
+    return render_list("admin/dashboard.html", faces.catalog().most_wanted(_page(), SIZE))
 
 
 @bp.get("/admin/books")
@@ -29,7 +30,7 @@ def dashboard() -> Answer:
 def books() -> Answer:
     q, catalog = request.args.get("q", ""), faces.catalog()
     found = catalog.search(BookCriteria(q=q, withdrawn=True), _page(), SIZE)
-    return render_template("admin/books.html", found=found, q=q, waiting=catalog.waiting_counts(found.items))
+    return render_list("admin/books.html", found, q=q, waiting=catalog.waiting_counts(found.items))
 
 
 @bp.route("/admin/books/new", methods=["GET", "POST"])
@@ -124,14 +125,14 @@ def put_back(book_id: int) -> Response:
 @staff_required
 def waiting(book_id: int) -> Answer:
     found = faces.prebookings().list_waiting_for(book_id, _page(), SIZE)
-    return render_template("admin/waiting.html", book=_book(book_id), found=found)
+    return render_list("admin/waiting.html", found, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 def movements(book_id: int) -> Answer:
     found = faces.inventory().list_movements(book_id, _page(), SIZE)
-    return render_template("admin/movements.html", book=_book(book_id), found=found)
+    return render_list("admin/movements.html", found, book=_book(book_id))
 
 
 def _book(book_id: int) -> Book:

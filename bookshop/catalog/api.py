@@ -6,7 +6,7 @@ from flask_login import current_user
 from bookshop import faces
 from bookshop.api import answer, contract, list_of
 from bookshop.catalog import bp
-from bookshop.catalog.models import ID_MAX, Book
+from bookshop.catalog.models import Book
 from bookshop.catalog.schemas import BookOut, BookQuery, book_out
 from bookshop.schemas import ListOf
 
@@ -23,7 +23,7 @@ def api_books(query: BookQuery) -> Response:
     )
 
 
-@bp.get(f"/api/v1/books/<int(max={ID_MAX}):book_id>")
+@bp.get("/api/v1/books/<int:book_id>")
 @contract(HTTP_200=BookOut)
 def api_book(book_id: int) -> Response:
     """One book."""

@@ -1,13 +1,15 @@
 """The shape of the search form."""
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
 
 from pydantic import ValidationError
 
 from bookshop.catalog.schemas import BookQuery
 from bookshop.money import minor
+
+AMOUNT = re.compile(r"[0-9]{1,7}([.,][0-9]{1,4})?")
 
 
 def book_query(typed: Mapping[str, str], currency: str) -> BookQuery:
@@ -24,8 +26,10 @@ def book_query(typed: Mapping[str, str], currency: str) -> BookQuery:
         return BookQuery.model_validate({name: value for name, value in known.items() if name not in wrong})
 
 
-def _minor(typed: str, currency: str) -> Any:
+def _minor(typed: str, currency: str) -> int | None:
+    if not AMOUNT.fullmatch(typed.strip()):
+        return None
     try:
         return minor(Decimal(typed.strip().replace(",", ".")), currency)
-    except (InvalidOperation, ValueError, OverflowError):
+    except ValueError:
         return None

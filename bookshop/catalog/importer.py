@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
@@ -22,6 +23,8 @@ from bookshop.text import fold
 BATCH = 500
 REQUIRED = ("title", "authors")
 GOODBOOKS = {"original_publication_year": "published_year", "language_code": "language"}
+
+SHORTENED = range(6, 10)  # lengths of an ISBN-10 of which a spreadsheet has dropped the leading zeros
 
 Values = dict[str, Any]
 
@@ -44,6 +47,22 @@ class BatchReport:
         self.refused += other.refused
 
 
+class Seen:
+    """Which line of the file described a book first, by whatever makes it the same book."""
+
+    def __init__(self) -> None:
+        self.first: dict[Any, int] = {}
+
+    def clash(self, number: int, *identities: Any) -> str | None:
+        """Take these identities for this line, or say which line has the first of them already."""
+        first = self.first.get(identities[0], number)
+        if first != number:
+            return f"describes the same book as line {first}"
+        for identity in identities:
+            self.first.setdefault(identity, number)
+        return None
+
+
 def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) -> Iterator[BatchReport]:
     """Add or update the books of a CSV file with a header, and commit batch by batch; yields a report for each.
 
@@ -53,20 +72,24 @@ def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) ->
     """
     reader = csv.reader(file)
     lines = _lines(reader, _header(reader))
-    seen: dict[Any, int] = {}
+    seen = Seen()
     while batch := list(islice(lines, BATCH)):
         report = BatchReport()
         accepted = list(_accepted(batch, seen, report))
-        yield _write_batch(session, accepted, defaults, report)
+        yield _write_batch(session, accepted, defaults, seen, report)
 
 
 def _header(reader: Any) -> list[str]:
-    names = [name.strip().lower() for name in next(reader, [])]
+    names: list[str] = []
+    with suppress(csv.Error):
+        names = [name.strip().lower() for name in next(reader, [])]
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t"):
+        raise Invalid("The columns must be separated by commas.")
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise Invalid(f"The first line must name the columns, among them {' and '.join(missing)}.")
     renamed = [GOODBOOKS.get(name, name) for name in names]
-    if len(set(renamed)) < len(renamed):
+    if len(set(filter(None, renamed))) < len(list(filter(None, renamed))):
         raise Invalid("The first line names a column twice.")
     return renamed
 
@@ -88,24 +111,23 @@ def _lines(reader: Any, header: list[str]) -> Iterator[tuple[int, Values | str]]
             yield number, f"has {len(cells)} columns, but the header has {len(header)}"
 
 
-def _accepted(
-    batch: list[tuple[int, Values | str]], seen: dict[Any, int], report: BatchReport
-) -> Iterator[tuple[int, Values]]:
+def _accepted(batch: list[tuple[int, Values | str]], seen: Seen, report: BatchReport) -> Iterator[tuple[int, Values]]:
     for number, found in batch:
         line = found if isinstance(found, str) else _parse(found)
         if isinstance(line, dict):
-            first = seen.setdefault(_identity(line), number)
-            if first == number:
+            clash = seen.clash(number, _identity(line), (line["title"], line["authors"]))
+            if clash is None:
                 yield number, line
                 continue
-            line = f"describes the same book as line {first}"
+            line = clash
         report.refused.append((number, line))
 
 
 def _parse(cells: Values) -> Values | str:
     """The values of a line, or what is wrong with it."""
-    if "isbn" in cells:
-        cells = {**cells, "isbn": cells["isbn"].strip().rjust(10, "0")}  # spreadsheets drop leading zeros
+    isbn = cells.get("isbn", "").strip()
+    if len(isbn) in SHORTENED:
+        cells = {**cells, "isbn": isbn.rjust(10, "0")}
     try:
         return BookLine.model_validate(cells).model_dump(exclude_none=True)
     except ValidationError as error:
@@ -119,10 +141,10 @@ def _identity(values: Values) -> Any:
 
 
 def _write_batch(
-    session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], report: BatchReport
+    session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
 ) -> BatchReport:
     def work() -> BatchReport:
-        return _Batch(session, defaults, BatchReport(refused=list(report.refused))).write(lines)
+        return _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
 
     try:
         return in_transaction(session, work)
@@ -133,11 +155,12 @@ def _write_batch(
 class _Batch:
     """Writes the lines of one batch in the caller's transaction."""
 
-    def __init__(self, session: Session, defaults: Mapping[str, Any], report: BatchReport) -> None:
+    def __init__(self, session: Session, defaults: Mapping[str, Any], seen: Seen, report: BatchReport) -> None:
         self.books = BookRepository(session)
         self.catalog = CatalogService(session)
         self.inventory = BookService(session)
         self.defaults = defaults
+        self.seen = seen
         self.report = report
         self.stock: list[StockChange] = []
 
@@ -146,9 +169,9 @@ class _Batch:
         same = self._find_same([values for _number, values in lines])
         new = [(number, values) for number, values in lines if _identity(values) not in same]
         self.books.lock([book.id for book in same.values()])
-        for _number, values in lines:
+        for number, values in lines:
             if book := same.get(_identity(values)):
-                self._update(book, values)
+                self._update(number, book, values)
         self._add(new)
         self.report.notified = self.inventory.update_stocks(self.stock)
         return self.report
@@ -166,7 +189,10 @@ class _Batch:
                 same[book.title, book.authors] = book
         return same
 
-    def _update(self, book: Book, values: Values) -> None:
+    def _update(self, number: int, book: Book, values: Values) -> None:
+        if clash := self.seen.clash(number, book.id):
+            self.report.refused.append((number, clash))
+            return
         changes = {name: value for name, value in values.items() if getattr(book, name) != value}
         quantity = changes.pop("stock_quantity", None)
         if quantity is not None:

@@ -67,7 +67,6 @@ SQLITE_SEARCH = (
     """CREATE VIRTUAL TABLE books_fts USING fts5(
         search_title, search_authors, search_isbn,
         content='books', content_rowid='id', tokenize='ascii', prefix='2 3')""",
-    "INSERT INTO books_fts(books_fts, rank) VALUES ('rank', 'bm25(10.0, 4.0, 10.0)')",
     """CREATE TRIGGER books_fts_insert AFTER INSERT ON books BEGIN
         INSERT INTO books_fts(rowid, search_title, search_authors, search_isbn)
         VALUES (new.id, new.search_title, new.search_authors, new.search_isbn); END""",

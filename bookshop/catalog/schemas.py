@@ -1,7 +1,7 @@
 """The shape of books in JSON and in files."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from babel.numbers import list_currencies
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,7 +20,9 @@ from bookshop.catalog.models import (
     Book,
 )
 from bookshop.catalog.repository import BookCriteria
-from bookshop.schemas import Body, Line, Lines, PageQuery
+from bookshop.schemas import BLANK_IS_NONE, Body, Line, Lines, PageQuery
+
+T = TypeVar("T")
 
 
 def _known_currency(code: str) -> str:
@@ -37,6 +39,7 @@ Publisher = Annotated[Line, Field(max_length=PUBLISHER_MAX)]
 Language = Annotated[Line, Field(max_length=LANGUAGE_MAX)]
 Year = Annotated[int, Field(ge=YEAR_MIN, le=YEAR_MAX)]
 Description = Annotated[Lines, Field(max_length=DESCRIPTION_MAX)]
+Maybe = Annotated[T | None, BLANK_IS_NONE]
 Price = Annotated[int, Field(ge=0, le=PRICE_MAX)]
 
 
@@ -46,10 +49,10 @@ class NewBook(Body):
     isbn: Isbn | None = None
     title: Title
     authors: Authors
-    publisher: Publisher | None = None
-    language: Language | None = None
+    publisher: Maybe[Publisher] = None
+    language: Maybe[Language] = None
     published_year: Year | None = None
-    description: Description | None = None
+    description: Maybe[Description] = None
     price_cents: Price
     currency: Currency | None = None
 
@@ -60,10 +63,10 @@ class BookChanges(Body):
     isbn: Isbn | None = None
     title: Title = ""
     authors: Authors = ""
-    publisher: Publisher | None = None
-    language: Language | None = None
+    publisher: Maybe[Publisher] = None
+    language: Maybe[Language] = None
     published_year: Year | None = None
-    description: Description | None = None
+    description: Maybe[Description] = None
     price_cents: Price = 0
     currency: Currency = ""
 
@@ -130,10 +133,10 @@ class BookLine(BaseModel):
     isbn: Isbn | None = None
     title: Title
     authors: Authors
-    publisher: Publisher | None = None
-    language: Language | None = None
+    publisher: Maybe[Publisher] = None
+    language: Maybe[Language] = None
     published_year: Year | None = None
-    description: Description | None = None
+    description: Maybe[Description] = None
     price_cents: Price | None = None
     currency: Currency | None = None
     stock_quantity: Annotated[int, Field(ge=0, le=STOCK_MAX)] | None = None

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, desc, false, func, literal_column, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, column, desc, false, func, literal, literal_column, select, table
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from stdnum import isbn
 
 from bookshop.catalog.models import Book
 from bookshop.database import is_sqlite
@@ -12,57 +13,58 @@ from bookshop.text import fold, words
 
 LONGEST_QUERY = 200
 MOST_WORDS = 12
-ISBN_LIKE = re.compile(r"[\d\s-]{8,}[\dxX]")
+ISBN_NAME = re.compile(r"^isbn(-?1[03])?[\s:]*", re.IGNORECASE)
+HYPHENS = re.compile("[\u2010-\u2015]")
+WHOLE, AUTHORS = "", "B"  # parts of a book that a search may be narrowed to
+TITLE_OR_ISBN = "A"
+SQLITE_PARTS = {WHOLE: "", TITLE_OR_ISBN: "{search_title search_isbn} : ", AUTHORS: "{search_authors} : "}
 
-Matched = tuple[Select[Any], list[ColumnElement[Any]]]
 
-
-def matching(session: Session, query: Select[Any], typed: str) -> Matched:
+def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[Any], list[ColumnElement[Any]]]:
     """Narrow a query on books to those that match what was typed; returns it and how to order it, best first.
 
-    A title that is what was typed comes first, then titles that begin so, then the database's own ranking, in which
-    title and ISBN weigh more than authors.
+    First a title that is what was typed, then titles that begin with it, that have it inside, that have its words
+    or the beginnings of them anywhere (an ISBN counts as title), then books that only their authors bring in, of
+    which those with just what was typed in a name come first.
     """
     found = _words(typed)
     if not found:
         return query.where(false()), []
-    match = _sqlite_match if is_sqlite(session) else _postgresql_match
-    query, rank = match(query, found)
     key = fold(typed[:LONGEST_QUERY])
-    return query, [desc(Book.title_key == key), desc(Book.title_key.startswith(f"{key} ")), rank]
+    order = [
+        Book.title_key == key,
+        Book.title_key.startswith(f"{key} "),
+        _has_phrase(Book.title_key, key),
+        _matches(session, found, TITLE_OR_ISBN),
+        _has_phrase(Book.search_authors, key),
+    ]
+    return query.where(_matches(session, found, WHOLE)), [desc(better) for better in order]
 
 
 def matching_authors(session: Session, query: Select[Any], typed: str) -> Select[Any]:
     """Narrow a query on books to those by an author of whom every word typed is the beginning of a name."""
     found = _words(typed)
-    if not found:
-        return query.where(false())
-    if is_sqlite(session):
-        by_author = text("SELECT rowid AS id FROM books_fts WHERE books_fts MATCH :author_match")
-        prefixes = " ".join(f"search_authors:{word}*" for word in found)
-        return query.where(Book.id.in_(by_author.bindparams(author_match=prefixes).columns(column("id"))))
-    return query.where(_matches(" & ".join(f"{word}:*B" for word in found)))
+    return query.where(_matches(session, found, AUTHORS) if found else false())
+
+
+def _has_phrase(folded: ColumnElement[str] | InstrumentedAttribute[str], key: str) -> ColumnElement[bool]:
+    return literal(" ").concat(folded).concat(" ").contains(f" {key} ")
 
 
 def _words(typed: str) -> list[str]:
-    typed = typed[:LONGEST_QUERY].strip()
-    if ISBN_LIKE.fullmatch(typed):
-        typed = re.sub(r"[\s-]", "", typed)
+    typed = HYPHENS.sub("-", ISBN_NAME.sub("", typed[:LONGEST_QUERY].strip()))
+    digits = re.sub(r"[\s-]", "", typed)
+    hyphenated = re.fullmatch(r"[\d-]+[\dxX]", typed)
+    if hyphenated or re.fullmatch(r"97[89]\d{3,10}", digits) or isbn.is_valid(digits):
+        typed = digits
     return words(typed)[:MOST_WORDS]
 
 
-def _sqlite_match(query: Select[Any], found: list[str]) -> tuple[Select[Any], ColumnElement[Any]]:
-    match = text("SELECT rowid AS id, rank FROM books_fts WHERE books_fts MATCH :match")
-    prefixes = " ".join(f'"{word}"*' for word in found)
-    hits = match.bindparams(match=prefixes).columns(column("id"), column("rank")).subquery("hits")
-    return query.join(hits, hits.c.id == Book.id), hits.c.rank
-
-
-def _postgresql_match(query: Select[Any], found: list[str]) -> tuple[Select[Any], ColumnElement[Any]]:
-    tsquery = " & ".join(f"{word}:*" for word in found)
-    rank = func.ts_rank(literal_column("books.search_vector"), func.to_tsquery("simple", tsquery))
-    return query.where(_matches(tsquery)), desc(rank)
-
-
-def _matches(tsquery: str) -> ColumnElement[bool]:
+def _matches(session: Session, found: list[str], part: str) -> ColumnElement[bool]:
+    """Whether each of the words begins a word of that part of the book."""
+    if is_sqlite(session):
+        prefixes = SQLITE_PARTS[part] + "(" + " AND ".join(f'"{word}"*' for word in found) + ")"
+        hits: Select[Any] = select(column("rowid")).select_from(table("books_fts"))
+        return Book.id.in_(hits.where(literal_column("books_fts").bool_op("MATCH")(prefixes)))
+    tsquery = " & ".join(f"{word}:*{part}" for word in found)
     return literal_column("books.search_vector").bool_op("@@")(func.to_tsquery("simple", tsquery))

@@ -1,16 +1,15 @@
 """Pages of the catalogue."""
 
-from flask import redirect, render_template, request
+from flask import render_template, request
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.catalog import bp
 from bookshop.catalog.forms import book_query
-from bookshop.catalog.models import ID_MAX
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
-from bookshop.navigation import turned
+from bookshop.navigation import render_list
 
 
 @bp.get("/")
@@ -19,12 +18,10 @@ def books() -> str | Response:
     query = book_query(request.args, settings().currency)
     catalog = faces.catalog()
     found = catalog.search(query.criteria(), query.page, query.size)
-    if query.page > found.pages:
-        return redirect(turned(found.pages))
-    return render_template("catalog/books.html", found=found, query=query, languages=catalog.languages())
+    return render_list("catalog/books.html", found, query=query, languages=catalog.languages())
 
 
-@bp.get(f"/books/<int(max={ID_MAX}):book_id>")
+@bp.get("/books/<int:book_id>")
 def book(book_id: int) -> str:
     found = faces.catalog().get(book_id)
     mine = None

@@ -51,6 +51,8 @@ class BookService:
 
     def update_stocks(self, changes: Sequence[StockChange]) -> list[str]:
         """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
+        if len({change.book_id for change in changes}) < len(changes):
+            raise ValueError("a book is named twice")
         with self.session.begin_nested():
             books = {book.id: book for book in self.books.lock([change.book_id for change in changes])}
             rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]

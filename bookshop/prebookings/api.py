@@ -5,7 +5,6 @@ from flask import Response, url_for
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
 from bookshop.api import answer, contract, list_of
-from bookshop.catalog.models import ID_MAX
 from bookshop.prebookings import bp
 from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
 from bookshop.schemas import ListOf
@@ -31,7 +30,7 @@ def api_prebookings(query: PreBookQuery) -> Response:
     return list_of(found, [prebook_out(prebook) for prebook in found.items])
 
 
-@bp.get(f"/api/v1/prebookings/<int(max={ID_MAX}):prebook_id>")
+@bp.get("/api/v1/prebookings/<int:prebook_id>")
 @customer_required
 @contract(HTTP_200=PreBookOut)
 def api_prebooking(prebook_id: int) -> Response:
@@ -39,7 +38,7 @@ def api_prebooking(prebook_id: int) -> Response:
     return answer(prebook_out(faces.prebookings().get(visitor().user_id, prebook_id)))
 
 
-@bp.delete(f"/api/v1/prebookings/<int(max={ID_MAX}):prebook_id>")
+@bp.delete("/api/v1/prebookings/<int:prebook_id>")
 @customer_required
 @contract(HTTP_204=None)
 def api_cancel(prebook_id: int) -> Response:

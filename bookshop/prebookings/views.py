@@ -1,6 +1,6 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from flask import flash, redirect, render_template, request, session, url_for
+from flask import flash, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -9,13 +9,13 @@ from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.models import ID_MAX
 from bookshop.forms import ShopForm
-from bookshop.navigation import turned
+from bookshop.navigation import render_list
 from bookshop.prebookings import bp
 
 SIZE = 20
 
 
-@bp.post(f"/books/<int(max={ID_MAX}):book_id>/reserve")
+@bp.post("/books/<int:book_id>/reserve")
 @customer_required
 def reserve(book_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
@@ -30,13 +30,11 @@ def reservations() -> str | Response:
     back = faces.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
     page = request.args.get("page", 1, type=int)
     found = faces.prebookings().list_own(visitor().user_id, None, min(max(page, 1), ID_MAX), SIZE)
-    if page > found.pages:
-        return redirect(turned(found.pages))
     session[NOTIFIED_SEEN] = back
-    return render_template("prebookings/reservations.html", found=found, form=ShopForm())
+    return render_list("prebookings/reservations.html", found, form=ShopForm())
 
 
-@bp.post(f"/reservations/<int(max={ID_MAX}):prebook_id>/cancel")
+@bp.post("/reservations/<int:prebook_id>/cancel")
 @customer_required
 def cancel(prebook_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
