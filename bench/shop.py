@@ -16,8 +16,8 @@ from tests.postgresql import server
 SECRET_KEY = "a key for measuring, long enough indeed"
 
 USERS = text(
-    "INSERT INTO users (id, email, email_key, password_hash, role, created_at)"
-    " SELECT i, 'c' || i || '@example.com', 'c' || i || '@example.com', '-', 'customer', now()"
+    "INSERT INTO users (id, email, email_key, password_hash, role, notified_seen, created_at)"
+    " SELECT i, 'c' || i || '@example.com', 'c' || i || '@example.com', '-', 'customer', 0, now()"
     " FROM generate_series(1, :count) i"
 )
 TOKENS = text(
