@@ -21,6 +21,8 @@ from bookshop.extensions import db
 
 USERS, BOOKS = 400, 45
 ROUNDS, REQUESTS, CLIENTS = 5, 3000, 8
+WORKERS = {"gunicorn's own (sync)": [], "gthread, 4 threads": ["--worker-class", "gthread", "--threads", "4"]}
+QUIET = ["--log-level", "error", "--no-control-socket"]
 
 
 def run(url: str) -> None:
@@ -36,42 +38,49 @@ def run(url: str) -> None:
         "BOOKSHOP_DATABASE_URL": url,
         "BARE_DATABASE": plain,
     }
-    print(f"reserve: {REQUESTS} requests by {CLIENTS} clients, gunicorn with 2 workers of 4 threads (medians)")
+    print(f"reserve: {REQUESTS} requests by {CLIENTS} clients, gunicorn with 2 workers (medians of {ROUNDS} rounds)")
+    for name, workers in WORKERS.items():
+        ours, by_hand = _compare(environ, plain, workers)
+        print(f"  {name}: {ours:.0f}/s, bare view {by_hand:.0f}/s, ratio {ours / by_hand:.2f}")
+    with app.app_context():
+        db.engine.dispose()
+
+
+def _compare(environ: dict[str, str], database: str, workers: list[str]) -> tuple[float, float]:
+    """The median rates of the shop and of the bare view, measured in turn."""
     with (
-        served("wsgi:app", environ) as shop,
-        served("bench.bare:app", environ) as bare,
+        served("wsgi:app", environ, workers) as shop,
+        served("bench.bare:app", environ, workers) as bare,
         ProcessPoolExecutor(2) as clients,
     ):
         rates: dict[int, list[float]] = {shop: [], bare: []}
         for _round in range(ROUNDS):
             for port, found in rates.items():
-                _reset(plain)
+                _reset(database)
                 found.append(_rate(clients, port))
-    ours, by_hand = median(rates[shop]), median(rates[bare])
-    print(f"  {ours:.0f}/s, bare view {by_hand:.0f}/s, ratio {ours / by_hand:.2f}")
-    with app.app_context():
-        db.engine.dispose()
+    return median(rates[shop]), median(rates[bare])
 
 
 @contextlib.contextmanager
-def served(application: str, environ: dict[str, str]) -> Iterator[int]:
-    """Serve an application with gunicorn; yields its port."""
+def served(application: str, environ: dict[str, str], workers: list[str]) -> Iterator[int]:
+    """Serve an application with gunicorn and 2 workers of that kind; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-    options = [
-        "--workers",
-        "2",
-        "--worker-class",
-        "gthread",
-        "--threads",
-        "4",
-        "--log-level",
-        "error",
-        "--no-control-socket",
-    ]
     server = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *options, application], env=environ
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--workers",
+            "2",
+            *workers,
+            "--bind",
+            f"127.0.0.1:{port}",
+            *QUIET,
+            application,
+        ],
+        env=environ,
     )
     try:
         _wait_for(port)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, text
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func
 from sqlalchemy import select as select_rows
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -135,7 +135,7 @@ def _begin_writing(session: Session) -> None:
         session.commit()  # ends the reading transaction that found out who is asking
         session.connection(execution_options={WRITES: True})
     else:
-        session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+        session.connection().exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def _will_pass(error: DBAPIError) -> bool:

@@ -24,7 +24,7 @@ class Anonymous(AnonymousUserMixin):  # type: ignore[misc]
 
 def visitor() -> Identity:
     """Who is logged in; only for views that wear a guard."""
-    return cast(Identity, current_user)
+    return cast(Identity, current_user._get_current_object())  # not the proxy, which looks it up for each attribute
 
 
 def is_api() -> bool:
@@ -72,9 +72,10 @@ def staff_required(view: View) -> View:
 def _guard(view: View, may: Callable[[Identity], bool], sentence: str = "") -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if not current_user.is_authenticated:
+        identity = visitor()
+        if not identity.is_authenticated:
             raise NotAuthenticated("Please log in first.")
-        if not may(visitor()):
+        if not may(identity):
             raise Forbidden(sentence)
         return view(*args, **kwargs)
 

@@ -17,6 +17,12 @@ NOTIFIED_SEEN = "notified_seen"
 Answer = str | tuple[str, int] | Response | AnyResponse
 
 
+@limiter.request_filter
+def has_no_limits() -> bool:
+    """Spare all other requests the search for limits, which takes as long as two statements of SQL."""
+    return request.blueprint != bp.name
+
+
 def _login_limit() -> str:
     return settings().login_limit
 
