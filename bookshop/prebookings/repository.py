@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, UtcDateTime, now, paginate
+from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 from bookshop.inventory.models import Movement
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 
@@ -67,13 +67,16 @@ class PreBookRepository:
         One statement for all. It must come after, and apart from, the one that changed the stock: only a later
         statement sees the reservations for whose commits that one had to wait.
         """
-        email = select(User.email).where(User.id == PreBook.user_id).scalar_subquery()
         statement = (
             update(PreBook)
             .where(Movement.id.in_(movements), PreBook.book_id == Movement.book_id, PreBook.status == WAITING)
             .values(status=NOTIFIED, notified_at=now(), movement_id=Movement.id)
-            .returning(email)
         )
+        is_theirs = User.id == PreBook.user_id
+        if is_sqlite(self.session):  # where RETURNING knows no other table
+            statement = statement.returning(select(User.email).where(is_theirs).scalar_subquery())
+        else:
+            statement = statement.where(is_theirs).returning(User.email)
         return list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
 
     def cancel(self, user_id: int, prebook_id: int) -> bool:
