@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, desc, false, func, literal, literal_column, select, table
+from sqlalchemy import ColumnElement, Select, case, column, desc, false, func, literal, literal_column, select, table
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stdnum import isbn
 
@@ -25,20 +25,23 @@ def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[A
 
     First a title that is what was typed, then titles that begin with it, that have it inside, that have its words
     or the beginnings of them anywhere (an ISBN counts as title), then books that only their authors bring in, of
-    which those with just what was typed in a name come first.
+    which those with just what was typed in a name come first. Of titles that are equally good the shortest comes
+    first: what was typed is most of it.
     """
     found = _words(typed)
     if not found:
         return query.where(false()), []
     key = fold(typed[:LONGEST_QUERY])
-    order = [
+    titled = _matches(session, found, TITLE_OR_ISBN)
+    better = [
         Book.title_key == key,
         Book.title_key.startswith(f"{key} "),
         _has_phrase(Book.title_key, key),
-        _matches(session, found, TITLE_OR_ISBN),
+        titled,
         _has_phrase(Book.search_authors, key),
     ]
-    return query.where(_matches(session, found, WHOLE)), [desc(better) for better in order]
+    shortest_title = case((titled, func.length(Book.title_key)), else_=0)
+    return query.where(_matches(session, found, WHOLE)), [*map(desc, better), shortest_title]
 
 
 def matching_authors(session: Session, query: Select[Any], typed: str) -> Select[Any]:
