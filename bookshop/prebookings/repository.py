@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, Row, bindparam, func, literal, select, update
+from sqlalchemy import ColumnElement, Executable, Integer, Row, bindparam, func, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -14,13 +14,13 @@ from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 from bookshop.inventory.models import Movement
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 
+IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")  # no parameter: only so the partial indexes are used
+
 # Reserving is what the shop does most. Its statements are made once, of tables instead of models, and sent on the
 # connection: that takes a third of the time that a statement by the session takes.
 books, prebookings = (Base.metadata.tables[name] for name in ("books", "prebookings"))
 COUNT_WAITING = (
-    select(func.count())
-    .select_from(prebookings)
-    .where(prebookings.c.user_id == bindparam("user"), prebookings.c.status == WAITING)
+    select(func.count()).select_from(prebookings).where(prebookings.c.user_id == bindparam("user"), IS_WAITING)
 )
 
 
@@ -69,7 +69,7 @@ class PreBookRepository:
         """
         statement = (
             update(PreBook)
-            .where(Movement.id.in_(movements), PreBook.book_id == Movement.book_id, PreBook.status == WAITING)
+            .where(Movement.id.in_(movements), PreBook.book_id == Movement.book_id, IS_WAITING)
             .values(status=NOTIFIED, notified_at=now(), movement_id=Movement.id)
         )
         is_theirs = User.id == PreBook.user_id
@@ -92,7 +92,7 @@ class PreBookRepository:
         return self._cancel(PreBook.user_id == user_id)
 
     def _cancel(self, *which: ColumnElement[bool]) -> int:
-        statement = update(PreBook).where(*which, PreBook.status == WAITING)
+        statement = update(PreBook).where(*which, IS_WAITING)
         values = {"status": CANCELLED, "cancelled_at": now()}
         result: Any = self.session.execute(statement.values(values), execution_options={"synchronize_session": False})
         return int(result.rowcount)
@@ -115,7 +115,7 @@ class PreBookRepository:
     def list_waiting_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
         """Who waits for the book, and their addresses, longest first."""
         waiting = select(PreBook, User.email).join(User, User.id == PreBook.user_id)
-        waiting = waiting.where(PreBook.book_id == book_id, PreBook.status == WAITING).order_by(PreBook.id)
+        waiting = waiting.where(PreBook.book_id == book_id, IS_WAITING).order_by(PreBook.id)
         return paginate(self.session, waiting, page, size)
 
     def count_waiting(self, user_id: int) -> int:
@@ -125,7 +125,7 @@ class PreBookRepository:
     def has_waiting(self, user_id: int, book_id: int) -> bool:
         """Whether the customer waits for the book."""
         waiting = select(PreBook.id).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
-        return self.session.scalar(waiting.where(PreBook.status == WAITING)) is not None
+        return self.session.scalar(waiting.where(IS_WAITING)) is not None
 
     def count_notified(self, user_id: int) -> int:
         """How many of the customer's reserved books ever came back; it never falls."""
@@ -134,24 +134,21 @@ class PreBookRepository:
 
     def count_waiting_by_book(self, book_ids: Collection[int]) -> Mapping[int, int]:
         """How many wait for each of the books: book id -> count, 0 left out."""
-        counts = select(PreBook.book_id, func.count()).where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
+        counts = select(PreBook.book_id, func.count()).where(PreBook.book_id.in_(book_ids), IS_WAITING)
         return {row[0]: row[1] for row in self.session.execute(counts.group_by(PreBook.book_id))}
 
     def list_out_of_stock(self, page: int, size: int) -> Page[Row[tuple[Book, int]]]:
         """The books that are out of stock and how many wait for each, most wanted first."""
         waiting = (
-            select(PreBook.book_id, func.count().label("count"))
-            .where(PreBook.status == WAITING)
-            .group_by(PreBook.book_id)
-            .subquery()
+            select(PreBook.book_id, func.count().label("count")).where(IS_WAITING).group_by(PreBook.book_id).subquery()
         )
         count = func.coalesce(waiting.c.count, 0)
-        books = select(Book, count).outerjoin(waiting, waiting.c.book_id == Book.id)
-        books = books.where(Book.stock_quantity == 0, Book.withdrawn_at.is_(None))
-        return paginate(self.session, books.order_by(count.desc(), Book.title_key, Book.id), page, size)
+        wanted = select(Book, count).outerjoin(waiting, waiting.c.book_id == Book.id)
+        wanted = wanted.where(Book.stock_quantity == 0, Book.withdrawn_at.is_(None))
+        return paginate(self.session, wanted.order_by(count.desc(), Book.title_key, Book.id), page, size)
 
     def lock_books_waited_for(self, user_id: int) -> Sequence[int]:
         """Hold the stock of every book that the user waits for, in id order, until the transaction ends."""
-        books = select(Book.id).join(PreBook, PreBook.book_id == Book.id)
-        books = books.where(PreBook.user_id == user_id, PreBook.status == WAITING).order_by(Book.id)
-        return self.session.scalars(books.with_for_update(read=True, of=Book)).all()
+        waited_for = select(Book.id).join(PreBook, PreBook.book_id == Book.id)
+        waited_for = waited_for.where(PreBook.user_id == user_id, IS_WAITING).order_by(Book.id)
+        return self.session.scalars(waited_for.with_for_update(read=True, of=Book)).all()
