@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, text
 from bookshop import create_app
 from bookshop.accounts import passwords
 from bookshop.config import Settings
-from bookshop.database import Base
 from bookshop.extensions import db, limiter
 from tests.clients import Browser, Script
-from tests.factories import Shop
+from tests.factories import Shop, empty
 from tests.postgresql import NoServer, server
+from tests.stand import Stand
 
 SECRET_KEY = "a key for tests only, long enough"
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -78,14 +78,8 @@ def _empty(url: str) -> None:
 @pytest.fixture
 def app(shared_app: Flask) -> Flask:
     """The application with empty tables. No context is left open: an uncommitted change must not be seen."""
+    empty(shared_app)
     with shared_app.app_context():
-        names = [table.name for table in reversed(Base.metadata.sorted_tables)]
-        if db.engine.dialect.name == "sqlite":
-            for name in names:
-                db.session.execute(text(f"DELETE FROM {name}"))
-        else:
-            db.session.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
-        db.session.commit()
         limiter.reset()
     return shared_app
 
@@ -111,3 +105,16 @@ def script(app: Flask) -> Callable[..., Script]:
 @pytest.fixture
 def repository_root() -> Path:
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def stand(shared_app: Flask) -> Stand:
+    return Stand(shared_app)
+
+
+@pytest.fixture
+def nothing_stored(stand: Stand) -> Iterator[None]:
+    """The test must leave the database as it was."""
+    before = stand.shop.everything()
+    yield
+    assert stand.shop.everything() == before

@@ -11,6 +11,7 @@ from stdnum import ean
 from bookshop import faces
 from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.checks import broken_invariants
+from bookshop.database import Base
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 
@@ -24,6 +25,18 @@ def isbn(number: int | None = None) -> str:
     """A valid ISBN-13, another one at each call."""
     digits = f"978{next(_numbers) if number is None else number:09d}"
     return digits + ean.calc_check_digit(digits)
+
+
+def empty(app: Flask) -> None:
+    """Empty all tables, and count from 1 again."""
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            for table in tables:
+                db.session.execute(text(f"DELETE FROM {table}"))
+        else:
+            db.session.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+        db.session.commit()
 
 
 class Shop:

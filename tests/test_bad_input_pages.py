@@ -5,26 +5,13 @@ import io
 import pytest
 
 from tests.clients import Browser
-from tests.test_bad_input import BOOK, ISBN, OTHER, PREBOOK, SCRIPT, Stand, assert_problem, send
+from tests.stand import BOOK, ISBN, OTHER, PREBOOK, SCRIPT, Stand, assert_problem, send
 
 HOSTILE = {"nul": "a\0b", "escape": "a\x1bb", "line break": "a\nb", "next line": "a\x85b", "damaged": "caf\ufffd"}
 TOO_MUCH = "x" * 2**20
 DEAR = {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"}
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
 PASSWORD = "three random words"
-
-
-@pytest.fixture(scope="module")
-def stand(shared_app):
-    return Stand(shared_app)
-
-
-@pytest.fixture
-def nothing_stored(stand):
-    """The test must leave the database as it was."""
-    before = stand.shop.everything()
-    yield
-    assert stand.shop.everything() == before
 
 
 BOOK_FIELDS: dict[str, list[str]] = {

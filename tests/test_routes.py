@@ -16,7 +16,7 @@ from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
 from tests.conftest import settings_for
 from tests.factories import PASSWORD, Shop
-from tests.test_bad_input import ISBN, assert_problem
+from tests.stand import ISBN, assert_problem
 
 CUSTOMER, STAFF = {"ada"}, {"staff"}
 LOGGED_IN, ANYONE = CUSTOMER | STAFF, {"nobody", "ada", "staff"}

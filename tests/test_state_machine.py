@@ -18,15 +18,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
 
 from bookshop import create_app, faces
 from bookshop.catalog.importer import import_books
-from bookshop.database import Base
 from bookshop.extensions import db
 from tests.clients import Script
 from tests.conftest import settings_for
-from tests.factories import Shop, isbn
+from tests.factories import Shop, empty, isbn
 
 MAX_WAITING = 2
 STATUSES = ("waiting", "notified", "cancelled")
@@ -123,10 +121,7 @@ class BookshopMachine(RuleBasedStateMachine):
     def __init__(self, app: Flask) -> None:
         super().__init__()
         self.app, self.shop, self.model, self.numbers = app, Shop(app), Model(), count(1)
-        with app.app_context():
-            for table in reversed(Base.metadata.sorted_tables):
-                db.session.execute(text(f"DELETE FROM {table.name}"))
-            db.session.commit()
+        empty(app)
         self.shop.staff()
         self.staff = Script(app, "staff@example.com")
         self.opening_users = [self.new_user(), self.new_user()]
