@@ -174,7 +174,7 @@ def test_login_leads_nowhere_but_to_our_own_pages(stand, target, where):
     assert (answer.status_code, answer.location) == (303, "/")
 
 
-@pytest.mark.parametrize(("number", "target"), enumerate(NEXTS), ids=lambda value: ascii(value)[:30])
+@pytest.mark.parametrize(("number", "target"), list(enumerate(NEXTS)), ids=lambda value: ascii(value)[:30])
 def test_registration_leads_nowhere_but_to_our_own_pages(stand, number, target):
     answer = Browser(stand.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=target)
     assert (answer.status_code, answer.location) == (303, "/")
