@@ -26,8 +26,8 @@ TOKENS = text(
 )
 BOOKS = text(
     "INSERT INTO books (id, title, authors, price_cents, currency, stock_quantity, created_at, updated_at,"
-    " title_key, search_title, search_authors, search_isbn)"
-    " SELECT i, 'Book ' || i, 'Author', 990, 'EUR', 0, now(), now(), 'book', 'book', 'author', ''"
+    " title_key, main_title, search_title, search_authors, search_isbn)"
+    " SELECT i, 'Book ' || i, 'Author', 990, 'EUR', 0, now(), now(), 'book', 'book', 'book', 'author', ''"
     " FROM generate_series(1, :count) i"
 )
 WAITING = text(

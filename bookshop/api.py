@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from spectree import Response as Answers
 from spectree import SpecTree
 from spectree.plugins.flask_plugin import FlaskPlugin
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from bookshop.database import Page
 from bookshop.exceptions import Misshapen
@@ -69,6 +70,10 @@ def _check_body() -> None:
     """spectree takes a missing or broken body for an empty object: let Flask refuse it first."""
     try:
         body = request.get_json()
+    except UnsupportedMediaType:
+        raise
+    except BadRequest:
+        raise BadRequest("The body is not valid JSON.") from None
     except RecursionError:
         raise Misshapen([{"detail": "The JSON is nested too deeply.", "pointer": "#"}]) from None
     if not isinstance(body, dict):

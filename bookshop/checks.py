@@ -38,6 +38,12 @@ INVARIANTS: dict[str, str] = {
         FROM books b LEFT JOIN (SELECT book_id, sum(delta) AS total FROM movements GROUP BY book_id) m
             ON m.book_id = b.id
         WHERE b.stock_quantity <> coalesce(m.total, 0)""",
+    "4 every movement is of a book, by somebody known or a command, for a reason": """
+        SELECT 'movement ' || m.id || ' of book ' || m.book_id || ' names a book or user that does not exist, '
+            || 'an unknown reason, or no change'
+        FROM movements m LEFT JOIN books b ON b.id = m.book_id LEFT JOIN users u ON u.id = m.user_id
+        WHERE b.id IS NULL OR (m.user_id IS NOT NULL AND u.id IS NULL) OR m.delta = 0 OR m.quantity_after < 0
+           OR m.reason NOT IN ('received', 'correction', 'sale', 'return', 'import')""",
     "4 every movement follows from the one before": """
         SELECT 'movement ' || id || ' says ' || quantity_after || ' after it, but the movements up to it add up to '
             || total

@@ -12,7 +12,7 @@ import flask_migrate
 from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from bookshop import checks, faces
 from bookshop.accounts.models import CUSTOMER, STAFF, User
@@ -47,7 +47,7 @@ def refusals_as_messages(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except BookshopError as refused:
             raise click.ClickException(refused.sentence) from None
-        except (OperationalError, ProgrammingError) as error:
+        except DBAPIError as error:
             raise click.ClickException(
                 f"The database refused: {error.orig}. (`flask db upgrade` makes its tables.)"
             ) from None
@@ -108,13 +108,14 @@ def import_file(file: Path, price_cents: int | None, stock: int | None) -> None:
     given = {name: value for name, value in defaults.items() if value is not None}
     sums = BatchReport()
     for report in _with_progress(file, given):
-        for number, reason in report.refused:
-            click.echo(f"line {number}: {reason}", err=True)
         sums.add(report)
-    click.echo(
-        f"{sums.added} added, {sums.updated} updated, {sums.unchanged} unchanged, {len(sums.refused)} refused"
-        + (f"; {len(sums.notified)} customers notified" if sums.notified else "")
-    )
+    for number, reason in sums.refused:
+        click.echo(f"line {number}: {reason}", err=True)
+    if sums.notified:
+        click.echo(f"customers notified: {len(sums.notified)}")
+    if sums.unpriced:
+        click.echo(f"without a price, until one is set or given by --price-cents: {sums.unpriced}")
+    click.echo(f"{sums.added} added, {sums.updated} updated, {sums.unchanged} unchanged, {len(sums.refused)} refused")
 
 
 def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport]:
@@ -144,10 +145,10 @@ def check() -> None:
 @with_appcontext
 @refusals_as_messages
 def demo() -> None:
-    """Fill an empty shop with a demo catalogue and accounts; a shop with users of its own is left alone."""
+    """Fill an empty shop with a demo catalogue and accounts; a shop whose users are others is left alone."""
     flask_migrate.upgrade()
     known = set(db.session.scalars(select(User.email_key)))
-    if known - set(DEMO_ACCOUNTS):
+    if known and not known & set(DEMO_ACCOUNTS):
         raise click.ClickException("This shop has users of its own; the demo is for an empty one.")
     for email, (password, role) in DEMO_ACCOUNTS.items():
         if email not in known:

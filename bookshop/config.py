@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from babel.numbers import list_currencies
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
@@ -17,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from bookshop.exceptions import SettingsError
+from bookshop.money import known_currency
 
 PREFIX = "BOOKSHOP_"
 TEST_PREFIX = "BOOKSHOP_TEST_"
@@ -45,12 +45,15 @@ def _database_url(text: str) -> str:
         raise ValueError("is not a database URL such as postgresql://user:password@host/bookshop") from None
     if url.drivername not in DATABASES:
         raise ValueError(f"names '{url.drivername}'; use sqlite:/// or postgresql://")
+    if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("names no file; use sqlite:////path/to/shop.db")
     return url.set(drivername=DATABASES[url.drivername]).render_as_string(hide_password=False)
 
 
 def _limits(text: str) -> str:
     try:
-        parse_many(text)
+        if not all(rate.amount for rate in parse_many(text)):
+            raise ValueError
     except ValueError:
         raise ValueError("is not a rate such as '10 per minute; 100 per hour'") from None
     return text
@@ -64,16 +67,10 @@ def _storage(text: str) -> str:
     return text
 
 
-def _currency(text: str) -> str:
-    if text not in list_currencies():
-        raise ValueError("is not an ISO 4217 currency code such as EUR")
-    return text
-
-
 class Settings(BaseModel):
     """The settings, each field named like its variable without the prefix and in small letters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     secret_key: str = Field("", description="signs cookies; at least 32 random characters; required")
     demo: bool = Field(False, description="the demo of `make run`: makes its own secret key in instance/")
@@ -81,7 +78,7 @@ class Settings(BaseModel):
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
-    currency: Annotated[str, AfterValidator(_currency)] = "EUR"
+    currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+ID_MAX = 2**31 - 1  # what PostgreSQL's integer, the type of every id, can hold
 ATTEMPTS = 4
 LOCK_TIMEOUT = "4s"
 WRITES = "bookshop_writes"

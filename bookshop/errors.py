@@ -40,7 +40,7 @@ RETRY_AFTER = "2"
 KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
-    405: "This address does not take that method; `Allow` names those it takes.",
+    405: "This address does not take that method.",
     413: "This is more than the shop takes at once.",
     415: "Send this as JSON, with `Content-Type: application/json`.",
     429: "That was too often. Please wait a little before you try again.",

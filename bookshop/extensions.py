@@ -13,7 +13,7 @@ from bookshop.config import Settings
 from bookshop.database import Base
 
 
-class BearerLoginManager(LoginManager):  # type: ignore[misc]
+class LoginManagerWithoutRemember(LoginManager):  # type: ignore[misc]
     """Flask-Login without remember cookies: the shop never sets one, and a forged one would stop the program."""
 
     def _load_user_from_remember_cookie(self, cookie: str) -> object:
@@ -22,7 +22,7 @@ class BearerLoginManager(LoginManager):  # type: ignore[misc]
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate()
-login_manager = BearerLoginManager()
+login_manager = LoginManagerWithoutRemember()
 csrf = CSRFProtect()
 limiter = Limiter(get_remote_address)
 bootstrap = Bootstrap5()

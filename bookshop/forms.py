@@ -5,7 +5,7 @@ from typing import Any
 from flask import request
 from flask_wtf import FlaskForm
 from wtforms import DecimalField, Field, Form
-from wtforms.validators import ValidationError
+from wtforms.validators import StopValidation, ValidationError
 
 from bookshop.exceptions import BookshopError
 from bookshop.text import problem_in, tidy
@@ -40,6 +40,12 @@ class Storable:
     def __call__(self, form: Form, field: Field) -> None:
         if field.data and (problem := problem_in(field.data, lines=self.lines)):
             raise ValidationError(f"The text {problem}.")
+
+
+def readable(_form: Form, field: Field) -> None:
+    """Validator: say no more about a value that could not even be read, which the field has said already."""
+    if field.process_errors:
+        raise StopValidation
 
 
 def tidied(text: str | None) -> str | None:

@@ -2,9 +2,16 @@
 
 from decimal import Decimal
 
-from babel.numbers import format_currency, get_currency_precision
+from babel.numbers import format_currency, get_currency_precision, list_currencies
 
 LOCALE = "en"
+
+
+def known_currency(code: str) -> str:
+    """The code itself if it is one of ISO 4217; raises ValueError with a sentence if not."""
+    if code not in list_currencies():
+        raise ValueError("is not an ISO 4217 currency code such as EUR")
+    return code
 
 
 def in_words(amount: int, currency: str) -> str:

@@ -9,8 +9,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, MapAdapter
 from werkzeug.wrappers import Response
 
-from bookshop.catalog.models import ID_MAX
-from bookshop.database import Page
+from bookshop.database import ID_MAX, Page
 
 OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
@@ -46,6 +45,11 @@ class IdConverter(IntegerConverter):
 
     def to_python(self, value: str) -> int:
         return int(value) if len(value) < 20 and int(value) <= ID_MAX else 0
+
+
+def asked_page() -> int:
+    """The page of a list that the address asks for, the first if it asks for none that could be."""
+    return min(max(request.args.get("page", 1, type=int), 1), ID_MAX)
 
 
 def render_list(template: str, found: Page[Any], **context: Any) -> str | Response:

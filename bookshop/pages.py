@@ -5,7 +5,8 @@ from datetime import datetime
 from babel.dates import format_date
 from flask import Flask
 
-from bookshop.catalog.models import Book
+from bookshop.catalog.languages import language_name
+from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.extensions import settings
 from bookshop.money import LOCALE, in_words
 from bookshop.navigation import turned
@@ -17,6 +18,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(day)
     app.add_template_filter(price)
     app.add_template_filter(year)
+    app.add_template_filter(language_name, "language")
     app.add_template_global(books_back)
     app.add_template_global(turned)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
@@ -28,7 +30,8 @@ def day(moment: datetime) -> str:
 
 
 def price(book: Book) -> str:
-    return in_words(book.price_cents, book.currency)
+    """What the book costs, for people."""
+    return "Price on request" if book.price_cents == NO_PRICE else in_words(book.price_cents, book.currency)
 
 
 def year(number: int) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bookshop.catalog.models import ID_MAX
+from bookshop.database import ID_MAX
 from bookshop.text import problem_in, tidy
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def _said(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-BLANK_IS_NONE = BeforeValidator(_said)
+Maybe = Annotated[T | None, BeforeValidator(_said)]  # a blank text says nothing
 Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False))]
 Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True))]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]

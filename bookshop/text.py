@@ -9,6 +9,8 @@ LONGEST_WORD = 64
 LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
 DAMAGED = "\N{REPLACEMENT CHARACTER}"
 WORD = re.compile(r"[a-z0-9]+")
+IN_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)\s*$")
+ARTICLE = re.compile(r"^(the|an?) (?=\S)")
 SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
 
 
@@ -35,6 +37,15 @@ def fold(text: str) -> str:
     At most 500 characters of it, which is enough to sort by and to compare.
     """
     return " ".join(words(text))[:LONGEST_FOLDED].rstrip()
+
+
+def main_title(title: str) -> str:
+    """A title folded, without an article before it and without what stands in brackets after it.
+
+    'The Hunger Games (The Hunger Games, #1)' gives 'hunger games', which is what people type.
+    """
+    folded = fold(IN_BRACKETS.sub("", title)) or fold(title)
+    return ARTICLE.sub("", folded) or folded
 
 
 def words(text: str) -> list[str]:

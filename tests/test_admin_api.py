@@ -79,6 +79,9 @@ def test_stock_is_set_or_moved_and_the_ledger_says_why(shop, staff, body, after,
         ({"quantity": 1, "note": "x" * 501}, "#/note"),
         ({"quantity": 1, "note": "two\nlines"}, "#/note"),
         ({"quantity": 1, "expected": 5}, "#/expected"),
+        ({"delta": 1, "reason": "sale"}, "#/reason"),
+        ({"delta": -1, "reason": "received"}, "#/reason"),
+        ({"quantity": 1, "reason": "return"}, "#/reason"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused_and_nothing_is_written(shop, staff, body, pointer):

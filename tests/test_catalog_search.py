@@ -221,3 +221,28 @@ def test_a_withdrawn_book_is_never_listed_until_it_is_put_back(shop, find, scrip
 
     shop.commit(lambda: faces.catalog().put_back(book_id))
     assert [find(**query) for query in searches] == [[book_id]] * 4
+
+
+SERIES = [
+    ("Mockingjay (The Hunger Games, #3)", "Suzanne Collins", None),
+    ("The Hunger Games Tribute Guide", "Emily Seife", None),
+    ("The Hunger Games (The Hunger Games, #1)", "Suzanne Collins", None),
+    ("Four Great Tragedies: Hamlet, Othello, King Lear, Macbeth", "William Shakespeare", None),
+    ("Hamlet", "William Shakespeare", None),
+    ("Othello", "William Shakespeare", None),
+]
+
+
+@pytest.mark.parametrize(("typed", "number"), [("hunger games", 2), ("the hunger games", 2), ("shakespeare hamlet", 4)])
+def test_the_book_itself_comes_before_its_series_and_collections(shop, find, typed, number):
+    ids = fill(shop, SERIES)
+    assert find(q=typed)[0] == ids[SERIES[number][0]]
+
+
+def test_a_language_is_found_with_all_its_regions_and_by_any_of_its_codes(shop, script, find):
+    shop.staff("staff@example.com")
+    staff = script("staff@example.com")
+    book = {"title": "Emma", "authors": "Jane Austen", "price_cents": 950}
+    made = [staff.post("/api/v1/books", {**book, "language": tag}).json for tag in ("en", "eng-GB", "de", "EN-us")]
+    assert [book["language"] for book in made] == ["en", "en-GB", "de", "en-us"]
+    assert find(language="eng") == find(language="EN") == [made[0]["id"], made[1]["id"], made[3]["id"]]

@@ -191,6 +191,9 @@ BROKEN = [
     ("3", "UPDATE prebookings SET notified_at = NULL WHERE id = 1", "pre-booking 1 is notified"),
     ("3", "UPDATE prebookings SET cancelled_at = NULL WHERE id = 2", "pre-booking 2 is cancelled"),
     ("3", "UPDATE prebookings SET cancelled_at = created_at WHERE id = 1", "pre-booking 1 is notified"),
+    ("4", "DELETE FROM books WHERE id = 1", "names a book or user that does not exist"),
+    ("4", "UPDATE movements SET user_id = 99 WHERE id = 1", "names a book or user that does not exist"),
+    ("4", "UPDATE movements SET reason = 'theft' WHERE id = 1", "an unknown reason"),
     ("4", "UPDATE books SET stock_quantity = -1 WHERE id = 3", "book 3 has a stock of -1"),
     ("4", "UPDATE books SET stock_quantity = 3 WHERE id = 1", "stock of 3, but its movements add up to 2"),
     ("4", "DELETE FROM movements WHERE id = 2", "stock of 2, but its movements add up to 5"),
@@ -244,10 +247,10 @@ def test_every_invariant_is_broken_here():
 
 
 def test_check_ends_after_many_lines_of_one_kind_and_says_that_there_are_more(shop):
-    books = ", ".join("('t', 'a', 1, 'EUR', 9, '2020-01-01', '2020-01-01', 't', 't', 'a', '')" for _ in range(150))
+    books = ", ".join("('t', 'a', 1, 'EUR', 9, '2020-01-01', '2020-01-01', 't', 't', 't', 'a', '')" for _ in range(150))
     shop.execute(
         "INSERT INTO books (title, authors, price_cents, currency, stock_quantity, created_at, updated_at, title_key,"
-        f" search_title, search_authors, search_isbn) VALUES {books}"
+        f" main_title, search_title, search_authors, search_isbn) VALUES {books}"
     )
     lines = shop.broken()
     assert len(lines) == MOST_LINES + 1
@@ -273,6 +276,12 @@ def test_demo_twice_changes_nothing(shop, run):
     before = shop.everything()
     assert run("demo").exit_code == 0
     assert shop.everything() == before
+
+
+def test_demo_starts_again_after_somebody_registered_in_it(shop, run):
+    run("demo")
+    shop.customer("visitor@example.com")
+    assert run("demo").exit_code == 0
 
 
 def test_demo_leaves_a_shop_with_users_of_its_own_alone(shop, run):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookshop.text import LONGEST_WORD, fold, problem_in, search_words, tidy, words
+from bookshop.text import LONGEST_WORD, fold, main_title, problem_in, search_words, tidy, words
 
 DECOMPOSED = "Garci\N{COMBINING ACUTE ACCENT}a"
 ODD_TEXTS = [
@@ -107,3 +107,17 @@ def test_any_other_text_is_accepted(text):
 )
 def test_tidy_composes_letters_unifies_line_ends_and_strips(typed, kept):
     assert tidy(typed) == kept
+
+
+@pytest.mark.parametrize(
+    ("title", "main"),
+    [
+        ("The Hunger Games (The Hunger Games, #1)", "hunger games"),
+        ("A Room of One's Own", "room of one s own"),
+        ("The", "the"),
+        ("(Untitled)", "untitled"),
+        ("Emma", "emma"),
+    ],
+)
+def test_the_main_title_is_what_people_type(title, main):
+    assert main_title(title) == main

@@ -6,6 +6,7 @@ from wtforms.validators import DataRequired, InputRequired, Length, NumberRange,
 from wtforms.widgets import HiddenInput
 
 from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
     AUTHORS_MAX,
     DESCRIPTION_MAX,
@@ -19,7 +20,7 @@ from bookshop.catalog.models import (
     Book,
 )
 from bookshop.extensions import settings
-from bookshop.forms import PriceField, ShopForm, Storable, tidied
+from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED
 from bookshop.inventory.service import StockChange
 from bookshop.money import major, minor
@@ -47,7 +48,9 @@ class BookForm(ShopForm):
         filters=[tidied],
         validators=[Optional(), Length(max=LANGUAGE_MAX), Storable()],
     )
-    published_year = IntegerField("Year of publication", validators=[Optional(), NumberRange(YEAR_MIN, YEAR_MAX)])
+    published_year = IntegerField(
+        "Year of publication", validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX)]
+    )
     description = TextAreaField(
         "Description",
         filters=[tidied],
@@ -81,6 +84,7 @@ class BookForm(ShopForm):
         """The fields of the book, as the catalogue service takes them."""
         names = ("title", "authors", "isbn", "publisher", "language", "published_year", "description")
         fields = {name: self[name].data for name in names}
+        fields["language"] = language_tag(self.language.data) if self.language.data else None
         return {**fields, "price_cents": self.price_cents, "currency": self.currency}
 
 
@@ -97,7 +101,7 @@ class StockForm(ShopForm):
     )
     copies = IntegerField(
         "Copies",
-        validators=[InputRequired("Please enter a number."), NumberRange(0, STOCK_MAX)],
+        validators=[InputRequired("Please enter a number."), readable, NumberRange(0, STOCK_MAX)],
         render_kw={"inputmode": "numeric", "autofocus": True},
     )
     note = StringField(

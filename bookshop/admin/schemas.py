@@ -9,7 +9,7 @@ from bookshop.catalog.models import STOCK_MAX
 from bookshop.catalog.schemas import StaffBookOut
 from bookshop.inventory.models import NOTE_MAX
 from bookshop.inventory.service import StockChange
-from bookshop.schemas import Body, Line
+from bookshop.schemas import Body, Line, Maybe
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
 
@@ -20,7 +20,7 @@ class NewStock(Body):
     quantity: Annotated[int, Field(ge=0, le=STOCK_MAX)] | None = None
     delta: Annotated[int, Field(ge=-STOCK_MAX, le=STOCK_MAX)] | None = None
     reason: Reason | None = None
-    note: Annotated[Line, Field(max_length=NOTE_MAX)] | None = None
+    note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewStock":

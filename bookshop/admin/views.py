@@ -7,11 +7,11 @@ from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, StockForm
-from bookshop.catalog.models import ID_MAX, Book
+from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.forms import ShopForm
-from bookshop.navigation import render_list
+from bookshop.navigation import asked_page, render_list
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
@@ -22,14 +22,14 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    return render_list("admin/dashboard.html", faces.catalog().most_wanted(_page(), SIZE))
+    return render_list("admin/dashboard.html", faces.catalog().most_wanted(asked_page(), SIZE))
 
 
 @bp.get("/admin/books")
 @staff_required
 def books() -> Answer:
     q, catalog = request.args.get("q", ""), faces.catalog()
-    found = catalog.search(BookCriteria(q=q, withdrawn=True), _page(), SIZE)
+    found = catalog.search(BookCriteria(q=q, withdrawn=True), asked_page(), SIZE)
     return render_list("admin/books.html", found, q=q, waiting=catalog.waiting_counts(found.items))
 
 
@@ -124,23 +124,19 @@ def put_back(book_id: int) -> Response:
 @bp.get(f"{BOOK}/waiting")
 @staff_required
 def waiting(book_id: int) -> Answer:
-    found = faces.prebookings().list_waiting_for(book_id, _page(), SIZE)
+    found = faces.prebookings().list_waiting_for(book_id, asked_page(), SIZE)
     return render_list("admin/waiting.html", found, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 def movements(book_id: int) -> Answer:
-    found = faces.inventory().list_movements(book_id, _page(), SIZE)
+    found = faces.inventory().list_movements(book_id, asked_page(), SIZE)
     return render_list("admin/movements.html", found, book=_book(book_id))
 
 
 def _book(book_id: int) -> Book:
     return faces.catalog().get(book_id, withdrawn=True)
-
-
-def _page() -> int:
-    return min(max(request.args.get("page", 1, type=int), 1), ID_MAX)
 
 
 def _status(form: ShopForm) -> int:

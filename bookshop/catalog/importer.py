@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from bookshop.catalog.models import Book
+from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
 from bookshop.catalog.service import CatalogService
@@ -36,6 +36,7 @@ class BatchReport:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    unpriced: int = 0
     notified: list[str] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
 
@@ -43,6 +44,7 @@ class BatchReport:
         self.added += other.added
         self.updated += other.updated
         self.unchanged += other.unchanged
+        self.unpriced += other.unpriced
         self.notified += other.notified
         self.refused += other.refused
 
@@ -68,7 +70,8 @@ def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) ->
 
     A book is the same by its ISBN or, for a line without one, by title and authors. `defaults` (price_cents,
     currency, stock_quantity) stand in for what the file does not say of new books; books that the shop has already
-    keep their own. Stock goes through BookService. Raises Invalid if the header lacks a column that is needed.
+    keep their own, but for a price that nobody had set. Stock goes through BookService. Raises Invalid if the header
+    lacks a column that is needed.
     """
     reader = csv.reader(file)
     lines = _lines(reader, _header(reader))
@@ -167,7 +170,7 @@ class _Batch:
     def write(self, lines: list[tuple[int, Values]]) -> BatchReport:
         self.books.lock_imports()
         same = self._find_same([values for _number, values in lines])
-        new = [(number, values) for number, values in lines if _identity(values) not in same]
+        new = [values for _number, values in lines if _identity(values) not in same]
         self.books.lock([book.id for book in same.values()])
         for number, values in lines:
             if book := same.get(_identity(values)):
@@ -193,6 +196,8 @@ class _Batch:
         if clash := self.seen.clash(number, book.id):
             self.report.refused.append((number, clash))
             return
+        if book.price_cents == NO_PRICE and "price_cents" in self.defaults:
+            values = {"price_cents": self.defaults["price_cents"], **values}
         changes = {name: value for name, value in values.items() if getattr(book, name) != value}
         quantity = changes.pop("stock_quantity", None)
         if quantity is not None:
@@ -204,13 +209,11 @@ class _Batch:
         else:
             self.report.unchanged += 1
 
-    def _add(self, lines: list[tuple[int, Values]]) -> None:
+    def _add(self, lines: list[Values]) -> None:
         rows, quantities = [], []
-        for number, values in lines:
-            whole = {**self.defaults, **values}
-            if "price_cents" not in whole:
-                self.report.refused.append((number, "has no price_cents, and no --price-cents was given"))
-                continue
+        for values in lines:
+            whole = {"price_cents": NO_PRICE, **self.defaults, **values}
+            self.report.unpriced += whole["price_cents"] == NO_PRICE
             quantities.append(whole.pop("stock_quantity", 0))
             rows.append(whole)
         ids = self.catalog.create_all(rows) if rows else []

@@ -14,8 +14,8 @@ LANGUAGE_MAX = 35
 DESCRIPTION_MAX = 10_000
 YEAR_MIN, YEAR_MAX = -3000, 2100
 PRICE_MAX = 100_000_000
+NO_PRICE = 0  # nobody has said yet what the book costs
 STOCK_MAX = 1_000_000
-ID_MAX = 2**31 - 1
 
 KEY = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -46,6 +46,7 @@ class Book(Base):
 
     # Folded copies of title, authors and ISBN: one order and one search on both databases.
     title_key: Mapped[str] = mapped_column(KEY, index=True)
+    main_title: Mapped[str] = mapped_column(Text)  # without "The" before it and "(a series, #1)" after it
     search_title: Mapped[str] = mapped_column(Text)
     search_authors: Mapped[str] = mapped_column(Text)
     search_isbn: Mapped[str] = mapped_column(Text)

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
 from bookshop.database import Page, is_sqlite, now, paginate
 
-SORTS = ("relevance", "title", "price", "published", "newest")
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
@@ -101,7 +101,8 @@ def _filters(criteria: BookCriteria) -> Iterator[ColumnElement[bool]]:
     if not criteria.withdrawn:
         yield Book.withdrawn_at.is_(None)
     if criteria.language:
-        yield func.lower(Book.language) == criteria.language.lower()
+        tag = language_tag(criteria.language).lower()
+        yield (func.lower(Book.language) == tag) | func.lower(Book.language).startswith(f"{tag}-", autoescape=True)
     if criteria.in_stock is not None:
         yield Book.stock_quantity > 0 if criteria.in_stock else Book.stock_quantity == 0
     if criteria.min_price_cents is not None:

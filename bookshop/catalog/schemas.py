@@ -1,12 +1,12 @@
 """The shape of books in JSON and in files."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from babel.numbers import list_currencies
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
     AUTHORS_MAX,
     DESCRIPTION_MAX,
@@ -20,26 +20,17 @@ from bookshop.catalog.models import (
     Book,
 )
 from bookshop.catalog.repository import BookCriteria
-from bookshop.schemas import BLANK_IS_NONE, Body, Line, Lines, PageQuery
-
-T = TypeVar("T")
-
-
-def _known_currency(code: str) -> str:
-    if code not in list_currencies():
-        raise ValueError("is not an ISO 4217 currency code such as EUR")
-    return code
-
+from bookshop.money import known_currency
+from bookshop.schemas import Body, Line, Lines, Maybe, PageQuery
 
 Isbn = Annotated[str, AfterValidator(isbn13)]
-Currency = Annotated[str, AfterValidator(_known_currency)]
+Currency = Annotated[str, AfterValidator(known_currency)]
 Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX)]
 Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX)]
 Publisher = Annotated[Line, Field(max_length=PUBLISHER_MAX)]
-Language = Annotated[Line, Field(max_length=LANGUAGE_MAX)]
+Language = Annotated[Line, Field(max_length=LANGUAGE_MAX), AfterValidator(language_tag)]
 Year = Annotated[int, Field(ge=YEAR_MIN, le=YEAR_MAX)]
 Description = Annotated[Lines, Field(max_length=DESCRIPTION_MAX)]
-Maybe = Annotated[T | None, BLANK_IS_NONE]
 Price = Annotated[int, Field(ge=0, le=PRICE_MAX)]
 
 

@@ -3,13 +3,26 @@
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, column, desc, false, func, literal, literal_column, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    case,
+    column,
+    desc,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stdnum import isbn
 
 from bookshop.catalog.models import Book
 from bookshop.database import is_sqlite
-from bookshop.text import fold, words
+from bookshop.text import main_title, words
 
 LONGEST_QUERY = 200
 MOST_WORDS = 12
@@ -23,25 +36,26 @@ SQLITE_PARTS = {WHOLE: "", TITLE_OR_ISBN: "{search_title search_isbn} : ", AUTHO
 def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[Any], list[ColumnElement[Any]]]:
     """Narrow a query on books to those that match what was typed; returns it and how to order it, best first.
 
-    First a title that is what was typed, then titles that begin with it, that have it inside, that have its words
-    or the beginnings of them anywhere (an ISBN counts as title), then books that only their authors bring in, of
-    which those with just what was typed in a name come first. Of titles that are equally good the shortest comes
-    first: what was typed is most of it.
+    First a title that is what was typed, then titles that begin with it, that have it inside, that have all its words
+    or the beginnings of them (an ISBN counts as title), that have some; the shortest first of those that are equally
+    good. Then books that only their authors bring in, by title, those first who have what was typed in a name.
     """
     found = _words(typed)
     if not found:
         return query.where(false()), []
-    key = fold(typed[:LONGEST_QUERY])
+    key = main_title(typed[:LONGEST_QUERY])
     titled = _matches(session, found, TITLE_OR_ISBN)
+    in_title = or_(*(_matches(session, [word], TITLE_OR_ISBN) for word in found))
     better = [
-        Book.title_key == key,
-        Book.title_key.startswith(f"{key} "),
-        _has_phrase(Book.title_key, key),
+        Book.main_title == key,
+        Book.main_title.startswith(f"{key} "),
+        _has_phrase(Book.main_title, key),
         titled,
+        in_title,
         _has_phrase(Book.search_authors, key),
     ]
-    shortest_title = case((titled, func.length(Book.title_key)), else_=0)
-    return query.where(_matches(session, found, WHOLE)), [*map(desc, better), shortest_title]
+    length = case((in_title, func.length(Book.main_title)), else_=0)
+    return query.where(_matches(session, found, WHOLE)), [*map(desc, better), length]
 
 
 def matching_authors(session: Session, query: Select[Any], typed: str) -> Select[Any]:

@@ -1,18 +1,20 @@
 """Books: finding, describing and withdrawing them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.catalog.isbn import isbn13, isbn_forms
+from bookshop.catalog.languages import base_language, language_name
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, book_not_found
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.text import fold, search_words
+from bookshop.text import fold, main_title, search_words
 
 T = TypeVar("T")
 
@@ -29,9 +31,10 @@ class CatalogService:
         """One page of the books that match the criteria, best first."""
         return self.books.search(criteria, page, size)
 
-    def languages(self) -> Sequence[str]:
-        """The languages to filter by."""
-        return self.books.languages()
+    def languages(self) -> Sequence[tuple[str, str]]:
+        """The languages to filter by: their codes and their names, by name."""
+        codes = {base_language(tag) for tag in self.books.languages()}
+        return sorted(((code, language_name(code)) for code in codes), key=itemgetter(1))
 
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
@@ -123,6 +126,7 @@ def _search_fields(values: Mapping[str, Any]) -> dict[str, str]:
     """The folded copies of title, authors and ISBN that a book is sorted and found by."""
     return {
         "title_key": fold(values["title"]),
+        "main_title": main_title(values["title"]),
         "search_title": search_words(values["title"]),
         "search_authors": search_words(values["authors"]),
         "search_isbn": isbn_forms(values.get("isbn")),

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
 
-RECEIVED, CORRECTION, SALE, RETURN, IMPORT = REASONS = ("received", "correction", "sale", "return", "import")
+RECEIVED, CORRECTION, SALE, RETURN, IMPORT = ("received", "correction", "sale", "return", "import")
 NOTE_MAX = 500
 
 

@@ -10,9 +10,11 @@ from bookshop.catalog.models import STOCK_MAX, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
 from bookshop.exceptions import Conflict, Invalid, book_not_found
-from bookshop.inventory.models import CORRECTION, RECEIVED
+from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE
 from bookshop.inventory.repository import MovementRepository
 from bookshop.prebookings.repository import PreBookRepository
+
+SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # which way the stock goes for a reason; the others go either way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,10 @@ class StockChange:
     note: str | None = None
     user_id: int | None = None
     expected: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.quantity is None) == (self.delta is None):
+            raise ValueError("either quantity or delta must be given")
 
 
 class BookService:
@@ -87,6 +93,10 @@ def _movement(book: Book | None, change: StockChange) -> dict[str, Any] | None:
     delta = quantity - book.stock_quantity
     if delta == 0:
         return None
+    if delta * SIGNS.get(change.reason or "", 0) < 0:
+        raise Invalid(
+            f"The stock would change by {delta:+}, which does not fit the reason '{change.reason}'.", "reason"
+        )
     return {
         "book_id": book.id,
         "delta": delta,

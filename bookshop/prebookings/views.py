@@ -1,15 +1,14 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from flask import flash, redirect, request, session, url_for
+from flask import flash, redirect, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.views import NOTIFIED_SEEN
-from bookshop.catalog.models import ID_MAX
 from bookshop.forms import ShopForm
-from bookshop.navigation import render_list
+from bookshop.navigation import asked_page, render_list
 from bookshop.prebookings import bp
 
 SIZE = 20
@@ -28,8 +27,7 @@ def reserve(book_id: int) -> Response:
 @customer_required
 def reservations() -> str | Response:
     back = faces.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
-    page = request.args.get("page", 1, type=int)
-    found = faces.prebookings().list_own(visitor().user_id, None, min(max(page, 1), ID_MAX), SIZE)
+    found = faces.prebookings().list_own(visitor().user_id, None, asked_page(), SIZE)
     session[NOTIFIED_SEEN] = back
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 

@@ -116,6 +116,7 @@ def _create_books() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
         sa.Column("title_key", KEY, nullable=False),
+        sa.Column("main_title", sa.Text, nullable=False),
         sa.Column("search_title", sa.Text, nullable=False),
         sa.Column("search_authors", sa.Text, nullable=False),
         sa.Column("search_isbn", sa.Text, nullable=False),
