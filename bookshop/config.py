@@ -19,6 +19,7 @@ from bookshop.exceptions import SettingsError
 from bookshop.money import known_currency
 
 PREFIX = "BOOKSHOP_"
+BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of trying for ever
 TEST_PREFIX = "BOOKSHOP_TEST_"
 SECRET = {"BOOKSHOP_SECRET_KEY", "BOOKSHOP_DATABASE_URL", "BOOKSHOP_RATELIMIT_STORAGE"}  # may hold passwords
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +113,8 @@ def settings_or_exit() -> Settings:
     try:
         return settings_from()
     except SettingsError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(BOOT_ERROR)
 
 
 def _sentence(problem: Any) -> str:

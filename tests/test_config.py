@@ -130,12 +130,17 @@ def test_settings_cannot_be_changed_once_the_shop_runs():
 # ---------------------------------------------------------------- a real start
 
 
-def start(**environment: str) -> "subprocess.CompletedProcess[str]":
+START = ("-c", "from bookshop import create_app; create_app(); print('started')")
+GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", "wsgi:app")
+
+
+def start(*program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Start the application in a process of its own, with these settings only."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
     return subprocess.run(
-        [sys.executable, "-c", "from bookshop import create_app; create_app(); print('started')"],
+        [sys.executable, *(program or START)],
         check=False,
+        timeout=60,
         capture_output=True,
         text=True,
         cwd=config.ROOT,
@@ -153,9 +158,15 @@ def start(**environment: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_a_wrong_environment_stops_the_start_with_the_sentence_and_no_traceback(environment, sentence):
     stopped = start(**environment)
-    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert (stopped.returncode, stopped.stdout) == (config.BOOT_ERROR, "")
     assert stopped.stderr.startswith(sentence)
     assert "Traceback" not in stopped.stderr
+
+
+def test_gunicorn_stops_with_the_sentence_instead_of_trying_for_ever():
+    stopped = start(*GUNICORN)
+    assert stopped.returncode == config.BOOT_ERROR
+    assert "BOOKSHOP_SECRET_KEY is missing" in stopped.stderr
 
 
 def test_a_right_environment_starts(tmp_path):
