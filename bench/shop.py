@@ -38,7 +38,7 @@ WAITING = text(
 
 @contextlib.contextmanager
 def shop_url() -> Iterator[str]:
-    """The URL of BOOKSHOP_BENCH_DATABASE, an empty PostgreSQL database, or of a temporary server."""
+    """BOOKSHOP_TEST_DATABASE_URL, a PostgreSQL database that will be emptied, or the URL of a temporary server."""
     given = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
     if given:
         yield given

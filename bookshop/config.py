@@ -131,7 +131,8 @@ def _sentence(problem: Any) -> str:
 
 def flask_config(settings: Settings) -> dict[str, Any]:
     """Flask's and its extensions' configuration for these settings."""
-    INSTANCE.mkdir(exist_ok=True)
+    if settings.demo or str(INSTANCE) in settings.database_url:
+        INSTANCE.mkdir(exist_ok=True)
     return {
         "SETTINGS": settings,
         "SECRET_KEY": settings.secret_key or demo_secret_key(),

@@ -22,6 +22,11 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             return request.form if form.is_submitted() else None
 
+    @property
+    def status(self) -> int:
+        """The status of the page that shows the form: 400 when it is shown again because something is wrong."""
+        return 400 if self.is_submitted() else 200
+
     def add_error(self, refused: BookshopError) -> None:
         """Show a service's refusal at the field that it names, or above the form."""
         field = self._fields.get(getattr(refused, "field", ""))

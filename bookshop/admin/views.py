@@ -45,7 +45,7 @@ def create() -> Answer:
         else:
             flash("The book is in the catalogue. It has no copies yet: enter the first here.", "success")
             return redirect(url_for("admin.stock", book_id=book_id), 303)
-    return render_template("admin/edit.html", form=form, book=None), _status(form)
+    return render_template("admin/edit.html", form=form, book=None), form.status
 
 
 @bp.route(f"{BOOK}/edit", methods=["GET", "POST"])
@@ -61,7 +61,7 @@ def edit(book_id: int) -> Answer:
         else:
             flash("The book is changed.", "success")
             return redirect(url_for("admin.stock", book_id=book_id), 303)
-    return render_template("admin/edit.html", form=form, book=book), _status(form)
+    return render_template("admin/edit.html", form=form, book=book), form.status
 
 
 @bp.route(f"{BOOK}/stock", methods=["GET", "POST"])
@@ -110,7 +110,7 @@ def withdraw(book_id: int) -> Answer:
         flash(f"The book is withdrawn; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.stock", book_id=book_id), 303)
     waiting = faces.catalog().waiting_count(book)
-    return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), _status(form)
+    return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), form.status
 
 
 @bp.post(f"{BOOK}/put-back")
@@ -137,7 +137,3 @@ def movements(book_id: int) -> Answer:
 
 def _book(book_id: int) -> Book:
     return faces.catalog().get(book_id, withdrawn=True)
-
-
-def _status(form: ShopForm) -> int:
-    return 400 if form.is_submitted() else 200
