@@ -78,6 +78,7 @@ class Settings(BaseModel):
     database_url: Annotated[str, AfterValidator(_database_url)] = f"sqlite:///{INSTANCE / 'bookshop.db'}"
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
+    covers: Path = Field(INSTANCE / "covers", description="the folder in which uploaded covers are kept")
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)

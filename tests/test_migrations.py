@@ -119,11 +119,11 @@ def _sqlite(connection: Connection) -> Schema:
 
 
 def _parts(sql: str | None) -> list[str] | None:
-    """The lines of a CREATE statement without their layout; the order of a table's constraints does not matter."""
+    """The parts of a CREATE statement without their layout; the order of a table's columns does not matter."""
     if sql is None:
         return None
-    lines = [re.sub(r"\s+", " ", line).strip().rstrip(",") for line in sql.split(", \n")]
-    return sorted(re.sub(r"^CREATE TABLE \w+ \( | ?\)$", "", line) for line in lines)
+    body = re.sub(r"^CREATE TABLE \w+ \( | ?\)$", "", re.sub(r"\s+", " ", sql))
+    return sorted(part.strip() for part in re.split(r",(?![^()]*\))", body))
 
 
 def _left(connection: Connection) -> list[str]:

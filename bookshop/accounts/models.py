@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bookshop.database import Base, UtcDateTime, now
 
 EMAIL_MAX = 254
+USER_AGENT_MAX = 300
 CUSTOMER, STAFF = "customer", "staff"
 
 
@@ -24,6 +25,7 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(10), default=CUSTOMER)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the person is forgotten, what happened is kept
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has looked at
 
 
@@ -35,6 +37,7 @@ class LoginSession(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX))
 
 
 class ApiToken(Base):
@@ -48,3 +51,4 @@ class ApiToken(Base):
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

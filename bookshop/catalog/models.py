@@ -16,6 +16,7 @@ YEAR_MIN, YEAR_MAX = -3000, 2100
 PRICE_MAX = 100_000_000
 NO_PRICE = 0  # nobody has said yet what the book costs
 STOCK_MAX = 1_000_000
+COVER_MAX = 64
 
 KEY = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -40,9 +41,11 @@ class Book(Base):
     price_cents: Mapped[int] = mapped_column(index=True)
     currency: Mapped[str] = mapped_column(String(3))
     stock_quantity: Mapped[int] = mapped_column(default=0)
+    back_in_stock_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)  # the last return to the shelf
+    cover: Mapped[str | None] = mapped_column(String(COVER_MAX))  # the name of an uploaded cover; without, one is drawn
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
     # Folded copies of title, authors and ISBN: one order and one search on both databases.
     title_key: Mapped[str] = mapped_column(KEY, index=True)

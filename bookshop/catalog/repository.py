@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bookshop.catalog.languages import language_tag
@@ -63,11 +63,19 @@ class BookRepository:
         self.session.execute(update(Book).where(Book.id == book_id).values(**values, updated_at=now()))
 
     def set_stock(self, quantities: Mapping[int, int]) -> None:
-        """Write the stock of locked books, id -> quantity; for BookService alone, which writes the ledger too."""
-        books = Book.metadata.tables[Book.__tablename__]
-        statement = update(books).where(books.c.id == bindparam("book_id"))
+        """Write the stock of locked books, id -> quantity; for BookService alone, which then writes the ledger too.
+
+        A book that had stock before, by its ledger, and is given some again is back in stock from now on.
+        """
+        books, movements = (Book.metadata.tables[name] for name in ("books", "movements"))
+        comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
+        values = {
+            "stock_quantity": bindparam("quantity"),
+            "back_in_stock_at": case((comes_back, now()), else_=books.c.back_in_stock_at),
+            "updated_at": now(),
+        }
         self.session.connection().execute(
-            statement.values(stock_quantity=bindparam("quantity"), updated_at=now()),
+            update(books).where(books.c.id == bindparam("book_id")).values(values),
             [{"book_id": book_id, "quantity": quantity} for book_id, quantity in quantities.items()],
         )
 

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
 
 RECEIVED, CORRECTION, SALE, RETURN, IMPORT = ("received", "correction", "sale", "return", "import")
 NOTE_MAX = 500
+IS_RESTOCK = text("quantity_after = delta AND delta > 0")  # from 0 to more than 0
 
 
 class Movement(Base):
@@ -20,6 +21,7 @@ class Movement(Base):
         CheckConstraint("quantity_after >= 0", name="quantity_after"),
         CheckConstraint("reason IN ('received', 'correction', 'sale', 'return', 'import')", name="reason"),
         Index(None, "book_id", "id"),
+        Index("ix_movements_restocks", "id", sqlite_where=IS_RESTOCK, postgresql_where=IS_RESTOCK),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -10,6 +10,7 @@ from bookshop.database import Base, UtcDateTime, now
 
 WAITING, NOTIFIED, CANCELLED = "waiting", "notified", "cancelled"
 IS_WAITING = text("status = 'waiting'")
+IS_NOTIFIED = text("status = 'notified'")
 
 
 class PreBook(Base):
@@ -25,6 +26,7 @@ class PreBook(Base):
               sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
         Index("ix_prebookings_waiting_book_id", "book_id", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
         Index(None, "user_id", "id"),
+        Index("ix_prebookings_movement_id", "movement_id", sqlite_where=IS_NOTIFIED, postgresql_where=IS_NOTIFIED),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
