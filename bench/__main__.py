@@ -1,12 +1,12 @@
-"""Run all measurements, or those that are named: `make bench ARGS=restock`."""
+"""Run all measurements, or those that are named: `make bench ARGS="weight pages"`."""
 
 import os
 import sys
 
-from bench import reserve, restock
+from bench import pages, reserve, restock, weight
 from bench.shop import shop_url
 
-MEASUREMENTS = {"restock": restock.run, "reserve": reserve.run}
+MEASUREMENTS = {"restock": restock.run, "reserve": reserve.run, "pages": pages.run, "weight": weight.run}
 
 with shop_url() as url:
     print(f"{os.cpu_count()} cores, PostgreSQL with fsync")

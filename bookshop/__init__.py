@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from bookshop import cli, config, database, errors, extensions, features, pages, security
+from bookshop import assets, cli, config, database, errors, extensions, features, pages, security
 from bookshop.config import ROOT, Settings
 
 __version__ = "0.1.0"
@@ -14,11 +14,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         __name__,
         instance_path=str(config.INSTANCE),
         template_folder=str(ROOT / "templates"),
-        static_folder=str(ROOT / "static"),
+        static_folder=None,
     )
     app.config.update(config.flask_config(settings or config.settings_or_exit()))
     security.init_app(app)
     init_extensions(app)
+    assets.init_app(app)
     features.init_app(app)
     pages.init_app(app)
     errors.init_app(app)
@@ -33,5 +34,6 @@ def init_extensions(app: Flask) -> None:
     extensions.csrf.init_app(app)
     extensions.limiter.init_app(app)
     extensions.bootstrap.init_app(app)
+    extensions.compress.init_app(app)
     with app.app_context():
         database.prepare(extensions.db.engine)

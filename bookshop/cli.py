@@ -18,8 +18,10 @@ from bookshop import checks, faces
 from bookshop.accounts.models import CUSTOMER, STAFF, User
 from bookshop.catalog.importer import BatchReport, import_books
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX, Book
+from bookshop.catalog.repository import BookCriteria
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db, settings
+from bookshop.inventory.service import StockChange
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
 DEMO_ACCOUNTS = {
@@ -28,7 +30,7 @@ DEMO_ACCOUNTS = {
     "ben@example.com": ("demo customer", CUSTOMER),
 }
 
-users = AppGroup("users", help="Create and deactivate users.")
+users = AppGroup("users", help="Create, deactivate and reactivate users.")
 tokens = AppGroup("tokens", help="API tokens for scripts.")
 books = AppGroup("books", help="The catalogue.")
 
@@ -72,8 +74,19 @@ def create_user(email: str, staff: bool, password: str) -> None:
 @refusals_as_messages
 def deactivate_user(email: str) -> None:
     """Deactivate a user: ends all logins and tokens, cancels all that waits."""
-    cancelled = faces.commit(lambda: faces.accounts().deactivate(email))
+    accounts = faces.accounts()
+    cancelled = faces.commit(lambda: accounts.deactivate(accounts.user_by_email(email).id))
     click.echo(f"Deactivated {email}; waiting reservations cancelled: {cancelled}.")
+
+
+@users.command("reactivate")
+@click.argument("email")
+@refusals_as_messages
+def reactivate_user(email: str) -> None:
+    """Let a deactivated user log in again; cancelled reservations stay cancelled."""
+    accounts = faces.accounts()
+    faces.commit(lambda: accounts.reactivate(accounts.user_by_email(email).id))
+    click.echo(f"Reactivated {email}.")
 
 
 @tokens.command("create")
@@ -82,7 +95,8 @@ def deactivate_user(email: str) -> None:
 @refusals_as_messages
 def create_token(email: str, name: str) -> None:
     """Print a new API token for a user. It is shown this once."""
-    click.echo(faces.commit(lambda: faces.accounts().create_token(email, name)))
+    accounts = faces.accounts()
+    click.echo(faces.commit(lambda: accounts.create_token(accounts.user_by_email(email).id, name)))
 
 
 @tokens.command("revoke")
@@ -91,7 +105,9 @@ def create_token(email: str, name: str) -> None:
 @refusals_as_messages
 def revoke_tokens(email: str, name: str) -> None:
     """Revoke a user's API tokens of one name."""
-    click.echo(f"Revoked: {faces.commit(lambda: faces.accounts().revoke_tokens(email, name))}.")
+    accounts = faces.accounts()
+    revoked = faces.commit(lambda: accounts.revoke_tokens(accounts.user_by_email(email).id, name))
+    click.echo(f"Revoked: {revoked}.")
 
 
 @books.command("import")
@@ -157,6 +173,20 @@ def demo() -> None:
         with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
             for _report in import_books(db.session(), file, {}):
                 pass
+        _open_the_demo()
     click.echo("The demo shop is ready. Its accounts:")
     for email, (password, role) in DEMO_ACCOUNTS.items():
         click.echo(f"  {role:8}  {email:28}  password: {password}")
+
+
+def _open_the_demo() -> None:
+    """Let a few books sell out and come back, and one customer reserve, so that there is something to see."""
+    sold = faces.catalog().search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
+    wanted = faces.catalog().search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
+    ben = faces.accounts().user_by_email("ben@example.com").id
+    before = {book.id: book.stock_quantity for book in sold}
+    for quantities in (dict.fromkeys(before, 0), before):
+        changes = [StockChange(book_id=book_id, quantity=quantity) for book_id, quantity in quantities.items()]
+        faces.commit(partial(faces.inventory().update_stocks, changes))
+    for book_id in [book.id for book in wanted]:
+        faces.commit(partial(faces.prebookings().reserve, ben, book_id))

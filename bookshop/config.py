@@ -60,6 +60,17 @@ def _limits(text: str) -> str:
     return text
 
 
+def _folder(path: Path) -> Path:
+    """Where a folder is or will be; a relative path starts at the folder of the shop."""
+    if path == Path():
+        raise ValueError("names no folder")
+    folder = ROOT / os.path.expanduser(path)
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
+        raise ValueError(f"cannot be a folder: {nearest} is none")
+    return folder
+
+
 def _storage(text: str) -> str:
     try:
         storage_from_string(text)
@@ -78,7 +89,9 @@ class Settings(BaseModel):
     database_url: Annotated[str, AfterValidator(_database_url)] = f"sqlite:///{INSTANCE / 'bookshop.db'}"
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
-    covers: Path = Field(INSTANCE / "covers", description="the folder in which uploaded covers are kept")
+    covers: Annotated[Path, AfterValidator(_folder)] = Field(
+        INSTANCE / "covers", description="the folder in which uploaded covers are kept"
+    )
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
@@ -151,6 +164,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "RATELIMIT_STORAGE_URI": settings.ratelimit_storage,
         "RATELIMIT_HEADERS_ENABLED": True,
         "BOOTSTRAP_SERVE_LOCAL": True,
+        "COMPRESS_ALGORITHM": ["br", "gzip"],
     }
 
 

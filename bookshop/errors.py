@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop.accounts.access import bearer_token, is_api
+from bookshop.catalog import pictures
 from bookshop.exceptions import (
     BookshopError,
     Busy,
@@ -37,6 +39,8 @@ STATUSES: dict[type[BookshopError], int] = {
     Busy: 503,
 }
 RETRY_AFTER = "2"
+MOST_HEARD = 100 * 1024 * 1024
+TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}
 KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
@@ -45,6 +49,14 @@ SENTENCES = {
     415: "Send this as JSON, with `Content-Type: application/json`.",
     429: "That was too often. Please wait a little before you try again.",
     500: "Something went wrong in the shop. Nothing was changed; we have written it down.",
+}
+TITLES = {
+    403: "Not for this account",
+    404: "Not found",
+    413: "Too large",
+    429: "Too often",
+    500: "Something went wrong",
+    503: "Please try again in a moment",
 }
 
 
@@ -102,9 +114,23 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     if status < 400:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
+    if status == 413:
+        hear_out()
+        sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
     _keep(response, original.headers)
     return response
+
+
+def hear_out() -> None:
+    """Read what is left of a body that is too large: browsers do not look at an answer before they have sent all.
+
+    Whoever sends a great deal more is cut off. A server that does not mark the end of a body is not read from.
+    """
+    body, left = request.environ["wsgi.input"], MOST_HEARD
+    with suppress(OSError):  # the sender is gone
+        while request.environ.get("wsgi.input_terminated") and left > 0 and (part := body.read(min(left, 64 * 1024))):
+            left -= len(part)
 
 
 def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
@@ -142,8 +168,9 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | 
 def _page(status: int, sentence: str) -> Response:
     """An error page; from 500 on one that asks neither the database nor the session for anything."""
     template = "errors/error.html" if status < 500 else "errors/down.html"
-    title = HTTPStatus(status).phrase
-    page = render_template(template, title=title, sentence=sentence, request_id=g.get("request_id"))
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    back = here() if request.method not in {"GET", "HEAD"} else None
+    page = render_template(template, title=title, sentence=sentence, back=back, request_id=g.get("request_id"))
     response = Response(page, status, mimetype="text/html")
     if status == 503:
         response.headers["Retry-After"] = RETRY_AFTER

@@ -2,6 +2,7 @@
 
 from flask import current_app, request
 from flask_bootstrap import Bootstrap5
+from flask_compress import Compress
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
@@ -26,6 +27,7 @@ login_manager = LoginManagerWithoutRemember()
 csrf = CSRFProtect()
 limiter = Limiter(get_remote_address)
 bootstrap = Bootstrap5()
+compress = Compress()
 
 
 def settings() -> Settings:

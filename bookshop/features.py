@@ -2,10 +2,14 @@
 
 from flask import Flask
 
+from bookshop.accounts import own_account
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import api as admin_json
+from bookshop.admin import delivery as admin_delivery
+from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
 from bookshop.catalog import api as catalog_json
+from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
 from bookshop.navigation import IdConverter
 from bookshop.prebookings import api as prebookings_json
@@ -13,11 +17,15 @@ from bookshop.prebookings import views as prebookings_pages
 
 FACES = (
     accounts_pages,
+    own_account,
     catalog_pages,
     catalog_json,
+    crawlers,
     prebookings_pages,
     prebookings_json,
     admin_pages,
+    admin_delivery,
+    admin_users,
     admin_json,
 )
 

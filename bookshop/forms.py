@@ -4,6 +4,8 @@ from typing import Any
 
 from flask import request
 from flask_wtf import FlaskForm
+from flask_wtf.file import FileField
+from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from wtforms import DecimalField, Field, Form
 from wtforms.validators import StopValidation, ValidationError
 
@@ -15,12 +17,16 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
     """A form with a CSRF token. A button alone is a form without fields."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
-        """English messages, and fields from a form alone: not from JSON or files that somebody sends instead."""
+        """English messages, and fields from a form alone: not from JSON, nor from files unless a field is for one."""
 
         locales = ["en"]
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
-            return request.form if form.is_submitted() else None
+            if not form.is_submitted():
+                return None
+            files = [(field.name, file) for field in form if isinstance(field, FileField)
+                     for file in request.files.getlist(field.name)]  # fmt: skip
+            return CombinedMultiDict([request.form, MultiDict(files)])
 
     @property
     def status(self) -> int:

@@ -1,6 +1,7 @@
 """Amounts of money: integers in the currency's minor unit inside, written for people at the edge."""
 
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
@@ -14,6 +15,7 @@ def known_currency(code: str) -> str:
     return code
 
 
+@lru_cache(maxsize=10_000)  # a page of a list has dozens of prices, and each takes as long as a statement of SQL
 def in_words(amount: int, currency: str) -> str:
     """1290 and EUR give '€12.90'; 1290 and JPY give '¥1,290'."""
     return format_currency(major(amount, currency), currency, locale=LOCALE)

@@ -35,7 +35,8 @@ def here() -> str:
     """The page to come back to after logging in."""
     if request.method in {"GET", "HEAD"}:
         return request.full_path.rstrip("?")
-    return request.path if _is_page(request.path) else page_above()
+    shown = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
+    return request.path if shown else page_above()
 
 
 class IdConverter(IntegerConverter):
@@ -61,7 +62,18 @@ def render_list(template: str, found: Page[Any], **context: Any) -> str | Respon
 
 def turned(page: int) -> str:
     """The address of another page of the list that is shown."""
-    return f"{quote(request.path)}?{urlencode({**request.args.to_dict(), 'page': page})}"
+    return listed(page=page)
+
+
+def listed(*without: str, **asked: Any) -> str:
+    """The address of the list that is shown with other arguments, or without some; None stands for none."""
+    kept = {name: value for name, value in request.args.to_dict().items() if name not in {"page", *without}}
+    query = {**kept, **{name: _written(value) for name, value in asked.items() if value is not None}}
+    return quote(request.path) + (f"?{urlencode(query)}" if query else "")
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_page(path: str) -> bool:

@@ -3,24 +3,26 @@
 from datetime import datetime
 
 from babel.dates import format_date
-from flask import Flask
+from flask import Flask, request
 
 from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
+from bookshop.catalog.views import book_address, cover_address
 from bookshop.extensions import settings
 from bookshop.money import LOCALE, in_words
-from bookshop.navigation import turned
+from bookshop.navigation import listed, turned
 from bookshop.prebookings.views import books_back
+from bookshop.text import year_in_words
 
 
 def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_filter(day)
     app.add_template_filter(price)
-    app.add_template_filter(year)
+    app.add_template_filter(year_in_words, "year")
     app.add_template_filter(language_name, "language")
-    app.add_template_global(books_back)
-    app.add_template_global(turned)
+    for named in (book_address, books_back, cover_address, listed, turned, typed_search):
+        app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 
 
@@ -34,6 +36,6 @@ def price(book: Book) -> str:
     return "Price on request" if book.price_cents == NO_PRICE else in_words(book.price_cents, book.currency)
 
 
-def year(number: int) -> str:
-    """A year of publication: 1997, or 700 BC for -700."""
-    return str(number) if number > 0 else f"{-number} BC"
+def typed_search() -> str:
+    """What the search box of the shop holds: what was searched for, on the page that shows what was found."""
+    return request.args.get("q", "") if request.endpoint == "catalog.books" else ""

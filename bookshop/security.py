@@ -3,23 +3,45 @@
 import secrets
 
 from flask import Flask, Request, Response, g, request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bookshop.accounts.access import Anonymous, bearer_token, is_api
+from bookshop.catalog import pictures
 from bookshop.exceptions import NotAuthenticated
 from bookshop.extensions import csrf, login_manager
 
+FILES = {"admin.cover": pictures.BYTES_MAX}  # the pages that take a file, and how large it may be
+BESIDES = 16 * 1024  # what a form with a file holds besides it
+# Bootstrap's stylesheet has its smallest pictures, such as the arrow of a choice, inside it: hence data:.
+CONTENT = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
 
 class Sessions(SecureCookieSessionInterface):
-    """Cookie sessions that a Bearer request does not have, and whose cookie is Secure wherever the page is."""
+    """Cookie sessions that a Bearer request does not have, and whose cookie is Secure wherever the page is.
+
+    An answer that says that it is public sets no cookie and depends on none: caches keep one copy for everybody.
+    """
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if bearer_token(request) is not None:
             return self.session_class()
         return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if not response.cache_control.public:
+            super().save_session(app, session, response)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -30,6 +52,7 @@ def init_app(app: Flask) -> None:
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
     app.before_request(check_token)
+    app.before_request(admit_files)
     app.before_request(check_csrf)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
@@ -47,6 +70,12 @@ def check_token() -> None:
     """A token that is not valid is said so even where none is needed: a script should not fall back silently."""
     if is_api() and bearer_token(request) is not None and not current_user.is_authenticated:
         raise NotAuthenticated("This token is unknown or revoked, or its user is deactivated.")
+
+
+def admit_files() -> None:
+    """Let a page that takes a file have more than MAX_CONTENT_LENGTH; it must be said before the form is read."""
+    if request.endpoint in FILES:
+        request.max_content_length = FILES[request.endpoint] + BESIDES
 
 
 def check_csrf() -> None:
@@ -67,10 +96,18 @@ def check_csrf() -> None:
 
 
 def finish(response: Response) -> Response:
-    """Name the request, and keep what is somebody's own out of every cache."""
+    """Name the request, say what a browser may do with the answer, and keep what is somebody's own out of every cache.
+
+    What says that it is public is kept by anyone, all else is asked for anew: a stock may have changed meanwhile.
+    """
     response.headers["X-Request-Id"] = g.get("request_id", "-")
-    if not (request.endpoint or "").endswith("static") and (session or bearer_token(request) is not None):
-        response.headers["Cache-Control"] = "no-store"
+    response.headers.update(HEADERS)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    public = response.cache_control.public or (request.endpoint or "").endswith("static")
+    if not public:
+        own = session or bearer_token(request) is not None
+        response.headers["Cache-Control"] = "no-store" if own else "no-cache"
     if response.status_code < 400:
         response.headers.pop("Retry-After", None)  # Flask-Limiter's, which on a redirect would mean: wait first
     return response

@@ -2,11 +2,13 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from anyascii import anyascii
 
 LONGEST_WORD = 64
 LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
+LONGEST_SLUG = 80
 DAMAGED = "\N{REPLACEMENT CHARACTER}"
 WORD = re.compile(r"[a-z0-9]+")
 IN_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)\s*$")
@@ -52,6 +54,18 @@ def words(text: str) -> list[str]:
     """The words of a text, folded: 'Gabriel García Márquez' gives gabriel, garcia, marquez."""
     plain = text.encode("utf-8", "ignore").decode()
     return [word[:LONGEST_WORD] for word in WORD.findall(anyascii(plain).lower())]
+
+
+def year_in_words(number: int) -> str:
+    """A year of publication: 1997, or 700 BC for -700."""
+    return str(number) if number > 0 else f"{-number} BC"
+
+
+@lru_cache(maxsize=10_000)  # as often as a book is named on a page
+def slug(title: str) -> str:
+    """A title as the readable end of an address: 'The Hunger Games (The Hunger Games, #1)' gives 'the-hunger-games'."""
+    folded = fold(IN_BRACKETS.sub("", title)) or fold(title)
+    return folded[:LONGEST_SLUG].strip().replace(" ", "-") or "book"
 
 
 def search_words(text: str) -> str:

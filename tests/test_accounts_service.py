@@ -15,7 +15,7 @@ from argon2.low_level import Type
 
 from bookshop import faces
 from bookshop.accounts import passwords
-from bookshop.accounts.service import Identity
+from bookshop.accounts.service import AccountService, Identity
 from bookshop.exceptions import BookshopError, Conflict, Invalid, NotFound
 from tests.factories import PASSWORD, Shop
 
@@ -159,6 +159,83 @@ def test_nobody_cannot_be_deactivated_nor_get_a_token(shop, email):
         shop.token(email)
 
 
+# ---------------------------------------------------------------- what staff see of users
+
+
+def listed(shop: Shop, q: str = "", page: int = 1, size: int = 10) -> list[str]:
+    """The addresses that staff find."""
+    with shop.app.app_context():
+        return [user.email for user in faces.accounts().list_users(q, page, size).items]
+
+
+@pytest.fixture
+def four(shop):
+    """Four users, one of them with signs that mean something to LIKE."""
+    emails = ["ada@example.com", "Ben@Example.com", "a_b%c@example.com", "ÉMILE@example.com"]
+    return [shop.customer(email) for email in emails]
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("", ["ÉMILE@example.com", "a_b%c@example.com", "Ben@example.com", "ada@example.com"]),
+        (" BEN@EX", ["Ben@example.com"]),
+        ("émile", ["ÉMILE@example.com"]),
+        ("e\N{COMBINING ACUTE ACCENT}mile", ["ÉMILE@example.com"]),
+        ("a_", ["a_b%c@example.com"]),
+        ("%", ["a_b%c@example.com"]),
+        ("/", []),
+        ("nul\0", []),
+        ("\ud800", []),
+        ("x" * 100_000, []),
+    ],
+)
+def test_users_are_found_by_part_of_their_address_newest_first(shop, q, found):
+    assert listed(shop, q) == found
+
+
+@pytest.mark.usefixtures("four")
+def test_users_are_listed_in_pages(shop):
+    assert listed(shop, "example", page=2, size=3) == ["ada@example.com"]
+    with shop.app.app_context():
+        assert faces.accounts().list_users("example", 2, 3).total == 4
+
+
+@pytest.mark.parametrize("touch", [AccountService.get_user, AccountService.deactivate, AccountService.reactivate])
+def test_who_deleted_the_account_is_not_listed_and_cannot_be_touched(shop, touch):
+    gone = shop.customer(ADA)
+    shop.commit(lambda: faces.accounts().delete(gone, PASSWORD))
+    assert listed(shop) == []
+    with pytest.raises(NotFound):
+        shop.commit(lambda: touch(faces.accounts(), gone))
+
+
+def test_nobody_deactivates_the_own_account(shop):
+    user_id = shop.staff()
+    with pytest.raises(Conflict, match="cannot deactivate yourself"):
+        shop.commit(lambda: faces.accounts().deactivate(user_id, by=user_id))
+    assert shop.rows("SELECT deactivated_at FROM users") == [None]
+
+
+def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
+    user_id, book_id = shop.customer(ADA), shop.book()
+    shop.reserve(user_id, book_id)
+    shop.deactivate(ADA)
+    for _again in range(2):
+        shop.commit(lambda: faces.accounts().reactivate(user_id))
+    assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
+
+
+def test_the_command_reactivates_who_was_deactivated_by_another(app, shop):
+    for email in (ADA, "staff@example.com"):
+        shop.staff(email)
+    shop.commit(lambda: faces.accounts().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
+    done = app.test_cli_runner().invoke(args=["users", "reactivate", "ADA@example.com"])
+    assert (done.exit_code, done.output) == (0, "Reactivated ADA@example.com.\n")
+    assert log_in(shop).is_staff
+
+
 # ---------------------------------------------------------------- one account per address
 
 
@@ -219,7 +296,7 @@ def test_a_revoked_token_is_refused_and_others_are_not(shop, script):
     shop.customer(ADA)
     revoked, kept = script(ADA), script(ADA)
     shop.execute("UPDATE api_tokens SET name = 'kept' WHERE id = (SELECT max(id) FROM api_tokens)")
-    assert shop.commit(lambda: faces.accounts().revoke_tokens("ADA@example.com", "test")) == 1
+    assert shop.commit(lambda: faces.accounts().revoke_tokens(shop.id_of("ADA@example.com"), "test")) == 1
     assert revoked.get("/api/v1/prebookings").status_code == 401
     assert kept.get("/api/v1/prebookings").status_code == 200
 
@@ -249,7 +326,7 @@ def test_a_token_that_is_none_is_refused_even_where_none_is_needed(script, heade
 def test_a_token_needs_a_name_that_can_be_shown(shop, name):
     shop.customer(ADA)
     with pytest.raises(Invalid):
-        shop.commit(lambda: faces.accounts().create_token(ADA, name))
+        shop.commit(lambda: faces.accounts().create_token(shop.id_of(ADA), name))
     assert shop.rows("SELECT id FROM api_tokens") == []
 
 

@@ -1,4 +1,4 @@
-"""Staff's pages: the dashboard, stock, books, withdrawing, who waits and the ledger."""
+"""Staff's pages: stock, books, withdrawing, who waits and the ledger."""
 
 import re
 from datetime import UTC, datetime
@@ -28,17 +28,6 @@ def value_of(page: TestResponse, name: str) -> str | None:
     found = re.search(rf'<input[^>]*name="{name}"[^>]*>', page.text)
     value = re.search(r'value="([^"]*)"', found.group()) if found else None
     return value.group(1) if value else None
-
-
-def test_the_dashboard_lists_what_is_out_of_stock_most_wanted_first_then_by_title(shop, staff):
-    for title, waiting in (("Zorba", 1), ("Emma", 0), ("Persuasion", 3), ("Ärger", 0), ("Amok", 1)):
-        book_id = shop.book(title)
-        for number in range(waiting):
-            shop.reserve(shop.customer(f"{title}{number}@example.com"), book_id)
-    shop.book("On the shelf", stock=1)
-    shop.withdraw(shop.book("Withdrawn"))
-    rows = re.findall(r"<td>([^<]*)<br>.*?<td[^>]*>(?:<a[^>]*>)?(\d+)", staff.get("/admin").text, re.DOTALL)
-    assert rows == [("Persuasion", "3"), ("Amok", "1"), ("Zorba", "1"), ("Ärger", "0"), ("Emma", "0")]
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/books"])

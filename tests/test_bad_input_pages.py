@@ -158,7 +158,7 @@ NEXTS = [
     "/books\r\nSet-Cookie: a=b", "evil.example", "books", "?page=2", "#content", "", "/nothing", "/api/v1/books",
     "/static/css/shop.css", "/logout", "/books/abc", "/@evil.example", "/\0", "/" + "x" * 3000,
     "/books?" + "x" * 3000, "/\u3000/evil.example", "/.//evil.example", "/..//evil.example", "\u2215\u2215evil.example",
-    "/books/1/reserve", "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
+    "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
 ]  # fmt: skip
 
 
@@ -239,12 +239,14 @@ SEARCHES = [
     "min_price=1e5000", "min_price=1e999999", "max_price=1e999990", "max_price=1e-999999", "max_price=" + "9" * 5000,
     "max_price=0,001", "min_price_cents=abc", "max_price_cents=9223372036854775808", "min_price=%00",
 ]  # fmt: skip
-ODD_QUERIES = [(page, query) for page in LISTS for query in PAGING] + [("/", query) for query in [*PAGING, *SEARCHES]]
+ODD_QUERIES = [(page, query) for page in LISTS for query in PAGING] + [
+    ("/books", query) for query in [*PAGING, *SEARCHES]
+]
 
 
 def _of(stand: Stand, page: str) -> Browser:
     """The browser of somebody who may see this page."""
-    return {"/": stand.visitor, "/reservations": stand.ada_browser}.get(page, stand.staff_browser)
+    return {"/books": stand.visitor, "/reservations": stand.ada_browser}.get(page, stand.staff_browser)
 
 
 @pytest.mark.parametrize(("page", "query"), ODD_QUERIES, ids=lambda value: value[:40])
@@ -258,7 +260,7 @@ TURNED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("page", ["/", "/reservations"])
+@pytest.mark.parametrize("page", ["/books", "/reservations"])
 @pytest.mark.parametrize("query", TURNED)
 def test_a_page_behind_the_last_leads_to_the_last_whatever_else_is_asked(stand, page, query):
     answer = _of(stand, page).get(f"{page}?{query}")
@@ -266,7 +268,8 @@ def test_a_page_behind_the_last_leads_to_the_last_whatever_else_is_asked(stand, 
 
 
 SHOWN = [
-    *[("visitor", path) for path in ("/", "/?q=script", f"/books/{BOOK}", "/?language={}", "/?min_price={}&sort={}")],
+    *[("visitor", path) for path in ("/", "/books?q=script", f"/books/{BOOK}", "/books?language={}")],
+    *[("visitor", path) for path in ("/books?min_price={}&sort={}", "/books?q={}", "/books?author={}")],
     *[("visitor", path) for path in ("/login?next={}", "/register?next={}", "/{}", "/books/{}", "/static/{}")],
     *[("ada", path) for path in ("/", f"/books/{BOOK}", "/reservations", "/reservations?page={}")],
     *[("staff", path) for path in ("/", f"/books/{BOOK}", "/admin", "/admin/books", "/admin/books?q={}", "/admin/{}")],
@@ -277,7 +280,7 @@ SHOWN = [
 @pytest.mark.parametrize(("who", "path"), SHOWN)
 def test_a_script_in_a_text_or_an_address_is_never_part_of_the_page(stand, who, path):
     shown = stand.browsers[who][0].get(path.replace("{}", "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"))
-    assert "<script" not in shown.text
+    assert "<script" not in shown.text.replace('<script type="application/ld+json">', "")
     assert "&lt;script&gt;" in shown.text or "{}" in path
 
 

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,9 @@ WRONG = [
     ("BOOKSHOP_DATABASE_POOL", "0"),
     ("BOOKSHOP_DATABASE_POOL", "many"),
     ("BOOKSHOP_DATABASE_PGBOUNCER", "sometimes"),
+    ("BOOKSHOP_COVERS", ""),
+    ("BOOKSHOP_COVERS", "/dev/null"),
+    ("BOOKSHOP_COVERS", "setup.cfg/covers"),
     ("BOOKSHOP_SHOP_NAME", ""),
     ("BOOKSHOP_SHOP_NAME", "n" * 81),
     ("BOOKSHOP_CURRENCY", "euro"),
@@ -44,6 +48,8 @@ RIGHT = [
     ("DEMO", "1", True),
     ("DATABASE_POOL", "200", 200),
     ("DATABASE_PGBOUNCER", "true", True),
+    ("COVERS", "instance/pictures", config.INSTANCE / "pictures"),
+    ("COVERS", "/nowhere/yet", Path("/nowhere/yet")),
     ("SHOP_NAME", "Müller & Söhne", "Müller & Söhne"),
     ("CURRENCY", "JPY", "JPY"),
     ("MAX_WAITING", "1", 1),

@@ -123,7 +123,7 @@ def test_a_cookie_without_the_csrf_token_does_nothing_in_json(shop, people, visi
 def test_an_error_page_has_the_shops_look_and_says_what_is_wrong(visitor, email, asked, status, sentence):
     answer = visitor(email).client.open(asked[1], method=asked[0])
     assert (answer.status_code, answer.mimetype, sentence in text_of(answer)) == (status, "text/html", True)
-    assert 'class="navbar-brand"' in answer.text
+    assert 'class="shop-name"' in answer.text
     assert "<script>" not in answer.text
 
 

@@ -10,7 +10,7 @@ def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the
     ada, staff = visitor("ada@example.com"), visitor("staff@example.com")
 
     assert ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}").status_code == 303
-    assert "You reserved it" in text_of(ada.get(f"/books/{book_id}"))
+    assert "You reserved this book" in text_of(ada.get(f"/books/{book_id}"))
     assert "1 customer is waiting" in text_of(staff.get(f"/admin/books/{book_id}/stock"))
 
     page = f"/admin/books/{book_id}/stock"

@@ -199,3 +199,29 @@ def test_a_database_that_went_down_and_up_works_again(migrated):
         assert shop.broken() == []
         downgrade(migrated)
         upgrade(migrated)
+
+
+def test_the_second_migration_finds_out_from_the_ledger_which_books_came_back(new_database):
+    app = create_app(settings_for(new_database(), database_pool=2))
+    shop = Shop(app)
+    with app.app_context():
+        flask_migrate.upgrade(revision="0001")
+    for book_id in (1, 2):
+        shop.execute(BOOK_OF_0001, id=book_id)
+    for book_id, delta, after, when in ((1, 1, 1, "2026-01-01"), (2, 1, 1, "2026-01-02"), (2, -1, 0, "2026-01-03")):
+        shop.execute(MOVEMENT, book=book_id, delta=delta, after=after, time=f"{when} 12:00:00+00:00")
+    shop.execute(MOVEMENT, book=2, delta=5, after=5, time="2026-01-04 12:00:00+00:00")
+    upgrade(app)
+    came_back = shop.rows("SELECT id, substr(CAST(back_in_stock_at AS VARCHAR(30)), 1, 10) FROM books ORDER BY id")
+    with app.app_context():
+        db.engine.dispose()
+    assert came_back == [(1, None), (2, "2026-01-04")]
+
+
+BOOK_OF_0001 = """
+    INSERT INTO books (id, title, authors, price_cents, currency, stock_quantity, created_at, updated_at, title_key,
+        main_title, search_title, search_authors, search_isbn)
+    VALUES (:id, 'Emma', 'Jane Austen', 950, 'EUR', 0, '2026-01-01', '2026-01-01', 'emma', 'emma', 'emma', '', '')"""
+MOVEMENT = """
+    INSERT INTO movements (book_id, delta, quantity_after, reason, created_at)
+    VALUES (:book, :delta, :after, 'correction', :time)"""

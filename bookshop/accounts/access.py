@@ -1,16 +1,20 @@
 """Who is asking, and who may: the guards that views wear."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import Request, request
 from flask_login import AnonymousUserMixin, current_user
+from sqlalchemy.exc import DBAPIError
 
 from bookshop import faces
 from bookshop.accounts.service import Identity
 from bookshop.exceptions import Forbidden, NotAuthenticated
-from bookshop.extensions import login_manager
+from bookshop.extensions import db, login_manager
+
+log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -51,7 +55,24 @@ def load_login(login_id: str) -> Identity | None:
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_token(asked: Request) -> Identity | None:
     token = bearer_token(asked)
-    return faces.accounts().identify_token(token) if token and is_api() else None
+    identity = faces.accounts().identify_token(token) if token and is_api() else None
+    if identity and identity.token_to_note is not None:
+        _note_token_use(identity.token_to_note)
+    return identity
+
+
+def _note_token_use(token_id: int) -> None:
+    """Write down that a token is in use, in a transaction of its own that is over before the request's work begins.
+
+    One try that waits for nobody, therefore without `faces.commit`: where others write just now, it is left to the
+    next request.
+    """
+    try:
+        faces.accounts().note_token_use(token_id)
+        db.session.commit()
+    except DBAPIError as error:
+        db.session.rollback()
+        log.warning("the use of token %d is not written down: %s", token_id, error.orig)
 
 
 def login_required(view: View) -> View:

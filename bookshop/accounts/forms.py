@@ -1,13 +1,22 @@
 """The shape of the forms about accounts; what a good password is, the service knows."""
 
-from wtforms import EmailField, HiddenField, PasswordField, SubmitField
+from wtforms import EmailField, HiddenField, PasswordField, StringField, SubmitField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length
 
-from bookshop.accounts.models import EMAIL_MAX
+from bookshop.accounts.models import EMAIL_MAX, TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.forms import ShopForm, Storable, tidied
 
 HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"
+
+
+def current_password() -> PasswordField:
+    """The field with which somebody who is logged in confirms a change."""
+    return PasswordField(
+        "Current password",
+        validators=[InputRequired("Please enter your current password.")],
+        render_kw={"autocomplete": "current-password"},
+    )
 
 
 class LoginForm(ShopForm):
@@ -47,14 +56,23 @@ class RegisterForm(ShopForm):
     submit = SubmitField("Create account")
 
 
+class EmailForm(ShopForm):
+    """Another address, and the password."""
+
+    email = EmailField(
+        "New e-mail address",
+        filters=[tidied],
+        validators=[DataRequired("Please enter your new e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        render_kw={"autocomplete": "email"},
+    )
+    current = current_password()
+    submit = SubmitField("Change e-mail address")
+
+
 class PasswordForm(ShopForm):
     """The old password and the new one, twice."""
 
-    current = PasswordField(
-        "Current password",
-        validators=[InputRequired("Please enter your current password.")],
-        render_kw={"autocomplete": "current-password"},
-    )
+    current = current_password()
     new = PasswordField(
         "New password",
         description=HINT,
@@ -67,3 +85,23 @@ class PasswordForm(ShopForm):
         render_kw={"autocomplete": "new-password"},
     )
     submit = SubmitField("Change password")
+
+
+class TokenForm(ShopForm):
+    """A name for a new API token."""
+
+    name = StringField(
+        "What is it for?",
+        description="A name by which you will know it again, such as the name of your program",
+        filters=[tidied],
+        validators=[DataRequired("Please give the token a name."), Length(max=TOKEN_NAME_MAX), Storable()],
+        render_kw={"autocomplete": "off"},
+    )
+    submit = SubmitField("Create token")
+
+
+class DeleteForm(ShopForm):
+    """The password that confirms the end of an account."""
+
+    current = current_password()
+    submit = SubmitField("Delete my account")

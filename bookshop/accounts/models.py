@@ -9,6 +9,7 @@ from bookshop.database import Base, UtcDateTime, now
 
 EMAIL_MAX = 254
 USER_AGENT_MAX = 300
+TOKEN_NAME_MAX = 100
 CUSTOMER, STAFF = "customer", "staff"
 
 
@@ -47,7 +48,7 @@ class ApiToken(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    name: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(TOKEN_NAME_MAX))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,13 +1,16 @@
 """SQL about users, their logins and tokens."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import ApiToken, LoginSession, User
-from bookshop.database import Base, now
+from bookshop.accounts.models import STAFF, ApiToken, LoginSession, User
+from bookshop.catalog.models import Book
+from bookshop.database import Base, Page, is_sqlite, now, paginate
+from bookshop.inventory.models import Movement
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
 users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))
@@ -15,8 +18,10 @@ ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivat
 BY_LOGIN = ACTIVE.join(logins, logins.c.user_id == users.c.id).where(
     logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since")
 )
-BY_TOKEN = ACTIVE.join(tokens, tokens.c.user_id == users.c.id).where(
-    tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None)
+BY_TOKEN = (
+    ACTIVE.add_columns(tokens.c.id.label("token_id"), tokens.c.last_used_at)
+    .join(tokens, tokens.c.user_id == users.c.id)
+    .where(tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None))
 )
 LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
 
@@ -37,6 +42,11 @@ class UserRepository:
             select(User).where(User.email_key == email.casefold()).execution_options(populate_existing=True)
         )
 
+    def search(self, part: str, page: int, size: int) -> Page[User]:
+        """The users with this in their addresses, without regard to case, newest first; none who are deleted."""
+        found = select(User).where(User.deleted_at.is_(None), User.email_key.contains(part.casefold(), autoescape=True))
+        return paginate(self.session, found.order_by(User.id.desc()), page, size)
+
     def lock(self, user_id: int) -> None:
         """Lock the user's row until the transaction ends: no reservation, login or deactivation gets between."""
         self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
@@ -44,6 +54,16 @@ class UserRepository:
     def lock_active(self, user_id: int) -> bool:
         """Lock the row of a user who is not deactivated until the transaction ends; False if there is none."""
         return self.session.connection().scalar(LOCK_ACTIVE, {"user": user_id}) is not None
+
+    def lock_with_staff(self, user_id: int) -> Sequence[int]:
+        """Lock the user's row and, if it is one of staff, those of all active staff; returns the ids, in order.
+
+        Who locks them after another has left the staff no longer gets that one.
+        """
+        is_staff = select(User.role).where(User.id == user_id).scalar_subquery() == STAFF
+        colleagues = is_staff & (User.role == STAFF) & User.deactivated_at.is_(None)
+        locked = select(User.id).where((User.id == user_id) | colleagues).order_by(User.id)
+        return self.session.scalars(locked.with_for_update(key_share=True)).all()
 
     def add(self, user: User) -> None:
         """Write a new user; raises IntegrityError if the address is taken."""
@@ -54,39 +74,86 @@ class UserRepository:
         """Write fields of a user; objects that the session holds keep what they had."""
         self.session.execute(update(User).where(User.id == user_id).values(**values))
 
-    def add_login(self, login_id: str, user_id: int) -> None:
+    def add_login(self, login_id: str, user_id: int, user_agent: str | None) -> None:
         """Write a login, whose id must be unguessable."""
-        self.session.add(LoginSession(id=login_id, user_id=user_id))
+        self.session.add(LoginSession(id=login_id, user_id=user_id, user_agent=user_agent))
+
+    def list_logins(self, user_id: int, since: datetime | None = None) -> Sequence[LoginSession]:
+        """The user's logins, newest first; with `since` none that are older."""
+        own = select(LoginSession).where(LoginSession.user_id == user_id)
+        if since is not None:
+            own = own.where(LoginSession.created_at >= since)
+        return self.session.scalars(own.order_by(LoginSession.created_at.desc(), LoginSession.id)).all()
 
     def end_login(self, login_id: str) -> None:
         """Log out this one login."""
         self.session.execute(delete(LoginSession).where(LoginSession.id == login_id))
 
-    def end_logins(self, user_id: int, *, but: str | None = None, before: datetime | None = None) -> None:
-        """Log the user out everywhere, or everywhere but there, or where the login is older than `before`."""
+    def end_logins(self, user_id: int, *, but: str | None = None, before: datetime | None = None) -> int:
+        """Log the user out everywhere, or everywhere but there, or where the login is older; returns how many."""
         ended = delete(LoginSession).where(LoginSession.user_id == user_id)
         if but is not None:
             ended = ended.where(LoginSession.id != but)
         if before is not None:
             ended = ended.where(LoginSession.created_at < before)
-        self.session.execute(ended)
+        result: Any = self.session.execute(ended)
+        return int(result.rowcount)
 
     def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str] | None:
         """Who is logged in with this id, if the login is not older than `since` and the user is active."""
         return self.session.connection().execute(BY_LOGIN, {"login": login_id, "since": since}).first()
 
-    def identity_by_token(self, token_hash: str) -> Row[int, str, str] | None:
-        """Whose token this is, if it is not revoked and the user is active."""
+    def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None] | None:
+        """Whose token this is and when it was last used, if it is not revoked and the user is active."""
         return self.session.connection().execute(BY_TOKEN, {"token_hash": token_hash}).first()
+
+    def note_token_use(self, token_id: int) -> None:
+        """Write down that a token is in use, unless somebody else holds its row.
+
+        Waits for nobody: raises OperationalError where another writes to an SQLite database at this moment.
+        """
+        free = select(tokens.c.id).where(tokens.c.id == token_id).with_for_update(key_share=True, skip_locked=True)
+        note = update(tokens).where(tokens.c.id == free.scalar_subquery()).values(last_used_at=now())
+        connection = self.session.connection()
+        if not is_sqlite(self.session):
+            connection.execute(note)
+            return
+        patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        try:
+            connection.execute(note)
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
 
     def add_token(self, token: ApiToken) -> None:
         """Write a new token."""
         self.session.add(token)
 
-    def revoke_tokens(self, user_id: int, name: str | None = None) -> int:
-        """Revoke the user's tokens, or those of one name; returns how many."""
+    def list_tokens(self, user_id: int, *, revoked: bool = False) -> Sequence[ApiToken]:
+        """The user's tokens, newest first; with `revoked` those too that are."""
+        own = select(ApiToken).where(ApiToken.user_id == user_id).order_by(ApiToken.id.desc())
+        return self.session.scalars(own if revoked else own.where(ApiToken.revoked_at.is_(None))).all()
+
+    def count_tokens(self, user_id: int) -> int:
+        """How many tokens of the user are not revoked."""
+        own = select(func.count()).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+        return self.session.scalar(own) or 0
+
+    def revoke_tokens(self, user_id: int, *, token_id: int | None = None, name: str | None = None) -> int:
+        """Revoke the user's tokens, or the one with this id, or those of one name; returns how many."""
         revoked = update(ApiToken).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+        if token_id is not None:
+            revoked = revoked.where(ApiToken.id == token_id)
         if name is not None:
             revoked = revoked.where(ApiToken.name == name)
         result: Any = self.session.execute(revoked.values(revoked_at=now()))
         return int(result.rowcount)
+
+    def delete_tokens(self, user_id: int) -> None:
+        """Forget the user's tokens."""
+        self.session.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
+
+    def list_movements(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+        """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""
+        own = select(*Movement.__table__.c, Book.title.label("book_title")).join(Book, Book.id == Movement.book_id)
+        return self.session.execute(own.where(Movement.user_id == user_id).order_by(Movement.id.desc())).all()

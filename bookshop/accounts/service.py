@@ -1,35 +1,56 @@
-"""Who you are: registration, logins, passwords, tokens, deactivation."""
+"""Who you are: registration, logins, passwords, tokens; what becomes of an account."""
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import CUSTOMER, EMAIL_MAX, STAFF, ApiToken, User
+from bookshop.accounts.devices import storable
+from bookshop.accounts.models import (
+    CUSTOMER,
+    EMAIL_MAX,
+    STAFF,
+    TOKEN_NAME_MAX,
+    USER_AGENT_MAX,
+    ApiToken,
+    LoginSession,
+    User,
+)
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
-from bookshop.database import now
-from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.database import ID_MAX, Page, now
+from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
+from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.text import problem_in, tidy
 
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
+MOST_TOKENS = 20
+EMAIL_TAKEN = "EMAIL_TAKEN"
+USE_IS_NOTED_FOR = timedelta(hours=1)
+NO_HASH = "!"  # of a password that nobody has
 WRONG_LOGIN = "E-mail address and password do not fit together."
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks: the user, and the login (or, for a token, none) that proves it."""
+    """Who asks: the user, and the login (or, for a token, none) that proves it.
+
+    `token_to_note` is the token that proves it, if its use was not written down for an hour.
+    """
 
     user_id: int
     email: str
     role: str
     login_id: str | None = None
+    token_to_note: int | None = None
 
     is_authenticated = True
     is_active = True
@@ -57,6 +78,16 @@ class Checked(NamedTuple):
     password_hash: str
 
 
+class PersonalData(NamedTuple):
+    """All that the shop keeps of a person."""
+
+    account: User
+    reservations: Sequence[PreBook]
+    logins: Sequence[LoginSession]
+    tokens: Sequence[ApiToken]
+    movements: Sequence[Row[*tuple[Any, ...]]]
+
+
 class AccountService:
     """All about accounts; never commits."""
 
@@ -76,7 +107,7 @@ class AccountService:
             with self.session.begin_nested():
                 self.users.add(user)
         except IntegrityError:
-            raise Conflict("There is an account with this e-mail address. Please log in.", "EMAIL_TAKEN") from None
+            raise Conflict("There is an account with this e-mail address. Please log in.", EMAIL_TAKEN) from None
         return user
 
     def check_password(self, email: str, password: str) -> Checked:
@@ -91,8 +122,8 @@ class AccountService:
             raise Invalid(WRONG_LOGIN)
         return Checked(user.id, user.password_hash)
 
-    def log_in(self, checked: Checked, password: str) -> Identity:
-        """Open a login for a user whose password was just checked.
+    def log_in(self, checked: Checked, password: str, user_agent: str | None = None) -> Identity:
+        """Open a login, on a device that calls itself `user_agent`, for a user whose password was just checked.
 
         Locks the user's row: a deactivation or a change of the password at the same moment either ends this login
         or is seen here, which raises Invalid.
@@ -105,7 +136,7 @@ class AccountService:
             self.users.update(user.id, password_hash=hash_password(password))
         self.users.end_logins(user.id, before=now() - self.lifetime)
         login_id = secrets.token_urlsafe(32)
-        self.users.add_login(login_id, user.id)
+        self.users.add_login(login_id, user.id, storable(user_agent, USER_AGENT_MAX))
         return Identity(user.id, user.email, user.role, login_id)
 
     def log_out(self, login_id: str) -> None:
@@ -120,48 +151,168 @@ class AccountService:
     def identify_token(self, token: str) -> Identity | None:
         """Whose API token this is; None if it is unknown or revoked."""
         row = self.users.identity_by_token(_token_hash(token))
-        return Identity(*row) if row else None
+        if row is None:
+            return None
+        user_id, email, role, token_id, last_used_at = row
+        is_noted = last_used_at is not None and last_used_at > now() - USE_IS_NOTED_FOR
+        return Identity(user_id, email, role, token_to_note=None if is_noted else token_id)
+
+    def note_token_use(self, token_id: int) -> None:
+        """Write down that a token is in use; waits for nobody, see UserRepository."""
+        self.users.note_token_use(token_id)
+
+    def list_logins(self, user_id: int) -> Sequence[LoginSession]:
+        """Where the user is logged in, newest first."""
+        return self.users.list_logins(user_id, since=now() - self.lifetime)
+
+    def end_other_logins(self, user_id: int, login_id: str | None) -> int:
+        """Log the user out everywhere but there; returns how many logins that ended."""
+        self.users.end_logins(user_id, before=now() - self.lifetime)
+        return self.users.end_logins(user_id, but=login_id)
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
         """Change the password and end all other logins; raises Invalid for a wrong current or a bad new one."""
-        self.users.lock(user_id)
-        user = self.users.get(user_id)
-        if user is None or not password_matches(user.password_hash, current):
-            raise Invalid("This is not your current password.", "current")
+        self._lock_confirmed(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
         self.users.end_logins(user_id, but=keep_login)
 
-    def deactivate(self, email: str) -> int:
-        """Deactivate a user: end all logins and tokens, cancel what they wait for; returns how many of these.
+    def change_email(self, user_id: int, email: str, password: str) -> str:
+        """Change the address; returns it in the form in which it is kept.
 
-        Locks the user, so that no reservation slips in, then the books waited for, as the lock order has it.
+        Raises Invalid for a bad address or a wrong password, Conflict if somebody else has the address.
         """
-        user = self._by_email(email)
-        self.users.lock(user.id)
-        self.prebookings.lock_books_waited_for(user.id)
-        cancelled = self.prebookings.cancel_waiting_by_user(user.id)
-        self.users.end_logins(user.id)
-        self.users.revoke_tokens(user.id)
-        if user.deactivated_at is None:
-            self.users.update(user.id, deactivated_at=now())
+        address = normal_email(email)
+        self._lock_confirmed(user_id, password)
+        try:
+            with self.session.begin_nested():
+                self.users.update(user_id, email=address, email_key=address.casefold())
+        except IntegrityError:
+            raise Conflict(
+                "Another account has this e-mail address. Please enter a different one.", EMAIL_TAKEN
+            ) from None
+        return address
+
+    def personal_data(self, user_id: int) -> PersonalData:
+        """All that the shop keeps of a user, newest first."""
+        return PersonalData(
+            account=self.get_user(user_id),
+            reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
+            logins=self.users.list_logins(user_id),
+            tokens=self.users.list_tokens(user_id, revoked=True),
+            movements=self.users.list_movements(user_id),
+        )
+
+    def count_waiting(self, user_id: int) -> int:
+        """How many books the user waits for."""
+        return self.prebookings.count_waiting(user_id)
+
+    def delete(self, user_id: int, password: str) -> int:
+        """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
+
+        Locks as `deactivate` does, and for staff all their active colleagues: of the last two who leave at the same
+        moment one is refused. Raises Invalid for a wrong password, Conflict for the last member of staff.
+        """
+        locked = self.users.lock_with_staff(user_id)
+        if self._lock_confirmed(user_id, password).role == STAFF and len(locked) == 1:
+            raise Conflict(
+                "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
+                "USER_LAST_STAFF",
+            )
+        cancelled = self._cancel_waiting(user_id)
+        self.users.end_logins(user_id)
+        self.users.delete_tokens(user_id)
+        # No address looks like this one, so nobody can register it; the old one is free at once.
+        nobody, gone = f"deleted-{user_id}", now()
+        self.users.update(
+            user_id, email=nobody, email_key=nobody, password_hash=NO_HASH, deleted_at=gone, deactivated_at=gone
+        )
         return cancelled
 
-    def create_token(self, email: str, name: str) -> str:
-        """Make an API token for a user and return it: it is stored as a hash, so this is the only time it is seen."""
-        user = self._by_email(email)
-        if user.deactivated_at is not None:
+    def list_users(self, q: str, page: int, size: int) -> Page[User]:
+        """The users with this part of an e-mail address, newest first; those who deleted their account are left out."""
+        part = tidy(q)
+        if len(part) > EMAIL_MAX or problem_in(part):
+            return Page([], 0, page, size)
+        return self.users.search(part, page, size)
+
+    def get_user(self, user_id: int) -> User:
+        """The user; raises NotFound, also if the account is deleted."""
+        user = self.users.get(user_id)
+        if user is None or user.deleted_at is not None:
+            raise NotFound("There is no such user.", "USER_NOT_FOUND")
+        return user
+
+    def user_by_email(self, email: str) -> User:
+        """The user with this address, without regard to case; raises NotFound."""
+        user = self._find(email)
+        if user is None:
+            raise NotFound("There is no user with this e-mail address.", "USER_NOT_FOUND")
+        return user
+
+    def deactivate(self, user_id: int, *, by: int | None = None) -> int:
+        """Deactivate a user: end all logins and tokens, cancel what they wait for; returns how many of these.
+
+        Locks the user, so that no reservation slips in, then the books waited for, as the lock order has it; if it is
+        one of staff, their active colleagues too: of two who deactivate each other (`by`) one comes too late. Raises
+        NotFound, NotAuthenticated if `by` is deactivated by now, or Conflict if it is the user.
+        """
+        if by == user_id:
+            raise Conflict("You cannot deactivate yourself.", "USER_IS_YOURSELF")
+        locked = self.users.lock_with_staff(user_id)
+        user = self.get_user(user_id)
+        if by is not None and user.role == STAFF and by not in locked:
+            raise NotAuthenticated("Please log in first.")
+        cancelled = self._cancel_waiting(user_id)
+        self.users.end_logins(user_id)
+        self.users.revoke_tokens(user_id)
+        if user.deactivated_at is None:
+            self.users.update(user_id, deactivated_at=now())
+        return cancelled
+
+    def reactivate(self, user_id: int) -> None:
+        """Let a deactivated user log in again; what was cancelled stays so. Raises NotFound."""
+        self.users.lock(user_id)
+        self.get_user(user_id)
+        self.users.update(user_id, deactivated_at=None)
+
+    def _cancel_waiting(self, user_id: int) -> int:
+        """Cancel all that the user, whose row must be locked, waits for; returns how many."""
+        self.prebookings.lock_books_waited_for(user_id)
+        return self.prebookings.cancel_waiting_by_user(user_id)
+
+    def list_tokens(self, user_id: int) -> Sequence[ApiToken]:
+        """The user's tokens that are not revoked, newest first."""
+        return self.users.list_tokens(user_id)
+
+    def create_token(self, user_id: int, name: str) -> str:
+        """Make an API token for a user and return it: it is stored as a hash, so this is the only time it is seen.
+
+        Locks the user's row, which makes the limit exact. Raises NotFound, Invalid for a bad name, or Conflict if the
+        user is deactivated or has the most tokens already.
+        """
+        user = self.get_user(user_id)
+        if not self.users.lock_active(user_id):
             raise Conflict(f"{user.email} is deactivated.", "USER_DEACTIVATED")
-        if not 1 <= len(name) <= 100 or problem_in(name):
-            raise Invalid("The name of a token needs 1 to 100 characters.", "name")
+        if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
+            raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
+        if self.users.count_tokens(user_id) >= MOST_TOKENS:
+            raise Conflict(
+                f"There are {MOST_TOKENS} tokens already, the most at a time. Revoke one first.", "TOKEN_LIMIT_REACHED"
+            )
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        self.users.add_token(ApiToken(user_id=user.id, name=name, token_hash=_token_hash(token)))
+        self.users.add_token(ApiToken(user_id=user_id, name=name, token_hash=_token_hash(token)))
         return token
 
-    def revoke_tokens(self, email: str, name: str) -> int:
+    def revoke_token(self, user_id: int, token_id: int) -> None:
+        """Revoke one of the user's own tokens; raises NotFound if there is none or it is revoked."""
+        if not self.users.revoke_tokens(user_id, token_id=token_id):
+            raise NotFound("There is no such token among yours; perhaps it is revoked already.", "TOKEN_NOT_FOUND")
+
+    def revoke_tokens(self, user_id: int, name: str) -> int:
         """Revoke the user's tokens of this name; returns how many there were."""
-        return self.users.revoke_tokens(self._by_email(email).id, name)
+        return self.users.revoke_tokens(user_id, name=name)
 
     def notified_seen(self, user_id: int) -> int:
         """How many notified pre-bookings the user had looked at by the last logout."""
@@ -173,10 +324,13 @@ class AccountService:
         if count > self.notified_seen(user_id):
             self.users.update(user_id, notified_seen=count)
 
-    def _by_email(self, email: str) -> User:
-        user = self._find(email)
-        if user is None:
-            raise NotFound("There is no user with this e-mail address.", "USER_NOT_FOUND")
+    def _lock_confirmed(self, user_id: int, password: str) -> User:
+        """Lock the row of the user whose password this is; raises Invalid, or NotAuthenticated if deactivated."""
+        if not self.users.lock_active(user_id):
+            raise NotAuthenticated("Please log in first.")
+        user = self.get_user(user_id)
+        if not password_matches(user.password_hash, password):
+            raise Invalid("This is not your current password.", "current")
         return user
 
     def _find(self, email: str) -> User | None:

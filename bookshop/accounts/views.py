@@ -1,4 +1,4 @@
-"""Pages about accounts."""
+"""Registering, logging in and logging out."""
 
 from flask import Response, flash, redirect, render_template, request, session
 from flask_login import current_user, login_user, logout_user
@@ -6,8 +6,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop import faces
 from bookshop.accounts import bp
-from bookshop.accounts.access import login_required, visitor
-from bookshop.accounts.forms import LoginForm, PasswordForm, RegisterForm
+from bookshop.accounts.access import visitor
+from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.service import Identity
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import limiter, settings
@@ -26,12 +26,12 @@ def has_no_limits() -> bool:
     return request.blueprint != bp.name
 
 
-def _login_limit() -> str:
+def login_limit() -> str:
     return settings().login_limit
 
 
 @bp.route("/login", methods=["GET", "POST"])
-@limiter.limit(_login_limit, methods=["POST"])
+@limiter.limit(login_limit, methods=["POST"])
 def login() -> Answer:
     form = LoginForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
@@ -47,7 +47,7 @@ def login() -> Answer:
 
 
 @bp.route("/register", methods=["GET", "POST"])
-@limiter.limit(_login_limit, methods=["POST"])
+@limiter.limit(login_limit, methods=["POST"])
 def register() -> Answer:
     form = RegisterForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
@@ -75,30 +75,11 @@ def logout() -> Answer:
     return redirect("/", 303)
 
 
-@bp.route("/account/password", methods=["GET", "POST"])
-@login_required
-@limiter.limit(_login_limit, methods=["POST"])
-def password() -> Answer:
-    form = PasswordForm()
-    if form.validate_on_submit():
-        me, accounts = visitor(), faces.accounts()
-        try:
-            faces.commit(
-                lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
-            )
-        except Invalid as refused:
-            form.add_error(refused)
-        else:
-            flash("Your password is changed, and you are logged out on every other device.", "success")
-            return redirect("/", 303)
-    return render_template("accounts/password.html", form=form), form.status
-
-
 def _log_in(email: str, password: str) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it."""
     accounts = faces.accounts()
     checked = accounts.check_password(email, password)
-    identity = faces.commit(lambda: accounts.log_in(checked, password))
+    identity = faces.commit(lambda: accounts.log_in(checked, password, request.user_agent.string))
     session.clear()
     session.permanent = True
     login_user(identity)

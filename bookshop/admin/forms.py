@@ -1,5 +1,11 @@
 """The shape of staff's forms."""
 
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flask_wtf.file import FileField, FileRequired
 from wtforms import IntegerField, RadioField, StringField, SubmitField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
@@ -21,9 +27,13 @@ from bookshop.catalog.models import (
 )
 from bookshop.extensions import settings
 from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
+from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED
-from bookshop.inventory.service import StockChange
+from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
 from bookshop.money import major, minor
+
+NOTE_TEXT_MAX = 50_000
+DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
 
 
 class BookForm(ShopForm):
@@ -88,6 +98,18 @@ class BookForm(ShopForm):
         return {**fields, "price_cents": self.price_cents, "currency": self.currency}
 
 
+class CoverForm(ShopForm):
+    """The picture of a book's cover; what is in the file is looked at when it is read."""
+
+    picture = FileField(
+        "Picture",
+        description="JPEG, PNG or WebP, up to 8 MB and 40 megapixels, at least 100 × 150 pixels",  # noqa: RUF001
+        validators=[FileRequired("Please choose a file.")],
+        render_kw={"accept": "image/jpeg,image/png,image/webp"},
+    )
+    submit = SubmitField("Upload")
+
+
 class StockForm(ShopForm):
     """A change of one book's stock; `expected` is the stock that the form shows."""
 
@@ -128,3 +150,69 @@ class StockForm(ShopForm):
             user_id=user_id,
             expected=self.expected.data,
         )
+
+
+class DeliveryForm(ShopForm):
+    """A delivery as it is typed or scanned, one book a line.
+
+    `number` names the delivery from its first preview on, however often the page is sent: so nothing of it is received
+    twice. `previewed` is what the preview showed, so that nothing is received that nobody has looked at.
+    """
+
+    lines = TextAreaField(
+        "ISBNs, one book a line",
+        description="9780141439587, or 9780141439587 x5 for five copies. The same book on several lines adds up.",
+        filters=[tidied],
+        validators=[
+            DataRequired("Please scan or type at least one ISBN."),
+            Length(max=NOTE_TEXT_MAX, message="This is too much at once. Please send it in parts."),
+            Storable(lines=True),
+        ],
+        render_kw={"rows": 10, "autofocus": True, "autocomplete": "off", "spellcheck": "false"},
+    )
+    number = StringField(widget=HiddenInput())
+    previewed = StringField(widget=HiddenInput())
+    receive = SubmitField("Receive")
+
+    def validate_lines(self, field: TextAreaField) -> None:
+        if field.errors:  # too long or not to be stored, so not worth reading
+            return
+        self.note = read_note(field.data)
+        if len(self.note) > LINES_MAX:
+            raise ValidationError(f"These are {len(self.note):,} lines. Please send at most {LINES_MAX} at a time.")
+
+    def delivery(self, user_id: int) -> Delivery:
+        """What was typed, as the service takes it."""
+        number = self.number.data or ""
+        self.number.data = number if DELIVERY_NUMBER.fullmatch(number) else secrets.token_hex(4)
+        return Delivery(copies=copies_by_isbn(self.note), note=f"Delivery {self.number.data}", user_id=user_id)
+
+    def is_confirmed(self, delivery: Delivery) -> bool:
+        """Whether this came from the button below the preview, and of the very books and copies that it showed."""
+        shown = self.previewed.data == _fingerprint(delivery)
+        return bool(self.receive.data and delivery.copies and shown)
+
+    def show_preview(self, delivery: Delivery) -> None:
+        """Remember what the preview shows."""
+        self.previewed.data = _fingerprint(delivery)
+
+    def wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
+        """The lines of which nothing can come in, and why."""
+        refusals = {line.isbn: line.refusal for line in lines}
+        marked = [replace(line, problem=line.problem or refusals[line.isbn]) for line in self.note]
+        return [line for line in marked if line.problem]
+
+    def keep_wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
+        """Leave in the form what could not come in, to be mended and sent as another delivery; returns these lines."""
+        kept = [replace(line, number=number) for number, line in enumerate(self.wrong(lines), start=1)]
+        self.lines.data = "\n".join(line.text for line in kept)
+        self.number.data = self.previewed.data = ""
+        return kept
+
+    def numbers_of(self, isbn: str) -> list[int]:
+        """The lines on which a book stands."""
+        return [line.number for line in self.note if line.isbn == isbn]
+
+
+def _fingerprint(delivery: Delivery) -> str:
+    return " ".join(f"{isbn}x{copies}" for isbn, copies in delivery.copies.items())

@@ -6,15 +6,20 @@ from werkzeug.wrappers import Response
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
-from bookshop.admin.forms import BookForm, StockForm
+from bookshop.admin.forms import BookForm, CoverForm, StockForm
+from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria
+from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid
+from bookshop.extensions import settings
 from bookshop.forms import ShopForm
 from bookshop.navigation import asked_page, render_list
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
+SHORT = 10  # rows of the short lists on the dashboard
+FEW = 3  # copies, of which staff may want to order more
 
 Answer = str | Response | tuple[str, int]
 
@@ -22,7 +27,19 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    return render_list("admin/dashboard.html", faces.catalog().most_wanted(asked_page(), SIZE))
+    prebookings, inventory = faces.prebookings(), faces.inventory()
+    found = faces.catalog().most_wanted(asked_page(), SIZE)
+    reservations, titles = prebookings.count_all_waiting()
+    return render_list(
+        "admin/dashboard.html",
+        found,
+        since=prebookings.waiting_since([book for book, _waiting in found.items]),
+        now=now(),
+        reservations=reservations,
+        titles=titles,
+        low=inventory.low_stock(FEW, SHORT),
+        restocks=inventory.recent_restocks(SHORT),
+    )
 
 
 @bp.get("/admin/books")
@@ -62,6 +79,41 @@ def edit(book_id: int) -> Answer:
             flash("The book is changed.", "success")
             return redirect(url_for("admin.stock", book_id=book_id), 303)
     return render_template("admin/edit.html", form=form, book=book), form.status
+
+
+@bp.route(f"{BOOK}/cover", methods=["GET", "POST"])
+@staff_required
+def cover(book_id: int) -> Answer:
+    book, form = _book(book_id), CoverForm()
+    if form.validate_on_submit():
+        try:
+            new = pictures.read_cover(form.picture.data.stream)
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            _change_cover(book_id, new)
+            flash("The book has a new cover.", "success")
+            return redirect(url_for("admin.cover", book_id=book_id), 303)
+    return render_template("admin/cover.html", form=form, book=book, remove=ShopForm()), form.status
+
+
+@bp.post(f"{BOOK}/cover/remove")
+@staff_required
+def remove_cover(book_id: int) -> Response:
+    _change_cover(book_id, None)
+    flash("The uploaded cover is removed. The shop draws one instead.", "success")
+    return redirect(url_for("admin.cover", book_id=book_id), 303)
+
+
+def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
+    """Files first, then the book that names them, then away with the former: at no moment is a file missing."""
+    folder = settings().covers
+    with pictures.changing(folder):
+        if new:
+            pictures.keep(folder, new)
+        unused = faces.commit(lambda: faces.catalog().set_cover(book_id, new.name if new else None))
+        if unused:
+            pictures.remove(folder, unused)
 
 
 @bp.route(f"{BOOK}/stock", methods=["GET", "POST"])

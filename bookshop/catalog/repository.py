@@ -1,10 +1,11 @@
 """SQL about books."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bookshop.catalog.languages import language_tag
@@ -13,6 +14,7 @@ from bookshop.catalog.search import matching, matching_authors
 from bookshop.database import Page, is_sqlite, now, paginate
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
+ON_SALE = (Book.withdrawn_at.is_(None),)
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
 
@@ -26,6 +28,8 @@ class BookCriteria:
     in_stock: bool | None = None
     min_price_cents: int | None = None
     max_price_cents: int | None = None
+    min_year: int | None = None
+    max_year: int | None = None
     sort: str | None = None
     dir: str | None = None
     withdrawn: bool = False
@@ -62,6 +66,10 @@ class BookRepository:
         """Write fields of a book; objects that the session holds keep what they had."""
         self.session.execute(update(Book).where(Book.id == book_id).values(**values, updated_at=now()))
 
+    def has_cover(self, name: str) -> bool:
+        """Whether any book has this uploaded cover."""
+        return bool(self.session.scalar(select(exists().where(Book.cover == name))))
+
     def set_stock(self, quantities: Mapping[int, int]) -> None:
         """Write the stock of locked books, id -> quantity; for BookService alone, which then writes the ledger too.
 
@@ -79,20 +87,60 @@ class BookRepository:
             [{"book_id": book_id, "quantity": quantity} for book_id, quantity in quantities.items()],
         )
 
-    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
-        """One page of the books that match, in the order asked for."""
-        query = select(Book).where(*_filters(criteria))
+    def search(self, criteria: BookCriteria, page: int, size: int, total: int | None = None) -> Page[Book]:
+        """One page of the books that match, in the order asked for; `total` spares counting them, if it is known."""
+        query, ranking = self._found(select(Book), criteria)
+        query = query.where(*filters(criteria).values())
+        return paginate(self.session, query.order_by(*_order(criteria, ranking)), page, size, total)
+
+    def count(self, criteria: BookCriteria) -> int:
+        """How many books match."""
+        query = self._found(select(func.count()).select_from(Book), criteria)[0]
+        return self.session.scalar(query.where(*filters(criteria).values())) or 0
+
+    def count_by(
+        self, criteria: BookCriteria, traits: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]
+    ) -> Sequence[Row[*tuple[Any, ...]]]:
+        """How many of the books that the words of the criteria find have each mix of the traits: rows with `books`.
+
+        The other criteria are not asked for; who wants them names them as traits.
+        """
+        labelled = [trait.label(name) for name, trait in traits.items()]
+        found = self._found(select(*labelled).select_from(Book), criteria)[0].subquery()
+        return self.session.execute(select(*found.c, func.count().label("books")).group_by(*found.c)).all()
+
+    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[ColumnElement[Any]]]:
+        """Narrow a query to the books on sale that the words of the criteria find, and say how to rank them."""
         ranking: list[ColumnElement[Any]] = []
+        if not criteria.withdrawn:
+            query = query.where(Book.withdrawn_at.is_(None))
         if criteria.q and criteria.q.strip():
             query, ranking = matching(self.session, query, criteria.q)
         if criteria.author and criteria.author.strip():
             query = matching_authors(self.session, query, criteria.author)
-        return paginate(self.session, query.order_by(*_order(criteria, ranking)), page, size)
+        return query, ranking
 
-    def languages(self) -> Sequence[str]:
-        """The languages of the books on sale, to filter by."""
-        on_sale = select(Book.language).where(Book.language.is_not(None), Book.withdrawn_at.is_(None))
-        return sorted(language for language in self.session.scalars(on_sale.distinct()) if language)
+    def last_change(self) -> datetime | None:
+        """When a book was last added or changed in any way, its stock included."""
+        return self.session.scalar(select(func.max(Book.updated_at)))
+
+    def list_back_in_stock(self, limit: int) -> Sequence[Book]:
+        """The books on the shelf that had been sold out, the latest to come back first."""
+        back = select(Book).where(Book.back_in_stock_at.is_not(None), *ON_SALE, Book.stock_quantity > 0)
+        return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
+
+    def list_newest(self, limit: int) -> Sequence[Book]:
+        """The books that were last added to the catalogue."""
+        return self.session.scalars(select(Book).where(*ON_SALE).order_by(Book.id.desc()).limit(limit)).all()
+
+    def list_on_sale(self, first: int, last: int) -> Sequence[Row[int, str, datetime]]:
+        """Id, title and last change of the books on sale whose ids are in that range, by id."""
+        books = select(Book.id, Book.title, Book.updated_at).where(*ON_SALE, Book.id.between(first, last))
+        return self.session.execute(books.order_by(Book.id)).all()
+
+    def highest_id(self) -> int:
+        """The id of the book that was added last, 0 if there is none."""
+        return self.session.scalar(select(func.max(Book.id))) or 0
 
     def lock_imports(self) -> None:
         """Let one import write at a time until the transaction ends: no constraint keeps books without ISBN apart."""
@@ -105,18 +153,23 @@ class BookRepository:
         return self.session.scalars(select(Book).where(same).order_by(Book.id)).all()
 
 
-def _filters(criteria: BookCriteria) -> Iterator[ColumnElement[bool]]:
-    if not criteria.withdrawn:
-        yield Book.withdrawn_at.is_(None)
+def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:
+    """What the criteria ask of a book besides being found by words: a condition for each kind of filter in use."""
+    conditions: dict[str, list[ColumnElement[bool]]] = {"language": [], "in_stock": [], "price": [], "year": []}
     if criteria.language:
         tag = language_tag(criteria.language).lower()
-        yield (func.lower(Book.language) == tag) | func.lower(Book.language).startswith(f"{tag}-", autoescape=True)
+        speaks = (func.lower(Book.language) == tag) | func.lower(Book.language).startswith(f"{tag}-", autoescape=True)
+        conditions["language"].append(speaks)
     if criteria.in_stock is not None:
-        yield Book.stock_quantity > 0 if criteria.in_stock else Book.stock_quantity == 0
-    if criteria.min_price_cents is not None:
-        yield Book.price_cents >= criteria.min_price_cents
-    if criteria.max_price_cents is not None:
-        yield Book.price_cents <= criteria.max_price_cents
+        conditions["in_stock"].append(Book.stock_quantity > 0 if criteria.in_stock else Book.stock_quantity == 0)
+    conditions["price"] += _between(Book.price_cents, criteria.min_price_cents, criteria.max_price_cents)
+    conditions["year"] += _between(Book.published_year, criteria.min_year, criteria.max_year)
+    return {name: and_(*parts) for name, parts in conditions.items() if parts}
+
+
+def _between(column: InstrumentedAttribute[Any], least: int | None, most: int | None) -> list[ColumnElement[bool]]:
+    bounds = [column >= least] if least is not None else []
+    return [*bounds, column <= most] if most is not None else bounds
 
 
 def _order(criteria: BookCriteria, ranking: list[ColumnElement[Any]]) -> list[ColumnElement[Any]]:

@@ -1,16 +1,16 @@
 """Books: finding, describing and withdrawing them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
-from bookshop.catalog.languages import base_language, language_name
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.catalog.search import MOST_WORDS
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, book_not_found
 from bookshop.prebookings.repository import PreBookRepository
@@ -31,10 +31,36 @@ class CatalogService:
         """One page of the books that match the criteria, best first."""
         return self.books.search(criteria, page, size)
 
-    def languages(self) -> Sequence[tuple[str, str]]:
-        """The languages to filter by: their codes and their names, by name."""
-        codes = {base_language(tag) for tag in self.books.languages()}
-        return sorted(((code, language_name(code)) for code in codes), key=itemgetter(1))
+    def browse(self, criteria: BookCriteria, page: int, size: int, currency: str) -> tuple[Page[Book], Facets]:
+        """One page of the books that match, best first, and what else they can be narrowed by."""
+        facets = count_facets(self.books, criteria, currency)
+        return self.books.search(criteria, page, size, facets.total), facets
+
+    def facets(self, currency: str) -> Facets:
+        """What all the books on sale can be narrowed by."""
+        return count_facets(self.books, BookCriteria(), currency)
+
+    def on_sale(self, first: int, last: int) -> Sequence[Any]:
+        """Rows of id, title and last change of the books on sale whose ids are in that range."""
+        return self.books.list_on_sale(first, last)
+
+    def highest_id(self) -> int:
+        """The id of the book that was added last, 0 if there is none."""
+        return self.books.highest_id()
+
+    def words_that_find(self, criteria: BookCriteria) -> Mapping[str, int]:
+        """Of what was typed, in case it finds nothing as a whole: the words that find books alone, and how many."""
+        typed = dict.fromkeys((criteria.q or "").split()[:MOST_WORDS])
+        counts = {word: self.books.count(BookCriteria(q=word)) for word in typed} if len(typed) > 1 else {}
+        return {word: count for word, count in counts.items() if count}
+
+    def back_in_stock(self, limit: int) -> Sequence[Book]:
+        """The books on the shelf that had been sold out, the latest to come back first."""
+        return self.books.list_back_in_stock(limit)
+
+    def newest(self, limit: int) -> Sequence[Book]:
+        """The books that were last added to the catalogue."""
+        return self.books.list_newest(limit)
 
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
@@ -65,6 +91,18 @@ class CatalogService:
         row = {**values, **_search_fields({**_described(locked[0]), **values})}
         self._unless_isbn_taken(lambda: self.books.update(book_id, row))
 
+    def set_cover(self, book_id: int, name: str | None) -> str | None:
+        """Give a book an uploaded cover, or the drawn one back; returns the former cover if no book has it any more.
+
+        Locks the book's row. Whether a cover is still in use is certain only within `pictures.changing`.
+        """
+        locked = self.books.lock([book_id])
+        if not locked:
+            raise book_not_found()
+        former = locked[0].cover
+        self.books.update(book_id, {"cover": name})
+        return former if former and not self.books.has_cover(former) else None
+
     def withdraw(self, book_id: int) -> int:
         """Take a book off sale and cancel all that wait for it; returns how many.
 
@@ -88,8 +126,8 @@ class CatalogService:
         return self.prebookings.count_waiting_by_book([book.id for book in books])
 
     def waiting_count(self, book: Book) -> int:
-        """How many wait for the book."""
-        return self.waiting_counts([book]).get(book.id, 0)
+        """How many wait for the book; for one on the shelf, of which nobody waits, without asking the database."""
+        return 0 if book.in_stock else self.prebookings.count_waiting_for(book.id)
 
     def most_wanted(self, page: int, size: int) -> Page[Any]:
         """The books that are out of stock, most wanted first: rows of a book and how many wait for it."""

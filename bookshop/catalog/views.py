@@ -1,30 +1,113 @@
 """Pages of the catalogue."""
 
-from flask import render_template, request
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+from flask import Response, redirect, render_template, request, send_from_directory, url_for
 from flask_login import current_user
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop import faces
-from bookshop.catalog import bp
+from bookshop.assets import FOR_EVER
+from bookshop.catalog import bp, pictures
+from bookshop.catalog.covers import COVER_VERSION, draw_cover
+from bookshop.catalog.facets import FACETS
 from bookshop.catalog.forms import book_query
+from bookshop.catalog.linked_data import book_as_linked_data
+from bookshop.catalog.models import Book
+from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
-from bookshop.navigation import render_list
+from bookshop.navigation import listed, render_list
+from bookshop.text import slug as slug_of
+
+ROW = 6
+TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major units, for what a facet asks for
 
 
 @bp.get("/")
-@bp.get("/books")
-def books() -> str | Response:
-    query = book_query(request.args, settings().currency)
+def home() -> str:
     catalog = faces.catalog()
-    found = catalog.search(query.criteria(), query.page, query.size)
-    return render_list("catalog/books.html", found, query=query, languages=catalog.languages())
+    back, new = catalog.back_in_stock(ROW), catalog.newest(ROW)
+    return render_template("catalog/home.html", back=back, new=new, facets=catalog.facets(settings().currency))
+
+
+@bp.get("/books")
+def books() -> str | AnyResponse:
+    query, catalog = book_query(request.args, settings().currency), faces.catalog()
+    found, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
+    helpful = {} if found.total else catalog.words_that_find(query.criteria())
+    return render_list("catalog/books.html", found, query=query, facets=facets, helpful=helpful, narrowed=narrowed)
 
 
 @bp.get("/books/<int:book_id>")
-def book(book_id: int) -> str:
-    found = faces.catalog().get(book_id)
+@bp.get("/books/<int:book_id>/<slug>")
+def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
+    found = faces.catalog().get(book_id, withdrawn=True)
+    address = book_address(found)
+    if slug != slug_of(found.title):
+        return redirect(address, 301)
     mine = None
     if current_user.is_customer:
         mine = faces.prebookings().latest_for(current_user.user_id, book_id)
-    return render_template("catalog/book.html", book=found, mine=mine, form=ShopForm())
+    root = request.url_root.rstrip("/")
+    return render_template(
+        "catalog/book.html",
+        book=found,
+        mine=mine,
+        waiting=faces.catalog().waiting_count(found),
+        form=ShopForm() if current_user.is_customer else None,  # its token would give every visitor a cookie
+        canonical=root + address,
+        linked_data=book_as_linked_data(found, root + address, root + cover_address(found, "large")),
+    )
+
+
+@bp.get("/books/<int:book_id>/cover.svg")
+def drawn_cover(book_id: int) -> AnyResponse:
+    """The cover that the shop draws; kept for ever under the address that names what is drawn."""
+    found = faces.catalog().get(book_id, withdrawn=True)
+    edition = _edition(found)
+    response = Response(draw_cover(found.title, found.authors), mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = FOR_EVER if request.args.get("v") == edition else "public, no-cache"
+    response.set_etag(edition)
+    return response.make_conditional(request)
+
+
+def book_address(book: Book) -> str:
+    """The address of a book's page."""
+    return address_of(book.id, book.title)
+
+
+def address_of(book_id: int, title: str) -> str:
+    """The address of the page of the book with this id and title."""
+    return url_for("catalog.book", book_id=book_id, slug=slug_of(title))
+
+
+def cover_address(book: Book, size: str) -> str:
+    """The address of a book's cover, `small` or `large`: the uploaded one or, without one, the drawn one."""
+    if book.cover:
+        return url_for("catalog.picture", name=book.cover, size=size)
+    return url_for("catalog.drawn_cover", book_id=book.id, v=_edition(book))
+
+
+def _edition(book: Book) -> str:
+    """Names what is drawn on a cover: another title or author, or another way to draw, makes another edition."""
+    drawn = f"{book.title}\n{book.authors}"
+    return f"{COVER_VERSION}-{crc32(drawn.encode()):08x}"
+
+
+def narrowed(facet: str, asked: Mapping[str, Any] | None = None) -> str:
+    """The address of the list with another choice of a facet, or with none."""
+    return listed(*FACETS[facet], *TYPED.get(facet, ()), **(asked or {}))
+
+
+@bp.get("/covers/<string(length=32):name>-<any(small, large):size>.webp")
+def picture(name: str, size: str) -> Response:
+    """An uploaded cover. Its name stands for what it shows, so everybody may keep it for ever."""
+    file = pictures.file_name(name, size)
+    if file is None:
+        raise NotFound("There is no such cover.")
+    response = send_from_directory(settings().covers, file, mimetype="image/webp")
+    response.headers["Cache-Control"] = FOR_EVER
+    return response

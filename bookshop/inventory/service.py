@@ -1,7 +1,7 @@
 """The shared inventory service: the only code that changes a stock, for every face, command and import."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.models import STOCK_MAX, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
-from bookshop.exceptions import Conflict, Invalid, book_not_found
-from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE
+from bookshop.exceptions import BookshopError, Conflict, Invalid, book_not_found
+from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
 from bookshop.prebookings.repository import PreBookRepository
 
@@ -37,6 +37,47 @@ class StockChange:
             raise ValueError("either quantity or delta must be given")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """Books that came together: ISBN-13 -> copies. `note` is its name in the ledger, which no other delivery has."""
+
+    copies: Mapping[str, int]
+    note: str
+    user_id: int | None = None
+
+    def change(self, book: Book, copies: int) -> StockChange:
+        """What it does to the stock of one book."""
+        return StockChange(book_id=book.id, delta=copies, reason=RECEIVED, note=self.note, user_id=self.user_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryLine:
+    """What a delivery brings of one book: as it would be, or as it was. Plain values, which no commit takes away.
+
+    `customers` are those who wait and would be told, or those who were. `refusal` says why nothing can come in;
+    `repeated`, that these copies had come in before with this very delivery.
+    """
+
+    isbn: str
+    copies: int
+    book_id: int = 0
+    title: str = ""
+    withdrawn: bool = False
+    stock_before: int = 0
+    customers: int = 0
+    emails: Sequence[str] = ()
+    refusal: str = ""
+    repeated: bool = False
+
+    @property
+    def stock_after(self) -> int:
+        """The stock with these copies."""
+        return self.stock_before + self.copies
+
+
+Taking = Callable[[DeliveryLine, Book, StockChange], DeliveryLine]
+
+
 class BookService:
     """Changes stock, writes the ledger and notifies those who waited, all in the caller's transaction."""
 
@@ -60,17 +101,75 @@ class BookService:
         if len({change.book_id for change in changes}) < len(changes):
             raise ValueError("a book is named twice")
         with self.session.begin_nested():
-            books = {book.id: book for book in self.books.lock([change.book_id for change in changes])}
-            rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
-            if not rows:
-                return []
-            self.books.set_stock({row["book_id"]: row["quantity_after"] for row in rows})
-            restocks = [
-                movement_id
-                for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
-                if row["quantity_after"] == row["delta"] > 0
-            ]
-            return self.prebookings.notify_waiting_by_book(restocks) if restocks else []
+            return self._change(self.books.lock([change.book_id for change in changes]), changes)
+
+    def _change(self, locked: Sequence[Book], changes: Sequence[StockChange]) -> list[str]:
+        """Change the stock of locked books; to be called in a savepoint."""
+        books = {book.id: book for book in locked}
+        rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
+        if not rows:
+            return []
+        self.books.set_stock({row["book_id"]: row["quantity_after"] for row in rows})
+        restocks = [
+            movement_id
+            for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
+            if row["quantity_after"] == row["delta"] > 0
+        ]
+        return self.prebookings.notify_waiting_by_book(restocks) if restocks else []
+
+    def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
+        """What `receive` would do just now, line by line; locks nothing and writes nothing."""
+        books = self.books.find_same(delivery.copies, ())
+        waiting = self.prebookings.count_waiting_by_book([book.id for book in books])
+
+        def expect(line: DeliveryLine, book: Book, change: StockChange) -> DeliveryLine:
+            _movement(book, change)
+            return replace(line, customers=waiting.get(book.id, 0))
+
+        return self._deliver(delivery, books, expect)
+
+    def receive(self, delivery: Delivery) -> list[DeliveryLine]:
+        """Take in a delivery: every book whole or not at all, whatever becomes of the others; returns the lines.
+
+        Locks all the books, in id order, until the caller's transaction ends; what was written of each is a savepoint
+        of its own. A book that came in with this very delivery before is not added again, but reported as it was. The
+        caller sends mail to the lines' `emails` only after its commit.
+        """
+
+        def take_in(line: DeliveryLine, book: Book, change: StockChange) -> DeliveryLine:
+            with self.session.begin_nested():
+                emails = self._change([book], [change])
+            return replace(line, customers=len(emails), emails=emails)
+
+        books = self.books.lock([book.id for book in self.books.find_same(delivery.copies, ())])
+        return self._deliver(delivery, books, take_in)
+
+    def _deliver(self, delivery: Delivery, books: Sequence[Book], take: Taking) -> list[DeliveryLine]:
+        by_isbn = {book.isbn: book for book in books}
+        before = self.movements.list_by_note([book.id for book in books], delivery.note)
+        repeated = {movement.book_id: (movement, told) for movement, told in before}
+
+        def line_of(isbn: str, copies: int) -> DeliveryLine:
+            book = by_isbn.get(isbn)
+            line = _delivery_line(isbn, copies, book)
+            if book is None:
+                return line
+            if book.id in repeated:
+                return _as_it_was(line, *repeated[book.id])
+            try:
+                return take(line, book, delivery.change(book, copies))
+            except BookshopError as refused:
+                return replace(line, refusal=refused.sentence)
+
+        return [line_of(isbn, copies) for isbn, copies in delivery.copies.items()]
+
+    def low_stock(self, copies: int, number: int) -> Sequence[Book]:
+        """The books on sale that will be sold out next: at most so many copies left, fewest first."""
+        return self.movements.list_low(copies, number)
+
+    def recent_restocks(self, number: int) -> Sequence[Any]:
+        """The last restocks, newest first: rows of a movement, the title, who made it and how many were told."""
+        return self.movements.list_restocks(number)
 
     def list_movements(self, book_id: int, page: int, size: int) -> Page[Any]:
         """The book's ledger, newest first: rows of a movement and the e-mail address of who made it."""
@@ -115,3 +214,21 @@ def _quantity(book: Book, change: StockChange) -> int:
     if quantity > STOCK_MAX:
         raise Invalid(f"The stock is {book.stock_quantity}; it cannot rise above {STOCK_MAX:,}.", field)
     return quantity
+
+
+def _delivery_line(isbn: str, copies: int, book: Book | None) -> DeliveryLine:
+    if book is None:
+        return DeliveryLine(isbn=isbn, copies=copies, refusal="There is no book with this ISBN in the shop.")
+    return DeliveryLine(
+        isbn=isbn,
+        copies=copies,
+        book_id=book.id,
+        title=book.title,
+        withdrawn=book.withdrawn_at is not None,
+        stock_before=book.stock_quantity,
+    )
+
+
+def _as_it_was(line: DeliveryLine, movement: Movement, told: int) -> DeliveryLine:
+    before = movement.quantity_after - movement.delta
+    return replace(line, copies=movement.delta, stock_before=before, customers=told, repeated=True)

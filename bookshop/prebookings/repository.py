@@ -1,12 +1,26 @@
 """SQL about pre-bookings."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, Row, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased, contains_eager
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
@@ -22,6 +36,9 @@ IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")
 books, prebookings = (Base.metadata.tables[name] for name in ("books", "prebookings"))
 COUNT_WAITING = (
     select(func.count()).select_from(prebookings).where(prebookings.c.user_id == bindparam("user"), IS_WAITING)
+)
+COUNT_WAITING_FOR = (
+    select(func.count()).select_from(prebookings).where(prebookings.c.book_id == bindparam("book"), IS_WAITING)
 )
 
 
@@ -113,6 +130,20 @@ class PreBookRepository:
         own = select(PreBook).where(PreBook.user_id == user_id).order_by(PreBook.id.desc())
         return paginate(self.session, own.where(PreBook.status == status) if status else own, page, size)
 
+    def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
+        """The customer's own pre-bookings, each with its state for people: `back`, `waiting` or `past`, in this order.
+
+        A book is back while it can be had; once it is sold out again or reserved anew, that is past.
+        """
+        later = aliased(PreBook)
+        anew = exists().where(later.user_id == user_id, later.book_id == PreBook.book_id, later.id > PreBook.id)
+        can_be_had = (Book.stock_quantity > 0) & Book.withdrawn_at.is_(None) & ~anew
+        state = case(((PreBook.status == NOTIFIED) & can_be_had, "back"), (IS_WAITING, "waiting"), else_="past")
+        own = select(PreBook, state).join(PreBook.book).where(PreBook.user_id == user_id)
+        order = case({"back": 1, "waiting": 2}, value=state, else_=3)
+        own = own.options(contains_eager(PreBook.book)).order_by(order, PreBook.id.desc())
+        return paginate(self.session, own, page, size)
+
     def list_waiting_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
         """Who waits for the book, and their addresses, longest first."""
         waiting = select(PreBook, User.email).join(User, User.id == PreBook.user_id)
@@ -133,10 +164,31 @@ class PreBookRepository:
         notified = select(func.count()).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
         return self.session.scalar(notified) or 0
 
+    def count_waiting_for(self, book_id: int) -> int:
+        """How many wait for the book."""
+        return self.session.connection().scalar(COUNT_WAITING_FOR, {"book": book_id}) or 0
+
     def count_waiting_by_book(self, book_ids: Collection[int]) -> Mapping[int, int]:
         """How many wait for each of the books: book id -> count, 0 left out."""
         counts = select(PreBook.book_id, func.count()).where(PreBook.book_id.in_(book_ids), IS_WAITING)
         return {row[0]: row[1] for row in self.session.execute(counts.group_by(PreBook.book_id))}
+
+    def count_waiting_by_user(self, user_ids: Collection[int]) -> Mapping[int, int]:
+        """How many books each of the users waits for: user id -> count, 0 left out."""
+        counts = select(PreBook.user_id, func.count()).where(PreBook.user_id.in_(user_ids), IS_WAITING)
+        return {row[0]: row[1] for row in self.session.execute(counts.group_by(PreBook.user_id))}
+
+    def waiting_since(self, book_ids: Collection[int]) -> Mapping[int, datetime]:
+        """Since when the one who waits longest for each of the books does; books that nobody waits for are left out."""
+        since = select(PreBook.book_id, func.min(PreBook.created_at)).where(PreBook.book_id.in_(book_ids), IS_WAITING)
+        return {row[0]: row[1] for row in self.session.execute(since.group_by(PreBook.book_id))}
+
+    def count_all_waiting(self) -> tuple[int, int]:
+        """How many pre-bookings wait in the whole shop, and for how many books."""
+        by_book = select(func.count().label("waiting")).where(IS_WAITING).group_by(PreBook.book_id).subquery()
+        totals = select(func.sum(by_book.c.waiting), func.count()).select_from(by_book)
+        reservations, titles = self.session.execute(totals).one()
+        return int(reservations or 0), titles
 
     def list_out_of_stock(self, page: int, size: int) -> Page[Row[tuple[Book, int]]]:
         """The books that are out of stock and how many wait for each, most wanted first."""

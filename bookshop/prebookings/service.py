@@ -1,11 +1,14 @@
 """Reserving, listing and cancelling: the rules about pre-bookings."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.repository import UserRepository
+from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
 from bookshop.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
@@ -77,6 +80,10 @@ class PreBookService:
         """The customer's own pre-bookings, newest first."""
         return self.prebookings.list_by_user(user_id, status, page, size)
 
+    def overview(self, user_id: int, page: int, size: int) -> Page[Any]:
+        """The customer's own pre-bookings as rows with a state: those that are `back`, then `waiting`, then `past`."""
+        return self.prebookings.list_by_state(user_id, page, size)
+
     def latest_for(self, user_id: int, book_id: int) -> PreBook | None:
         """The customer's newest pre-booking of the book, whatever became of it."""
         return self.prebookings.latest(user_id, book_id)
@@ -84,6 +91,18 @@ class PreBookService:
     def count_notified(self, user_id: int) -> int:
         """How many of the customer's reserved books ever came back; it never falls."""
         return self.prebookings.count_notified(user_id)
+
+    def waiting_since(self, books: Sequence[Book]) -> Mapping[int, datetime]:
+        """Since when the one who waits longest for each of the books does: book id -> time."""
+        return self.prebookings.waiting_since([book.id for book in books])
+
+    def waiting_counts(self, user_ids: Sequence[int]) -> Mapping[int, int]:
+        """How many books each of the users waits for: user id -> count, 0 left out."""
+        return self.prebookings.count_waiting_by_user(user_ids)
+
+    def count_all_waiting(self) -> tuple[int, int]:
+        """How many reservations wait in the whole shop, and for how many books."""
+        return self.prebookings.count_all_waiting()
 
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:
         """Who waits for a book, longest first: rows of a pre-booking and an e-mail address."""

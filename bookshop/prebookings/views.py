@@ -1,15 +1,17 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from flask import flash, redirect, session, url_for
+from flask import flash, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.views import NOTIFIED_SEEN
+from bookshop.catalog.views import address_of
 from bookshop.forms import ShopForm
-from bookshop.navigation import asked_page, render_list
+from bookshop.navigation import asked_page, render_list, safe_next
 from bookshop.prebookings import bp
+from bookshop.prebookings.models import PreBook
 
 SIZE = 20
 
@@ -18,16 +20,17 @@ SIZE = 20
 @customer_required
 def reserve(book_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
-    faces.commit(lambda: service.reserve(user_id, book_id))
+    prebook = faces.commit(lambda: service.reserve(user_id, book_id))
     flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
-    return redirect(url_for("catalog.book", book_id=book_id), 303)
+    address = address_of(book_id, prebook.book_title)
+    return redirect(_asked_next() or f"{address}#availability", 303)
 
 
 @bp.get("/reservations")
 @customer_required
 def reservations() -> str | Response:
     back = faces.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
-    found = faces.prebookings().list_own(visitor().user_id, None, asked_page(), SIZE)
+    found = faces.prebookings().overview(visitor().user_id, asked_page(), SIZE)
     session[NOTIFIED_SEEN] = back
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 
@@ -37,8 +40,25 @@ def reservations() -> str | Response:
 def cancel(prebook_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
     faces.commit(lambda: service.cancel(user_id, prebook_id))
-    flash("The reservation is cancelled.", "success")
-    return redirect(url_for("prebookings.reservations"), 303)
+    back = _asked_next() or url_for("prebookings.reservations")
+    flash(_undo(service.get(user_id, prebook_id), back), "success")  # type: ignore[arg-type]
+    return redirect(back, 303)
+
+
+def _asked_next() -> str:
+    """The page on which the button was, if it said so."""
+    asked = request.form.get("next")
+    return safe_next(asked) if asked else ""
+
+
+def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
+    """A message with a button that reserves the book anew, and leads back to the page where it was cancelled."""
+    return {
+        "sentence": f"The reservation is cancelled: {cancelled.book_title}.",
+        "action": url_for("prebookings.reserve", book_id=cancelled.book_id),
+        "label": "Undo",
+        "next": back,
+    }
 
 
 def books_back() -> int:

@@ -1,0 +1,114 @@
+"""Pictures of the main pages, to look at: `make screenshots` writes them to screenshots/."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from bench.demo import ACCOUNTS, demo_shop
+from bookshop.config import ROOT
+from tests.browser.accessibility import LOOKS
+from tests.browser.chromium import launch_options, log_in
+from tests.factories import Shop
+
+FOLDER = ROOT / "screenshots"
+NOBODY, ADA, STAFF = "nobody", "ada", "staff"
+WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many others wait for which of the books out of stock
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One page: the name of its pictures, who looks at it, and what they do there first."""
+
+    name: str
+    who: str
+    path: str
+    act: Callable[[Page], None] = lambda page: None
+
+
+def scenes(shop: Shop) -> list[Scene]:
+    """The main pages, in a shop in which something has happened."""
+    in_stock = shop.rows("SELECT id FROM books WHERE stock_quantity > 3 ORDER BY id")
+    wanted = shop.rows("SELECT id FROM books WHERE stock_quantity = 0 ORDER BY id")
+    few = shop.rows("SELECT id FROM books WHERE stock_quantity BETWEEN 1 AND 3 ORDER BY id")
+    _happen(shop, wanted, [*few, *in_stock][-4:])
+    codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
+    return [
+        Scene("home", NOBODY, "/"),
+        Scene("catalogue", NOBODY, "/books"),
+        Scene("no-result", NOBODY, "/books?q=gardening+with+dragons"),
+        Scene("book-in-stock", NOBODY, f"/books/{in_stock[0]}"),
+        Scene("book-out-of-stock", ADA, f"/books/{wanted[3]}"),
+        Scene("book-reserved", ADA, f"/books/{wanted[0]}"),
+        Scene("book-came-back", ADA, f"/books/{wanted[5]}"),
+        Scene("reservations", ADA, "/reservations"),
+        Scene("account", ADA, "/account"),
+        Scene("login", NOBODY, "/login"),
+        Scene("register", NOBODY, "/register"),
+        Scene("dashboard", STAFF, "/admin"),
+        Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
+        Scene("stock", STAFF, "/admin/books"),
+        Scene("users", STAFF, "/admin/users"),
+        Scene("not-found", NOBODY, "/books/987654"),
+    ]
+
+
+def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
+    """Ada reserves some books and changes her mind about one, many others wait, and a delivery comes."""
+    ada = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[ADA][0])[0]
+    others = shop.customers(max(WAITING.values()))
+    for index in (0, 1, 5):
+        shop.reserve(ada, wanted[index])
+    shop.cancel(ada, shop.reserve(ada, wanted[2]))
+    for index, count in WAITING.items():
+        for user_id in others[:count]:
+            shop.reserve(user_id, wanted[index])
+    for book_id, left in zip(sold, (1, 2, 3, 2), strict=False):
+        shop.set_stock(book_id, left)
+    shop.set_stock(wanted[5], 4)
+    shop.execute("UPDATE prebookings SET created_at = datetime(created_at, -(id * 7 % 40) || ' days')")
+
+
+def _check_delivery(page: Page, codes: list[str]) -> None:
+    lines = [f"{code} x{number}" for number, code in enumerate(codes, 1)]
+    page.locator("textarea").fill("\n".join([*lines, "9780141439512"]))
+    page.get_by_role("button", name="Check").click()
+
+
+def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:
+    """Take the four pictures of a scene; yields their names."""
+    options: dict[str, Any] = {"base_url": home, "reduced_motion": "reduce"}
+    with browser.new_context(**options) as context:
+        page = context.new_page()
+        if scene.who != NOBODY:
+            log_in(page, *ACCOUNTS[scene.who])
+        answer = page.goto(scene.path)
+        if answer is None or answer.status >= 500:
+            raise RuntimeError(f"{scene.path} cannot be shown")
+        scene.act(page)
+        for scheme, width in LOOKS:
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 800})
+            name = f"{scene.name}-{width}-{scheme}.png"
+            page.screenshot(path=FOLDER / name, full_page=True)
+            yield name
+
+
+def run(names: list[str]) -> None:
+    """Take the pictures of these scenes, or of all anew."""
+    if not names:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    with demo_shop() as (shop, home), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**launch_options())
+        for scene in scenes(shop):
+            if not names or scene.name in names:
+                print(*pictures(browser, home, scene))
+        browser.close()
+    print(f"in {FOLDER.relative_to(ROOT)}/")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -1,0 +1,147 @@
+"""One's own account: what the shop keeps of a person, and what they can change, take along and delete."""
+
+from flask import Response, flash, redirect, render_template, session, url_for
+from flask_login import logout_user
+
+from bookshop import faces
+from bookshop.accounts import bp
+from bookshop.accounts.access import login_required, visitor
+from bookshop.accounts.devices import device_in_words
+from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
+from bookshop.accounts.schemas import personal_data_json
+from bookshop.accounts.service import MOST_TOKENS
+from bookshop.accounts.views import Answer, login_limit
+from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.extensions import limiter
+from bookshop.forms import ShopForm
+
+bp.add_app_template_filter(device_in_words, "device")
+
+
+@bp.get("/account")
+@login_required
+def account() -> Answer:
+    accounts, me = faces.accounts(), visitor()
+    logins, tokens = accounts.list_logins(me.user_id), accounts.list_tokens(me.user_id)
+    return render_template(
+        "accounts/account.html", user=accounts.get_user(me.user_id), logins=len(logins), tokens=len(tokens)
+    )
+
+
+@bp.route("/account/email", methods=["GET", "POST"])
+@login_required
+@limiter.limit(login_limit, methods=["POST"])
+def email() -> Answer:
+    form = EmailForm()
+    status = form.status
+    if form.validate_on_submit():
+        me, accounts = visitor(), faces.accounts()
+        try:
+            kept = faces.commit(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
+        except (Invalid, Conflict) as refused:
+            status = _refuse(form, refused)
+        else:
+            flash(f"Your e-mail address is now {kept}. Please log in with it from now on.", "success")
+            return redirect(url_for("accounts.account"), 303)
+    return render_template("accounts/email.html", form=form, email=visitor().email), status
+
+
+def _refuse(form: ShopForm, refused: Invalid | Conflict) -> int:
+    """Show a refusal in the form; returns the status of its page."""
+    form.add_error(refused)
+    return 409 if isinstance(refused, Conflict) else 400
+
+
+@bp.route("/account/password", methods=["GET", "POST"])
+@login_required
+@limiter.limit(login_limit, methods=["POST"])
+def password() -> Answer:
+    form = PasswordForm()
+    if form.validate_on_submit():
+        me, accounts = visitor(), faces.accounts()
+        try:
+            faces.commit(
+                lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
+            )
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            flash("Your password is changed, and you are logged out on every other device.", "success")
+            return redirect(url_for("accounts.account"), 303)
+    return render_template("accounts/password.html", form=form), form.status
+
+
+@bp.get("/account/sessions")
+@login_required
+def sessions() -> Answer:
+    me = visitor()
+    logins = faces.accounts().list_logins(me.user_id)
+    return render_template("accounts/sessions.html", logins=logins, here=me.login_id, form=ShopForm())
+
+
+@bp.post("/account/sessions/end-others")
+@login_required
+def end_other_sessions() -> Answer:
+    me, accounts = visitor(), faces.accounts()
+    ended = faces.commit(lambda: accounts.end_other_logins(me.user_id, me.login_id))
+    flash(f"You are logged out on {_devices(ended)}." if ended else "You were logged in nowhere else.", "success")
+    return redirect(url_for("accounts.sessions"), 303)
+
+
+def _devices(count: int) -> str:
+    return "1 other device" if count == 1 else f"{count} other devices"
+
+
+@bp.route("/account/tokens", methods=["GET", "POST"])
+@login_required
+def tokens() -> Answer:
+    """The tokens; the answer that creates one is the only page that ever shows it."""
+    form, accounts, user_id, token = TokenForm(), faces.accounts(), visitor().user_id, None
+    status = form.status
+    if form.validate_on_submit():
+        try:
+            token, status = faces.commit(lambda: accounts.create_token(user_id, form.name.data)), 201
+            form.name.data = None
+        except (Invalid, Conflict) as refused:
+            status = _refuse(form, refused)
+    found = accounts.list_tokens(user_id)
+    return render_template("accounts/tokens.html", form=form, token=token, found=found, most=MOST_TOKENS), status
+
+
+@bp.post("/account/tokens/<int:token_id>/revoke")
+@login_required
+def revoke_token(token_id: int) -> Answer:
+    user_id, accounts = visitor().user_id, faces.accounts()
+    try:
+        faces.commit(lambda: accounts.revoke_token(user_id, token_id))
+    except NotFound as refused:
+        flash(refused.sentence, "warning")
+    else:
+        flash("The token is revoked. Programs that use it are refused from now on.", "success")
+    return redirect(url_for("accounts.tokens"), 303)
+
+
+@bp.get("/account/data.json")
+@login_required
+def data() -> Answer:
+    kept = faces.accounts().personal_data(visitor().user_id)
+    disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
+    return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
+
+
+@bp.route("/account/delete", methods=["GET", "POST"])
+@login_required
+@limiter.limit(login_limit, methods=["POST"])
+def delete() -> Answer:
+    form, accounts, user_id = DeleteForm(), faces.accounts(), visitor().user_id
+    if form.validate_on_submit():
+        try:
+            faces.commit(lambda: accounts.delete(user_id, form.current.data))
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            logout_user()
+            session.clear()
+            flash("Your account is deleted. You are welcome to come back at any time.", "info")
+            return redirect("/", 303)
+    return render_template("accounts/delete.html", form=form, waiting=accounts.count_waiting(user_id)), form.status

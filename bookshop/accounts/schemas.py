@@ -1,0 +1,66 @@
+"""The shape of what people download of themselves: nothing in it opens an account."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from bookshop.accounts.service import PersonalData
+from bookshop.prebookings.schemas import PreBookOut
+
+
+class Kept(BaseModel):
+    """What the shop keeps, read from the attributes of a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class AccountOut(Kept):
+    """Who it is."""
+
+    email: str
+    role: str
+    created_at: datetime
+
+
+class LoginOut(Kept):
+    """A login on a device, without the id that is in its cookie."""
+
+    created_at: datetime
+    user_agent: str | None
+
+
+class TokenOut(Kept):
+    """An API token, without its hash."""
+
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class MovementOut(Kept):
+    """A line of the stock ledger that a member of staff wrote."""
+
+    id: int
+    book_id: int
+    book_title: str
+    delta: int
+    quantity_after: int
+    reason: str
+    note: str | None
+    created_at: datetime
+
+
+class PersonalDataOut(Kept):
+    """All that the shop keeps of a person."""
+
+    account: AccountOut
+    reservations: list[PreBookOut]
+    logins: list[LoginOut]
+    tokens: list[TokenOut]
+    movements: list[MovementOut]
+
+
+def personal_data_json(data: PersonalData) -> str:
+    """The data as JSON that people can read, times as RFC 3339 in UTC."""
+    return PersonalDataOut.model_validate(data).model_dump_json(indent=2)

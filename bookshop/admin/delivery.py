@@ -1,0 +1,39 @@
+"""Staff's page for a delivery: many books at once, scanned or typed, looked at and then received."""
+
+from flask import render_template
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required, visitor
+from bookshop.admin import bp
+from bookshop.admin.forms import DeliveryForm
+from bookshop.inventory.service import Delivery
+
+Answer = str | Response | tuple[str, int]
+
+
+@bp.route("/admin/delivery", methods=["GET", "POST"])
+@staff_required
+def delivery() -> Answer:
+    form = DeliveryForm()
+    if not form.validate_on_submit():
+        return render_template("admin/delivery.html", form=form), form.status
+    given = form.delivery(visitor().user_id)
+    return _receive(form, given) if form.is_confirmed(given) else _preview(form, given)
+
+
+def _preview(form: DeliveryForm, given: Delivery) -> Answer:
+    """What would come in, and once more what was typed, to be mended or added to."""
+    lines = faces.inventory().preview_delivery(given)
+    expected = [line for line in lines if not line.refusal]
+    form.show_preview(given)
+    page = render_template("admin/delivery.html", form=form, expected=expected, wrong=form.wrong(lines))
+    return page, 200 if expected else 400
+
+
+def _receive(form: DeliveryForm, given: Delivery) -> Answer:
+    """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
+    lines = faces.commit(lambda: faces.inventory().receive(given))
+    received = [line for line in lines if not line.refusal]
+    page = render_template("admin/delivery.html", form=form, received=received, wrong=form.keep_wrong(lines))
+    return page, 200 if received else 409

@@ -1,0 +1,100 @@
+"""Static files under names that hold a hash of their content, so that browsers may keep them for ever."""
+
+import gzip
+import hashlib
+import mimetypes
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+import brotli
+from flask import Flask, Response, abort, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from bookshop.config import ROOT
+
+BOOTSTRAP = Path(str(files("flask_bootstrap"))) / "static" / "bootstrap5"
+# The symbols that pages use, out of the 2,000 of Bootstrap's sprite.
+ICONS = (
+    "arrow-right",
+    "bell",
+    "bookmark-check",
+    "check-circle",
+    "chevron-left",
+    "chevron-right",
+    "exclamation-triangle",
+    "info-circle",
+    "search",
+    "x-lg",
+)
+SVG = "http://www.w3.org/2000/svg"
+NAME = re.compile(r"(?P<stem>.+)\.(?P<hash>[0-9a-f]{12})(?P<suffix>\.\w+)")
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class Asset(NamedTuple):
+    """One static file: its content, and the name under which it is served."""
+
+    content: bytes
+    mimetype: str
+    digest: str
+    address: str
+
+
+def init_app(app: Flask) -> None:
+    app.add_url_rule("/static/<path:name>", "static", send)
+    app.add_url_rule("/favicon.ico", "favicon.static", lambda: send("favicon.svg"))
+    app.add_template_global(lambda name: assets()[name].address, "asset")
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """All static files by their plain names, read once: ours, Bootstrap's stylesheet, and the icons in use."""
+    folder = ROOT / "static"
+    ours = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    bootstrap = (BOOTSTRAP / "css" / "bootstrap.min.css").read_bytes()
+    found = {**ours, "css/bootstrap.css": bootstrap, "icons.svg": _sprite()}
+    return {name: _asset(name, content) for name, content in found.items()}
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    path = Path(name)
+    mimetype = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Asset(content, mimetype, digest, f"/static/{path.with_suffix(f'.{digest}{path.suffix}').as_posix()}")
+
+
+def _sprite() -> bytes:
+    """Bootstrap's icon sprite with the symbols in use alone: of 229 KB, compressed, some 2 are left."""
+    ET.register_namespace("", SVG)
+    sprite = ET.parse(BOOTSTRAP / "icons" / "bootstrap-icons.svg").getroot()  # noqa: S314 - a file of a package
+    for symbol in list(sprite):
+        if symbol.get("id") not in ICONS:
+            sprite.remove(symbol)
+    return ET.tostring(sprite)
+
+
+def send(name: str) -> AnyResponse:
+    """A static file, compressed if the browser takes it: for ever under its hashed name, else to be asked for again."""
+    hashed = NAME.fullmatch(name)
+    plain = hashed["stem"] + hashed["suffix"] if hashed else name
+    asset = assets().get(plain) or abort(404)
+    response = Response(asset.content, mimetype=asset.mimetype)
+    response.headers["Cache-Control"] = FOR_EVER if hashed and hashed["hash"] == asset.digest else "no-cache"
+    response.set_etag(asset.digest)
+    encoding = request.accept_encodings.best_match(["br", "gzip"])
+    if encoding and len(asset.content) > 500:
+        response.set_data(_compressed(plain, encoding))
+        response.headers["Content-Encoding"] = encoding
+        response.set_etag(f"{asset.digest}:{encoding}")
+    response.headers["Vary"] = "Accept-Encoding"
+    return response.make_conditional(request)
+
+
+@cache
+def _compressed(name: str, encoding: str) -> bytes:
+    content = assets()[name].content
+    return brotli.compress(content, quality=10) if encoding == "br" else gzip.compress(content)

@@ -1,0 +1,42 @@
+"""Books in the words of https://schema.org/Book, for search engines."""
+
+from typing import Any
+
+from bookshop.catalog.models import NO_PRICE, Book
+from bookshop.money import major
+
+AVAILABILITY = "https://schema.org/"
+
+
+def book_as_linked_data(book: Book, address: str, image: str) -> dict[str, Any]:
+    """The book and what it is offered for, as JSON-LD; `address` and `image` are absolute."""
+    known = {
+        "isbn": book.isbn,
+        "inLanguage": book.language,
+        "datePublished": f"{book.published_year:04}" if book.published_year and book.published_year > 0 else None,
+        "description": book.description,
+        "publisher": {"@type": "Organization", "name": book.publisher} if book.publisher else None,
+    }
+    return {
+        "@context": "https://schema.org",
+        "@type": ["Book", "Product"],
+        "name": book.title,
+        "author": [{"@type": "Person", "name": name.strip()} for name in book.authors.split(",") if name.strip()],
+        "url": address,
+        "image": image,
+        "offers": _offer(book, address),
+        **{name: value for name, value in known.items() if value},
+    }
+
+
+def _offer(book: Book, address: str) -> dict[str, Any]:
+    offer: dict[str, Any] = {"@type": "Offer", "url": address, "availability": AVAILABILITY + _availability(book)}
+    if book.price_cents != NO_PRICE:
+        offer |= {"price": str(major(book.price_cents, book.currency)), "priceCurrency": book.currency}
+    return offer
+
+
+def _availability(book: Book) -> str:
+    if book.withdrawn_at is not None:
+        return "Discontinued"
+    return "InStock" if book.in_stock else "OutOfStock"

@@ -1,0 +1,60 @@
+"""What staff type or scan when a delivery comes: one book a line, an ISBN and how many copies."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bookshop.catalog.isbn import isbn13
+
+LINES_MAX = 500
+COPIES_MAX = 9_999  # four digits: so the five of a price code, which some scanners read too, are not taken for copies
+
+GAP = r"[\s\u2010-\u2015-]*"
+LINE = re.compile(
+    rf"""
+    (?: \][a-z][0-9] )?  (?: ISBN (?:-1[03])? :? \s* )?    # what scanners and people put before it
+    (?P<isbn> 9{GAP}7{GAP}[89] (?: {GAP}[0-9] ){{10}} | [0-9] (?: {GAP}[0-9] ){{8}} {GAP}[0-9x] )
+    (?: (?<=[0-9]{{13}}) [0-9]{{5}} )?                       # a price code, read in one go with the ISBN
+    (?: (?: \s*[x\xd7*,;]\s* | \s+ ) (?P<copies> .*) )?
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+COPIES = re.compile(r"[0-9]{1,4}")
+
+
+@dataclass(frozen=True)
+class NoteLine:
+    """A line as it was typed: the ISBN-13 and the copies that it says, or what is wrong with it."""
+
+    number: int
+    text: str
+    isbn: str = ""
+    copies: int = 0
+    problem: str = ""
+
+
+def read_note(text: str) -> list[NoteLine]:
+    """The lines that say something, numbered as they stand in the text."""
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    return [_read(number, line) for number, line in lines if line]
+
+
+def _read(number: int, text: str) -> NoteLine:
+    found = LINE.fullmatch(text)
+    try:
+        isbn = isbn13(found["isbn"] if found else text)
+    except ValueError as error:
+        return NoteLine(number, text, problem=f"This {error}.")
+    copies = "1" if found is None or found["copies"] is None else found["copies"]
+    if COPIES.fullmatch(copies) and int(copies) > 0:
+        return NoteLine(number, text, isbn, int(copies))
+    return NoteLine(number, text, problem=f"The number of copies must be from 1 to {COPIES_MAX:,}.")
+
+
+def copies_by_isbn(lines: Iterable[NoteLine]) -> dict[str, int]:
+    """How many copies of each book came; a book that stands on several lines adds up."""
+    copies: dict[str, int] = {}
+    for line in lines:
+        if not line.problem:
+            copies[line.isbn] = copies.get(line.isbn, 0) + line.copies
+    return copies

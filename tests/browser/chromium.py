@@ -1,0 +1,38 @@
+"""The Chromium of this machine, for tests, screenshots and measurements, and how somebody logs in with it."""
+
+import shutil
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.factories import PASSWORD
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+
+
+class NoBrowser(Exception):
+    """There is no Chromium here; the message says what was looked for."""
+
+
+def launch_options() -> dict[str, Any]:
+    """How Playwright starts it: `playwright.chromium.launch(**launch_options())`. Raises NoBrowser."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        raise NoBrowser(f"none of {', '.join(NAMES)} is on the PATH; on Debian: apt-get install chromium")
+    return {"executable_path": found, "args": list(FLAGS)}
+
+
+def log_in(page: Page, email: str, password: str = PASSWORD) -> None:
+    """Log in by the form; the page is then where a login leads."""
+    page.goto("/login")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda address: "/login" not in address)

@@ -1,0 +1,80 @@
+"""A real browser and a real server: Chromium and gunicorn, on each database.
+
+`page` is a visitor's window. `window("ada@example.com")` opens another for somebody who logs in, as often as needed;
+`window(java_script_enabled=False)` and other options of Playwright's new_context() change what the browser can do.
+`shop` fills the database of the server, and empties it before the test. Whatever a window shows, the test fails if it
+logged an error or asked for something that is not there or not ours; see Watch.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.chromium import NoBrowser, launch_options, log_in
+from tests.browser.server import SHOP, environment, served
+from tests.browser.watch import Watch
+from tests.conftest import settings_for
+
+TIMEOUT = 10_000
+NewContext = Callable[..., BrowserContext]
+Window = Callable[..., Page]
+# For what no database can change: `pytestmark = ONE_DATABASE`, or a decorator.
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+
+expect.set_options(timeout=TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """The system's Chromium; Playwright's own is never downloaded."""
+    try:
+        return {**browser_type_launch_args, **launch_options()}
+    except NoBrowser as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs a browser: {error}")
+        pytest.skip(f"NOT TESTED IN A BROWSER: {error}")
+
+
+@pytest.fixture(scope="session")
+def base_url(browser_type_launch_args: dict[str, Any], shared_app: Flask, database_url: str) -> Iterator[str]:
+    """The address of the shop: a server on the database that `shop` fills. None is started without a browser."""
+    with served(SHOP, environment(settings_for(database_url))) as address:
+        yield address
+
+
+@pytest.fixture
+def watch(base_url: str) -> Iterator[Watch]:
+    """Looks at all windows of the test, and at its end says what was wrong in them."""
+    watch = Watch(base_url)
+    yield watch
+    assert watch.faults == []
+
+
+@pytest.fixture
+def new_context(watch: Watch, new_context: NewContext) -> NewContext:
+    """Every window of every test comes from here."""
+
+    def watched(**options: Any) -> BrowserContext:
+        context = new_context(**options)
+        context.set_default_timeout(TIMEOUT)
+        watch.over(context)
+        return context
+
+    return watched
+
+
+@pytest.fixture
+def window(new_context: NewContext) -> Window:
+    """Opens a window of its own, with cookies of its own: for a visitor, or for whom the address logs in."""
+
+    def opened(email: str | None = None, **options: Any) -> Page:
+        page = new_context(**options).new_page()
+        if email is not None:
+            log_in(page, email)
+        return page
+
+    return opened

@@ -1,0 +1,109 @@
+"""Journeys of visitors and customers, in windows of their own."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.chromium import log_in
+from tests.factories import PASSWORD
+
+
+@pytest.fixture
+def ada(shop):
+    """Ada's number."""
+    return shop.customer("ada@example.com")
+
+
+def availability(page):
+    return page.get_by_role("region", name="Availability")
+
+
+def test_a_visitor_who_wants_a_book_registers_and_is_back_at_the_book(shop, page):
+    page.goto(f"/books/{shop.book('Emma')}")
+    availability(page).get_by_role("link", name="Log in to reserve").click()
+    page.get_by_role("link", name="Create an account").click()
+    page.get_by_label("E-mail address").fill("ada@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Create account").click()
+    expect(page).to_have_url(re.compile("/books/1/emma$"))
+    availability(page).get_by_role("button", name="Reserve").click()
+    expect(availability(page)).to_contain_text("Reserved for you.")
+
+
+@pytest.mark.usefixtures("ada")
+def test_who_reserves_a_book_that_came_back_meanwhile_is_told_so(shop, window):
+    page, book_id = window("ada@example.com"), shop.book("Emma")
+    page.goto(f"/books/{book_id}")
+    shop.set_stock(book_id, 2)
+    availability(page).get_by_role("button", name="Reserve").click()
+    expect(page.get_by_role("status")).to_contain_text("Book is in stock")
+    expect(availability(page)).to_contain_text("Only 2 left.")
+
+
+def test_one_narrows_the_catalogue_down_and_widens_it_again(shop, page):
+    for number in range(30):
+        shop.book(
+            f"Book {number:02}", language="en" if number % 2 else "fr", stock=number % 3, price_cents=900 + number * 30
+        )
+    page.goto("/books")
+    page.get_by_role("link", name=re.compile("^English")).click()
+    expect(page.get_by_text("15 books", exact=True)).to_be_visible()
+    page.get_by_role("link", name=re.compile("^Out of stock")).click()
+    expect(page.get_by_text("5 books", exact=True)).to_be_visible()
+    page.get_by_label("Price to").fill("10")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("list", name="Chosen filters")).to_contain_text("Up to €10.00")
+    page.get_by_role("link", name="Remove all").click()
+    page.get_by_role("link", name="Next page").click()
+    expect(page.get_by_text("Page 2 of 2")).to_be_visible()
+
+
+def test_who_finds_nothing_is_helped_on(shop, page):
+    shop.book("Emma")
+    page.goto("/")
+    page.get_by_role("searchbox").fill("emma xyz")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.get_by_role("heading", name="No book matches “emma xyz”.")).to_be_visible()
+    page.get_by_role("link", name="emma 1").click()
+    expect(page.get_by_role("link", name="Emma", exact=True)).to_be_visible()
+
+
+@pytest.mark.usefixtures("ada")
+def test_one_changes_the_address_logs_out_elsewhere_and_makes_a_token_for_a_script(shop, window):
+    page, phone = window("ada@example.com"), window("ada@example.com")
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("link", name="Change e-mail address").click()
+    page.get_by_label("New e-mail address").fill("lovelace@example.com")
+    page.get_by_label(re.compile("password", re.IGNORECASE)).fill(PASSWORD)
+    page.get_by_role("button", name="Change e-mail address").click()
+    expect(page.get_by_role("main")).to_contain_text("lovelace@example.com")
+
+    page.get_by_role("link", name="Your devices").click()
+    page.get_by_role("button", name="Log out everywhere else").click()
+    phone.goto("/reservations")
+    expect(phone).to_have_url(re.compile("/login"))
+    log_in(phone, "lovelace@example.com")
+
+    page.goto("/account/tokens")
+    page.get_by_label("What is it for?").fill("till")
+    page.get_by_role("button", name="Create token").click()
+    headers = {"Authorization": f"Bearer {page.get_by_label('Your new token').input_value()}"}
+    assert page.request.get("/api/v1/prebookings", headers=headers).status == 200
+    page.goto("/account/tokens")
+    page.get_by_role("button", name=re.compile("Revoke")).click()
+    assert page.request.get("/api/v1/prebookings", headers=headers).status == 401
+
+
+def test_one_takes_ones_data_along_and_leaves(shop, ada, window):
+    shop.reserve(ada, shop.book("Emma"))
+    page = window("ada@example.com")
+    page.goto("/account")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download my data").click()
+    assert '"Emma"' in download.value.path().read_text()
+    page.get_by_role("link", name="Delete my account").click()
+    page.get_by_label(re.compile("password", re.IGNORECASE)).fill(PASSWORD)
+    page.get_by_role("button", name="Delete my account").click()
+    expect(page.get_by_role("link", name="Log in")).to_be_visible()
+    assert (shop.statuses(1), shop.broken()) == (["cancelled"], [])

@@ -1,0 +1,75 @@
+"""Drawn covers in a real browser, whose fonts are as wide as they are: nothing overflows, no words lie on others."""
+
+import re
+from itertools import combinations
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from bookshop.catalog.cover_setting import BOLD
+from bookshop.catalog.cover_text import width_of
+from bookshop.catalog.covers import draw_cover
+from tests.browser.conftest import ONE_DATABASE
+from tests.titles import ODD, ORDINARY
+
+pytestmark = ONE_DATABASE
+FONTS = ["", "DejaVu Serif"]  # those that the cover asks for, and the widest that is common
+MARGIN = 14
+Line = dict[str, Any]
+# Where every line of every cover lies, and what was asked for.
+MEASURE = """() => [...document.querySelectorAll('svg')].map(svg => [...svg.querySelectorAll('g > text')].map(line => {
+    const box = line.getBoundingClientRect(), sheet = svg.getBoundingClientRect(), look = getComputedStyle(line)
+    return {words: line.textContent, length: line.getComputedTextLength(), size: parseFloat(look.fontSize),
+            bold: look.fontWeight > 400, spacing: parseFloat(look.letterSpacing) || 0,
+            left: box.left - sheet.left, right: box.right - sheet.left,
+            top: box.top - sheet.top, bottom: box.bottom - sheet.top}
+}))"""
+
+
+@pytest.fixture
+def covers(page: Page, font: str) -> list[list[Line]]:
+    """The lines of many covers as the browser sets them."""
+    documents = [draw_cover(title, authors) for title, authors in [*ODD, *ORDINARY[::4]]]
+    if font:
+        documents = [re.sub(r'font-family="[^"]*"', f'font-family="{font}"', document) for document in documents]
+    page.set_content("<!doctype html><title>Covers</title>" + "".join(documents))
+    measured: list[list[Line]] = page.evaluate(MEASURE)
+    return measured
+
+
+@pytest.mark.parametrize("font", FONTS)
+def test_no_line_is_longer_than_was_estimated(covers):
+    long = [line for cover in covers for line in cover if line["length"] > estimated(line) + 1]
+    assert long == []
+
+
+def estimated(line: Line) -> float:
+    letters: float = width_of(line["words"]) * line["size"] * (BOLD if line["bold"] else 1)
+    spaces: float = line["spacing"] * len(line["words"])
+    return letters + spaces
+
+
+@pytest.mark.parametrize("font", FONTS)
+def test_all_words_are_on_the_cover(covers):
+    outside = [line for cover in covers for line in cover if not is_inside(line)]
+    assert outside == []
+
+
+def is_inside(line: Line) -> bool:
+    return bool(line["left"] >= MARGIN and line["right"] <= 300 - MARGIN and line["top"] >= 0 and line["bottom"] <= 450)
+
+
+@pytest.mark.parametrize("font", FONTS)
+def test_no_words_lie_on_others(covers):
+    pairs = [pair for cover in covers for pair in combinations(cover, 2)]
+    assert [(one["words"], other["words"]) for one, other in pairs if overlap(one, other)] == []
+
+
+def overlap(one: Line, other: Line) -> bool:
+    """Whether letters of two lines meet; fonts claim more height than letters have, so a third of it may be shared."""
+    return all(
+        min(one[end], other[end]) - max(one[start], other[start])
+        > min(one[end] - one[start], other[end] - other[start]) / 3
+        for start, end in (("left", "right"), ("top", "bottom"))
+    )

@@ -1,0 +1,83 @@
+"""The browser tests themselves: they must see what they are there to see."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.accessibility import assert_accessible, assert_fits
+from tests.browser.conftest import ONE_DATABASE
+
+SOUND = "<!doctype html><html lang=en><title>A page</title><main><h1>Sound</h1>{}</main>"
+DIM = '<p style="color: #999; background: #fff">Too dim to read</p>'
+WIDE = '<p style="width: 400px">Wide</p>'
+
+
+def show(page: Page, body: str, **headers: str) -> None:
+    """Let the browser show this, as if the shop had sent it."""
+    answer = {"body": SOUND.format(body), "content_type": "text/html", "headers": headers}
+    page.route("**/shown", lambda route: route.fulfill(**answer))
+    page.goto("/shown")
+
+
+def test_the_browser_sees_what_the_test_put_into_the_shop(page, shop):
+    shop.book("Emma", stock=1)
+    page.goto("/books")
+    expect(page.get_by_role("link", name="Emma").first).to_be_visible()
+
+
+def test_two_people_have_windows_of_their_own(shop, window):
+    shop.staff("staff@example.com")
+    shop.customer("ada@example.com")
+    staff, ada = window("staff@example.com"), window("ada@example.com", java_script_enabled=False)
+    assert staff.goto("/admin").status == 200
+    assert ada.goto("/admin").status == 403
+
+
+@ONE_DATABASE
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<img src="https://elsewhere.example.com/x.png" alt="">', "left the host: https://elsewhere"),
+        ('<img src="/static/nowhere.png" alt="">', "404: "),
+        ("<script>nobody()</script>", "script: "),
+        ("<script>console.error('oh')</script>", "console: oh"),
+    ],
+)
+def test_what_a_page_does_wrong_is_noticed(page, watch, body, fault):
+    show(page, body)
+    assert any(found.startswith(fault) for found in watch.faults)
+    watch.faults.clear()
+
+
+@ONE_DATABASE
+def test_what_the_security_policy_blocks_is_noticed(page, watch):
+    show(page, DIM, **{"Content-Security-Policy": "default-src 'self'"})
+    assert "Content Security Policy" in watch.faults.pop()
+
+
+@ONE_DATABASE
+def test_a_sound_page_has_no_faults(page, watch):
+    show(page, "<p>Good</p>", **{"Content-Security-Policy": "default-src 'self'"})
+    assert_accessible(page)
+    assert_fits(page)
+    assert watch.faults == []
+
+
+@ONE_DATABASE
+def test_dim_text_is_noticed(page):
+    show(page, DIM)
+    with pytest.raises(AssertionError, match="light, 360 px: color-contrast at p: "):
+        assert_accessible(page)
+
+
+@ONE_DATABASE
+def test_text_that_is_dim_only_in_the_dark_is_noticed(page):
+    show(page, "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #111 } }</style><p>Dim</p>")
+    with pytest.raises(AssertionError, match=r"/shown\ndark, 360 px: color-contrast at p: "):
+        assert_accessible(page)
+
+
+@ONE_DATABASE
+def test_a_page_that_is_too_wide_is_noticed(page):
+    show(page, WIDE)
+    with pytest.raises(AssertionError, match=r"is 4\d\d px wide: <p"):
+        assert_fits(page)

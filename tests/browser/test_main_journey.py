@@ -1,0 +1,85 @@
+"""The journey that the shop is for: by mouse, by keyboard alone, and with JavaScript off."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.hands import Keyboard, Mouse
+from tests.factories import PASSWORD
+
+Hands = Mouse | Keyboard
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.mark.parametrize(
+    ("hands", "options"),
+    [(Mouse(), {}), (Keyboard(), {}), (Mouse(), {"java_script_enabled": False}), (Mouse(), {"viewport": PHONE})],
+    ids=["mouse", "keyboard", "no JavaScript", "phone"],
+)
+def test_a_customer_reserves_is_told_reserves_another_cancels_and_thinks_better_of_it(shop, window, hands, options):
+    shop.staff("staff@example.com")
+    shop.book("Emma", isbn="9780141439587")
+    shop.book("Persuasion")
+    ada, staff = window(**options), window("staff@example.com", **options)
+
+    register(ada, hands)
+    find(ada, hands, "emma")
+    reserve(ada, hands)
+    restock(staff, hands, "Emma", copies=5)
+    see_the_badge(ada, hands)
+    find(ada, hands, "persuasion")
+    reserve(ada, hands)
+    cancel_and_undo(ada, hands)
+    assert (shop.statuses(1), shop.statuses(2)) == (["notified"], ["cancelled", "waiting"])
+    assert shop.broken() == []
+
+
+def register(page: Page, hands: Hands) -> None:
+    page.goto("/")
+    hands.press(page.get_by_role("link", name="Register"))
+    hands.type(page.get_by_label("E-mail address"), "ada@example.com")
+    hands.type(page.get_by_label("Password", exact=True), PASSWORD)
+    hands.press(page.get_by_role("button", name="Create account"))
+    expect(page.get_by_text("Welcome! Your account is ready.")).to_be_visible()
+
+
+def find(page: Page, hands: Hands, words: str) -> None:
+    """Search in the head of the page and open the first book found."""
+    hands.type(page.get_by_role("searchbox", name="Title, author or ISBN"), words)
+    hands.press(page.get_by_role("button", name="Search"))
+    expect(page.get_by_role("searchbox", name="Title, author or ISBN")).to_have_value(words)
+    hands.press(page.get_by_role("main").get_by_role("listitem").filter(has=page.locator("h2")).get_by_role("link"))
+
+
+def reserve(page: Page, hands: Hands) -> None:
+    state = page.get_by_role("region", name="Availability")
+    expect(state).to_contain_text("Out of stock.")
+    hands.press(state.get_by_role("button", name="Reserve"))
+    expect(state).to_contain_text("Reserved for you.")
+    expect(state).to_contain_text("What happens next")
+    expect(state).to_be_in_viewport()
+
+
+def restock(page: Page, hands: Hands, title: str, copies: int) -> None:
+    page.goto("/admin")
+    hands.press(page.get_by_role("link", name=f"Restock {title}"))
+    hands.type(page.get_by_label("Copies", exact=True), str(copies))
+    hands.press(page.get_by_role("button", name="Save stock"))
+    expect(page.get_by_text("1 waiting customer was notified.")).to_be_visible()
+
+
+def see_the_badge(page: Page, hands: Hands) -> None:
+    """The badge is there on the next page, and gone once its reason was looked at."""
+    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
+    hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
+    expect(page.get_by_role("heading", name="Back in stock")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("banner")).not_to_contain_text("back in stock")
+
+
+def cancel_and_undo(page: Page, hands: Hands) -> None:
+    hands.press(page.get_by_role("banner").get_by_role("link", name="My reservations"))
+    hands.press(page.get_by_role("button", name="Cancel Persuasion"))
+    expect(page.get_by_role("status")).to_contain_text("The reservation is cancelled: Persuasion.")
+    hands.press(page.get_by_role("button", name="Undo"))
+    expect(page.get_by_role("status")).to_contain_text("Reserved.")
+    expect(page.get_by_role("button", name="Cancel Persuasion")).to_be_visible()

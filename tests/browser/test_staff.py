@@ -1,0 +1,118 @@
+"""Journeys of staff: a delivery, a new book with its cover, and a customer who is locked out and let in again."""
+
+import re
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.browser.chromium import log_in
+from tests.factories import isbn
+
+
+@pytest.fixture
+def staff(shop, window):
+    """The window of a member of staff."""
+    shop.staff("staff@example.com")
+    return window("staff@example.com")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A photograph of a cover, as a file."""
+    path = tmp_path / "cover.jpg"
+    Image.linear_gradient("L").resize((400, 600)).convert("RGB").save(path)
+    return path
+
+
+def test_a_delivery_of_20_lines_of_which_two_are_wrong(shop, staff):
+    ada = shop.customer("ada@example.com")
+    isbns = [isbn() for _line in range(18)]
+    for number, code in enumerate(isbns):
+        shop.reserve(ada, shop.book(f"Book {number:02}", isbn=code))
+    wrong = ["9780141439510 x2", isbn()]
+    lines = [f"{code} x{number + 1}" for number, code in enumerate(isbns)]
+
+    staff.get_by_role("link", name="Delivery").click()
+    expect(staff.get_by_label(re.compile("ISBNs"))).to_be_focused()
+    staff.keyboard.insert_text("\n".join([*lines[:9], *wrong, *lines[9:]]))
+    staff.get_by_role("button", name="Check the delivery").click()
+    expect(staff.get_by_role("heading", name="2 lines to mend")).to_be_visible()
+    expect(staff.get_by_role("row", name=re.compile("Book 04"))).to_contain_text("5 copies, 1 waiting")
+    assert shop.statuses(1) == ["waiting"]
+
+    staff.get_by_role("button", name=re.compile("^Receive 171 copies")).click()
+    expect(staff.get_by_role("main")).to_contain_text("Book 04: 5 copies, now 5, 1 customer told")
+    expect(staff.get_by_label(re.compile("ISBNs"))).to_have_value("\n".join(wrong))
+    assert [shop.stock(book_id) for book_id in (1, 18)] == [1, 18]
+    assert shop.broken() == []
+
+
+def test_a_delivery_that_is_confirmed_twice_comes_in_once(shop, staff):
+    shop.book("Emma", isbn="9780141439587")
+    staff.goto("/admin/delivery")
+    staff.get_by_label(re.compile("ISBNs")).fill("9780141439587 x3")
+    staff.get_by_role("button", name="Check the delivery").click()
+    staff.get_by_role("button", name=re.compile("^Receive")).dblclick()
+    expect(staff.get_by_role("heading", name=re.compile("^Received"))).to_be_visible()
+    staff.reload()
+    expect(staff.get_by_role("heading", name="Received before")).to_be_visible()
+    assert shop.stock(1) == 3
+
+
+def test_a_new_book_gets_a_cover_that_customers_see_and_loses_it_again(shop, staff, page, picture):
+    staff.goto("/admin/books/new")
+    for label, value in (("Title", "Emma"), ("Authors", "Jane Austen"), ("Price", "9.50")):
+        staff.get_by_label(label, exact=True).fill(value)
+    staff.get_by_role("button", name="Save").click()
+    staff.get_by_role("link", name="Cover", exact=True).click()
+    staff.locator("input[type=file]").set_input_files(picture)
+    staff.get_by_role("button", name="Upload").click()
+    expect(staff.get_by_role("status")).to_be_visible()
+
+    page.goto("/books/1")
+    cover = page.get_by_role("img", name="The cover of Emma")
+    expect(cover).to_have_attribute("src", re.compile(r"^/covers/[0-9a-f]+-large\.webp$"))
+    assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") == 400
+
+    staff.get_by_role("button", name=re.compile("Remove")).click()
+    page.reload()
+    expect(cover).to_have_attribute("src", re.compile(r"cover\.svg"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xd8" + b"x" * 50_000_000, "8 MB"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "JPEG, PNG or WebP"),
+        (b"<!doctype html><script>alert(1)</script>", "JPEG, PNG or WebP"),
+    ],
+    ids=["50 MB", "SVG with a script", "HTML"],
+)
+def test_what_is_no_cover_is_refused_in_words(shop, staff, tmp_path, content, words):
+    book_id, path = shop.book("Emma"), tmp_path / "cover.jpg"
+    path.write_bytes(content)
+    staff.goto(f"/admin/books/{book_id}/cover")
+    staff.locator("input[type=file]").set_input_files(path)
+    staff.get_by_role("button", name="Upload").click()
+    expect(staff.get_by_role("main")).to_contain_text(words)
+    assert shop.rows("SELECT cover FROM books") == [None]
+
+
+def test_a_customer_is_locked_out_and_let_in_again(shop, staff, window):
+    ada = shop.customer("ada@example.com")
+    shop.reserve(ada, shop.book("Emma"))
+    page = window("ada@example.com")
+    staff.goto("/admin/users")
+    staff.get_by_role("row", name=re.compile("ada@example.com")).get_by_role(
+        "link", name=re.compile("Deactivate")
+    ).click()
+    staff.get_by_role("main").get_by_role("button", name=re.compile("Deactivate")).click()
+    page.goto("/reservations")
+    expect(page).to_have_url(re.compile("/login"))
+    staff.get_by_role("row", name=re.compile("ada@example.com")).get_by_role(
+        "button", name=re.compile("Reactivate")
+    ).click()
+    expect(staff.get_by_role("status")).to_be_visible()
+    log_in(page, "ada@example.com")
+    assert (shop.statuses(1), shop.broken()) == (["cancelled"], [])
