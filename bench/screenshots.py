@@ -32,7 +32,8 @@ class Scene:
 def scenes(shop: Shop) -> list[Scene]:
     """The main pages, in a shop in which something has happened."""
     in_stock = shop.rows("SELECT id FROM books WHERE stock_quantity > 3 ORDER BY id")
-    wanted = shop.rows("SELECT id FROM books WHERE stock_quantity = 0 ORDER BY id")
+    unasked = "stock_quantity = 0 AND id NOT IN (SELECT book_id FROM prebookings)"
+    wanted = shop.rows(f"SELECT id FROM books WHERE {unasked} ORDER BY id")
     few = shop.rows("SELECT id FROM books WHERE stock_quantity BETWEEN 1 AND 3 ORDER BY id")
     _happen(shop, wanted, [*few, *in_stock][-4:])
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")

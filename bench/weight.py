@@ -75,9 +75,9 @@ def _measure(chromium: Browser, home: str, covers: str) -> None:
 def _line(name: str, width: int, target: int, seen: Visit) -> str:
     missed = seen.bytes > target * 1000 or seen.others > REQUESTS or seen.elsewhere
     return (
-        f"    {name:9} {width:4} px: {seen.bytes / 1000:5.1f} KB (target {target}), {len(seen.covers)} covers are"
-        f" {seen.of_covers / 1000:5.1f} KB; {seen.others} other requests, {seen.elsewhere} to other hosts"
-        f"{'  MISSED' if missed else ''}"
+        f"    {name:9} {width:4} px: {seen.bytes / 1000:5.1f} KB (target {target}), of which covers"
+        f" {seen.of_covers / 1000:5.1f} KB in {len(seen.covers)};"
+        f" {seen.others} other requests, {seen.elsewhere} to other hosts{'  MISSED' if missed else ''}"
     )
 
 

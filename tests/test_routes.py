@@ -1,6 +1,5 @@
 """Every route: who may call it, what it asks of cookies and tokens, and what it answers when it refuses."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,153 +10,26 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from bookshop import create_app, faces
-from bookshop.catalog import pictures
-from bookshop.database import Base
 from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
 from tests.conftest import settings_for
 from tests.factories import PASSWORD, Shop
-from tests.stand import ISBN, assert_problem
-from tests.uploads import Upload, plain, saved
-
-CUSTOMER, STAFF = {"ada"}, {"staff"}
-LOGGED_IN, ANYONE = CUSTOMER | STAFF, {"nobody", "ada", "staff"}
-NEW_BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"}
-NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
-STOCK = {"change": "received", "copies": "3", "expected": "0"}
-DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
-COVER = "c" * 32
-LOGIN = {"email": "ada@example.com", "password": PASSWORD}
-WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
-
-# Who may call what, and what a call that may change something sends.
-ROUTES: dict[str, tuple[set[str], Any]] = {
-    "GET /": (ANYONE, {}),
-    "GET /books": (ANYONE, {}),
-    "GET /books/{book_id}": (ANYONE, {}),
-    "GET /books/{book_id}/{slug}": (ANYONE, {}),
-    "GET /books/{book_id}/cover.svg": (ANYONE, {}),
-    "GET /covers/{name}-{size}.webp": (ANYONE, {}),
-    "GET /robots.txt": (ANYONE, {}),
-    "GET /sitemap.xml": (ANYONE, {}),
-    "GET /sitemaps/{number}.xml": (ANYONE, {}),
-    "GET /login": (ANYONE, {}),
-    "POST /login": (ANYONE, LOGIN),
-    "GET /register": (ANYONE, {}),
-    "POST /register": (ANYONE, {"email": "new@example.com", "password": PASSWORD}),
-    "POST /logout": (ANYONE, {}),
-    "GET /account": (LOGGED_IN, {}),
-    "GET /account/email": (LOGGED_IN, {}),
-    "POST /account/email": (LOGGED_IN, {"email": "new@example.com", "current": PASSWORD}),
-    "GET /account/password": (LOGGED_IN, {}),
-    "POST /account/password": (LOGGED_IN, WORDS),
-    "GET /account/sessions": (LOGGED_IN, {}),
-    "POST /account/sessions/end-others": (LOGGED_IN, {}),
-    "GET /account/tokens": (LOGGED_IN, {}),
-    "POST /account/tokens": (LOGGED_IN, {"name": "till"}),
-    "POST /account/tokens/{token_id}/revoke": (LOGGED_IN, {}),
-    "GET /account/data.json": (LOGGED_IN, {}),
-    "GET /account/delete": (LOGGED_IN, {}),
-    "POST /account/delete": (LOGGED_IN, {"current": PASSWORD}),
-    "GET /reservations": (CUSTOMER, {}),
-    "POST /books/{book_id}/reserve": (CUSTOMER, {}),
-    "POST /reservations/{prebook_id}/cancel": (CUSTOMER, {}),
-    "GET /admin": (STAFF, {}),
-    "GET /admin/delivery": (STAFF, {}),
-    "POST /admin/delivery": (STAFF, DELIVERY),
-    "GET /admin/users": (STAFF, {}),
-    "GET /admin/users/{user_id}/deactivate": (STAFF, {}),
-    "POST /admin/users/{user_id}/deactivate": (STAFF, {}),
-    "POST /admin/users/{user_id}/reactivate": (STAFF, {}),
-    "GET /admin/books": (STAFF, {}),
-    "GET /admin/books/new": (STAFF, {}),
-    "POST /admin/books/new": (STAFF, NEW_BOOK),
-    "GET /admin/books/{book_id}/edit": (STAFF, {}),
-    "POST /admin/books/{book_id}/edit": (STAFF, NEW_BOOK),
-    "GET /admin/books/{book_id}/cover": (STAFF, {}),
-    "POST /admin/books/{book_id}/cover": (STAFF, {"picture": (Upload(saved(plain())), "cover.png")}),
-    "POST /admin/books/{book_id}/cover/remove": (STAFF, {}),
-    "GET /admin/books/{book_id}/stock": (STAFF, {}),
-    "POST /admin/books/{book_id}/stock": (STAFF, STOCK),
-    "GET /admin/books/{book_id}/withdraw": (STAFF, {}),
-    "POST /admin/books/{book_id}/withdraw": (STAFF, {}),
-    "POST /admin/books/{book_id}/put-back": (STAFF, {}),
-    "GET /admin/books/{book_id}/waiting": (STAFF, {}),
-    "GET /admin/books/{book_id}/movements": (STAFF, {}),
-    "GET /api/v1/books": (ANYONE, {}),
-    "GET /api/v1/books/{book_id}": (ANYONE, {}),
-    "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
-    "POST /api/v1/books": (STAFF, NEW_JSON),
-    "PATCH /api/v1/books/{book_id}": (STAFF, {"title": "Emma again"}),
-    "PATCH /api/v1/books/{book_id}/stock": (STAFF, {"quantity": 3}),
-    "GET /api/v1/books/{book_id}/movements": (STAFF, {}),
-    "POST /api/v1/prebookings": (CUSTOMER, {"book_id": 1}),
-    "GET /api/v1/prebookings": (CUSTOMER, {}),
-    "GET /api/v1/prebookings/{prebook_id}": (CUSTOMER, {}),
-    "DELETE /api/v1/prebookings/{prebook_id}": (CUSTOMER, {}),
-}
-IN_PATH = re.compile(r"{(\w+)}")
-NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all else is the id 1
-PUBLIC = {"GET /covers/{name}-{size}.webp", "GET /books/{book_id}/cover.svg"}  # the same for everybody, and kept
-PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
-PAGES = [route for route in ROUTES if "/api/" not in route]
-UNSAFE = [route for route in ROUTES if not route.startswith("GET")]
-GETS = [route for route in ROUTES if route.startswith("GET")]
-FORM_PAGES = [route for route in PAGES if route in UNSAFE and route.replace("POST", "GET") in ROUTES]
-
-
-def path_of(route: str) -> str:
-    """The path of a route, for the book that can be reserved and Ada's reservation of another."""
-    path = route.partition(" ")[2]
-    return IN_PATH.sub(lambda found: NAMES.get(found[1], "1"), path)
-
-
-def routes_of(app: Flask) -> set[str]:
-    """All routes but the static files, written as in the table."""
-    return {
-        f"{method} {PLACEHOLDER.sub(lambda found: f'{{{found[1]}}}', rule.rule)}"
-        for rule in app.url_map.iter_rules()
-        if not rule.endpoint.endswith("static")
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-
-
-class World:
-    """A book to reserve, one that Ada has reserved, and all ways to call a route: cookies or, for JSON, a token."""
-
-    def __init__(self, app: Flask, shop: Shop) -> None:
-        self.app, self.shop = app, shop
-        ada = shop.customer("ada@example.com")
-        shop.staff("staff@example.com")
-        shop.book("Emma", isbn=ISBN)
-        shop.reserve(ada, shop.book("Sanditon"))
-        pictures.keep(app.config["SETTINGS"].covers, pictures.Cover(COVER, {"small": b"a picture"}))
-        self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
-        self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}
-        for script in self.scripts.values():
-            script.get("/api/v1/books")  # the first use of a token is written down
-
-    def by_cookie(self, who, route, *, token=True):
-        """Call a route as a browser does, with the CSRF token or without."""
-        client, method = self.browsers[who].client, route.split()[0]
-        given = self.browsers[who].csrf_token("/login" if who == "nobody" else "/") if token else ""
-        body = ROUTES[route][1]
-        if route in PAGES:
-            return client.open(path_of(route), method=method, data={**body, "csrf_token": given})
-        return client.open(path_of(route), method=method, json=body or None, headers={"X-CSRFToken": given})
-
-    def by_token(self, who, route):
-        """Call a JSON route as a script does."""
-        client, headers = self.scripts[who].client, self.scripts[who].headers
-        return client.open(path_of(route), method=route.split()[0], json=ROUTES[route][1] or None, headers=headers)
-
-    def ways(self, route):
-        return [self.by_cookie] if route in PAGES else [self.by_cookie, self.by_token]
-
-    def tables(self):
-        """All rows of all tables, logins too."""
-        names = [table.name for table in Base.metadata.sorted_tables]
-        return {name: sorted(self.shop.rows(f"SELECT * FROM {name}"), key=repr) for name in names}
+from tests.stand import assert_problem
+from tests.world import (
+    ANYONE,
+    FORM_PAGES,
+    GETS,
+    LOGGED_IN,
+    LOGIN,
+    NEW_JSON,
+    PAGES,
+    PUBLIC,
+    ROUTES,
+    UNSAFE,
+    World,
+    path_of,
+    routes_of,
+)
 
 
 @pytest.fixture
