@@ -22,7 +22,7 @@ from tests.browser.server import SHOP, environment, served
 
 VOLUMES = 160  # of each of the 63 demo books: 10,080 books
 PAGES = {"list": "/books", "book": "/books/63"}
-ROUNDS, REQUESTS, CLIENTS = 7, 400, 8
+ROUNDS, REQUESTS, CLIENTS = 15, 400, 8
 TARGET = 0.5
 WORKERS = ("--workers", "2", "--worker-class", "gthread", "--threads", "4")
 BARE = "bench.pages:bare()"

@@ -35,7 +35,7 @@ class Sessions(SecureCookieSessionInterface):
     """
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if bearer_token(request) is not None:
+        if bearer_token(request) is not None or self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
 
@@ -101,7 +101,7 @@ def finish(response: Response) -> Response:
     What says that it is public is kept by anyone, all else is asked for anew: a stock may have changed meanwhile.
     """
     response.headers["X-Request-Id"] = g.get("request_id", "-")
-    response.headers.update(HEADERS)
+    response.headers.extend(HEADERS)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     public = response.cache_control.public or (request.endpoint or "").endswith("static")

@@ -8,7 +8,7 @@ import pytest
 from bookshop import faces
 from tests.factories import Shop, isbn
 
-TITLES = re.compile(r'<h2[^>]*><a href="/books/(\d+)">')
+CARDS = re.compile(r'<a href="/books/(\d+)/[^"]*">\s*<img')
 
 LIBRARY = [
     ("It", "Stephen King", None),
@@ -125,7 +125,7 @@ def find(request, visitor, script):
     """Searches by one of the two faces; returns the ids found, in order."""
 
     def by_page(**query):
-        return [int(book_id) for book_id in TITLES.findall(visitor().get("/books", query_string=query).text)]
+        return [int(book_id) for book_id in CARDS.findall(visitor().get("/books", query_string=query).text)]
 
     def by_json(**query):
         return [book["id"] for book in script().get("/api/v1/books", **query).json["items"]]

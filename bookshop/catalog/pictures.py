@@ -50,7 +50,7 @@ class Size:
 
 
 # 24 small ones must leave room for the rest of a catalogue page of 150 KB.
-SIZES = {"large": Size((600, 900), 40_000), "small": Size((240, 360), 4_500)}
+SIZES = {"large": Size((600, 900), 40_000), "small": Size((240, 360), 4_000)}
 
 
 @dataclass(frozen=True)

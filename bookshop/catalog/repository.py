@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, func, insert, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
@@ -14,7 +14,13 @@ from bookshop.catalog.search import matching, matching_authors
 from bookshop.database import Page, is_sqlite, now, paginate
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
+LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
 ON_SALE = (Book.withdrawn_at.is_(None),)
+ON_A_CARD = load_only(
+    *(Book.id, Book.title, Book.authors, Book.published_year, Book.price_cents, Book.currency),
+    *(Book.stock_quantity, Book.cover),
+    raiseload=True,
+)
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
 
@@ -87,11 +93,17 @@ class BookRepository:
             [{"book_id": book_id, "quantity": quantity} for book_id, quantity in quantities.items()],
         )
 
-    def search(self, criteria: BookCriteria, page: int, size: int, total: int | None = None) -> Page[Book]:
-        """One page of the books that match, in the order asked for; `total` spares counting them, if it is known."""
+    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
+        """One page of the books that match, in the order asked for."""
+        return paginate(self.session, self._search(criteria), page, size)
+
+    def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
+        """The same, but of each book only what a card shows, and without counting them: their number is known."""
+        return paginate(self.session, self._search(criteria).options(ON_A_CARD), page, size, total)
+
+    def _search(self, criteria: BookCriteria) -> Select[Any]:
         query, ranking = self._found(select(Book), criteria)
-        query = query.where(*filters(criteria).values())
-        return paginate(self.session, query.order_by(*_order(criteria, ranking)), page, size, total)
+        return query.where(*filters(criteria).values()).order_by(*_order(criteria, ranking))
 
     def count(self, criteria: BookCriteria) -> int:
         """How many books match."""
@@ -122,16 +134,18 @@ class BookRepository:
 
     def last_change(self) -> datetime | None:
         """When a book was last added or changed in any way, its stock included."""
-        return self.session.scalar(select(func.max(Book.updated_at)))
+        return self.session.connection().scalar(LAST_CHANGE)
 
     def list_back_in_stock(self, limit: int) -> Sequence[Book]:
         """The books on the shelf that had been sold out, the latest to come back first."""
         back = select(Book).where(Book.back_in_stock_at.is_not(None), *ON_SALE, Book.stock_quantity > 0)
+        back = back.options(ON_A_CARD)
         return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
 
     def list_newest(self, limit: int) -> Sequence[Book]:
         """The books that were last added to the catalogue."""
-        return self.session.scalars(select(Book).where(*ON_SALE).order_by(Book.id.desc()).limit(limit)).all()
+        newest = select(Book).where(*ON_SALE).options(ON_A_CARD).order_by(Book.id.desc()).limit(limit)
+        return self.session.scalars(newest).all()
 
     def list_on_sale(self, first: int, last: int) -> Sequence[Row[int, str, datetime]]:
         """Id, title and last change of the books on sale whose ids are in that range, by id."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -34,7 +35,7 @@ class CatalogService:
     def browse(self, criteria: BookCriteria, page: int, size: int, currency: str) -> tuple[Page[Book], Facets]:
         """One page of the books that match, best first, and what else they can be narrowed by."""
         facets = count_facets(self.books, criteria, currency)
-        return self.books.search(criteria, page, size, facets.total), facets
+        return self.books.search_cards(criteria, page, size, facets.total), facets
 
     def facets(self, currency: str) -> Facets:
         """What all the books on sale can be narrowed by."""
@@ -65,6 +66,13 @@ class CatalogService:
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
         return _found(self.books.get(book_id), withdrawn)
+
+    def shown(self, book_id: int) -> Row[*tuple[Any, ...]]:
+        """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`; raises NotFound."""
+        book = self.prebookings.shown_book(book_id)
+        if book is None:
+            raise book_not_found()
+        return book
 
     def get_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> Book:
         """The book with this ISBN-10 or -13; raises NotFound as `get` does."""

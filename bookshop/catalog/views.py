@@ -14,8 +14,7 @@ from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS
 from bookshop.catalog.forms import book_query
-from bookshop.catalog.linked_data import book_as_linked_data
-from bookshop.catalog.models import Book
+from bookshop.catalog.linked_data import AnyBook, book_as_linked_data
 from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
@@ -44,20 +43,20 @@ def books() -> str | AnyResponse:
 @bp.get("/books/<int:book_id>")
 @bp.get("/books/<int:book_id>/<slug>")
 def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
-    found = faces.catalog().get(book_id, withdrawn=True)
+    found = faces.catalog().shown(book_id)
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
     mine = None
     if current_user.is_customer:
         mine = faces.prebookings().latest_for(current_user.user_id, book_id)
-    root = request.url_root.rstrip("/")
+    root = request.host_url.rstrip("/") + request.root_path
     return render_template(
         "catalog/book.html",
         book=found,
         mine=mine,
-        waiting=faces.catalog().waiting_count(found),
         form=ShopForm() if current_user.is_customer else None,  # its token would give every visitor a cookie
+        address=address,
         canonical=root + address,
         linked_data=book_as_linked_data(found, root + address, root + cover_address(found, "large")),
     )
@@ -74,7 +73,7 @@ def drawn_cover(book_id: int) -> AnyResponse:
     return response.make_conditional(request)
 
 
-def book_address(book: Book) -> str:
+def book_address(book: AnyBook) -> str:
     """The address of a book's page."""
     return address_of(book.id, book.title)
 
@@ -84,14 +83,14 @@ def address_of(book_id: int, title: str) -> str:
     return url_for("catalog.book", book_id=book_id, slug=slug_of(title))
 
 
-def cover_address(book: Book, size: str) -> str:
+def cover_address(book: AnyBook, size: str) -> str:
     """The address of a book's cover, `small` or `large`: the uploaded one or, without one, the drawn one."""
     if book.cover:
         return url_for("catalog.picture", name=book.cover, size=size)
     return url_for("catalog.drawn_cover", book_id=book.id, v=_edition(book))
 
 
-def _edition(book: Book) -> str:
+def _edition(book: AnyBook) -> str:
     """Names what is drawn on a cover: another title or author, or another way to draw, makes another edition."""
     drawn = f"{book.title}\n{book.authors}"
     return f"{COVER_VERSION}-{crc32(drawn.encode()):08x}"

@@ -40,6 +40,16 @@ COUNT_WAITING = (
 COUNT_WAITING_FOR = (
     select(func.count()).select_from(prebookings).where(prebookings.c.book_id == bindparam("book"), IS_WAITING)
 )
+# So is the page of a book what is looked at most.
+ON_ITS_PAGE = (
+    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description"),
+    *("price_cents", "currency", "stock_quantity", "withdrawn_at", "cover"),
+)
+SHOWN_BOOK = select(
+    *(books.c[name] for name in ON_ITS_PAGE),
+    (books.c.stock_quantity > 0).label("in_stock"),
+    COUNT_WAITING_FOR.scalar_subquery().label("waiting"),
+).where(books.c.id == bindparam("book"))
 
 
 @cache
@@ -163,6 +173,10 @@ class PreBookRepository:
         """How many of the customer's reserved books ever came back; it never falls."""
         notified = select(func.count()).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
         return self.session.scalar(notified) or 0
+
+    def shown_book(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
+        """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`."""
+        return self.session.connection().execute(SHOWN_BOOK, {"book": book_id}).first()
 
     def count_waiting_for(self, book_id: int) -> int:
         """How many wait for the book."""
