@@ -331,7 +331,7 @@ def test_a_cover_that_is_given_to_another_book_while_it_is_removed_is_there(desk
 
 def test_without_the_lock_on_the_folder_it_would_be_gone(desk, visitor, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_arguments: None)
-    assert given_to_another_while_it_is_removed(desk, visitor, patience=60) == []
+    assert given_to_another_while_it_is_removed(desk, visitor, patience=5) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_logged_and_nothing_changed(desk, database_url, tmp_path, caplog):

@@ -97,7 +97,7 @@ def test_a_reservation_is_cancelled_from_the_list(shop, ada):
     clicked = ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations")
     assert (clicked.status_code, clicked.headers["Location"]) == (303, "/reservations")
     words = text_of(ada.get("/reservations"))
-    assert "The reservation is cancelled: Emma. Undo" in words
+    assert "You no longer wait for Emma. Undo" in words
     assert "Past Emma Jane Austen Cancelled on" in words
 
 

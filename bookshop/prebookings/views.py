@@ -54,7 +54,7 @@ def _asked_next() -> str:
 def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
     """A message with a button that reserves the book anew, and leads back to the page where it was cancelled."""
     return {
-        "sentence": f"The reservation is cancelled: {cancelled.book_title}.",
+        "sentence": f"The reservation is cancelled. You no longer wait for {cancelled.book_title}.",
         "action": url_for("prebookings.reserve", book_id=cancelled.book_id),
         "label": "Undo",
         "next": back,

@@ -79,7 +79,7 @@ def see_the_badge(page: Page, hands: Hands) -> None:
 def cancel_and_undo(page: Page, hands: Hands) -> None:
     hands.press(page.get_by_role("banner").get_by_role("link", name="My reservations"))
     hands.press(page.get_by_role("button", name="Cancel Persuasion"))
-    expect(page.get_by_role("status")).to_contain_text("The reservation is cancelled: Persuasion.")
+    expect(page.get_by_role("status")).to_contain_text("You no longer wait for Persuasion.")
     hands.press(page.get_by_role("button", name="Undo"))
     expect(page.get_by_role("status")).to_contain_text("Reserved.")
     expect(page.get_by_role("button", name="Cancel Persuasion")).to_be_visible()
