@@ -30,13 +30,13 @@ def value_of(page: TestResponse, name: str) -> str | None:
     return value.group(1) if value else None
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/books"])
-def test_long_lists_have_pages(shop, staff, path):
+@pytest.mark.parametrize(("path", "pages"), [("/admin", 7), ("/admin/books", 3)])
+def test_long_lists_have_pages(shop, staff, path, pages):
     rows = [{"title": f"Book {n:03}", "authors": "A", "price_cents": 1, "currency": "EUR"} for n in range(101)]
     shop.commit(lambda: faces.catalog().create_all(rows))
-    assert "Page 2 of 3" in text_of(staff.get(f"{path}?page=2"))
+    assert f"Page 2 of {pages}" in text_of(staff.get(f"{path}?page=2"))
     last = staff.follow(f"{path}?page=99")
-    assert "Page 3 of 3" in text_of(last)
+    assert f"Page {pages} of {pages}" in text_of(last)
 
 
 def test_staff_find_every_book_a_withdrawn_one_too(shop, staff):

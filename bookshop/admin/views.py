@@ -18,7 +18,8 @@ from bookshop.navigation import asked_page, render_list
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
-SHORT = 10  # rows of the short lists on the dashboard
+WANTED = 15  # rows of the most wanted on the dashboard
+SHORT = 10  # and of its shorter lists
 FEW = 3  # copies, of which staff may want to order more
 
 Answer = str | Response | tuple[str, int]
@@ -28,7 +29,7 @@ Answer = str | Response | tuple[str, int]
 @staff_required
 def dashboard() -> Answer:
     prebookings, inventory = faces.prebookings(), faces.inventory()
-    found = faces.catalog().most_wanted(asked_page(), SIZE)
+    found = faces.catalog().most_wanted(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
     return render_list(
         "admin/dashboard.html",

@@ -3,15 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.database import Page, is_sqlite, now, paginate
+from bookshop.database import Page, UtcDateTime, is_sqlite, now, paginate
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
@@ -81,16 +82,10 @@ class BookRepository:
 
         A book that had stock before, by its ledger, and is given some again is back in stock from now on.
         """
-        books, movements = (Book.metadata.tables[name] for name in ("books", "movements"))
-        comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
-        values = {
-            "stock_quantity": bindparam("quantity"),
-            "back_in_stock_at": case((comes_back, now()), else_=books.c.back_in_stock_at),
-            "updated_at": now(),
-        }
+        time = now()
         self.session.connection().execute(
-            update(books).where(books.c.id == bindparam("book_id")).values(values),
-            [{"book_id": book_id, "quantity": quantity} for book_id, quantity in quantities.items()],
+            _set_stock(),
+            [{"book_id": book_id, "quantity": quantity, "time": time} for book_id, quantity in quantities.items()],
         )
 
     def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
@@ -165,6 +160,20 @@ class BookRepository:
         """The books with one of these ISBNs or folded titles: candidates for being the same as others."""
         same = Book.isbn.in_(isbns) | Book.title_key.in_(title_keys)
         return self.session.scalars(select(Book).where(same).order_by(Book.id)).all()
+
+
+@cache
+def _set_stock() -> Update:
+    """The statement that writes a stock; made once, as a delivery sends it for each of its books."""
+    books, movements = (Book.metadata.tables[name] for name in ("books", "movements"))
+    comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
+    time = bindparam("time", type_=UtcDateTime)
+    values = {
+        "stock_quantity": bindparam("quantity"),
+        "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
+        "updated_at": time,
+    }
+    return update(books).where(books.c.id == bindparam("book_id")).values(values)
 
 
 def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:
