@@ -1,6 +1,6 @@
 """A web shop for an independent bookshop: browse, reserve what is out of stock, be told when it is back."""
 
-from flask import Flask
+from flask import Flask, abort
 
 from bookshop import assets, cli, config, database, errors, extensions, features, pages, security
 from bookshop.config import ROOT, Settings
@@ -34,6 +34,7 @@ def init_extensions(app: Flask) -> None:
     extensions.csrf.init_app(app)
     extensions.limiter.init_app(app)
     extensions.bootstrap.init_app(app)
+    app.view_functions["bootstrap.static"] = lambda filename: abort(404)  # what we use of it is among our assets
     extensions.compress.init_app(app)
     with app.app_context():
         database.prepare(extensions.db.engine)

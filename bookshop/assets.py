@@ -83,7 +83,7 @@ def send(name: str) -> AnyResponse:
     plain = hashed["stem"] + hashed["suffix"] if hashed else name
     asset = assets().get(plain) or abort(404)
     response = Response(asset.content, mimetype=asset.mimetype)
-    response.headers["Cache-Control"] = FOR_EVER if hashed and hashed["hash"] == asset.digest else "no-cache"
+    response.headers["Cache-Control"] = FOR_EVER if hashed and hashed["hash"] == asset.digest else "public, no-cache"
     response.set_etag(asset.digest)
     encoding = request.accept_encodings.best_match(["br", "gzip"])
     if encoding and len(asset.content) > 500:

@@ -5,9 +5,11 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
+from math import ceil
+from time import time
 from typing import Any
 
-from flask import Flask, Response, flash, g, redirect, render_template, request, url_for
+from flask import Flask, Response, current_app, flash, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
@@ -25,7 +27,7 @@ from bookshop.exceptions import (
     NotAuthenticated,
     NotFound,
 )
-from bookshop.extensions import db
+from bookshop.extensions import db, limiter, settings
 from bookshop.navigation import here, page_above
 
 log = logging.getLogger(__name__)
@@ -114,12 +116,19 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     if status < 400:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
+    if status == 429 and limiter.current_limit:
+        sentence = f"That was too often. Please try again in {_seconds_until(limiter.current_limit.reset_at)}."
     if status == 413:
         hear_out()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
     _keep(response, original.headers)
     return response
+
+
+def _seconds_until(moment: float) -> str:
+    seconds = max(1, ceil(moment - time()))
+    return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{seconds // 60 + 1} minutes"
 
 
 def hear_out() -> None:
@@ -141,7 +150,7 @@ def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
 
 def report_database(error: OperationalError) -> AnyResponse:
     log.exception("%s: the database failed", g.get("request_id"), exc_info=error)
-    return refuse(Busy("The shop's database does not answer just now. Please try again in a moment."))
+    return refuse(Busy("The shop's database does not answer just now. Nothing was changed."))
 
 
 def report_bug(error: Exception) -> AnyResponse:
@@ -165,13 +174,23 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | 
     return Response(json.dumps(body), status, mimetype="application/problem+json")
 
 
-def _page(status: int, sentence: str) -> Response:
+def _page(status: int, sentence: str) -> AnyResponse:
     """An error page; from 500 on one that asks neither the database nor the session for anything."""
-    template = "errors/error.html" if status < 500 else "errors/down.html"
     title = TITLES.get(status) or HTTPStatus(status).phrase
+    if status >= 500:
+        return _page_without_visitor(status, title, sentence)
     back = here() if request.method not in {"GET", "HEAD"} else None
-    page = render_template(template, title=title, sentence=sentence, back=back, request_id=g.get("request_id"))
-    response = Response(page, status, mimetype="text/html")
-    if status == 503:
-        response.headers["Retry-After"] = RETRY_AFTER
-    return response
+    try:
+        page = render_template("errors/error.html", title=title, sentence=sentence, back=back)
+    except OperationalError as error:  # the head of a page asks who is logged in
+        return report_database(error)
+    return Response(page, status, mimetype="text/html")
+
+
+def _page_without_visitor(status: int, title: str, sentence: str) -> Response:
+    """Not by `render_template`, which looks up who is logged in for every page."""
+    template = current_app.jinja_env.get_template("errors/down.html")
+    context = {"shop_name": settings().shop_name, "again": here(), "request_id": g.get("request_id")}
+    page = template.render(title=title, sentence=sentence, **context)
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    return Response(page, status, headers, mimetype="text/html")

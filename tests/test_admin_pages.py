@@ -270,7 +270,7 @@ def test_the_ledger_says_who_changed_the_stock_when_and_why(shop, staff):
     staff.submit(stock_page(book_id), change="correction", copies=1, expected=3, note="two <stolen>")
     today = day(datetime.now(UTC))
     words = text_of(staff.get(f"/admin/books/{book_id}/movements"))
-    assert f"{today} -2 1 correction staff@example.com two <stolen> {today} +3 3 received a command" in words
+    assert f"{today} -2 1 Correction staff@example.com two <stolen> {today} +3 3 Received a command" in words
 
 
 @pytest.mark.parametrize("page", ["stock", "edit", "withdraw", "waiting", "movements"])

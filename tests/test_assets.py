@@ -25,7 +25,7 @@ def test_a_static_file_is_kept_for_ever_under_its_hashed_name(visitor, name):
 @pytest.mark.parametrize("address", ["/static/css/shop.css", "/static/css/shop.0123456789ab.css", "/favicon.ico"])
 def test_under_another_name_a_static_file_is_asked_for_again(visitor, address):
     answer = visitor().get(address)
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, no-cache")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_every_class_of_our_stylesheet_is_used_and_described(repository_root):
     assert {name for name in ours if not re.search(rf"\b{name}\b", design)} == set()
 
 
-BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-", "table", "text-", "visually-")
+BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-", "d-", "table", "text-", "visually-")
 
 
 # ---------------------------------------------------------------- headers

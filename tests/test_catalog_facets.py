@@ -108,6 +108,31 @@ def test_who_finds_nothing_is_shown_the_words_that_find_something_and_can_search
     assert re.search(r'name="author"[^>]*value="emma zzz"', page.text)
 
 
+def test_languages_that_differ_in_case_only_are_one_choice(shop, visitor):
+    for tag in ("Klingon", "KLINGON"):
+        shop.book(tag, language=tag)
+    assert [count for count, _address in offered(visitor().get("/books")).values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("", 'rel="canonical" href="http://localhost/books"'),
+        ("?q=emma", 'rel="canonical" href="http://localhost/books?q=emma"'),
+        ("?author=austen", 'rel="canonical" href="http://localhost/books?author=austen"'),
+        ("?in_stock=false", 'content="noindex"'),
+        ("?sort=price", 'content="noindex"'),
+    ],
+)
+def test_search_engines_keep_lists_by_their_words_alone(shop, visitor, asked, said):
+    shop.book("Emma")
+    assert said in visitor().get(f"/books{asked}").text
+
+
+def test_an_empty_shop_says_so_in_its_list_too(shop, visitor):
+    assert "The shelves are still empty." in text_of(visitor().get("/books"))
+
+
 def test_a_price_in_a_currency_without_cents_is_written_without_them(shop, visitor):
     shop.book("こころ", price_cents=780, currency="JPY")
     assert "¥780" in text_of(visitor().get("/books"))
@@ -167,12 +192,12 @@ def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, visito
     shop.withdraw(gone)
     shop.execute(LAST_BOOK)
     index = re.findall("<loc>(.*?)</loc>", visitor().get("/sitemap.xml").text)
-    assert index == [f"http://localhost/sitemaps/{number}.xml" for number in (0, 1, 2)]
+    assert index == [f"http://localhost/sitemaps/{number}.xml" for number in (1, 2, 3)]
     found = [re.findall("<loc>http://localhost(.*?)</loc>", visitor().get(address).text) for address in index]
     assert found == [["/", "/books"], [f"/books/{first}/emma-co"], ["/books/50001/last"]]
 
 
-@pytest.mark.parametrize("number", ["2", "2147483647"])
+@pytest.mark.parametrize("number", ["0", "3", "2147483647", "99999999999999999999"])
 def test_a_sitemap_that_is_not_there_is_404(shop, visitor, number):
     shop.book()
     assert visitor().get(f"/sitemaps/{number}.xml").status_code == 404

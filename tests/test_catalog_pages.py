@@ -23,8 +23,8 @@ def test_the_list_shows_title_author_price_and_whether_it_can_be_reserved(shop, 
     shop.book("Emma", price_cents=1290, published_year=1815)
     shop.book("Persuasion", stock=3, published_year=-700)
     words = text_of(visitor().get("/books"))
-    assert "Emma Jane Austen · 1815 €12.90 Out of stock, can be reserved" in words
-    assert "Persuasion Jane Austen · 700 BC €9.50 In stock" in words
+    assert "Emma Jane Austen €12.90 · 1815 Out of stock, can be reserved" in words
+    assert "Persuasion Jane Austen €9.50 · 700 BC In stock" in words
     assert "Books 2 books" in words
 
 
@@ -101,6 +101,18 @@ def test_a_book_in_stock_cannot_be_reserved_on_its_page(shop, visitor):
     page = visitor("ada@example.com").get(f"/books/{shop.book('Emma', stock=1)}")
     assert "In stock. Only 1 left." in text_of(page)
     assert "/reserve" not in page.text.replace("/reservations", "")
+
+
+def test_a_price_that_is_none_is_said_to_be_none(shop, visitor):
+    shop.book("Emma")
+    words = text_of(visitor().get("/books?min_price=abc&max_price=20"))
+    assert "“abc” is not a price; try 9.50." in words
+    assert "“20” is not a price" not in words
+
+
+def test_of_many_authors_four_are_shown_at_once(shop, visitor):
+    page = visitor().get(f"/books/{shop.book(authors='A, B, C, D, E, F')}")
+    assert "A , B , C , D and 2 more E , F" in text_of(page)
 
 
 @pytest.mark.parametrize("path", ["/books/999", "/books/0", f"/books/{2**31}", "/books/-1", "/books/x"])

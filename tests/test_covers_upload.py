@@ -197,6 +197,7 @@ REFUSED = {
     "a JPEG of 41 megapixels": (saved(plain(size=(8200, 5000), mode="L", colour=0), "JPEG"), pictures.TOO_MANY_PIXELS),
     "99 pixels": (saved(plain(size=(99, 300))), pictures.TOO_SMALL),
     "a stamp": (saved(plain(size=(149, 149))), pictures.TOO_SMALL),
+    "a banner": (saved(plain(size=(601, 200))), pictures.TOO_LONG),
 }
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, event, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from bookshop import create_app, database
+from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.models import Book
 from bookshop.database import WRITES, in_transaction
 from bookshop.exceptions import Busy
@@ -347,3 +348,18 @@ def test_a_database_that_is_away_is_a_503_without_details(url):
     assert (page.status_code, answer.status_code, answer.get_json()["code"]) == (503, 503, "HTTP_503")
     assert all(found.headers["Retry-After"] for found in (page, answer))
     assert "nowhere" not in page.text + answer.text
+
+
+def test_who_is_logged_in_gets_the_page_of_the_shop_too_when_the_database_is_away(shop, visitor, monkeypatch):
+    shop.customer("ada@example.com")
+    ada = visitor("ada@example.com")
+    lost = OperationalError("SELECT", {}, Exception("the server is away"))
+    monkeypatch.setattr(UserRepository, "identity_by_login", lambda *_given, **_named: raised(lost))
+    for address in ("/", "/account", "/nothing"):
+        answer = ada.get(address)
+        assert (answer.status_code, "Please try again in a moment" in answer.text) == (503, True), address
+        assert answer.headers["Retry-After"]
+
+
+def raised(error):
+    raise error

@@ -65,7 +65,7 @@ def test_one_click_reserves_and_the_book_page_says_so(shop, ada):
     assert (clicked.status_code, clicked.headers["Location"]) == (303, f"/books/{book_id}/emma#availability")
     words = text_of(ada.get(f"/books/{book_id}"))
     assert "Reserved. You will find a note in My reservations as soon as the book is back in stock." in words
-    assert "Reserved for you. You reserved this book on" in words
+    assert "You are on the list. You reserved this book on" in words
     assert "Cancel reservation" in words
 
 
@@ -88,7 +88,7 @@ def test_the_book_page_tells_whose_book_came_back(shop, ada):
     shop.set_stock(book_id, 1)
     assert "You reserved it, and it came back on" in text_of(ada.get(f"/books/{book_id}"))
     shop.set_stock(book_id, 0)
-    assert "and is sold out again." in text_of(ada.get(f"/books/{book_id}"))
+    assert ", and is sold out again." in text_of(ada.get(f"/books/{book_id}"))
 
 
 def test_a_reservation_is_cancelled_from_the_list(shop, ada):
@@ -223,6 +223,23 @@ def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(sho
     ada.submit("/logout", page="/")
     shop.set_stock(books[1], 1)
     assert "1 back in stock" in text_of(visitor("ada@example.com").get("/"))
+
+
+def test_the_badge_does_not_count_what_is_sold_out_again(shop, ada):
+    for title in ("Emma", "Persuasion", "Sanditon"):
+        shop.reserve(ada.id, shop.book(title))
+    for book_id in (1, 2, 3):
+        shop.set_stock(book_id, 1)
+    assert "3 back in stock" in text_of(ada.get("/"))
+    shop.set_stock(2, 0)
+    assert "2 back in stock" in text_of(ada.get("/"))
+    shop.withdraw(3)
+    assert "1 back in stock" in text_of(ada.get("/"))
+
+
+def test_a_cancellation_on_a_later_page_leads_back_to_that_page(shop, ada):
+    many(shop, ada.id, 25)
+    assert 'name="next" value="/reservations?page=2"' in ada.get("/reservations?page=2").text
 
 
 def test_the_list_is_kept_out_of_every_cache(ada):

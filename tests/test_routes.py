@@ -1,5 +1,6 @@
 """Every route: who may call it, what it asks of cookies and tokens, and what it answers when it refuses."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -209,6 +210,11 @@ def test_an_unknown_address_is_404(world, path):
     assert answer.mimetype == ("application/problem+json" if path.startswith("/api/") else "text/html")
 
 
+@pytest.mark.parametrize("path", ["/bootstrapNone/js/bootstrap.min.js", "/bootstrap/static/icons/bootstrap-icons.svg"])
+def test_of_bootstrap_only_what_pages_use_is_served(world, path):
+    assert world.browsers["nobody"].get(path).status_code == 404
+
+
 def test_too_much_is_413_and_no_json_is_415(world):
     staff = world.scripts["staff"]
     much = {"title": "x" * 2**20, "authors": "y", "price_cents": 1}
@@ -226,6 +232,7 @@ def test_too_many_tries_are_429_and_say_when_to_come_back(world, database_url, p
     answer = browser.post(page)
     assert (statuses, answer.status_code) == ([400, 400], 429)
     assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert re.search(r"Please try again in (a second|\d+ seconds)\.", text_of(answer))
 
 
 @pytest.mark.parametrize("path", ["/broken", "/api/v1/broken"])

@@ -90,7 +90,14 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 IN_PATH = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all else is the id 1
-PUBLIC = {"GET /covers/{name}-{size}.webp", "GET /books/{book_id}/cover.svg"}  # the same for everybody, and kept
+# The same for everybody, and kept for a while or for ever.
+PUBLIC = {
+    "GET /covers/{name}-{size}.webp",
+    "GET /books/{book_id}/cover.svg",
+    "GET /robots.txt",
+    "GET /sitemap.xml",
+    "GET /sitemaps/{number}.xml",
+}
 PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 PAGES = [route for route in ROUTES if "/api/" not in route]
 UNSAFE = [route for route in ROUTES if not route.startswith("GET")]

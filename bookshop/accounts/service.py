@@ -292,9 +292,8 @@ class AccountService:
         Locks the user's row, which makes the limit exact. Raises NotFound, Invalid for a bad name, or Conflict if the
         user is deactivated or has the most tokens already.
         """
-        user = self.get_user(user_id)
         if not self.users.lock_active(user_id):
-            raise Conflict(f"{user.email} is deactivated.", "USER_DEACTIVATED")
+            raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
         if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
             raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
         if self.users.count_tokens(user_id) >= MOST_TOKENS:

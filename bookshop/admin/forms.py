@@ -36,15 +36,20 @@ NOTE_TEXT_MAX = 50_000
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
 
 
+COPIES = f"Copies are from 0 to {STOCK_MAX:,}."
+
+
 class BookForm(ShopForm):
     """A book without its stock; `currency` is the book's own."""
 
-    title = StringField("Title", filters=[tidied], validators=[DataRequired(), Length(max=TITLE_MAX), Storable()])
+    title = StringField(
+        "Title", filters=[tidied], validators=[DataRequired("Please give a title."), Length(max=TITLE_MAX), Storable()]
+    )
     authors = StringField(
         "Authors",
         description="Separated by commas",
         filters=[tidied],
-        validators=[DataRequired(), Length(max=AUTHORS_MAX), Storable()],
+        validators=[DataRequired("Please name the authors."), Length(max=AUTHORS_MAX), Storable()],
     )
     isbn = StringField(
         "ISBN", description="10 or 13 digits, as printed", filters=[tidied], validators=[Optional(), Length(max=40)]
@@ -67,7 +72,12 @@ class BookForm(ShopForm):
         validators=[Optional(), Length(max=DESCRIPTION_MAX), Storable(lines=True)],
         render_kw={"rows": 6},
     )
-    price = PriceField("Price", places=None, validators=[InputRequired()], render_kw={"inputmode": "decimal"})
+    price = PriceField(
+        "Price",
+        places=None,
+        validators=[InputRequired("Please give a price; 0 is a price on request.")],
+        render_kw={"inputmode": "decimal"},
+    )
     submit = SubmitField("Save")
 
     def __init__(self, book: Book | None = None) -> None:
@@ -88,7 +98,7 @@ class BookForm(ShopForm):
         except (ValueError, ArithmeticError):
             raise ValidationError("This is not an amount such as 12.90.") from None
         if not 0 <= self.price_cents <= PRICE_MAX:
-            raise ValidationError("The price is out of range.")
+            raise ValidationError("A price is from 0 to 1,000,000.")
 
     def values(self) -> dict[str, object]:
         """The fields of the book, as the catalogue service takes them."""
@@ -123,7 +133,7 @@ class StockForm(ShopForm):
     )
     copies = IntegerField(
         "Copies",
-        validators=[InputRequired("Please enter a number."), readable, NumberRange(0, STOCK_MAX)],
+        validators=[InputRequired("Please enter a number."), readable, NumberRange(0, STOCK_MAX, COPIES)],
         render_kw={"inputmode": "numeric", "autofocus": True},
     )
     note = StringField(

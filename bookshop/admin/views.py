@@ -31,6 +31,7 @@ def dashboard() -> Answer:
     prebookings, inventory = faces.prebookings(), faces.inventory()
     found = faces.catalog().most_wanted(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
+    restocks = inventory.recent_restocks(SHORT)
     return render_list(
         "admin/dashboard.html",
         found,
@@ -39,7 +40,8 @@ def dashboard() -> Answer:
         reservations=reservations,
         titles=titles,
         low=inventory.low_stock(FEW, SHORT),
-        restocks=inventory.recent_restocks(SHORT),
+        restocks=restocks,
+        empty=not found.total and not restocks and not faces.catalog().newest(1),
     )
 
 

@@ -10,6 +10,7 @@ from bookshop.catalog import bp
 from bookshop.catalog.views import address_of
 
 SITEMAP_SIZE = 50_000
+FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
 PRIVATE = ("/account", "/admin", "/api/", "/login", "/register", "/reservations")
 
 
@@ -17,30 +18,30 @@ PRIVATE = ("/account", "/admin", "/api/", "/login", "/register", "/reservations"
 def robots() -> Response:
     lines = ["User-agent: *", *(f"Disallow: {path}" for path in PRIVATE), ""]
     lines += [f"Sitemap: {url_for('catalog.sitemaps', _external=True)}", ""]
-    return Response("\n".join(lines), mimetype="text/plain")
+    return Response("\n".join(lines), mimetype="text/plain", headers=FOR_A_WHILE)
 
 
 @bp.get("/sitemap.xml")
 def sitemaps() -> Response:
-    """The index: file 0 has the shop's own pages, each other one the books of a range of ids."""
-    files = [url_for("catalog.sitemap", number=number, _external=True) for number in range(_last_number() + 1)]
+    """The index: file 1 has the shop's own pages, each other one the books of a range of ids."""
+    files = [url_for("catalog.sitemap", number=number, _external=True) for number in range(1, _last_number() + 1)]
     return _xml("catalog/sitemaps.xml", files=files)
 
 
 @bp.get("/sitemaps/<int:number>.xml")
 def sitemap(number: int) -> Response:
-    if number > _last_number():
+    if not 1 <= number <= _last_number():
         abort(404)
     pages: list[tuple[str, datetime | None]] = [(url_for("catalog.home"), None), (url_for("catalog.books"), None)]
-    if number > 0:
-        books = faces.catalog().on_sale((number - 1) * SITEMAP_SIZE + 1, number * SITEMAP_SIZE)
+    if number > 1:
+        books = faces.catalog().on_sale((number - 2) * SITEMAP_SIZE + 1, (number - 1) * SITEMAP_SIZE)
         pages = [(address_of(book.id, book.title), book.updated_at) for book in books]
     return _xml("catalog/sitemap.xml", pages=pages, root=request.url_root.rstrip("/"))
 
 
 def _last_number() -> int:
-    return ceil(faces.catalog().highest_id() / SITEMAP_SIZE)
+    return 1 + ceil(faces.catalog().highest_id() / SITEMAP_SIZE)
 
 
 def _xml(template: str, **context: object) -> Response:
-    return Response(render_template(template, **context), mimetype="application/xml")
+    return Response(render_template(template, **context), mimetype="application/xml", headers=FOR_A_WHILE)

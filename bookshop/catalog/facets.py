@@ -113,12 +113,16 @@ def _number_of(column: InstrumentedAttribute[Any], ranges: Sequence[Bounds], unk
 def _tally(rows: Sequence[Row[*tuple[Any, ...]]], facet: str, others: set[str]) -> Counter[Any]:
     """How many books have each value of a facet, of those that fit the other filters."""
     found: Counter[Any] = Counter()
-    value_of: Callable[[Any], Any] = base_language if facet == "language" else lambda value: value
+    value_of: Callable[[Any], Any] = _spoken if facet == "language" else lambda value: value
     for row in rows:
         value = getattr(row, facet)
         if value is not None and _fits(row, others):
             found[value_of(value)] += row.books
     return found
+
+
+def _spoken(tag: str) -> str:
+    return base_language(tag).lower()
 
 
 def _fits(row: Row[*tuple[Any, ...]], used: set[str]) -> bool:

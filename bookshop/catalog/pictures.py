@@ -24,6 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 BYTES_MAX = 8 * 1024 * 1024
 PIXELS_MAX = 40_000_000
 SHORT_SIDE_MIN, LONG_SIDE_MIN = 100, 150
+LONGEST_SHAPE = 3  # times as long as broad, or as broad as long
 WORKING = (1800, 1800)  # what a larger picture is brought down to before anything else is done to it
 QUALITIES = range(20, 86)
 SHRINKING = 0.85
@@ -34,6 +35,7 @@ SRGB = ImageCms.createProfile("sRGB")
 TOO_MANY_BYTES = "A cover may have at most 8 MB; nothing was stored."
 TOO_MANY_PIXELS = "A cover may have at most 40 megapixels; this picture has more. Nothing was stored."
 TOO_SMALL = "This picture is too small: a cover needs at least 100 × 150 pixels. Nothing was stored."  # noqa: RUF001
+TOO_LONG = "This does not have the shape of a cover: one side is more than three times the other. Nothing was stored."
 NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Nothing was stored; please choose another."
 DAMAGED = "This picture is damaged and cannot be read to its end. Nothing was stored; please choose another."
 NOT_KEPT = "The folder of covers could not be written, so the cover is as it was. The shop's log says why."
@@ -101,6 +103,8 @@ def _check_pixels(picture: Image.Image) -> None:
         raise Invalid(TOO_MANY_PIXELS, "picture")
     if min(picture.size) < SHORT_SIDE_MIN or max(picture.size) < LONG_SIDE_MIN:
         raise Invalid(TOO_SMALL, "picture")
+    if max(picture.size) > LONGEST_SHAPE * min(picture.size):
+        raise Invalid(TOO_LONG, "picture")
 
 
 def _upright_srgb(opened: Image.Image) -> Image.Image:

@@ -50,10 +50,10 @@ class CatalogService:
         return self.books.highest_id()
 
     def words_that_find(self, criteria: BookCriteria) -> Mapping[str, int]:
-        """Of what was typed, in case it finds nothing as a whole: the words that find books alone, and how many."""
+        """Of what was typed, in case it finds nothing as a whole: the words that find books alone, rarest first."""
         typed = dict.fromkeys((criteria.q or "").split()[:MOST_WORDS])
         counts = {word: self.books.count(BookCriteria(q=word)) for word in typed} if len(typed) > 1 else {}
-        return {word: count for word, count in counts.items() if count}
+        return {word: counts[word] for word in sorted(counts, key=counts.__getitem__) if counts[word]}
 
     def back_in_stock(self, limit: int) -> Sequence[Book]:
         """The books on the shelf that had been sold out, the latest to come back first."""

@@ -230,5 +230,8 @@ def _delivery_line(isbn: str, copies: int, book: Book | None) -> DeliveryLine:
 
 
 def _as_it_was(line: DeliveryLine, movement: Movement, told: int) -> DeliveryLine:
-    before = movement.quantity_after - movement.delta
-    return replace(line, copies=movement.delta, stock_before=before, customers=told, repeated=True)
+    if movement.delta != line.copies:
+        before = f"{movement.delta:,} came" if movement.delta > 1 else "1 came"
+        return replace(line, refusal=f"{before} in with this delivery already; send others as a new delivery.")
+    before_it = movement.quantity_after - movement.delta
+    return replace(line, stock_before=before_it, customers=told, repeated=True)

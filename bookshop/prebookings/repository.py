@@ -174,6 +174,13 @@ class PreBookRepository:
         notified = select(func.count()).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
         return self.session.scalar(notified) or 0
 
+    def count_to_be_had(self, user_id: int, latest: int) -> int:
+        """How many of the customer's latest notified pre-bookings are of books that can still be had."""
+        notified = select(PreBook.book_id).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
+        notified = notified.order_by(PreBook.notified_at.desc(), PreBook.id.desc()).limit(latest)
+        here = Book.id.in_(notified.scalar_subquery()), Book.stock_quantity > 0, Book.withdrawn_at.is_(None)
+        return self.session.scalar(select(func.count()).select_from(Book).where(*here)) or 0
+
     def shown_book(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
         """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`."""
         return self.session.connection().execute(SHOWN_BOOK, {"book": book_id}).first()

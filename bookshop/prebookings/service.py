@@ -104,6 +104,11 @@ class PreBookService:
         """How many reservations wait in the whole shop, and for how many books."""
         return self.prebookings.count_all_waiting()
 
+    def count_back(self, user_id: int, seen: int) -> int:
+        """How many books came back for the customer since so many were seen, and can still be had."""
+        unseen = self.count_notified(user_id) - seen
+        return self.prebookings.count_to_be_had(user_id, unseen) if unseen > 0 else 0
+
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:
         """Who waits for a book, longest first: rows of a pre-booking and an e-mail address."""
         if self.books.get(book_id) is None:

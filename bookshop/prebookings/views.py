@@ -62,8 +62,7 @@ def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
 
 
 def books_back() -> int:
-    """How many of the visitor's reserved books came back since the last look at the reservations."""
+    """How many of the visitor's reserved books came back since the last look at the reservations, and are there."""
     if not current_user.is_customer:
         return 0
-    seen: int = session.get(NOTIFIED_SEEN, 0)
-    return max(0, faces.prebookings().count_notified(visitor().user_id) - seen)
+    return faces.prebookings().count_back(visitor().user_id, session.get(NOTIFIED_SEEN, 0))

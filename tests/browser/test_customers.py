@@ -28,7 +28,7 @@ def test_a_visitor_who_wants_a_book_registers_and_is_back_at_the_book(shop, page
     page.get_by_role("button", name="Create account").click()
     expect(page).to_have_url(re.compile("/books/1/emma$"))
     availability(page).get_by_role("button", name="Reserve").click()
-    expect(availability(page)).to_contain_text("Reserved for you.")
+    expect(availability(page)).to_contain_text("You are on the list.")
 
 
 @pytest.mark.usefixtures("ada")

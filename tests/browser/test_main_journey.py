@@ -54,7 +54,7 @@ def reserve(page: Page, hands: Hands) -> None:
     state = page.get_by_role("region", name="Availability")
     expect(state).to_contain_text("Out of stock.")
     hands.press(state.get_by_role("button", name="Reserve"))
-    expect(state).to_contain_text("Reserved for you.")
+    expect(state).to_contain_text("You are on the list.")
     expect(state).to_contain_text("What happens next")
     expect(state).to_be_in_viewport()
 
