@@ -50,7 +50,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     mine = None
     if current_user.is_customer:
         mine = faces.prebookings().latest_for(current_user.user_id, book_id)
-    root = request.host_url.rstrip("/") + request.root_path
+    root = f"{request.scheme}://{request.host}{request.root_path}"
     return render_template(
         "catalog/book.html",
         book=found,
