@@ -163,7 +163,6 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "WTF_CSRF_TIME_LIMIT": None,
         "RATELIMIT_STORAGE_URI": settings.ratelimit_storage,
         "RATELIMIT_HEADERS_ENABLED": True,
-        "BOOTSTRAP_SERVE_LOCAL": True,
         "COMPRESS_ALGORITHM": ["br", "gzip"],
     }
 

@@ -36,8 +36,12 @@ class RequestSession(Session):
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         engine = super().get_bind(*args, **kwargs)
-        looks = has_request_context() and request.method in {"GET", "HEAD"}
-        return without_transactions(engine) if looks and isinstance(engine, Engine) else engine
+        return without_transactions(engine) if only_looks() and isinstance(engine, Engine) else engine
+
+
+def only_looks() -> bool:
+    """Whether this is a request that changes nothing in the shop."""
+    return has_request_context() and request.method in {"GET", "HEAD"}
 
 
 @cache

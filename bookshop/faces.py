@@ -6,7 +6,7 @@ from typing import TypeVar
 from bookshop import database
 from bookshop.accounts.service import AccountService
 from bookshop.catalog.service import CatalogService
-from bookshop.extensions import db, settings
+from bookshop.extensions import db, only_looks, settings
 from bookshop.inventory.service import BookService
 from bookshop.prebookings.service import PreBookService
 
@@ -30,5 +30,10 @@ def prebookings() -> PreBookService:
 
 
 def commit(work: Callable[[], T]) -> T:
-    """Run one service call in a writing transaction of its own and commit it; see database.in_transaction."""
+    """Run one service call in a writing transaction of its own and commit it; see database.in_transaction.
+
+    Not in a request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
+    """
+    if only_looks():
+        raise RuntimeError("a request that only looks (GET, HEAD) does not write")
     return database.in_transaction(db.session(), work)

@@ -314,3 +314,8 @@ def test_lists_take_as_many_statements_for_30_rows_as_for_3(world):
     few = [count(world, *call) for call in LISTS]
     fill(world.shop, 30)
     assert [count(world, *call) for call in LISTS] == few
+
+
+def test_a_request_that_only_looks_cannot_begin_to_write(app):
+    with app.test_request_context("/books", method="GET"), pytest.raises(RuntimeError, match="only looks"):
+        faces.commit(lambda: None)

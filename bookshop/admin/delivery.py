@@ -1,15 +1,13 @@
 """Staff's page for a delivery: many books at once, scanned or typed, looked at and then received."""
 
 from flask import render_template
-from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
+from bookshop.admin.views import Answer
 from bookshop.inventory.service import Delivery
-
-Answer = str | Response | tuple[str, int]
 
 
 @bp.route("/admin/delivery", methods=["GET", "POST"])

@@ -30,12 +30,10 @@ from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
-from bookshop.money import major, minor
+from bookshop.money import in_words, major, minor
 
 NOTE_TEXT_MAX = 50_000
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
-
-
 COPIES = f"Copies are from 0 to {STOCK_MAX:,}."
 
 
@@ -98,7 +96,7 @@ class BookForm(ShopForm):
         except (ValueError, ArithmeticError):
             raise ValidationError("This is not an amount such as 12.90.") from None
         if not 0 <= self.price_cents <= PRICE_MAX:
-            raise ValidationError("A price is from 0 to 1,000,000.")
+            raise ValidationError(f"A price is from 0 to {in_words(PRICE_MAX, self.currency)}.")
 
     def values(self) -> dict[str, object]:
         """The fields of the book, as the catalogue service takes them."""

@@ -6,13 +6,12 @@ from werkzeug.wrappers import Response
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
+from bookshop.admin.views import Answer
 from bookshop.forms import ShopForm
 from bookshop.navigation import asked_page, render_list
 
 USER = "/admin/users/<int:user_id>"
 SIZE = 50
-
-Answer = str | Response | tuple[str, int]
 
 
 @bp.get("/admin/users")
@@ -21,7 +20,7 @@ def users() -> Answer:
     q = request.args.get("q", "")
     found = faces.accounts().list_users(q, asked_page(), SIZE)
     waiting = faces.prebookings().waiting_counts([user.id for user in found.items])
-    return render_list("admin/users.html", found, q=q, waiting=waiting)
+    return render_list("admin/users.html", found, q=q, waiting=waiting, form=ShopForm())
 
 
 @bp.route(f"{USER}/deactivate", methods=["GET", "POST"])
