@@ -95,6 +95,10 @@ class Settings(BaseModel):
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
+    cart_lines: int = Field(20, ge=1, le=50)
+    cart_copies: int = Field(10, ge=1, le=1000)
+    post_orders: bool = False
+    collect_days: int = Field(14, ge=1, le=365)
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
     ratelimit_storage: Annotated[str, AfterValidator(_storage)] = "memory://"

@@ -26,7 +26,8 @@ ATTEMPTS = 4
 LOCK_TIMEOUT = "4s"
 WRITES = "bookshop_writes"
 # serialization failure, deadlock, lock not available: https://www.postgresql.org/docs/current/errcodes-appendix.html
-PASSING_SQLSTATES = {"40001", "40P01", "55P03"}
+LOCK_NOT_AVAILABLE = "55P03"
+PASSING_SQLSTATES = {"40001", "40P01", LOCK_NOT_AVAILABLE}
 SQLITE_BUSY, SQLITE_LOCKED = 5, 6
 
 

@@ -22,6 +22,7 @@ from bookshop.exceptions import (
     Busy,
     Conflict,
     Forbidden,
+    InsufficientStock,
     Invalid,
     Misshapen,
     NotAuthenticated,
@@ -85,7 +86,7 @@ def refuse(error: BookshopError) -> AnyResponse:
 
 
 def _refuse_json(error: BookshopError, status: int) -> Response:
-    response = problem(status, error.code, error.sentence, _member_errors(error))
+    response = problem(status, error.code, error.sentence, **_members(error))
     if status == 401:
         invalid = bearer_token(request) is not None
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
@@ -94,12 +95,15 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
     return response
 
 
-def _member_errors(error: BookshopError) -> list[dict[str, str]] | None:
+def _members(error: BookshopError) -> dict[str, Any]:
+    """What a problem says besides its sentence (RFC 9457, extension members)."""
     if isinstance(error, Misshapen):
-        return error.errors
-    if isinstance(error, Invalid):
-        return [{"detail": error.sentence, "pointer": f"#/{error.field}" if error.field else "#"}]
-    return None
+        return {"errors": error.errors}
+    if isinstance(error, Invalid) and error.code == Invalid.code:
+        return {"errors": [{"detail": error.sentence, "pointer": f"#/{error.field}" if error.field else "#"}]}
+    if isinstance(error, InsufficientStock):
+        return {"lines": error.lines}
+    return {}
 
 
 def refuse_csrf(error: CSRFError) -> AnyResponse:
@@ -160,7 +164,7 @@ def report_bug(error: Exception) -> AnyResponse:
     return problem(500, "HTTP_500", SENTENCES[500]) if is_api() else _page(500, SENTENCES[500])
 
 
-def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
+def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     """A problem in JSON; `type` is about:blank, as `code` says what kind it is."""
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -168,9 +172,8 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | 
         "status": status,
         "detail": detail,
         "code": code,
+        **members,
     }
-    if errors is not None:
-        body["errors"] = errors
     return Response(json.dumps(body), status, mimetype="application/problem+json")
 
 

@@ -1,5 +1,7 @@
 """What can go wrong in the shop's own words: a code for scripts and a sentence for people, no HTTP."""
 
+from typing import Any
+
 
 class SettingsError(Exception):
     """A setting is wrong or missing; the message names it."""
@@ -41,8 +43,8 @@ class Invalid(BookshopError):
 
     code = "VALIDATION_ERROR"
 
-    def __init__(self, sentence: str, field: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(self, sentence: str, field: str = "", code: str | None = None) -> None:
+        super().__init__(sentence, code)
         self.field = field
 
 
@@ -52,6 +54,19 @@ class Misshapen(Invalid):
     def __init__(self, errors: list[dict[str, str]]) -> None:
         super().__init__("The request does not have the right shape; `errors` says where.")
         self.errors = errors
+
+
+class InsufficientStock(Conflict):
+    """There are too few copies for an order: `lines` say of which books, how many were wanted and how many are left."""
+
+    code = "ORDER_INSUFFICIENT_STOCK"
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        short = "; ".join(f"{line['book_title']} ({line['left']} left, {line['quantity']} wanted)" for line in lines)
+        super().__init__(
+            f"There are too few copies of {short}. Nothing was ordered. Take fewer, or reserve what is sold out."
+        )
+        self.lines = lines
 
 
 class Busy(BookshopError):

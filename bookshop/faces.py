@@ -5,9 +5,12 @@ from typing import TypeVar
 
 from bookshop import database
 from bookshop.accounts.service import AccountService
+from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db, only_looks, settings
+from bookshop.idempotency.service import IdempotencyService
 from bookshop.inventory.service import BookService
+from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService
 
 T = TypeVar("T")
@@ -27,6 +30,19 @@ def inventory() -> BookService:
 
 def prebookings() -> PreBookService:
     return PreBookService(db.session(), settings().max_waiting)
+
+
+def cart() -> CartService:
+    return CartService(db.session(), prebookings(), settings().cart_lines, settings().cart_copies)
+
+
+def orders() -> OrderService:
+    given = settings()
+    return OrderService(db.session(), inventory(), post_orders=given.post_orders, collect_days=given.collect_days)
+
+
+def idempotency() -> IdempotencyService:
+    return IdempotencyService(db.session())
 
 
 def commit(work: Callable[[], T]) -> T:

@@ -6,12 +6,18 @@ from bookshop.accounts import own_account
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import api as admin_json
 from bookshop.admin import delivery as admin_delivery
+from bookshop.admin import orders as admin_orders
+from bookshop.admin import orders_api as admin_orders_json
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
+from bookshop.cart import api as cart_json
+from bookshop.cart import views as cart_pages
 from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
 from bookshop.navigation import IdConverter
+from bookshop.orders import api as orders_json
+from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
 
@@ -23,10 +29,16 @@ FACES = (
     crawlers,
     prebookings_pages,
     prebookings_json,
+    cart_pages,
+    cart_json,
+    orders_pages,
+    orders_json,
     admin_pages,
     admin_delivery,
     admin_users,
+    admin_orders,
     admin_json,
+    admin_orders_json,
 )
 
 

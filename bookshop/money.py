@@ -1,11 +1,28 @@
 """Amounts of money: integers in the currency's minor unit inside, written for people at the edge."""
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
 LOCALE = "en"
+
+
+class Amount(NamedTuple):
+    """So much money, in minor units of a currency."""
+
+    cents: int
+    currency: str
+
+
+def totals(amounts: Iterable[Amount]) -> Sequence[Amount]:
+    """The sum of the amounts: one for each currency, in the order in which these come."""
+    sums: dict[str, int] = {}
+    for amount in amounts:
+        sums[amount.currency] = sums.get(amount.currency, 0) + amount.cents
+    return [Amount(cents, currency) for currency, cents in sums.items()]
 
 
 def known_currency(code: str) -> str:

@@ -9,8 +9,9 @@ from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
 from bookshop.extensions import settings
-from bookshop.money import LOCALE, in_words
+from bookshop.money import LOCALE, Amount, in_words
 from bookshop.navigation import listed, turned
+from bookshop.orders.models import OrderLine
 from bookshop.prebookings.views import books_back
 from bookshop.text import year_in_words
 
@@ -19,6 +20,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_filter(day)
     app.add_template_filter(price)
+    app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
     app.add_template_filter(language_name, "language")
     for named in (book_address, books_back, cover_address, listed, turned, typed_search):
@@ -31,9 +33,14 @@ def day(moment: datetime) -> str:
     return format_date(moment, "d MMM y", locale=LOCALE)
 
 
-def price(book: Book) -> str:
-    """What the book costs, for people."""
-    return "Price on request" if book.price_cents == NO_PRICE else in_words(book.price_cents, book.currency)
+def price(sold: Book | OrderLine) -> str:
+    """What a copy of the book costs, or did when it was sold, for people."""
+    return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
+
+
+def money(amount: Amount) -> str:
+    """An amount for people."""
+    return in_words(amount.cents, amount.currency)
 
 
 def typed_search() -> str:

@@ -1,6 +1,7 @@
 """What tests start from: users, books and reservations, made by the shop's own services."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from bookshop.checks import broken_invariants
 from bookshop.database import Base
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
+from bookshop.orders.service import Checkout
 
 T = TypeVar("T")
 
@@ -89,6 +91,25 @@ class Shop:
     def cancel(self, user_id: int, prebook_id: int) -> None:
         self.commit(lambda: faces.prebookings().cancel(user_id, prebook_id))
 
+    def fill_cart(self, user_id: int, copies: dict[int, int]) -> None:
+        """Put copies of books into a customer's cart: book id -> number."""
+        for book_id, quantity in copies.items():
+            self.commit(partial(lambda *line: faces.cart().add(*line), user_id, book_id, quantity))
+
+    def order(self, user_id: int, copies: dict[int, int], **said: Any) -> int:
+        """Let a customer order copies of books; returns the order's id."""
+        self.fill_cart(user_id, copies)
+        checkout = Checkout(**{"name": "Ada Lovelace", **said})
+        return int(self.commit(lambda: faces.orders().place(user_id, checkout)).order.id)
+
+    def cancel_order(self, user_id: int, order_id: int) -> list[str]:
+        """Cancel a customer's own order; returns the addresses of those whom that notified."""
+        return self.commit(lambda: faces.orders().cancel(user_id, order_id))
+
+    def change_order(self, order_id: int, status: str, by: int) -> list[str]:
+        """Let staff make an order ready, collected or cancelled; returns whom that notified."""
+        return self.commit(lambda: faces.orders().change(order_id, status, by))
+
     def withdraw(self, book_id: int) -> int:
         return self.commit(lambda: faces.catalog().withdraw(book_id))
 
@@ -119,6 +140,7 @@ class Shop:
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
-        tables = dict.fromkeys(("users", "books", "movements", "prebookings"), "*")
+        names = ("users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines", "given_answers")
+        tables = dict.fromkeys(names, "*")
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
-        return {table: self.rows(f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in tables.items()}
+        return {table: self.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2") for table, columns in tables.items()}

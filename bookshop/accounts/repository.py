@@ -51,9 +51,12 @@ class UserRepository:
         """Lock the user's row until the transaction ends: no reservation, login or deactivation gets between."""
         self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
-    def lock_active(self, user_id: int) -> bool:
-        """Lock the row of a user who is not deactivated until the transaction ends; False if there is none."""
-        return self.session.connection().scalar(LOCK_ACTIVE, {"user": user_id}) is not None
+    def lock_active(self, user_id: int) -> Row[int, str, str] | None:
+        """Lock the row of a user who is not deactivated until the transaction ends; None if there is none.
+
+        Returns the user's id, e-mail address and role.
+        """
+        return self.session.connection().execute(LOCK_ACTIVE, {"user": user_id}).first()
 
     def lock_with_staff(self, user_id: int) -> Sequence[int]:
         """Lock the user's row and, if it is one of staff, those of all active staff; returns the ids, in order.

@@ -17,11 +17,9 @@ from bookshop.database import Page, UtcDateTime, is_sqlite, now, paginate
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
 ON_SALE = (Book.withdrawn_at.is_(None),)
-ON_A_CARD = load_only(
-    *(Book.id, Book.title, Book.authors, Book.published_year, Book.price_cents, Book.currency),
-    *(Book.stock_quantity, Book.cover),
-    raiseload=True,
-)
+ON_CARD = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
+ON_A_CARD = load_only(*(getattr(Book, name) for name in ON_CARD), raiseload=True)
+IN_A_CART = load_only(*(getattr(Book, name) for name in (*ON_CARD, "withdrawn_at")), raiseload=True)
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
 
@@ -77,16 +75,21 @@ class BookRepository:
         """Whether any book has this uploaded cover."""
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
-    def set_stock(self, quantities: Mapping[int, int]) -> None:
-        """Write the stock of locked books, id -> quantity; for BookService alone, which then writes the ledger too.
+    def set_stock(self, changes: Mapping[int, tuple[int, int]]) -> bool:
+        """Write the stock of locked books, id -> (before, after); for BookService alone, which writes the ledger too.
 
-        A book that had stock before, by its ledger, and is given some again is back in stock from now on.
+        A book that had stock before, by its ledger, and is given some again is back in stock from now on. False if
+        the stock of one was another than `before`, which a lock that was really held does not let happen.
         """
         time = now()
-        self.session.connection().execute(
+        written = self.session.connection().execute(
             _set_stock(),
-            [{"book_id": book_id, "quantity": quantity, "time": time} for book_id, quantity in quantities.items()],
+            [
+                {"book_id": book_id, "before": before, "after": after, "time": time}
+                for book_id, (before, after) in changes.items()
+            ],
         )
+        return written.rowcount == len(changes)
 
     def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
         """One page of the books that match, in the order asked for."""
@@ -137,6 +140,11 @@ class BookRepository:
         back = back.options(ON_A_CARD)
         return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
 
+    def list_for_cart(self, book_ids: Collection[int]) -> Sequence[Book]:
+        """These books, withdrawn ones too: of each what a cart shows, as the database has it now."""
+        found = select(Book).where(Book.id.in_(book_ids)).options(IN_A_CART)
+        return self.session.scalars(found.execution_options(populate_existing=True)).all()
+
     def list_newest(self, limit: int) -> Sequence[Book]:
         """The books that were last added to the catalogue."""
         newest = select(Book).where(*ON_SALE).options(ON_A_CARD).order_by(Book.id.desc()).limit(limit)
@@ -169,11 +177,12 @@ def _set_stock() -> Update:
     comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
     time = bindparam("time", type_=UtcDateTime)
     values = {
-        "stock_quantity": bindparam("quantity"),
+        "stock_quantity": bindparam("after"),
         "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
         "updated_at": time,
     }
-    return update(books).where(books.c.id == bindparam("book_id")).values(values)
+    as_before = (books.c.id == bindparam("book_id")) & (books.c.stock_quantity == bindparam("before"))
+    return update(books).where(as_before).values(values)
 
 
 def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:

@@ -9,6 +9,7 @@ from bookshop.database import Base, UtcDateTime, now
 
 RECEIVED, CORRECTION, SALE, RETURN, IMPORT = ("received", "correction", "sale", "return", "import")
 NOTE_MAX = 500
+OF_AN_ORDER = text("order_id IS NOT NULL")
 IS_RESTOCK = text("quantity_after = delta AND delta > 0")  # from 0 to more than 0
 
 
@@ -21,8 +22,10 @@ class Movement(Base):
         CheckConstraint("quantity_after >= 0", name="quantity_after"),
         CheckConstraint("reason IN ('received', 'correction', 'sale', 'return', 'import')", name="reason"),
         Index(None, "book_id", "id"),
+        Index("uq_movements_order", "order_id", "book_id", "reason", unique=True,
+              sqlite_where=OF_AN_ORDER, postgresql_where=OF_AN_ORDER),
         Index("ix_movements_restocks", "id", sqlite_where=IS_RESTOCK, postgresql_where=IS_RESTOCK),
-    )
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
     book_id: Mapped[int] = mapped_column(ForeignKey("books.id"))
@@ -31,4 +34,5 @@ class Movement(Base):
     reason: Mapped[str] = mapped_column(String(10))
     note: Mapped[str | None] = mapped_column(String(NOTE_MAX))
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # nobody: a command
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))  # its sale, or the return if it is cancelled
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

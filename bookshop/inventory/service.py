@@ -1,6 +1,6 @@
 """The shared inventory service: the only code that changes a stock, for every face, command and import."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.models import STOCK_MAX, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
-from bookshop.exceptions import BookshopError, Conflict, Invalid, book_not_found
+from bookshop.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
 from bookshop.prebookings.repository import PreBookRepository
@@ -22,6 +22,7 @@ class StockChange:
     """A wish to change one book's stock: to `quantity`, or by `delta`; exactly one of the two is given.
 
     `expected` is the stock that the person who wishes it saw; if it is another by now, the change is refused.
+    `order_id` is the order that sells the copies or, cancelled, gives them back.
     """
 
     book_id: int
@@ -30,6 +31,7 @@ class StockChange:
     reason: str | None = None
     note: str | None = None
     user_id: int | None = None
+    order_id: int | None = None
     expected: int | None = None
 
     def __post_init__(self) -> None:
@@ -96,12 +98,19 @@ class BookService:
         """
         return self.update_stocks([change])
 
-    def update_stocks(self, changes: Sequence[StockChange]) -> list[str]:
-        """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
+    def update_stocks(self, changes: Sequence[StockChange], locked: Sequence[Book] | None = None) -> list[str]:
+        """Change the stock of many books, each at most once, as `update_stock` does one: all or none.
+
+        Who has locked the books already, to look at them first, hands them over.
+        """
         if len({change.book_id for change in changes}) < len(changes):
             raise ValueError("a book is named twice")
         with self.session.begin_nested():
-            return self._change(self.books.lock([change.book_id for change in changes]), changes)
+            return self._change(locked or self.lock([change.book_id for change in changes]), changes)
+
+    def lock(self, book_ids: Collection[int]) -> Sequence[Book]:
+        """Lock books, in id order and with fresh values, until the caller's transaction ends; see BookRepository."""
+        return self.books.lock(book_ids)
 
     def _change(self, locked: Sequence[Book], changes: Sequence[StockChange]) -> list[str]:
         """Change the stock of locked books; to be called in a savepoint."""
@@ -109,7 +118,9 @@ class BookService:
         rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
         if not rows:
             return []
-        self.books.set_stock({row["book_id"]: row["quantity_after"] for row in rows})
+        quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
+        if not self.books.set_stock(quantities):
+            raise Busy("Others are changing this book just now. Please try again in a moment.")
         restocks = [
             movement_id
             for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
@@ -203,6 +214,7 @@ def _movement(book: Book | None, change: StockChange) -> dict[str, Any] | None:
         "reason": change.reason or (RECEIVED if delta > 0 else CORRECTION),
         "note": change.note,
         "user_id": change.user_id,
+        "order_id": change.order_id,
     }
 
 

@@ -1,0 +1,5 @@
+"""To be written."""
+
+from bookshop.admin import bp
+
+__all__ = ["bp"]

@@ -1,0 +1,5 @@
+"""To be written."""
+
+from bookshop.cart import bp
+
+__all__ = ["bp"]

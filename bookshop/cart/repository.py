@@ -1,0 +1,64 @@
+"""SQL about carts."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from bookshop.cart.models import CartItem
+from bookshop.database import Base, is_sqlite, now
+
+# Every page of a customer counts the cart, and every checkout empties it: made once, of the table.
+items = Base.metadata.tables[CartItem.__tablename__]
+IS_THEIRS = items.c.user_id == bindparam("user")
+COUNT = select(func.coalesce(func.sum(items.c.quantity), 0)).where(IS_THEIRS)
+LIST = (
+    select(items.c.book_id, items.c.quantity, items.c.price_cents, items.c.currency, items.c.stock_quantity)
+    .where(IS_THEIRS)
+    .order_by(items.c.created_at, items.c.book_id)
+)
+CLEAR = delete(items).where(IS_THEIRS)
+
+
+class Entry(NamedTuple):
+    """A book in a cart: how many copies, and its price and stock when they were put there or last changed."""
+
+    book_id: int
+    quantity: int
+    price_cents: int
+    currency: str
+    stock_quantity: int
+
+
+class CartRepository:
+    """Finds and writes what is in customers' carts; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def list_entries(self, user_id: int) -> Sequence[Entry]:
+        """What is in the customer's cart, in the order in which it came in."""
+        return [Entry(*row) for row in self.session.connection().execute(LIST, {"user": user_id})]
+
+    def count_copies(self, user_id: int) -> int:
+        """How many copies are in the customer's cart."""
+        return int(self.session.connection().scalar(COUNT, {"user": user_id}) or 0)
+
+    def put(self, user_id: int, entry: Entry) -> None:
+        """Write an entry, new or in place of the one of the same book."""
+        insert = sqlite.insert(items) if is_sqlite(self.session) else postgresql.insert(items)
+        key, values = {"user_id": user_id, "book_id": entry.book_id}, entry._asdict()
+        del values["book_id"]
+        written = insert.values(**key, **values, created_at=now())
+        self.session.execute(written.on_conflict_do_update(index_elements=list(key), set_=values))
+
+    def remove(self, user_id: int, book_id: int) -> bool:
+        """Take a book out of the customer's cart; False if it was not in it."""
+        removed = delete(items).where(items.c.user_id == user_id, items.c.book_id == book_id)
+        return self.session.execute(removed.returning(items.c.book_id)).first() is not None
+
+    def clear(self, user_id: int) -> None:
+        """Empty the customer's cart."""
+        self.session.connection().execute(CLEAR, {"user": user_id})

@@ -1,0 +1,1 @@
+"""The shape of carts in JSON."""

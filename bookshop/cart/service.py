@@ -1,0 +1,228 @@
+"""What customers, and visitors who are not logged in, do with a cart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.cart.repository import CartRepository, Entry
+from bookshop.catalog.models import Book
+from bookshop.catalog.repository import BookRepository
+from bookshop.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
+from bookshop.money import Amount, totals
+from bookshop.prebookings.service import PreBookService
+
+
+@dataclass(frozen=True)
+class CartLine:
+    """A book in a cart as it is now (`book`), beside what it was when it was put there (`entry`)."""
+
+    entry: Entry
+    book: Book
+
+    @property
+    def quantity(self) -> int:
+        """How many copies are wanted."""
+        return self.entry.quantity
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the book is no longer sold."""
+        return self.book.withdrawn_at is not None
+
+    @property
+    def left(self) -> int:
+        """How many copies can be had just now."""
+        return 0 if self.withdrawn else self.book.stock_quantity
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer copies are left than wanted."""
+        return self.left < self.quantity
+
+    @property
+    def price_changed(self) -> bool:
+        """Whether the price is another than when the book was put into the cart."""
+        return (self.entry.price_cents, self.entry.currency) != (self.book.price_cents, self.book.currency)
+
+    @property
+    def stock_changed(self) -> bool:
+        """Whether the stock is another than when the book was put into the cart."""
+        return self.entry.stock_quantity != self.left
+
+    @property
+    def amount(self) -> Amount:
+        """What the line costs."""
+        return Amount(self.quantity * self.book.price_cents, self.book.currency)
+
+
+@dataclass(frozen=True)
+class Cart:
+    """What is in a cart."""
+
+    lines: Sequence[CartLine]
+
+    @property
+    def copies(self) -> int:
+        """How many copies are in it."""
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def totals(self) -> Sequence[Amount]:
+        """What all of it costs, an amount for each currency."""
+        return totals(line.amount for line in self.lines)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it could not be ordered just now, as there are too few copies of something."""
+        return any(line.is_short for line in self.lines)
+
+    @property
+    def fingerprint(self) -> str:
+        """What one agrees to by ordering it: another text as soon as a book, a number or a price is another."""
+        return " ".join(
+            f"{line.book.id}x{line.quantity}@{line.book.price_cents}{line.book.currency}" for line in self.lines
+        )
+
+
+class CartService:
+    """Puts books into carts and takes them out; never commits. `max_lines` and `max_copies` are the cart's limits.
+
+    A customer's cart is in the database. That of a visitor who is not logged in is a mapping of book ids to entries
+    that the face keeps in a cookie: `added` and `changed` hold the rules for both.
+    """
+
+    def __init__(self, session: Session, prebookings: PreBookService, max_lines: int, max_copies: int) -> None:
+        self.users = UserRepository(session)
+        self.books = BookRepository(session)
+        self.items = CartRepository(session)
+        self.prebookings = prebookings
+        self.max_lines, self.max_copies = max_lines, max_copies
+
+    def get(self, user_id: int) -> Cart:
+        """What is in the customer's cart."""
+        return self.look_at(self.items.list_entries(user_id))
+
+    def count(self, user_id: int) -> int:
+        """How many copies are in the customer's cart."""
+        return self.items.count_copies(user_id)
+
+    def look_at(self, entries: Sequence[Entry]) -> Cart:
+        """The entries beside what their books are now; those of books that were never there are left out."""
+        books = {book.id: book for book in self.books.list_for_cart([entry.book_id for entry in entries])}
+        return Cart([CartLine(entry, books[entry.book_id]) for entry in entries if entry.book_id in books])
+
+    def add(self, user_id: int, book_id: int, quantity: int = 1) -> CartLine:
+        """Put copies of a book into the customer's cart, to those that are in it; returns its line.
+
+        Locks the customer's row, which makes the limits exact. Raises NotFound or Conflict.
+        """
+        line = self.added(self._locked(user_id), book_id, quantity)
+        self.items.put(user_id, line.entry)
+        return line
+
+    def set_quantity(self, user_id: int, book_id: int, quantity: int) -> CartLine:
+        """Change how many copies of a book are in the customer's cart; returns its line.
+
+        Raises NotFound or Conflict.
+        """
+        line = self.changed(self._locked(user_id), book_id, quantity)
+        self.items.put(user_id, line.entry)
+        return line
+
+    def take_what_is_left(self, user_id: int, book_id: int) -> None:
+        """Want no more copies than there are: lower the number in the customer's cart, or take the book out."""
+        line = self.look_at([_in(self._locked(user_id), book_id)]).lines[0]
+        if line.left:
+            self.items.put(user_id, self._seen(line.book, min(line.left, line.quantity, self.max_copies)))
+        else:
+            self.items.remove(user_id, book_id)
+
+    def remove(self, user_id: int, book_id: int) -> None:
+        """Take a book out of the customer's cart; raises NotFound if it is not in it."""
+        self._lock(user_id)
+        if not self.items.remove(user_id, book_id):
+            raise _not_in_cart()
+
+    def reserve_instead(self, user_id: int, book_id: int) -> Any:
+        """Reserve a sold-out book and take it out of the customer's cart; returns and raises as `reserve` does."""
+        self._lock(user_id)
+        self.items.remove(user_id, book_id)
+        return self.prebookings.reserve(user_id, book_id)
+
+    def merge(self, user_id: int, entries: Sequence[Entry]) -> Sequence[str]:
+        """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.
+
+        Of a book that was in both the larger number is kept: whoever logs in with a double click, or puts a book in
+        again because they were logged out, does not find it doubled.
+        """
+        held, left_out = self._locked(user_id), []
+        for line in self.look_at(entries).lines:
+            former = held.get(line.book.id)
+            if former is None and len(held) >= self.max_lines:
+                left_out.append(line.book.title)
+                continue
+            quantity = min(max(line.quantity, former.quantity if former else 0), self.max_copies)
+            held[line.book.id] = line.entry._replace(quantity=quantity)
+            self.items.put(user_id, held[line.book.id])
+        return left_out
+
+    def added(self, held: Mapping[int, Entry], book_id: int, quantity: int) -> CartLine:
+        """The line of a book of which copies are added to a cart that holds these entries.
+
+        Raises NotFound, or Conflict if the book is out of stock or the cart is full.
+        """
+        book = self._book(book_id)
+        if not book.in_stock:
+            raise Conflict("This book is out of stock — reserve it instead.", "CART_BOOK_OUT_OF_STOCK")
+        if book_id not in held and len(held) >= self.max_lines:
+            raise Conflict(
+                f"A cart holds {self.max_lines} different books at most. Order these first, or take one out.",
+                "CART_LIMIT",
+            )
+        already = held[book_id].quantity if book_id in held else 0
+        return CartLine(self._seen(book, already + quantity), book)
+
+    def changed(self, held: Mapping[int, Entry], book_id: int, quantity: int) -> CartLine:
+        """The line of a book that is in a cart that holds these entries, with another number of copies.
+
+        Raises NotFound or Conflict.
+        """
+        _in(held, book_id)
+        book = self._book(book_id)
+        return CartLine(self._seen(book, quantity), book)
+
+    def _seen(self, book: Book, quantity: int) -> Entry:
+        if quantity > self.max_copies:
+            raise Conflict(
+                f"A cart holds {self.max_copies} copies of a book at most. Please ask us if you need more.",
+                "CART_LIMIT",
+            )
+        return Entry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
+
+    def _book(self, book_id: int) -> Book:
+        book = self.books.get(book_id)
+        if book is None or book.withdrawn_at is not None:
+            raise book_not_found()
+        return book
+
+    def _lock(self, user_id: int) -> None:
+        if not self.users.lock_active(user_id):
+            raise NotAuthenticated("This account is no longer active.")
+
+    def _locked(self, user_id: int) -> dict[int, Entry]:
+        """What is in the customer's cart, which nobody else changes until the transaction ends."""
+        self._lock(user_id)
+        return {entry.book_id: entry for entry in self.items.list_entries(user_id)}
+
+
+def _in(held: Mapping[int, Entry], book_id: int) -> Entry:
+    if book_id not in held:
+        raise _not_in_cart()
+    return held[book_id]
+
+
+def _not_in_cart() -> NotFound:
+    return NotFound("This book is not in your cart.", "CART_ITEM_NOT_FOUND")

@@ -1,0 +1,24 @@
+"""Answers that were given under a key."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.database import Base, UtcDateTime, now
+
+KEY_MAX = 200
+
+
+class GivenAnswer(Base):
+    """What a user's request with this key was answered, written in the transaction of what it did."""
+
+    __tablename__ = "given_answers"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_MAX), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of what was asked
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    location: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,0 +1,5 @@
+"""To be written."""
+
+from bookshop.orders import bp
+
+__all__ = ["bp"]

@@ -1,0 +1,85 @@
+"""Orders and their lines."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from bookshop.accounts.models import User
+from bookshop.catalog.models import TITLE_MAX, Book
+from bookshop.database import Base, UtcDateTime, now
+from bookshop.money import Amount, totals
+
+PLACED, READY, COLLECTED, CANCELLED = "placed", "ready", "collected", "cancelled"
+STATUSES = (PLACED, READY, COLLECTED, CANCELLED)
+COLLECT, POST = "collect", "post"
+ON_COLLECTION = "on_collection"
+NAME_MAX, PHONE_MAX, ADDRESS_MAX, ORDER_NOTE_MAX = 200, 50, 1000, 1000
+
+
+class Order(Base):
+    """A customer's order: `placed`, `ready`, `collected`, or `cancelled` for good, each by a conditional UPDATE."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint("status IN ('placed', 'ready', 'collected', 'cancelled')", name="status"),
+        CheckConstraint("payment IN ('on_collection')", name="payment"),
+        CheckConstraint("delivery IN ('collect', 'post')", name="delivery"),
+        CheckConstraint("status <> 'placed' OR ready_at IS NULL", name="placed"),
+        CheckConstraint("status NOT IN ('ready', 'collected') OR ready_at IS NOT NULL", name="ready_at"),
+        CheckConstraint("(status = 'collected') = (collected_at IS NOT NULL)", name="collected_at"),
+        CheckConstraint("(status = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled_at"),
+        Index(None, "user_id", "id"),
+        Index(None, "status", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(String(9), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    status: Mapped[str] = mapped_column(String(10), default=PLACED)
+    payment: Mapped[str] = mapped_column(String(20), default=ON_COLLECTION)
+    delivery: Mapped[str] = mapped_column(String(10), default=COLLECT)
+    name: Mapped[str] = mapped_column(String(NAME_MAX))
+    name_key: Mapped[str] = mapped_column(Text)  # the name folded, to be found by
+    phone: Mapped[str | None] = mapped_column(String(PHONE_MAX))
+    address: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    collected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def totals(self) -> Sequence[Amount]:
+        """What all of it costs, an amount for each currency."""
+        return totals(line.amount for line in self.lines)
+
+    lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", lazy="selectin", viewonly=True)
+    user: Mapped[User] = relationship(lazy="raise", viewonly=True)
+
+
+class OrderLine(Base):
+    """One book of an order: as it was sold, and the customer's notified pre-booking that this sale ends, if any."""
+
+    __tablename__ = "order_lines"
+    __table_args__ = (
+        CheckConstraint("quantity > 0", name="quantity"),
+        UniqueConstraint("order_id", "book_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    book_id: Mapped[int] = mapped_column(ForeignKey("books.id"), index=True)
+    title: Mapped[str] = mapped_column(String(TITLE_MAX))
+    price_cents: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    quantity: Mapped[int]
+    prebooking_id: Mapped[int | None] = mapped_column(ForeignKey("prebookings.id"), index=True)
+
+    @property
+    def amount(self) -> Amount:
+        """What the line costs."""
+        return Amount(self.quantity * self.price_cents, self.currency)
+
+    book: Mapped[Book] = relationship(lazy="raise", viewonly=True)

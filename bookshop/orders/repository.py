@@ -1,0 +1,186 @@
+"""SQL about orders."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Executable, Row, Select, bindparam, exists, func, insert, literal_column, select
+from sqlalchemy import update as update_rows
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, contains_eager, joinedload
+
+from bookshop.accounts.models import User
+from bookshop.catalog.models import Book
+from bookshop.database import Base, Page, now, paginate
+from bookshop.orders.models import CANCELLED, PLACED, READY, Order, OrderLine
+from bookshop.orders.numbers import new_number
+from bookshop.prebookings.models import NOTIFIED, PreBook
+from bookshop.prebookings.repository import IS_WAITING
+
+# The checkout is what everybody waits for at once: its statements are made once, of tables.
+orders, order_lines, prebookings = (Base.metadata.tables[name] for name in ("orders", "order_lines", "prebookings"))
+INSERT_LINES = insert(order_lines).returning(*order_lines.c, sort_by_parameter_order=True)
+IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
+IS_LIVE = orders.c.status != literal_column(f"'{CANCELLED}'")
+IS_BOUGHT = exists().where(
+    order_lines.c.prebooking_id == prebookings.c.id, orders.c.id == order_lines.c.order_id, IS_LIVE
+)
+# The newest reservation of each book that the customer was told of and has not bought.
+TO_LINK = (
+    select(prebookings.c.book_id, func.max(prebookings.c.id))
+    .where(
+        prebookings.c.user_id == bindparam("user"),
+        prebookings.c.book_id.in_(bindparam("books", expanding=True)),
+        prebookings.c.status == literal_column(f"'{NOTIFIED}'"),
+        ~IS_BOUGHT,
+    )
+    .group_by(prebookings.c.book_id)
+)
+
+
+class Outcomes(NamedTuple):
+    """What became of reservations: how many wait, were told that the book is back, and bought it then."""
+
+    waiting: int
+    notified: int
+    bought: int
+
+    @property
+    def not_bought(self) -> int:
+        """How many were told and have not bought."""
+        return self.notified - self.bought
+
+
+@cache
+def _insert(dialect: str) -> Executable:
+    written = sqlite.insert(orders) if dialect == "sqlite" else postgresql.insert(orders)
+    return written.on_conflict_do_nothing(index_elements=["number"]).returning(*orders.c)
+
+
+class OrderRepository:
+    """Finds and changes orders; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def insert(self, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
+        """Write a new order under a number that no other has; returns its row."""
+        statement = _insert(self.session.get_bind().dialect.name)
+        while True:
+            row = {**values, "number": new_number(), "created_at": now()}
+            written = self.session.connection().execute(statement, row).first()
+            if written is not None:
+                return written
+
+    def insert_lines(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Write the lines of an order; returns their rows in the same order."""
+        return self.session.connection().execute(INSERT_LINES, list(rows)).all()
+
+    def prebookings_to_link(self, user_id: int, book_ids: Collection[int]) -> Mapping[int, int]:
+        """The customer's reservations that a sale of these books ends: book id -> pre-booking id."""
+        found = self.session.connection().execute(TO_LINK, {"user": user_id, "books": list(book_ids)})
+        return {row[0]: row[1] for row in found}
+
+    def get(self, order_id: int, user_id: int | None = None) -> Order | None:
+        """The order as the database has it now, with the customer's account; with `user_id` only if it is theirs."""
+        found = select(Order).where(Order.id == order_id).options(joinedload(Order.user))
+        if user_id is not None:
+            found = found.where(Order.user_id == user_id)
+        return self.session.scalar(found.execution_options(populate_existing=True))
+
+    def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
+        """The customer's own orders, newest first."""
+        own = select(Order).where(Order.user_id == user_id).order_by(Order.id.desc())
+        return paginate(self.session, own.where(Order.status == status) if status else own, page, size)
+
+    def search(self, which: Sequence[ColumnElement[bool]], page: int, size: int, *, oldest_first: bool) -> Page[Order]:
+        """The orders for which all this holds, with their customers' accounts."""
+        found = select(Order).join(Order.user).options(contains_eager(Order.user)).where(*which)
+        return paginate(self.session, found.order_by(Order.id if oldest_first else Order.id.desc()), page, size)
+
+    def count_by_status(self) -> Mapping[str, int]:
+        """How many orders there are in each state: status -> count, 0 left out."""
+        counts = select(Order.status, func.count()).group_by(Order.status)
+        return {row[0]: row[1] for row in self.session.execute(counts)}
+
+    def count_uncollected(self, before: datetime) -> int:
+        """How many orders nobody has collected since then."""
+        return self.session.scalar(select(func.count()).select_from(Order).where(*uncollected(before))) or 0
+
+    def change_status(
+        self, order_ids: Collection[int], which: Collection[str], status: str, *, user_id: int | None = None
+    ) -> Sequence[int]:
+        """Give those of the orders a status that have one of `which` now; returns their ids, in order.
+
+        With `user_id` only the customer's own. Holds their rows until the transaction ends.
+        """
+        changed = update_rows(Order).where(Order.id.in_(order_ids), Order.status.in_(which))
+        if user_id is not None:
+            changed = changed.where(Order.user_id == user_id)
+        values = {"status": status, f"{status}_at": now()}
+        found = self.session.scalars(
+            changed.values(values).returning(Order.id), execution_options={"synchronize_session": False}
+        )
+        return sorted(found)
+
+    def list_lines(self, order_ids: Collection[int]) -> Sequence[OrderLine]:
+        """The lines of these orders, by order and book."""
+        found = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
+        return self.session.scalars(found.order_by(OrderLine.order_id, OrderLine.book_id)).all()
+
+    def list_to_pick(self) -> Sequence[Row[OrderLine, Book, str]]:
+        """The lines of all placed orders, each with its book and the order's number, by author and title."""
+        lines = select(OrderLine, Book, Order.number).join(Book, Book.id == OrderLine.book_id)
+        lines = lines.join(Order, Order.id == OrderLine.order_id).where(Order.status == PLACED)
+        return self.session.execute(lines.order_by(Book.search_authors, Book.title_key, Book.id, Order.id)).all()
+
+    def list_open(self, user_id: int) -> Sequence[int]:
+        """The ids of the customer's orders that are placed or ready."""
+        own = select(Order.id).where(Order.user_id == user_id, Order.status.in_([PLACED, READY]))
+        return self.session.scalars(own.order_by(Order.id)).all()
+
+    def forget_person(self, user_id: int) -> None:
+        """Forget who ordered; what was ordered is kept."""
+        nobody = {"name": "", "name_key": "", "phone": None, "address": None, "note": None}
+        own = update_rows(Order).where(Order.user_id == user_id).values(nobody)
+        self.session.execute(own, execution_options={"synchronize_session": False})
+
+    def count_outcomes(self, book_id: int | None = None) -> Outcomes:
+        """What became of the reservations of a book, or of all."""
+        of_book = (PreBook.book_id == book_id,) if book_id is not None else ()
+        counts = [
+            _count(select(func.count()).select_from(PreBook).where(condition, *of_book))
+            for condition in (IS_WAITING, IS_NOTIFIED)
+        ]
+        bought = select(func.count(OrderLine.prebooking_id.distinct())).join(Order, Order.id == OrderLine.order_id)
+        if book_id is not None:
+            bought = bought.where(OrderLine.book_id == book_id)
+        counts.append(_count(bought.where(Order.status != CANCELLED)))
+        return Outcomes(*self.session.execute(select(*counts)).one())
+
+
+def _count(query: Select[int]) -> Any:
+    return query.scalar_subquery()
+
+
+def uncollected(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """That an order has been placed or ready since before then."""
+    return Order.status.in_([PLACED, READY]), func.coalesce(Order.ready_at, Order.created_at) < before
+
+
+def has_number(number: str) -> ColumnElement[bool]:
+    """That it is the order with this number."""
+    return Order.number == number
+
+
+def has_isbn(isbn: str) -> ColumnElement[bool]:
+    """That the book with this ISBN-13 is in the order."""
+    of_book = OrderLine.order_id == Order.id, OrderLine.book_id == Book.id, Book.isbn == isbn
+    return exists().where(*of_book)
+
+
+def is_of(name_key: str, email_key: str) -> ColumnElement[bool]:
+    """That this is in the name on the order or in the customer's e-mail address."""
+    named = Order.name_key.contains(name_key, autoescape=True) if name_key else literal_column("1 = 0")
+    return named | User.email_key.contains(email_key, autoescape=True)

@@ -1,0 +1,105 @@
+"""The shape of orders in JSON."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row
+
+from bookshop.money import Amount, totals
+from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
+from bookshop.orders.service import Checkout
+from bookshop.schemas import Body, Line, Lines, Maybe, PageQuery
+
+Status = Literal["placed", "ready", "collected", "cancelled"]
+Delivery = Literal["collect", "post"]
+
+
+class NewOrder(Body):
+    """An order of what is in one's cart. Without `name` it is under the account's e-mail address."""
+
+    name: Maybe[Annotated[Line, Field(max_length=NAME_MAX)]] = None
+    phone: Maybe[Annotated[Line, Field(max_length=PHONE_MAX)]] = None
+    note: Maybe[Annotated[Lines, Field(max_length=ORDER_NOTE_MAX)]] = None
+    delivery: Delivery = "collect"
+    address: Maybe[Annotated[Lines, Field(max_length=ADDRESS_MAX)]] = None
+
+    def checkout(self) -> Checkout:
+        return Checkout(**self.model_dump())
+
+
+class OrderQuery(PageQuery):
+    """Which of one's own orders to list."""
+
+    status: Status | None = None
+
+
+class AmountOut(BaseModel):
+    """An amount in minor units of a currency."""
+
+    amount_cents: int
+    currency: str
+
+
+class OrderLineOut(BaseModel):
+    """A book as it was sold; `prebooking_id` is the reservation that this sale ended, if there was one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    book_id: int
+    title: str
+    quantity: int
+    price_cents: int
+    currency: str
+    prebooking_id: int | None
+
+
+class OrderOut(BaseModel):
+    """An order; `totals` has an amount for each currency."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    number: str
+    status: Status
+    payment: Literal["on_collection"]
+    delivery: Delivery
+    name: str
+    phone: str | None
+    address: str | None
+    note: str | None
+    lines: list[OrderLineOut]
+    totals: list[AmountOut]
+    created_at: datetime
+    ready_at: datetime | None
+    collected_at: datetime | None
+    cancelled_at: datetime | None
+
+
+class StaffOrderOut(OrderOut):
+    """An order as staff see it, with its customer's e-mail address."""
+
+    email: str
+
+
+def order_out(
+    order: Order | Row[*tuple[Any, ...]], lines: Sequence[OrderLine | Row[*tuple[Any, ...]]] | None = None
+) -> OrderOut:
+    """The order in JSON, of the model, or of a row and the rows of its lines."""
+    return OrderOut(**_members(order, order.lines if lines is None else lines))
+
+
+def staff_order_out(order: Order) -> StaffOrderOut:
+    """The order in JSON for staff."""
+    return StaffOrderOut(email=order.user.email, **_members(order, order.lines))
+
+
+def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:
+    sums = totals(Amount(line.quantity * line.price_cents, line.currency) for line in lines)
+    members = {name: getattr(order, name) for name in OrderOut.model_fields if name not in {"lines", "totals"}}
+    return {
+        **members,
+        "lines": [OrderLineOut.model_validate(line) for line in lines],
+        "totals": [AmountOut(amount_cents=cents, currency=currency) for cents, currency in sums],
+    }

@@ -1,0 +1,285 @@
+"""The checkout, and what becomes of orders."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.cart.repository import CartRepository, Entry
+from bookshop.cart.service import Cart, CartLine
+from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.models import Book
+from bookshop.database import Page, now
+from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
+from bookshop.inventory.models import RETURN, SALE
+from bookshop.inventory.service import BookService, StockChange
+from bookshop.orders import repository as sql
+from bookshop.orders.models import CANCELLED, COLLECT, COLLECTED, NAME_MAX, ON_COLLECTION, PLACED, POST, READY, Order
+from bookshop.orders.numbers import is_misheard, read_number
+from bookshop.orders.repository import OrderRepository, Outcomes
+from bookshop.text import fold, problem_in, tidy
+
+# What an order must be before it can become something else.
+BEFORE = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """What a customer says at the checkout. Without a name the order is under the e-mail address.
+
+    `shown` is the fingerprint of the cart that the customer saw; if the cart is another by now, or a price, the order
+    is refused.
+    """
+
+    name: str | None = None
+    phone: str | None = None
+    note: str | None = None
+    delivery: str = COLLECT
+    address: str | None = None
+    shown: str | None = None
+
+
+class PlacedOrder(NamedTuple):
+    """A new order and its lines, as rows with the names of the models."""
+
+    order: Row[*tuple[Any, ...]]
+    lines: Sequence[Row[*tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSearch:
+    """Which orders staff look for: in a state, not collected for too long, or by number, ISBN, name or e-mail."""
+
+    q: str = ""
+    status: str | None = None
+    uncollected: bool = False
+
+
+class Pick(NamedTuple):
+    """A book to take off the shelf: how many copies, and which orders want how many."""
+
+    book: Book
+    quantity: int
+    wanted: Sequence[tuple[str, int]]
+
+
+class OrderService:
+    """Places, lists and changes orders; never commits. A sale and a return are BookService's."""
+
+    def __init__(self, session: Session, inventory: BookService, *, post_orders: bool, collect_days: int) -> None:
+        self.inventory = inventory
+        self.users = UserRepository(session)
+        self.items = CartRepository(session)
+        self.orders = OrderRepository(session)
+        self.post_orders = post_orders
+        self.collect_within = timedelta(days=collect_days)
+
+    def place(self, user_id: int, checkout: Checkout) -> PlacedOrder:
+        """Order what is in the customer's cart, all or nothing, and empty the cart.
+
+        Locks the customer's row, so that a second checkout or a change of the cart waits, then the books in id order;
+        both until the caller's commit. Raises Conflict if the cart is empty or not what was shown, InsufficientStock
+        if there are too few copies of anything, Invalid if something of `checkout` is missing.
+        """
+        user = self.users.lock_active(user_id)
+        if user is None:
+            raise NotAuthenticated("This account is no longer active.")
+        entries = self.items.list_entries(user_id)
+        if not entries:
+            raise Conflict("Your cart is empty, so there is nothing to order.", "ORDER_CART_EMPTY")
+        locked = self.inventory.lock([entry.book_id for entry in entries])
+        lines = _lines(entries, locked)
+        self._check(checkout, lines)
+        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
+        self.inventory.update_stocks([_sale(line, order.id, user_id) for line in lines], locked)
+        linked = self.orders.prebookings_to_link(user_id, [line.book.id for line in lines])
+        sold = self.orders.insert_lines([_sold(line, order.id, linked.get(line.book.id)) for line in lines])
+        self.items.clear(user_id)
+        return PlacedOrder(order, sold)
+
+    def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
+        if short := [_shortage(line) for line in lines if line.is_short]:
+            raise InsufficientStock(short)
+        if checkout.shown not in (None, Cart(lines).fingerprint):
+            raise Conflict(
+                "Your cart or a price changed since you opened this page. Nothing was ordered; please look at it "
+                "once more and order again.",
+                "ORDER_CHANGED",
+            )
+        if checkout.delivery == POST and not self.post_orders:
+            raise Invalid("This shop does not post orders: please collect it.", "delivery")
+        if checkout.delivery == POST and not checkout.address:
+            raise Invalid("Please give the address to which we post it.", "address")
+
+    def get(self, user_id: int, order_id: int) -> Order:
+        """The customer's own order; raises NotFound, also when it is another's."""
+        return _found(self.orders.get(order_id, user_id))
+
+    def get_any(self, order_id: int) -> Order:
+        """Any customer's order, for staff; raises NotFound."""
+        return _found(self.orders.get(order_id))
+
+    def list_own(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
+        """The customer's own orders, newest first."""
+        return self.orders.list_by_user(user_id, status, page, size)
+
+    def cancel(self, user_id: int, order_id: int) -> list[str]:
+        """Cancel the customer's own order while it is placed, and give its copies back.
+
+        Returns the addresses of those whom that notified; locks as `change_all` does. Raises NotFound or Conflict.
+        """
+        self.get(user_id, order_id)
+        changed, emails = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
+        if not changed:
+            raise _wrong_state(self.get(user_id, order_id), CANCELLED)
+        return emails
+
+    def change(self, order_id: int, status: str, by: int) -> list[str]:
+        """Let staff (`by`) make one order ready, collected or cancelled; raises NotFound or Conflict.
+
+        Returns the addresses of those whom copies that came back notified.
+        """
+        self.get_any(order_id)
+        changed, emails = self.change_all([order_id], status, by)
+        if not changed:
+            raise _wrong_state(self.get_any(order_id), status)
+        return emails
+
+    def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], list[str]]:
+        """Let staff (`by`) make orders ready, collected or cancelled; those that cannot become so are left alone.
+
+        Returns the ids of those that did, and the addresses of those whom copies that came back notified. Locks, for
+        cancelling, the books in id order, then the orders; until the caller's transaction ends.
+        """
+        if status == CANCELLED:
+            return self._cancel(order_ids, BEFORE[CANCELLED], by=by)
+        return self.orders.change_status(order_ids, BEFORE[status], status), []
+
+    def cancel_open(self, user_id: int) -> list[str]:
+        """Cancel all the customer's orders that are placed or ready; returns whom that notified."""
+        return self._cancel(self.orders.list_open(user_id), BEFORE[CANCELLED], by=user_id)[1]
+
+    def _cancel(
+        self, order_ids: Collection[int], which: Collection[str], *, by: int, user_id: int | None = None
+    ) -> tuple[Sequence[int], list[str]]:
+        lines = self.orders.list_lines(order_ids)
+        self.inventory.lock({line.book_id for line in lines})
+        changed = self.orders.change_status(order_ids, which, CANCELLED, user_id=user_id)
+        emails: list[str] = []
+        for order_id in changed:  # one by one, as a book may be in several
+            emails += self.inventory.update_stocks(
+                [
+                    StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=order_id)
+                    for line in lines
+                    if line.order_id == order_id
+                ]
+            )
+        return changed, emails
+
+    def search(self, wanted: OrderSearch, page: int, size: int) -> Page[Order]:
+        """The orders that staff look for; what is to be done oldest first, all else newest first.
+
+        Raises Invalid for a number of which a digit must be wrong.
+        """
+        q = tidy(wanted.q)
+        if problem_in(q):
+            return Page([], 0, page, size)
+        which = _named(q) if q else []
+        if wanted.uncollected:
+            which += sql.uncollected(now() - self.collect_within)
+        if wanted.status:
+            which.append(Order.status == wanted.status)
+        to_do = wanted.uncollected or wanted.status in (PLACED, READY)
+        return self.orders.search(which, page, size, oldest_first=to_do)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many orders there are in each state, and how many are `uncollected` for too long."""
+        overdue = self.orders.count_uncollected(now() - self.collect_within)
+        return {**self.orders.count_by_status(), "uncollected": overdue}
+
+    def pick_list(self) -> Sequence[Pick]:
+        """The books to take off the shelves for all placed orders, by author and title."""
+        picks: dict[int, Pick] = {}
+        for line, book, number in self.orders.list_to_pick():
+            former = picks.get(book.id, Pick(book, 0, ()))
+            picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (number, line.quantity)])
+        return list(picks.values())
+
+    def outcomes(self, book_id: int | None = None) -> Outcomes:
+        """What became of the reservations of a book, or of all: waiting, told, bought."""
+        return self.orders.count_outcomes(book_id)
+
+
+NEW = {"status": PLACED, "payment": ON_COLLECTION}
+
+
+def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
+    name = checkout.name or email[:NAME_MAX]
+    address = checkout.address if checkout.delivery == POST else None
+    return {
+        "name": name,
+        "name_key": fold(name),
+        "phone": checkout.phone,
+        "note": checkout.note,
+        "delivery": checkout.delivery,
+        "address": address,
+    }
+
+
+def _lines(entries: Sequence[Entry], locked: Sequence[Book]) -> list[CartLine]:
+    books = {book.id: book for book in locked}
+    return [CartLine(entry, books[entry.book_id]) for entry in entries]
+
+
+def _shortage(line: CartLine) -> dict[str, Any]:
+    return {
+        "book_id": line.book.id,
+        "book_title": line.book.title,
+        "quantity": line.quantity,
+        "left": line.left,
+    }
+
+
+def _sale(line: CartLine, order_id: int, user_id: int) -> StockChange:
+    return StockChange(book_id=line.book.id, delta=-line.quantity, reason=SALE, user_id=user_id, order_id=order_id)
+
+
+def _sold(line: CartLine, order_id: int, prebooking_id: int | None) -> dict[str, Any]:
+    """The line as it is sold: later changes of the book do not change it."""
+    return {
+        "order_id": order_id,
+        "book_id": line.book.id,
+        "title": line.book.title,
+        "price_cents": line.book.price_cents,
+        "currency": line.book.currency,
+        "quantity": line.quantity,
+        "prebooking_id": prebooking_id,
+    }
+
+
+def _found(order: Order | None) -> Order:
+    if order is None:
+        raise NotFound("There is no such order.", "ORDER_NOT_FOUND")
+    return order
+
+
+def _wrong_state(order: Order, status: str) -> Conflict:
+    return Conflict(f"Order {order.number} is {order.status} already, so it cannot become {status}.", "ORDER_STATE")
+
+
+def _named(q: str) -> list[ColumnElement[bool]]:
+    """What the words that staff type ask of an order."""
+    number = read_number(q)
+    if number:
+        if is_misheard(number):
+            raise Invalid(f"No order can have the number {number}: one of its digits is wrong.", "q")
+        return [sql.has_number(number)]
+    try:
+        isbn = isbn13(q)
+    except ValueError:
+        isbn = None
+    return [sql.has_isbn(isbn)] if isbn else [sql.is_of(fold(q), q.casefold())]
