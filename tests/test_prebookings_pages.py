@@ -251,3 +251,17 @@ def test_the_list_is_kept_out_of_every_cache(ada):
 def test_what_is_not_there_is_a_404_page(shop, ada, path, number):
     answer = ada.submit(path.format(number), page="/reservations")
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
+
+
+def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, visitor):
+    ada, emma = shop.customer("ada@example.com"), shop.book("Emma")
+    shop.reserve(ada, emma)
+    shop.set_stock(emma, 2)
+    browser = visitor("ada@example.com")
+    assert "1 back in stock" in text_of(browser.get("/"))
+    order_id = shop.order(ada, {emma: 1})
+    page = text_of(browser.get("/"))
+    assert ("back in stock" in page, "you bought it" in text_of(browser.get("/reservations"))) == (False, True)
+    assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
+    shop.cancel_order(ada, order_id)
+    assert "Back in stock since" in text_of(browser.get("/reservations"))

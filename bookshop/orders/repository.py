@@ -16,26 +16,22 @@ from bookshop.database import Base, Page, now, paginate
 from bookshop.orders.models import CANCELLED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 from bookshop.prebookings.models import NOTIFIED, PreBook
-from bookshop.prebookings.repository import IS_WAITING
+from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
-orders, order_lines, prebookings = (Base.metadata.tables[name] for name in ("orders", "order_lines", "prebookings"))
+orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
 INSERT_LINES = insert(order_lines).returning(*order_lines.c, sort_by_parameter_order=True)
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
-IS_LIVE = orders.c.status != literal_column(f"'{CANCELLED}'")
-IS_BOUGHT = exists().where(
-    order_lines.c.prebooking_id == prebookings.c.id, orders.c.id == order_lines.c.order_id, IS_LIVE
-)
 # The newest reservation of each book that the customer was told of and has not bought.
 TO_LINK = (
-    select(prebookings.c.book_id, func.max(prebookings.c.id))
+    select(PreBook.book_id, func.max(PreBook.id))
     .where(
-        prebookings.c.user_id == bindparam("user"),
-        prebookings.c.book_id.in_(bindparam("books", expanding=True)),
-        prebookings.c.status == literal_column(f"'{NOTIFIED}'"),
+        PreBook.user_id == bindparam("user"),
+        PreBook.book_id.in_(bindparam("books", expanding=True)),
+        IS_NOTIFIED,
         ~IS_BOUGHT,
     )
-    .group_by(prebookings.c.book_id)
+    .group_by(PreBook.book_id)
 )
 
 

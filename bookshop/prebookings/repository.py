@@ -26,10 +26,20 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 from bookshop.inventory.models import Movement
+from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
+from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 
 # Written out instead of passed as a parameter, so that any plan may use the partial indexes.
 IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")
+
+# A sale to the customer who was told, which was not cancelled, ends a reservation for good.
+order_lines, orders = (Base.metadata.tables[model.__tablename__] for model in (OrderLine, Order))
+IS_BOUGHT = exists().where(
+    order_lines.c.prebooking_id == PreBook.id,
+    orders.c.id == order_lines.c.order_id,
+    orders.c.status != literal_column(f"'{CANCELLED_ORDER}'"),
+)
 
 # Reserving is what the shop does most. Its statements are made once, of tables instead of models, and sent on the
 # connection: that takes a third of the time that a statement by the session takes.
@@ -131,8 +141,8 @@ class PreBookRepository:
         return self.session.scalar(own.execution_options(populate_existing=True))
 
     def latest(self, user_id: int, book_id: int) -> PreBook | None:
-        """The customer's newest pre-booking of the book."""
-        own = select(PreBook).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
+        """The customer's newest pre-booking of the book that did not end in a sale."""
+        own = select(PreBook).where(PreBook.user_id == user_id, PreBook.book_id == book_id, ~IS_BOUGHT)
         return self.session.scalar(own.order_by(PreBook.id.desc()).limit(1))
 
     def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[PreBook]:
@@ -141,16 +151,22 @@ class PreBookRepository:
         return paginate(self.session, own.where(PreBook.status == status) if status else own, page, size)
 
     def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
-        """The customer's own pre-bookings, each with its state for people: `back`, `waiting` or `past`, in this order.
+        """The customer's own pre-bookings, each with its state for people.
 
-        A book is back while it can be had; once it is sold out again or reserved anew, that is past.
+        In this order: `back`, `waiting`, `bought`, `past`. A book is back while it can be had; once it is sold out
+        again or reserved anew, that is past.
         """
         later = aliased(PreBook)
         anew = exists().where(later.user_id == user_id, later.book_id == PreBook.book_id, later.id > PreBook.id)
         can_be_had = (Book.stock_quantity > 0) & Book.withdrawn_at.is_(None) & ~anew
-        state = case(((PreBook.status == NOTIFIED) & can_be_had, "back"), (IS_WAITING, "waiting"), else_="past")
+        state = case(
+            (IS_BOUGHT, "bought"),
+            ((PreBook.status == NOTIFIED) & can_be_had, "back"),
+            (IS_WAITING, "waiting"),
+            else_="past",
+        )
         own = select(PreBook, state).join(PreBook.book).where(PreBook.user_id == user_id)
-        order = case({"back": 1, "waiting": 2}, value=state, else_=3)
+        order = case({"back": 1, "waiting": 2, "bought": 3}, value=state, else_=4)
         own = own.options(contains_eager(PreBook.book)).order_by(order, PreBook.id.desc())
         return paginate(self.session, own, page, size)
 
@@ -175,11 +191,13 @@ class PreBookRepository:
         return self.session.scalar(notified) or 0
 
     def count_to_be_had(self, user_id: int, latest: int) -> int:
-        """How many of the customer's latest notified pre-bookings are of books that can still be had."""
-        notified = select(PreBook.book_id).where(PreBook.user_id == user_id, PreBook.status == NOTIFIED)
-        notified = notified.order_by(PreBook.notified_at.desc(), PreBook.id.desc()).limit(latest)
-        here = Book.id.in_(notified.scalar_subquery()), Book.stock_quantity > 0, Book.withdrawn_at.is_(None)
-        return self.session.scalar(select(func.count()).select_from(Book).where(*here)) or 0
+        """Of how many books that the customer has not bought the latest notified pre-bookings can still be had."""
+        told = aliased(PreBook)
+        latest_told = select(told.id).where(told.user_id == user_id, told.status == NOTIFIED)
+        latest_told = latest_told.order_by(told.notified_at.desc(), told.id.desc()).limit(latest)
+        here = Book.stock_quantity > 0, Book.withdrawn_at.is_(None)
+        count = select(func.count(Book.id.distinct())).join(PreBook, PreBook.book_id == Book.id)
+        return self.session.scalar(count.where(PreBook.id.in_(latest_told.scalar_subquery()), ~IS_BOUGHT, *here)) or 0
 
     def shown_book(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
         """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`."""

@@ -81,11 +81,11 @@ class PreBookService:
         return self.prebookings.list_by_user(user_id, status, page, size)
 
     def overview(self, user_id: int, page: int, size: int) -> Page[Any]:
-        """The customer's own pre-bookings as rows with a state: those that are `back`, then `waiting`, then `past`."""
+        """The customer's own pre-bookings as rows with a state: `back`, then `waiting`, `bought` and `past`."""
         return self.prebookings.list_by_state(user_id, page, size)
 
     def latest_for(self, user_id: int, book_id: int) -> PreBook | None:
-        """The customer's newest pre-booking of the book, whatever became of it."""
+        """The customer's newest pre-booking of the book, unless a sale has ended it."""
         return self.prebookings.latest(user_id, book_id)
 
     def count_notified(self, user_id: int) -> int:
