@@ -3,10 +3,16 @@
 import os
 import sys
 
-from bench import pages, reserve, restock, weight
+from bench import checkout, pages, reserve, restock, weight
 from bench.shop import shop_url
 
-MEASUREMENTS = {"restock": restock.run, "reserve": reserve.run, "pages": pages.run, "weight": weight.run}
+MEASUREMENTS = {
+    "restock": restock.run,
+    "reserve": reserve.run,
+    "checkout": checkout.run,
+    "pages": pages.run,
+    "weight": weight.run,
+}
 
 with shop_url() as url:
     print(f"{os.cpu_count()} cores, PostgreSQL with fsync")

@@ -1,8 +1,11 @@
-"""What the shop is measured against: one bare Flask view that reserves with the same SQL, sent by hand."""
+"""What the shop is measured against: bare Flask views that reserve and order with the same SQL, sent by hand."""
 
 import hashlib
 import os
+import secrets
 import threading
+from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 from flask import Flask, Response, jsonify, request
@@ -22,6 +25,44 @@ RESERVE = (
     " book_id, (SELECT title FROM books WHERE id = %s), (SELECT authors FROM books WHERE id = %s), status, created_at"
 )
 
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '4s'"
+LIST_CART = (
+    "SELECT book_id, quantity, price_cents, currency, stock_quantity FROM cart_items WHERE user_id = %s"
+    " ORDER BY created_at, book_id"
+)
+LOCK_BOOKS = (
+    "SELECT id, title, price_cents, currency, stock_quantity, withdrawn_at FROM books WHERE id IN (%s) ORDER BY id"
+    " FOR NO KEY UPDATE"
+)
+INSERT_ORDER = (
+    "INSERT INTO orders (number, user_id, status, payment, delivery, name, name_key, phone, address, note, created_at)"
+    " VALUES (%s, %s, 'placed', 'on_collection', 'collect', %s, %s, %s, %s, %s, %s) ON CONFLICT (number) DO NOTHING"
+    " RETURNING id, number, user_id, status, payment, delivery, name, name_key, phone, address, note, created_at,"
+    " ready_at, collected_at, cancelled_at"
+)
+SET_STOCK = (
+    "UPDATE books SET stock_quantity = %s, back_in_stock_at = CASE WHEN stock_quantity = 0 AND EXISTS (SELECT * FROM"
+    " movements WHERE movements.book_id = books.id) THEN %s ELSE back_in_stock_at END, updated_at = %s WHERE id = %s"
+    " AND stock_quantity = %s"
+)
+INSERT_MOVEMENT = (
+    "INSERT INTO movements (book_id, delta, quantity_after, reason, note, user_id, order_id, created_at)"
+    " VALUES (%s, %s, %s, 'sale', NULL, %s, %s, %s) RETURNING id"
+)
+INSERT_LINE = (
+    "INSERT INTO order_lines (order_id, book_id, title, price_cents, currency, quantity, prebooking_id)"
+    " VALUES (%s, %s, %s, %s, %s, %s, (SELECT max(prebookings.id) FROM prebookings WHERE user_id = %s AND book_id = %s"
+    " AND status = 'notified' AND NOT EXISTS (SELECT * FROM order_lines JOIN orders ON orders.id = order_lines.order_id"
+    " WHERE order_lines.prebooking_id = prebookings.id AND orders.status <> 'cancelled')))"
+    " RETURNING id, order_id, book_id, title, price_cents, currency, quantity, prebooking_id"
+)
+EMPTY_CART = "DELETE FROM cart_items WHERE user_id = %s"
+IN_ORDER = (
+    *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
+    *("created_at", "ready_at", "collected_at", "cancelled_at"),
+)
+IN_LINE = ("id", "order_id", "book_id", "title", "price_cents", "currency", "quantity", "prebooking_id")
+
 
 def connection() -> psycopg.Connection[tuple[object, ...]]:
     if not hasattr(local, "connection"):
@@ -30,16 +71,20 @@ def connection() -> psycopg.Connection[tuple[object, ...]]:
     return found
 
 
+def token_hash() -> str:
+    token = request.headers["Authorization"].removeprefix("Bearer ")
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 @app.post("/api/v1/prebookings")
 def reserve() -> Response | tuple[Response, int]:
-    token = request.headers["Authorization"].removeprefix("Bearer ")
     book_id = request.get_json()["book_id"]
     database = connection()
     with database.transaction():
-        user = database.execute(WHO, [hashlib.sha256(token.encode()).hexdigest()]).fetchone()
+        user = database.execute(WHO, [token_hash()]).fetchone()
         if user is None:
             return jsonify(error="who are you"), 401
-        database.execute("SET LOCAL lock_timeout = '4s'")
+        database.execute(LOCK_TIMEOUT)
         database.execute(LOCK_USER, [user[0]])
         count = database.execute(COUNT, [user[0]]).fetchone()
         row = database.execute(RESERVE, [user[0], book_id, book_id, book_id]).fetchone()
@@ -47,3 +92,43 @@ def reserve() -> Response | tuple[Response, int]:
         return jsonify(error="no"), 409
     names = ("id", "book_id", "book_title", "book_authors", "status", "created_at")
     return jsonify(dict(zip(names, row, strict=True))), 201
+
+
+@app.post("/api/v1/orders")
+def order() -> Response | tuple[Response, int]:
+    """Order a cart of one line."""
+    said = request.get_json()
+    database = connection()
+    with database.transaction():
+        user = database.execute(WHO, [token_hash()]).fetchone()
+        if user is None:
+            return jsonify(error="who are you"), 401
+        database.execute(LOCK_TIMEOUT)
+        database.execute(LOCK_USER, [user[0]])
+        found = database.execute(LIST_CART, [user[0]]).fetchone()
+        if found is None:
+            return jsonify(error="your cart is empty"), 409
+        book: Any = database.execute(LOCK_BOOKS, [found[0]]).fetchone()
+        made = sell(database, user[0], said, book, found[1])
+    return (jsonify(made), 201) if made else (jsonify(error="too few copies"), 409)
+
+
+def sell(
+    database: psycopg.Connection[tuple[Any, ...]], user_id: Any, said: dict[str, str], book: Any, quantity: Any
+) -> dict[str, Any] | None:
+    """Write the order, the sale and the line; None if there are too few copies."""
+    book_id, title, price, currency, stock, withdrawn = book
+    if withdrawn or stock < quantity:
+        return None
+    time = datetime.now(UTC)
+    number = str(secrets.randbelow(90_000_000) + 10_000_000)
+    who = [said["name"], said["name"].casefold(), said.get("phone"), said.get("address"), said.get("note")]
+    made: Any = database.execute(INSERT_ORDER, [f"{number[:4]}-{number[4:]}", user_id, *who, time]).fetchone()
+    database.execute(SET_STOCK, [stock - quantity, time, time, book_id, stock])
+    database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, made[0], time])
+    sold = [made[0], book_id, title, price, currency, quantity, user_id, book_id]
+    line: Any = database.execute(INSERT_LINE, sold).fetchone()
+    database.execute(EMPTY_CART, [user_id])
+    totals = [{"amount_cents": quantity * price, "currency": currency}]
+    lines = [dict(zip(IN_LINE, line, strict=True))]
+    return {**dict(zip(IN_ORDER, made, strict=True)), "lines": lines, "totals": totals}

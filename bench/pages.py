@@ -26,6 +26,7 @@ ROUNDS, REQUESTS, CLIENTS = 15, 400, 8
 TARGET = 0.5
 WORKERS = ("--workers", "2", "--worker-class", "gthread", "--threads", "4")
 BARE = "bench.pages:bare()"
+CSRF_TOKEN = re.compile(r'(?<=name="csrf_token" value=")[^"]+')
 OWN_ADDRESS = re.compile(r"http://(localhost|127\.0\.0\.1)(:\d+)?")
 
 COPY = text(
@@ -137,9 +138,12 @@ def _rates(clients: ProcessPoolExecutor, shop: str, bare_view: str, path: str) -
 
 
 def _same_page(shop: str, bare_view: str, path: str) -> str:
-    """Make sure that both send the same, but for the shop's own address; returns the page's final address."""
+    """Make sure that both send the same but for the shop's own address and the token of a form, which each has its own.
+
+    Returns the page's final address.
+    """
     final = _get(shop + path).url.removeprefix(shop)
-    ours, theirs = (OWN_ADDRESS.sub("", _get(home + final).text) for home in (shop, bare_view))
+    ours, theirs = (CSRF_TOKEN.sub("", OWN_ADDRESS.sub("", _get(home + final).text)) for home in (shop, bare_view))
     if ours != theirs:
         raise RuntimeError(f"the bare view of {final} renders something else")
     return final

@@ -59,8 +59,10 @@ INVARIANTS: dict[str, str] = {
         SELECT 'line ' || l.id || ' of order ' || o.number || ' sells ' || l.quantity || ' of book ' || l.book_id
             || ', but the ledger has ' || coalesce('a sale of ' || -m.delta, 'no sale') || ' for it'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
-        LEFT JOIN movements m ON m.order_id = l.order_id AND m.book_id = l.book_id AND m.reason = 'sale'
-        WHERE m.id IS NULL OR m.delta <> -l.quantity""",
+        LEFT JOIN (SELECT order_id, book_id, sum(delta) AS delta FROM movements
+            WHERE reason = 'sale' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
+            ON m.order_id = l.order_id AND m.book_id = l.book_id
+        WHERE m.delta IS NULL OR m.delta <> -l.quantity""",
     "6 every sale and return for an order has its line": """
         SELECT 'movement ' || m.id || ' is a ' || m.reason || ' of book ' || m.book_id || ' for order ' || m.order_id
             || ', which has no such line'
@@ -70,11 +72,16 @@ INVARIANTS: dict[str, str] = {
         SELECT 'order ' || o.number || ' is ' || o.status || ' and sold ' || l.quantity || ' of book ' || l.book_id
             || ', but gave back ' || coalesce(m.delta, 0)
         FROM orders o JOIN order_lines l ON l.order_id = o.id
-        LEFT JOIN movements m ON m.order_id = l.order_id AND m.book_id = l.book_id AND m.reason = 'return'
+        LEFT JOIN (SELECT order_id, book_id, sum(delta) AS delta FROM movements
+            WHERE reason = 'return' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
+            ON m.order_id = l.order_id AND m.book_id = l.book_id
         WHERE coalesce(m.delta, 0) <> CASE WHEN o.status = 'cancelled' THEN l.quantity ELSE 0 END""",
-    "6 every order has a line, and every line its order": """
+    "6 every order has a customer and a line, and every line its order": """
         SELECT 'order ' || o.number || ' has no line' FROM orders o
         WHERE NOT EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id)
+        UNION ALL
+        SELECT 'order ' || o.number || ' is of a customer who does not exist' FROM orders o
+        WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = o.user_id)
         UNION ALL
         SELECT 'line ' || l.id || ' names an order or book that does not exist' FROM order_lines l
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id

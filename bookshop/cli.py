@@ -1,7 +1,7 @@
 """The commands: flask users|tokens|books|check|demo."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,10 +22,13 @@ from bookshop.catalog.repository import BookCriteria
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db, settings
 from bookshop.inventory.service import StockChange
+from bookshop.orders.models import READY
+from bookshop.orders.service import Checkout
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
+STAFF_EMAIL = "staff@bookshop.example.com"
 DEMO_ACCOUNTS = {
-    "staff@bookshop.example.com": ("demo bookseller", STAFF),
+    STAFF_EMAIL: ("demo bookseller", STAFF),
     "ada@example.com": ("demo customer", CUSTOMER),
     "ben@example.com": ("demo customer", CUSTOMER),
 }
@@ -180,13 +183,27 @@ def demo() -> None:
 
 
 def _open_the_demo() -> None:
-    """Let a few books sell out and come back, and one customer reserve, so that there is something to see."""
+    """Let a few books sell out and come back, and one customer reserve and order, so that there is something to see."""
     sold = faces.catalog().search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
     wanted = faces.catalog().search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
-    ben = faces.accounts().user_by_email("ben@example.com").id
+    ben, staff = (faces.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
     before = {book.id: book.stock_quantity for book in sold}
-    for quantities in (dict.fromkeys(before, 0), before):
-        changes = [StockChange(book_id=book_id, quantity=quantity) for book_id, quantity in quantities.items()]
-        faces.commit(partial(faces.inventory().update_stocks, changes))
-    for book_id in [book.id for book in wanted]:
+    told, missed, other, *_rest = before
+    _set_stocks(dict.fromkeys(before, 0))
+    for book_id in [*(book.id for book in wanted), told, missed]:
         faces.commit(partial(faces.prebookings().reserve, ben, book_id))
+    _set_stocks(before)
+    faces.commit(partial(faces.orders().change, _order(ben, told), READY, staff))
+    _order(ben, other)
+
+
+def _set_stocks(quantities: Mapping[int, int]) -> None:
+    changes = [StockChange(book_id=book_id, quantity=quantity) for book_id, quantity in quantities.items()]
+    faces.commit(partial(faces.inventory().update_stocks, changes))
+
+
+def _order(user_id: int, book_id: int) -> int:
+    """Let a customer of the demo order a book; returns the order's id."""
+    faces.commit(partial(faces.cart().add, user_id, book_id))
+    checkout = Checkout(name="Ben Okafor", phone="030 5550 173")
+    return int(faces.commit(partial(faces.orders().place, user_id, checkout)).order.id)

@@ -29,7 +29,7 @@ from bookshop.exceptions import (
     NotFound,
 )
 from bookshop.extensions import db, limiter, settings
-from bookshop.navigation import here, page_above
+from bookshop.navigation import asked_next, here, page_above
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def refuse_csrf(error: CSRFError) -> AnyResponse:
     if is_api():
         return problem(400, "HTTP_400", "Send the CSRF token of your session in the header X-CSRFToken.")
     flash("This page was open for too long, so nothing was done. Please try once more.", "warning")
-    return redirect(page_above(), 303)
+    return redirect(asked_next() or page_above(), 303)
 
 
 def refuse_http(error: HTTPException) -> AnyResponse:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def accounts() -> AccountService:
-    return AccountService(db.session(), settings().session_days)
+    return AccountService(db.session(), orders(), settings().session_days)
 
 
 def catalog() -> CatalogService:

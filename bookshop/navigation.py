@@ -21,6 +21,12 @@ def safe_next(target: str | None) -> str:
     return "/"
 
 
+def asked_next() -> str:
+    """The page on which the button of this request was, if it said so."""
+    asked = request.form.get("next")
+    return safe_next(asked) if asked else ""
+
+
 def page_above() -> str:
     """The page on which the button of this request stands: the nearest address above it that can be looked at."""
     path = request.path

@@ -5,6 +5,8 @@ from datetime import datetime
 from babel.dates import format_date
 from flask import Flask, request
 
+from bookshop.cart.repository import Entry
+from bookshop.cart.views import cart_count
 from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
@@ -23,7 +25,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
     app.add_template_filter(language_name, "language")
-    for named in (book_address, books_back, cover_address, listed, turned, typed_search):
+    for named in (book_address, books_back, cart_count, cover_address, listed, turned, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 
@@ -33,8 +35,8 @@ def day(moment: datetime) -> str:
     return format_date(moment, "d MMM y", locale=LOCALE)
 
 
-def price(sold: Book | OrderLine) -> str:
-    """What a copy of the book costs, or did when it was sold, for people."""
+def price(sold: Book | OrderLine | Entry) -> str:
+    """What a copy of the book costs, or did when it was sold or put into a cart, for people."""
     return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
 
 

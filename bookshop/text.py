@@ -9,6 +9,7 @@ from anyascii import anyascii
 LONGEST_WORD = 64
 LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
 LONGEST_SLUG = 80
+LONGEST_NAMED = 60
 DAMAGED = "\N{REPLACEMENT CHARACTER}"
 WORD = re.compile(r"[a-z0-9]+")
 IN_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)\s*$")
@@ -54,6 +55,11 @@ def words(text: str) -> list[str]:
     """The words of a text, folded: 'Gabriel García Márquez' gives gabriel, garcia, marquez."""
     plain = text.encode("utf-8", "ignore").decode()
     return [word[:LONGEST_WORD] for word in WORD.findall(anyascii(plain).lower())]
+
+
+def shortened(title: str) -> str:
+    """A title as a message names it: what is flashed travels in a cookie, which has no room for 500 letters."""
+    return title if len(title) <= LONGEST_NAMED else f"{title[: LONGEST_NAMED - 1].rstrip()}…"
 
 
 def year_in_words(number: int) -> str:

@@ -9,7 +9,7 @@ import flask_migrate
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from bookshop import create_app
 from bookshop.accounts import passwords
@@ -120,3 +120,19 @@ def nothing_stored(stand: Stand) -> Iterator[None]:
     before = stand.shop.everything()
     yield
     assert stand.shop.everything() == before
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new and empty database that nothing but the test and the server that it kills looks at."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/shop.db"
+        return
+    url = make_url(settings_for(request.getfixturevalue("postgresql_url")).database_url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE bookshop_kills"))
+    yield url.set(database="bookshop_kills").render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text("DROP DATABASE bookshop_kills WITH (FORCE)"))
+    engine.dispose()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import Index, delete, event, insert, select, update
 
 from bookshop import database, faces
 from bookshop.accounts.models import User
+from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.exceptions import BookshopError
@@ -24,6 +26,9 @@ from tests.factories import Shop
 SHORT = 0.2  # what the slow one waits for somebody who, where the lock works, waits for the slow one
 LONG = 60.0  # what one waits for somebody who waits for nobody
 OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
+# To be taken out beside the lock of the books: the stock is written whatever it was; an order becomes whatever it was.
+ANY_STOCK = {" AND books.stock_quantity = ": " AND 0 <= "}
+ANY_STATE = {" AND orders.status IN (": " AND '' NOT IN ("}
 
 Work = Callable[[], Any]
 Point = tuple[type, str]
@@ -92,14 +97,14 @@ def attempt(app: Flask, work: Work) -> Any:
 
 @contextmanager
 def unlocked(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
-    """The shop with a lock taken out: on PostgreSQL these clauses are replaced in every statement.
+    """The shop with a lock taken out: these clauses are replaced in every statement.
 
     On SQLite BEGIN IMMEDIATE is the lock. Without it, every statement is a transaction of its own.
     """
 
     def weaken(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> tuple[str, Any]:
-        if sqlite:
-            return ("SELECT 1" if OF_TRANSACTIONS.match(statement) else statement), parameters
+        if sqlite and OF_TRANSACTIONS.match(statement):
+            return "SELECT 1", parameters
         for clause, other in clauses.items():
             statement = statement.replace(clause, other)
         return statement, parameters
@@ -217,4 +222,17 @@ def waits_for_all(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:
     rows = [{"user_id": user_id, "book_id": book_id} for book_id in book_ids]
     with shop.app.app_context():
         db.session.execute(insert(PreBook), rows)
+        db.session.commit()
+
+
+def fill_carts(shop: Shop, carts: Mapping[int, Sequence[int]]) -> None:
+    """Put a copy of each of these books into customers' carts, in this order, written at once: user id -> book ids."""
+    begun, seen = database.now(), {"quantity": 1, "price_cents": 950, "currency": "EUR", "stock_quantity": 1}
+    rows = [
+        {"user_id": user_id, "book_id": book_id, "created_at": begun + timedelta(microseconds=place), **seen}
+        for user_id, books in carts.items()
+        for place, book_id in enumerate(books)
+    ]
+    with shop.app.app_context():
+        db.session.execute(insert(CartItem), rows)
         db.session.commit()

@@ -11,7 +11,7 @@ MEMBERS = {
     "id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents",
     "currency", "in_stock", "created_at", "updated_at", "stock_quantity", "waiting_count", "notified_count",
 }  # fmt: skip
-LINE = {"id", "delta", "quantity_after", "reason", "note", "user", "created_at"}
+LINE = {"id", "delta", "quantity_after", "reason", "note", "user", "order_id", "created_at"}
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bookshop import faces
 from bookshop.pages import day
 from tests.clients import TAG, text_of
 
@@ -115,6 +116,37 @@ def test_what_is_nearly_sold_out_stands_fewest_first(shop, staff):
     shop.withdraw(shop.book("Withdrawn", stock=1))
     words = section(staff.get("/admin"), "Nearly sold out")
     assert words == "Book Copies left Persuasion Jane Austen 1 Amok Jane Austen 3 Emma Jane Austen 3"
+
+
+def test_it_counts_the_orders_to_get_ready_those_that_are_and_those_that_nobody_collects(shop, staff):
+    ada, book_id = shop.customer(), shop.book(stock=9)
+    orders = [shop.order(ada, {book_id: 1}) for _order in range(6)]
+    ready, collected, cancelled = orders[1:4], orders[3:4], orders[4:5]
+    for status, changed in (("ready", ready), ("collected", collected), ("cancelled", cancelled)):
+        shop.commit(lambda ids=changed, to=status: faces.orders().change_all(ids, to, 1))
+    shop.execute("UPDATE orders SET ready_at = '2026-01-02 10:00:00+00:00' WHERE id = :id", id=orders[1])
+    page = staff.get("/admin")
+    shown = re.findall(r'href="/admin/orders\?status=(\w+)"><strong>(\d+)</strong>', page.text)
+    assert shown == [("placed", "2"), ("ready", "2"), ("uncollected", "1")]
+    assert ("2 orders to get ready" in text_of(page), "1 order is uncollected" in text_of(page)) == (True, True)
+
+
+def test_it_says_what_became_of_all_reservations(shop, staff, wanted):
+    books = [wanted("Emma", 3), wanted("Persuasion", 2), wanted("Sanditon", 1)]
+    assert "What became of reservations" not in text_of(staff.get("/admin"))
+    for book_id in books[:2]:
+        shop.set_stock(book_id, 5)
+    buyers = shop.rows("SELECT user_id FROM prebookings WHERE book_id = :id ORDER BY id", id=books[0])
+    orders = [shop.order(user_id, {books[0]: 1}) for user_id in buyers]
+    shop.change_order(orders[0], "cancelled", 1)
+    words = section(staff.get("/admin"), "What became of reservations")
+    assert words == "Waiting 1 Told that it is back 5 Told and bought 2 Told but not bought 3"
+
+
+def test_with_an_order_to_get_ready_there_is_something_to_do(shop, staff):
+    shop.order(shop.customer(), {shop.book(stock=9): 1})
+    page = staff.get("/admin")
+    assert ("Nothing needs you" in text_of(page), 'href="/admin/orders/pick-list"' in page.text) == (False, True)
 
 
 def test_when_nothing_is_to_be_done_it_says_so(shop, staff):

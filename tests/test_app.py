@@ -24,7 +24,8 @@ FLOORS = (
     {"models"},
     {"repository", "search", "facets", "checks"},
     {"service", "linked_data"},
-    {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"},
+    {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
+    | {"visitors"},
     {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"},
     {"features", "pages", "security", "errors", "cli"},
     {"create_app"},
@@ -56,6 +57,7 @@ BELOW_FLASK = {
 NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
     "orders/parts.html",
+    "admin/parts.html",
 }
 SIDE_DOORS = re.compile(
     r"\|\s*safe\b|autoescape\s+false|\bMarkup\b|<script(?![^>]*\bsrc=| type=.application/ld\+json.>)|<[^>{]*\sstyle\s*="

@@ -1,6 +1,5 @@
 """The JSON face against a plain model of the rules: random steps, and after each one everything must agree."""
 
-from dataclasses import dataclass, field
 from io import StringIO
 from itertools import count
 from typing import Any
@@ -24,94 +23,19 @@ from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
 from tests.clients import Script
 from tests.conftest import settings_for
-from tests.factories import Shop, empty, isbn
+from tests.factories import PASSWORD, Shop, empty, isbn
+from tests.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
+from tests.order_machine import OrderSteps
 
-MAX_WAITING = 2
 STATUSES = ("waiting", "notified", "cancelled")
 few = st.integers(0, 3)
-
-
-@dataclass
-class Book:
-    isbn: str
-    title: str
-    stock: int = 0
-    withdrawn: bool = False
-
-
-@dataclass
-class User:
-    email: str
-    script: Script
-    active: bool = True
-
-
-@dataclass
-class Wish:
-    user: int
-    book: int
-    status: str = "waiting"
-
-
-@dataclass
-class Model:
-    """What the shop should hold, by id."""
-
-    books: dict[int, Book] = field(default_factory=dict)
-    users: dict[int, User] = field(default_factory=dict)
-    wishes: dict[int, Wish] = field(default_factory=dict)
-
-    def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Wish]:
-        return [
-            wish
-            for wish in self.wishes.values()
-            if wish.status == "waiting" and user in (None, wish.user) and book in (None, wish.book)
-        ]
-
-    def answer_to_reserve(self, user: int, book: int) -> tuple[int, str | None]:
-        if not self.users[user].active:
-            return 401, "NOT_AUTHENTICATED"
-        if self.books[book].withdrawn:
-            return 404, "BOOK_NOT_FOUND"
-        if self.books[book].stock:
-            return 409, "PREBOOK_BOOK_IN_STOCK"
-        if self.waiting(user=user, book=book):
-            return 409, "PREBOOK_DUPLICATE"
-        if len(self.waiting(user=user)) >= MAX_WAITING:
-            return 409, "PREBOOK_LIMIT_REACHED"
-        return 201, None
-
-    def answer_to_cancel(self, user: int, wish: int) -> tuple[int, str | None]:
-        if not self.users[user].active:
-            return 401, "NOT_AUTHENTICATED"
-        if self.wishes[wish].user != user:
-            return 404, "PREBOOK_NOT_FOUND"
-        status = self.wishes[wish].status
-        return (204, None) if status == "waiting" else (409, f"PREBOOK_ALREADY_{status.upper()}")
-
-    def set_stock(self, book: int, quantity: int) -> int:
-        """Returns how many that notifies."""
-        told = self.waiting(book=book) if self.books[book].stock == 0 < quantity else []
-        self.books[book].stock = quantity
-        return end(told, "notified")
-
-
-def end(wishes: list[Wish], status: str) -> int:
-    for wish in wishes:
-        wish.status = status
-    return len(wishes)
-
-
-def said(answer: Any) -> tuple[int, str | None]:
-    """The status of an answer, and the code of its problem."""
-    return answer.status_code, answer.get_json()["code"] if answer.status_code >= 400 else None
 
 
 def new_json(book: Book) -> dict[str, Any]:
     return {"isbn": book.isbn, "title": book.title, "authors": "A. Writer", "price_cents": 950}
 
 
-class BookshopMachine(RuleBasedStateMachine):
+class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     """Customers, staff and an import, one after the other."""
 
     users: Bundle[int] = Bundle("users")
@@ -241,6 +165,14 @@ class BookshopMachine(RuleBasedStateMachine):
         assert cancelled == end(self.model.waiting(user=user), "cancelled")
         self.model.users[user].active = False
 
+    @rule(user=users)
+    def a_customer_leaves(self, user: int) -> None:
+        active = [other for other in self.model.users.values() if other.active]
+        if len(active) < 2 or not self.model.users[user].active:
+            return
+        cancelled = self.shop.commit(lambda: faces.accounts().delete(user, PASSWORD))
+        assert cancelled == self.model.leave(user)
+
     @rule(book=books, copies=st.integers(1, 3))
     def copies_come(self, book: int, copies: int) -> None:
         self.change_stock(book, self.model.books[book].stock + copies, delta=copies, reason="received")
@@ -306,7 +238,7 @@ class BookshopMachine(RuleBasedStateMachine):
         assert self.shop.broken() == []
 
     @invariant()
-    def the_shop_agrees_with_the_model(self) -> None:
+    def books_and_reservations_agree_with_the_model(self) -> None:
         wishes = {
             row[0]: Wish(*row[1:]) for row in self.shop.rows("SELECT id, user_id, book_id, status FROM prebookings")
         }
@@ -316,8 +248,9 @@ class BookshopMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def app_with_a_small_limit(app, database_url):
-    small = create_app(settings_for(database_url, max_waiting=MAX_WAITING))
+def app_with_small_limits(app, database_url):
+    limits = {"max_waiting": MAX_WAITING, "cart_lines": CART_LINES, "cart_copies": CART_COPIES}
+    small = create_app(settings_for(database_url, **limits))
     yield small
     with small.app_context():
         db.engine.dispose()
@@ -339,10 +272,10 @@ def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
     run_state_machine_as_test(machine, settings=profile)
 
 
-def test_the_shop_does_what_the_model_does_for_15_steps(app_with_a_small_limit):
-    run(app_with_a_small_limit, runs=20, steps=15, again=True)
+def test_the_shop_does_what_the_model_does_for_15_steps(app_with_small_limits):
+    run(app_with_small_limits, runs=20, steps=15, again=True)
 
 
 @pytest.mark.prove
-def test_the_shop_does_what_the_model_does_for_40_steps_200_times(app_with_a_small_limit):
-    run(app_with_a_small_limit, runs=200, steps=40, again=False)
+def test_the_shop_does_what_the_model_does_for_40_steps_200_times(app_with_small_limits):
+    run(app_with_small_limits, runs=200, steps=40, again=False)

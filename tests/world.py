@@ -13,12 +13,13 @@ from tests.stand import ISBN
 from tests.uploads import Upload, plain, saved
 
 CUSTOMER, STAFF = {"ada"}, {"staff"}
-LOGGED_IN, ANYONE = CUSTOMER | STAFF, {"nobody", "ada", "staff"}
+LOGGED_IN, ANYONE, SHOPPERS = CUSTOMER | STAFF, {"nobody", "ada", "staff"}, CUSTOMER | {"nobody"}
 NEW_BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"}
 NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 STOCK = {"change": "received", "copies": "3", "expected": "0"}
 DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
+CHECKOUT = {"name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
 WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
 
@@ -54,6 +55,17 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /reservations": (CUSTOMER, {}),
     "POST /books/{book_id}/reserve": (CUSTOMER, {}),
     "POST /reservations/{prebook_id}/cancel": (CUSTOMER, {}),
+    "GET /cart": (SHOPPERS, {}),
+    "POST /cart/items": (SHOPPERS, {"book_id": "1"}),
+    "POST /cart/items/{book_id}": (SHOPPERS, {"quantity": "2"}),
+    "POST /cart/items/{book_id}/remove": (SHOPPERS, {}),
+    "POST /cart/items/{book_id}/take-left": (SHOPPERS, {}),
+    "POST /cart/items/{book_id}/reserve": (CUSTOMER, {}),
+    "GET /checkout": (CUSTOMER, {}),
+    "POST /checkout": (CUSTOMER, CHECKOUT),
+    "GET /orders": (CUSTOMER, {}),
+    "GET /orders/{order_id}": (CUSTOMER, {}),
+    "POST /orders/{order_id}/cancel": (CUSTOMER, {}),
     "GET /admin": (STAFF, {}),
     "GET /admin/delivery": (STAFF, {}),
     "POST /admin/delivery": (STAFF, DELIVERY),
@@ -76,6 +88,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/books/{book_id}/put-back": (STAFF, {}),
     "GET /admin/books/{book_id}/waiting": (STAFF, {}),
     "GET /admin/books/{book_id}/movements": (STAFF, {}),
+    "GET /admin/orders": (STAFF, {}),
+    "GET /admin/orders/pick-list": (STAFF, {}),
+    "GET /admin/orders/{order_id}": (STAFF, {}),
+    "POST /admin/orders/ready": (STAFF, {"order": "1"}),
+    "POST /admin/orders/collected": (STAFF, {"order": "1"}),
+    "POST /admin/orders/cancel": (STAFF, {"order": "1"}),
     "GET /api/v1/books": (ANYONE, {}),
     "GET /api/v1/books/{book_id}": (ANYONE, {}),
     "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
@@ -83,10 +101,23 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "PATCH /api/v1/books/{book_id}": (STAFF, {"title": "Emma again"}),
     "PATCH /api/v1/books/{book_id}/stock": (STAFF, {"quantity": 3}),
     "GET /api/v1/books/{book_id}/movements": (STAFF, {}),
+    "GET /api/v1/admin/orders": (STAFF, {}),
+    "POST /api/v1/admin/orders/{order_id}/ready": (STAFF, {}),
+    "POST /api/v1/admin/orders/{order_id}/collected": (STAFF, {}),
+    "POST /api/v1/admin/orders/{order_id}/cancel": (STAFF, {}),
     "POST /api/v1/prebookings": (CUSTOMER, {"book_id": 1}),
     "GET /api/v1/prebookings": (CUSTOMER, {}),
     "GET /api/v1/prebookings/{prebook_id}": (CUSTOMER, {}),
     "DELETE /api/v1/prebookings/{prebook_id}": (CUSTOMER, {}),
+    "POST /api/v1/orders": (CUSTOMER, {"name": "Ada Lovelace"}),
+    "GET /api/v1/orders": (CUSTOMER, {}),
+    "GET /api/v1/orders/{order_id}": (CUSTOMER, {}),
+    "POST /api/v1/orders/{order_id}/cancel": (CUSTOMER, {}),
+    "GET /api/v1/cart/items": (CUSTOMER, {}),
+    "POST /api/v1/cart/items": (CUSTOMER, {"book_id": 1}),
+    "GET /api/v1/cart/items/{book_id}": (CUSTOMER, {}),
+    "PATCH /api/v1/cart/items/{book_id}": (CUSTOMER, {"quantity": 2}),
+    "DELETE /api/v1/cart/items/{book_id}": (CUSTOMER, {}),
 }
 IN_PATH = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all else is the id 1
@@ -122,14 +153,20 @@ def routes_of(app: Flask) -> set[str]:
 
 
 class World:
-    """A book to reserve, one that Ada has reserved, and all ways to call a route: cookies or, for JSON, a token."""
+    """A book to reserve, in Ada's cart since before it was sold out, one that she has reserved, one that she ordered.
+
+    And all ways to call a route: cookies or, for JSON, a token.
+    """
 
     def __init__(self, app: Flask, shop: Shop) -> None:
         self.app, self.shop = app, shop
         ada = shop.customer("ada@example.com")
         shop.staff("staff@example.com")
-        shop.book("Emma", isbn=ISBN)
+        shop.book("Emma", isbn=ISBN, stock=1)
         shop.reserve(ada, shop.book("Sanditon"))
+        shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
+        shop.fill_cart(ada, {1: 1})
+        shop.set_stock(1, 0)
         pictures.keep(app.config["SETTINGS"].covers, pictures.Cover(COVER, {"small": b"a picture"}))
         self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
         self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}

@@ -85,6 +85,18 @@ def customer_required(view: View) -> View:
     return _guard(view, lambda identity: identity.is_customer, "This is for customers' accounts; yours is for staff.")
 
 
+def not_for_staff(view: View) -> View:
+    """Let in customers and visitors who are not logged in; raises Forbidden."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if current_user.is_staff:
+            raise Forbidden("Carts are for customers; staff accounts have none.")
+        return view(*args, **kwargs)
+
+    return cast(View, guarded)
+
+
 def staff_required(view: View) -> View:
     """Let in staff; raises NotAuthenticated or Forbidden."""
     return _guard(view, lambda identity: identity.is_staff, "This is for the shop's staff.")

@@ -144,4 +144,5 @@ def delete() -> Answer:
             session.clear()
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
-    return render_template("accounts/delete.html", form=form, waiting=accounts.count_waiting(user_id)), form.status
+    waiting, orders = accounts.count_waiting(user_id), faces.orders().count_open(user_id)
+    return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status

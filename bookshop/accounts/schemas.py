@@ -1,10 +1,12 @@
 """The shape of what people download of themselves: nothing in it opens an account."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from bookshop.accounts.service import PersonalData
+from bookshop.orders.schemas import OrderOut, order_out
 from bookshop.prebookings.schemas import PreBookOut
 
 
@@ -51,11 +53,24 @@ class MovementOut(Kept):
     created_at: datetime
 
 
+class CartItemOut(Kept):
+    """A book in the cart, and what it cost when it was put there or last changed."""
+
+    book_id: int
+    book_title: str
+    quantity: int
+    price_cents: int
+    currency: str
+    created_at: datetime
+
+
 class PersonalDataOut(Kept):
     """All that the shop keeps of a person."""
 
     account: AccountOut
     reservations: list[PreBookOut]
+    orders: list[Annotated[OrderOut, BeforeValidator(order_out)]]
+    cart: list[CartItemOut]
     logins: list[LoginOut]
     tokens: list[TokenOut]
     movements: list[MovementOut]

@@ -25,8 +25,12 @@ from bookshop.accounts.models import (
 )
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
+from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
 from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
+from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.orders.models import Order
+from bookshop.orders.service import OrderService
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.text import problem_in, tidy
@@ -83,6 +87,8 @@ class PersonalData(NamedTuple):
 
     account: User
     reservations: Sequence[PreBook]
+    orders: Sequence[Order]
+    cart: Sequence[Row[*tuple[Any, ...]]]
     logins: Sequence[LoginSession]
     tokens: Sequence[ApiToken]
     movements: Sequence[Row[*tuple[Any, ...]]]
@@ -91,10 +97,13 @@ class PersonalData(NamedTuple):
 class AccountService:
     """All about accounts; never commits."""
 
-    def __init__(self, session: Session, session_days: int = 30) -> None:
+    def __init__(self, session: Session, orders: OrderService, session_days: int = 30) -> None:
         self.session = session
+        self.orders = orders
         self.users = UserRepository(session)
         self.prebookings = PreBookRepository(session)
+        self.items = CartRepository(session)
+        self.answers = GivenAnswerRepository(session)
         self.lifetime = timedelta(days=session_days)
 
     def register(self, email: str, password: str, role: str = CUSTOMER) -> User:
@@ -199,6 +208,8 @@ class AccountService:
         return PersonalData(
             account=self.get_user(user_id),
             reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
+            orders=self.orders.list_own(user_id, None, 1, ID_MAX).items,
+            cart=self.items.list_titled(user_id),
             logins=self.users.list_logins(user_id),
             tokens=self.users.list_tokens(user_id, revoked=True),
             movements=self.users.list_movements(user_id),
@@ -211,8 +222,10 @@ class AccountService:
     def delete(self, user_id: int, password: str) -> int:
         """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
 
-        Locks as `deactivate` does, and for staff all their active colleagues: of the last two who leave at the same
-        moment one is refused. Raises Invalid for a wrong password, Conflict for the last member of staff.
+        Open orders are cancelled, and their copies come back for those who wait. Locks as `deactivate` does, but with
+        the books waited for those of the open orders too; and for staff all their active colleagues: of the last two
+        who leave at the same moment one is refused. Raises Invalid for a wrong password, Conflict for the last member
+        of staff.
         """
         locked = self.users.lock_with_staff(user_id)
         if self._lock_confirmed(user_id, password).role == STAFF and len(locked) == 1:
@@ -220,7 +233,17 @@ class AccountService:
                 "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
                 "USER_LAST_STAFF",
             )
-        cancelled = self._cancel_waiting(user_id)
+        self.orders.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
+        cancelled = self.prebookings.cancel_waiting_by_user(user_id)
+        self.orders.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
+        self._forget(user_id)
+        return cancelled
+
+    def _forget(self, user_id: int) -> None:
+        """Erase what names a person; no order must be open."""
+        self.orders.forget_person(user_id)
+        self.items.clear(user_id)
+        self.answers.forget(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
         # No address looks like this one, so nobody can register it; the old one is free at once.
@@ -228,7 +251,6 @@ class AccountService:
         self.users.update(
             user_id, email=nobody, email_key=nobody, password_hash=NO_HASH, deleted_at=gone, deactivated_at=gone
         )
-        return cancelled
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
         """The users with this part of an e-mail address, newest first; those who deleted their account are left out."""

@@ -1,5 +1,7 @@
 """Registering, logging in and logging out."""
 
+from collections.abc import Sequence
+
 from flask import Response, flash, redirect, render_template, request, session
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
@@ -9,9 +11,11 @@ from bookshop.accounts import bp
 from bookshop.accounts.access import visitor
 from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.service import Identity
+from bookshop.cart import visitors
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import limiter, settings
 from bookshop.navigation import safe_next
+from bookshop.text import shortened
 
 NOTIFIED_SEEN = "notified_seen"
 Answer = str | tuple[str, int] | Response | AnyResponse
@@ -76,14 +80,32 @@ def logout() -> Answer:
 
 
 def _log_in(email: str, password: str) -> None:
-    """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it."""
-    accounts = faces.accounts()
+    """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
+
+    But for the visitor's cart, which becomes part of the customer's in the same transaction.
+    """
+    accounts, cart, wanted = faces.accounts(), faces.cart(), visitors.entries()
     checked = accounts.check_password(email, password)
-    identity = faces.commit(lambda: accounts.log_in(checked, password, request.user_agent.string))
+
+    def enter() -> tuple[Identity, Sequence[str]]:
+        identity = accounts.log_in(checked, password, request.user_agent.string)
+        return identity, cart.merge(identity.user_id, wanted) if wanted and identity.is_customer else ()
+
+    identity, left_out = faces.commit(enter)
     session.clear()
     session.permanent = True
     login_user(identity)
     session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
+    if left_out:
+        flash(f"Your cart is full, so it does not hold {_some(left_out)}.", "warning")
+    elif wanted and identity.is_staff:
+        flash("Staff accounts have no cart, so what you had put into one is not kept.", "info")
+
+
+def _some(titles: Sequence[str]) -> str:
+    """The first titles, and how many more there are."""
+    named = ", ".join(shortened(title) for title in titles[:3])
+    return f"{named} and {len(titles) - 3} more" if len(titles) > 3 else named
 
 
 def _end(me: Identity) -> None:

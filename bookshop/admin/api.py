@@ -57,9 +57,9 @@ def api_update_stock(book_id: int, json: NewStock) -> Response:
 def api_movements(book_id: int, query: PageQuery) -> Response:
     """The ledger of a book's stock, newest first."""
     found = faces.inventory().list_movements(book_id, query.page, query.size)
-    return list_of(found, [_movement_out(movement, email) for movement, email in found.items])
+    return list_of(found, [_movement_out(movement, email) for movement, email, _number in found.items])
 
 
 def _movement_out(movement: Any, email: str | None) -> MovementOut:
-    names = ("id", "delta", "quantity_after", "reason", "note", "created_at")
+    names = ("id", "delta", "quantity_after", "reason", "note", "order_id", "created_at")
     return MovementOut(user=email, **{name: getattr(movement, name) for name in names})

@@ -28,7 +28,7 @@ from bookshop.catalog.models import (
 from bookshop.extensions import settings
 from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
-from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED
+from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
 from bookshop.money import in_words, major, minor
 
@@ -125,6 +125,7 @@ class StockForm(ShopForm):
         "What happened",
         choices=[
             SelectChoice(RECEIVED, "Received: add copies"),
+            SelectChoice(SALE, "Sold at the counter: take copies away"),
             SelectChoice(CORRECTION, "Counted: set the stock"),
         ],
         default=RECEIVED,
@@ -146,13 +147,15 @@ class StockForm(ShopForm):
     def validate_copies(self, field: IntegerField) -> None:
         if self.change.data == RECEIVED and field.data == 0:
             raise ValidationError("Please enter how many copies came.")
+        if self.change.data == SALE and field.data == 0:
+            raise ValidationError("Please enter how many copies were sold.")
 
     def stock_change(self, book_id: int, user_id: int) -> StockChange:
-        received = self.change.data == RECEIVED
+        copies: int = self.copies.data
         return StockChange(
             book_id=book_id,
-            delta=self.copies.data if received else None,
-            quantity=None if received else self.copies.data,
+            delta={RECEIVED: copies, SALE: -copies}.get(self.change.data),
+            quantity=copies if self.change.data == CORRECTION else None,
             reason=self.change.data,
             note=self.note.data,
             user_id=user_id,

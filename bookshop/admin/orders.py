@@ -1,5 +1,149 @@
-"""To be written."""
+"""Staff's pages about orders: what is to be done, finding one, the pick list, and changing one or many."""
 
+from collections.abc import Collection, Mapping, Sequence
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
+from bookshop.admin.views import Answer, told
+from bookshop.database import ID_MAX, Page, now
+from bookshop.exceptions import Invalid
+from bookshop.extensions import settings
+from bookshop.forms import ShopForm
+from bookshop.navigation import asked_page, render_list, safe_next
+from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, STATUSES, Order
+from bookshop.orders.service import OrderSearch
+from bookshop.text import tidy
 
-__all__ = ["bp"]
+SIZE = 50
+MOST = 500  # orders that one button changes
+NAMED = 5  # orders that a message names
+UNCOLLECTED, ALL = "uncollected", "all"
+TABS = {
+    PLACED: "Placed",
+    READY: "Ready",
+    UNCOLLECTED: "Uncollected",
+    COLLECTED: "Collected",
+    CANCELLED: "Cancelled",
+    ALL: "All",
+}
+
+
+@bp.get("/admin/orders")
+@staff_required
+def orders() -> Answer:
+    q, service, refusal = tidy(request.args.get("q", "")), faces.orders(), ""
+    tab = _asked_tab(q)
+    try:
+        found = service.search(_search(tab, q), asked_page(), SIZE)
+    except Invalid as refused:
+        found, refusal = Page([], 0, 1, SIZE), refused.sentence
+    return render_list(
+        "admin/orders.html",
+        found,
+        q=q,
+        refusal=refusal,
+        tab=tab,
+        tabs=TABS,
+        counts=_counts(service.counts()),
+        days=settings().collect_days,
+        form=ShopForm(),
+    )
+
+
+def _asked_tab(q: str) -> str:
+    """The list that the address asks for; else the one to work on or, for who looks for something, all."""
+    asked = request.args.get("status")
+    return asked if asked in TABS else ALL if q else PLACED
+
+
+def _search(tab: str, q: str) -> OrderSearch:
+    return OrderSearch(q=q, status=tab if tab in STATUSES else None, uncollected=tab == UNCOLLECTED)
+
+
+def _counts(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """How many orders each tab has."""
+    return {**counts, ALL: sum(counts.get(status, 0) for status in STATUSES)}
+
+
+@bp.get("/admin/orders/pick-list")
+@staff_required
+def pick_list() -> Answer:
+    return render_template("admin/pick_list.html", picks=faces.orders().pick_list(), now=now())
+
+
+@bp.get("/admin/orders/<int:order_id>")
+@staff_required
+def order(order_id: int) -> Answer:
+    return render_template("admin/order.html", order=faces.orders().get_with_books(order_id), form=ShopForm())
+
+
+@bp.post("/admin/orders/ready")
+@staff_required
+def mark_ready() -> Response:
+    return _change(READY)
+
+
+@bp.post("/admin/orders/collected")
+@staff_required
+def mark_collected() -> Response:
+    return _change(COLLECTED)
+
+
+@bp.post("/admin/orders/cancel")
+@staff_required
+def cancel_orders() -> Response:
+    return _change(CANCELLED)
+
+
+def _change(status: str) -> Response:
+    """Change the chosen orders, say what came of it, and go back to the page where the button was."""
+    service, me, chosen = faces.orders(), visitor().user_id, _chosen()
+    back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
+    if len(chosen) > MOST:
+        flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
+        return back
+    changed, emails = faces.commit(lambda: service.change_all(chosen, status, me))
+    _say(status, service.list_these(chosen), changed, len(emails))
+    return back
+
+
+def _chosen() -> Collection[int]:
+    """The ids that were ticked or, if the button belongs to one order alone, that one's; what is none is left out."""
+    form = request.form
+    ids = form.getlist("only", type=int) or form.getlist("order", type=int)
+    return sorted({order_id for order_id in ids if 0 < order_id <= ID_MAX})
+
+
+def _say(status: str, orders: Sequence[Order], changed: Collection[int], customers: int) -> None:
+    """Flash what became of the chosen orders."""
+    done = [order for order in orders if order.id in changed]
+    left = [order for order in orders if order.id not in changed]
+    if not orders:
+        flash("Please tick the orders first, then press the button.", "warning")
+    if done:
+        returned = _returned(done, customers) if status == CANCELLED else ""
+        subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
+        flash(f"{subject} {status}.{returned}", "success")
+    if left:
+        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {_named(left, status)}.", "warning")
+
+
+def _returned(cancelled: Sequence[Order], customers: int) -> str:
+    copies = sum(line.quantity for order in cancelled for line in order.lines)
+    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {told(customers)}"
+
+
+def _named(left: Sequence[Order], status: str) -> str:
+    """The numbers of orders that were left alone, and why; not of all where they are many."""
+    reasons = [f"{order.number}, which {_why(order, status)}" for order in left[:NAMED]]
+    return "; ".join(reasons) + (f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
+
+
+def _why(order: Order, status: str) -> str:
+    if (order.status, status) == (PLACED, COLLECTED):
+        return "must be marked ready first"
+    return f"is {order.status} already"

@@ -1,5 +1,55 @@
-"""To be written."""
+"""Staff's JSON about orders."""
 
+from flask import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
+from bookshop.admin.schemas import StaffOrderQuery
+from bookshop.api import answer, contract, list_of
+from bookshop.orders.models import CANCELLED, COLLECTED, READY
+from bookshop.orders.schemas import StaffOrderOut, staff_order_out
+from bookshop.orders.service import OrderSearch
+from bookshop.schemas import ListOf
 
-__all__ = ["bp"]
+ORDERS = "/api/v1/admin/orders"
+
+
+@bp.get(ORDERS)
+@staff_required
+@contract(HTTP_200=ListOf[StaffOrderOut])
+def api_all_orders(query: StaffOrderQuery) -> Response:
+    """List and search the orders of all customers; what is to be done oldest first, all else newest first."""
+    wanted = OrderSearch(q=query.q, status=query.status, uncollected=query.uncollected)
+    found = faces.orders().search(wanted, query.page, query.size)
+    return list_of(found, [staff_order_out(order) for order in found.items])
+
+
+@bp.post(f"{ORDERS}/<int:order_id>/ready")
+@staff_required
+@contract(HTTP_200=StaffOrderOut)
+def api_mark_ready(order_id: int) -> Response:
+    """Say that a placed order lies ready to be collected."""
+    return _change(order_id, READY)
+
+
+@bp.post(f"{ORDERS}/<int:order_id>/collected")
+@staff_required
+@contract(HTTP_200=StaffOrderOut)
+def api_mark_collected(order_id: int) -> Response:
+    """Say that an order that was ready is collected and paid for."""
+    return _change(order_id, COLLECTED)
+
+
+@bp.post(f"{ORDERS}/<int:order_id>/cancel")
+@staff_required
+@contract(HTTP_200=StaffOrderOut)
+def api_cancel_any(order_id: int) -> Response:
+    """Cancel an order until it is collected: its copies come back, and those who wait for them are notified."""
+    return _change(order_id, CANCELLED)
+
+
+def _change(order_id: int, status: str) -> Response:
+    service, me = faces.orders(), visitor().user_id
+    faces.commit(lambda: service.change(order_id, status, me))
+    return answer(staff_order_out(service.get_any(order_id)))

@@ -9,7 +9,8 @@ from bookshop.catalog.models import STOCK_MAX
 from bookshop.catalog.schemas import StaffBookOut
 from bookshop.inventory.models import NOTE_MAX
 from bookshop.inventory.service import StockChange
-from bookshop.schemas import Body, Line, Maybe
+from bookshop.orders.schemas import Status
+from bookshop.schemas import Body, Line, Maybe, PageQuery
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
 
@@ -32,6 +33,14 @@ class NewStock(Body):
         return StockChange(book_id=book_id, user_id=user_id, **self.model_dump())
 
 
+class StaffOrderQuery(PageQuery):
+    """Which orders to list: in a state, not collected for too long, or by number, name, e-mail or ISBN (`q`)."""
+
+    q: str = ""
+    status: Status | None = None
+    uncollected: bool = False
+
+
 class RestockedBookOut(StaffBookOut):
     """A book after a change of its stock, and how many customers that notified."""
 
@@ -39,7 +48,10 @@ class RestockedBookOut(StaffBookOut):
 
 
 class MovementOut(BaseModel):
-    """One line of a book's ledger; `user` is the e-mail address of who made it, null for a command."""
+    """One line of a book's ledger; `user` is the e-mail address of who made it, null for a command.
+
+    `order_id` is the order that it sold the copies to, or, cancelled, gave them back.
+    """
 
     id: int
     delta: int
@@ -47,4 +59,5 @@ class MovementOut(BaseModel):
     reason: Reason
     note: str | None
     user: str | None
+    order_id: int | None
     created_at: datetime

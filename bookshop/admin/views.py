@@ -14,6 +14,7 @@ from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
+from bookshop.inventory.models import SALE
 from bookshop.navigation import asked_page, render_list
 
 BOOK = "/admin/books/<int:book_id>"
@@ -28,7 +29,7 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    prebookings, inventory = faces.prebookings(), faces.inventory()
+    prebookings, inventory, orders = faces.prebookings(), faces.inventory(), faces.orders()
     found = faces.catalog().most_wanted(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
     restocks = inventory.recent_restocks(SHORT)
@@ -39,6 +40,8 @@ def dashboard() -> Answer:
         now=now(),
         reservations=reservations,
         titles=titles,
+        orders=orders.counts(),
+        outcomes=orders.outcomes(),
         low=inventory.low_stock(FEW, SHORT),
         restocks=restocks,
         empty=not found.total and not restocks and not faces.catalog().newest(1),
@@ -138,19 +141,20 @@ def stock(book_id: int) -> Answer:
     book = _book(book_id)
     form.expected.process_data(book.stock_quantity)
     form.expected.raw_data = None
-    return render_template(
-        "admin/stock.html", form=form, book=book, waiting=faces.catalog().waiting_count(book)
-    ), status
+    outcomes, set_aside = faces.orders().outcomes(book_id), faces.orders().count_set_aside(book_id)
+    return render_template("admin/stock.html", form=form, book=book, outcomes=outcomes, set_aside=set_aside), status
 
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
     notified = faces.commit(lambda: faces.inventory().update_stock(change))
-    flash(f"The stock is now {_book(book_id).stock_quantity}. {_told(len(notified))}", "success")
+    done = f"Copies sold: {form.copies.data:,}." if change.reason == SALE else told(len(notified))
+    flash(f"The stock is now {_book(book_id).stock_quantity:,}. {done}", "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
-def _told(count: int) -> str:
+def told(count: int) -> str:
+    """How many customers were notified, in words."""
     if count == 0:
         return "Nobody was waiting to be told."
     return "1 waiting customer was notified." if count == 1 else f"{count} waiting customers were notified."

@@ -1,5 +1,59 @@
-"""To be written."""
+"""The cart in JSON, each customer's own; what is in it is named by its book."""
 
+from flask import Response, url_for
+
+from bookshop import faces
+from bookshop.accounts.access import customer_required, visitor
+from bookshop.api import answer, contract, list_of
 from bookshop.cart import bp
+from bookshop.cart.schemas import CartItemChange, CartItemOut, NewCartItem, item_out
+from bookshop.database import Page
+from bookshop.schemas import ListOf, PageQuery
 
-__all__ = ["bp"]
+
+@bp.post("/api/v1/cart/items")
+@customer_required
+@contract(HTTP_201=CartItemOut, HTTP_200=CartItemOut)
+def api_add(json: NewCartItem) -> Response:
+    """Put copies of a book into the cart: 201, or 200 if there were some in it already."""
+    user_id, service = visitor().user_id, faces.cart()
+    line = faces.commit(lambda: service.add(user_id, json.book_id, json.quantity))
+    location = url_for("cart.api_item", book_id=json.book_id)
+    return answer(item_out(line), 201 if line.quantity == json.quantity else 200, {"Location": location})
+
+
+@bp.get("/api/v1/cart/items")
+@customer_required
+@contract(HTTP_200=ListOf[CartItemOut])
+def api_items(query: PageQuery) -> Response:
+    """List what is in one's own cart, in the order in which it came in."""
+    lines = faces.cart().get(visitor().user_id).lines
+    shown = lines[(query.page - 1) * query.size : query.page * query.size]
+    return list_of(Page(shown, len(lines), query.page, query.size), [item_out(line) for line in shown])
+
+
+@bp.get("/api/v1/cart/items/<int:book_id>")
+@customer_required
+@contract(HTTP_200=CartItemOut)
+def api_item(book_id: int) -> Response:
+    """A book in one's own cart."""
+    return answer(item_out(faces.cart().get_line(visitor().user_id, book_id)))
+
+
+@bp.patch("/api/v1/cart/items/<int:book_id>")
+@customer_required
+@contract(HTTP_200=CartItemOut)
+def api_change(book_id: int, json: CartItemChange) -> Response:
+    """Change how many copies of a book are in one's own cart."""
+    user_id, service = visitor().user_id, faces.cart()
+    return answer(item_out(faces.commit(lambda: service.set_quantity(user_id, book_id, json.quantity))))
+
+
+@bp.delete("/api/v1/cart/items/<int:book_id>")
+@customer_required
+@contract(HTTP_204=None)
+def api_remove(book_id: int) -> Response:
+    """Take a book out of one's own cart."""
+    user_id, service = visitor().user_id, faces.cart()
+    faces.commit(lambda: service.remove(user_id, book_id))
+    return Response(status=204)

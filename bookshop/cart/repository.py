@@ -1,19 +1,21 @@
 """SQL about carts."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Row, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bookshop.cart.models import CartItem
+from bookshop.catalog.models import Book
 from bookshop.database import Base, is_sqlite, now
 
 # Every page of a customer counts the cart, and every checkout empties it: made once, of the table.
 items = Base.metadata.tables[CartItem.__tablename__]
 IS_THEIRS = items.c.user_id == bindparam("user")
 COUNT = select(func.coalesce(func.sum(items.c.quantity), 0)).where(IS_THEIRS)
+QUANTITY = select(items.c.quantity).where(IS_THEIRS, items.c.book_id == bindparam("book"))
 LIST = (
     select(items.c.book_id, items.c.quantity, items.c.price_cents, items.c.currency, items.c.stock_quantity)
     .where(IS_THEIRS)
@@ -41,6 +43,15 @@ class CartRepository:
     def list_entries(self, user_id: int) -> Sequence[Entry]:
         """What is in the customer's cart, in the order in which it came in."""
         return [Entry(*row) for row in self.session.connection().execute(LIST, {"user": user_id})]
+
+    def quantity(self, user_id: int, book_id: int) -> int:
+        """How many copies of a book are in the customer's cart."""
+        return self.session.connection().scalar(QUANTITY, {"user": user_id, "book": book_id}) or 0
+
+    def list_titled(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+        """What is in the customer's cart, as it is kept, each with the title of its book."""
+        own = select(*items.c, Book.title.label("book_title")).join(Book, Book.id == items.c.book_id)
+        return self.session.execute(own.where(items.c.user_id == user_id).order_by(items.c.created_at)).all()
 
     def count_copies(self, user_id: int) -> int:
         """How many copies are in the customer's cart."""

@@ -1,1 +1,59 @@
 """The shape of carts in JSON."""
+
+from pydantic import BaseModel
+
+from bookshop.cart.service import CartLine
+from bookshop.schemas import Body, Id
+
+
+class NewCartItem(Body):
+    """Copies of a book that go into the cart, to those that are in it."""
+
+    book_id: Id
+    quantity: Id = 1
+
+
+class CartItemChange(Body):
+    """Another number of copies."""
+
+    quantity: Id
+
+
+class CartItemOut(BaseModel):
+    """A book in the cart: as it is now, and what changed since it was put there or last changed.
+
+    `available` says how many of the wanted copies could be had just now; `id` is the book's.
+    """
+
+    id: int
+    book_id: int
+    book_title: str
+    book_authors: str
+    quantity: int
+    price_cents: int
+    currency: str
+    in_stock: bool
+    available: int
+    price_changed: bool
+    seen_price_cents: int
+    seen_currency: str
+    stock_changed: bool
+
+
+def item_out(line: CartLine) -> CartItemOut:
+    """The line in JSON."""
+    return CartItemOut(
+        id=line.book.id,
+        book_id=line.book.id,
+        book_title=line.book.title,
+        book_authors=line.book.authors,
+        quantity=line.quantity,
+        price_cents=line.book.price_cents,
+        currency=line.book.currency,
+        in_stock=line.left > 0,
+        available=min(line.left, line.quantity),
+        price_changed=line.price_changed,
+        seen_price_cents=line.entry.price_cents,
+        seen_currency=line.entry.currency,
+        stock_changed=line.stock_changed,
+    )

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookRepository
+from bookshop.catalog.repository import AnyBook, BookRepository
 from bookshop.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
 from bookshop.money import Amount, totals
 from bookshop.prebookings.service import PreBookService
@@ -20,7 +20,7 @@ class CartLine:
     """A book in a cart as it is now (`book`), beside what it was when it was put there (`entry`)."""
 
     entry: Entry
-    book: Book
+    book: AnyBook
 
     @property
     def quantity(self) -> int:
@@ -75,6 +75,11 @@ class Cart:
         return totals(line.amount for line in self.lines)
 
     @property
+    def there(self) -> "Cart":
+        """The same without the books of which no copy can be had just now."""
+        return Cart([line for line in self.lines if line.left])
+
+    @property
     def is_short(self) -> bool:
         """Whether it could not be ordered just now, as there are too few copies of something."""
         return any(line.is_short for line in self.lines)
@@ -105,6 +110,15 @@ class CartService:
         """What is in the customer's cart."""
         return self.look_at(self.items.list_entries(user_id))
 
+    def get_line(self, user_id: int, book_id: int) -> CartLine:
+        """A book in the customer's cart; raises NotFound if it is not in it."""
+        held = {entry.book_id: entry for entry in self.items.list_entries(user_id)}
+        return self.look_at([_in(held, book_id)]).lines[0]
+
+    def quantity(self, user_id: int, book_id: int) -> int:
+        """How many copies of a book are in the customer's cart."""
+        return self.items.quantity(user_id, book_id)
+
     def count(self, user_id: int) -> int:
         """How many copies are in the customer's cart."""
         return self.items.count_copies(user_id)
@@ -134,9 +148,9 @@ class CartService:
 
     def take_what_is_left(self, user_id: int, book_id: int) -> None:
         """Want no more copies than there are: lower the number in the customer's cart, or take the book out."""
-        line = self.look_at([_in(self._locked(user_id), book_id)]).lines[0]
-        if line.left:
-            self.items.put(user_id, self._seen(line.book, min(line.left, line.quantity, self.max_copies)))
+        entry = self.lowered(self._locked(user_id), book_id)
+        if entry:
+            self.items.put(user_id, entry)
         else:
             self.items.remove(user_id, book_id)
 
@@ -147,10 +161,18 @@ class CartService:
             raise _not_in_cart()
 
     def reserve_instead(self, user_id: int, book_id: int) -> Any:
-        """Reserve a sold-out book and take it out of the customer's cart; returns and raises as `reserve` does."""
+        """Reserve a sold-out book and take it out of the customer's cart; raises as `reserve` does.
+
+        Returns what `reserve` does or, if the customer waits for the book already, the pre-booking of before.
+        """
         self._lock(user_id)
         self.items.remove(user_id, book_id)
-        return self.prebookings.reserve(user_id, book_id)
+        try:
+            return self.prebookings.reserve(user_id, book_id)
+        except Conflict as refused:
+            if refused.code != "PREBOOK_DUPLICATE":
+                raise
+            return self.prebookings.latest_for(user_id, book_id)
 
     def merge(self, user_id: int, entries: Sequence[Entry]) -> Sequence[str]:
         """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.
@@ -194,7 +216,17 @@ class CartService:
         book = self._book(book_id)
         return CartLine(self._seen(book, quantity), book)
 
-    def _seen(self, book: Book, quantity: int) -> Entry:
+    def lowered(self, held: Mapping[int, Entry], book_id: int) -> Entry | None:
+        """The entry of a book that is in a cart that holds these entries, with no more copies than there are.
+
+        None if there are none. Raises NotFound.
+        """
+        for line in self.look_at([_in(held, book_id)]).lines:
+            if line.left:
+                return self._seen(line.book, min(line.left, line.quantity, self.max_copies))
+        return None
+
+    def _seen(self, book: AnyBook, quantity: int) -> Entry:
         if quantity > self.max_copies:
             raise Conflict(
                 f"A cart holds {self.max_copies} copies of a book at most. Please ask us if you need more.",

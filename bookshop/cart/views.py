@@ -1,5 +1,148 @@
-"""To be written."""
+"""The cart's pages, for customers and for visitors who are not logged in."""
 
-from bookshop.cart import bp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["bp"]
+from flask import flash, redirect, render_template, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import Anonymous, customer_required, not_for_staff, visitor
+from bookshop.accounts.service import Identity
+from bookshop.cart import bp, visitors
+from bookshop.cart.forms import AddForm, CopiesForm
+from bookshop.cart.service import CartLine
+from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.extensions import settings
+from bookshop.forms import ShopForm
+from bookshop.navigation import asked_next
+from bookshop.text import shortened
+
+
+@bp.get("/cart")
+@not_for_staff
+def cart() -> str:
+    service = faces.cart()
+    found = service.get(visitor().user_id) if current_user.is_customer else service.look_at(visitors.entries())
+    form = ShopForm() if found.lines else None  # its token would give every visitor a cookie
+    return render_template("cart/cart.html", cart=found, form=form, most=settings().cart_copies)
+
+
+@bp.post("/cart/items")
+@not_for_staff
+def add() -> Response:
+    form = AddForm()
+    book_id, back = form.book(), asked_next()
+    try:
+        line = _add(book_id, form.copies())
+    except (Conflict, Invalid) as refused:
+        flash({"sentence": refused.sentence, **_way_to_cart()}, "warning")  # type: ignore[arg-type]
+        back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page says what can be done
+    else:
+        flash({"sentence": _how_many(line), **_way_to_cart()}, "success")  # type: ignore[arg-type]
+    return redirect(back or url_for("catalog.book", book_id=book_id, _anchor="availability"), 303)
+
+
+def _add(book_id: int, copies: int) -> CartLine:
+    service = faces.cart()
+    if current_user.is_customer:
+        user_id = visitor().user_id
+        return faces.commit(lambda: service.add(user_id, book_id, copies))
+    line = service.added(visitors.held(), book_id, copies)
+    visitors.keep(line.entry)
+    return line
+
+
+@bp.post("/cart/items/<int:book_id>")
+@not_for_staff
+def change(book_id: int) -> Response:
+    copies, service = CopiesForm().copies(), faces.cart()
+    if copies == 0:
+        return remove(book_id)
+    with _told_if_gone():
+        if current_user.is_customer:
+            user_id = visitor().user_id
+            line = faces.commit(lambda: service.set_quantity(user_id, book_id, copies))
+        else:
+            line = service.changed(visitors.held(), book_id, copies)
+            visitors.keep(line.entry)
+        flash(_how_many(line), "success")
+    return _to_cart()
+
+
+@bp.post("/cart/items/<int:book_id>/remove")
+@not_for_staff
+def remove(book_id: int) -> Response:
+    service = faces.cart()
+    with _told_if_gone():
+        if current_user.is_customer:
+            user_id = visitor().user_id
+            faces.commit(lambda: service.remove(user_id, book_id))
+        else:
+            visitors.remove(book_id)
+        flash("Taken out of your cart.", "success")
+    return _to_cart()
+
+
+@bp.post("/cart/items/<int:book_id>/take-left")
+@not_for_staff
+def take_left(book_id: int) -> Response:
+    service = faces.cart()
+    with _told_if_gone():
+        if current_user.is_customer:
+            user_id = visitor().user_id
+            faces.commit(lambda: service.take_what_is_left(user_id, book_id))
+        elif entry := service.lowered(visitors.held(), book_id):
+            visitors.keep(entry)
+        else:
+            visitors.remove(book_id)
+        flash("Your cart holds no more of it than there is.", "success")
+    return _to_cart()
+
+
+@bp.post("/cart/items/<int:book_id>/reserve")
+@customer_required
+def reserve_instead(book_id: int) -> Response:
+    user_id, service = visitor().user_id, faces.cart()
+    try:
+        prebook = faces.commit(lambda: service.reserve_instead(user_id, book_id))
+    except Conflict as refused:
+        if refused.code != "PREBOOK_BOOK_IN_STOCK":
+            raise
+        flash("It is in stock again just now, so there is no need to reserve it.", "info")
+    else:
+        sentence = f"You reserved {shortened(prebook.book_title)}; it is no longer in your cart."
+        link = {"link": url_for("prebookings.reservations"), "label": "My reservations"}
+        flash({"sentence": sentence, **link}, "success")  # type: ignore[arg-type]
+    return _to_cart()
+
+
+def _to_cart() -> Response:
+    return redirect(url_for("cart.cart"), 303)
+
+
+def _way_to_cart() -> dict[str, Any]:
+    return {"link": url_for("cart.cart"), "label": "View cart"}
+
+
+def _how_many(line: CartLine) -> str:
+    """What the cart holds of a book now, and whether that is more than there is."""
+    title, copies = shortened(line.book.title), line.quantity
+    held = f"{title} is in your cart" if copies == 1 else f"{copies} copies of {title} are in your cart"
+    return f"{held}, but only {line.left:,} {'is' if line.left == 1 else 'are'} left." if line.is_short else f"{held}."
+
+
+@contextmanager
+def _told_if_gone() -> Iterator[None]:
+    """A book that is no longer in the cart, as after a double click, is no error: the cart shows how it is."""
+    try:
+        yield
+    except NotFound as gone:
+        flash(gone.sentence, "info")
+
+
+def cart_count(user: Identity | Anonymous) -> int:
+    """How many copies are in the cart of who looks at a page."""
+    return faces.cart().count(user.user_id) if isinstance(user, Identity) else visitors.count()

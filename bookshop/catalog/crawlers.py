@@ -11,7 +11,7 @@ from bookshop.catalog.views import address_of
 
 SITEMAP_SIZE = 50_000
 FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
-PRIVATE = ("/account", "/admin", "/api/", "/login", "/register", "/reservations")
+PRIVATE = ("/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/orders", "/register", "/reservations")
 
 
 @bp.get("/robots.txt")

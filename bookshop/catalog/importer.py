@@ -171,7 +171,7 @@ class _Batch:
         self.books.lock_imports()
         same = self._find_same([values for _number, values in lines])
         new = [values for _number, values in lines if _identity(values) not in same]
-        self.books.lock([book.id for book in same.values()])
+        self.books.lock_all_of(same.values())
         for number, values in lines:
             if book := same.get(_identity(values)):
                 self._update(number, book, values)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.database import Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
@@ -21,6 +21,32 @@ ON_CARD = ("id", "title", "authors", "published_year", "price_cents", "currency"
 ON_A_CARD = load_only(*(getattr(Book, name) for name in ON_CARD), raiseload=True)
 IN_A_CART = load_only(*(getattr(Book, name) for name in (*ON_CARD, "withdrawn_at")), raiseload=True)
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
+
+
+class LockedBook(NamedTuple):
+    """What one needs to know of a book to change its stock, withdraw or sell it; true until the transaction ends."""
+
+    id: int
+    isbn: str | None
+    title: str
+    authors: str
+    price_cents: int
+    currency: str
+    stock_quantity: int
+    withdrawn_at: datetime | None
+    cover: str | None
+
+
+AnyBook = Book | LockedBook
+
+# Every sale, restock and delivery locks its books first: made once, of the table.
+books = Base.metadata.tables[Book.__tablename__]
+LOCK = (
+    select(*(books.c[name] for name in LockedBook._fields))
+    .where(books.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(books.c.id)
+    .with_for_update(key_share=True)
+)
 
 
 @dataclass(frozen=True)
@@ -54,13 +80,18 @@ class BookRepository:
         """The book with this ISBN-13."""
         return self.session.scalar(select(Book).where(Book.isbn == isbn))
 
-    def lock(self, book_ids: Collection[int]) -> Sequence[Book]:
+    def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
         """Lock the books, in id order and with fresh values, until the transaction ends.
 
         Until then nobody else changes, withdraws or reserves them; who only reads them does not wait.
         """
-        query = select(Book).where(Book.id.in_(book_ids)).order_by(Book.id).with_for_update(key_share=True)
-        return self.session.scalars(query.execution_options(populate_existing=True)).all()
+        return [LockedBook(*row) for row in self.session.connection().execute(LOCK, {"ids": list(book_ids)})]
+
+    def lock_all_of(self, books: Collection[Book]) -> None:
+        """Lock books that the session holds, as `lock` does, and give them the values that they have by now."""
+        query = select(Book).where(Book.id.in_([book.id for book in books])).order_by(Book.id)
+        query = query.with_for_update(key_share=True)
+        self.session.scalars(query.execution_options(populate_existing=True)).all()
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Insert books, with no stock yet; returns their ids in the order of the rows."""

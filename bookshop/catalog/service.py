@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.catalog.search import MOST_WORDS
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, book_not_found
@@ -158,7 +158,7 @@ def _found(book: Book | None, withdrawn: bool) -> Book:
     return book
 
 
-def _described(book: Book) -> dict[str, Any]:
+def _described(book: AnyBook) -> dict[str, Any]:
     return {"title": book.title, "authors": book.authors, "isbn": book.isbn}
 
 

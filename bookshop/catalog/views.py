@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop import faces
 from bookshop.assets import FOR_EVER
+from bookshop.cart import visitors
 from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS
@@ -47,14 +48,19 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
-    mine = None
+    mine, in_cart = None, 0
     if current_user.is_customer:
         mine = faces.prebookings().latest_for(current_user.user_id, book_id)
+        in_cart = faces.cart().quantity(current_user.user_id, book_id)
+    elif entry := visitors.held().get(book_id):
+        in_cart = entry.quantity
     root = f"{request.scheme}://{request.host}{request.root_path}"
     return render_template(
         "catalog/book.html",
         book=found,
         mine=mine,
+        in_cart=in_cart,
+        most=settings().cart_copies,
         form=ShopForm() if current_user.is_customer else None,  # its token would give every visitor a cookie
         address=address,
         canonical=root + address,

@@ -49,11 +49,10 @@ class GivenAnswerRepository:
         kept = update(answers).where(*_is(user_id, key)).values(status=status, body=body, location=location)
         self.session.connection().execute(kept)
 
-    def forget(self, user_id: int, before: datetime) -> None:
-        """Forget the user's answers that are older."""
-        self.session.connection().execute(
-            delete(answers).where(answers.c.user_id == user_id, answers.c.created_at < before)
-        )
+    def forget(self, user_id: int, before: datetime | None = None) -> None:
+        """Forget the user's answers, or those that are older."""
+        own = delete(answers).where(answers.c.user_id == user_id)
+        self.session.connection().execute(own.where(answers.c.created_at < before) if before else own)
 
 
 def _is(user_id: int, key: str) -> tuple[Any, Any]:

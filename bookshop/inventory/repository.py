@@ -10,6 +10,7 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, paginate
 from bookshop.inventory.models import IS_RESTOCK, Movement
+from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 
 # Made once, of the table instead of the model, as a delivery sends it for every book.
@@ -28,9 +29,10 @@ class MovementRepository:
         """Write lines into the ledger; returns their ids in the order of the rows."""
         return list(self.session.connection().scalars(INSERT, list(rows)))
 
-    def list_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[Movement, str | None]]]:
-        """The book's movements, newest first, each with the e-mail address of who made it."""
-        movements = select(Movement, User.email).outerjoin(User, User.id == Movement.user_id)
+    def list_by_book(self, book_id: int, page: int, size: int) -> Page[Row[Movement, str | None, str | None]]:
+        """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""
+        movements = select(Movement, User.email, Order.number).outerjoin(User, User.id == Movement.user_id)
+        movements = movements.outerjoin(Order, Order.id == Movement.order_id)
         movements = movements.where(Movement.book_id == book_id).order_by(Movement.id.desc())
         return paginate(self.session, movements, page, size)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import STOCK_MAX, Book
-from bookshop.catalog.repository import BookRepository
+from bookshop.catalog.repository import AnyBook, BookRepository, LockedBook
 from bookshop.database import Page
 from bookshop.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
@@ -47,7 +47,7 @@ class Delivery:
     note: str
     user_id: int | None = None
 
-    def change(self, book: Book, copies: int) -> StockChange:
+    def change(self, book: AnyBook, copies: int) -> StockChange:
         """What it does to the stock of one book."""
         return StockChange(book_id=book.id, delta=copies, reason=RECEIVED, note=self.note, user_id=self.user_id)
 
@@ -77,7 +77,7 @@ class DeliveryLine:
         return self.stock_before + self.copies
 
 
-Taking = Callable[[DeliveryLine, Book, StockChange], DeliveryLine]
+Taking = Callable[[DeliveryLine, AnyBook, StockChange], DeliveryLine]
 
 
 class BookService:
@@ -98,22 +98,26 @@ class BookService:
         """
         return self.update_stocks([change])
 
-    def update_stocks(self, changes: Sequence[StockChange], locked: Sequence[Book] | None = None) -> list[str]:
-        """Change the stock of many books, each at most once, as `update_stock` does one: all or none.
-
-        Who has locked the books already, to look at them first, hands them over.
-        """
-        if len({change.book_id for change in changes}) < len(changes):
-            raise ValueError("a book is named twice")
+    def update_stocks(self, changes: Sequence[StockChange]) -> list[str]:
+        """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
         with self.session.begin_nested():
-            return self._change(locked or self.lock([change.book_id for change in changes]), changes)
+            return self._change(self.lock([change.book_id for change in changes]), changes)
 
-    def lock(self, book_ids: Collection[int]) -> Sequence[Book]:
+    def sell(self, sales: Sequence[StockChange], locked: Sequence[LockedBook]) -> None:
+        """Take copies of locked books off the shelf, for a caller who goes back to the start if that is refused.
+
+        A sale brings nothing back, so nobody is to be notified, and no savepoint parts it from the caller's order.
+        """
+        self._change(locked, sales)
+
+    def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
         """Lock books, in id order and with fresh values, until the caller's transaction ends; see BookRepository."""
         return self.books.lock(book_ids)
 
-    def _change(self, locked: Sequence[Book], changes: Sequence[StockChange]) -> list[str]:
-        """Change the stock of locked books; to be called in a savepoint."""
+    def _change(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> list[str]:
+        """Change the stock of locked books; what it wrote before it was refused is the caller's to take back."""
+        if len({change.book_id for change in changes}) < len(changes):
+            raise ValueError("a book is named twice")
         books = {book.id: book for book in locked}
         rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
         if not rows:
@@ -133,7 +137,7 @@ class BookService:
         books = self.books.find_same(delivery.copies, ())
         waiting = self.prebookings.count_waiting_by_book([book.id for book in books])
 
-        def expect(line: DeliveryLine, book: Book, change: StockChange) -> DeliveryLine:
+        def expect(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
             _movement(book, change)
             return replace(line, customers=waiting.get(book.id, 0))
 
@@ -147,7 +151,7 @@ class BookService:
         caller sends mail to the lines' `emails` only after its commit.
         """
 
-        def take_in(line: DeliveryLine, book: Book, change: StockChange) -> DeliveryLine:
+        def take_in(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
             with self.session.begin_nested():
                 emails = self._change([book], [change])
             return replace(line, customers=len(emails), emails=emails)
@@ -155,7 +159,7 @@ class BookService:
         books = self.books.lock([book.id for book in self.books.find_same(delivery.copies, ())])
         return self._deliver(delivery, books, take_in)
 
-    def _deliver(self, delivery: Delivery, books: Sequence[Book], take: Taking) -> list[DeliveryLine]:
+    def _deliver(self, delivery: Delivery, books: Sequence[AnyBook], take: Taking) -> list[DeliveryLine]:
         by_isbn = {book.isbn: book for book in books}
         before = self.movements.list_by_note([book.id for book in books], delivery.note)
         repeated = {movement.book_id: (movement, told) for movement, told in before}
@@ -183,13 +187,13 @@ class BookService:
         return self.movements.list_restocks(number)
 
     def list_movements(self, book_id: int, page: int, size: int) -> Page[Any]:
-        """The book's ledger, newest first: rows of a movement and the e-mail address of who made it."""
+        """The book's ledger, newest first: rows of a movement, the address of who made it and the order's number."""
         if self.books.get(book_id) is None:
             raise book_not_found()
         return self.movements.list_by_book(book_id, page, size)
 
 
-def _movement(book: Book | None, change: StockChange) -> dict[str, Any] | None:
+def _movement(book: AnyBook | None, change: StockChange) -> dict[str, Any] | None:
     """The line of the ledger for a change of a locked book; None if it changes nothing."""
     if book is None:
         raise book_not_found()
@@ -218,7 +222,7 @@ def _movement(book: Book | None, change: StockChange) -> dict[str, Any] | None:
     }
 
 
-def _quantity(book: Book, change: StockChange) -> int:
+def _quantity(book: AnyBook, change: StockChange) -> int:
     field = "quantity" if change.quantity is not None else "delta"
     quantity = change.quantity if change.quantity is not None else book.stock_quantity + (change.delta or 0)
     if quantity < 0:
@@ -228,7 +232,7 @@ def _quantity(book: Book, change: StockChange) -> int:
     return quantity
 
 
-def _delivery_line(isbn: str, copies: int, book: Book | None) -> DeliveryLine:
+def _delivery_line(isbn: str, copies: int, book: AnyBook | None) -> DeliveryLine:
     if book is None:
         return DeliveryLine(isbn=isbn, copies=copies, refusal="There is no book with this ISBN in the shop.")
     return DeliveryLine(

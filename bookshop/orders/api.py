@@ -1,5 +1,58 @@
-"""To be written."""
+"""One's own orders in JSON."""
 
+from flask import Response, url_for
+
+from bookshop import faces
+from bookshop.accounts.access import customer_required, visitor
+from bookshop.api import answer, contract, list_of
+from bookshop.idempotency.api import commit_once
+from bookshop.idempotency.service import Answer
 from bookshop.orders import bp
+from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
+from bookshop.schemas import ListOf
 
-__all__ = ["bp"]
+
+@bp.post("/api/v1/orders")
+@customer_required
+@contract(HTTP_201=OrderOut)
+def api_place(json: NewOrder) -> Response:
+    """Order what is in one's cart: all of it, or nothing. With an `Idempotency-Key` once, however often it is sent."""
+    user_id, service = visitor().user_id, faces.orders()
+
+    def work() -> Answer:
+        placed = service.place(user_id, json.checkout())
+        location = url_for("orders.api_order", order_id=placed.order.id)
+        return Answer(order_out(placed.order, placed.lines).model_dump_json(), 201, location)
+
+    return commit_once(work)
+
+
+@bp.get("/api/v1/orders")
+@customer_required
+@contract(HTTP_200=ListOf[OrderOut])
+def api_orders(query: OrderQuery) -> Response:
+    """List one's own orders, newest first."""
+    found = faces.orders().list_own(visitor().user_id, query.status, query.page, query.size)
+    return list_of(found, [order_out(order) for order in found.items])
+
+
+@bp.get("/api/v1/orders/<int:order_id>")
+@customer_required
+@contract(HTTP_200=OrderOut)
+def api_order(order_id: int) -> Response:
+    """One of one's own orders."""
+    return answer(order_out(faces.orders().get(visitor().user_id, order_id)))
+
+
+@bp.post("/api/v1/orders/<int:order_id>/cancel")
+@customer_required
+@contract(HTTP_200=OrderOut)
+def api_cancel(order_id: int) -> Response:
+    """Cancel one's own order while it is placed; its copies go back on the shelf."""
+    user_id, service = visitor().user_id, faces.orders()
+
+    def cancelled() -> OrderOut:
+        service.cancel(user_id, order_id)
+        return order_out(service.get(user_id, order_id))
+
+    return answer(faces.commit(cancelled))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Executable, Row, Select, bindparam, exists, func, insert, literal_column, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
@@ -20,18 +20,15 @@ from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
 orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
-INSERT_LINES = insert(order_lines).returning(*order_lines.c, sort_by_parameter_order=True)
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
-# The newest reservation of each book that the customer was told of and has not bought.
-TO_LINK = (
-    select(PreBook.book_id, func.max(PreBook.id))
-    .where(
-        PreBook.user_id == bindparam("user"),
-        PreBook.book_id.in_(bindparam("books", expanding=True)),
-        IS_NOTIFIED,
-        ~IS_BOUGHT,
-    )
-    .group_by(PreBook.book_id)
+# The customer's newest reservation of the book that they were told of and have not bought.
+ENDED = select(func.max(PreBook.id)).where(
+    PreBook.user_id == bindparam("user"), PreBook.book_id == bindparam("book"), IS_NOTIFIED, ~IS_BOUGHT
+)
+INSERT_LINES = (
+    insert(order_lines)
+    .values(prebooking_id=ENDED.scalar_subquery())
+    .returning(*order_lines.c, sort_by_parameter_order=True)
 )
 
 
@@ -69,14 +66,10 @@ class OrderRepository:
             if written is not None:
                 return written
 
-    def insert_lines(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Write the lines of an order; returns their rows in the same order."""
-        return self.session.connection().execute(INSERT_LINES, list(rows)).all()
-
-    def prebookings_to_link(self, user_id: int, book_ids: Collection[int]) -> Mapping[int, int]:
-        """The customer's reservations that a sale of these books ends: book id -> pre-booking id."""
-        found = self.session.connection().execute(TO_LINK, {"user": user_id, "books": list(book_ids)})
-        return {row[0]: row[1] for row in found}
+    def insert_lines(self, user_id: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Write the lines of the customer's order, each with the reservation that it ends; returns them in order."""
+        lines = [{**row, "user": user_id, "book": row["book_id"]} for row in rows]
+        return self.session.connection().execute(INSERT_LINES, lines).all()
 
     def get(self, order_id: int, user_id: int | None = None) -> Order | None:
         """The order as the database has it now, with the customer's account; with `user_id` only if it is theirs."""
@@ -84,6 +77,17 @@ class OrderRepository:
         if user_id is not None:
             found = found.where(Order.user_id == user_id)
         return self.session.scalar(found.execution_options(populate_existing=True))
+
+    def get_with_books(self, order_id: int) -> Order | None:
+        """Any customer's order as the database has it now, with the account, and at each line the book as it is now."""
+        found = select(Order).where(Order.id == order_id)
+        found = found.options(joinedload(Order.user), selectinload(Order.lines).joinedload(OrderLine.book))
+        return self.session.scalar(found.execution_options(populate_existing=True))
+
+    def list_by_id(self, order_ids: Collection[int]) -> Sequence[Order]:
+        """These orders as the database has them now, oldest first; those that are not there are left out."""
+        found = select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)
+        return self.session.scalars(found.execution_options(populate_existing=True)).all()
 
     def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
         """The customer's own orders, newest first."""
@@ -103,6 +107,12 @@ class OrderRepository:
     def count_uncollected(self, before: datetime) -> int:
         """How many orders nobody has collected since then."""
         return self.session.scalar(select(func.count()).select_from(Order).where(*uncollected(before))) or 0
+
+    def count_open_copies(self, book_id: int) -> int:
+        """How many copies of the book are sold to orders that nobody has collected yet."""
+        copies = select(func.coalesce(func.sum(OrderLine.quantity), 0)).join(Order, Order.id == OrderLine.order_id)
+        copies = copies.where(OrderLine.book_id == book_id, Order.status.in_([PLACED, READY]))
+        return int(self.session.scalar(copies) or 0)
 
     def change_status(
         self, order_ids: Collection[int], which: Collection[str], status: str, *, user_id: int | None = None

@@ -78,9 +78,9 @@ class OrderOut(BaseModel):
 
 
 class StaffOrderOut(OrderOut):
-    """An order as staff see it, with its customer's e-mail address."""
+    """An order as staff see it, with its customer's e-mail address: null if the account is deleted."""
 
-    email: str
+    email: str | None
 
 
 def order_out(
@@ -92,7 +92,8 @@ def order_out(
 
 def staff_order_out(order: Order) -> StaffOrderOut:
     """The order in JSON for staff."""
-    return StaffOrderOut(email=order.user.email, **_members(order, order.lines))
+    email = None if order.user.deleted_at else order.user.email
+    return StaffOrderOut(email=email, **_members(order, order.lines))
 
 
 def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bookshop.cart.repository import CartRepository, Entry
 from bookshop.cart.service import Cart, CartLine
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.models import Book
+from bookshop.catalog.repository import LockedBook
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.inventory.models import RETURN, SALE
@@ -95,9 +96,8 @@ class OrderService:
         lines = _lines(entries, locked)
         self._check(checkout, lines)
         order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
-        self.inventory.update_stocks([_sale(line, order.id, user_id) for line in lines], locked)
-        linked = self.orders.prebookings_to_link(user_id, [line.book.id for line in lines])
-        sold = self.orders.insert_lines([_sold(line, order.id, linked.get(line.book.id)) for line in lines])
+        self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
+        sold = self.orders.insert_lines(user_id, [_sold(line, order.id) for line in lines])
         self.items.clear(user_id)
         return PlacedOrder(order, sold)
 
@@ -122,6 +122,14 @@ class OrderService:
     def get_any(self, order_id: int) -> Order:
         """Any customer's order, for staff; raises NotFound."""
         return _found(self.orders.get(order_id))
+
+    def get_with_books(self, order_id: int) -> Order:
+        """Any customer's order, for staff, with the book of each line as it is now; raises NotFound."""
+        return _found(self.orders.get_with_books(order_id))
+
+    def list_these(self, order_ids: Collection[int]) -> Sequence[Order]:
+        """Any customers' orders, for staff; those that are not there are left out."""
+        return self.orders.list_by_id(order_ids)
 
     def list_own(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
         """The customer's own orders, newest first."""
@@ -159,16 +167,30 @@ class OrderService:
             return self._cancel(order_ids, BEFORE[CANCELLED], by=by)
         return self.orders.change_status(order_ids, BEFORE[status], status), []
 
+    def count_open(self, user_id: int) -> int:
+        """How many of the customer's orders are placed or ready."""
+        return len(self.orders.list_open(user_id))
+
+    def lock_open(self, user_id: int, also: Collection[int]) -> None:
+        """Lock the books of the customer's orders that are placed or ready, and these others, all in one id order."""
+        lines = self.orders.list_lines(self.orders.list_open(user_id))
+        self.inventory.lock({*also, *(line.book_id for line in lines)})
+
     def cancel_open(self, user_id: int) -> list[str]:
         """Cancel all the customer's orders that are placed or ready; returns whom that notified."""
         return self._cancel(self.orders.list_open(user_id), BEFORE[CANCELLED], by=user_id)[1]
+
+    def forget_person(self, user_id: int) -> None:
+        """Forget the contact and the notes in all the customer's orders; what was ordered is kept."""
+        self.orders.forget_person(user_id)
 
     def _cancel(
         self, order_ids: Collection[int], which: Collection[str], *, by: int, user_id: int | None = None
     ) -> tuple[Sequence[int], list[str]]:
         lines = self.orders.list_lines(order_ids)
         self.inventory.lock({line.book_id for line in lines})
-        changed = self.orders.change_status(order_ids, which, CANCELLED, user_id=user_id)
+        seen = {line.order_id for line in lines}  # none that was placed since: its copies would not come back
+        changed = self.orders.change_status(seen, which, CANCELLED, user_id=user_id)
         emails: list[str] = []
         for order_id in changed:  # one by one, as a book may be in several
             emails += self.inventory.update_stocks(
@@ -209,6 +231,10 @@ class OrderService:
             picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (number, line.quantity)])
         return list(picks.values())
 
+    def count_set_aside(self, book_id: int) -> int:
+        """How many copies of the book lie in the shop, but are sold: those of orders that are placed or ready."""
+        return self.orders.count_open_copies(book_id)
+
     def outcomes(self, book_id: int | None = None) -> Outcomes:
         """What became of the reservations of a book, or of all: waiting, told, bought."""
         return self.orders.count_outcomes(book_id)
@@ -230,7 +256,7 @@ def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
     }
 
 
-def _lines(entries: Sequence[Entry], locked: Sequence[Book]) -> list[CartLine]:
+def _lines(entries: Sequence[Entry], locked: Sequence[LockedBook]) -> list[CartLine]:
     books = {book.id: book for book in locked}
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
 
@@ -248,7 +274,7 @@ def _sale(line: CartLine, order_id: int, user_id: int) -> StockChange:
     return StockChange(book_id=line.book.id, delta=-line.quantity, reason=SALE, user_id=user_id, order_id=order_id)
 
 
-def _sold(line: CartLine, order_id: int, prebooking_id: int | None) -> dict[str, Any]:
+def _sold(line: CartLine, order_id: int) -> dict[str, Any]:
     """The line as it is sold: later changes of the book do not change it."""
     return {
         "order_id": order_id,
@@ -257,7 +283,6 @@ def _sold(line: CartLine, order_id: int, prebooking_id: int | None) -> dict[str,
         "price_cents": line.book.price_cents,
         "currency": line.book.currency,
         "quantity": line.quantity,
-        "prebooking_id": prebooking_id,
     }
 
 

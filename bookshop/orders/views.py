@@ -1,5 +1,135 @@
-"""To be written."""
+"""The checkout and one's own orders."""
 
+from datetime import timedelta
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import customer_required, visitor
+from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.extensions import settings
+from bookshop.forms import ShopForm
+from bookshop.idempotency.service import Answer as Given
+from bookshop.navigation import asked_page, render_list
 from bookshop.orders import bp
+from bookshop.orders.forms import Aside, CheckoutForm
+from bookshop.orders.models import CANCELLED, Order
 
-__all__ = ["bp"]
+SIZE = 20
+CHECKOUT = "checkout"  # what is asked under the key of the page, whatever else was typed meanwhile
+# Refusals that the page says in other words than JSON.
+WORDS = {
+    "ORDER_INSUFFICIENT_STOCK": "Others were faster, so nothing is ordered yet. Please say at each book that is short "
+    "what to do. All that you typed is kept.",
+    "IDEMPOTENCY_IN_FLIGHT": "Your order is being placed at this moment. Please press the button again to see it.",
+    "IDEMPOTENCY_MISMATCH": "Nothing was ordered. Please place the order once more.",
+    "PREBOOK_BOOK_IN_STOCK": "This book is back in stock this very moment, so you can order it now.",
+    "PREBOOK_DUPLICATE": "You have reserved this book already. Leave it out, and order the rest.",
+}
+
+Answer = str | Response | tuple[str, int]
+
+
+@bp.route("/checkout", methods=["GET", "POST"])
+@customer_required
+def checkout() -> Answer:
+    form = CheckoutForm(None if request.method == "POST" else _last_order())
+    aside = form.aside()
+    if aside and ShopForm().validate_on_submit():
+        return _set_aside(form, aside)
+    if not form.validate_on_submit():
+        return _show(form, form.status)
+    try:
+        return _place(form)
+    except Invalid as refused:
+        return _refuse(form, refused, 400)
+    except Conflict as refused:
+        return _refuse(form, refused, 409)
+
+
+def _last_order() -> Order | None:
+    """The customer's last order, whose contact will mostly do again."""
+    return next(iter(faces.orders().list_own(visitor().user_id, None, 1, 1).items), None)
+
+
+def _place(form: CheckoutForm) -> Response:
+    """Place the order, or lead to the one that was placed with this very page."""
+    user_id, asked = visitor().user_id, form.checkout()
+    keys, orders = faces.idempotency(), faces.orders()
+
+    def work() -> Given:
+        return Given(str(orders.place(user_id, asked).order.id))
+
+    order_id = int(faces.commit(lambda: keys.once(user_id, form.key.data, CHECKOUT, work)).body)
+    flash("Thank you! Your order is placed.", "success")
+    return redirect(url_for("orders.order", order_id=order_id), 303)
+
+
+def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> Answer:
+    """The page again with all that was typed; of which books there are too few, each line says."""
+    if refused.code == "IDEMPOTENCY_MISMATCH":
+        form.renew_key()
+    refused.sentence = WORDS.get(refused.code, refused.sentence)
+    form.add_error(refused)
+    return _show(form, status)
+
+
+def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
+    """Do what a button beside a book asks for, and show the page again with all that was typed."""
+    user_id, cart = visitor().user_id, faces.cart()
+    work = {"take": cart.take_what_is_left, "reserve": cart.reserve_instead, "remove": cart.remove}[aside.name]
+    try:
+        faces.commit(lambda: work(user_id, aside.book_id))
+    except NotFound:  # it was taken out of the cart before, or is no longer sold, which the page says
+        return _show(form, 200)
+    except Conflict as refused:
+        return _refuse(form, refused, 409)
+    if aside.name == "reserve":
+        flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
+        if not cart.count(user_id):
+            return redirect(url_for("prebookings.reservations"), 303)
+    return _show(form, 200)
+
+
+def _show(form: CheckoutForm, status: int) -> Answer:
+    """The page with the cart as it is now; an empty one is shown on its own page."""
+    cart = faces.cart().get(visitor().user_id)
+    if not cart.lines:
+        flash("Your cart is empty, so there is nothing to order. What you ordered before is in My orders.", "info")
+        return redirect(url_for("cart.cart"), 303)
+    form.show(cart)
+    return render_template("orders/checkout.html", form=form, cart=cart, post=settings().post_orders), status
+
+
+@bp.get("/orders")
+@customer_required
+def orders() -> Answer:
+    return render_list("orders/orders.html", faces.orders().list_own(visitor().user_id, None, asked_page(), SIZE))
+
+
+@bp.get("/orders/<int:order_id>")
+@customer_required
+def order(order_id: int) -> Answer:
+    found = faces.orders().get(visitor().user_id, order_id)
+    kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
+    return render_template("orders/order.html", order=found, kept_until=kept_until, form=ShopForm())
+
+
+@bp.post("/orders/<int:order_id>/cancel")
+@customer_required
+def cancel(order_id: int) -> Response:
+    user_id, service = visitor().user_id, faces.orders()
+    try:
+        faces.commit(lambda: service.cancel(user_id, order_id))
+    except Conflict:
+        flash(_too_late(service.get(user_id, order_id)), "info")
+    else:
+        flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
+    return redirect(url_for("orders.order", order_id=order_id), 303)
+
+
+def _too_late(order: Order) -> str:
+    if order.status == CANCELLED:
+        return "This order was cancelled before."
+    return "We have put this order together already, so it cannot be cancelled here. Please call us or come by."

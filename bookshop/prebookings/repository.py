@@ -239,6 +239,10 @@ class PreBookRepository:
         wanted = wanted.where(Book.stock_quantity == 0, Book.withdrawn_at.is_(None))
         return paginate(self.session, wanted.order_by(count.desc(), Book.title_key, Book.id), page, size)
 
+    def books_waited_for(self, user_id: int) -> Sequence[int]:
+        """The ids of the books that the user waits for."""
+        return self.session.scalars(select(PreBook.book_id).where(PreBook.user_id == user_id, IS_WAITING)).all()
+
     def lock_books_waited_for(self, user_id: int) -> Sequence[int]:
         """Hold the stock of every book that the user waits for, in id order, until the transaction ends."""
         waited_for = select(Book.id).join(PreBook, PreBook.book_id == Book.id)

@@ -1,6 +1,6 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from flask import flash, redirect, request, session, url_for
+from flask import flash, redirect, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -9,7 +9,7 @@ from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
 from bookshop.forms import ShopForm
-from bookshop.navigation import asked_page, render_list, safe_next
+from bookshop.navigation import asked_next, asked_page, render_list
 from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
 
@@ -23,7 +23,7 @@ def reserve(book_id: int) -> Response:
     prebook = faces.commit(lambda: service.reserve(user_id, book_id))
     flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
     address = address_of(book_id, prebook.book_title)
-    return redirect(_asked_next() or f"{address}#availability", 303)
+    return redirect(asked_next() or f"{address}#availability", 303)
 
 
 @bp.get("/reservations")
@@ -40,15 +40,9 @@ def reservations() -> str | Response:
 def cancel(prebook_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
     faces.commit(lambda: service.cancel(user_id, prebook_id))
-    back = _asked_next() or url_for("prebookings.reservations")
+    back = asked_next() or url_for("prebookings.reservations")
     flash(_undo(service.get(user_id, prebook_id), back), "success")  # type: ignore[arg-type]
     return redirect(back, 303)
-
-
-def _asked_next() -> str:
-    """The page on which the button was, if it said so."""
-    asked = request.form.get("next")
-    return safe_next(asked) if asked else ""
 
 
 def _undo(cancelled: PreBook, back: str) -> dict[str, str]:

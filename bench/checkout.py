@@ -1,0 +1,99 @@
+"""The checkout: orders per second against a bare Flask view with the same SQL, and a hundred after ten last copies."""
+
+import http.client
+import time
+from collections import Counter
+from selectors import EVENT_READ, DefaultSelector
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from bench.rates import CLIENTS, ROUNDS, WORKERS, Trial, Wish, compare, post
+from bench.shop import SECRET_KEY, analyze, fill, make_app
+from bookshop.config import Settings
+from bookshop.extensions import db
+from tests.browser.server import SHOP, environment, served
+from tests.factories import Shop
+
+TARGET = 0.6
+PATH, SAID = "/api/v1/orders", {"name": "Ada Lovelace"}
+USERS, BOOKS, STOCK = 2000, 45, 1000  # each user orders once in a round
+RESET = f"""
+    TRUNCATE orders, order_lines, movements, cart_items, prebookings CASCADE;
+    UPDATE api_tokens SET last_used_at = now();
+    UPDATE books SET stock_quantity = {STOCK};
+    INSERT INTO movements (book_id, delta, quantity_after, reason, created_at)
+        SELECT id, {STOCK}, {STOCK}, 'received', now() FROM books;
+    INSERT INTO cart_items (user_id, book_id, quantity, price_cents, currency, stock_quantity, created_at)
+        SELECT id, id % {BOOKS} + 1, 1, 990, 'EUR', {STOCK}, now() FROM users;
+"""
+BUYERS, COPIES, RUSHES = 100, 10, 20
+FILL_CARTS = (
+    "INSERT INTO cart_items (user_id, book_id, quantity, price_cents, currency, stock_quantity, created_at)"
+    " SELECT id, :book, 1, 950, 'EUR', :copies, CURRENT_TIMESTAMP FROM users"
+)
+
+
+def run(url: str) -> None:
+    """Print both rates and their ratio, then what a rush is like on both databases."""
+    app = make_app(url)
+    with app.app_context():
+        fill(users=USERS, books=BOOKS)
+        analyze()
+        db.engine.dispose()
+    print(f"checkout: {USERS} orders of one line by {CLIENTS} clients, 2 workers (medians of {ROUNDS} rounds)")
+    compare(url, Trial(PATH, [Wish(user, SAID) for user in range(1, USERS + 1)], RESET), TARGET)
+    print(f"rush: {BUYERS} customers at once after the {COPIES} last copies, {RUSHES} times, gthread")
+    with TemporaryDirectory() as folder:
+        for name, database in (("PostgreSQL", url), ("SQLite", f"sqlite:///{folder}/shop.db")):
+            print(f"  {name}: {_rushes(Settings(secret_key=SECRET_KEY, database_url=database))}")
+
+
+def _rushes(settings: Settings) -> str:
+    """What many rushes were like, in words."""
+    shop = Shop(make_app(settings.database_url))
+    shop.customers(BUYERS)
+    tokens = [shop.token(email) for email in shop.rows("SELECT email FROM users ORDER BY id")]
+    answers: list[tuple[float, int]] = []
+    with served(SHOP, environment(settings), *WORKERS["gthread, 4 threads"]) as home:
+        for _rush in range(RUSHES):
+            answers += _rush_for(shop, shop.book("Emma", stock=COPIES), home, tokens)
+    sold = shop.rows("SELECT count(*) FROM order_lines GROUP BY book_id")
+    if sold != [COPIES] * RUSHES or shop.broken():
+        raise RuntimeError(f"sold of each {COPIES}: {sold}; {shop.broken()}")
+    with shop.app.app_context():
+        db.engine.dispose()
+    return _in_words(answers)
+
+
+def _rush_for(shop: Shop, book_id: int, home: str, tokens: list[str]) -> list[tuple[float, int]]:
+    """Let everybody order the same book at the same moment; returns how long each waited, and the status."""
+    shop.execute("DELETE FROM cart_items")
+    shop.execute(FILL_CARTS, book=book_id, copies=COPIES)
+    connections = [http.client.HTTPConnection(urlsplit(home).netloc) for _token in tokens]
+    for connection in connections:
+        connection.connect()
+    answers = []
+    with DefaultSelector() as waiting:
+        for connection, token in zip(connections, tokens, strict=True):
+            waiting.register(connection.sock, EVENT_READ, (connection, time.perf_counter()))
+            post(connection, PATH, token, SAID)
+        while waiting.get_map():
+            for key, _events in waiting.select():
+                waiting.unregister(key.fileobj)
+                connection, sent = key.data
+                with connection.getresponse() as response:
+                    response.read()
+                answers.append((time.perf_counter() - sent, response.status))
+                connection.close()
+    return answers
+
+
+def _in_words(answers: list[tuple[float, int]]) -> str:
+    times = quantiles([seconds * 1000 for seconds, _status in answers], n=100)
+    statuses = Counter(status for _seconds, status in answers)
+    made, refused = statuses.pop(201) / RUSHES, statuses.pop(409) / RUSHES
+    return (
+        f"answers after {times[49]:.0f} ms (median), {times[98]:.0f} ms (99th percentile); each time"
+        f" {made:g} orders and {refused:g} failed tries (409); other answers: {dict(statuses) or 'none'}"
+    )

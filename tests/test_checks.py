@@ -1,0 +1,168 @@
+"""What `flask check` finds in rows that were broken by hand: every invariant, on both databases."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from bookshop.checks import INVARIANTS, broken_invariants
+from bookshop.database import is_sqlite
+from bookshop.extensions import db
+from tests.factories import Shop, empty
+
+
+@pytest.fixture(scope="module")
+def filled(shared_app):
+    """A shop in which everything happened once: book 1 came back, book 2 is waited for and was cancelled once.
+
+    Ada's first order is cancelled, her second and last are placed, one is ready; Ben has collected his, the third.
+    One shop for all cases, as none of them changes it.
+    """
+    empty(shared_app)
+    shop = Shop(shared_app)
+    ada, ben = shop.customers(2)
+    for _ in range(3):
+        shop.book()
+    shop.reserve(ada, 1)
+    shop.set_stock(1, 5)
+    shop.set_stock(1, 2)
+    shop.cancel(ada, shop.reserve(ada, 2))
+    shop.reserve(ada, 2)
+    shop.reserve(ben, 2)
+    order_books_4_and_5(shop, ada, ben)
+    return shop
+
+
+def order_books_4_and_5(shop, ada, ben):
+    staff, wanted, other = shop.staff(), shop.book(), shop.book(stock=3)
+    shop.reserve(ada, wanted)
+    shop.set_stock(wanted, 9)
+    shop.cancel_order(ada, shop.order(ada, {wanted: 1}))
+    shop.order(ada, {wanted: 2, other: 1})
+    collected, ready = shop.order(ben, {wanted: 1}), shop.order(ada, {other: 1})
+    for order_id, status in ((collected, "ready"), (collected, "collected"), (ready, "ready")):
+        shop.change_order(order_id, status, staff)
+    shop.order(ada, {wanted: 1})
+
+
+# The same line in the ledger once more.
+AGAIN = (
+    "INSERT INTO movements (book_id, delta, quantity_after, reason, order_id, created_at) "
+    "SELECT book_id, delta, quantity_after + delta, reason, order_id, created_at FROM movements WHERE id = {}"
+)
+# One row broken by hand, the number of the invariant that it breaks, and what is said about it.
+BROKEN = [
+    ("1", "UPDATE books SET stock_quantity = 1 WHERE id = 2", "is waiting, but book 2 has 1 in stock"),
+    ("1", "UPDATE books SET withdrawn_at = created_at WHERE id = 2", "is waiting, but book 2 is withdrawn"),
+    ("1", "UPDATE users SET deactivated_at = created_at WHERE id = 2", "is waiting, but user 2 is deactivated"),
+    ("1", "UPDATE prebookings SET book_id = 99 WHERE id = 1", "names a book or user that does not exist"),
+    ("1", "UPDATE prebookings SET user_id = 99 WHERE id = 2", "names a book or user that does not exist"),
+    ("2", "UPDATE prebookings SET user_id = 1 WHERE id = 4", "user 1 waits 2 times for book 2"),
+    ("3", "UPDATE prebookings SET status = 'lost' WHERE id = 3", "pre-booking 3 is lost"),
+    ("3", "UPDATE prebookings SET status = 'cancelled' WHERE id = 3", "pre-booking 3 is cancelled"),
+    ("3", "UPDATE prebookings SET status = 'waiting' WHERE id = 2", "pre-booking 2 is waiting"),
+    ("3", "UPDATE prebookings SET notified_at = created_at WHERE id = 3", "pre-booking 3 is waiting"),
+    ("3", "UPDATE prebookings SET notified_at = NULL WHERE id = 1", "pre-booking 1 is notified"),
+    ("3", "UPDATE prebookings SET cancelled_at = NULL WHERE id = 2", "pre-booking 2 is cancelled"),
+    ("3", "UPDATE prebookings SET cancelled_at = created_at WHERE id = 1", "pre-booking 1 is notified"),
+    ("4", "DELETE FROM books WHERE id = 1", "names a book or user that does not exist"),
+    ("4", "UPDATE movements SET user_id = 99 WHERE id = 1", "names a book or user that does not exist"),
+    ("4", "UPDATE movements SET reason = 'theft' WHERE id = 1", "an unknown reason"),
+    ("4", "UPDATE books SET stock_quantity = -1 WHERE id = 3", "book 3 has a stock of -1"),
+    ("4", "UPDATE books SET stock_quantity = 3 WHERE id = 1", "stock of 3, but its movements add up to 2"),
+    ("4", "DELETE FROM movements WHERE id = 2", "stock of 2, but its movements add up to 5"),
+    ("4", "UPDATE movements SET delta = delta - 1", "movement 1 says 5 after it, but the movements up to it add up"),
+    ("4", "UPDATE movements SET quantity_after = 4 WHERE id = 1", "movement 1 says 4 after it"),
+    ("5", "UPDATE prebookings SET movement_id = NULL WHERE id = 1", "is notified and names no movement"),
+    ("5", "UPDATE prebookings SET movement_id = 2 WHERE id = 1", "is notified and names movement 2"),
+    ("5", "UPDATE prebookings SET movement_id = 99 WHERE id = 1", "is notified and names movement 99"),
+    ("5", "UPDATE prebookings SET movement_id = 1 WHERE id = 3", "is waiting and names movement 1"),
+    ("5", "UPDATE prebookings SET book_id = 3 WHERE id = 1", "is notified and names movement 1"),
+    ("6", "DELETE FROM movements WHERE id = 8", "sells 1 of book 5, but the ledger has no sale for it"),
+    ("6", "UPDATE movements SET order_id = NULL WHERE id = 8", "sells 1 of book 5, but the ledger has no sale"),
+    ("6", "UPDATE movements SET delta = -3 WHERE id = 7", "sells 2 of book 4, but the ledger has a sale of 3"),
+    ("6", "UPDATE order_lines SET quantity = 5 WHERE id = 2", "sells 5 of book 4, but the ledger has a sale of 2"),
+    ("6", AGAIN.format(9), "sells 1 of book 4, but the ledger has a sale of 2"),
+    ("6", "DELETE FROM order_lines WHERE id = 3", "movement 8 is a sale of book 5 for order 2, which has no such line"),
+    ("6", "UPDATE movements SET order_id = 3 WHERE id = 8", "movement 8 is a sale of book 5 for order 3, which has no"),
+    (
+        "6",
+        "UPDATE movements SET order_id = 99 WHERE id = 8",
+        "movement 8 is a sale of book 5 for order 99, which has no",
+    ),
+    (
+        "6",
+        "UPDATE movements SET order_id = 2 WHERE id = 3",
+        "movement 3 is a received of book 5 for order 2, which has",
+    ),
+    ("6", "DELETE FROM movements WHERE id = 6", "is cancelled and sold 1 of book 4, but gave back 0"),
+    ("6", "UPDATE movements SET delta = 2 WHERE id = 6", "is cancelled and sold 1 of book 4, but gave back 2"),
+    ("6", AGAIN.format(6), "is cancelled and sold 1 of book 4, but gave back 2"),
+    ("6", "UPDATE orders SET status = 'cancelled' WHERE id = 2", "is cancelled and sold 2 of book 4, but gave back 0"),
+    ("6", "UPDATE orders SET status = 'ready' WHERE id = 1", "is ready and sold 1 of book 4, but gave back 1"),
+    ("6", "DELETE FROM order_lines WHERE order_id = 3", "has no line"),
+    ("6", "DELETE FROM orders WHERE id = 3", "line 4 names an order or book that does not exist"),
+    ("6", "DELETE FROM books WHERE id = 5", "line 3 names an order or book that does not exist"),
+    ("6", "UPDATE orders SET user_id = 99 WHERE id = 3", "is of a customer who does not exist"),
+    ("7", "UPDATE orders SET status = 'lost' WHERE id = 2", "is lost, which does not agree with its times"),
+    ("7", "UPDATE orders SET ready_at = created_at WHERE id = 2", "is placed, which does not agree"),
+    ("7", "UPDATE orders SET ready_at = NULL WHERE id = 4", "is ready, which does not agree"),
+    ("7", "UPDATE orders SET collected_at = created_at WHERE id = 4", "is ready, which does not agree"),
+    ("7", "UPDATE orders SET ready_at = NULL WHERE id = 3", "is collected, which does not agree"),
+    ("7", "UPDATE orders SET collected_at = NULL WHERE id = 3", "is collected, which does not agree"),
+    ("7", "UPDATE orders SET cancelled_at = created_at WHERE id = 3", "is collected, which does not agree"),
+    ("7", "UPDATE orders SET cancelled_at = NULL WHERE id = 1", "is cancelled, which does not agree"),
+    ("8", "UPDATE order_lines SET prebooking_id = 99 WHERE id = 3", "names pre-booking 99, which is not a notified"),
+    ("8", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 3", "names pre-booking 5, which is not a notified one"),
+    ("8", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 4", "names pre-booking 5, which is not a notified one"),
+    ("8", "UPDATE prebookings SET status = 'waiting' WHERE id = 5", "names pre-booking 5, which is not a notified one"),
+    ("8", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 6", "pre-booking 5 is bought by 2 orders"),
+]
+
+
+@contextmanager
+def without_constraints(app: Flask) -> Iterator[Session]:
+    """A transaction in which rows may break every rule of the schema; it is undone at the end."""
+    with app.app_context():
+        session = db.session()
+        try:
+            _lift(session)
+            yield session
+        finally:
+            if is_sqlite(session):
+                session.execute(text("PRAGMA ignore_check_constraints = OFF"))
+            session.rollback()
+
+
+def _lift(session: Session) -> None:
+    if is_sqlite(session):
+        session.execute(text("PRAGMA ignore_check_constraints = ON"))
+        session.execute(text("PRAGMA defer_foreign_keys = ON"))
+    else:
+        named = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype IN ('c', 'f')"
+        for table, name in session.execute(text(f"{named} AND connamespace = 'public'::regnamespace")).all():
+            session.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
+    for index in ("uq_prebookings_waiting", "uq_movements_order"):
+        session.execute(text(f"DROP INDEX {index}"))
+
+
+@pytest.mark.parametrize(("invariant", "sql", "words"), BROKEN)
+def test_check_finds_every_row_that_breaks_an_invariant(filled, invariant, sql, words):
+    with without_constraints(filled.app) as session:
+        assert list(broken_invariants(session)) == []
+        session.execute(text(sql))
+        lines = list(broken_invariants(session))
+    assert [line for line in lines if words in line and f"(invariant {invariant} " in line]
+    assert filled.broken() == []
+
+
+def test_every_invariant_is_broken_here(filled):
+    found = ""
+    for _number, sql, _words in BROKEN:
+        with without_constraints(filled.app) as session:
+            session.execute(text(sql))
+            found += " ".join(broken_invariants(session))
+    assert [invariant for invariant in INVARIANTS if f"(invariant {invariant})" not in found] == []
