@@ -85,7 +85,7 @@ def torn_shop() -> Flask:
         time.sleep(4)
         return insert(self, *lines)
 
-    OrderRepository.insert_lines = commit_then_insert  # type: ignore[method-assign]
+    OrderRepository.insert_lines = commit_then_insert  # type: ignore[assignment, method-assign]
     return create_app()
 
 

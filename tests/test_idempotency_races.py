@@ -105,7 +105,7 @@ def test_a_request_that_waits_for_one_that_is_refused_is_worked_on(shop, send):
 
 
 def test_who_leaves_while_an_order_with_a_key_is_placed_is_gone_and_nothing_is_broken(app, shop, send):
-    """On PostgreSQL a deadlock, as the key's foreign key holds the customer before the checkout locks them: tried again."""
+    """On PostgreSQL a deadlock, tried again: a key, by its foreign key, holds the customer before the checkout does."""
     leave = partial(races.attempt, app, lambda: faces.accounts().delete(1, PASSWORD))
     order, left_now = races.overtake(CLAIM, partial(send, "key"), leave)
     assert (order.status_code in {201, 401}, left_now) == (True, 0)

@@ -272,8 +272,8 @@ def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
     run_state_machine_as_test(machine, settings=profile)
 
 
-def test_the_shop_does_what_the_model_does_for_15_steps(app_with_small_limits):
-    run(app_with_small_limits, runs=20, steps=15, again=True)
+def test_the_shop_does_what_the_model_does_for_25_steps(app_with_small_limits):
+    run(app_with_small_limits, runs=30, steps=25, again=True)
 
 
 @pytest.mark.prove

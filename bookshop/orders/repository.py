@@ -136,10 +136,10 @@ class OrderRepository:
         return self.session.scalars(found.order_by(OrderLine.order_id, OrderLine.book_id)).all()
 
     def list_to_pick(self) -> Sequence[Row[OrderLine, Book, str]]:
-        """The lines of all placed orders, each with its book and the order's number, by author and title."""
+        """The lines of all placed orders, each with its book and the order's number, oldest order first."""
         lines = select(OrderLine, Book, Order.number).join(Book, Book.id == OrderLine.book_id)
         lines = lines.join(Order, Order.id == OrderLine.order_id).where(Order.status == PLACED)
-        return self.session.execute(lines.order_by(Book.search_authors, Book.title_key, Book.id, Order.id)).all()
+        return self.session.execute(lines.order_by(Order.id, OrderLine.id)).all()
 
     def list_open(self, user_id: int) -> Sequence[int]:
         """The ids of the customer's orders that are placed or ready."""

@@ -229,7 +229,7 @@ class OrderService:
         for line, book, number in self.orders.list_to_pick():
             former = picks.get(book.id, Pick(book, 0, ()))
             picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (number, line.quantity)])
-        return list(picks.values())
+        return sorted(picks.values(), key=lambda pick: (fold(pick.book.authors), pick.book.title_key))
 
     def count_set_aside(self, book_id: int) -> int:
         """How many copies of the book lie in the shop, but are sold: those of orders that are placed or ready."""

@@ -1,5 +1,6 @@
 """How people use a page: with a mouse, or with a keyboard alone."""
 
+import pytest
 from playwright.sync_api import Locator
 
 MOST_TABS = 150  # more links and fields than any page of the tests has
@@ -14,6 +15,9 @@ class Mouse:
     def type(self, field: Locator, text: str) -> None:
         field.fill(text)
 
+    def tick(self, box: Locator) -> None:
+        box.check()
+
 
 class Keyboard:
     """Goes from one thing to the next with Tab, as somebody does who has no mouse."""
@@ -27,9 +31,23 @@ class Keyboard:
         field.page.keyboard.press("Control+A")
         field.page.keyboard.type(text)
 
+    def tick(self, box: Locator) -> None:
+        self._go_to(box)
+        box.page.keyboard.press("Space")
+
     def _go_to(self, target: Locator) -> None:
         for _step in range(MOST_TABS):
             if target.evaluate("element => element === document.activeElement"):
                 return
             target.page.keyboard.press("Tab")
         raise AssertionError(f"{target} cannot be reached with the keyboard")
+
+
+Hands = Mouse | Keyboard
+PHONE = {"width": 360, "height": 740}
+# For a journey that everybody must be able to make: `(hands, options of the window)`.
+in_every_way = pytest.mark.parametrize(
+    ("hands", "options"),
+    [(Mouse(), {}), (Keyboard(), {}), (Mouse(), {"java_script_enabled": False}), (Mouse(), {"viewport": PHONE})],
+    ids=["mouse", "keyboard", "no JavaScript", "phone"],
+)

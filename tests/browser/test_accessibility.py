@@ -15,8 +15,10 @@ from tests.stand import ISBN
 
 pytestmark = ONE_DATABASE
 
-IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN = range(1, 7)
+IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
 ADA = 1
+IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
+PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
 # Who looks at what. A new page is one more line.
@@ -32,6 +34,11 @@ PAGES = [
     ("nobody", "/login"),
     ("nobody", "/register"),
     ("nobody", "/nowhere"),
+    ("nobody", "/cart"),
+    ("guest", "/"),
+    ("guest", "/books"),
+    ("guest", f"/books/{DEARER}"),
+    ("guest", "/cart"),
     ("ada", "/"),
     ("ada", f"/books/{OUT_OF_STOCK}"),
     ("ada", f"/books/{RESERVED}"),
@@ -45,12 +52,39 @@ PAGES = [
     ("ada", "/account/tokens"),
     ("ada", "/account/delete"),
     ("ada", "/admin"),
+    ("ada", f"/books/{DEARER}"),
+    ("ada", "/cart"),
+    ("ada", "/checkout"),
+    ("ada", "/orders"),
+    ("ada", f"/orders/{PLACED}"),
+    ("ada", f"/orders/{READY}"),
+    ("ada", f"/orders/{COLLECTED}"),
+    ("ada", f"/orders/{CANCELLED}"),
+    ("cleo", "/cart"),
+    ("cleo", "/checkout"),
+    ("cleo", "/orders"),
     ("ben", "/"),
+    ("ben", "/cart"),
     ("ben", "/reservations"),
     ("ben", "/account/tokens"),
     ("staff", "/"),
     ("staff", f"/books/{RESERVED}"),
     ("staff", "/admin"),
+    ("staff", "/cart"),
+    ("staff", "/admin/orders"),
+    ("staff", "/admin/orders?status=ready"),
+    ("staff", "/admin/orders?status=uncollected"),
+    ("staff", "/admin/orders?status=collected"),
+    ("staff", "/admin/orders?status=cancelled"),
+    ("staff", "/admin/orders?status=all"),
+    ("staff", "/admin/orders?q=lovelace"),
+    ("staff", "/admin/orders?q=1234-5678"),
+    ("staff", "/admin/orders?q=nothing+like+it"),
+    ("staff", "/admin/orders/pick-list"),
+    ("staff", f"/admin/orders/{PLACED}"),
+    ("staff", f"/admin/orders/{READY}"),
+    ("staff", f"/admin/orders/{COLLECTED}"),
+    ("staff", f"/admin/orders/{CANCELLED}"),
     ("staff", "/admin/delivery"),
     ("staff", "/admin/users"),
     ("staff", "/admin/users?q=nobody"),
@@ -64,7 +98,10 @@ PAGES = [
     ("staff", f"/admin/books/{RESERVED}/waiting"),
     ("staff", f"/admin/books/{RESERVED}/withdraw"),
     ("staff", f"/admin/books/{WITHDRAWN}/stock"),
+    ("staff", f"/admin/books/{CAME_BACK}/stock"),
+    ("staff", f"/admin/books/{DEARER}/stock"),
     ("staff", f"/admin/books/{CAME_BACK}/movements"),
+    ("staff", f"/admin/books/{DEARER}/movements"),
 ]
 
 
@@ -87,6 +124,8 @@ FORMS = [
     Sent("ada", "/account/tokens", "Create token", 400),
     Sent("ada", "/account/tokens", "Create token", 201, {"name": "till"}),
     Sent("ada", "/account/delete", "Delete my account", 400),
+    Sent("ada", "/checkout", "Place the order", 409, {"name": "Ada Lovelace"}),
+    Sent("cleo", "/checkout", "Place the order", 400),
     Sent("staff", "/admin/delivery", "Check", 400),
     Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\nnonsense"}),
     Sent("staff", "/admin/books/new", "Save", 400),
@@ -99,12 +138,17 @@ FORMS = [
 def everybody(shared_app: Flask, browser: Browser, base_url: str) -> Iterator[dict[str, Any]]:
     """One shop for all pages, in every state that a book can have, and the cookies of those who look at it."""
     empty(shared_app)
-    fill(Shop(shared_app))
+    shop = Shop(shared_app)
+    fill(shop)
     cookies: dict[str, Any] = {"nobody": None}
-    for who in ("ada", "ben", "staff"):
+    for who in ("ada", "ben", "cleo", "staff"):
         with browser.new_context(base_url=base_url) as context:
             log_in(context.new_page(), f"{who}@example.com")
             cookies[who] = context.storage_state()
+    with browser.new_context(base_url=base_url) as context:
+        fill_cart(context.new_page())
+        cookies["guest"] = context.storage_state()
+    change(shop)
     yield cookies
     empty(shared_app)
 
@@ -114,7 +158,7 @@ def fill(shop: Shop) -> None:
     assert ada == ADA
     shop.token("ada@example.com")
     shop.customer("ben@example.com")
-    shop.staff("staff@example.com")
+    staff = shop.staff("staff@example.com")
     facts = {"isbn": ISBN, "language": "en", "published_year": 1719, "publisher": "W. Taylor"}
     assert shop.book(LONG, stock=2, description=LONG * 5, **facts) == IN_STOCK
     shop.book("Emma")
@@ -126,8 +170,41 @@ def fill(shop: Shop) -> None:
     shop.set_stock(CAME_BACK, 3)
     shop.set_stock(SOLD_OUT_AGAIN, 1)
     shop.set_stock(SOLD_OUT_AGAIN, 0)
+    for title in ("Lady Susan", LONG, "Mansfield Park", "Plan of a Novel"):
+        shop.book(title, stock=9)
     for number in range(60):
         shop.book(f"Volume {number}", stock=number % 3)
+    order(shop, ada, staff)
+    shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
+    shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
+
+
+def order(shop: Shop, ada: int, staff: int) -> None:
+    """Let Ada have an order in every state, one of what she had reserved, and one that nobody collects."""
+    said = {"name": LONG, "phone": "+44 20 7946 0018", "note": LONG * 2}
+    for book_id in (CAME_BACK, DEARER, DEARER, DEARER, SHORT):
+        order_id = shop.order(ada, {book_id: 1}, **said)
+        if order_id != PLACED:
+            shop.change_order(order_id, "ready", staff)
+    shop.change_order(COLLECTED, "collected", staff)
+    shop.change_order(CANCELLED, "cancelled", staff)
+    shop.execute("UPDATE orders SET ready_at = '2026-01-01 12:00:00' WHERE id = :overdue", overdue=OVERDUE)
+
+
+def fill_cart(page: Page) -> None:
+    """Put into a visitor's cart what Ada has in hers."""
+    for book_id in IN_CARTS:
+        page.goto(f"/books/{book_id}")
+        page.get_by_label("Copies").fill("2")
+        page.get_by_role("button", name="Add to cart").click()
+
+
+def change(shop: Shop) -> None:
+    """Change what is in the carts: a price, and how many copies there are."""
+    shop.execute("UPDATE books SET price_cents = 1150 WHERE id = :book", book=DEARER)
+    shop.set_stock(SHORT, 1)
+    shop.set_stock(SOLD, 0)
+    shop.withdraw(NO_LONGER)
 
 
 @pytest.fixture

@@ -1,20 +1,12 @@
 """The journey that the shop is for: by mouse, by keyboard alone, and with JavaScript off."""
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.hands import Keyboard, Mouse
+from tests.browser.hands import Hands, in_every_way
 from tests.factories import PASSWORD
 
-Hands = Mouse | Keyboard
-PHONE = {"width": 360, "height": 740}
 
-
-@pytest.mark.parametrize(
-    ("hands", "options"),
-    [(Mouse(), {}), (Keyboard(), {}), (Mouse(), {"java_script_enabled": False}), (Mouse(), {"viewport": PHONE})],
-    ids=["mouse", "keyboard", "no JavaScript", "phone"],
-)
+@in_every_way
 def test_a_customer_reserves_is_told_reserves_another_cancels_and_thinks_better_of_it(shop, window, hands, options):
     shop.staff("staff@example.com")
     shop.book("Emma", isbn="9780141439587")

@@ -1,0 +1,223 @@
+"""From the cart to the shop's counter: two who want the last copy, a cart before login, and a hasty double click."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.hands import Hands, Keyboard, in_every_way
+from tests.factories import PASSWORD
+
+# Into two new windows, the second before the first has an answer.
+TWICE_AT_ONCE = "form => ['one', 'two'].forEach(name => { form.target = name; form.submit(); })"
+
+
+@pytest.fixture
+def ada(shop):
+    """Ada's number."""
+    return shop.customer("ada@example.com")
+
+
+@pytest.fixture
+def last_copy(shop):
+    """A book of which there is one copy."""
+    return shop.book("Emma", stock=1)
+
+
+@in_every_way
+def test_two_want_the_last_copy_and_the_second_gets_it_when_the_first_cancels(shop, window, last_copy, hands, options):
+    for email in ("ada@example.com", "ben@example.com"):
+        shop.customer(email)
+    shop.staff("staff@example.com")
+    ada, ben = (window(f"{name}@example.com", **options) for name in ("ada", "ben"))
+
+    for page in (ada, ben):
+        put_into_cart(page, hands, last_copy)
+        go_to_checkout(page, hands)
+    place_the_order(ada, hands, "Ada Lovelace")
+    expect(ada.get_by_role("status")).to_contain_text("Thank you!")
+    be_told_kindly_and_reserve(ben, hands)
+    cancel(ada, hands)
+    see_that_it_is_back(ben, hands)
+    go_to_checkout(ben, hands)
+    place_the_order(ben, hands, "Ben Jonson")
+    hand_over(window("staff@example.com", **options), hands)
+    expect(reloaded(ben).get_by_role("region", name="State of the order")).to_contain_text("You collected it")
+
+    assert shop.rows("SELECT status, name FROM orders ORDER BY id") == [
+        ("cancelled", "Ada Lovelace"),
+        ("collected", "Ben Jonson"),
+    ]
+    assert shop.rows("SELECT prebooking_id FROM order_lines ORDER BY id") == [None, 1]
+    assert (shop.stock(last_copy), shop.broken()) == (0, [])
+
+
+def put_into_cart(page: Page, hands: Hands, book_id: int) -> None:
+    page.goto(f"/books/{book_id}")
+    hands.press(page.get_by_role("region", name="Availability").get_by_role("button", name="Add to cart"))
+    expect(page.get_by_role("region", name="Availability")).to_contain_text("1 in your cart")
+
+
+def go_to_checkout(page: Page, hands: Hands) -> None:
+    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Cart 1 copy"))
+    hands.press(page.get_by_role("link", name="Check out"))
+    expect(page.get_by_role("heading", name="Check out")).to_be_visible()
+
+
+def place_the_order(page: Page, hands: Hands, name: str) -> None:
+    hands.type(page.get_by_label("Your name"), name)
+    hands.press(page.get_by_role("button", name="Place the order"))
+
+
+def be_told_kindly_and_reserve(page: Page, hands: Hands) -> None:
+    """The second to order is told what happened and what can be done; what was typed is still there."""
+    hands.type(page.get_by_label("Note to the shop"), "For my aunt")
+    place_the_order(page, hands, "Ben Jonson")
+    expect(page.get_by_role("main")).to_contain_text("Emma was sold to somebody else a moment ago.")
+    expect(page.get_by_label("Note to the shop")).to_have_value("For my aunt")
+    hands.press(page.get_by_role("button", name="Reserve instead Emma"))
+    expect(page.get_by_role("status")).to_contain_text("Reserved.")
+    expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+
+
+def cancel(page: Page, hands: Hands) -> None:
+    hands.press(page.get_by_role("button", name="Cancel the order"))
+    expect(page.get_by_role("status")).to_contain_text("Your order is cancelled.")
+
+
+def see_that_it_is_back(page: Page, hands: Hands) -> None:
+    """The badge leads to the reservation, and from there the book goes into the cart."""
+    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
+    hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
+    hands.press(page.get_by_role("button", name="Add to cart Emma"))
+    expect(page.get_by_role("status")).to_contain_text("Emma")
+
+
+def hand_over(page: Page, hands: Hands) -> None:
+    """Staff put the order together, and give it to who comes for it."""
+    hands.press(page.get_by_role("link", name="Orders", exact=True))
+    hands.press(page.get_by_role("row", name=re.compile("Ben Jonson")).get_by_role("link"))
+    hands.press(page.get_by_role("button", name="Mark ready"))
+    hands.press(page.get_by_role("button", name="Mark collected"))
+    expect(page.get_by_role("status")).to_contain_text("is collected")
+
+
+def reloaded(page: Page) -> Page:
+    page.reload()
+    return page
+
+
+# ---------------------------------------------------------------- before the login
+
+
+def fill_the_cart(page: Page) -> None:
+    """Put one book into the cart from the list and two copies of another from its page."""
+    page.goto("/books")
+    page.get_by_role("button", name="Add to cart Emma").click()
+    page.goto("/books?q=persuasion")
+    page.get_by_role("main").get_by_role("link", name="Persuasion").click()
+    page.get_by_label("Copies").fill("2")
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.get_by_role("link", name="Cart 3 copies")).to_be_visible()
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_a_visitor_put_into_the_cart_is_there_after_the_login_at_the_checkout(shop, page):
+    shop.book("Emma", stock=5)
+    shop.book("Persuasion", stock=5)
+    fill_the_cart(page)
+    page.get_by_role("link", name="Cart 3 copies").click()
+    page.get_by_role("link", name="Log in to check out").click()
+    page.get_by_label("E-mail address").fill("ada@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("region", name="What you order")).to_contain_text("€19.00")
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    page.get_by_role("button", name="Place the order").click()
+    expect(page.get_by_role("table")).to_contain_text("€28.50")
+    assert (shop.rows("SELECT quantity FROM order_lines ORDER BY book_id"), shop.broken()) == ([1, 2], [])
+
+
+def test_a_visitor_with_a_full_cart_registers_and_is_at_the_checkout(shop, page):
+    shop.book("Emma", stock=5)
+    shop.book("Persuasion", stock=5)
+    fill_the_cart(page)
+    page.get_by_role("link", name="Cart 3 copies").click()
+    page.get_by_role("link", name="Create an account").click()
+    page.get_by_label("E-mail address").fill("new@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("region", name="What you order").get_by_role("listitem")).to_have_count(2)
+
+
+# ---------------------------------------------------------------- one order
+
+
+@pytest.fixture
+def checkout(shop, ada, window):
+    """Ada's window at the checkout, with a book in her cart of which there are enough."""
+    shop.fill_cart(ada, {shop.book("Emma", stock=5): 1})
+    page = window("ada@example.com")
+    page.goto("/checkout")
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    return page
+
+
+def test_a_double_click_places_one_order(shop, checkout):
+    checkout.get_by_role("button", name="Place the order").dblclick()
+    expect(checkout.get_by_role("heading", name=re.compile("^Order "))).to_be_visible()
+    assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
+
+
+def test_a_form_that_is_sent_twice_at_once_places_one_order_and_leads_to_it_twice(shop, checkout):
+    windows = checkout.context
+    with windows.expect_page(lambda _page: len(windows.pages) == 3):
+        checkout.locator("form.checkout").evaluate(TWICE_AT_ONCE)
+    for other in windows.pages[1:]:
+        expect(other).to_have_url(re.compile("/orders/1$"))
+    assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
+
+
+def test_who_goes_back_after_ordering_is_not_shown_the_form_again_but_told_where_the_order_is(shop, checkout):
+    checkout.get_by_role("button", name="Place the order").click()
+    expect(checkout).to_have_url(re.compile("/orders/1$"))
+    checkout.go_back()
+    expect(checkout.get_by_role("status")).to_contain_text("What you ordered before is in My orders.")
+    assert shop.rows("SELECT id FROM orders") == [1]
+
+
+def test_enter_in_a_field_places_the_order_also_where_buttons_stand_before_it(shop, ada, checkout):
+    shop.set_stock(1, 1)
+    shop.fill_cart(ada, {1: 1})
+    checkout.reload()
+    expect(checkout.get_by_role("button", name="Take 1 Emma")).to_be_visible()
+    checkout.get_by_label("Your name").fill("Ada Lovelace")
+    checkout.get_by_label("Your name").press("Enter")
+    expect(checkout.get_by_role("alert")).to_contain_text("nothing is ordered yet")
+    checkout.get_by_role("button", name="Take 1 Emma").click()
+    expect(checkout.get_by_label("Your name")).to_have_value("Ada Lovelace")
+    checkout.get_by_label("Your name").press("Enter")
+    expect(checkout).to_have_url(re.compile("/orders/1$"))
+    assert (shop.stock(1), shop.broken()) == (0, [])
+
+
+# ---------------------------------------------------------------- staff
+
+
+def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keyboard(shop, window):
+    shop.staff("staff@example.com")
+    emma, persuasion = shop.book("Emma", stock=9), shop.book("Persuasion", stock=9)
+    for name, copies in (("Ada", {emma: 1}), ("Ben", {emma: 2, persuasion: 1}), ("Cid", {persuasion: 1})):
+        shop.order(shop.customer(f"{name.lower()}@example.com"), copies, name=name)
+    page, hands = window("staff@example.com"), Keyboard()
+
+    hands.press(page.get_by_role("link", name="Orders", exact=True))
+    hands.press(page.get_by_role("link", name="Pick list"))
+    expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(2)).to_have_text("3")
+    hands.press(page.get_by_role("link", name="Orders", exact=True))
+    for name in ("Ada", "Cid"):
+        hands.tick(page.get_by_role("row", name=re.compile(name)).get_by_role("checkbox"))
+    hands.press(page.get_by_role("button", name="Mark ready"))
+    expect(page.get_by_role("status")).to_contain_text("2 orders are ready.")
+    expect(page.get_by_role("row", name=re.compile("Ben"))).to_be_visible()
+    assert shop.rows("SELECT status FROM orders ORDER BY id") == ["ready", "placed", "ready"]
