@@ -26,9 +26,9 @@ RESERVE = (
 )
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '4s'"
-LIST_CART = (
-    "SELECT book_id, quantity, price_cents, currency, stock_quantity FROM cart_items WHERE user_id = %s"
-    " ORDER BY created_at, book_id"
+TAKE_CART = (
+    "DELETE FROM cart_items WHERE user_id = %s RETURNING book_id, quantity, price_cents, currency, stock_quantity,"
+    " created_at"
 )
 LOCK_BOOKS = (
     "SELECT id, title, price_cents, currency, stock_quantity, withdrawn_at FROM books WHERE id IN (%s) ORDER BY id"
@@ -56,7 +56,6 @@ INSERT_LINE = (
     " WHERE order_lines.prebooking_id = prebookings.id AND orders.status <> 'cancelled')))"
     " RETURNING id, order_id, book_id, title, price_cents, currency, quantity, prebooking_id"
 )
-EMPTY_CART = "DELETE FROM cart_items WHERE user_id = %s"
 IN_ORDER = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
@@ -105,7 +104,7 @@ def order() -> Response | tuple[Response, int]:
             return jsonify(error="who are you"), 401
         database.execute(LOCK_TIMEOUT)
         database.execute(LOCK_USER, [user[0]])
-        found = database.execute(LIST_CART, [user[0]]).fetchone()
+        found = database.execute(TAKE_CART, [user[0]]).fetchone()
         if found is None:
             return jsonify(error="your cart is empty"), 409
         book: Any = database.execute(LOCK_BOOKS, [found[0]]).fetchone()
@@ -128,7 +127,6 @@ def sell(
     database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, made[0], time])
     sold = [made[0], book_id, title, price, currency, quantity, user_id, book_id]
     line: Any = database.execute(INSERT_LINE, sold).fetchone()
-    database.execute(EMPTY_CART, [user_id])
     totals = [{"amount_cents": quantity * price, "currency": currency}]
     lines = [dict(zip(IN_LINE, line, strict=True))]
     return {**dict(zip(IN_ORDER, made, strict=True)), "lines": lines, "totals": totals}

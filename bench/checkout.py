@@ -3,6 +3,7 @@
 import http.client
 import time
 from collections import Counter
+from itertools import chain
 from selectors import EVENT_READ, DefaultSelector
 from statistics import quantiles
 from tempfile import TemporaryDirectory
@@ -54,16 +55,15 @@ def _rushes(settings: Settings) -> str:
     shop = Shop(make_app(settings.database_url))
     shop.customers(BUYERS)
     tokens = [shop.token(email) for email in shop.rows("SELECT email FROM users ORDER BY id")]
-    answers: list[tuple[float, int]] = []
+    shop.execute("UPDATE api_tokens SET last_used_at = CURRENT_TIMESTAMP")  # as when something was put into the cart
     with served(SHOP, environment(settings), *WORKERS["gthread, 4 threads"]) as home:
-        for _rush in range(RUSHES):
-            answers += _rush_for(shop, shop.book("Emma", stock=COPIES), home, tokens)
+        rushes = [_rush_for(shop, shop.book("Emma", stock=COPIES), home, tokens) for _rush in range(RUSHES + 1)]
     sold = shop.rows("SELECT count(*) FROM order_lines GROUP BY book_id")
-    if sold != [COPIES] * RUSHES or shop.broken():
+    if set(sold) != {COPIES} or shop.broken():
         raise RuntimeError(f"sold of each {COPIES}: {sold}; {shop.broken()}")
     with shop.app.app_context():
         db.engine.dispose()
-    return _in_words(answers)
+    return _in_words(list(chain(*rushes[1:])))  # the first one met a server that was still starting
 
 
 def _rush_for(shop: Shop, book_id: int, home: str, tokens: list[str]) -> list[tuple[float, int]]:

@@ -15,6 +15,6 @@ def run(url: str) -> None:
         analyze()
     print(f"reserve: {REQUESTS} requests by {CLIENTS} clients, gunicorn with 2 workers (medians of {ROUNDS} rounds)")
     wishes = [Wish(user, {"book_id": book}) for book in range(1, BOOKS + 1) for user in range(1, USERS + 1)]
-    compare(url, Trial("/api/v1/prebookings", wishes[:REQUESTS], reset="TRUNCATE prebookings"))
+    compare(url, Trial("/api/v1/prebookings", wishes[:REQUESTS], reset="TRUNCATE prebookings CASCADE"))
     with app.app_context():
         db.engine.dispose()

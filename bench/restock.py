@@ -61,7 +61,7 @@ def _timed(waiting: int, restock: Callable[[], int]) -> float:
 
 def _reset(waiting: int) -> None:
     with db.engine.begin() as connection:
-        connection.execute(text("TRUNCATE prebookings, movements"))
+        connection.execute(text("TRUNCATE prebookings, movements CASCADE"))
         connection.execute(text("UPDATE books SET stock_quantity = 0"))
         connection.execute(WAITING, {"book": BOOK, "count": waiting})
     analyze()

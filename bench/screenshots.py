@@ -10,12 +10,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
 from bookshop.config import ROOT
+from bookshop.orders.models import READY
 from tests.browser.accessibility import LOOKS
 from tests.browser.chromium import launch_options, log_in
 from tests.factories import Shop
 
 FOLDER = ROOT / "screenshots"
-NOBODY, ADA, STAFF = "nobody", "ada", "staff"
+NOBODY, ADA, BEN, STAFF = "nobody", "ada", "ben", "staff"
 WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many others wait for which of the books out of stock
 
 
@@ -36,6 +37,7 @@ def scenes(shop: Shop) -> list[Scene]:
     wanted = shop.rows(f"SELECT id FROM books WHERE {unasked} ORDER BY id")
     few = shop.rows("SELECT id FROM books WHERE stock_quantity BETWEEN 1 AND 3 ORDER BY id")
     _happen(shop, wanted, [*few, *in_stock][-4:])
+    placed, ready = _order(shop, in_stock)
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
         Scene("home", NOBODY, "/"),
@@ -46,10 +48,24 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("book-reserved", ADA, f"/books/{wanted[0]}"),
         Scene("book-came-back", ADA, f"/books/{wanted[5]}"),
         Scene("reservations", ADA, "/reservations"),
+        Scene("added-to-cart", NOBODY, f"/books/{in_stock[4]}", _add_to_cart),
+        Scene("cart-empty", NOBODY, "/cart"),
+        Scene("cart", BEN, "/cart"),
+        Scene("cart-changed", ADA, "/cart"),
+        Scene("checkout", BEN, "/checkout"),
+        Scene("checkout-refused", ADA, "/checkout", _check_out),
+        Scene("orders", ADA, "/orders"),
+        Scene("order-placed", ADA, f"/orders/{placed}"),
+        Scene("order-ready", ADA, f"/orders/{ready}"),
         Scene("account", ADA, "/account"),
         Scene("login", NOBODY, "/login"),
         Scene("register", NOBODY, "/register"),
         Scene("dashboard", STAFF, "/admin"),
+        Scene("staff-orders", STAFF, "/admin/orders"),
+        Scene("staff-uncollected", STAFF, "/admin/orders?status=uncollected"),
+        Scene("staff-order", STAFF, f"/admin/orders/{placed}"),
+        Scene("pick-list", STAFF, "/admin/orders/pick-list"),
+        Scene("sale", STAFF, f"/admin/books/{wanted[5]}/stock"),
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
         Scene("stock", STAFF, "/admin/books"),
         Scene("users", STAFF, "/admin/users"),
@@ -71,6 +87,39 @@ def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
         shop.set_stock(book_id, left)
     shop.set_stock(wanted[5], 4)
     shop.execute("UPDATE prebookings SET created_at = datetime(created_at, -(id * 7 % 40) || ' days')")
+
+
+def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
+    """Ada orders, and fills her cart before its books change; Ben fills his. Returns orders of hers: placed, ready."""
+    ada, ben, staff = (
+        shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[who][0])[0]
+        for who in (ADA, BEN, STAFF)
+    )
+    said = {"name": "Ada Lovelace", "phone": "020 7946 0018"}
+    overdue, ready, cancelled = (shop.order(ada, {book_id: 1}, **said) for book_id in in_stock[:3])
+    placed = shop.order(
+        ada, dict(zip(in_stock[3:6], (1, 2, 1), strict=True)), note="Please wrap the first one.", **said
+    )
+    for order_id in (overdue, ready):
+        shop.change_order(order_id, READY, staff)
+    shop.cancel_order(ada, cancelled)
+    shop.execute("UPDATE orders SET ready_at = datetime(ready_at, '-20 days') WHERE id = :id", id=overdue)
+    shop.fill_cart(ben, dict(zip(in_stock[6:9], (1, 2, 1), strict=True)))
+    kept, dearer, short, sold = in_stock[9:13]
+    shop.fill_cart(ada, {kept: 1, dearer: 2, short: 2, sold: 1})
+    shop.execute("UPDATE books SET price_cents = price_cents + 200 WHERE id = :id", id=dearer)
+    shop.set_stock(short, 1)
+    shop.set_stock(sold, 0)
+    return placed, ready
+
+
+def _add_to_cart(page: Page) -> None:
+    page.get_by_role("button", name="Add to cart").click()
+
+
+def _check_out(page: Page) -> None:
+    page.get_by_label("Note to the shop").fill("I come on Saturday.")
+    page.get_by_role("button", name="Place the order").click()
 
 
 def _check_delivery(page: Page, codes: list[str]) -> None:

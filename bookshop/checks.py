@@ -55,7 +55,11 @@ INVARIANTS: dict[str, str] = {
         FROM prebookings p LEFT JOIN movements m
             ON m.id = p.movement_id AND m.book_id = p.book_id AND m.delta > 0 AND m.quantity_after = m.delta
         WHERE (p.status = 'notified' AND m.id IS NULL) OR (p.status <> 'notified' AND p.movement_id IS NOT NULL)""",
-    "6 every line of an order has its sale in the ledger": """
+    "8 every copy in a cart is of a book, and somebody's": """
+        SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
+        FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id
+        WHERE b.id IS NULL OR u.id IS NULL OR i.quantity < 1""",
+    "8 every line of an order has its sale in the ledger": """
         SELECT 'line ' || l.id || ' of order ' || o.number || ' sells ' || l.quantity || ' of book ' || l.book_id
             || ', but the ledger has ' || coalesce('a sale of ' || -m.delta, 'no sale') || ' for it'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
@@ -63,12 +67,12 @@ INVARIANTS: dict[str, str] = {
             WHERE reason = 'sale' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
             ON m.order_id = l.order_id AND m.book_id = l.book_id
         WHERE m.delta IS NULL OR m.delta <> -l.quantity""",
-    "6 every sale and return for an order has its line": """
+    "8 every sale and return for an order has its line": """
         SELECT 'movement ' || m.id || ' is a ' || m.reason || ' of book ' || m.book_id || ' for order ' || m.order_id
             || ', which has no such line'
         FROM movements m LEFT JOIN order_lines l ON l.order_id = m.order_id AND l.book_id = m.book_id
         WHERE m.order_id IS NOT NULL AND (l.id IS NULL OR m.reason NOT IN ('sale', 'return'))""",
-    "6 a cancelled order gave back what it sold, and no other order did": """
+    "8 a cancelled order gave back what it sold, and no other order did": """
         SELECT 'order ' || o.number || ' is ' || o.status || ' and sold ' || l.quantity || ' of book ' || l.book_id
             || ', but gave back ' || coalesce(m.delta, 0)
         FROM orders o JOIN order_lines l ON l.order_id = o.id
@@ -76,7 +80,7 @@ INVARIANTS: dict[str, str] = {
             WHERE reason = 'return' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
             ON m.order_id = l.order_id AND m.book_id = l.book_id
         WHERE coalesce(m.delta, 0) <> CASE WHEN o.status = 'cancelled' THEN l.quantity ELSE 0 END""",
-    "6 every order has a customer and a line, and every line its order": """
+    "8 every order has a customer and a line, and every line its order": """
         SELECT 'order ' || o.number || ' has no line' FROM orders o
         WHERE NOT EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id)
         UNION ALL
@@ -86,21 +90,23 @@ INVARIANTS: dict[str, str] = {
         SELECT 'line ' || l.id || ' names an order or book that does not exist' FROM order_lines l
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id
         WHERE o.id IS NULL OR b.id IS NULL""",
-    "7 the state of an order agrees with its times": """
-        SELECT 'order ' || number || ' is ' || status || ', which does not agree with its times'
+    "9 the state of an order agrees with its times": """
+        SELECT 'order ' || number || ' is ' || status || ', which does not agree with its times, or its payment or '
+            || 'delivery is unknown'
         FROM orders
         WHERE status NOT IN ('placed', 'ready', 'collected', 'cancelled')
+           OR payment <> 'on_collection' OR delivery NOT IN ('collect', 'post')
            OR (status = 'placed' AND ready_at IS NOT NULL)
            OR (status IN ('ready', 'collected') AND ready_at IS NULL)
            OR (status = 'collected') <> (collected_at IS NOT NULL)
            OR (status = 'cancelled') <> (cancelled_at IS NOT NULL)""",
-    "8 a line ends a reservation of its customer and book that was notified": """
+    "10 a line ends a reservation of its customer and book that was notified": """
         SELECT 'line ' || l.id || ' of order ' || o.number || ' names pre-booking ' || l.prebooking_id
             || ', which is not a notified one of its customer and book'
         FROM order_lines l JOIN orders o ON o.id = l.order_id LEFT JOIN prebookings p ON p.id = l.prebooking_id
         WHERE l.prebooking_id IS NOT NULL AND (p.id IS NULL OR p.status <> 'notified'
             OR p.user_id <> o.user_id OR p.book_id <> l.book_id)""",
-    "8 no reservation is bought twice": """
+    "10 no reservation is bought twice": """
         SELECT 'pre-booking ' || l.prebooking_id || ' is bought by ' || count(*) || ' orders'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
         WHERE l.prebooking_id IS NOT NULL AND o.status <> 'cancelled'
@@ -111,7 +117,7 @@ INVARIANTS: dict[str, str] = {
 def broken_invariants(session: Session) -> Iterator[str]:
     """A line for each row that breaks an invariant, at most 100 per invariant; none if all is well."""
     tables = set(inspect(session.connection()).get_table_names())
-    missing = {"users", "books", "prebookings", "movements", "orders", "order_lines"} - tables
+    missing = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines"} - tables
     if missing:
         yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
         return

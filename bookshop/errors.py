@@ -42,6 +42,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Busy: 503,
 }
 RETRY_AFTER = "2"
+LOGGED_OUT = "Please log in first. Nothing was done yet: please do it once more then."
 MOST_HEARD = 100 * 1024 * 1024
 TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}
 KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
@@ -77,7 +78,7 @@ def refuse(error: BookshopError) -> AnyResponse:
     if is_api():
         return _refuse_json(error, status)
     if status == 401:
-        flash(error.sentence, "info")
+        flash(error.sentence if request.method in {"GET", "HEAD"} else LOGGED_OUT, "info")
         return redirect(url_for("accounts.login", next=here()), 303)
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")

@@ -61,11 +61,8 @@ class InsufficientStock(Conflict):
 
     code = "ORDER_INSUFFICIENT_STOCK"
 
-    def __init__(self, lines: list[dict[str, Any]]) -> None:
-        short = "; ".join(f"{line['book_title']} ({line['left']} left, {line['quantity']} wanted)" for line in lines)
-        super().__init__(
-            f"There are too few copies of {short}. Nothing was ordered. Take fewer, or reserve what is sold out."
-        )
+    def __init__(self, sentence: str, lines: list[dict[str, Any]]) -> None:
+        super().__init__(sentence)
         self.lines = lines
 
 

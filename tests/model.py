@@ -22,6 +22,7 @@ class User:
     email: str
     script: Script
     active: bool = True
+    left: bool = False
 
 
 @dataclass
@@ -156,7 +157,7 @@ class Model:
             if order.user == user and order.status in {"placed", "ready"}:
                 self.cancel_order(order)
         self.carts.pop(user, None)
-        self.users[user].active = False
+        self.users[user].active, self.users[user].left = False, True
         return cancelled
 
 

@@ -10,7 +10,18 @@ from tests.clients import Script
 
 URL = "/api/v1/cart/items"
 MEMBERS = [
-    *("id", "book_id", "book_title", "book_authors", "quantity", "price_cents", "currency", "in_stock", "available"),
+    *(
+        "id",
+        "book_id",
+        "book_title",
+        "book_authors",
+        "quantity",
+        "price_cents",
+        "currency",
+        "in_stock",
+        "withdrawn",
+        "available",
+    ),
     *("price_changed", "seen_price_cents", "seen_currency", "stock_changed"),
 ]
 

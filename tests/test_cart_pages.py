@@ -108,8 +108,9 @@ def test_a_full_line_and_a_full_cart_are_said_where_one_was(shop, ada):
     emma = shop.book("Emma", stock=30)
     add(ada, emma, quantity=10)
     assert add(ada, emma, next="/books").location == "/books"
-    assert "A cart holds 10 copies of a book at most. Please ask us if you need more. View cart" in words_of(
-        ada, "/books"
+    assert (
+        "A cart holds 10 copies of a book at most. If you need more, tell us in the note of your order. View cart"
+        in words_of(ada, "/books")
     )
     assert in_cart(shop) == {emma: 10}
 

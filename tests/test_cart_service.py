@@ -213,3 +213,19 @@ def test_the_fingerprint_is_another_as_soon_as_anything_is(shop, ada):
         with shop.app.app_context():
             prints.add(faces.cart().get(ada).fingerprint)
     assert len(prints) == 4
+
+
+def test_of_a_sold_out_book_fewer_may_be_wanted_but_not_more(shop, ada):
+    emma = shop.book("Emma", stock=3)
+    shop.fill_cart(ada, {emma: 3})
+    shop.set_stock(emma, 0)
+    shop.commit(lambda: faces.cart().set_quantity(ada, emma, 2))
+    assert refused(shop, "set_quantity", ada, emma, 3) == "CART_BOOK_OUT_OF_STOCK"
+    assert in_cart(shop, ada) == {emma: 2}
+
+
+def test_a_cart_that_was_filled_under_a_higher_limit_can_be_lowered(shop, ada, small):
+    emma = shop.book("Emma", stock=9)
+    shop.fill_cart(ada, {emma: 9})
+    small.commit(lambda: faces.cart().set_quantity(ada, emma, 8))
+    assert in_cart(shop, ada) == {emma: 8}

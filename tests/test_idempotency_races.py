@@ -60,7 +60,7 @@ def test_of_ten_requests_with_keys_of_their_own_nine_find_an_empty_cart(shop, se
 def plain_keys():
     """The shop with keys as one would write them at first: look for an answer, then work, then write it down."""
 
-    def look(self, user_id, key, fingerprint):
+    def look(self, user_id, key, fingerprint, _expired):
         self.session.info["asked"] = {"user_id": user_id, "key": key, "fingerprint": fingerprint}
         return self.session.connection().execute(select(answers).where(answers.c.key == key)).first() is None
 
@@ -105,7 +105,7 @@ def test_a_request_that_waits_for_one_that_is_refused_is_worked_on(shop, send):
 
 
 def test_who_leaves_while_an_order_with_a_key_is_placed_is_gone_and_nothing_is_broken(app, shop, send):
-    """On PostgreSQL a deadlock, tried again: a key, by its foreign key, holds the customer before the checkout does."""
+    """A key holds nothing of the customer, so it cannot stand in the way of who holds the customer."""
     leave = partial(races.attempt, app, lambda: faces.accounts().delete(1, PASSWORD))
     order, left_now = races.overtake(CLAIM, partial(send, "key"), leave)
     assert (order.status_code in {201, 401}, left_now) == (True, 0)

@@ -87,8 +87,8 @@ def test_too_few_copies_are_told_line_by_line_and_nothing_is_taken(shop, ada, em
     answer = ada.post(URL, {"name": "Ada"})
     assert_problem(answer, 409, "ORDER_INSUFFICIENT_STOCK")
     assert answer.json["lines"] == [
-        {"book_id": emma, "book_title": "Emma", "quantity": 3, "left": 2},
-        {"book_id": sanditon, "book_title": "Sanditon", "quantity": 1, "left": 0},
+        {"book_id": emma, "book_title": "Emma", "quantity": 3, "left": 2, "withdrawn": False},
+        {"book_id": sanditon, "book_title": "Sanditon", "quantity": 1, "left": 0, "withdrawn": False},
     ]
     assert shop.everything() == before
 

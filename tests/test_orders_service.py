@@ -188,3 +188,18 @@ def test_every_order_has_a_number_of_its_own_that_checks_itself(shop, ada):
     numbers = {order_of(shop, shop.order(ada, {emma: 1})).number for _order in range(9)}
     assert len(numbers) == 9
     assert all(len(number) == 9 and number[4] == "-" for number in numbers)
+
+
+def test_an_order_whose_copies_have_no_room_any_more_cannot_be_cancelled(shop, ada):
+    emma = shop.book("Emma", stock=1)
+    order_id = shop.order(ada, {emma: 1})
+    shop.set_stock(emma, 1_000_000)
+    with pytest.raises(Conflict, match="cannot be cancelled just now") as refused:
+        shop.cancel_order(ada, order_id)
+    assert (refused.value.code, order_of(shop, order_id).status) == ("ORDER_STATE", "placed")
+
+
+def test_what_is_placed_must_be_ready_before_it_is_collected(shop, ada, staff):
+    order_id = shop.order(ada, {shop.book(stock=1): 1})
+    with pytest.raises(Conflict, match="must be marked ready first"):
+        shop.change_order(order_id, "collected", staff)

@@ -265,3 +265,17 @@ def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, v
     assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
     shop.cancel_order(ada, order_id)
     assert "Back in stock since" in text_of(browser.get("/reservations"))
+
+
+def test_who_was_told_twice_and_bought_once_is_done_with_both(shop, visitor):
+    ada, emma = shop.customer("ada@example.com"), shop.book("Emma")
+    for _time in range(2):
+        shop.set_stock(emma, 0)
+        shop.reserve(ada, emma)
+        shop.set_stock(emma, 3)
+    shop.order(ada, {emma: 1})
+    browser = visitor("ada@example.com")
+    assert "back in stock" not in text_of(browser.get("/"))
+    assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
+    shop.order(ada, {emma: 1})
+    assert shop.rows("SELECT prebooking_id FROM order_lines ORDER BY id") == [2, None]

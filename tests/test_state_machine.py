@@ -159,7 +159,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     @rule(user=users)
     def a_customer_is_deactivated(self, user: int) -> None:
         active = [other for other in self.model.users.values() if other.active]
-        if len(active) < 2:
+        if len(active) < 2 or self.model.users[user].left:
             return
         cancelled = self.shop.deactivate(self.model.users[user].email)
         assert cancelled == end(self.model.waiting(user=user), "cancelled")
@@ -218,6 +218,18 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def staff_put_a_book_back(self, book: int) -> None:
         self.shop.commit(lambda: faces.catalog().put_back(book))
         self.model.books[book].withdrawn = False
+
+    @rule(user=users)
+    def everything_comes_and_a_customer_wants_it_all(self, user: int) -> None:
+        for book in list(self.model.books):
+            self.change_stock(book, 3, quantity=3)
+            self.a_customer_adds_to_the_cart(user, book, 1)
+
+    @rule(user=users, book=books)
+    def a_book_is_withdrawn_that_is_in_a_cart(self, user: int, book: int) -> None:
+        self.a_customer_adds_to_the_cart(user, book, 1)
+        self.staff_withdraw_a_book(book)
+        self.a_customer_orders(user)
 
     @rule(book=books)
     def the_movements_of_a_book_add_up(self, book: int) -> None:

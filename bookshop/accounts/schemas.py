@@ -53,7 +53,7 @@ class MovementOut(Kept):
     created_at: datetime
 
 
-class CartItemOut(Kept):
+class KeptCartItem(Kept):
     """A book in the cart, and what it cost when it was put there or last changed."""
 
     book_id: int
@@ -70,7 +70,7 @@ class PersonalDataOut(Kept):
     account: AccountOut
     reservations: list[PreBookOut]
     orders: list[Annotated[OrderOut, BeforeValidator(order_out)]]
-    cart: list[CartItemOut]
+    cart: list[KeptCartItem]
     logins: list[LoginOut]
     tokens: list[TokenOut]
     movements: list[MovementOut]

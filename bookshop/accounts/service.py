@@ -222,11 +222,12 @@ class AccountService:
     def delete(self, user_id: int, password: str) -> int:
         """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
 
-        Open orders are cancelled, and their copies come back for those who wait. Locks as `deactivate` does, but with
-        the books waited for those of the open orders too; and for staff all their active colleagues: of the last two
-        who leave at the same moment one is refused. Raises Invalid for a wrong password, Conflict for the last member
-        of staff.
+        Open orders are cancelled, and their copies come back for those who wait. Locks kept answers, then as
+        `deactivate` does, but with the books waited for those of the open orders too; and for staff all their active
+        colleagues: of the last two who leave at the same moment one is refused. Raises Invalid for a wrong password,
+        Conflict for the last member of staff.
         """
+        self.answers.forget(user_id)
         locked = self.users.lock_with_staff(user_id)
         if self._lock_confirmed(user_id, password).role == STAFF and len(locked) == 1:
             raise Conflict(
@@ -243,7 +244,6 @@ class AccountService:
         """Erase what names a person; no order must be open."""
         self.orders.forget_person(user_id)
         self.items.clear(user_id)
-        self.answers.forget(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
         # No address looks like this one, so nobody can register it; the old one is free at once.

@@ -14,12 +14,12 @@ from bookshop.exceptions import Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
 from bookshop.navigation import asked_page, render_list, safe_next
-from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, STATUSES, Order
+from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.service import OrderSearch
 from bookshop.text import tidy
 
 SIZE = 50
-MOST = 500  # orders that one button changes
+MOST = 100  # orders that one button changes
 NAMED = 5  # orders that a message names
 UNCOLLECTED, ALL = "uncollected", "all"
 TABS = {
@@ -50,6 +50,7 @@ def orders() -> Answer:
         tabs=TABS,
         counts=_counts(service.counts()),
         days=settings().collect_days,
+        post=settings().post_orders,
         form=ShopForm(),
     )
 
@@ -127,9 +128,15 @@ def _say(status: str, orders: Sequence[Order], changed: Collection[int], custome
     if done:
         returned = _returned(done, customers) if status == CANCELLED else ""
         subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
-        flash(f"{subject} {status}.{returned}", "success")
+        flash(f"{subject} {_become(done, status)}.{returned}", "success")
     if left:
         flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {_named(left, status)}.", "warning")
+
+
+def _become(done: Sequence[Order], status: str) -> str:
+    """What orders became, in a word for those that are posted too."""
+    ways = sorted({order.delivery for order in done})
+    return " or ".join("posted" if way == POST else COLLECTED for way in ways) if status == COLLECTED else status
 
 
 def _returned(cancelled: Sequence[Order], customers: int) -> str:

@@ -33,7 +33,8 @@ def deactivate_user(user_id: int) -> Answer:
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
     waiting = faces.prebookings().waiting_counts([user_id]).get(user_id, 0)
-    return render_template("admin/deactivate.html", form=form, user=user, waiting=waiting), form.status
+    orders = faces.orders().count_open(user_id)
+    return render_template("admin/deactivate.html", form=form, user=user, waiting=waiting, orders=orders), form.status
 
 
 @bp.post(f"{USER}/reactivate")

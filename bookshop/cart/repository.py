@@ -16,12 +16,10 @@ items = Base.metadata.tables[CartItem.__tablename__]
 IS_THEIRS = items.c.user_id == bindparam("user")
 COUNT = select(func.coalesce(func.sum(items.c.quantity), 0)).where(IS_THEIRS)
 QUANTITY = select(items.c.quantity).where(IS_THEIRS, items.c.book_id == bindparam("book"))
-LIST = (
-    select(items.c.book_id, items.c.quantity, items.c.price_cents, items.c.currency, items.c.stock_quantity)
-    .where(IS_THEIRS)
-    .order_by(items.c.created_at, items.c.book_id)
-)
+ENTRY = (items.c.book_id, items.c.quantity, items.c.price_cents, items.c.currency, items.c.stock_quantity)
+LIST = select(*ENTRY).where(IS_THEIRS).order_by(items.c.created_at, items.c.book_id)
 CLEAR = delete(items).where(IS_THEIRS)
+TAKE_ALL = CLEAR.returning(*ENTRY, items.c.created_at)
 
 
 class Entry(NamedTuple):
@@ -69,6 +67,11 @@ class CartRepository:
         """Take a book out of the customer's cart; False if it was not in it."""
         removed = delete(items).where(items.c.user_id == user_id, items.c.book_id == book_id)
         return self.session.execute(removed.returning(items.c.book_id)).first() is not None
+
+    def take_all(self, user_id: int) -> Sequence[Entry]:
+        """Empty the customer's cart; returns what was in it, in the order in which it came in."""
+        taken = self.session.connection().execute(TAKE_ALL, {"user": user_id}).all()
+        return [Entry(*row[:-1]) for row in sorted(taken, key=lambda row: (row.created_at, row.book_id))]
 
     def clear(self, user_id: int) -> None:
         """Empty the customer's cart."""

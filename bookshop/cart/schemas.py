@@ -33,6 +33,7 @@ class CartItemOut(BaseModel):
     price_cents: int
     currency: str
     in_stock: bool
+    withdrawn: bool
     available: int
     price_changed: bool
     seen_price_cents: int
@@ -51,6 +52,7 @@ def item_out(line: CartLine) -> CartItemOut:
         price_cents=line.book.price_cents,
         currency=line.book.currency,
         in_stock=line.left > 0,
+        withdrawn=line.withdrawn,
         available=min(line.left, line.quantity),
         price_changed=line.price_changed,
         seen_price_cents=line.entry.price_cents,

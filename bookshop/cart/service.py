@@ -43,6 +43,11 @@ class CartLine:
         return self.left < self.quantity
 
     @property
+    def had(self) -> "CartLine":
+        """The same with no more copies than can be had just now."""
+        return CartLine(self.entry._replace(quantity=min(self.quantity, self.left)), self.book)
+
+    @property
     def price_changed(self) -> bool:
         """Whether the price is another than when the book was put into the cart."""
         return (self.entry.price_cents, self.entry.currency) != (self.book.price_cents, self.book.currency)
@@ -76,8 +81,8 @@ class Cart:
 
     @property
     def there(self) -> "Cart":
-        """The same without the books of which no copy can be had just now."""
-        return Cart([line for line in self.lines if line.left])
+        """What of it can be had just now: no more copies than are left, and no book of which there are none."""
+        return Cart([line.had for line in self.lines if line.left])
 
     @property
     def is_short(self) -> bool:
@@ -198,23 +203,27 @@ class CartService:
         """
         book = self._book(book_id)
         if not book.in_stock:
-            raise Conflict("This book is out of stock — reserve it instead.", "CART_BOOK_OUT_OF_STOCK")
+            raise _sold_out()
         if book_id not in held and len(held) >= self.max_lines:
             raise Conflict(
                 f"A cart holds {self.max_lines} different books at most. Order these first, or take one out.",
                 "CART_LIMIT",
             )
         already = held[book_id].quantity if book_id in held else 0
-        return CartLine(self._seen(book, already + quantity), book)
+        self._check_copies(already + quantity)
+        return CartLine(_seen(book, already + quantity), book)
 
     def changed(self, held: Mapping[int, Entry], book_id: int, quantity: int) -> CartLine:
         """The line of a book that is in a cart that holds these entries, with another number of copies.
 
-        Raises NotFound or Conflict.
+        Fewer can always be had; more are refused as `added` does. Raises NotFound or Conflict.
         """
-        _in(held, book_id)
-        book = self._book(book_id)
-        return CartLine(self._seen(book, quantity), book)
+        former, book = _in(held, book_id), self._book(book_id)
+        if quantity > former.quantity:
+            self._check_copies(quantity)
+            if not book.in_stock:
+                raise _sold_out()
+        return CartLine(_seen(book, quantity), book)
 
     def lowered(self, held: Mapping[int, Entry], book_id: int) -> Entry | None:
         """The entry of a book that is in a cart that holds these entries, with no more copies than there are.
@@ -223,16 +232,16 @@ class CartService:
         """
         for line in self.look_at([_in(held, book_id)]).lines:
             if line.left:
-                return self._seen(line.book, min(line.left, line.quantity, self.max_copies))
+                return _seen(line.book, line.had.quantity)
         return None
 
-    def _seen(self, book: AnyBook, quantity: int) -> Entry:
+    def _check_copies(self, quantity: int) -> None:
         if quantity > self.max_copies:
             raise Conflict(
-                f"A cart holds {self.max_copies} copies of a book at most. Please ask us if you need more.",
+                f"A cart holds {self.max_copies} copies of a book at most. If you need more, tell us in the note of "
+                "your order.",
                 "CART_LIMIT",
             )
-        return Entry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
 
     def _book(self, book_id: int) -> Book:
         book = self.books.get(book_id)
@@ -248,6 +257,15 @@ class CartService:
         """What is in the customer's cart, which nobody else changes until the transaction ends."""
         self._lock(user_id)
         return {entry.book_id: entry for entry in self.items.list_entries(user_id)}
+
+
+def _seen(book: AnyBook, quantity: int) -> Entry:
+    """An entry of the book as it is now."""
+    return Entry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
+
+
+def _sold_out() -> Conflict:
+    return Conflict("This book is out of stock — reserve it instead.", "CART_BOOK_OUT_OF_STOCK")
 
 
 def _in(held: Mapping[int, Entry], book_id: int) -> Entry:

@@ -22,8 +22,8 @@ def commit_once(work: Callable[[], Answer]) -> Response:
     key, user_id = request.headers.get("Idempotency-Key"), visitor().user_id
     if key is None:
         answer = faces.commit(work)
-    elif not (0 < len(key) <= KEY_MAX and key.isascii() and key.isprintable()):
-        raise Invalid(f"An Idempotency-Key has 1 to {KEY_MAX} visible ASCII characters.")
+    elif not (key.strip() and len(key) <= KEY_MAX and key.isascii() and key.isprintable()):
+        raise Invalid(f"An Idempotency-Key has 1 to {KEY_MAX} printable ASCII characters.")
     else:
         asked, keys = _fingerprint(), faces.idempotency()
         answer = faces.commit(lambda: keys.once(user_id, key, asked, work))

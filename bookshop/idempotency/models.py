@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
@@ -11,14 +11,17 @@ KEY_MAX = 200
 
 
 class GivenAnswer(Base):
-    """What a user's request with this key was answered, written in the transaction of what it did."""
+    """What a user's request with this key was answered, written in the transaction of what it did.
+
+    The user is no foreign key: to check it would hold the user's row before the key is claimed and the user locked.
+    """
 
     __tablename__ = "given_answers"
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_MAX), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of what was asked
     status: Mapped[int | None]
     body: Mapped[str | None] = mapped_column(Text)
     location: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)

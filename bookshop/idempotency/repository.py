@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -21,38 +21,49 @@ class GivenAnswerRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def claim(self, user_id: int, key: str, fingerprint: str) -> bool:
-        """Claim the key until the transaction ends; False if an answer was given under it.
+    def claim(self, user_id: int, key: str, fingerprint: str, expired: datetime) -> bool:
+        """Claim the key until the transaction ends; False if an answer was given under it that is not `expired`.
 
         The unique key makes a second request wait here until the first is committed (then the answer is there) or
         rolled back (then the key is free again). Raises Conflict if that takes as long as one waits for a lock.
         """
         insert = sqlite.insert(answers) if is_sqlite(self.session) else postgresql.insert(answers)
-        values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "created_at": now()}
-        claimed = insert.values(values).on_conflict_do_nothing().returning(answers.c.key)
+        values = {"fingerprint": fingerprint, "created_at": now(), "status": None, "body": None, "location": None}
+        claimed = insert.values(user_id=user_id, key=key, **values).on_conflict_do_update(
+            index_elements=["user_id", "key"], set_=values, where=answers.c.created_at < expired
+        )
         try:
-            return self.session.connection().execute(claimed).first() is not None
+            return self.session.connection().execute(claimed.returning(answers.c.key)).first() is not None
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
-            raise Conflict(
-                "A request with this Idempotency-Key is being worked on. Ask again in a moment.",
-                "IDEMPOTENCY_IN_FLIGHT",
-            ) from None
+            raise in_flight() from None
 
-    def get(self, user_id: int, key: str) -> Row[*tuple[Any, ...]]:
-        """The answer that was given under a key that could not be claimed."""
-        return self.session.connection().execute(select(answers).where(*_is(user_id, key))).one()
+    def get(self, user_id: int, key: str) -> Row[*tuple[Any, ...]] | None:
+        """The answer that was given under a key that could not be claimed; None if it is forgotten by now."""
+        return self.session.connection().execute(select(answers).where(*_is(user_id, key))).first()
 
     def keep(self, user_id: int, key: str, status: int, body: str, location: str | None) -> None:
         """Write the answer under the key that was claimed."""
         kept = update(answers).where(*_is(user_id, key)).values(status=status, body=body, location=location)
         self.session.connection().execute(kept)
 
-    def forget(self, user_id: int, before: datetime | None = None) -> None:
-        """Forget the user's answers, or those that are older."""
-        own = delete(answers).where(answers.c.user_id == user_id)
-        self.session.connection().execute(own.where(answers.c.created_at < before) if before else own)
+    def forget_expired(self, expired: datetime, number: int) -> None:
+        """Forget that many of all users' expired answers; those that others are about to forget are left to them."""
+        old = select(answers.c.user_id, answers.c.key).where(answers.c.created_at < expired)
+        old = old.order_by(answers.c.created_at).limit(number).with_for_update(skip_locked=True)
+        self.session.connection().execute(delete(answers).where(tuple_(answers.c.user_id, answers.c.key).in_(old)))
+
+    def forget(self, user_id: int) -> None:
+        """Forget the user's answers."""
+        self.session.connection().execute(delete(answers).where(answers.c.user_id == user_id))
+
+
+def in_flight() -> Conflict:
+    """What is said to who asks again while the first request is being worked on."""
+    return Conflict(
+        "A request with this Idempotency-Key is being worked on. Ask again in a moment.", "IDEMPOTENCY_IN_FLIGHT"
+    )
 
 
 def _is(user_id: int, key: str) -> tuple[Any, Any]:

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from bookshop.database import now
 from bookshop.exceptions import Invalid
-from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.idempotency.repository import GivenAnswerRepository, in_flight
 
 KEPT_FOR = timedelta(hours=24)
+AT_ONCE = 100  # expired answers that a request forgets beside its own work
 
 
 class Answer(NamedTuple):
@@ -34,12 +35,15 @@ class IdempotencyService:
         was refused is rolled back, its key too, so that it can be mended and sent again. Answers are kept for a day.
         Raises Invalid if `fingerprint` is another than before, Conflict if the first request takes too long.
         """
-        self.answers.forget(user_id, before=now() - KEPT_FOR)
-        if self.answers.claim(user_id, key, fingerprint):
+        expired = now() - KEPT_FOR
+        if self.answers.claim(user_id, key, fingerprint, expired):
             answer = work()
             self.answers.keep(user_id, key, answer.status, answer.body, answer.location)
+            self.answers.forget_expired(expired, AT_ONCE)
             return answer
         given = self.answers.get(user_id, key)
+        if given is None:
+            raise in_flight()
         if given.fingerprint != fingerprint:
             raise Invalid(
                 "This Idempotency-Key was used for another request. Use a new key for each.",

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from hashlib import sha256
 from typing import NamedTuple
 
 from flask import request
@@ -86,10 +87,15 @@ class CheckoutForm(ShopForm):
     def aside(self) -> Aside | None:
         """Which button beside a book was pressed, if it was one of these."""
         for name in ASIDE:
-            book_id = request.form.get(name, type=int)
-            if book_id is not None:
+            if name in request.form:
+                book_id = request.form.get(name, 0, type=int)
                 return Aside(name, book_id if 0 < book_id <= ID_MAX else 0)
         return None
+
+    @property
+    def asked(self) -> str:
+        """What is asked under the page's key: to order what it shows, whatever else was typed meanwhile."""
+        return sha256(f"checkout {self.shown.data}".encode()).hexdigest()
 
     def checkout(self) -> Checkout:
         """What was typed, as the service takes it."""

@@ -5,10 +5,22 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Row, Select, bindparam, exists, func, insert, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy import update as update_rows
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
+from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selectinload
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
@@ -21,10 +33,11 @@ from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
 orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
-# The customer's newest reservation of the book that they were told of and have not bought.
-ENDED = select(func.max(PreBook.id)).where(
-    PreBook.user_id == bindparam("user"), PreBook.book_id == bindparam("book"), IS_NOTIFIED, ~IS_BOUGHT
+# The last reservation of the book that the customer was told of, if they have not bought it: this sale ends it.
+LAST_TOLD = select(func.max(PreBook.id)).where(
+    PreBook.user_id == bindparam("user"), PreBook.book_id == bindparam("book"), IS_NOTIFIED
 )
+ENDED = select(PreBook.id).where(PreBook.id == LAST_TOLD.scalar_subquery(), ~IS_BOUGHT)
 INSERT_LINES = (
     insert(order_lines)
     .values(prebooking_id=ENDED.scalar_subquery())
@@ -135,9 +148,9 @@ class OrderRepository:
         found = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
         return self.session.scalars(found.order_by(OrderLine.order_id, OrderLine.book_id)).all()
 
-    def list_to_pick(self) -> Sequence[Row[OrderLine, Book, str]]:
-        """The lines of all placed orders, each with its book and the order's number, oldest order first."""
-        lines = select(OrderLine, Book, Order.number).join(Book, Book.id == OrderLine.book_id)
+    def list_to_pick(self) -> Sequence[Row[OrderLine, Book, Order]]:
+        """The lines of all placed orders, each with its book and its order, oldest order first."""
+        lines = select(OrderLine, Book, Order).options(raiseload(Order.lines)).join(Book, Book.id == OrderLine.book_id)
         lines = lines.join(Order, Order.id == OrderLine.order_id).where(Order.status == PLACED)
         return self.session.execute(lines.order_by(Order.id, OrderLine.id)).all()
 
@@ -186,7 +199,8 @@ def has_isbn(isbn: str) -> ColumnElement[bool]:
     return exists().where(*of_book)
 
 
-def is_of(name_key: str, email_key: str) -> ColumnElement[bool]:
-    """That this is in the name on the order or in the customer's e-mail address."""
-    named = Order.name_key.contains(name_key, autoescape=True) if name_key else literal_column("1 = 0")
-    return named | User.email_key.contains(email_key, autoescape=True)
+def is_of(names: Sequence[str], email_key: str) -> ColumnElement[bool]:
+    """That all these are in the name on the order, or this is in the customer's e-mail address."""
+    named = [Order.name_key.contains(name, autoescape=True) for name in names]
+    in_email = User.email_key.contains(email_key, autoescape=True)
+    return and_(*named) | in_email if named else in_email

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Row
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.models import EMAIL_MAX
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.cart.service import Cart, CartLine
@@ -19,13 +20,25 @@ from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthent
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, StockChange
 from bookshop.orders import repository as sql
-from bookshop.orders.models import CANCELLED, COLLECT, COLLECTED, NAME_MAX, ON_COLLECTION, PLACED, POST, READY, Order
+from bookshop.orders.models import (
+    CANCELLED,
+    COLLECT,
+    COLLECTED,
+    NAME_MAX,
+    ON_COLLECTION,
+    PLACED,
+    POST,
+    READY,
+    Order,
+    OrderLine,
+)
 from bookshop.orders.numbers import is_misheard, read_number
 from bookshop.orders.repository import OrderRepository, Outcomes
-from bookshop.text import fold, problem_in, tidy
+from bookshop.text import fold, problem_in, shortened, tidy
 
 # What an order must be before it can become something else.
 BEFORE = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
+NEW = {"status": PLACED, "payment": ON_COLLECTION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +78,7 @@ class Pick(NamedTuple):
 
     book: Book
     quantity: int
-    wanted: Sequence[tuple[str, int]]
+    wanted: Sequence[tuple[Order, int]]
 
 
 class OrderService:
@@ -89,7 +102,7 @@ class OrderService:
         user = self.users.lock_active(user_id)
         if user is None:
             raise NotAuthenticated("This account is no longer active.")
-        entries = self.items.list_entries(user_id)
+        entries = self.items.take_all(user_id)
         if not entries:
             raise Conflict("Your cart is empty, so there is nothing to order.", "ORDER_CART_EMPTY")
         locked = self.inventory.lock([entry.book_id for entry in entries])
@@ -97,13 +110,11 @@ class OrderService:
         self._check(checkout, lines)
         order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
-        sold = self.orders.insert_lines(user_id, [_sold(line, order.id) for line in lines])
-        self.items.clear(user_id)
-        return PlacedOrder(order, sold)
+        return PlacedOrder(order, self.orders.insert_lines(user_id, [_sold(line, order.id) for line in lines]))
 
     def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
-        if short := [_shortage(line) for line in lines if line.is_short]:
-            raise InsufficientStock(short)
+        if short := [line for line in lines if line.is_short]:
+            raise _too_few(short)
         if checkout.shown not in (None, Cart(lines).fingerprint):
             raise Conflict(
                 "Your cart or a price changed since you opened this page. Nothing was ordered; please look at it "
@@ -193,14 +204,19 @@ class OrderService:
         changed = self.orders.change_status(seen, which, CANCELLED, user_id=user_id)
         emails: list[str] = []
         for order_id in changed:  # one by one, as a book may be in several
-            emails += self.inventory.update_stocks(
-                [
-                    StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=order_id)
-                    for line in lines
-                    if line.order_id == order_id
-                ]
-            )
+            emails += self._return([line for line in lines if line.order_id == order_id], by)
         return changed, emails
+
+    def _return(self, lines: Sequence[OrderLine], by: int) -> list[str]:
+        """Give the copies of an order back; returns whom that notified."""
+        changes = [
+            StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=line.order_id)
+            for line in lines
+        ]
+        try:
+            return self.inventory.update_stocks(changes)
+        except Invalid as full:
+            raise Conflict(f"The order cannot be cancelled just now. {full.sentence}", "ORDER_STATE") from None
 
     def search(self, wanted: OrderSearch, page: int, size: int) -> Page[Order]:
         """The orders that staff look for; what is to be done oldest first, all else newest first.
@@ -208,7 +224,7 @@ class OrderService:
         Raises Invalid for a number of which a digit must be wrong.
         """
         q = tidy(wanted.q)
-        if problem_in(q):
+        if problem_in(q) or len(q) > EMAIL_MAX:
             return Page([], 0, page, size)
         which = _named(q) if q else []
         if wanted.uncollected:
@@ -224,12 +240,12 @@ class OrderService:
         return {**self.orders.count_by_status(), "uncollected": overdue}
 
     def pick_list(self) -> Sequence[Pick]:
-        """The books to take off the shelves for all placed orders, by author and title."""
+        """The books to take off the shelves for all placed orders, by the first author's last name and title."""
         picks: dict[int, Pick] = {}
-        for line, book, number in self.orders.list_to_pick():
+        for line, book, order in self.orders.list_to_pick():
             former = picks.get(book.id, Pick(book, 0, ()))
-            picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (number, line.quantity)])
-        return sorted(picks.values(), key=lambda pick: (fold(pick.book.authors), pick.book.title_key))
+            picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (order, line.quantity)])
+        return sorted(picks.values(), key=_on_the_shelf)
 
     def count_set_aside(self, book_id: int) -> int:
         """How many copies of the book lie in the shop, but are sold: those of orders that are placed or ready."""
@@ -238,9 +254,6 @@ class OrderService:
     def outcomes(self, book_id: int | None = None) -> Outcomes:
         """What became of the reservations of a book, or of all: waiting, told, bought."""
         return self.orders.count_outcomes(book_id)
-
-
-NEW = {"status": PLACED, "payment": ON_COLLECTION}
 
 
 def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
@@ -261,12 +274,22 @@ def _lines(entries: Sequence[Entry], locked: Sequence[LockedBook]) -> list[CartL
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
 
 
+def _too_few(short: Sequence[CartLine]) -> InsufficientStock:
+    lines = "; ".join(f"{shortened(line.book.title)} ({line.left} left, {line.quantity} wanted)" for line in short)
+    return InsufficientStock(
+        f"There are too few copies of {lines}. Nothing was ordered. Take fewer, reserve what is sold out, or leave out "
+        "what is withdrawn.",
+        [_shortage(line) for line in short],
+    )
+
+
 def _shortage(line: CartLine) -> dict[str, Any]:
     return {
         "book_id": line.book.id,
         "book_title": line.book.title,
         "quantity": line.quantity,
         "left": line.left,
+        "withdrawn": line.withdrawn,
     }
 
 
@@ -286,6 +309,12 @@ def _sold(line: CartLine, order_id: int) -> dict[str, Any]:
     }
 
 
+def _on_the_shelf(pick: Pick) -> tuple[str, ...]:
+    """Where a book stands: by the last name of its first author, then the whole name, then the title."""
+    name = fold(pick.book.authors.split(",")[0])
+    return name.rpartition(" ")[2], name, pick.book.title_key
+
+
 def _found(order: Order | None) -> Order:
     if order is None:
         raise NotFound("There is no such order.", "ORDER_NOT_FOUND")
@@ -293,7 +322,9 @@ def _found(order: Order | None) -> Order:
 
 
 def _wrong_state(order: Order, status: str) -> Conflict:
-    return Conflict(f"Order {order.number} is {order.status} already, so it cannot become {status}.", "ORDER_STATE")
+    if (order.status, status) == (PLACED, COLLECTED):
+        return Conflict(f"Order {order.number} must be marked ready first.", "ORDER_STATE")
+    return Conflict(f"Order {order.number} is {order.status}, so it cannot become {status}.", "ORDER_STATE")
 
 
 def _named(q: str) -> list[ColumnElement[bool]]:
@@ -307,4 +338,4 @@ def _named(q: str) -> list[ColumnElement[bool]]:
         isbn = isbn13(q)
     except ValueError:
         isbn = None
-    return [sql.has_isbn(isbn)] if isbn else [sql.is_of(fold(q), q.casefold())]
+    return [sql.has_isbn(isbn)] if isbn else [sql.is_of(fold(q).split(), q.casefold())]

@@ -7,17 +7,17 @@ from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
+from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
-from bookshop.idempotency.service import Answer as Given
+from bookshop.idempotency.service import Answer as KeptAnswer
 from bookshop.navigation import asked_page, render_list
 from bookshop.orders import bp
 from bookshop.orders.forms import Aside, CheckoutForm
 from bookshop.orders.models import CANCELLED, Order
 
 SIZE = 20
-CHECKOUT = "checkout"  # what is asked under the key of the page, whatever else was typed meanwhile
 # Refusals that the page says in other words than JSON.
 WORDS = {
     "ORDER_INSUFFICIENT_STOCK": "Others were faster, so nothing is ordered yet. Please say at each book that is short "
@@ -25,7 +25,6 @@ WORDS = {
     "IDEMPOTENCY_IN_FLIGHT": "Your order is being placed at this moment. Please press the button again to see it.",
     "IDEMPOTENCY_MISMATCH": "Nothing was ordered. Please place the order once more.",
     "PREBOOK_BOOK_IN_STOCK": "This book is back in stock this very moment, so you can order it now.",
-    "PREBOOK_DUPLICATE": "You have reserved this book already. Leave it out, and order the rest.",
 }
 
 Answer = str | Response | tuple[str, int]
@@ -58,10 +57,10 @@ def _place(form: CheckoutForm) -> Response:
     user_id, asked = visitor().user_id, form.checkout()
     keys, orders = faces.idempotency(), faces.orders()
 
-    def work() -> Given:
-        return Given(str(orders.place(user_id, asked).order.id))
+    def work() -> KeptAnswer:
+        return KeptAnswer(str(orders.place(user_id, asked).order.id))
 
-    order_id = int(faces.commit(lambda: keys.once(user_id, form.key.data, CHECKOUT, work)).body)
+    order_id = int(faces.commit(lambda: keys.once(user_id, form.key.data, form.asked, work)).body)
     flash("Thank you! Your order is placed.", "success")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
@@ -85,7 +84,11 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
         return _show(form, 200)
     except Conflict as refused:
         return _refuse(form, refused, 409)
-    if aside.name == "reserve":
+    if aside.name == "remove":
+        flash("Left out: the book is no longer in your cart.", "success")
+    elif aside.name == "take":
+        flash("Your cart holds no more of it than there is.", "success")
+    else:
         flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
         if not cart.count(user_id):
             return redirect(url_for("prebookings.reservations"), 303)
@@ -113,7 +116,7 @@ def orders() -> Answer:
 def order(order_id: int) -> Answer:
     found = faces.orders().get(visitor().user_id, order_id)
     kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
-    return render_template("orders/order.html", order=found, kept_until=kept_until, form=ShopForm())
+    return render_template("orders/order.html", order=found, kept_until=kept_until, now=now(), form=ShopForm())
 
 
 @bp.post("/orders/<int:order_id>/cancel")
@@ -132,4 +135,4 @@ def cancel(order_id: int) -> Response:
 def _too_late(order: Order) -> str:
     if order.status == CANCELLED:
         return "This order was cancelled before."
-    return "We have put this order together already, so it cannot be cancelled here. Please call us or come by."
+    return "We have put this order together already, so it cannot be cancelled here. Please tell us in the shop."

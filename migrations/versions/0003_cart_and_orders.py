@@ -54,9 +54,9 @@ def _create_carts() -> None:
         sa.Column("body", sa.Text),
         sa.Column("location", sa.Text),
         sa.Column("created_at", TIME, nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_given_answers_user_id")),
         sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_given_answers")),
     )
+    op.create_index(op.f("ix_given_answers_created_at"), "given_answers", ["created_at"])
 
 
 def _create_orders() -> None:
