@@ -14,6 +14,7 @@ from bookshop.extensions import settings
 from bookshop.money import LOCALE, Amount, in_words
 from bookshop.navigation import listed, turned
 from bookshop.orders.models import OrderLine
+from bookshop.orders.views import orders_ready
 from bookshop.prebookings.views import books_back
 from bookshop.text import year_in_words
 
@@ -25,7 +26,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
     app.add_template_filter(language_name, "language")
-    for named in (book_address, books_back, cart_count, cover_address, listed, turned, typed_search):
+    for named in (book_address, books_back, cart_count, cover_address, listed, orders_ready, turned, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 

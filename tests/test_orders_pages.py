@@ -265,3 +265,12 @@ def test_who_leaves_at_the_same_moment_as_anything_else_leaves_nothing_open(shop
     open_ones = "SELECT count(*) FROM orders WHERE status IN ('placed', 'ready') OR name <> ''"
     assert (shop.rows(open_ones), shop.broken()) == ([0], [])
     assert shop.rows("SELECT deleted_at IS NULL FROM users WHERE id = 1")[0] in (False, 0)
+
+
+def test_every_page_says_that_an_order_is_ready_until_it_is_collected(shop, ada, emma, staff):
+    order_id, seen = shop.order(1, {emma: 1}), []
+    for status in (None, "ready", "collected"):
+        if status:
+            shop.change_order(order_id, status, staff)
+        seen.append("My orders 1 ready" in text_of(ada.get("/")))
+    assert seen == [False, True, False]

@@ -33,6 +33,12 @@ from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
 orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
+# Every page of a customer says how many wait to be collected.
+COUNT_READY = (
+    select(func.count())
+    .select_from(orders)
+    .where(orders.c.user_id == bindparam("user"), orders.c.status == literal_column(f"'{READY}'"))
+)
 # The last reservation of the book that the customer was told of, if they have not bought it: this sale ends it.
 LAST_TOLD = select(func.max(PreBook.id)).where(
     PreBook.user_id == bindparam("user"), PreBook.book_id == bindparam("book"), IS_NOTIFIED
@@ -116,6 +122,10 @@ class OrderRepository:
         """How many orders there are in each state: status -> count, 0 left out."""
         counts = select(Order.status, func.count()).group_by(Order.status)
         return {row[0]: row[1] for row in self.session.execute(counts)}
+
+    def count_ready(self, user_id: int) -> int:
+        """How many of the customer's orders are ready."""
+        return self.session.connection().scalar(COUNT_READY, {"user": user_id}) or 0
 
     def count_uncollected(self, before: datetime) -> int:
         """How many orders nobody has collected since then."""

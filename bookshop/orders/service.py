@@ -178,6 +178,10 @@ class OrderService:
             return self._cancel(order_ids, BEFORE[CANCELLED], by=by)
         return self.orders.change_status(order_ids, BEFORE[status], status), []
 
+    def count_ready(self, user_id: int) -> int:
+        """How many of the customer's orders are ready."""
+        return self.orders.count_ready(user_id)
+
     def count_open(self, user_id: int) -> int:
         """How many of the customer's orders are placed or ready."""
         return len(self.orders.list_open(user_id))

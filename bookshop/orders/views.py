@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from flask import flash, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop import faces
@@ -136,3 +137,8 @@ def _too_late(order: Order) -> str:
     if order.status == CANCELLED:
         return "This order was cancelled before."
     return "We have put this order together already, so it cannot be cancelled here. Please tell us in the shop."
+
+
+def orders_ready() -> int:
+    """How many of the visitor's orders are ready, and wait to be collected or posted."""
+    return faces.orders().count_ready(visitor().user_id) if current_user.is_customer else 0
