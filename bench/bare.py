@@ -14,25 +14,24 @@ app = Flask(__name__)
 local = threading.local()
 
 WHO = (
-    "SELECT users.id FROM users JOIN api_tokens ON api_tokens.user_id = users.id"
-    " WHERE token_hash = %s AND revoked_at IS NULL AND deactivated_at IS NULL"
+    "SELECT users.id, email, role, api_tokens.id, last_used_at FROM users"
+    " JOIN api_tokens ON api_tokens.user_id = users.id WHERE token_hash = %s AND revoked_at IS NULL AND deactivated_at IS NULL"
 )
-LOCK_USER = "SELECT id FROM users WHERE id = %s AND deactivated_at IS NULL FOR NO KEY UPDATE"
+LOCK_USER = "SELECT id, email, role FROM users WHERE id = %s AND deactivated_at IS NULL FOR NO KEY UPDATE"
 COUNT = "SELECT count(*) FROM prebookings WHERE user_id = %s AND status = 'waiting'"
 RESERVE = (
     "INSERT INTO prebookings (user_id, book_id, status, created_at) SELECT %s, id, 'waiting', now() FROM books"
     " WHERE id = %s AND stock_quantity = 0 AND withdrawn_at IS NULL FOR SHARE ON CONFLICT DO NOTHING RETURNING id,"
     " book_id, (SELECT title FROM books WHERE id = %s), (SELECT authors FROM books WHERE id = %s), status, created_at"
 )
-
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '4s'"
 TAKE_CART = (
     "DELETE FROM cart_items WHERE user_id = %s RETURNING book_id, quantity, price_cents, currency, stock_quantity,"
     " created_at"
 )
 LOCK_BOOKS = (
-    "SELECT id, title, price_cents, currency, stock_quantity, withdrawn_at FROM books WHERE id IN (%s) ORDER BY id"
-    " FOR NO KEY UPDATE"
+    "SELECT id, isbn, title, authors, price_cents, currency, stock_quantity, withdrawn_at, cover FROM books"
+    " WHERE id IN (%s) ORDER BY id FOR NO KEY UPDATE"
 )
 INSERT_ORDER = (
     "INSERT INTO orders (number, user_id, status, payment, delivery, name, name_key, phone, address, note, created_at)"
@@ -116,7 +115,7 @@ def sell(
     database: psycopg.Connection[tuple[Any, ...]], user_id: Any, said: dict[str, str], book: Any, quantity: Any
 ) -> dict[str, Any] | None:
     """Write the order, the sale and the line; None if there are too few copies."""
-    book_id, title, price, currency, stock, withdrawn = book
+    book_id, _isbn, title, _authors, price, currency, stock, withdrawn, _cover = book
     if withdrawn or stock < quantity:
         return None
     time = datetime.now(UTC)
