@@ -15,7 +15,8 @@ local = threading.local()
 
 WHO = (
     "SELECT users.id, email, role, api_tokens.id, last_used_at FROM users"
-    " JOIN api_tokens ON api_tokens.user_id = users.id WHERE token_hash = %s AND revoked_at IS NULL AND deactivated_at IS NULL"
+    " JOIN api_tokens ON api_tokens.user_id = users.id"
+    " WHERE token_hash = %s AND revoked_at IS NULL AND deactivated_at IS NULL"
 )
 LOCK_USER = "SELECT id, email, role FROM users WHERE id = %s AND deactivated_at IS NULL FOR NO KEY UPDATE"
 COUNT = "SELECT count(*) FROM prebookings WHERE user_id = %s AND status = 'waiting'"
