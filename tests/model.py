@@ -110,7 +110,10 @@ class Model:
             return 404, "CART_ITEM_NOT_FOUND"
         if self.books[book].withdrawn:
             return 404, "BOOK_NOT_FOUND"
-        return (409, "CART_LIMIT") if quantity > CART_COPIES else (200, None)
+        if quantity > CART_COPIES:
+            return 409, "CART_LIMIT"
+        sold_out = not self.books[book].stock and quantity > self.carts[user][book]
+        return (409, "CART_BOOK_OUT_OF_STOCK") if sold_out else (200, None)
 
     def answer_to_order(self, user: int) -> tuple[int, str | None]:
         if not self.users[user].active:
@@ -138,11 +141,12 @@ class Model:
         return made
 
     def wish_to_end(self, user: int, book: int) -> int | None:
-        """The customer's newest wish for the book that was notified and that no order has ended."""
+        """The customer's last wish for the book that was notified, unless an order has ended it."""
         live = [order for order in self.orders.values() if order.status != "cancelled"]
         ended = {line.wish for order in live for line in order.lines.values()}
         told = [n for n, wish in self.wishes.items() if wish == Wish(user, book, "notified")]
-        return max(set(told) - ended, default=None)
+        last = max(told, default=None)
+        return None if last in ended else last
 
     def cancel_order(self, order: Order) -> None:
         """Put its copies back, for which some may wait."""
