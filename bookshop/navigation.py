@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import current_app, redirect, render_template, request
+from flask import current_app, flash, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, MapAdapter
 from werkzeug.wrappers import Response
@@ -25,6 +25,11 @@ def asked_next() -> str:
     """The page on which the button of this request was, if it said so."""
     asked = request.form.get("next")
     return safe_next(asked) if asked else ""
+
+
+def flash_with_way(notice: dict[str, str], category: str) -> None:
+    """Flash a `sentence` with a way on: a `link`, or an `action` for a button, and its `label`; see macro `notices`."""
+    flash(notice, category)  # type: ignore[arg-type]  # it is JSON that travels, so it need not be text
 
 
 def page_above() -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 from flask_login import current_user
@@ -17,7 +16,7 @@ from bookshop.cart.service import CartLine
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
-from bookshop.navigation import asked_next
+from bookshop.navigation import asked_next, flash_with_way
 from bookshop.text import shortened
 
 
@@ -38,10 +37,10 @@ def add() -> Response:
     try:
         line = _add(book_id, form.copies())
     except (Conflict, Invalid) as refused:
-        flash({"sentence": refused.sentence, **_way_to_cart()}, "warning")  # type: ignore[arg-type]
+        flash_with_way({"sentence": refused.sentence, **_way_to_cart()}, "warning")
         back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page says what can be done
     else:
-        flash({"sentence": _how_many(line), **_way_to_cart()}, "success")  # type: ignore[arg-type]
+        flash_with_way({"sentence": _how_many(line), **_way_to_cart()}, "success")
     return redirect(back or url_for("catalog.book", book_id=book_id, _anchor="availability"), 303)
 
 
@@ -115,7 +114,7 @@ def reserve_instead(book_id: int) -> Response:
     else:
         sentence = f"You reserved {shortened(prebook.book_title)}; it is no longer in your cart."
         link = {"link": url_for("prebookings.reservations"), "label": "My reservations"}
-        flash({"sentence": sentence, **link}, "success")  # type: ignore[arg-type]
+        flash_with_way({"sentence": sentence, **link}, "success")
     return _to_cart()
 
 
@@ -123,7 +122,7 @@ def _to_cart() -> Response:
     return redirect(url_for("cart.cart"), 303)
 
 
-def _way_to_cart() -> dict[str, Any]:
+def _way_to_cart() -> dict[str, str]:
     return {"link": url_for("cart.cart"), "label": "View cart"}
 
 

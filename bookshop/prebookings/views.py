@@ -9,7 +9,7 @@ from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
 from bookshop.forms import ShopForm
-from bookshop.navigation import asked_next, asked_page, render_list
+from bookshop.navigation import asked_next, asked_page, flash_with_way, render_list
 from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
 
@@ -41,7 +41,7 @@ def cancel(prebook_id: int) -> Response:
     user_id, service = visitor().user_id, faces.prebookings()
     faces.commit(lambda: service.cancel(user_id, prebook_id))
     back = asked_next() or url_for("prebookings.reservations")
-    flash(_undo(service.get(user_id, prebook_id), back), "success")  # type: ignore[arg-type]
+    flash_with_way(_undo(service.get(user_id, prebook_id), back), "success")
     return redirect(back, 303)
 
 
