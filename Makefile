@@ -6,11 +6,18 @@ HOST ?= 127.0.0.1
 PORT ?= 5000
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+run: export BOOKSHOP_DEMO = 1
+run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
+
 .PHONY: run test prove check lint bench screenshots clean
 
 run: $(VENV)/installed
-	BOOKSHOP_DEMO=1 $(BIN)/flask demo
-	BOOKSHOP_DEMO=1 $(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 --no-control-socket wsgi:app
+	$(BIN)/flask demo
+	@# The server, and beside it the worker that sends e-mail; one signal ends both.
+	@$(BIN)/flask worker & worker=$$!; \
+	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 --no-control-socket wsgi:app & server=$$!; \
+	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM; \
+	wait $$server
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not prove" $(ARGS)

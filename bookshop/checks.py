@@ -55,6 +55,25 @@ INVARIANTS: dict[str, str] = {
         FROM prebookings p LEFT JOIN movements m
             ON m.id = p.movement_id AND m.book_id = p.book_id AND m.delta > 0 AND m.quantity_after = m.delta
         WHERE (p.status = 'notified' AND m.id IS NULL) OR (p.status <> 'notified' AND p.movement_id IS NOT NULL)""",
+    "11 whoever was notified has one restock message, and nobody else has": """
+        SELECT 'pre-booking ' || p.id || ' is notified, but has no restock message'
+        FROM prebookings p LEFT JOIN messages m ON m.prebooking_id = p.id AND m.kind = 'restock'
+        WHERE p.status = 'notified' AND m.id IS NULL
+        UNION ALL
+        SELECT 'message ' || m.id || ' says that a book is back, but names pre-booking ' || m.prebooking_id
+            || ', which is ' || coalesce(p.status, 'none') || CASE
+            WHEN p.user_id <> m.user_id THEN ' and of another user' ELSE '' END
+        FROM messages m LEFT JOIN prebookings p ON p.id = m.prebooking_id
+        WHERE m.kind = 'restock' AND (p.id IS NULL OR p.status <> 'notified' OR p.user_id <> m.user_id)
+        UNION ALL
+        SELECT 'pre-booking ' || prebooking_id || ' has ' || count(*) || ' restock messages'
+        FROM messages WHERE kind = 'restock' GROUP BY prebooking_id HAVING count(*) > 1""",
+    "11 the state of a message agrees with its lease and its times": """
+        SELECT 'message ' || id || ' is ' || state || ', which does not agree with its lease, its times or its kind'
+        FROM messages
+        WHERE state NOT IN ('queued', 'sending', 'sent', 'failed', 'suppressed')
+           OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
+           OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
     "8 every copy in a cart is of a book, and somebody's": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id
@@ -117,7 +136,7 @@ INVARIANTS: dict[str, str] = {
 def broken_invariants(session: Session) -> Iterator[str]:
     """A line for each row that breaks an invariant, at most 100 per invariant; none if all is well."""
     tables = set(inspect(session.connection()).get_table_names())
-    missing = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines"} - tables
+    missing = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines", "messages"} - tables
     if missing:
         yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
         return

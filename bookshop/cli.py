@@ -1,5 +1,6 @@
-"""The commands: flask users|tokens|books|check|demo."""
+"""The commands: flask users|tokens|books|worker|check|demo."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
@@ -22,6 +23,7 @@ from bookshop.catalog.repository import BookCriteria
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db, settings
 from bookshop.inventory.service import StockChange
+from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
 from bookshop.orders.service import Checkout
 
@@ -39,7 +41,7 @@ books = AppGroup("books", help="The catalogue.")
 
 
 def init_app(app: Flask) -> None:
-    for command in (users, tokens, books, check, demo):
+    for command in (users, tokens, books, worker, check, demo):
         app.cli.add_command(command)
 
 
@@ -148,6 +150,22 @@ def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport
             bar.update(bytes_read.tell() - bar.pos)
 
 
+@click.command("worker")
+@click.option("--once", is_flag=True, help="Send what is due now, and end; exit code 1 if the mail server is away.")
+@with_appcontext
+@refusals_as_messages
+def worker(once: bool) -> None:
+    """Send the e-mail that the shop has queued, until it is told to stop (SIGTERM). Any number of them may run."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    works = Worker()
+    works.stop_on_signals()
+    if not settings().smtp_url:
+        logging.warning("BOOKSHOP_SMTP_URL is not set: messages go to %s, and to nobody else", settings().mail_folder)
+    reached = works.run_once() if once else works.run()
+    click.echo(", ".join(f"{count} {state}" for state, count in sorted(works.done.items())) or "nothing was due")
+    sys.exit(0 if reached else 1)
+
+
 @click.command("check")
 @with_appcontext
 @refusals_as_messages
@@ -198,8 +216,8 @@ def _open_the_demo() -> None:
 
 
 def _set_stocks(quantities: Mapping[int, int]) -> None:
-    changes = [StockChange(book_id=book_id, quantity=quantity) for book_id, quantity in quantities.items()]
-    faces.commit(partial(faces.inventory().update_stocks, changes))
+    for book_id, quantity in quantities.items():
+        faces.commit(partial(faces.update_stock, StockChange(book_id=book_id, quantity=quantity)))
 
 
 def _order(user_id: int, book_id: int) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
+from email_validator import EmailNotValidError, validate_email
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
@@ -21,7 +23,7 @@ from bookshop.money import known_currency
 PREFIX = "BOOKSHOP_"
 BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of trying for ever
 TEST_PREFIX = "BOOKSHOP_TEST_"
-SECRET = {"BOOKSHOP_SECRET_KEY", "BOOKSHOP_DATABASE_URL", "BOOKSHOP_RATELIMIT_STORAGE"}  # may hold passwords
+SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL"}  # may hold passwords
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 
@@ -79,6 +81,44 @@ def _storage(text: str) -> str:
     return text
 
 
+SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _smtp_url(text: str) -> str:
+    """A mail server; '' for none. A password must not travel in the clear, but on this machine."""
+    if not text:
+        return text
+    try:
+        url = urlsplit(text)
+        whole = url.scheme in SMTP_PORTS and url.hostname and url.port != 0 and not (url.query or url.fragment)
+    except ValueError:
+        whole = False
+    if not whole or url.path not in {"", "/"}:
+        raise ValueError("is not a mail server such as smtp+starttls://user:password@mail.example.com:587")
+    if url.password and url.scheme == "smtp" and url.hostname not in LOOPBACK:
+        raise ValueError("would send the password unencrypted; use smtp+starttls:// or smtps://")
+    return text
+
+
+def _base_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        whole = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and text.isascii()
+    except ValueError:
+        whole = False
+    if not whole or url.query or url.fragment or url.username or len(text) > 200:
+        raise ValueError("is not the address of a shop such as https://books.example.com")
+    return text.rstrip("/")
+
+
+def _sender(text: str) -> str:
+    try:
+        return validate_email(text, check_deliverability=False).ascii_email or "" if text else text
+    except EmailNotValidError as error:
+        raise ValueError(f"is not an e-mail address: {error}") from None
+
+
 class Settings(BaseModel):
     """The settings, each field named like its variable without the prefix and in small letters."""
 
@@ -103,6 +143,26 @@ class Settings(BaseModel):
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
     ratelimit_storage: Annotated[str, AfterValidator(_storage)] = "memory://"
     trusted_proxies: int = Field(0, ge=0, le=10)
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        "http://127.0.0.1:5000", description="the shop's own address, as it stands in the links of its e-mail"
+    )
+    smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
+    mail_from: Annotated[str, AfterValidator(_sender)] = ""
+    mail_delay: int = Field(60, ge=0, le=86_400)
+    mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
+        INSTANCE / "mail", description="where messages are kept while there is no mail server"
+    )
+
+    @property
+    def mail_host(self) -> str:
+        """The domain of the shop's e-mail: of its sender, or else of its address."""
+        host = self.mail_from.rpartition("@")[2] or urlsplit(self.base_url).hostname or ""
+        return host if any(letter.isalpha() for letter in host) and ":" not in host else "localhost"
+
+    @property
+    def sender(self) -> str:
+        """The address from which the shop writes."""
+        return self.mail_from or f"bookshop@{self.mail_host}"
 
     @model_validator(mode="after")
     def _has_a_key(self) -> "Settings":
@@ -144,7 +204,11 @@ def _sentence(problem: Any) -> str:
         return f"{name} is not a setting of the bookshop: correct its name or remove it."
     if not message.startswith(("is ", "names ", "cannot ")):
         message = f"is wrong: {message[0].lower()}{message[1:]}"
-    return f"{name} {message}." if name in SECRET else f"{name} {message} (it is {problem['input']!r})."
+    return (
+        f"{name} {message}."
+        if name.removeprefix(PREFIX) in SECRET
+        else f"{name} {message} (it is {problem['input']!r})."
+    )
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Select, event, func, literal
 from sqlalchemy import select as select_rows
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from bookshop.exceptions import Busy
@@ -62,6 +64,27 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+class later(FunctionElement[datetime]):  # noqa: N801 - written like the functions of SQL
+    """The time in so many seconds by the database's own clock, which is one for all machines that use it."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(literal(round(seconds, 3)))
+
+
+@compiles(later, "postgresql")
+def _later_on_postgresql(element: later, compiler: Any, **kwargs: Any) -> str:
+    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(later, "sqlite")
+def _later_on_sqlite(element: later, compiler: Any, **kwargs: Any) -> str:
+    seconds = compiler.process(element.clauses, **kwargs)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"  # as UtcDateTime is kept
 
 
 def is_sqlite(session: Session) -> bool:

@@ -1,15 +1,17 @@
 """What pages and JSON share: the services, bound to this request's database session and to the settings."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bookshop import database
+from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db, only_looks, settings
 from bookshop.idempotency.service import IdempotencyService
-from bookshop.inventory.service import BookService
+from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
+from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService
 
@@ -17,7 +19,15 @@ T = TypeVar("T")
 
 
 def accounts() -> AccountService:
-    return AccountService(db.session(), orders(), settings().session_days)
+    return AccountService(db.session(), orders(), mail(), settings().session_days)
+
+
+def mailbox() -> MailboxService:
+    return MailboxService(db.session(), accounts(), mail())
+
+
+def mail() -> MailService:
+    return MailService(db.session(), settings().mail_host, settings().mail_delay)
 
 
 def catalog() -> CatalogService:
@@ -38,11 +48,39 @@ def cart() -> CartService:
 
 def orders() -> OrderService:
     given = settings()
-    return OrderService(db.session(), inventory(), post_orders=given.post_orders, collect_days=given.collect_days)
+    return OrderService(
+        db.session(), inventory(), mail(), post_orders=given.post_orders, collect_days=given.collect_days
+    )
 
 
 def idempotency() -> IdempotencyService:
     return IdempotencyService(db.session())
+
+
+class Restocked(NamedTuple):
+    """What a change of a book's stock did: whom it notified, and how many alerts it stopped before they were sent."""
+
+    notified: Notified
+    stopped: int
+
+
+def update_stock(change: StockChange) -> Restocked:
+    """Change a book's stock, and queue the alerts to those whom that notified, in the caller's transaction.
+
+    Alerts about a book that has none left are stopped.
+    """
+    notified = inventory().update_stock(change)
+    mail().queue_alerts(notified)
+    return Restocked(notified, mail().stop_alerts(change.book_id))
+
+
+def receive(delivery: Delivery) -> list[DeliveryLine]:
+    """Take in a delivery, and queue the alerts to those whom that notified, in the caller's transaction."""
+    lines, notified = inventory().receive(delivery), Notified()
+    for line in lines:
+        notified.add(line.emails)
+    mail().queue_alerts(notified)
+    return lines
 
 
 def commit(work: Callable[[], T]) -> T:

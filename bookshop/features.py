@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from bookshop.accounts import own_account
+from bookshop.accounts import mailbox_pages, own_account
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import api as admin_json
 from bookshop.admin import delivery as admin_delivery
@@ -24,6 +24,7 @@ from bookshop.prebookings import views as prebookings_pages
 FACES = (
     accounts_pages,
     own_account,
+    mailbox_pages,
     catalog_pages,
     catalog_json,
     crawlers,

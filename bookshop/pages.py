@@ -11,6 +11,7 @@ from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
 from bookshop.extensions import settings
+from bookshop.mail.letters import isolated, one_line
 from bookshop.money import LOCALE, Amount, in_words
 from bookshop.navigation import listed, turned
 from bookshop.orders.models import OrderLine
@@ -26,6 +27,8 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
     app.add_template_filter(language_name, "language")
+    app.add_template_filter(isolated)
+    app.add_template_filter(one_line)
     for named in (book_address, books_back, cart_count, cover_address, listed, orders_ready, turned, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})

@@ -22,6 +22,7 @@ from tests.stand import Stand
 
 SECRET_KEY = "a key for tests only, long enough"
 COVERS = TemporaryDirectory(prefix="bookshop-covers-")
+MAIL = TemporaryDirectory(prefix="bookshop-mail-")
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -52,7 +53,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def settings_for(url: str, **changes: object) -> Settings:
     """The settings of the test shop; its limits on logins are out of the way unless a test sets them."""
     given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, "login_limit": "100000 per minute"}
-    return Settings.model_validate({"covers": COVERS.name, **given, **changes})
+    return Settings.model_validate({"covers": COVERS.name, "mail_folder": MAIL.name, **given, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ class Shop:
 
     def set_stock(self, book_id: int, quantity: int) -> list[str]:
         """Set a book's stock; returns the addresses of those whom that notified."""
-        return self.commit(lambda: faces.inventory().update_stock(StockChange(book_id=book_id, quantity=quantity)))
+        return self.commit(lambda: faces.update_stock(StockChange(book_id=book_id, quantity=quantity))).notified
 
     def reserve(self, user_id: int, book_id: int) -> int:
         """Reserve a book for a customer; returns the pre-booking's id."""
@@ -140,7 +140,8 @@ class Shop:
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
-        names = ("users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines", "given_answers")
+        names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
+        names += ["given_answers", "messages", "password_resets"]
         tables = dict.fromkeys(names, "*")
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
         return {table: self.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2") for table, columns in tables.items()}

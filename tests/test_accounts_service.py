@@ -15,7 +15,8 @@ from argon2.low_level import Type
 
 from bookshop import faces
 from bookshop.accounts import passwords
-from bookshop.accounts.service import AccountService, Identity
+from bookshop.accounts.identity import Identity
+from bookshop.accounts.service import AccountService
 from bookshop.exceptions import BookshopError, Conflict, Invalid, NotFound
 from tests.factories import PASSWORD, Shop
 

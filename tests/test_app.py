@@ -13,6 +13,7 @@ from bookshop.config import Settings
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "bookshop").rglob("*.py"))
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+LETTERS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.html")}
 FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder / "__init__.py").exists()}
 
 # From the ground up: a module imports from its own floor and from those below. What is the same in every feature is
@@ -22,11 +23,12 @@ FLOORS = (
     | {"numbers"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
     {"models"},
-    {"repository", "search", "facets", "checks"},
-    {"service", "linked_data"},
+    {"repository", "search", "facets", "checks", "identity"},
+    {"service", "linked_data", "mailbox"},
     {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
-    | {"visitors"},
-    {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"},
+    | {"visitors", "links", "transport", "letters", "worker"},
+    {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
+    | {"mailbox_pages"},
     {"features", "pages", "security", "errors", "cli"},
     {"create_app"},
 )
@@ -37,6 +39,8 @@ BELOW_FLASK = {
     "facets",
     "service",
     "linked_data",
+    "mailbox",
+    "identity",
     "checks",
     "text",
     "money",
@@ -58,6 +62,7 @@ NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
     "orders/parts.html",
     "admin/parts.html",
+    *LETTERS,
 }
 SIDE_DOORS = re.compile(
     r"\|\s*safe\b|autoescape\s+false|\bMarkup\b|<script(?![^>]*\bsrc=| type=.application/ld\+json.>)|<[^>{]*\sstyle\s*="

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from bookshop import create_app, faces
 from bookshop.extensions import db
 from bookshop.inventory.models import Movement
-from bookshop.inventory.service import BookService, StockChange
+from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from tests import kills
@@ -131,11 +131,11 @@ def torn_shop() -> Flask:
     """The shop with the fault that the kills are to find: the stock is committed before anybody is notified."""
     notify, update = PreBookRepository.notify_waiting_by_book, BookService.update_stock
 
-    def update_then_notify(self: BookService, change: StockChange) -> list[str]:
+    def update_then_notify(self: BookService, change: StockChange) -> Notified:
         update(self, change)
         self.session.commit()
         movements = self.session.scalars(select(Movement.id).where(Movement.book_id == change.book_id)).all()
-        return faces.commit(lambda: notify(self.prebookings, movements))
+        return Notified(faces.commit(lambda: notify(self.prebookings, movements)), movements)
 
     PreBookRepository.notify_waiting_by_book = lambda self, movements: []  # type: ignore[method-assign]
     BookService.update_stock = update_then_notify  # type: ignore[method-assign]

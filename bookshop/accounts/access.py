@@ -10,7 +10,7 @@ from flask_login import AnonymousUserMixin, current_user
 from sqlalchemy.exc import DBAPIError
 
 from bookshop import faces
-from bookshop.accounts.service import Identity
+from bookshop.accounts.identity import Identity
 from bookshop.exceptions import Forbidden, NotAuthenticated
 from bookshop.extensions import db, login_manager
 

@@ -19,6 +19,25 @@ def current_password() -> PasswordField:
     )
 
 
+def new_password() -> PasswordField:
+    """The field for a new password."""
+    return PasswordField(
+        "New password",
+        description=HINT,
+        validators=[InputRequired("Please choose a new password.")],
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+def new_password_again() -> PasswordField:
+    """The field that guards a new password against a slip."""
+    return PasswordField(
+        "New password again",
+        validators=[EqualTo("new", "The two new passwords differ.")],
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
 class LoginForm(ShopForm):
     """An address and a password."""
 
@@ -73,17 +92,28 @@ class PasswordForm(ShopForm):
     """The old password and the new one, twice."""
 
     current = current_password()
-    new = PasswordField(
-        "New password",
-        description=HINT,
-        validators=[InputRequired("Please choose a new password.")],
-        render_kw={"autocomplete": "new-password"},
+    new = new_password()
+    repeat = new_password_again()
+    submit = SubmitField("Change password")
+
+
+class ForgotForm(ShopForm):
+    """The address of somebody who forgot the password."""
+
+    email = EmailField(
+        "E-mail address",
+        filters=[tidied],
+        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        render_kw={"autocomplete": "username", "autofocus": True},
     )
-    repeat = PasswordField(
-        "New password again",
-        validators=[EqualTo("new", "The two new passwords differ.")],
-        render_kw={"autocomplete": "new-password"},
-    )
+    submit = SubmitField("Write to me")
+
+
+class ResetForm(ShopForm):
+    """A new password, twice."""
+
+    new = new_password()
+    repeat = new_password_again()
     submit = SubmitField("Change password")
 
 

@@ -1,4 +1,4 @@
-"""Users, their logins on devices, and their API tokens."""
+"""Users, their logins on devices, their API tokens, and the links with which they get a new password."""
 
 from datetime import datetime
 
@@ -27,6 +27,8 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the person is forgotten, what happened is kept
+    email_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # else nobody knows whose address it is
+    unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has looked at
 
 
@@ -39,6 +41,16 @@ class LoginSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX))
+
+
+class PasswordReset(Base):
+    """A link that was sent to a user, good for one new password; its secret is stored as its SHA-256."""
+
+    __tablename__ = "password_resets"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 class ApiToken(Base):

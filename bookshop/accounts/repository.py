@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import STAFF, ApiToken, LoginSession, User
+from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, is_sqlite, now, paginate
 from bookshop.inventory.models import Movement
@@ -155,6 +155,24 @@ class UserRepository:
     def delete_tokens(self, user_id: int) -> None:
         """Forget the user's tokens."""
         self.session.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
+
+    def add_reset(self, reset: PasswordReset) -> None:
+        """Write a new link for a new password."""
+        self.session.add(reset)
+
+    def user_of_reset(self, token_hash: str, since: datetime) -> int | None:
+        """Whose link for a new password this is, if it is not older than `since`."""
+        valid = select(PasswordReset.user_id).where(PasswordReset.token_hash == token_hash)
+        return self.session.scalar(valid.where(PasswordReset.created_at >= since))
+
+    def use_reset(self, token_hash: str, since: datetime) -> int | None:
+        """Use up a link for a new password; returns whose it was, None if another did so first or it is too old."""
+        used = delete(PasswordReset).where(PasswordReset.token_hash == token_hash, PasswordReset.created_at >= since)
+        return self.session.scalar(used.returning(PasswordReset.user_id))
+
+    def delete_resets(self, user_id: int) -> None:
+        """End all the user's links for a new password."""
+        self.session.execute(delete(PasswordReset).where(PasswordReset.user_id == user_id))
 
     def list_movements(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
         """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""

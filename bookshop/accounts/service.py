@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.devices import storable
+from bookshop.accounts.identity import Identity
 from bookshop.accounts.models import (
     CUSTOMER,
     EMAIL_MAX,
@@ -29,6 +29,8 @@ from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
 from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
 from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.mail.models import CONFIRMATION, Message
+from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.models import PreBook
@@ -41,38 +43,6 @@ EMAIL_TAKEN = "EMAIL_TAKEN"
 USE_IS_NOTED_FOR = timedelta(hours=1)
 NO_HASH = "!"  # of a password that nobody has
 WRONG_LOGIN = "E-mail address and password do not fit together."
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who asks: the user, and the login (or, for a token, none) that proves it.
-
-    `token_to_note` is the token that proves it, if its use was not written down for an hour.
-    """
-
-    user_id: int
-    email: str
-    role: str
-    login_id: str | None = None
-    token_to_note: int | None = None
-
-    is_authenticated = True
-    is_active = True
-    is_anonymous = False
-
-    @property
-    def is_staff(self) -> bool:
-        """Whether this is one of the shop's staff."""
-        return self.role == STAFF
-
-    @property
-    def is_customer(self) -> bool:
-        """Whether this is a customer."""
-        return self.role == CUSTOMER
-
-    def get_id(self) -> str | None:
-        """What Flask-Login keeps in the cookie: the login's random id, so that deleting its row ends it."""
-        return self.login_id
 
 
 class Checked(NamedTuple):
@@ -92,26 +62,37 @@ class PersonalData(NamedTuple):
     logins: Sequence[LoginSession]
     tokens: Sequence[ApiToken]
     movements: Sequence[Row[*tuple[Any, ...]]]
+    messages: Sequence[Message]
 
 
 class AccountService:
     """All about accounts; never commits."""
 
-    def __init__(self, session: Session, orders: OrderService, session_days: int = 30) -> None:
+    def __init__(self, session: Session, orders: OrderService, mail: MailService, session_days: int = 30) -> None:
         self.session = session
         self.orders = orders
+        self.mail = mail
         self.users = UserRepository(session)
         self.prebookings = PreBookRepository(session)
         self.items = CartRepository(session)
         self.answers = GivenAnswerRepository(session)
         self.lifetime = timedelta(days=session_days)
 
-    def register(self, email: str, password: str, role: str = CUSTOMER) -> User:
-        """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken."""
+    def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
+        """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken.
+
+        `confirmed` says that the caller knows whose address it is; see MailboxService.sign_up for who does not.
+        """
         address = normal_email(email)
         if problem := problem_in_password(password):
             raise Invalid(problem, "password")
-        user = User(email=address, email_key=address.casefold(), password_hash=hash_password(password), role=role)
+        user = User(
+            email=address,
+            email_key=address.casefold(),
+            password_hash=hash_password(password),
+            role=role,
+            email_confirmed_at=now() if confirmed else None,
+        )
         try:
             with self.session.begin_nested():
                 self.users.add(user)
@@ -159,7 +140,7 @@ class AccountService:
 
     def identify_token(self, token: str) -> Identity | None:
         """Whose API token this is; None if it is unknown or revoked."""
-        row = self.users.identity_by_token(_token_hash(token))
+        row = self.users.identity_by_token(token_hash(token))
         if row is None:
             return None
         user_id, email, role, token_id, last_used_at = row
@@ -185,15 +166,17 @@ class AccountService:
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
+        self.users.delete_resets(user_id)
         self.users.end_logins(user_id, but=keep_login)
 
     def change_email(self, user_id: int, email: str, password: str) -> str:
         """Change the address; returns it in the form in which it is kept.
 
-        Raises Invalid for a bad address or a wrong password, Conflict if somebody else has the address.
+        Another address must be confirmed anew; what is queued for the old one goes there. Raises Invalid for a bad
+        address or a wrong password, Conflict if somebody else has the address.
         """
         address = normal_email(email)
-        self._lock_confirmed(user_id, password)
+        former = self._lock_confirmed(user_id, password).email_key
         try:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
@@ -201,6 +184,11 @@ class AccountService:
             raise Conflict(
                 "Another account has this e-mail address. Please enter a different one.", EMAIL_TAKEN
             ) from None
+        self.mail.move(user_id, address)
+        if address.casefold() != former:
+            self.users.update(user_id, email_confirmed_at=None)
+            self.users.delete_resets(user_id)
+            self.mail.queue_of_account(CONFIRMATION, user_id, address)
         return address
 
     def personal_data(self, user_id: int) -> PersonalData:
@@ -213,6 +201,7 @@ class AccountService:
             logins=self.users.list_logins(user_id),
             tokens=self.users.list_tokens(user_id, revoked=True),
             movements=self.users.list_movements(user_id),
+            messages=self.mail.list_of_user(user_id),
         )
 
     def count_waiting(self, user_id: int) -> int:
@@ -246,8 +235,10 @@ class AccountService:
         self.items.clear(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
+        self.users.delete_resets(user_id)
         # No address looks like this one, so nobody can register it; the old one is free at once.
         nobody, gone = f"deleted-{user_id}", now()
+        self.mail.forget(user_id, nobody)
         self.users.update(
             user_id, email=nobody, email_key=nobody, password_hash=NO_HASH, deleted_at=gone, deactivated_at=gone
         )
@@ -289,6 +280,7 @@ class AccountService:
         cancelled = self._cancel_waiting(user_id)
         self.users.end_logins(user_id)
         self.users.revoke_tokens(user_id)
+        self.users.delete_resets(user_id)
         if user.deactivated_at is None:
             self.users.update(user_id, deactivated_at=now())
         return cancelled
@@ -323,7 +315,7 @@ class AccountService:
                 f"There are {MOST_TOKENS} tokens already, the most at a time. Revoke one first.", "TOKEN_LIMIT_REACHED"
             )
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        self.users.add_token(ApiToken(user_id=user_id, name=name, token_hash=_token_hash(token)))
+        self.users.add_token(ApiToken(user_id=user_id, name=name, token_hash=token_hash(token)))
         return token
 
     def revoke_token(self, user_id: int, token_id: int) -> None:
@@ -374,6 +366,6 @@ def normal_email(email: str) -> str:
     return address
 
 
-def _token_hash(token: str) -> str:
+def token_hash(token: str) -> str:
     """SHA-256 is enough here: the token has 256 random bits, so there is nothing to guess slowly."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

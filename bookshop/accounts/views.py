@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import Response, flash, redirect, render_template, request, session
+from flask import Response, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -10,14 +10,16 @@ from bookshop import faces
 from bookshop.accounts import bp
 from bookshop.accounts.access import visitor
 from bookshop.accounts.forms import LoginForm, RegisterForm
-from bookshop.accounts.service import Identity
+from bookshop.accounts.identity import Identity
 from bookshop.cart import visitors
-from bookshop.exceptions import Conflict, Invalid
+from bookshop.exceptions import Invalid
 from bookshop.extensions import limiter, settings
 from bookshop.navigation import safe_next
 from bookshop.text import shortened
 
 NOTIFIED_SEEN = "notified_seen"
+# The same for an address that is known: nobody learns here who is a customer.
+SIGNED_UP = "Welcome! We have written to {}: please follow the link in our message. You can log in now."
 Answer = str | tuple[str, int] | Response | AnyResponse
 
 
@@ -57,15 +59,14 @@ def register() -> Answer:
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
-        accounts = faces.accounts()
+        mailbox = faces.mailbox()
         try:
-            faces.commit(lambda: accounts.register(form.email.data, form.password.data))
-            _log_in(form.email.data, form.password.data)
-        except (Invalid, Conflict) as refused:
+            faces.commit(lambda: mailbox.sign_up(form.email.data, form.password.data))
+        except Invalid as refused:
             form.add_error(refused)
         else:
-            flash("Welcome! Your account is ready.", "success")
-            return redirect(safe_next(form.next.data), 303)
+            flash(SIGNED_UP.format(form.email.data), "success")
+            return redirect(url_for("accounts.login", next=form.next.data or None), 303)
     return render_template("accounts/register.html", form=form), form.status
 
 

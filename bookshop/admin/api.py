@@ -46,9 +46,9 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
     change = json.change(book_id, visitor().user_id)
-    notified = faces.commit(lambda: faces.inventory().update_stock(change))
+    restocked = faces.commit(lambda: faces.update_stock(change))
     book = as_seen(faces.catalog().get(book_id, withdrawn=True))
-    return answer(RestockedBookOut(**book.model_dump(), notified_count=len(notified)))
+    return answer(RestockedBookOut(**book.model_dump(), notified_count=len(restocked.notified)))
 
 
 @bp.get(f"{BOOK}/movements")

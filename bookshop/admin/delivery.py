@@ -31,7 +31,7 @@ def _preview(form: DeliveryForm, given: Delivery) -> Answer:
 
 def _receive(form: DeliveryForm, given: Delivery) -> Answer:
     """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
-    lines = faces.commit(lambda: faces.inventory().receive(given))
+    lines = faces.commit(lambda: faces.receive(given))
     received = [line for line in lines if not line.refusal]
     page = render_template("admin/delivery.html", form=form, received=received, wrong=form.keep_wrong(lines))
     return page, 200 if received else 409

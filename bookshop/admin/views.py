@@ -147,10 +147,17 @@ def stock(book_id: int) -> Answer:
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
-    notified = faces.commit(lambda: faces.inventory().update_stock(change))
+    notified, stopped = faces.commit(lambda: faces.update_stock(change))
     done = f"Copies sold: {form.copies.data:,}." if change.reason == SALE else told(len(notified))
-    flash(f"The stock is now {_book(book_id).stock_quantity:,}. {done}", "success")
+    flash(f"The stock is now {_book(book_id).stock_quantity:,}. {done}{_stopped(stopped)}", "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
+
+
+def _stopped(count: int) -> str:
+    """How many alerts that waited were stopped in time, in words."""
+    if count == 0:
+        return ""
+    return " 1 e-mail was stopped in time." if count == 1 else f" {count:,} e-mails were stopped in time."
 
 
 def told(count: int) -> str:

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import Anonymous, customer_required, not_for_staff, visitor
-from bookshop.accounts.service import Identity
+from bookshop.accounts.identity import Identity
 from bookshop.cart import bp, visitors
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import CartLine

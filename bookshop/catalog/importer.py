@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from bookshop import faces
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
@@ -17,7 +18,7 @@ from bookshop.catalog.service import CatalogService
 from bookshop.database import in_transaction
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.inventory.models import IMPORT
-from bookshop.inventory.service import BookService, StockChange
+from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.text import fold
 
 BATCH = 500
@@ -37,7 +38,7 @@ class BatchReport:
     updated: int = 0
     unchanged: int = 0
     unpriced: int = 0
-    notified: list[str] = field(default_factory=list)
+    notified: Notified = field(default_factory=Notified)
     refused: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: "BatchReport") -> None:
@@ -45,7 +46,7 @@ class BatchReport:
         self.updated += other.updated
         self.unchanged += other.unchanged
         self.unpriced += other.unpriced
-        self.notified += other.notified
+        self.notified.add(other.notified)
         self.refused += other.refused
 
 
@@ -147,7 +148,9 @@ def _write_batch(
     session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
 ) -> BatchReport:
     def work() -> BatchReport:
-        return _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
+        written = _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
+        faces.mail().queue_alerts(written.notified)
+        return written
 
     try:
         return in_transaction(session, work)

@@ -1,7 +1,7 @@
 """The shared inventory service: the only code that changes a stock, for every face, command and import."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,6 +13,20 @@ from bookshop.exceptions import BookshopError, Busy, Conflict, Invalid, book_not
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
 from bookshop.prebookings.repository import PreBookRepository
+
+
+class Notified(list[str]):
+    """The e-mail addresses of those whom changes of stock notified, and the movements that name these restocks."""
+
+    def __init__(self, emails: Iterable[str] = (), restocks: Iterable[int] = ()) -> None:
+        super().__init__(emails)
+        self.restocks = list(restocks)
+
+    def add(self, other: "Notified") -> None:
+        """Take in those of another change."""
+        self.extend(other)
+        self.restocks += other.restocks
+
 
 SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # which way the stock goes for a reason; the others go either way
 
@@ -67,7 +81,7 @@ class DeliveryLine:
     withdrawn: bool = False
     stock_before: int = 0
     customers: int = 0
-    emails: Sequence[str] = ()
+    emails: Notified = field(default_factory=Notified)
     refusal: str = ""
     repeated: bool = False
 
@@ -89,16 +103,16 @@ class BookService:
         self.movements = MovementRepository(session)
         self.prebookings = PreBookRepository(session)
 
-    def update_stock(self, change: StockChange) -> list[str]:
+    def update_stock(self, change: StockChange) -> Notified:
         """Change one book's stock; returns the e-mail addresses of those whom it notified.
 
         Locks the book's row until the caller's transaction ends; what was written is one savepoint, there whole or
-        not at all. The caller sends no mail before its commit. Raises NotFound, Conflict (`expected` is no longer
-        so) or Invalid (the stock would leave 0 to 1,000,000).
+        not at all. The caller queues mail to them in the same transaction: see MailService.queue_alerts. Raises
+        NotFound, Conflict (`expected` is no longer so) or Invalid (the stock would leave 0 to 1,000,000).
         """
         return self.update_stocks([change])
 
-    def update_stocks(self, changes: Sequence[StockChange]) -> list[str]:
+    def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
         """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
         with self.session.begin_nested():
             return self._change(self.lock([change.book_id for change in changes]), changes)
@@ -114,14 +128,14 @@ class BookService:
         """Lock books, in id order and with fresh values, until the caller's transaction ends; see BookRepository."""
         return self.books.lock(book_ids)
 
-    def _change(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> list[str]:
+    def _change(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> Notified:
         """Change the stock of locked books; what it wrote before it was refused is the caller's to take back."""
         if len({change.book_id for change in changes}) < len(changes):
             raise ValueError("a book is named twice")
         books = {book.id: book for book in locked}
         rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
         if not rows:
-            return []
+            return Notified()
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
         if not self.books.set_stock(quantities):
             raise Busy("Others are changing this book just now. Please try again in a moment.")
@@ -130,7 +144,7 @@ class BookService:
             for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
             if row["quantity_after"] == row["delta"] > 0
         ]
-        return self.prebookings.notify_waiting_by_book(restocks) if restocks else []
+        return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
         """What `receive` would do just now, line by line; locks nothing and writes nothing."""
@@ -148,7 +162,7 @@ class BookService:
 
         Locks all the books, in id order, until the caller's transaction ends; what was written of each is a savepoint
         of its own. A book that came in with this very delivery before is not added again, but reported as it was. The
-        caller sends mail to the lines' `emails` only after its commit.
+        caller queues mail to the lines' `emails` in the same transaction.
         """
 
         def take_in(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:

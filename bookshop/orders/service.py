@@ -18,7 +18,9 @@ from bookshop.catalog.repository import LockedBook
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.inventory.models import RETURN, SALE
-from bookshop.inventory.service import BookService, StockChange
+from bookshop.inventory.service import BookService, Notified, StockChange
+from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
+from bookshop.mail.service import MailService
 from bookshop.orders import repository as sql
 from bookshop.orders.models import (
     CANCELLED,
@@ -82,10 +84,16 @@ class Pick(NamedTuple):
 
 
 class OrderService:
-    """Places, lists and changes orders; never commits. A sale and a return are BookService's."""
+    """Places, lists and changes orders; never commits. A sale and a return are BookService's.
 
-    def __init__(self, session: Session, inventory: BookService, *, post_orders: bool, collect_days: int) -> None:
+    Every change queues its mail: to the customer, and to those whom copies that came back notified.
+    """
+
+    def __init__(
+        self, session: Session, inventory: BookService, mail: MailService, *, post_orders: bool, collect_days: int
+    ) -> None:
         self.inventory = inventory
+        self.mail = mail
         self.users = UserRepository(session)
         self.items = CartRepository(session)
         self.orders = OrderRepository(session)
@@ -110,7 +118,9 @@ class OrderService:
         self._check(checkout, lines)
         order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
-        return PlacedOrder(order, self.orders.insert_lines(user_id, [_sold(line, order.id) for line in lines]))
+        sold = self.orders.insert_lines(user_id, [_sold(line, order.id) for line in lines])
+        self.mail.queue_of_order(ORDER_PLACED, order.id, user_id, user.email)
+        return PlacedOrder(order, sold)
 
     def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
         if short := [line for line in lines if line.is_short]:
@@ -146,7 +156,7 @@ class OrderService:
         """The customer's own orders, newest first."""
         return self.orders.list_by_user(user_id, status, page, size)
 
-    def cancel(self, user_id: int, order_id: int) -> list[str]:
+    def cancel(self, user_id: int, order_id: int) -> Notified:
         """Cancel the customer's own order while it is placed, and give its copies back.
 
         Returns the addresses of those whom that notified; locks as `change_all` does. Raises NotFound or Conflict.
@@ -157,7 +167,7 @@ class OrderService:
             raise _wrong_state(self.get(user_id, order_id), CANCELLED)
         return emails
 
-    def change(self, order_id: int, status: str, by: int) -> list[str]:
+    def change(self, order_id: int, status: str, by: int) -> Notified:
         """Let staff (`by`) make one order ready, collected or cancelled; raises NotFound or Conflict.
 
         Returns the addresses of those whom copies that came back notified.
@@ -168,7 +178,7 @@ class OrderService:
             raise _wrong_state(self.get_any(order_id), status)
         return emails
 
-    def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], list[str]]:
+    def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], Notified]:
         """Let staff (`by`) make orders ready, collected or cancelled; those that cannot become so are left alone.
 
         Returns the ids of those that did, and the addresses of those whom copies that came back notified. Locks, for
@@ -176,7 +186,10 @@ class OrderService:
         """
         if status == CANCELLED:
             return self._cancel(order_ids, BEFORE[CANCELLED], by=by)
-        return self.orders.change_status(order_ids, BEFORE[status], status), []
+        changed = self.orders.change_status(order_ids, BEFORE[status], status)
+        if status == READY:
+            self.mail.queue_of_orders(ORDER_READY, changed)
+        return changed, Notified()
 
     def count_ready(self, user_id: int) -> int:
         """How many of the customer's orders are ready."""
@@ -191,7 +204,7 @@ class OrderService:
         lines = self.orders.list_lines(self.orders.list_open(user_id))
         self.inventory.lock({*also, *(line.book_id for line in lines)})
 
-    def cancel_open(self, user_id: int) -> list[str]:
+    def cancel_open(self, user_id: int) -> Notified:
         """Cancel all the customer's orders that are placed or ready; returns whom that notified."""
         return self._cancel(self.orders.list_open(user_id), BEFORE[CANCELLED], by=user_id)[1]
 
@@ -201,17 +214,19 @@ class OrderService:
 
     def _cancel(
         self, order_ids: Collection[int], which: Collection[str], *, by: int, user_id: int | None = None
-    ) -> tuple[Sequence[int], list[str]]:
+    ) -> tuple[Sequence[int], Notified]:
         lines = self.orders.list_lines(order_ids)
         self.inventory.lock({line.book_id for line in lines})
         seen = {line.order_id for line in lines}  # none that was placed since: its copies would not come back
         changed = self.orders.change_status(seen, which, CANCELLED, user_id=user_id)
-        emails: list[str] = []
+        notified = Notified()
         for order_id in changed:  # one by one, as a book may be in several
-            emails += self._return([line for line in lines if line.order_id == order_id], by)
-        return changed, emails
+            notified.add(self._return([line for line in lines if line.order_id == order_id], by))
+        self.mail.queue_of_orders(ORDER_CANCELLED, changed)
+        self.mail.queue_alerts(notified)
+        return changed, notified
 
-    def _return(self, lines: Sequence[OrderLine], by: int) -> list[str]:
+    def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
         """Give the copies of an order back; returns whom that notified."""
         changes = [
             StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=line.order_id)

@@ -1,0 +1,114 @@
+"""What people do through their mailbox: show that an address is theirs, get a new password, want no more alerts."""
+
+import secrets
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.models import PasswordReset, User
+from bookshop.accounts.passwords import hash_password, problem_in_password
+from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.service import AccountService, token_hash
+from bookshop.database import now
+from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET
+from bookshop.mail.service import MailService
+
+RESET_IS_GOOD_FOR = timedelta(minutes=30)
+
+
+class MailboxService:
+    """Confirms addresses, resets passwords and keeps who wants alerts; never commits."""
+
+    def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
+        self.users = UserRepository(session)
+        self.accounts = accounts
+        self.mail = mail
+
+    def sign_up(self, email: str, password: str) -> None:
+        """Create a customer and write to the address; if it is known, only write to its owner.
+
+        So nobody learns here who is a customer. Raises Invalid for a bad address or password.
+        """
+        try:
+            user, kind = self.accounts.register(email, password, confirmed=False), CONFIRMATION
+        except Conflict:
+            user, kind = self.accounts.user_by_email(email), KNOWN_ADDRESS
+        self.mail.queue_of_account(kind, user.id, user.email)
+
+    def ask_to_confirm(self, user_id: int) -> None:
+        """Write once more to an address that is not confirmed."""
+        user = self.accounts.get_user(user_id)
+        if user.email_confirmed_at is None:
+            self.mail.queue_of_account(CONFIRMATION, user_id, user.email)
+
+    def confirm(self, user_id: int, email_key: str) -> None:
+        """Note that this address is the user's; raises NotFound if they have another by now."""
+        self.users.lock(user_id)
+        user = self._reader(user_id, email_key)
+        if user.email_confirmed_at is None:
+            self.users.update(user_id, email_confirmed_at=now())
+
+    def check_confirmation(self, user_id: int, email_key: str) -> None:
+        """Raise NotFound if `confirm` would."""
+        self._reader(user_id, email_key)
+
+    def _reader(self, user_id: int, email_key: str) -> User:
+        user = self.users.get(user_id)
+        if user is None or user.deactivated_at is not None or user.email_key != email_key:
+            raise NotFound("This link is about an address that the account no longer has.", "USER_NOT_FOUND")
+        return user
+
+    def want_alerts(self, user_id: int, wanted: bool) -> None:
+        """Note whether a user wants restock alerts; raises NotFound. Mail about orders is not asked about."""
+        self.accounts.get_user(user_id)
+        self.users.update(user_id, unsubscribed_at=None if wanted else now())
+
+    def ask_for_reset(self, email: str) -> None:
+        """Write to the owner of an address, if there is one, how to get a new password."""
+        try:
+            user = self.accounts.user_by_email(email)
+        except NotFound:
+            return
+        self.mail.queue_of_account(PASSWORD_RESET, user.id, user.email)
+
+    def create_reset(self, user_id: int) -> str:
+        """Make the secret of a link for a new password: good once, for 30 minutes, kept as a hash.
+
+        To be made when its message leaves: no outbox holds it, and no delay uses up its time.
+        """
+        token = secrets.token_urlsafe(32)
+        self.users.add_reset(PasswordReset(token_hash=token_hash(token), user_id=user_id))
+        return token
+
+    def check_reset(self, token: str) -> None:
+        """Raise NotFound if `reset_password` would."""
+        if self.users.user_of_reset(token_hash(token), now() - RESET_IS_GOOD_FOR) is None:
+            raise _used_up()
+
+    def reset_password(self, token: str, new: str) -> None:
+        """Give the user to whom this secret was sent a new password, end all logins and all other such links.
+
+        The address is confirmed by that. Raises Invalid for a bad password, which does not use up the link, and
+        NotFound if the link is used up or too old.
+        """
+        if problem := problem_in_password(new):
+            raise Invalid(problem, "new")
+        since = now() - RESET_IS_GOOD_FOR
+        user_id = self.users.user_of_reset(token_hash(token), since)
+        if user_id is None:
+            raise _used_up()
+        self.users.lock(user_id)
+        user = self.users.get(user_id)
+        if user is None or user.deactivated_at is not None or self.users.use_reset(token_hash(token), since) is None:
+            raise _used_up()
+        self.users.delete_resets(user_id)
+        self.users.end_logins(user_id)
+        confirmed = user.email_confirmed_at or now()
+        self.users.update(user_id, password_hash=hash_password(new), email_confirmed_at=confirmed)
+
+
+def _used_up() -> NotFound:
+    return NotFound(
+        "This link was used before, or it is older than 30 minutes. Please ask for another.", "RESET_NOT_FOUND"
+    )

@@ -1,0 +1,82 @@
+"""The pages to which e-mail leads: an address confirmed, a new password, no more alerts; and those that ask for it."""
+
+from flask import flash, redirect, render_template, request, url_for
+
+from bookshop import faces
+from bookshop.accounts import bp, links
+from bookshop.accounts.access import customer_required, login_required, visitor
+from bookshop.accounts.forms import ForgotForm, ResetForm
+from bookshop.accounts.views import Answer, login_limit
+from bookshop.exceptions import Invalid
+from bookshop.extensions import limiter
+from bookshop.forms import ShopForm
+
+ASKED = "If there is an account with this address, we have just written to it. The link in it is good for 30 minutes."
+
+
+@bp.route("/password/forgot", methods=["GET", "POST"])
+@limiter.limit(login_limit, methods=["POST"])
+def forgot() -> Answer:
+    form = ForgotForm()
+    if form.validate_on_submit():
+        mailbox = faces.mailbox()
+        faces.commit(lambda: mailbox.ask_for_reset(form.email.data))
+        flash(ASKED, "info")
+        return redirect(url_for("accounts.login"), 303)
+    return render_template("accounts/forgot.html", form=form), form.status
+
+
+@bp.route("/password/reset/<token>", methods=["GET", "POST"])
+@limiter.limit(login_limit, methods=["POST"])
+def reset(token: str) -> Answer:
+    form, mailbox = ResetForm(), faces.mailbox()
+    if form.validate_on_submit():
+        try:
+            faces.commit(lambda: mailbox.reset_password(token, form.new.data))
+        except Invalid as refused:
+            form.add_error(refused)
+        else:
+            flash("Your password is changed, and you are logged out everywhere. Log in with the new one.", "success")
+            return redirect(url_for("accounts.login"), 303)
+    mailbox.check_reset(token)
+    return render_template("accounts/reset.html", form=form), form.status
+
+
+@bp.route("/confirm/<token>", methods=["GET", "POST"])
+def confirm(token: str) -> Answer:
+    form, mailbox = ShopForm(), faces.mailbox()
+    user_id, email_key = links.read(links.CONFIRM, token)
+    if form.validate_on_submit():
+        faces.commit(lambda: mailbox.confirm(user_id, email_key))
+        flash("Thank you, your e-mail address is confirmed.", "success")
+        return redirect(url_for("catalog.home"), 303)
+    mailbox.check_confirmation(user_id, email_key)
+    return render_template("accounts/confirm.html", form=form), form.status
+
+
+@bp.post("/account/confirm")
+@login_required
+@limiter.limit(login_limit)
+def ask_to_confirm() -> Answer:
+    me, mailbox = visitor(), faces.mailbox()
+    faces.commit(lambda: mailbox.ask_to_confirm(me.user_id))
+    flash(f"We have written to {me.email}. Please follow the link in our message.", "info")
+    return redirect(url_for("accounts.account"), 303)
+
+
+@bp.route("/unsubscribe/<token>", methods=["GET", "POST"])
+def unsubscribe(token: str) -> Answer:
+    """Asks, or does it at once: mail programs post here for their readers, without cookies or CSRF token (RFC 8058)."""
+    user_id, mailbox = links.read(links.UNSUBSCRIBE, token), faces.mailbox()
+    if request.method == "POST":
+        faces.commit(lambda: mailbox.want_alerts(user_id, False))
+    return render_template("accounts/unsubscribe.html", done=request.method == "POST")
+
+
+@bp.post("/account/alerts")
+@customer_required
+def alerts() -> Answer:
+    user_id, mailbox, wanted = visitor().user_id, faces.mailbox(), request.form.get("wanted") == "yes"
+    faces.commit(lambda: mailbox.want_alerts(user_id, wanted))
+    flash(f"We {'write' if wanted else 'no longer write'} to you when a reserved book is back in stock.", "success")
+    return redirect(url_for("accounts.account"), 303)

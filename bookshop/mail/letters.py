@@ -1,0 +1,106 @@
+"""What the messages look like: from the templates in templates/mail/ to a whole message (RFC 5322)."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage
+from email.policy import SMTP, Policy
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+
+from bookshop import faces
+from bookshop.accounts import links
+from bookshop.database import now
+from bookshop.extensions import settings
+from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
+from bookshop.mail.transport import envelope
+from bookshop.text import slug
+
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+SUBJECT_MAX = 200
+FROM_RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "LRE", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+
+
+class ListUnsubscribe(UnstructuredHeader):
+    """The header of this name, in one line: folded or encoded as words for people are, its link would be broken."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"List-Unsubscribe: {self}{policy.linesep}"
+
+
+HEADERS = HeaderRegistry()
+HEADERS.map_to_type("list-unsubscribe", ListUnsubscribe)  # type: ignore[arg-type]  # it is mixed into BaseHeader
+# Everything in ASCII, as not every relay on the way takes eight bits; but for an address that is not (RFC 6532).
+POLICY = SMTP.clone(cte_type="7bit", header_factory=HEADERS)
+POLICY_BEYOND_ASCII = POLICY.clone(utf8=True)
+
+
+def letter(message: Any) -> EmailMessage:
+    """The whole message for a row of MailService.get_to_send.
+
+    A new password's link gets its secret here, which is committed: so nothing else must be under way in the session.
+    """
+    link = _links()
+    context = {**_what_it_is_about(message, link), "message": message, "link": link, "shop_name": settings().shop_name}
+    subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
+    written = EmailMessage(POLICY if message.recipient.isascii() else POLICY_BEYOND_ASCII)
+    written["Subject"] = one_line(subject)[:SUBJECT_MAX]
+    written["From"] = Address(one_line(settings().shop_name), addr_spec=settings().sender)
+    written["To"] = Address(addr_spec=envelope(message.recipient))
+    written["Date"] = now()
+    written["Message-ID"] = message.message_id
+    written["Auto-Submitted"] = "auto-generated"
+    if message.kind == RESTOCK:
+        written["List-Unsubscribe"] = f"<{context['unsubscribe']}>"
+        written["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    written.set_content(text)
+    written.add_alternative(_render(f"{message.kind}.html", context), subtype="html")
+    return written
+
+
+def _what_it_is_about(message: Any, link: Callable[..., str]) -> dict[str, Any]:
+    """What the templates of this kind need besides the row."""
+    if message.kind == RESTOCK:
+        token = links.signed(links.UNSUBSCRIBE, message.user_id)
+        return {
+            "book": link("catalog.book", book_id=message.book_id, slug=slug(message.title)),
+            "unsubscribe": link("accounts.unsubscribe", token=token),
+        }
+    if message.kind in OF_ORDERS:
+        return {"order": faces.orders().get_any(message.order_id), "days": settings().collect_days}
+    if message.kind == CONFIRMATION:
+        token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
+        return {"confirm": link("accounts.confirm", token=token)}
+    if message.kind == PASSWORD_RESET:
+        token = faces.commit(lambda: faces.mailbox().create_reset(message.user_id))
+        return {"reset": link("accounts.reset", token=token)}
+    return {}
+
+
+def _links() -> Callable[..., str]:
+    """Builds whole addresses of the shop's pages; no request tells a worker where the shop is, the setting does."""
+    base = urlsplit(settings().base_url)
+    routes = current_app.url_map.bind(base.netloc, base.path or "/", url_scheme=base.scheme)
+    return lambda endpoint, **values: str(routes.build(endpoint, values, force_external=True))
+
+
+def _render(name: str, context: dict[str, Any]) -> str:
+    """Not by `render_template`, which looks for a visitor."""
+    return current_app.jinja_env.get_template(f"mail/{name}").render(context)
+
+
+def one_line(text: str) -> str:
+    """A text as it may stand in a header or in a line of plain text: no control characters, no line breaks."""
+    return " ".join(UNSAFE.sub(" ", text).split())
+
+
+def isolated(text: str) -> str:
+    """A text for one line that keeps its own direction to itself, as <bdi> does in HTML (Unicode UAX 9)."""
+    line = one_line(text)
+    if any(unicodedata.bidirectional(letter) in FROM_RIGHT_TO_LEFT for letter in line):
+        return f"{FIRST_STRONG_ISOLATE}{line}{POP_ISOLATE}"
+    return line

@@ -1,0 +1,56 @@
+"""The outbox: e-mail that the shop has decided to send, written in the transaction that decided it."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.accounts.models import EMAIL_MAX
+from bookshop.database import Base, UtcDateTime, now
+
+RESTOCK = "restock"
+ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"
+CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET = "confirmation", "known_address", "password_reset"
+OF_ORDERS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED)
+OF_ACCOUNTS = (CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET)
+
+QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
+STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
+IS_UNSENT = text("state IN ('queued', 'sending')")
+KEY_MAX = 100
+ERROR_MAX = 500
+
+
+class Message(Base):
+    """One e-mail: `queued`, `sending` while a worker has it, then `sent`, `failed` or `suppressed`.
+
+    `next_attempt_at` is when a worker may take it; while one has it, under the name `lease`, when another may.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'sending', 'sent', 'failed', 'suppressed')", name="state"),
+        CheckConstraint("(state = 'sending') = (lease IS NOT NULL)", name="lease"),
+        CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent_at"),
+        CheckConstraint("(kind = 'restock') = (prebooking_id IS NOT NULL)", name="prebooking_id"),
+        CheckConstraint("(kind LIKE 'order%') = (order_id IS NOT NULL)", name="order_id"),
+        Index("ix_messages_due", "bulk", "next_attempt_at", sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
+        Index(None, "state", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    bulk: Mapped[bool]  # one of many, which let a message that somebody waits for go first
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    prebooking_id: Mapped[int | None] = mapped_column(ForeignKey("prebookings.id"))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))
+    recipient: Mapped[str] = mapped_column(String(EMAIL_MAX))
+    dedupe_key: Mapped[str] = mapped_column(String(KEY_MAX), unique=True)  # one message for one event, ever
+    message_id: Mapped[str] = mapped_column(String(320))  # the same at each attempt: mail programs drop a second copy
+    state: Mapped[str] = mapped_column(String(10), default=QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    lease: Mapped[str | None] = mapped_column(String(32))
+    last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))  # of the last attempt, or why it is suppressed
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,243 @@
+"""The outbox: what is queued, what is checked before it is sent, and what becomes of it."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from random import SystemRandom
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from bookshop.database import Page, later
+from bookshop.exceptions import Conflict, NotFound
+from bookshop.inventory.service import Notified
+from bookshop.mail.models import (
+    CONFIRMATION,
+    ERROR_MAX,
+    FAILED,
+    OF_ACCOUNTS,
+    OF_ORDERS,
+    ORDER_READY,
+    QUEUED,
+    RESTOCK,
+    SENDING,
+    SENT,
+    SUPPRESSED,
+    Message,
+)
+from bookshop.mail.repository import MessageRepository
+from bookshop.orders.models import READY
+
+FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts: each wait doubles the one before
+MOST_ATTEMPTS = 26  # the waits between so many come to 3 days
+JITTER = 0.25  # of a wait, so that what failed together does not come back together
+ONE_OF_A_KIND = 300  # seconds in which an address gets one message of a kind about its account
+STOPPED = "The stock was set back to 0 before it was sent."
+
+chance = SystemRandom()
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """The outbox in figures: how many messages there are in each state, and since when the oldest one due waits."""
+
+    counts: Mapping[str, int]
+    waiting_since: datetime | None
+
+    @property
+    def queue(self) -> int:
+        """How many messages are still to be sent."""
+        return self.counts.get(QUEUED, 0) + self.counts.get(SENDING, 0)
+
+    @property
+    def failed(self) -> int:
+        """How many messages could not be sent for good."""
+        return self.counts.get(FAILED, 0)
+
+
+class MailService:
+    """Queues messages in the caller's transaction, and keeps the books for the workers that send them; never commits.
+
+    `host` is the domain of Message-IDs, `delay` for how many seconds restock alerts wait before they may be sent.
+    """
+
+    def __init__(self, session: Session, host: str, delay: int) -> None:
+        self.messages = MessageRepository(session)
+        self.host = host
+        self.delay = delay
+
+    # -- queueing
+
+    def queue_alerts(self, notified: Notified) -> None:
+        """Queue a restock alert to each of those whom a change of stock notified; one statement for all.
+
+        To be called in the transaction that notified them: so there is an alert if, and only if, they were notified.
+        """
+        if notified:
+            self.messages.insert_alerts(notified.restocks, self.delay, f".{secrets.token_hex(8)}@{self.host}>")
+
+    def stop_alerts(self, book_id: int) -> int:
+        """Suppress the alerts about a book that is out of stock again, as far as none is on its way.
+
+        Returns how many. The reservations stay notified.
+        """
+        return self.messages.stop_alerts(book_id, STOPPED)
+
+    def queue_of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> None:
+        """Queue a message about an order, once for each kind."""
+        self._queue(kind, f"{kind}:{order_id}", user_id, recipient, order_id=order_id)
+
+    def queue_of_orders(self, kind: str, order_ids: Collection[int]) -> None:
+        """Queue a message about each of these orders to its customer, once for each kind."""
+        for order_id, user_id, recipient in self.messages.customers_of(order_ids):
+            self.queue_of_order(kind, order_id, user_id, recipient)
+
+    def queue_of_account(self, kind: str, user_id: int, recipient: str) -> None:
+        """Queue a message about an account: of each kind one in five minutes, so that nobody's mailbox is flooded."""
+        address = hashlib.sha256(recipient.encode()).hexdigest()[:12]
+        moment = int(time.time()) // ONE_OF_A_KIND
+        self._queue(kind, f"{kind}:{user_id}:{address}:{moment}", user_id, recipient)
+
+    def _queue(self, kind: str, dedupe_key: str, user_id: int, recipient: str, order_id: int | None = None) -> None:
+        message = {
+            "kind": kind,
+            "bulk": False,
+            "user_id": user_id,
+            "order_id": order_id,
+            "recipient": recipient,
+            "dedupe_key": dedupe_key,
+            "message_id": f"<{kind}.{secrets.token_hex(16)}@{self.host}>",
+        }
+        self.messages.insert(message)
+
+    # -- what becomes of a person
+
+    def move(self, user_id: int, recipient: str) -> None:
+        """Let what is queued go to a user's new address; what was about the old one is not sent."""
+        self.messages.suppress_unsent(user_id, "The address was changed.", OF_ACCOUNTS)
+        self.messages.readdress(user_id, recipient, unsent=True)
+
+    def forget(self, user_id: int, nobody: str) -> None:
+        """Send a user no more, and keep no address: `nobody` stands in for it."""
+        kinds = (RESTOCK, *OF_ORDERS, *OF_ACCOUNTS)
+        self.messages.suppress_unsent(user_id, "The account was deleted.", kinds)
+        self.messages.readdress(user_id, nobody, unsent=False)
+
+    def list_of_user(self, user_id: int) -> Sequence[Message]:
+        """All messages to a user, newest first."""
+        return self.messages.list_by_user(user_id)
+
+    # -- sending
+
+    def has_due(self) -> bool:
+        """Whether a worker has anything to do now."""
+        return self.messages.has_due()
+
+    def claim(self, number: int, lease: str, seconds: float) -> Mapping[int, int]:
+        """Take at most so many messages that are due, for so many seconds, under the name `lease`.
+
+        Returns the ids, each with how often it was tried. No other worker gets them before the lease has ended or
+        each is settled.
+        """
+        return self.messages.claim(number, lease, seconds)
+
+    def get_to_send(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
+        """All that is to be known of a message just before it is sent; None if the lease was lost."""
+        return self.messages.get_to_send(message_id, lease)
+
+    def mark_sent(self, message_id: int, lease: str, attempts: int) -> bool:
+        """Note that the mail server has taken a message, after so many earlier attempts; returns if the lease held."""
+        values = {"state": SENT, "attempts": attempts + 1, "sent_at": later(0), "last_error": None}
+        return bool(self.messages.settle(lease, message_id, **values))
+
+    def suppress(self, message_id: int, lease: str, reason: str) -> None:
+        """Note why a message is not sent any more."""
+        self.messages.settle(lease, message_id, state=SUPPRESSED, last_error=reason)
+
+    def fail(self, message_id: int, lease: str, attempts: int, error: str) -> None:
+        """Note that the mail server refused a message for good, after so many earlier attempts."""
+        values = {"attempts": attempts + 1, "last_error": error[:ERROR_MAX]}
+        self.messages.settle(lease, message_id, state=FAILED, **values)
+
+    def put_off(self, message_id: int, lease: str, attempts: int, error: str) -> None:
+        """Note that a message could not be sent now, after so many earlier attempts; after 3 days it has failed."""
+        if attempts + 1 >= MOST_ATTEMPTS:
+            self.fail(message_id, lease, attempts, f"Given up after 3 days. {error}")
+            return
+        wait = later(chance.uniform(1 - JITTER, 1 + JITTER) * wait_after(attempts))
+        values = {"attempts": attempts + 1, "last_error": error[:ERROR_MAX], "next_attempt_at": wait}
+        self.messages.settle(lease, message_id, state=QUEUED, **values)
+
+    def release(self, lease: str) -> None:
+        """Give back what was claimed under this lease and not tried."""
+        self.messages.settle(lease, state=QUEUED, next_attempt_at=later(0))
+
+    # -- what staff see and do
+
+    def outbox(self) -> Outbox:
+        """The outbox in figures."""
+        return Outbox(self.messages.count_by_state(), self.messages.waiting_since())
+
+    def list_in(self, states: Collection[str], page: int, size: int) -> Page[Any]:
+        """Messages in these states, as rows of a message and a book's title: unsent ones oldest first, else newest."""
+        unsent = not set(states) - {QUEUED, SENDING}
+        return self.messages.list_by_state(states, page, size, oldest_first=unsent)
+
+    def get(self, message_id: int) -> Message:
+        """A message; raises NotFound."""
+        message = self.messages.get(message_id)
+        if message is None:
+            raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
+        return message
+
+    def retry(self, message_id: int) -> None:
+        """Let a message that failed, or waits for its next attempt, be sent now; raises NotFound or Conflict."""
+        values = {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0)}
+        if not self.messages.change_state(message_id, (FAILED, QUEUED), **values):
+            raise _too_late(self.get(message_id))
+
+    def drop(self, message_id: int) -> None:
+        """Give up a message that failed or is queued; raises NotFound or Conflict."""
+        values = {"state": SUPPRESSED, "last_error": "Dropped by staff."}
+        if not self.messages.change_state(message_id, (FAILED, QUEUED), **values):
+            raise _too_late(self.get(message_id))
+
+    def alerts_about(self, book_id: int) -> Mapping[str, int]:
+        """How many restock alerts about a book there are in each state: state -> count, 0 left out."""
+        return self.messages.count_alerts(book_id)
+
+
+def why_not(message: Any) -> str | None:
+    """Why a message must not be sent any more, as MailService.get_to_send knows it now; None if it may."""
+    if not message.active:
+        return "The account is no longer active."
+    if message.kind == RESTOCK:
+        return _why_no_alert(message)
+    if message.kind == ORDER_READY and message.order_status != READY:
+        return f"The order is {message.order_status} by now."
+    if message.kind == CONFIRMATION and message.email_confirmed_at is not None:
+        return "The address is confirmed already."
+    return None
+
+
+def _why_no_alert(message: Any) -> str | None:
+    if message.unsubscribed_at is not None:
+        return "The customer wants no restock alerts."
+    if message.email_confirmed_at is None:
+        return "The customer has not confirmed the address."
+    if message.withdrawn_at is not None:
+        return "The book is withdrawn."
+    return "The book is sold out again." if message.stock_quantity == 0 else None
+
+
+def wait_after(attempts: int) -> float:
+    """How many seconds a message waits that was tried so often before, without the jitter."""
+    return float(min(FIRST_WAIT * 2**attempts, LONGEST_WAIT))
+
+
+def _too_late(message: Message) -> Conflict:
+    return Conflict(f"This message is {message.state}, so nothing was changed.", "MESSAGE_STATE")

@@ -1,0 +1,156 @@
+"""How a message leaves: to a mail server (SMTP, RFC 5321) or, where none is set, into a folder."""
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from email.message import EmailMessage
+from pathlib import Path
+from threading import Timer
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import idna
+
+from bookshop.config import SMTP_PORTS, Settings
+
+Send = Callable[[str, EmailMessage], None]
+
+
+class Refused(Exception):
+    """The mail server does not take this message for this recipient, and never will."""
+
+
+class PutOff(Exception):
+    """The mail server does not take this message now; the next one it may."""
+
+
+class Unreachable(Exception):
+    """The mail server is away, slow, or takes nothing from us: no use to try another message at once."""
+
+
+class HungUp(Unreachable):
+    """The mail server had closed the connection before it was offered the message."""
+
+
+@contextmanager
+def open_transport(settings: Settings, timeout: float, limit: float) -> Iterator[Send]:
+    """The way out for some messages: a function that sends one, and raises Refused, PutOff or Unreachable.
+
+    No answer of the server is waited for longer than `timeout` seconds, and after `limit` the connection is cut, so
+    that a server that answers by single letters does not hold a worker beyond its lease. Raises Unreachable.
+    """
+    if not settings.smtp_url:
+        yield _into_folder(settings.mail_folder)
+        return
+    server = _connect(urlsplit(settings.smtp_url), settings.mail_host, timeout)
+    watch = Timer(limit, _cut, [server.sock])
+    watch.daemon = True
+    watch.start()
+    try:
+        yield lambda recipient, message: _send(server, settings.sender, recipient, message)
+    finally:
+        watch.cancel()
+        with suppress(OSError, smtplib.SMTPException):
+            server.quit()
+
+
+def _connect(url: SplitResult, me: str, timeout: float) -> smtplib.SMTP:
+    host, port = str(url.hostname), url.port or SMTP_PORTS[url.scheme]
+    try:
+        if url.scheme == "smtps":
+            context = ssl.create_default_context()
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, me, timeout=timeout, context=context)
+        else:
+            server = smtplib.SMTP(host, port, me, timeout=timeout)
+        if url.scheme == "smtp+starttls":
+            server.starttls(context=ssl.create_default_context())
+        if url.username:
+            server.login(unquote(url.username), unquote(url.password or ""))
+        server.ehlo_or_helo_if_needed()
+    except (OSError, smtplib.SMTPException) as error:
+        raise Unreachable(_words(error)) from error
+    return server
+
+
+def _cut(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _send(server: smtplib.SMTP, sender: str, recipient: str, message: EmailMessage) -> None:
+    """Hand over one message; returns only when the server has said that it is responsible for it now (250).
+
+    4xx is for later and 5xx for good (RFC 5321, 4.2.1), if it is about the recipient or the message. What is about us
+    or the connection says nothing of this message.
+    """
+    try:
+        _offer(server, sender, [] if recipient.isascii() else ["SMTPUTF8"])
+        _expect_250(server, *server.rcpt(envelope(recipient)))
+        _expect_250(server, *server.data(message.as_bytes()))
+    except smtplib.SMTPDataError as error:
+        _expect_250(server, error.smtp_code, error.smtp_error)
+    except smtplib.SMTPNotSupportedError as error:  # letters beyond ASCII in the address (RFC 6531)
+        raise Refused(_words(error)) from error
+    except (OSError, smtplib.SMTPException) as error:
+        raise Unreachable(_words(error)) from error
+
+
+def _offer(server: smtplib.SMTP, sender: str, options: Sequence[str]) -> None:
+    """Begin a message; whatever the server says to that is about us."""
+    try:
+        code, reply = server.mail(sender, options)
+    except smtplib.SMTPServerDisconnected as error:
+        raise HungUp(_words(error)) from error
+    if code != 250:
+        raise HungUp(_reply(code, reply)) if code == 421 else Unreachable(_reply(code, reply))
+
+
+def _expect_250(server: smtplib.SMTP, code: int, reply: bytes | str) -> None:
+    """Raise what any other answer to a recipient or a message means, ready for the next message."""
+    if code in {250, 251}:
+        return
+    if code == 421:  # the server says good-bye
+        raise Unreachable(_reply(code, reply))
+    with suppress(OSError, smtplib.SMTPException):  # who has hung up will be found out by the next message
+        server.rset()
+    raise (PutOff if code < 500 else Refused)(_reply(code, reply))
+
+
+def envelope(recipient: str) -> str:
+    """An address as mail servers know it: with its domain in ASCII (RFC 5891)."""
+    name, _at, domain = recipient.rpartition("@")
+    return f"{name}@{domain if domain.isascii() else idna.encode(domain).decode()}"
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _reply(error.smtp_code, error.smtp_error)
+    if isinstance(error, TimeoutError):
+        return "The mail server did not answer in time."
+    return f"The mail server could not be used: {error}"
+
+
+def _reply(code: int, reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return " ".join(f"{code} {text}".split())
+
+
+def _into_folder(folder: Path) -> Send:
+    """Write messages into a folder, each whole or not at all, under their Message-IDs: one sent twice is there once."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def send(_recipient: str, message: EmailMessage) -> None:
+        path = file_of(folder, message["Message-ID"])
+        try:
+            path.with_suffix(".new").write_bytes(message.as_bytes())
+            path.with_suffix(".new").replace(path)
+        except OSError as error:
+            raise Unreachable(f"The folder for mail cannot be written to: {error}") from error
+
+    return send
+
+
+def file_of(folder: Path, message_id: str) -> Path:
+    """Where a message with this Message-ID is, or would be, in a folder."""
+    return folder / f"{message_id.strip('<>').partition('@')[0]}.eml"

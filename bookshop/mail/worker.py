@@ -1,0 +1,179 @@
+"""The worker: takes messages from the outbox, looks once more whether they should go, sends them, notes the outcome.
+
+Any number of workers, on any number of machines, may run on one database. One that is killed loses nothing: what it
+had taken is due again when its lease ends. Only the message that it was just handing over can then be sent twice.
+"""
+
+import logging
+import secrets
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bookshop import faces
+from bookshop.exceptions import Busy
+from bookshop.extensions import db, settings
+from bookshop.mail.letters import letter
+from bookshop.mail.models import FAILED, QUEUED, SENT, SUPPRESSED
+from bookshop.mail.service import why_not
+from bookshop.mail.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
+
+log = logging.getLogger(__name__)
+
+TRIES_TO_NOTE = 60
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a worker works: messages at a time, and seconds.
+
+    It waits `timeout` for an answer of the mail server, `poll` for something to do, and `pause` after the server could
+    not be used, twice as long each time up to `longest_pause`. Nobody takes a message from it for `lease`, in which a
+    whole batch is done or given back.
+    """
+
+    batch: int = 50
+    timeout: float = 20
+    lease: float = 1200
+    poll: float = 1
+    pause: float = 1
+    longest_pause: float = 60
+
+    def __post_init__(self) -> None:
+        if self.lease <= self.batch * self.timeout:
+            raise ValueError("the lease must be longer than all messages of a batch may take")
+
+
+class Worker:
+    """Sends what is due, one batch after the other, until it is told to stop. `done` counts what became of messages."""
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        self.stopping = threading.Event()
+        self.done: Counter[str] = Counter()
+
+    def stop(self, *_signal: Any) -> None:
+        """Finish the message in hand and end; may be called by a signal or another thread."""
+        self.stopping.set()
+
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT stop this worker."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+
+    def run(self) -> bool:
+        """Send what is due as it comes, until `stop`; waits while the mail server or the database is away."""
+        pause = self.pace.pause
+        while not self.stopping.is_set():
+            try:
+                reached = self.send_batch()
+            except (SQLAlchemyError, Busy):
+                log.exception("the outbox cannot be used just now")
+                db.session.remove()
+                reached = False
+            if reached is False:
+                self.stopping.wait(pause)
+                pause = min(2 * pause, self.pace.longest_pause)
+            else:
+                self.stopping.wait(self.pace.poll if reached is None else 0)
+                pause = self.pace.pause
+        return True
+
+    def run_once(self) -> bool:
+        """Send all that is due now; returns False, having left the rest, if the mail server could not be used."""
+        reached: bool | None = True
+        while reached and not self.stopping.is_set():
+            reached = self.send_batch()
+        return reached is not False
+
+    def send_batch(self) -> bool | None:
+        """Claim and send one batch; returns None if nothing was due, else whether the mail server could be used."""
+        mail, lease = faces.mail(), secrets.token_hex(16)
+        is_due = mail.has_due()
+        db.session.rollback()
+        if not is_due:
+            return None
+        claimed = faces.commit(lambda: mail.claim(self.pace.batch, lease, self.pace.lease))
+        try:
+            return self._send_all(claimed, lease)
+        finally:
+            faces.commit(lambda: mail.release(lease))
+
+    def _send_all(self, claimed: Mapping[int, int], lease: str) -> bool:
+        """Send messages, given with their former attempts, over one connection."""
+        try:
+            with open_transport(settings(), self.pace.timeout, self.pace.batch * self.pace.timeout) as send:
+                return self._send_each(claimed, lease, send)
+        except Unreachable as error:
+            log.warning("the mail server cannot be used: %s", error)
+            for message_id, attempts in claimed.items():
+                self._put_off(message_id, lease, attempts, error)
+            return False
+
+    def _send_each(self, claimed: Mapping[int, int], lease: str, send: Send) -> bool:
+        """Send messages until the connection is lost; the rest is left to the next one. Returns whether one went."""
+        served = False
+        for message_id, attempts in claimed.items():
+            if self.stopping.is_set():
+                break
+            try:
+                served = self._send_one(message_id, lease, attempts, send) or served
+            except Unreachable as error:
+                log.warning("message %d: %s", message_id, error)
+                if not (served and isinstance(error, HungUp)):
+                    self._put_off(message_id, lease, attempts, error)
+                return served
+        return True
+
+    def _send_one(self, message_id: int, lease: str, attempts: int, send: Send) -> bool:
+        """Send one message if it still should go, and note what came of it; returns whether the server took it."""
+        mail = faces.mail()
+        found = mail.get_to_send(message_id, lease)
+        db.session.rollback()
+        if found is None:
+            log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
+            return False
+        if reason := why_not(found):
+            self._note(SUPPRESSED, lambda: mail.suppress(message_id, lease, reason))
+            return False
+        try:
+            send(found.recipient, letter(found))
+        except Refused as error:
+            refusal = str(error)
+            self._note(FAILED, lambda: mail.fail(message_id, lease, attempts, refusal))
+            return False
+        except PutOff as error:
+            self._put_off(message_id, lease, attempts, error)
+            return False
+        except (Unreachable, SQLAlchemyError, Busy):
+            raise
+        except Exception as error:  # a letter that cannot be written must not keep the others
+            log.exception("message %d cannot be written", message_id)
+            self._put_off(message_id, lease, attempts, error)
+            return False
+        self._note(SENT, lambda: mail.mark_sent(message_id, lease, attempts))
+        return True
+
+    def _put_off(self, message_id: int, lease: str, attempts: int, error: Exception) -> None:
+        mail, why = faces.mail(), str(error) or type(error).__name__
+        self._note(QUEUED, lambda: mail.put_off(message_id, lease, attempts, why))
+
+    def _note(self, state: str, write: Callable[[], Any]) -> None:
+        """Write down what became of a message; a database that is away meanwhile must not make it go out twice."""
+        self.done[state] += 1
+        for left in reversed(range(TRIES_TO_NOTE)):
+            try:
+                faces.commit(write)
+            except (SQLAlchemyError, Busy):
+                db.session.remove()
+                if not left:
+                    raise
+                log.exception("what became of a message cannot be written down; trying again")
+                self.stopping.wait(self.pace.poll)
+            else:
+                return
