@@ -8,13 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 run: export BOOKSHOP_DEMO = 1
 run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
+run: export BESIDE = worker# not written out below, so that who kills the worker by its name does not hit its shell
 
 .PHONY: run test prove check lint bench screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/flask demo
-	@# The server, and beside it the worker that sends e-mail; one signal ends both.
-	@$(BIN)/flask worker & worker=$$!; \
+	@# The server, and beside it the worker that sends e-mail, started again if it dies; one signal ends both.
+	@(trap 'kill $$child; exit' TERM; while :; do $(BIN)/flask $$BESIDE & child=$$!; wait $$child; sleep 1; done) & worker=$$!; \
 	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 --no-control-socket wsgi:app & server=$$!; \
 	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM; \
 	wait $$server

@@ -56,6 +56,11 @@ INSERT_LINE = (
     " WHERE order_lines.prebooking_id = prebookings.id AND orders.status <> 'cancelled')))"
     " RETURNING id, order_id, book_id, title, price_cents, currency, quantity, prebooking_id"
 )
+QUEUE_MESSAGE = (
+    "INSERT INTO messages (kind, bulk, user_id, order_id, recipient, dedupe_key, message_id, state, attempts,"
+    " next_attempt_at, created_at) VALUES ('order_placed', false, %s, %s, %s, %s, %s, 'queued', 0, clock_timestamp(),"
+    " clock_timestamp()) ON CONFLICT (dedupe_key) DO NOTHING"
+)
 IN_ORDER = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
@@ -109,7 +114,14 @@ def order() -> Response | tuple[Response, int]:
             return jsonify(error="your cart is empty"), 409
         book: Any = database.execute(LOCK_BOOKS, [found[0]]).fetchone()
         made = sell(database, user[0], said, book, found[1])
+        if made:
+            queue_message(database, user, made["id"])
     return (jsonify(made), 201) if made else (jsonify(error="too few copies"), 409)
+
+
+def queue_message(database: psycopg.Connection[tuple[Any, ...]], user: Any, order_id: Any) -> None:
+    named = [f"order_placed:{order_id}", f"<order_placed.{secrets.token_hex(16)}@localhost>"]
+    database.execute(QUEUE_MESSAGE, [user[0], order_id, user[1], *named])
 
 
 def sell(

@@ -20,7 +20,7 @@ TARGET = 0.6
 PATH, SAID = "/api/v1/orders", {"name": "Ada Lovelace"}
 USERS, BOOKS, STOCK = 2000, 45, 1000  # each user orders once in a round
 RESET = f"""
-    TRUNCATE orders, order_lines, movements, cart_items, prebookings CASCADE;
+    TRUNCATE orders, order_lines, movements, cart_items, prebookings, messages CASCADE;
     UPDATE api_tokens SET last_used_at = now();
     UPDATE books SET stock_quantity = {STOCK};
     INSERT INTO movements (book_id, delta, quantity_after, reason, created_at)

@@ -1,4 +1,4 @@
-"""How long a restock with many waiting takes: BookService.update_stock() and commit, against two statements by hand."""
+"""How long a restock with many waiting takes, e-mail queued and committed, against the same SQL by hand."""
 
 import subprocess
 import sys
@@ -23,12 +23,19 @@ NOTIFY = (
     "UPDATE prebookings SET status = 'notified', notified_at = now(), movement_id = %s FROM users"
     " WHERE users.id = prebookings.user_id AND book_id = %s AND status = 'waiting' RETURNING users.email"
 )
+QUEUE = (
+    "INSERT INTO messages (kind, bulk, user_id, prebooking_id, recipient, dedupe_key, message_id, state, attempts,"
+    " next_attempt_at, created_at) SELECT 'restock', true, users.id, prebookings.id, users.email,"
+    " 'restock:' || prebookings.id, '<restock.' || prebookings.id || '.0123456789abcdef@localhost>', 'queued', 0,"
+    " now() + interval '60 s', now() FROM prebookings JOIN users ON users.id = prebookings.user_id"
+    " WHERE movement_id = %s AND status = 'notified'"
+)
 
 
 def run(url: str) -> None:
     """Print a line for each size, and the memory at the largest."""
     app = make_app(url)
-    print("restock: BookService.update_stock() + commit, against the same UPDATEs by hand (medians)")
+    print("restock: change of stock, notification and queueing, committed, against the same SQL by hand (medians)")
     with app.app_context():
         fill(users=max(SIZES), books=1)
         for waiting, rounds in SIZES.items():
@@ -61,7 +68,7 @@ def _timed(waiting: int, restock: Callable[[], int]) -> float:
 
 def _reset(waiting: int) -> None:
     with db.engine.begin() as connection:
-        connection.execute(text("TRUNCATE prebookings, movements CASCADE"))
+        connection.execute(text("TRUNCATE prebookings, movements, messages CASCADE"))
         connection.execute(text("UPDATE books SET stock_quantity = 0"))
         connection.execute(WAITING, {"book": BOOK, "count": waiting})
     analyze()
@@ -69,7 +76,7 @@ def _reset(waiting: int) -> None:
 
 def _by_service() -> int:
     change = StockChange(book_id=BOOK, quantity=5)
-    return len(faces.commit(lambda: faces.inventory().update_stock(change)))
+    return len(faces.commit(lambda: faces.update_stock(change)).notified)
 
 
 def _by_hand() -> int:
@@ -83,7 +90,9 @@ def _by_hand() -> int:
         )
         driver: psycopg.Connection[tuple[str]] = connection.connection.driver_connection  # type: ignore[assignment]
         driver.execute(UPDATE_BOOK, [BOOK])
-        return len(driver.execute(NOTIFY, [movement_id, BOOK]).fetchall())
+        told = driver.execute(NOTIFY, [movement_id, BOOK]).fetchall()
+        driver.execute(QUEUE, [movement_id])
+        return len(told)
 
 
 def memory(app: Flask) -> None:

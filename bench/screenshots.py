@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
 from bookshop.config import ROOT
+from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
 from tests.browser.accessibility import LOOKS
 from tests.browser.chromium import launch_options, log_in
@@ -38,6 +39,7 @@ def scenes(shop: Shop) -> list[Scene]:
     few = shop.rows("SELECT id FROM books WHERE stock_quantity BETWEEN 1 AND 3 ORDER BY id")
     _happen(shop, wanted, [*few, *in_stock][-4:])
     placed, ready = _order(shop, in_stock)
+    told = _send(shop)
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
         Scene("home", NOBODY, "/"),
@@ -66,6 +68,10 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("staff-order", STAFF, f"/admin/orders/{placed}"),
         Scene("pick-list", STAFF, "/admin/orders/pick-list"),
         Scene("sale", STAFF, f"/admin/books/{wanted[5]}/stock"),
+        Scene("mail", STAFF, "/admin/mail?status=to_send"),
+        Scene("mail-failed", STAFF, "/admin/mail"),
+        Scene("message", STAFF, f"/admin/mail/{told}"),
+        Scene("restocked", STAFF, f"/admin/books/{wanted[4]}/stock", _restock),
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
         Scene("stock", STAFF, "/admin/books"),
         Scene("users", STAFF, "/admin/users"),
@@ -111,6 +117,24 @@ def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
     shop.set_stock(short, 1)
     shop.set_stock(sold, 0)
     return placed, ready
+
+
+def _send(shop: Shop) -> int:
+    """Some messages leave, two are refused and one is put off; returns one that tells of a book that came back."""
+    told, *others = shop.rows("SELECT id FROM messages WHERE kind = 'restock' AND state = 'queued' ORDER BY id DESC")
+    refused = "state = 'failed', attempts = 1, last_error = '550 5.1.1 No such user here'"
+    shop.execute(f"UPDATE messages SET {refused} WHERE id IN (:one, :other)", one=others[0], other=others[1])
+    later = "attempts = 3, last_error = '451 4.7.1 Try later', next_attempt_at = datetime('now', '420 seconds')"
+    shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=others[2])
+    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=told)
+    with shop.app.app_context():
+        Worker().run_once()
+    return int(told)
+
+
+def _restock(page: Page) -> None:
+    page.get_by_label("Copies", exact=True).fill("5")
+    page.get_by_role("button", name="Save stock").click()
 
 
 def _add_to_cart(page: Page) -> None:

@@ -74,6 +74,10 @@ INVARIANTS: dict[str, str] = {
         WHERE state NOT IN ('queued', 'sending', 'sent', 'failed', 'suppressed')
            OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
            OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
+    "11 every message is to somebody, and about an order of theirs": """
+        SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'
+        FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN orders o ON o.id = m.order_id
+        WHERE u.id IS NULL OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
     "8 every copy in a cart is of a book, and somebody's": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id

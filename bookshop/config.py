@@ -1,6 +1,7 @@
 """Every setting of the shop: one `BOOKSHOP_*` variable each, checked before anything starts."""
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -101,10 +102,13 @@ def _smtp_url(text: str) -> str:
     return text
 
 
+IN_A_LINK = re.compile(r"[!#-;=?-~]+")  # ASCII without blanks, quotes and angle brackets, which would end a link
+
+
 def _base_url(text: str) -> str:
     try:
         url = urlsplit(text)
-        whole = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and text.isascii()
+        whole = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and IN_A_LINK.fullmatch(text)
     except ValueError:
         whole = False
     if not whole or url.query or url.fragment or url.username or len(text) > 200:
@@ -113,10 +117,14 @@ def _base_url(text: str) -> str:
 
 
 def _sender(text: str) -> str:
+    """The address in ASCII, as not every mail server knows another; '' for none."""
     try:
-        return validate_email(text, check_deliverability=False).ascii_email or "" if text else text
+        address = validate_email(text, check_deliverability=False).ascii_email if text else ""
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
+    if address is None:
+        raise ValueError("is not an address that every mail server takes: use plain letters before the @")
+    return address
 
 
 class Settings(BaseModel):

@@ -6,6 +6,7 @@ from bookshop.accounts import mailbox_pages, own_account
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import api as admin_json
 from bookshop.admin import delivery as admin_delivery
+from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import orders_api as admin_orders_json
 from bookshop.admin import users as admin_users
@@ -38,6 +39,7 @@ FACES = (
     admin_delivery,
     admin_users,
     admin_orders,
+    admin_mail,
     admin_json,
     admin_orders_json,
 )

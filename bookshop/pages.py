@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from babel.dates import format_date
+from babel.dates import format_date, format_timedelta
 from flask import Flask, request
 
 from bookshop.cart.repository import Entry
@@ -10,6 +10,7 @@ from bookshop.cart.views import cart_count
 from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
+from bookshop.database import now
 from bookshop.extensions import settings
 from bookshop.mail.letters import isolated, one_line
 from bookshop.money import LOCALE, Amount, in_words
@@ -23,6 +24,7 @@ from bookshop.text import year_in_words
 def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_filter(day)
+    app.add_template_filter(ago)
     app.add_template_filter(price)
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
@@ -37,6 +39,11 @@ def init_app(app: Flask) -> None:
 def day(moment: datetime) -> str:
     """A time as a day: 22 Nov 2026."""
     return format_date(moment, "d MMM y", locale=LOCALE)
+
+
+def ago(moment: datetime) -> str:
+    """A time as people say it: 3 minutes ago, in 2 hours."""
+    return format_timedelta(moment - now(), add_direction=True, locale=LOCALE)
 
 
 def price(sold: Book | OrderLine | Entry) -> str:

@@ -14,12 +14,15 @@ from tests.factories import PASSWORD
 LOCK_USER = (UserRepository, "lock_active")
 LOOK_AT_USER = (UserRepository, "get")
 LOCK_STAFF = (UserRepository, "lock_with_staff")
+LOOK_AT_RESET = (UserRepository, "user_of_reset")
+USE_RESET = (UserRepository, "use_reset")
 COUNT_TOKENS = (UserRepository, "count_tokens")
 CANCEL = (PreBookRepository, "cancel_waiting_by_user")
 NOTIFY = (PreBookRepository, "notify_waiting_by_book")
 UPDATE = {" FOR NO KEY UPDATE": ""}
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
+NEW, OTHER = "ada.new@example.com", "three other words"
 
 
 def leaving(app, user_id):
@@ -157,3 +160,55 @@ def test_of_many_who_want_one_address_at_the_same_moment_one_gets_it(app, shop):
     ]
     answers = races.together(changes)
     assert (answers.count(wanted), answers.count("EMAIL_TAKEN")) == (1, 7)
+
+
+# ---------------------------------------------------------------- links from e-mail
+
+
+@pytest.fixture
+def reset(app, shop):
+    """Somebody who sends the form behind Ada's link for a new password; returns None, or the code of the refusal."""
+    ada_id = shop.customer(ADA)
+    token = shop.commit(lambda: faces.mailbox().create_reset(ada_id, ADA))
+    return partial(races.attempt, app, lambda: faces.mailbox().reset_password(token, OTHER))
+
+
+@pytest.mark.parametrize("point", [LOOK_AT_RESET, LOCK_USER, USE_RESET], ids=["look", "lock", "use"])
+def test_of_two_who_use_a_link_for_a_new_password_at_the_same_moment_one_is_refused(reset, point):
+    assert sorted(map(str, races.overtake(point, reset, reset))) == ["None", "RESET_NOT_FOUND"]
+
+
+def test_twin_without_the_lock_and_with_a_look_for_the_use_a_link_is_good_twice(app, reset, monkeypatch):
+    monkeypatch.setattr(*USE_RESET, UserRepository.user_of_reset)
+    with races.unlocked(app, UPDATE):
+        assert races.overtake(USE_RESET, reset, reset, races.LONG) == (None, None)
+
+
+def test_a_login_with_the_old_password_that_a_reset_overtakes_is_ended(shop, reset, visitor):
+    browser = visitor()
+    races.overtake(LOOK_AT_USER, lambda: browser.log_in(ADA), reset)
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
+
+
+def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_reset(app, shop, reset, visitor):
+    with races.unlocked(app, UPDATE):
+        races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), reset, races.LONG)
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
+
+
+def confirmed_while_changed(app, shop, patience):
+    """Let Ada confirm her address while she changes it; returns whether the new one counts as confirmed."""
+    shop.commit(lambda: faces.mailbox().sign_up(ADA, PASSWORD))
+    confirm = partial(races.attempt, app, lambda: faces.mailbox().confirm(1, ADA))
+    change = partial(races.attempt, app, lambda: faces.accounts().change_email(1, NEW, PASSWORD))
+    races.overtake(LOOK_AT_USER, confirm, change, patience)
+    return shop.rows("SELECT email FROM users WHERE email_confirmed_at IS NOT NULL")
+
+
+def test_an_address_that_is_changed_while_the_old_one_is_confirmed_is_not_confirmed(app, shop):
+    assert confirmed_while_changed(app, shop, races.SHORT) == []
+
+
+def test_twin_without_the_users_lock_an_address_is_confirmed_that_nobody_saw(app, shop):
+    with races.unlocked(app, UPDATE):
+        assert confirmed_while_changed(app, shop, races.LONG) == [NEW]

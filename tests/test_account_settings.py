@@ -238,6 +238,7 @@ def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_accoun
     assert visitor().log_in(ADA).status_code == 400
     again = visitor()
     assert again.submit("/register", email=ADA, password=PASSWORD).status_code == 303
+    assert again.log_in(ADA).status_code == 303
     assert "Emma" not in text_of(again.get("/reservations"))
 
 

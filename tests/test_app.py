@@ -26,9 +26,9 @@ FLOORS = (
     {"repository", "search", "facets", "checks", "identity"},
     {"service", "linked_data", "mailbox"},
     {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
-    | {"visitors", "links", "transport", "letters", "worker"},
+    | {"visitors", "links", "headers", "transport", "letters", "worker"},
     {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
-    | {"mailbox_pages"},
+    | {"mailbox_pages", "mail"},
     {"features", "pages", "security", "errors", "cli"},
     {"create_app"},
 )

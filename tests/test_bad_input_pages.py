@@ -69,11 +69,10 @@ ADDRESSES = [
     "\ufffd@example.com", "a@" + "x." * 150 + "com", "ada@[127.0.0.1]", "<ada@example.com>",
     SCRIPT, "x" * 100_000, "\u202eada@example.com",
 ]  # fmt: skip
-TAKEN = ["ada@example.com", "ADA@EXAMPLE.COM", " ada@Example.com\n"]
 WORDS = ["", "short", "1234567", "x" * 129, "password", "PASSWORD", "12345678", "x" * 400_000, "\u0301" * 4]
 LOGIN_CASES = [
     *[("/login", {"email": address, "password": PASSWORD}) for address in ADDRESSES],
-    *[("/register", {"email": address, "password": PASSWORD}) for address in [*ADDRESSES, *TAKEN]],
+    *[("/register", {"email": address, "password": PASSWORD}) for address in ADDRESSES],
     *[("/register", {"email": "new@example.com", "password": word}) for word in WORDS],
     *[("/login", {"email": "ada@example.com", "password": word}) for word in [*WORDS, PASSWORD + "\0", SCRIPT]],
     ("/login", {}), ("/register", {}), ("/login", {"email": "ada@example.com"}), ("/register", {"password": PASSWORD}),
@@ -177,7 +176,7 @@ def test_login_leads_nowhere_but_to_our_own_pages(stand, target, where):
 @pytest.mark.parametrize(("number", "target"), list(enumerate(NEXTS)), ids=lambda value: ascii(value)[:30])
 def test_registration_leads_nowhere_but_to_our_own_pages(stand, number, target):
     answer = Browser(stand.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=target)
-    assert (answer.status_code, answer.location) == (303, "/")
+    assert (answer.status_code, answer.location) == (303, "/login")
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ def test_a_double_clicked_login_does_not_double_the_cart(shop, app, ben, emma):
 def test_a_new_account_begins_with_the_visitors_cart(shop, ben, emma):
     add(ben, emma, quantity=2)
     ben.submit("/register", email=ADA, password=PASSWORD)
+    ben.log_in(ADA)
     assert (in_cart(shop), shop.broken()) == ({emma: 2}, [])
 
 

@@ -219,16 +219,17 @@ def cancel_reservation(_chance, customer_id, book_id, _staff_id):
 
 
 def restock(chance, _customer_id, book_id, staff_id):
-    faces.inventory().update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
+    faces.update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
 
 
 def sell(_chance, _customer_id, book_id, staff_id):
-    faces.inventory().update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
+    faces.update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
 
 
 def deliver(chance, _customer_id, _book_id, _staff_id):
     """A delivery of three books at once, in no order."""
-    faces.inventory().update_stocks([StockChange(book_id=book_id, delta=2) for book_id in chance.sample(BOOKS, 3)])
+    changes = [StockChange(book_id=book_id, delta=2) for book_id in chance.sample(BOOKS, 3)]
+    faces.mail().queue_alerts(faces.inventory().update_stocks(changes))
 
 
 def withdraw(_chance, _customer_id, book_id, _staff_id):

@@ -273,7 +273,7 @@ def test_reserve_instead_keeps_what_was_typed_and_leaves_the_rest_to_be_ordered(
 def test_who_reserves_the_only_book_of_the_cart_goes_on_to_my_reservations(shop, ada, emma):
     shop.set_stock(emma, 0)
     assert send(ada, reserve=emma).location == "/reservations"
-    assert "Reserved. You will find a note" in text_of(ada.get("/reservations"))
+    assert "Reserved. As soon as the book is back, you get an e-mail" in text_of(ada.get("/reservations"))
 
 
 def test_who_leaves_out_the_only_book_of_the_cart_goes_on_to_the_cart(shop, ada, emma):

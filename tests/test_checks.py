@@ -54,6 +54,9 @@ AGAIN = (
     "INSERT INTO movements (book_id, delta, quantity_after, reason, order_id, created_at) "
     "SELECT book_id, delta, quantity_after + delta, reason, order_id, created_at FROM movements WHERE id = {}"
 )
+ALERT = "WHERE kind = 'restock' AND prebooking_id = 1"
+PLACED = "WHERE kind = 'order_placed' AND order_id = 1"
+COLUMNS = "kind, bulk, user_id, prebooking_id, recipient, message_id, state, attempts, next_attempt_at, created_at"
 # One row broken by hand, the number of the invariant that it breaks, and what is said about it.
 BROKEN = [
     ("1", "UPDATE books SET stock_quantity = 1 WHERE id = 2", "is waiting, but book 2 has 1 in stock"),
@@ -127,6 +130,34 @@ BROKEN = [
         "names pre-booking 5, which is not a notified one",
     ),
     ("10", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 6", "pre-booking 5 is bought by 2 orders"),
+    ("11", f"DELETE FROM messages {ALERT}", "pre-booking 1 is notified, but has no restock message"),
+    (
+        "11",
+        f"UPDATE messages SET prebooking_id = NULL {ALERT}",
+        "pre-booking 1 is notified, but has no restock message",
+    ),
+    ("11", f"UPDATE messages SET kind = 'confirmation' {ALERT}", "pre-booking 1 is notified, but has no restock"),
+    ("11", f"UPDATE messages SET prebooking_id = 2 {ALERT}", "names pre-booking 2, which is cancelled"),
+    ("11", f"UPDATE messages SET prebooking_id = 3 {ALERT}", "names pre-booking 3, which is waiting"),
+    ("11", f"UPDATE messages SET prebooking_id = 99 {ALERT}", "names pre-booking 99, which is none"),
+    ("11", "UPDATE prebookings SET status = 'waiting' WHERE id = 1", "names pre-booking 1, which is waiting"),
+    ("11", f"UPDATE messages SET user_id = 2 {ALERT}", "names pre-booking 1, which is notified and of another user"),
+    (
+        "11",
+        f"INSERT INTO messages ({COLUMNS}, dedupe_key) SELECT {COLUMNS}, 'again' FROM messages {ALERT}",
+        "pre-booking 1 has 2 restock messages",
+    ),
+    ("11", f"UPDATE messages SET state = 'lost' {ALERT}", "is lost, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET state = 'sending' {ALERT}", "is sending, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET lease = 'a worker' {ALERT}", "is queued, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET state = 'sent' {ALERT}", "is sent, which does not agree with its lease, its times"),
+    ("11", f"UPDATE messages SET sent_at = created_at {ALERT}", "is queued, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET order_id = 1 {ALERT}", "is queued, which does not agree with its lease, its times"),
+    ("11", f"UPDATE messages SET prebooking_id = 1 {PLACED}", "is queued, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET order_id = NULL {PLACED}", "is queued, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET order_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
+    ("11", f"UPDATE messages SET order_id = 3 {PLACED}", "names a user who does not exist, or an order that is not"),
+    ("11", f"UPDATE messages SET user_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
 ]
 
 

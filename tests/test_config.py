@@ -50,6 +50,10 @@ WRONG = [
     ("BOOKSHOP_BASE_URL", "ftp://books.example.com"),
     ("BOOKSHOP_BASE_URL", "https://books.example.com/?shop=1"),
     ("BOOKSHOP_BASE_URL", "https://books.example.com:port"),
+    ("BOOKSHOP_BASE_URL", "https://books.example.com/my shop"),
+    ("BOOKSHOP_BASE_URL", "https://books.example.com/\r\nBcc:"),
+    ("BOOKSHOP_BASE_URL", "https://books.example.com/<shop>"),
+    ("BOOKSHOP_BASE_URL", "https://bücher.example.com"),
     ("BOOKSHOP_SMTP_URL", "mail.example.com"),
     ("BOOKSHOP_SMTP_URL", "smtp://"),
     ("BOOKSHOP_SMTP_URL", "smtp://mail.example.com:port"),
@@ -57,6 +61,7 @@ WRONG = [
     ("BOOKSHOP_SMTP_URL", "smtp://shop:secret@mail.example.com"),
     ("BOOKSHOP_MAIL_FROM", "the shop"),
     ("BOOKSHOP_MAIL_FROM", "Shop <shop@example.com>"),
+    ("BOOKSHOP_MAIL_FROM", "jürgen@example.com"),
     ("BOOKSHOP_MAIL_DELAY", "-1"),
     ("BOOKSHOP_MAIL_DELAY", "a minute"),
     ("BOOKSHOP_MAIL_FOLDER", ""),
@@ -77,6 +82,24 @@ RIGHT = [
     ("LOGIN_LIMIT", "3 per second; 10/hour", "3 per second; 10/hour"),
     ("RATELIMIT_STORAGE", "memory://", "memory://"),
     ("TRUSTED_PROXIES", "1", 1),
+    ("BASE_URL", "https://example.com:8443/shop/", "https://example.com:8443/shop"),
+    ("BASE_URL", "http://[::1]:5000", "http://[::1]:5000"),
+    ("SMTP_URL", "", ""),
+    ("SMTP_URL", "smtp+starttls://shop:p%40ss@mail.example.com", "smtp+starttls://shop:p%40ss@mail.example.com"),
+    ("SMTP_URL", "smtps://mail.example.com:465/", "smtps://mail.example.com:465/"),
+    ("SMTP_URL", "smtp://shop:secret@127.0.0.1:1025", "smtp://shop:secret@127.0.0.1:1025"),
+    ("SMTP_URL", "smtp://[::1]:1025", "smtp://[::1]:1025"),
+    ("MAIL_FROM", "", ""),
+    ("MAIL_FROM", "shop@bücher.example.com", "shop@xn--bcher-kva.example.com"),
+    ("MAIL_DELAY", "0", 0),
+    ("MAIL_DELAY", "86400", 86_400),
+    ("MAIL_FOLDER", "instance/post", config.INSTANCE / "post"),
+]
+SENDERS = [
+    ({}, "bookshop@localhost"),
+    ({"BASE_URL": "https://books.example.com:8443/shop"}, "bookshop@books.example.com"),
+    ({"BASE_URL": "http://[::1]:5000"}, "bookshop@localhost"),
+    ({"BASE_URL": "https://books.example.com", "MAIL_FROM": "post@example.com"}, "post@example.com"),
 ]
 URLS = [
     ("postgres://ada:p%40ss@db:5433/shop", "postgresql+psycopg://ada:p%40ss@db:5433/shop"),
@@ -106,6 +129,12 @@ def test_every_setting_has_a_wrong_value_here():
 @pytest.mark.parametrize(("name", "text", "value"), RIGHT)
 def test_a_right_setting_is_taken(name, text, value):
     assert getattr(settings(**{name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(("given", "address"), SENDERS)
+def test_the_shop_writes_from_the_address_that_is_set_or_one_of_its_own_host(given, address):
+    found = settings(**given)
+    assert (found.sender, found.mail_host) == (address, address.partition("@")[2])
 
 
 def test_all_that_is_wrong_is_said_at_once():

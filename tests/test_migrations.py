@@ -15,7 +15,8 @@ from bookshop.config import Settings
 from bookshop.database import Base
 from bookshop.extensions import db
 from tests.conftest import SECRET_KEY, settings_for
-from tests.factories import Shop
+from tests.factories import PASSWORD, Shop
+from tests.postbox import Postbox
 
 Schema = dict[str, list[tuple[Any, ...]]]
 
@@ -108,7 +109,7 @@ def fill(shop: Shop) -> None:
         "INSERT INTO given_answers (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
         ada=ada,
     )
-    shop.commit(lambda: faces.mailbox().create_reset(ada))
+    shop.commit(lambda: faces.mailbox().create_reset(ada, "ada@example.com"))
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 
@@ -170,7 +171,7 @@ def test_the_schema_has_what_the_invariants_stand_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 19
+    assert len(checks) == 24
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):
@@ -228,6 +229,34 @@ def test_the_second_migration_finds_out_from_the_ledger_which_books_came_back(ne
     with app.app_context():
         db.engine.dispose()
     assert came_back == [(1, None), (2, "2026-01-04")]
+
+
+def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addresses_for_confirmed(migrated):
+    shop = Shop(migrated)
+    fill(shop)
+    shop.set_stock(2, 1)
+    shop.commit(lambda: faces.accounts().delete(3, PASSWORD))
+    with migrated.app_context():
+        flask_migrate.downgrade(revision="0003")
+    upgrade(migrated)
+    told = "SELECT user_id, prebooking_id, recipient, kind, state, attempts, last_error FROM messages ORDER BY 2"
+    before = ("restock", "suppressed", 0, "Notified before the shop sent e-mail.")
+    assert shop.rows(told) == [(2, 1, "ada@example.com", *before), (3, 3, "deleted-3", *before)]
+    assert shop.rows("SELECT id FROM users WHERE email_confirmed_at = created_at ORDER BY id") == [1, 2]
+    assert (shop.rows("SELECT id FROM users WHERE unsubscribed_at IS NOT NULL"), shop.broken()) == ([], [])
+
+
+def test_what_the_fourth_migration_wrote_is_never_sent_and_later_restocks_are(migrated, tmp_path):
+    shop = Shop(migrated)
+    fill(shop)
+    with migrated.app_context():
+        flask_migrate.downgrade(revision="0003")
+    upgrade(migrated)
+    box = Postbox(migrated, tmp_path / "mail")
+    assert box.deliver() == []
+    shop.set_stock(2, 1)
+    assert [message["To"] for message in box.deliver()] == ["ben@example.com"]
+    assert shop.broken() == []
 
 
 BOOK_OF_0001 = """

@@ -64,7 +64,7 @@ def test_one_click_reserves_and_the_book_page_says_so(shop, ada):
     clicked = ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}")
     assert (clicked.status_code, clicked.headers["Location"]) == (303, f"/books/{book_id}/emma#availability")
     words = text_of(ada.get(f"/books/{book_id}"))
-    assert "Reserved. You will find a note in My reservations as soon as the book is back in stock." in words
+    assert "Reserved. As soon as the book is back, you get an e-mail and a note in My reservations." in words
     assert "You are on the list. You reserved this book on" in words
     assert "Cancel reservation" in words
 

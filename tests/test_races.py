@@ -204,7 +204,7 @@ def reserve(customer_id: int, book_id: int) -> int:
 
 
 def restock(_customer_id: int | None, book_id: int) -> list[str]:
-    return faces.inventory().update_stock(StockChange(book_id=book_id, quantity=5))
+    return faces.update_stock(StockChange(book_id=book_id, quantity=5)).notified
 
 
 def stranded(shop: Shop) -> int:
@@ -312,13 +312,15 @@ def cancel(customer_id, book_id):
 
 
 def sell_out(_customer_id, book_id):
-    return faces.inventory().update_stock(StockChange(book_id=book_id, quantity=0, reason="sale"))
+    return faces.update_stock(StockChange(book_id=book_id, quantity=0, reason="sale")).notified
 
 
 def deliver(_customer_id, book_id):
     """A delivery of three books at once, in no order."""
     changes = [StockChange(book_id=1 + (book_id + step) % 6, delta=3) for step in (4, 1, 3)]
-    return faces.inventory().update_stocks(changes)
+    notified = faces.inventory().update_stocks(changes)
+    faces.mail().queue_alerts(notified)
+    return notified
 
 
 def withdraw(_customer_id, book_id):

@@ -4,10 +4,17 @@ import re
 from typing import Any
 
 from flask import Flask
+from itsdangerous import URLSafeSerializer
 
+from bookshop import faces
+from bookshop.accounts import links
+from bookshop.accounts.models import PasswordReset
+from bookshop.accounts.service import token_hash
 from bookshop.catalog import pictures
 from bookshop.database import Base
+from bookshop.mail.transport import file_of
 from tests.clients import Browser, Script
+from tests.conftest import SECRET_KEY
 from tests.factories import PASSWORD, Shop
 from tests.stand import ISBN
 from tests.uploads import Upload, plain, saved
@@ -39,7 +46,17 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /register": (ANYONE, {}),
     "POST /register": (ANYONE, {"email": "new@example.com", "password": PASSWORD}),
     "POST /logout": (ANYONE, {}),
+    "GET /password/forgot": (ANYONE, {}),
+    "POST /password/forgot": (ANYONE, {"email": "ada@example.com"}),
+    "GET /password/reset/{token}": (ANYONE, {}),
+    "POST /password/reset/{token}": (ANYONE, WORDS),
+    "GET /confirm/{token}": (ANYONE, {}),
+    "POST /confirm/{token}": (ANYONE, {}),
+    "GET /unsubscribe/{token}": (ANYONE, {}),
+    "POST /unsubscribe/{token}": (ANYONE, {"List-Unsubscribe": "One-Click"}),
     "GET /account": (LOGGED_IN, {}),
+    "POST /account/confirm": (LOGGED_IN, {}),
+    "POST /account/alerts": (CUSTOMER, {"wanted": "no"}),
     "GET /account/email": (LOGGED_IN, {}),
     "POST /account/email": (LOGGED_IN, {"email": "new@example.com", "current": PASSWORD}),
     "GET /account/password": (LOGGED_IN, {}),
@@ -94,6 +111,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/orders/ready": (STAFF, {"order": "1"}),
     "POST /admin/orders/collected": (STAFF, {"order": "1"}),
     "POST /admin/orders/cancel": (STAFF, {"order": "1"}),
+    "GET /admin/mail": (STAFF, {}),
+    "GET /admin/mail/{message_id}": (STAFF, {}),
+    "GET /admin/mail/{message_id}/message.eml": (STAFF, {}),
+    "POST /admin/mail/retry": (STAFF, {"message": "1"}),
+    "POST /admin/mail/drop": (STAFF, {"message": "1"}),
+    "POST /admin/mail/retry-failed": (STAFF, {}),
     "GET /api/v1/books": (ANYONE, {}),
     "GET /api/v1/books/{book_id}": (ANYONE, {}),
     "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
@@ -121,6 +144,26 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 IN_PATH = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all else is the id 1
+RESET = "r" * 43
+
+
+def signed(purpose: str, content: Any) -> str:
+    """The end of a link as the shop signs it."""
+    return str(URLSafeSerializer(SECRET_KEY, salt=purpose).dumps(content))
+
+
+def add_reset(shop: Shop, user_id: int) -> None:
+    """Make RESET the secret of a link for a user's new password."""
+    reset = PasswordReset(token_hash=token_hash(RESET), user_id=user_id)
+    shop.commit(lambda: faces.mailbox().users.add_reset(reset))
+
+
+# The links that Ada finds in her e-mail.
+TOKENS = {
+    "/password/reset/{token}": RESET,
+    "/confirm/{token}": signed(links.CONFIRM, [1, "ada@example.com"]),
+    "/unsubscribe/{token}": signed(links.UNSUBSCRIBE, 1),
+}
 # The same for everybody, and kept for a while or for ever.
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
@@ -139,7 +182,8 @@ FORM_PAGES = [route for route in PAGES if route in UNSAFE and route.replace("POS
 def path_of(route: str) -> str:
     """The path of a route, for the book that can be reserved and Ada's reservation of another."""
     path = route.partition(" ")[2]
-    return IN_PATH.sub(lambda found: NAMES.get(found[1], "1"), path)
+    names = {**NAMES, "token": TOKENS.get(path, "")}
+    return IN_PATH.sub(lambda found: names.get(found[1], "1"), path)
 
 
 def routes_of(app: Flask) -> set[str]:
@@ -167,6 +211,9 @@ class World:
         shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
         shop.fill_cart(ada, {1: 1})
         shop.set_stock(1, 0)
+        message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
+        file_of(app.config["SETTINGS"].mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
+        add_reset(shop, ada)
         pictures.keep(app.config["SETTINGS"].covers, pictures.Cover(COVER, {"small": b"a picture"}))
         self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
         self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}

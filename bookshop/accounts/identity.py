@@ -9,7 +9,8 @@ from bookshop.accounts.models import CUSTOMER, STAFF
 class Identity:
     """Who asks: the user, and the login (or, for a token, none) that proves it.
 
-    `token_to_note` is the token that proves it, if its use was not written down for an hour.
+    `token_to_note` is the token that proves it, if its use was not written down for an hour; `gets_alerts` says of a
+    login whether e-mail about reserved books goes out to this user.
     """
 
     user_id: int
@@ -17,6 +18,7 @@ class Identity:
     role: str
     login_id: str | None = None
     token_to_note: int | None = None
+    gets_alerts: bool = False
 
     is_authenticated = True
     is_active = True

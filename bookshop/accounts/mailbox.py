@@ -37,10 +37,11 @@ class MailboxService:
         self.mail.queue_of_account(kind, user.id, user.email)
 
     def ask_to_confirm(self, user_id: int) -> None:
-        """Write once more to an address that is not confirmed."""
+        """Write once more to an address that is not confirmed; raises Conflict if it is."""
         user = self.accounts.get_user(user_id)
-        if user.email_confirmed_at is None:
-            self.mail.queue_of_account(CONFIRMATION, user_id, user.email)
+        if user.email_confirmed_at is not None:
+            raise Conflict("Your e-mail address is confirmed already.", "EMAIL_CONFIRMED")
+        self.mail.queue_of_account(CONFIRMATION, user_id, user.email)
 
     def confirm(self, user_id: int, email_key: str) -> None:
         """Note that this address is the user's; raises NotFound if they have another by now."""
@@ -49,9 +50,9 @@ class MailboxService:
         if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
 
-    def check_confirmation(self, user_id: int, email_key: str) -> None:
-        """Raise NotFound if `confirm` would."""
-        self._reader(user_id, email_key)
+    def is_confirmed(self, user_id: int, email_key: str) -> bool:
+        """Whether this address is confirmed already; raises NotFound if `confirm` would."""
+        return self._reader(user_id, email_key).email_confirmed_at is not None
 
     def _reader(self, user_id: int, email_key: str) -> User:
         user = self.users.get(user_id)
@@ -60,8 +61,7 @@ class MailboxService:
         return user
 
     def want_alerts(self, user_id: int, wanted: bool) -> None:
-        """Note whether a user wants restock alerts; raises NotFound. Mail about orders is not asked about."""
-        self.accounts.get_user(user_id)
+        """Note whether a user wants restock alerts. Mail about orders is not asked about."""
         self.users.update(user_id, unsubscribed_at=None if wanted else now())
 
     def ask_for_reset(self, email: str) -> None:
@@ -72,12 +72,16 @@ class MailboxService:
             return
         self.mail.queue_of_account(PASSWORD_RESET, user.id, user.email)
 
-    def create_reset(self, user_id: int) -> str:
+    def create_reset(self, user_id: int, email_key: str) -> str:
         """Make the secret of a link for a new password: good once, for 30 minutes, kept as a hash.
 
-        To be made when its message leaves: no outbox holds it, and no delay uses up its time.
+        To be made when its message leaves: no outbox holds it, and no delay uses up its time. Locks the user's row;
+        raises NotFound if this is no longer their address, for which the link is meant.
         """
+        self.users.lock(user_id)
+        self._reader(user_id, email_key)
         token = secrets.token_urlsafe(32)
+        self.users.delete_resets(user_id, before=now() - RESET_IS_GOOD_FOR)
         self.users.add_reset(PasswordReset(token_hash=token_hash(token), user_id=user_id))
         return token
 
@@ -89,26 +93,29 @@ class MailboxService:
     def reset_password(self, token: str, new: str) -> None:
         """Give the user to whom this secret was sent a new password, end all logins and all other such links.
 
-        The address is confirmed by that. Raises Invalid for a bad password, which does not use up the link, and
-        NotFound if the link is used up or too old.
+        The address is confirmed by that. Locks the user's row, so that no login with the old password gets between.
+        Raises Invalid for a bad password, which does not use up the link, and NotFound if that is used up or too old.
         """
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
-        since = now() - RESET_IS_GOOD_FOR
-        user_id = self.users.user_of_reset(token_hash(token), since)
-        if user_id is None:
-            raise _used_up()
-        self.users.lock(user_id)
-        user = self.users.get(user_id)
-        if user is None or user.deactivated_at is not None or self.users.use_reset(token_hash(token), since) is None:
+        used, since = token_hash(token), now() - RESET_IS_GOOD_FOR
+        user_id = self.users.user_of_reset(used, since)
+        if user_id is None or not self.users.lock_active(user_id) or self.users.use_reset(used, since) is None:
             raise _used_up()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)
-        confirmed = user.email_confirmed_at or now()
-        self.users.update(user_id, password_hash=hash_password(new), email_confirmed_at=confirmed)
+        self.users.update(user_id, password_hash=hash_password(new))
+        self._confirm_by_reset(user_id)
+
+    def _confirm_by_reset(self, user_id: int) -> None:
+        """Confirm the address; tokens made before it was, by whoever registered it, are revoked."""
+        if self.accounts.get_user(user_id).email_confirmed_at is None:
+            self.users.revoke_tokens(user_id)
+            self.users.update(user_id, email_confirmed_at=now())
 
 
 def _used_up() -> NotFound:
     return NotFound(
-        "This link was used before, or it is older than 30 minutes. Please ask for another.", "RESET_NOT_FOUND"
+        "This link was used before, is older than 30 minutes, or is not whole. Please ask for another.",
+        "RESET_NOT_FOUND",
     )

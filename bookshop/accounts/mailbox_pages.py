@@ -7,10 +7,14 @@ from bookshop.accounts import bp, links
 from bookshop.accounts.access import customer_required, login_required, visitor
 from bookshop.accounts.forms import ForgotForm, ResetForm
 from bookshop.accounts.views import Answer, login_limit
-from bookshop.exceptions import Invalid
+from bookshop.exceptions import Invalid, NotFound
 from bookshop.extensions import limiter
 from bookshop.forms import ShopForm
 
+ALERTS = {
+    "yes": "We write to you when a book that you reserved is back in stock.",
+    "no": "We no longer write to you when a book that you reserved is back. E-mails about your orders still come.",
+}
 ASKED = "If there is an account with this address, we have just written to it. The link in it is good for 30 minutes."
 
 
@@ -29,6 +33,15 @@ def forgot() -> Answer:
 @bp.route("/password/reset/<token>", methods=["GET", "POST"])
 @limiter.limit(login_limit, methods=["POST"])
 def reset(token: str) -> Answer:
+    """A new password; who comes with a link that is of no use any more can ask for another at once."""
+    try:
+        return _reset(token)
+    except NotFound as refused:
+        form = ForgotForm(formdata=None)
+        return render_template("accounts/forgot.html", form=form, refused=refused.sentence), 404
+
+
+def _reset(token: str) -> Answer:
     form, mailbox = ResetForm(), faces.mailbox()
     if form.validate_on_submit():
         try:
@@ -50,8 +63,8 @@ def confirm(token: str) -> Answer:
         faces.commit(lambda: mailbox.confirm(user_id, email_key))
         flash("Thank you, your e-mail address is confirmed.", "success")
         return redirect(url_for("catalog.home"), 303)
-    mailbox.check_confirmation(user_id, email_key)
-    return render_template("accounts/confirm.html", form=form), form.status
+    done = mailbox.is_confirmed(user_id, email_key)
+    return render_template("accounts/confirm.html", form=form, done=done), form.status
 
 
 @bp.post("/account/confirm")
@@ -76,7 +89,9 @@ def unsubscribe(token: str) -> Answer:
 @bp.post("/account/alerts")
 @customer_required
 def alerts() -> Answer:
-    user_id, mailbox, wanted = visitor().user_id, faces.mailbox(), request.form.get("wanted") == "yes"
-    faces.commit(lambda: mailbox.want_alerts(user_id, wanted))
-    flash(f"We {'write' if wanted else 'no longer write'} to you when a reserved book is back in stock.", "success")
+    user_id, mailbox, wanted = visitor().user_id, faces.mailbox(), request.form.get("wanted", "")
+    if wanted not in ALERTS:
+        raise Invalid("Please say whether you want these e-mails.", "wanted")
+    faces.commit(lambda: mailbox.want_alerts(user_id, wanted == "yes"))
+    flash(ALERTS[wanted], "success")
     return redirect(url_for("accounts.account"), 303)

@@ -31,6 +31,11 @@ class User(Base):
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has looked at
 
+    @property
+    def wants_alerts(self) -> bool:
+        """Whether the user wants e-mail about reserved books that are back."""
+        return self.unsubscribed_at is None
+
 
 class LoginSession(Base):
     """One login on one device; its random id is in that device's signed cookie, and no row means logged out."""

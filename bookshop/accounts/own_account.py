@@ -23,9 +23,8 @@ bp.add_app_template_filter(device_in_words, "device")
 def account() -> Answer:
     accounts, me = faces.accounts(), visitor()
     logins, tokens = accounts.list_logins(me.user_id), accounts.list_tokens(me.user_id)
-    return render_template(
-        "accounts/account.html", user=accounts.get_user(me.user_id), logins=len(logins), tokens=len(tokens)
-    )
+    user, form = accounts.get_user(me.user_id), ShopForm()
+    return render_template("accounts/account.html", user=user, logins=len(logins), tokens=len(tokens), form=form)
 
 
 @bp.route("/account/email", methods=["GET", "POST"])

@@ -15,8 +15,11 @@ from bookshop.inventory.models import Movement
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
 users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
-BY_LOGIN = ACTIVE.join(logins, logins.c.user_id == users.c.id).where(
-    logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since")
+GETS_ALERTS = users.c.email_confirmed_at.is_not(None) & users.c.unsubscribed_at.is_(None)
+BY_LOGIN = (
+    ACTIVE.add_columns(GETS_ALERTS.label("gets_alerts"))
+    .join(logins, logins.c.user_id == users.c.id)
+    .where(logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since"))
 )
 BY_TOKEN = (
     ACTIVE.add_columns(tokens.c.id.label("token_id"), tokens.c.last_used_at)
@@ -102,8 +105,8 @@ class UserRepository:
         result: Any = self.session.execute(ended)
         return int(result.rowcount)
 
-    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str] | None:
-        """Who is logged in with this id, if the login is not older than `since` and the user is active."""
+    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str, bool] | None:
+        """Who is logged in with this id and if they get alerts; None if it is older than `since` or deactivated."""
         return self.session.connection().execute(BY_LOGIN, {"login": login_id, "since": since}).first()
 
     def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None] | None:
@@ -170,9 +173,10 @@ class UserRepository:
         used = delete(PasswordReset).where(PasswordReset.token_hash == token_hash, PasswordReset.created_at >= since)
         return self.session.scalar(used.returning(PasswordReset.user_id))
 
-    def delete_resets(self, user_id: int) -> None:
-        """End all the user's links for a new password."""
-        self.session.execute(delete(PasswordReset).where(PasswordReset.user_id == user_id))
+    def delete_resets(self, user_id: int, *, before: datetime | None = None) -> None:
+        """End all the user's links for a new password, or those that are older."""
+        ended = delete(PasswordReset).where(PasswordReset.user_id == user_id)
+        self.session.execute(ended if before is None else ended.where(PasswordReset.created_at < before))
 
     def list_movements(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
         """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""

@@ -22,6 +22,8 @@ class AccountOut(Kept):
     email: str
     role: str
     created_at: datetime
+    email_confirmed_at: datetime | None
+    wants_alerts: bool
 
 
 class LoginOut(Kept):
@@ -64,6 +66,16 @@ class KeptCartItem(Kept):
     created_at: datetime
 
 
+class MessageOut(Kept):
+    """An e-mail to the user: that it was decided, and what became of it."""
+
+    kind: str
+    recipient: str
+    state: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
 class PersonalDataOut(Kept):
     """All that the shop keeps of a person."""
 
@@ -74,6 +86,7 @@ class PersonalDataOut(Kept):
     logins: list[LoginOut]
     tokens: list[TokenOut]
     movements: list[MovementOut]
+    messages: list[MessageOut]
 
 
 def personal_data_json(data: PersonalData) -> str:

@@ -136,7 +136,10 @@ class AccountService:
     def identify_login(self, login_id: str) -> Identity | None:
         """Who is logged in with this id; None if the login has ended."""
         row = self.users.identity_by_login(login_id, since=now() - self.lifetime)
-        return Identity(*row, login_id) if row else None
+        if row is None:
+            return None
+        user_id, email, role, gets_alerts = row
+        return Identity(user_id, email, role, login_id, gets_alerts=gets_alerts)
 
     def identify_token(self, token: str) -> Identity | None:
         """Whose API token this is; None if it is unknown or revoked."""

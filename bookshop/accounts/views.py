@@ -66,7 +66,8 @@ def register() -> Answer:
             form.add_error(refused)
         else:
             flash(SIGNED_UP.format(form.email.data), "success")
-            return redirect(url_for("accounts.login", next=form.next.data or None), 303)
+            wanted = safe_next(form.next.data)
+            return redirect(url_for("accounts.login", next=wanted if wanted != "/" else None), 303)
     return render_template("accounts/register.html", form=form), form.status
 
 

@@ -1,5 +1,7 @@
 """Staff's pages."""
 
+from collections.abc import Collection
+
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -44,6 +46,7 @@ def dashboard() -> Answer:
         outcomes=orders.outcomes(),
         low=inventory.low_stock(FEW, SHORT),
         restocks=restocks,
+        outbox=faces.mail().outbox(),
         empty=not found.total and not restocks and not faces.catalog().newest(1),
     )
 
@@ -142,15 +145,29 @@ def stock(book_id: int) -> Answer:
     form.expected.process_data(book.stock_quantity)
     form.expected.raw_data = None
     outcomes, set_aside = faces.orders().outcomes(book_id), faces.orders().count_set_aside(book_id)
-    return render_template("admin/stock.html", form=form, book=book, outcomes=outcomes, set_aside=set_aside), status
+    alerts = faces.mail().alerts_about(book_id) if outcomes.notified else {}
+    page = render_template(
+        "admin/stock.html", form=form, book=book, outcomes=outcomes, set_aside=set_aside, alerts=alerts
+    )
+    return page, status
 
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
     notified, stopped = faces.commit(lambda: faces.update_stock(change))
     done = f"Copies sold: {form.copies.data:,}." if change.reason == SALE else told(len(notified))
-    flash(f"The stock is now {_book(book_id).stock_quantity:,}. {done}{_stopped(stopped)}", "success")
+    flash(
+        f"The stock is now {_book(book_id).stock_quantity:,}. {done}{_leaving(notified)}{_stopped(stopped)}", "success"
+    )
     return redirect(url_for("admin.stock", book_id=book_id), 303)
+
+
+def _leaving(notified: Collection[str]) -> str:
+    """How long the e-mails to those who were notified can be stopped, in words."""
+    delay = settings().mail_delay
+    if not notified or not delay:
+        return ""
+    return f" The e-mails leave in {delay:,} seconds. Until then, setting the stock to 0 stops them."
 
 
 def _stopped(count: int) -> str:

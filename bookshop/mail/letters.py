@@ -3,9 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, Policy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,28 +14,15 @@ from bookshop import faces
 from bookshop.accounts import links
 from bookshop.database import now
 from bookshop.extensions import settings
+from bookshop.mail.headers import POLICY, POLICY_BEYOND_ASCII
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
 from bookshop.mail.transport import envelope
-from bookshop.text import slug
+from bookshop.text import shortened, slug
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-SUBJECT_MAX = 200
 FROM_RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "LRE", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
-
-
-class ListUnsubscribe(UnstructuredHeader):
-    """The header of this name, in one line: folded or encoded as words for people are, its link would be broken."""
-
-    def fold(self, *, policy: Policy) -> str:
-        return f"List-Unsubscribe: {self}{policy.linesep}"
-
-
-HEADERS = HeaderRegistry()
-HEADERS.map_to_type("list-unsubscribe", ListUnsubscribe)  # type: ignore[arg-type]  # it is mixed into BaseHeader
-# Everything in ASCII, as not every relay on the way takes eight bits; but for an address that is not (RFC 6532).
-POLICY = SMTP.clone(cte_type="7bit", header_factory=HEADERS)
-POLICY_BEYOND_ASCII = POLICY.clone(utf8=True)
+ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # LRI, RLI, FSI, PDI
 
 
 def letter(message: Any) -> EmailMessage:
@@ -47,10 +33,11 @@ def letter(message: Any) -> EmailMessage:
     link = _links()
     context = {**_what_it_is_about(message, link), "message": message, "link": link, "shop_name": settings().shop_name}
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
-    written = EmailMessage(POLICY if message.recipient.isascii() else POLICY_BEYOND_ASCII)
-    written["Subject"] = one_line(subject)[:SUBJECT_MAX]
-    written["From"] = Address(one_line(settings().shop_name), addr_spec=settings().sender)
-    written["To"] = Address(addr_spec=envelope(message.recipient))
+    recipient = envelope(message.recipient)
+    written = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
+    written["Subject"] = context["subject"] = one_line(subject)
+    written["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
+    written["To"] = _address(recipient)
     written["Date"] = now()
     written["Message-ID"] = message.message_id
     written["Auto-Submitted"] = "auto-generated"
@@ -62,11 +49,17 @@ def letter(message: Any) -> EmailMessage:
     return written
 
 
+def _address(recipient: str) -> Address:
+    name, _at, domain = recipient.rpartition("@")
+    return Address(username=name, domain=domain)  # as one text, it would have to be ASCII
+
+
 def _what_it_is_about(message: Any, link: Callable[..., str]) -> dict[str, Any]:
     """What the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
         token = links.signed(links.UNSUBSCRIBE, message.user_id)
         return {
+            "short_title": shortened(message.title),
             "book": link("catalog.book", book_id=message.book_id, slug=slug(message.title)),
             "unsubscribe": link("accounts.unsubscribe", token=token),
         }
@@ -76,7 +69,7 @@ def _what_it_is_about(message: Any, link: Callable[..., str]) -> dict[str, Any]:
         token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
         return {"confirm": link("accounts.confirm", token=token)}
     if message.kind == PASSWORD_RESET:
-        token = faces.commit(lambda: faces.mailbox().create_reset(message.user_id))
+        token = faces.commit(lambda: faces.mailbox().create_reset(message.user_id, message.email_key))
         return {"reset": link("accounts.reset", token=token)}
     return {}
 
@@ -99,8 +92,11 @@ def one_line(text: str) -> str:
 
 
 def isolated(text: str) -> str:
-    """A text for one line that keeps its own direction to itself, as <bdi> does in HTML (Unicode UAX 9)."""
-    line = one_line(text)
+    """A text for one line that keeps its own direction to itself, as <bdi> does in HTML (Unicode UAX 9).
+
+    Isolates of its own are left out, as one without its other half would end this one early or too late.
+    """
+    line = one_line(text).translate(ISOLATES)
     if any(unicodedata.bidirectional(letter) in FROM_RIGHT_TO_LEFT for letter in line):
         return f"{FIRST_STRONG_ISOLATE}{line}{POP_ISOLATE}"
     return line

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Row,
     String,
+    TextClause,
     bindparam,
     case,
     cast,
@@ -34,7 +37,9 @@ messages = Base.metadata.tables["messages"]
 # All that is asked of a message before it is sent, and what its letter names; made once, as every message asks it.
 TO_SEND = (
     select(
-        *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "recipient", "message_id", "attempts")),
+        *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts")),
+        messages.c.recipient.label("queued_for"),
+        User.email.label("recipient"),  # as it is now: a message may be queued while its user changes the address
         User.deactivated_at.is_(None).label("active"),
         User.email_key,
         User.email_confirmed_at,
@@ -53,6 +58,22 @@ TO_SEND = (
     .where(messages.c.id == bindparam("id"), messages.c.lease == bindparam("lease"))
 )
 
+# A message and what staff know what it is about by: a book, or the number of an order.
+LISTED = (
+    select(Message, Book.id.label("book_id"), Book.title, Order.number)
+    .outerjoin(PreBook, PreBook.id == Message.prebooking_id)
+    .outerjoin(Book, Book.id == PreBook.book_id)
+    .outerjoin(Order, Order.id == Message.order_id)
+)
+
+
+@cache
+def _insert_at_once(dialect: str) -> Executable:
+    """Made once, as every checkout sends it."""
+    insert = sqlite.insert(messages) if dialect == "sqlite" else postgresql.insert(messages)
+    queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
+    return insert.values(queued).on_conflict_do_nothing(index_elements=["dedupe_key"])
+
 
 class MessageRepository:
     """Writes, claims and settles messages; never commits."""
@@ -62,9 +83,7 @@ class MessageRepository:
 
     def insert(self, values: Mapping[str, Any]) -> None:
         """Queue a message to go at once, unless there is or was one with its dedupe key."""
-        row = {**values, "state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
-        insert = self._insert().values(row).on_conflict_do_nothing(index_elements=["dedupe_key"])
-        self.session.connection().execute(insert)
+        self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), values)
 
     def insert_alerts(self, movement_ids: Collection[int], delay: float, id_end: str) -> None:
         """Queue a restock alert for everyone whom these restocks notified; one statement, however many they are.
@@ -87,11 +106,9 @@ class MessageRepository:
         }
         told = select(*alerts.values()).join(User, User.id == PreBook.user_id)
         told = told.where(PreBook.movement_id.in_(movement_ids), IS_NOTIFIED)
-        insert = self._insert().from_select(list(alerts), told, include_defaults=False)
-        self.session.connection().execute(insert.on_conflict_do_nothing(index_elements=["dedupe_key"]))
-
-    def _insert(self) -> Any:
-        return sqlite.insert(messages) if is_sqlite(self.session) else postgresql.insert(messages)
+        insert = sqlite.insert(messages) if is_sqlite(self.session) else postgresql.insert(messages)
+        queued = insert.from_select(list(alerts), told, include_defaults=False)
+        self.session.connection().execute(queued.on_conflict_do_nothing(index_elements=["dedupe_key"]))
 
     def customers_of(self, order_ids: Collection[int]) -> Sequence[Row[int, int, str]]:
         """The id of each of these orders, that of its customer and their e-mail address."""
@@ -110,6 +127,10 @@ class MessageRepository:
         LOCKED). A message whose lease has ended is taken from its worker, which is dead or too slow; that counts as
         an attempt.
         """
+        if not is_sqlite(self.session):
+            # Of 100,000 messages that were queued just now PostgreSQL has no statistics yet. It would take them for a
+            # few, fetch all and sort them, at every claim, instead of following the index.
+            self.session.connection().exec_driver_sql("SET LOCAL enable_bitmapscan = off")
         due = select(messages.c.id).where(IS_UNSENT, messages.c.next_attempt_at <= later(0))
         due = due.order_by(messages.c.bulk, messages.c.next_attempt_at).limit(number)
         picked = due.with_for_update(skip_locked=True).cte("due")
@@ -151,41 +172,58 @@ class MessageRepository:
         return int(result.rowcount)
 
     def readdress(self, user_id: int, recipient: str, *, unsent: bool) -> None:
-        """Give all messages of a user, or only those that are queued, another recipient."""
-        own = update(messages).where(messages.c.user_id == user_id)
-        own = own.where(IS_UNSENT, messages.c.state == QUEUED) if unsent else own
-        self.session.connection().execute(own.values(recipient=recipient))
+        """Give the queued messages of a user another recipient; or all, and forget what servers said of the former."""
+        own = update(messages).where(messages.c.user_id == user_id).values(recipient=recipient)
+        own = own.where(IS_UNSENT, messages.c.state == QUEUED) if unsent else own.values(last_error=None)
+        self.session.connection().execute(own)
 
-    def change_state(self, message_id: int, before: Collection[str], **values: Any) -> bool:
-        """Change a message that is in one of these states; returns whether it was."""
-        changed = update(messages).where(messages.c.id == message_id, messages.c.state.in_(before))
-        result: Any = self.session.connection().execute(changed.values(**values))
-        return bool(result.rowcount)
+    def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Collection[int]:
+        """Change those of these messages that are in one of these states; returns their ids."""
+        changed = update(messages).where(messages.c.id.in_(message_ids), messages.c.state.in_(before))
+        return set(self.session.connection().scalars(changed.values(**values).returning(messages.c.id)))
 
-    def get(self, message_id: int) -> Message | None:
-        """The message as the database has it now."""
-        return self.session.get(Message, message_id, populate_existing=True)
+    def change_all(self, before: str, **values: Any) -> int:
+        """Change all messages in a state; returns how many."""
+        result: Any = self.session.connection().execute(
+            update(messages).where(messages.c.state == before).values(**values)
+        )
+        return int(result.rowcount)
 
-    def list_by_state(self, states: Collection[str], page: int, size: int, *, oldest_first: bool) -> Page[Any]:
-        """Messages in these states, as rows of a message and the title of its book, if it is about one."""
-        found = select(Message, Book.title).outerjoin(PreBook, PreBook.id == Message.prebooking_id)
-        found = found.outerjoin(Book, Book.id == PreBook.book_id).where(Message.state.in_(states))
-        return paginate(self.session, found.order_by(Message.id if oldest_first else Message.id.desc()), page, size)
+    def find(self, message_ids: Collection[int]) -> Sequence[Any]:
+        """Messages as the database has them now, each with what it is about; see LISTED."""
+        found = LISTED.where(Message.id.in_(message_ids)).order_by(Message.id)
+        return self.session.execute(found, execution_options={"populate_existing": True}).all()
+
+    def list_unsent(self, page: int, size: int, most: int) -> Page[Any]:
+        """At most so many messages that are not sent, in the order in which they go; see LISTED."""
+        found = LISTED.where(IS_UNSENT).order_by(Message.bulk, Message.next_attempt_at, Message.id)
+        return paginate(self.session, found, page, size, self._count(IS_UNSENT, most))
+
+    def list_by_state(self, state: str, page: int, size: int, most: int) -> Page[Any]:
+        """At most so many messages in this state, newest first; see LISTED."""
+        found = LISTED.where(Message.state == state).order_by(Message.id.desc())
+        return paginate(self.session, found, page, size, self._count(Message.state == state, most))
+
+    def _count(self, which: ColumnElement[bool] | TextClause, most: int) -> int:
+        """How many messages there are, counted up to `most`: no list is leafed through any further."""
+        counted = select(Message.id).where(which).limit(most).subquery()
+        return self.session.scalar(select(func.count()).select_from(counted)) or 0
 
     def list_by_user(self, user_id: int) -> Sequence[Message]:
         """All messages to a user, newest first."""
         own = select(Message).where(Message.user_id == user_id).order_by(Message.id.desc())
         return self.session.scalars(own).all()
 
-    def count_by_state(self) -> Mapping[str, int]:
-        """How many messages there are in each state: state -> count, 0 left out."""
-        counts = select(Message.state, func.count()).group_by(Message.state)
+    def count_by_state(self, states: Collection[str]) -> Mapping[str, int]:
+        """How many messages there are in each of these states: state -> count, 0 left out."""
+        counts = select(Message.state, func.count()).where(Message.state.in_(states)).group_by(Message.state)
         return {row[0]: row[1] for row in self.session.execute(counts)}
 
-    def waiting_since(self) -> datetime | None:
-        """When the oldest message that is due, but not sent, was queued."""
-        due = select(func.min(Message.created_at)).where(IS_UNSENT, Message.next_attempt_at <= later(0))
-        return self.session.scalar(due)
+    def unsent_since(self, late: float) -> tuple[datetime | None, bool]:
+        """When the oldest message that is not sent was queued, and whether one has been due for `late` seconds."""
+        oldest = select(func.min(Message.created_at), func.min(Message.next_attempt_at) < later(-late)).where(IS_UNSENT)
+        created_at, is_late = self.session.execute(oldest).one()
+        return created_at, bool(is_late)
 
     def count_alerts(self, book_id: int) -> Mapping[str, int]:
         """How many restock alerts about a book there are in each state: state -> count, 0 left out."""

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.database import Page, later
-from bookshop.exceptions import Conflict, NotFound
+from bookshop.exceptions import NotFound
 from bookshop.inventory.service import Notified
 from bookshop.mail.models import (
     CONFIRMATION,
@@ -36,27 +36,27 @@ FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts: each wait d
 MOST_ATTEMPTS = 26  # the waits between so many come to 3 days
 JITTER = 0.25  # of a wait, so that what failed together does not come back together
 ONE_OF_A_KIND = 300  # seconds in which an address gets one message of a kind about its account
+ADDRESS_CHANGED = "The address was changed."
 STOPPED = "The stock was set back to 0 before it was sent."
+DROPPED = "Dropped by staff."
+UNSENT = (QUEUED, SENDING)
+LATE = 15 * 60  # seconds that no message should be due for
+MOST_LISTED = 10_000
 
 chance = SystemRandom()
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """The outbox in figures: how many messages there are in each state, and since when the oldest one due waits."""
+    """The outbox in figures: how many messages are still to be sent, how many failed, and since when the oldest waits.
 
-    counts: Mapping[str, int]
+    It `is_late` if a message could have been sent long ago: as if no worker ran.
+    """
+
+    queue: int
+    failed: int
     waiting_since: datetime | None
-
-    @property
-    def queue(self) -> int:
-        """How many messages are still to be sent."""
-        return self.counts.get(QUEUED, 0) + self.counts.get(SENDING, 0)
-
-    @property
-    def failed(self) -> int:
-        """How many messages could not be sent for good."""
-        return self.counts.get(FAILED, 0)
+    is_late: bool
 
 
 class MailService:
@@ -98,7 +98,7 @@ class MailService:
 
     def queue_of_account(self, kind: str, user_id: int, recipient: str) -> None:
         """Queue a message about an account: of each kind one in five minutes, so that nobody's mailbox is flooded."""
-        address = hashlib.sha256(recipient.encode()).hexdigest()[:12]
+        address = hashlib.sha256(recipient.encode()).hexdigest()[:4]  # too little to tell later whose it was
         moment = int(time.time()) // ONE_OF_A_KIND
         self._queue(kind, f"{kind}:{user_id}:{address}:{moment}", user_id, recipient)
 
@@ -118,14 +118,14 @@ class MailService:
 
     def move(self, user_id: int, recipient: str) -> None:
         """Let what is queued go to a user's new address; what was about the old one is not sent."""
-        self.messages.suppress_unsent(user_id, "The address was changed.", OF_ACCOUNTS)
+        self.messages.suppress_unsent(user_id, ADDRESS_CHANGED, OF_ACCOUNTS)
         self.messages.readdress(user_id, recipient, unsent=True)
 
     def forget(self, user_id: int, nobody: str) -> None:
         """Send a user no more, and keep no address: `nobody` stands in for it."""
         kinds = (RESTOCK, *OF_ORDERS, *OF_ACCOUNTS)
-        self.messages.suppress_unsent(user_id, "The account was deleted.", kinds)
         self.messages.readdress(user_id, nobody, unsent=False)
+        self.messages.suppress_unsent(user_id, "The account was deleted.", kinds)
 
     def list_of_user(self, user_id: int) -> Sequence[Message]:
         """All messages to a user, newest first."""
@@ -180,31 +180,42 @@ class MailService:
 
     def outbox(self) -> Outbox:
         """The outbox in figures."""
-        return Outbox(self.messages.count_by_state(), self.messages.waiting_since())
+        counts = self.messages.count_by_state((*UNSENT, FAILED))
+        queue = sum(counts.get(state, 0) for state in UNSENT)
+        return Outbox(queue, counts.get(FAILED, 0), *self.messages.unsent_since(LATE))
 
-    def list_in(self, states: Collection[str], page: int, size: int) -> Page[Any]:
-        """Messages in these states, as rows of a message and a book's title: unsent ones oldest first, else newest."""
-        unsent = not set(states) - {QUEUED, SENDING}
-        return self.messages.list_by_state(states, page, size, oldest_first=unsent)
+    def list_unsent(self, page: int, size: int) -> Page[Any]:
+        """Messages that are not sent yet, as they will go, each with the book or order that it is about.
 
-    def get(self, message_id: int) -> Message:
-        """A message; raises NotFound."""
-        message = self.messages.get(message_id)
-        if message is None:
-            raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
-        return message
+        Of more than 10,000 only these, as in `list_in`.
+        """
+        return self.messages.list_unsent(page, size, MOST_LISTED)
 
-    def retry(self, message_id: int) -> None:
-        """Let a message that failed, or waits for its next attempt, be sent now; raises NotFound or Conflict."""
-        values = {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0)}
-        if not self.messages.change_state(message_id, (FAILED, QUEUED), **values):
-            raise _too_late(self.get(message_id))
+    def list_in(self, state: str, page: int, size: int) -> Page[Any]:
+        """Messages in this state, newest first, each with the book or order that it is about."""
+        return self.messages.list_by_state(state, page, size, MOST_LISTED)
 
-    def drop(self, message_id: int) -> None:
-        """Give up a message that failed or is queued; raises NotFound or Conflict."""
-        values = {"state": SUPPRESSED, "last_error": "Dropped by staff."}
-        if not self.messages.change_state(message_id, (FAILED, QUEUED), **values):
-            raise _too_late(self.get(message_id))
+    def list_these(self, message_ids: Collection[int]) -> Sequence[Any]:
+        """These messages, each with the book or order that it is about."""
+        return self.messages.find(message_ids)
+
+    def get(self, message_id: int) -> Any:
+        """A message with the book or order that it is about; raises NotFound."""
+        for found in self.messages.find([message_id]):
+            return found
+        raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
+
+    def retry(self, message_ids: Collection[int]) -> Collection[int]:
+        """Let those of these messages that failed, or wait for an attempt, be sent now; returns their ids."""
+        return self.messages.change_state(message_ids, (FAILED, QUEUED), **_anew())
+
+    def retry_failed(self) -> int:
+        """Let all messages that failed be sent now; returns how many."""
+        return self.messages.change_all(FAILED, **_anew())
+
+    def drop(self, message_ids: Collection[int]) -> Collection[int]:
+        """Give up those of these messages that failed or are queued; returns their ids."""
+        return self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, last_error=DROPPED)
 
     def alerts_about(self, book_id: int) -> Mapping[str, int]:
         """How many restock alerts about a book there are in each state: state -> count, 0 left out."""
@@ -215,6 +226,8 @@ def why_not(message: Any) -> str | None:
     """Why a message must not be sent any more, as MailService.get_to_send knows it now; None if it may."""
     if not message.active:
         return "The account is no longer active."
+    if message.kind in OF_ACCOUNTS and message.queued_for.casefold() != message.email_key:
+        return ADDRESS_CHANGED
     if message.kind == RESTOCK:
         return _why_no_alert(message)
     if message.kind == ORDER_READY and message.order_status != READY:
@@ -239,5 +252,6 @@ def wait_after(attempts: int) -> float:
     return float(min(FIRST_WAIT * 2**attempts, LONGEST_WAIT))
 
 
-def _too_late(message: Message) -> Conflict:
-    return Conflict(f"This message is {message.state}, so nothing was changed.", "MESSAGE_STATE")
+def _anew() -> dict[str, Any]:
+    """What lets a message be tried as if it had never been."""
+    return {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0)}

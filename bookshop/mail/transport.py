@@ -38,44 +38,56 @@ def open_transport(settings: Settings, timeout: float, limit: float) -> Iterator
     """The way out for some messages: a function that sends one, and raises Refused, PutOff or Unreachable.
 
     No answer of the server is waited for longer than `timeout` seconds, and after `limit` the connection is cut, so
-    that a server that answers by single letters does not hold a worker beyond its lease. Raises Unreachable.
+    that a server that answers by single letters, be it to our greeting or good-bye, does not hold a worker beyond its
+    lease. Raises Unreachable.
     """
     if not settings.smtp_url:
         yield _into_folder(settings.mail_folder)
         return
-    server = _connect(urlsplit(settings.smtp_url), settings.mail_host, timeout)
-    watch = Timer(limit, _cut, [server.sock])
+    url = urlsplit(settings.smtp_url)
+    server = _client(url, settings.mail_host, timeout)
+    watch = Timer(limit, _cut, [server])
     watch.daemon = True
     watch.start()
     try:
+        _connect(server, url)
         yield lambda recipient, message: _send(server, settings.sender, recipient, message)
     finally:
-        watch.cancel()
         with suppress(OSError, smtplib.SMTPException):
             server.quit()
+        watch.cancel()
+        server.close()
 
 
-def _connect(url: SplitResult, me: str, timeout: float) -> smtplib.SMTP:
-    host, port = str(url.hostname), url.port or SMTP_PORTS[url.scheme]
+def _client(url: SplitResult, me: str, timeout: float) -> smtplib.SMTP:
+    """A client that is not connected yet: so there is something to cut while it is connecting."""
+    if url.scheme == "smtps":
+        context = ssl.create_default_context()
+        server: smtplib.SMTP = smtplib.SMTP_SSL(local_hostname=me, timeout=timeout, context=context)
+    else:
+        server = smtplib.SMTP(local_hostname=me, timeout=timeout)
+    server._host = str(url.hostname)  # type: ignore[attr-defined]  # whose certificate it is, said by no other way
+    return server
+
+
+def _connect(server: smtplib.SMTP, url: SplitResult) -> None:
     try:
-        if url.scheme == "smtps":
-            context = ssl.create_default_context()
-            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, me, timeout=timeout, context=context)
-        else:
-            server = smtplib.SMTP(host, port, me, timeout=timeout)
+        code, reply = server.connect(str(url.hostname), url.port or SMTP_PORTS[url.scheme])
+        if code != 220:
+            raise Unreachable(_reply(code, reply))
         if url.scheme == "smtp+starttls":
             server.starttls(context=ssl.create_default_context())
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
         server.ehlo_or_helo_if_needed()
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:  # ValueError: what cannot be said in ASCII
         raise Unreachable(_words(error)) from error
-    return server
 
 
-def _cut(sock: socket.socket) -> None:
+def _cut(server: smtplib.SMTP) -> None:
     with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+        if server.sock is not None:
+            server.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _send(server: smtplib.SMTP, sender: str, recipient: str, message: EmailMessage) -> None:
@@ -84,14 +96,16 @@ def _send(server: smtplib.SMTP, sender: str, recipient: str, message: EmailMessa
     4xx is for later and 5xx for good (RFC 5321, 4.2.1), if it is about the recipient or the message. What is about us
     or the connection says nothing of this message.
     """
+    whole = message.as_bytes()
+    beyond_ascii = bool(getattr(message.policy, "utf8", False))  # in the address: RFC 6531
+    if beyond_ascii and not server.has_extn("smtputf8"):
+        raise Refused("The mail server takes no addresses with letters beyond ASCII (SMTPUTF8).")
     try:
-        _offer(server, sender, [] if recipient.isascii() else ["SMTPUTF8"])
+        _offer(server, sender, ["SMTPUTF8"] if beyond_ascii else [])
         _expect_250(server, *server.rcpt(envelope(recipient)))
-        _expect_250(server, *server.data(message.as_bytes()))
-    except smtplib.SMTPDataError as error:
-        _expect_250(server, error.smtp_code, error.smtp_error)
-    except smtplib.SMTPNotSupportedError as error:  # letters beyond ASCII in the address (RFC 6531)
-        raise Refused(_words(error)) from error
+        _expect_250(server, *server.data(whole))
+    except smtplib.SMTPDataError as error:  # not the 354 that asks for the message: even 250 is no yes here
+        raise _refusal(server, error.smtp_code, error.smtp_error) from error
     except (OSError, smtplib.SMTPException) as error:
         raise Unreachable(_words(error)) from error
 
@@ -107,14 +121,20 @@ def _offer(server: smtplib.SMTP, sender: str, options: Sequence[str]) -> None:
 
 
 def _expect_250(server: smtplib.SMTP, code: int, reply: bytes | str) -> None:
-    """Raise what any other answer to a recipient or a message means, ready for the next message."""
-    if code in {250, 251}:
-        return
-    if code == 421:  # the server says good-bye
-        raise Unreachable(_reply(code, reply))
+    if code not in {250, 251}:
+        raise _refusal(server, code, reply)
+
+
+def _refusal(server: smtplib.SMTP, code: int, reply: bytes | str) -> Exception:
+    """What an answer to a recipient or a message means that is not yes; the server is made ready for the next one.
+
+    After a good-bye, and after what is no answer to our question, nothing that this connection says is to be believed.
+    """
+    if code == 421 or not 400 <= code < 600:
+        return Unreachable(_reply(code, reply))
     with suppress(OSError, smtplib.SMTPException):  # who has hung up will be found out by the next message
         server.rset()
-    raise (PutOff if code < 500 else Refused)(_reply(code, reply))
+    return (PutOff if code < 500 else Refused)(_reply(code, reply))
 
 
 def envelope(recipient: str) -> str:
@@ -126,7 +146,7 @@ def envelope(recipient: str) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return _reply(error.smtp_code, error.smtp_error)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "The mail server did not answer in time."
     return f"The mail server could not be used: {error}"
 

@@ -7,25 +7,27 @@ had taken is due again when its lease ends. Only the message that it was just ha
 import logging
 import secrets
 import signal
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from bookshop import faces
 from bookshop.exceptions import Busy
 from bookshop.extensions import db, settings
-from bookshop.mail.letters import letter
+from bookshop.mail.letters import letter, one_line
 from bookshop.mail.models import FAILED, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.service import why_not
 from bookshop.mail.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
 
 log = logging.getLogger(__name__)
 
-TRIES_TO_NOTE = 60
+GLANCE = 0.25  # seconds after which one who rests sees that it is to stop
+DATABASE_AWAY = (OperationalError, InterfaceError, Busy)
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Worker:
 
     def __init__(self, pace: Pace | None = None) -> None:
         self.pace = pace or Pace()
-        self.stopping = threading.Event()
+        self.stopping = False
+        self._lease_ends = 0.0
         self.done: Counter[str] = Counter()
 
     def stop(self, *_signal: Any) -> None:
         """Finish the message in hand and end; may be called by a signal or another thread."""
-        self.stopping.set()
+        self.stopping = True
 
     def stop_on_signals(self) -> None:
         """Let SIGTERM and SIGINT stop this worker."""
@@ -69,7 +72,7 @@ class Worker:
     def run(self) -> bool:
         """Send what is due as it comes, until `stop`; waits while the mail server or the database is away."""
         pause = self.pace.pause
-        while not self.stopping.is_set():
+        while not self.stopping:
             try:
                 reached = self.send_batch()
             except (SQLAlchemyError, Busy):
@@ -77,32 +80,39 @@ class Worker:
                 db.session.remove()
                 reached = False
             if reached is False:
-                self.stopping.wait(pause)
+                self._rest(pause)
                 pause = min(2 * pause, self.pace.longest_pause)
             else:
-                self.stopping.wait(self.pace.poll if reached is None else 0)
+                self._rest(self.pace.poll if reached is None else 0)
                 pause = self.pace.pause
         return True
+
+    def _rest(self, seconds: float) -> None:
+        """Do nothing for a while, or until `stop`."""
+        # Not by an Event, which a signal that comes while it is touched would lock for ever.
+        end = time.monotonic() + seconds
+        while not self.stopping and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, GLANCE))
 
     def run_once(self) -> bool:
         """Send all that is due now; returns False, having left the rest, if the mail server could not be used."""
         reached: bool | None = True
-        while reached and not self.stopping.is_set():
+        while reached and not self.stopping:
             reached = self.send_batch()
         return reached is not False
 
     def send_batch(self) -> bool | None:
         """Claim and send one batch; returns None if nothing was due, else whether the mail server could be used."""
-        mail, lease = faces.mail(), secrets.token_hex(16)
-        is_due = mail.has_due()
+        lease, is_due = secrets.token_hex(16), faces.mail().has_due()
         db.session.rollback()
         if not is_due:
             return None
-        claimed = faces.commit(lambda: mail.claim(self.pace.batch, lease, self.pace.lease))
+        self._lease_ends = time.monotonic() + self.pace.lease
+        claimed = faces.commit(lambda: faces.mail().claim(self.pace.batch, lease, self.pace.lease))
         try:
             return self._send_all(claimed, lease)
         finally:
-            faces.commit(lambda: mail.release(lease))
+            self._write(lambda: faces.mail().release(lease), also_when_stopped=False)
 
     def _send_all(self, claimed: Mapping[int, int], lease: str) -> bool:
         """Send messages, given with their former attempts, over one connection."""
@@ -119,7 +129,7 @@ class Worker:
         """Send messages until the connection is lost; the rest is left to the next one. Returns whether one went."""
         served = False
         for message_id, attempts in claimed.items():
-            if self.stopping.is_set():
+            if self.stopping:
                 break
             try:
                 served = self._send_one(message_id, lease, attempts, send) or served
@@ -132,48 +142,64 @@ class Worker:
 
     def _send_one(self, message_id: int, lease: str, attempts: int, send: Send) -> bool:
         """Send one message if it still should go, and note what came of it; returns whether the server took it."""
-        mail = faces.mail()
-        found = mail.get_to_send(message_id, lease)
+        found = faces.mail().get_to_send(message_id, lease)
         db.session.rollback()
         if found is None:
             log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
             return False
         if reason := why_not(found):
-            self._note(SUPPRESSED, lambda: mail.suppress(message_id, lease, reason))
+            self._note(SUPPRESSED, lambda: faces.mail().suppress(message_id, lease, reason))
             return False
         try:
-            send(found.recipient, letter(found))
+            send(found.recipient, _written(found))
         except Refused as error:
-            refusal = str(error)
-            self._note(FAILED, lambda: mail.fail(message_id, lease, attempts, refusal))
+            refusal = _reason(error)
+            self._note(FAILED, lambda: faces.mail().fail(message_id, lease, attempts, refusal))
             return False
         except PutOff as error:
             self._put_off(message_id, lease, attempts, error)
             return False
-        except (Unreachable, SQLAlchemyError, Busy):
+        except (Unreachable, *DATABASE_AWAY):
             raise
         except Exception as error:  # a letter that cannot be written must not keep the others
             log.exception("message %d cannot be written", message_id)
             self._put_off(message_id, lease, attempts, error)
             return False
-        self._note(SENT, lambda: mail.mark_sent(message_id, lease, attempts))
+        self._note(SENT, lambda: faces.mail().mark_sent(message_id, lease, attempts))
         return True
 
     def _put_off(self, message_id: int, lease: str, attempts: int, error: Exception) -> None:
-        mail, why = faces.mail(), str(error) or type(error).__name__
-        self._note(QUEUED, lambda: mail.put_off(message_id, lease, attempts, why))
+        why = _reason(error)
+        self._note(QUEUED, lambda: faces.mail().put_off(message_id, lease, attempts, why))
 
     def _note(self, state: str, write: Callable[[], Any]) -> None:
         """Write down what became of a message; a database that is away meanwhile must not make it go out twice."""
         self.done[state] += 1
-        for left in reversed(range(TRIES_TO_NOTE)):
+        self._write(write, also_when_stopped=True)
+
+    def _write(self, write: Callable[[], Any], *, also_when_stopped: bool) -> None:
+        """Commit what `write` does, trying again while the lease lasts; it asks for its service at each try anew."""
+        while True:
             try:
                 faces.commit(write)
             except (SQLAlchemyError, Busy):
                 db.session.remove()
-                if not left:
+                if time.monotonic() > self._lease_ends or (self.stopping and not also_when_stopped):
                     raise
-                log.exception("what became of a message cannot be written down; trying again")
-                self.stopping.wait(self.pace.poll)
+                log.exception("what became of messages cannot be written down; trying again")
+                time.sleep(self.pace.poll)
             else:
                 return
+
+
+def _written(message: Any) -> EmailMessage:
+    """The letter, with nothing left open in the database that would stay so while the mail server is waited for."""
+    try:
+        return letter(message)
+    finally:
+        db.session.rollback()
+
+
+def _reason(error: Exception) -> str:
+    """The words of an error or of a server, which may send what no database keeps."""
+    return one_line(str(error)) or type(error).__name__

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selec
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, now, paginate
+from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.orders.models import CANCELLED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 from bookshop.prebookings.models import NOTIFIED, PreBook
@@ -177,11 +178,16 @@ class OrderRepository:
 
     def count_outcomes(self, book_id: int | None = None) -> Outcomes:
         """What became of the reservations of a book, or of all."""
-        of_book = (PreBook.book_id == book_id,) if book_id is not None else ()
-        counts = [
-            _count(select(func.count()).select_from(PreBook).where(condition, *of_book))
-            for condition in (IS_WAITING, IS_NOTIFIED)
-        ]
+        waiting, notified = (
+            select(func.count()).select_from(PreBook).where(is_so) for is_so in (IS_WAITING, IS_NOTIFIED)
+        )
+        if book_id is not None:
+            restocks = select(Movement.id).where(Movement.book_id == book_id, IS_RESTOCK)
+            waiting, notified = (
+                waiting.where(PreBook.book_id == book_id),
+                notified.where(PreBook.movement_id.in_(restocks)),
+            )
+        counts = [_count(waiting), _count(notified)]
         bought = select(func.count(OrderLine.prebooking_id.distinct())).join(Order, Order.id == OrderLine.order_id)
         if book_id is not None:
             bought = bought.where(OrderLine.book_id == book_id)

@@ -13,10 +13,11 @@ from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
 from bookshop.idempotency.service import Answer as KeptAnswer
-from bookshop.navigation import asked_page, render_list
+from bookshop.navigation import asked_page, flash_with_way, render_list
 from bookshop.orders import bp
 from bookshop.orders.forms import Aside, CheckoutForm
 from bookshop.orders.models import CANCELLED, Order
+from bookshop.prebookings.views import reserved_notice
 
 SIZE = 20
 # Refusals that the page says in other words than JSON.
@@ -90,7 +91,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     elif aside.name == "take":
         flash("Your cart holds no more of it than there is.", "success")
     else:
-        flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
+        flash_with_way(reserved_notice(visitor().gets_alerts), "success")
         if not cart.count(user_id):
             return redirect(url_for("prebookings.reservations"), 303)
     return _show(form, 200)

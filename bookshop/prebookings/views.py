@@ -1,6 +1,6 @@
 """Pages about reservations: what JSON calls pre-bookings."""
 
-from flask import flash, redirect, session, url_for
+from flask import redirect, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -19,11 +19,23 @@ SIZE = 20
 @bp.post("/books/<int:book_id>/reserve")
 @customer_required
 def reserve(book_id: int) -> Response:
-    user_id, service = visitor().user_id, faces.prebookings()
-    prebook = faces.commit(lambda: service.reserve(user_id, book_id))
-    flash("Reserved. You will find a note in My reservations as soon as the book is back in stock.", "success")
+    me, service = visitor(), faces.prebookings()
+    prebook = faces.commit(lambda: service.reserve(me.user_id, book_id))
+    flash_with_way(reserved_notice(me.gets_alerts), "success")
     address = address_of(book_id, prebook.book_title)
     return redirect(asked_next() or f"{address}#availability", 303)
+
+
+def reserved_notice(by_mail: bool) -> dict[str, str]:
+    """What is said to who reserved a book: how they will be told, and where to go if no e-mail is to come."""
+    if by_mail:
+        return {"sentence": "Reserved. As soon as the book is back, you get an e-mail and a note in My reservations."}
+    return {
+        "sentence": "Reserved. As soon as the book is back, you find a note in My reservations. No e-mail will come"
+        " before you confirm your address and turn these e-mails on.",
+        "link": url_for("accounts.account", _anchor="you"),
+        "label": "Your account",
+    }
 
 
 @bp.get("/reservations")

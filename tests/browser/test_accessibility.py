@@ -7,18 +7,26 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page
 
+from bookshop.accounts import links
+from bookshop.mail.worker import Worker
 from tests.browser.accessibility import assert_accessible, assert_fits
 from tests.browser.chromium import log_in
 from tests.browser.conftest import ONE_DATABASE, NewContext
 from tests.factories import Shop, empty
 from tests.stand import ISBN
+from tests.world import TOKENS, add_reset, signed
 
 pytestmark = ONE_DATABASE
 
 IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
 ADA = 1
+BEN_CONFIRMS = f"/confirm/{signed(links.CONFIRM, [2, 'ben@example.com'])}"
+CONFIRM, RESET, UNSUBSCRIBE = (
+    f"/{page}/{TOKENS[f'/{page}/{{token}}']}" for page in ("confirm", "password/reset", "unsubscribe")
+)
 IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
 PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
+TOLD, STOPPED, FAILED, PUT_OFF = range(1, 5)  # messages
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
 # Who looks at what. A new page is one more line.
@@ -33,6 +41,12 @@ PAGES = [
     ("nobody", f"/books/{WITHDRAWN}"),
     ("nobody", "/login"),
     ("nobody", "/register"),
+    ("nobody", "/password/forgot"),
+    ("nobody", RESET),
+    ("nobody", "/password/reset/used"),
+    ("nobody", CONFIRM),
+    ("nobody", BEN_CONFIRMS),
+    ("nobody", UNSUBSCRIBE),
     ("nobody", "/nowhere"),
     ("nobody", "/cart"),
     ("guest", "/"),
@@ -66,10 +80,12 @@ PAGES = [
     ("ben", "/"),
     ("ben", "/cart"),
     ("ben", "/reservations"),
+    ("ben", "/account"),
     ("ben", "/account/tokens"),
     ("staff", "/"),
     ("staff", f"/books/{RESERVED}"),
     ("staff", "/admin"),
+    ("staff", "/account"),
     ("staff", "/cart"),
     ("staff", "/admin/orders"),
     ("staff", "/admin/orders?status=ready"),
@@ -86,6 +102,12 @@ PAGES = [
     ("staff", f"/admin/orders/{COLLECTED}"),
     ("staff", f"/admin/orders/{CANCELLED}"),
     ("staff", "/admin/delivery"),
+    ("staff", "/admin/mail"),
+    ("staff", "/admin/mail?status=to_send&ticked=all"),
+    ("staff", "/admin/mail?status=sent"),
+    ("staff", "/admin/mail?status=suppressed"),
+    ("staff", f"/admin/mail/{TOLD}"),
+    ("staff", f"/admin/mail/{PUT_OFF}"),
     ("staff", "/admin/users"),
     ("staff", "/admin/users?q=nobody"),
     ("staff", f"/admin/users/{ADA}/deactivate"),
@@ -119,6 +141,9 @@ class Sent(NamedTuple):
 FORMS = [
     Sent("nobody", "/login", "Log in", 400),
     Sent("nobody", "/register", "Create account", 400),
+    Sent("nobody", "/password/forgot", "Write to me", 400),
+    Sent("nobody", RESET, "Change password", 400),
+    Sent("nobody", UNSUBSCRIBE, "Send me no more of them", 200),
     Sent("ada", "/account/email", "Change e-mail address", 400),
     Sent("ada", "/account/password", "Change password", 400),
     Sent("ada", "/account/tokens", "Create token", 400),
@@ -158,6 +183,8 @@ def fill(shop: Shop) -> None:
     assert ada == ADA
     shop.token("ada@example.com")
     shop.customer("ben@example.com")
+    shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = 'ben@example.com'")
+    add_reset(shop, ada)
     staff = shop.staff("staff@example.com")
     facts = {"isbn": ISBN, "language": "en", "published_year": 1719, "publisher": "W. Taylor"}
     assert shop.book(LONG, stock=2, description=LONG * 5, **facts) == IN_STOCK
@@ -175,6 +202,7 @@ def fill(shop: Shop) -> None:
     for number in range(60):
         shop.book(f"Volume {number}", stock=number % 3)
     order(shop, ada, staff)
+    send(shop)
     shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
     shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
 
@@ -189,6 +217,17 @@ def order(shop: Shop, ada: int, staff: int) -> None:
     shop.change_order(COLLECTED, "collected", staff)
     shop.change_order(CANCELLED, "cancelled", staff)
     shop.execute("UPDATE orders SET ready_at = '2026-01-01 12:00:00' WHERE id = :overdue", overdue=OVERDUE)
+
+
+def send(shop: Shop) -> None:
+    """Let a message be sent, another fail, and a third be put off; one was stopped by the stock."""
+    refused = "550 5.1.1 No such user here; see https://mail.example.com/a/very/long/way/to/say/no?why=nobody"
+    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=TOLD)
+    shop.execute("UPDATE messages SET state = 'failed', last_error = :why WHERE id = :id", why=refused, id=FAILED)
+    later = "attempts = 3, last_error = '451 Try later', next_attempt_at = '2100-01-01 12:00:00'"
+    shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=PUT_OFF)
+    with shop.app.app_context():
+        Worker().run_once()
 
 
 def fill_cart(page: Page) -> None:

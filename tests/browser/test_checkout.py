@@ -147,6 +147,10 @@ def test_a_visitor_with_a_full_cart_registers_and_is_at_the_checkout(shop, page)
     page.get_by_label("E-mail address").fill("new@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("status")).to_contain_text("We have written to new@example.com")
+    page.get_by_label("E-mail address").fill("new@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page.get_by_role("region", name="What you order").get_by_role("listitem")).to_have_count(2)
 
 

@@ -1,0 +1,151 @@
+"""Staff's pages about e-mail: what waits, what could not be sent and why, and what a message says."""
+
+import email
+import re
+from collections.abc import Collection, Sequence
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from flask import flash, redirect, render_template, request, send_file, url_for
+from werkzeug.wrappers import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required
+from bookshop.admin import bp
+from bookshop.admin.views import Answer
+from bookshop.database import ID_MAX, Page, now
+from bookshop.exceptions import NotFound
+from bookshop.extensions import settings
+from bookshop.forms import ShopForm
+from bookshop.mail.models import FAILED, OF_ACCOUNTS, SENT, SUPPRESSED, Message
+from bookshop.mail.transport import file_of
+from bookshop.navigation import asked_page, render_list, safe_next
+
+SIZE = 50
+NAMED = 5  # messages that a notice names
+TO_SEND = "to_send"
+TABS = {TO_SEND: "To send", FAILED: "Failed", SENT: "Sent", SUPPRESSED: "Not sent"}
+OWN_ID = re.compile(r"<[a-z0-9_.]{1,100}@[^@<>\s]+>")  # the Message-IDs of the shop, which are the names of files too
+
+
+@bp.get("/admin/mail")
+@staff_required
+def mail() -> Answer:
+    outbox, asked = faces.mail().outbox(), request.args.get("status", "")
+    tab = asked if asked in TABS else FAILED if outbox.failed else TO_SEND
+    return render_list(
+        "admin/mail.html",
+        _found(tab),
+        tab=tab,
+        tabs=TABS,
+        outbox=outbox,
+        reaches=bool(settings().smtp_url),
+        now=now(),
+        form=ShopForm(),
+    )
+
+
+def _found(tab: str) -> Page[Any]:
+    service, page = faces.mail(), asked_page()
+    return service.list_unsent(page, SIZE) if tab == TO_SEND else service.list_in(tab, page, SIZE)
+
+
+@bp.get("/admin/mail/<int:message_id>")
+@staff_required
+def message(message_id: int) -> Answer:
+    row = faces.mail().get(message_id)
+    path = _kept(row.Message)
+    return render_template(
+        "admin/message.html",
+        row=row,
+        said=_read(path) if path else None,
+        secret=_is_secret(row.Message),
+        reaches=bool(settings().smtp_url),
+        now=now(),
+        form=ShopForm(),
+    )
+
+
+@bp.get("/admin/mail/<int:message_id>/message.eml")
+@staff_required
+def message_file(message_id: int) -> Response:
+    path = _kept(faces.mail().get(message_id).Message)
+    if path is None:
+        raise NotFound("This message is not kept here.", "MESSAGE_NOT_FOUND")
+    return send_file(path, "message/rfc822", as_attachment=True, download_name=f"message-{message_id}.eml")
+
+
+def _kept(message: Message) -> Path | None:
+    """The file of a message, if staff may read it: only a shop without a mail server keeps any."""
+    if settings().smtp_url or _is_secret(message) or not OWN_ID.fullmatch(message.message_id):
+        return None
+    path = file_of(settings().mail_folder, message.message_id)
+    return path if path.is_file() else None
+
+
+def _is_secret(message: Message) -> bool:
+    """Whether a message is for its recipient's eyes alone: with the link in it, anybody could take over an account."""
+    return message.kind in OF_ACCOUNTS and not settings().demo
+
+
+def _read(path: Path) -> dict[str, str]:
+    """What a message says, as plain text."""
+    kept = email.message_from_bytes(path.read_bytes(), policy=default)
+    text = kept.get_body(("plain",))
+    return {"subject": str(kept["Subject"]), "text": str(text.get_content()) if text else ""}
+
+
+@bp.post("/admin/mail/retry")
+@staff_required
+def retry_mail() -> Response:
+    chosen = _chosen()
+    return _say(chosen, faces.commit(lambda: faces.mail().retry(chosen)), "to be sent now")
+
+
+@bp.post("/admin/mail/drop")
+@staff_required
+def drop_mail() -> Response:
+    chosen = _chosen()
+    return _say(chosen, faces.commit(lambda: faces.mail().drop(chosen)), "not sent any more")
+
+
+@bp.post("/admin/mail/retry-failed")
+@staff_required
+def retry_failed_mail() -> Response:
+    number = faces.commit(lambda: faces.mail().retry_failed())
+    flash(f"{_messages(number)} to be sent now." if number else "No message has failed any more.", "success")
+    return redirect(url_for("admin.mail", status=TO_SEND), 303)
+
+
+def _chosen() -> Collection[int]:
+    """The ids that were ticked or, if the button belongs to one message alone, that one's; what is none is left out."""
+    form = request.form
+    ids = form.getlist("only", type=int) or form.getlist("message", type=int)
+    return sorted({message_id for message_id in ids if 0 < message_id <= ID_MAX})[:SIZE]  # no page has more
+
+
+def _say(chosen: Collection[int], changed: Collection[int], become: str) -> Response:
+    """Flash what became of the chosen messages, and go back to the page where the button was."""
+    left = faces.mail().list_these(set(chosen) - set(changed))
+    if changed:
+        flash(f"{_messages(len(changed))} {become}.", "success")
+    if left:
+        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {_named(left)}.", "warning")
+    if not changed and not left:
+        flash("Please tick the messages first, then press the button.", "warning")
+    return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
+
+
+def _messages(number: int) -> str:
+    return "1 message is" if number == 1 else f"{number:,} messages are"
+
+
+def _named(left: Sequence[Any]) -> str:
+    """To whom messages go that were left alone, and why; not of all where they are many."""
+    reasons = [f"the message to {row.Message.recipient}, which is {_why(row.Message)}" for row in left[:NAMED]]
+    return "; ".join(reasons) + (f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
+
+
+def _why(message: Message) -> str:
+    return {SENT: "sent already", SUPPRESSED: "not sent any more"}.get(message.state, "just being sent")

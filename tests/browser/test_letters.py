@@ -1,0 +1,45 @@
+"""E-mail as a mail program shows it: in light and dark, narrow and wide, with the style sheet cut down or out."""
+
+import re
+
+import pytest
+
+from tests import postbox
+from tests.browser.accessibility import assert_accessible, assert_fits
+from tests.browser.conftest import ONE_DATABASE
+from tests.postbox import Postbox
+from tests.test_mail_letters import KINDS, by_kind, one_of_each
+
+pytestmark = ONE_DATABASE
+
+STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+
+
+@pytest.fixture
+def sent(shop, app, tmp_path, monkeypatch):
+    """The HTML of a message of every kind, about a book whose title has no place to break."""
+    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
+    shop.customer("ada@example.com")
+    shop.reserve(1, shop.book("Donaudampfschifffahrt" * 20, authors="Jane Austen"))
+    one_of_each(shop, 1)
+    messages = by_kind(Postbox(app, tmp_path / "mail").deliver())
+    assert set(messages) == KINDS
+    return {kind: postbox.part(message, "html") for kind, message in messages.items()}
+
+
+def test_every_letter_can_be_read_by_everybody_and_fits_a_narrow_window(page, sent):
+    for markup in sent.values():
+        page.set_content(markup)
+        assert_accessible(page)
+        assert_fits(page)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_letter_is_readable_where_mail_programs_leave_out_style_sheets(page, sent, left):
+    """Some leave out the sheet with what they do not know, some all of them: only light is sure then."""
+    for markup in sent.values():
+        parts = STYLE.split(markup)
+        assert len(parts) == 3
+        page.set_content("".join(parts) if left == 0 else markup.partition(parts[1])[0] + parts[2])
+        assert page.get_by_role("heading", level=1).is_visible()
+        assert all(link.is_visible() for link in page.get_by_role("link").all())

@@ -1,0 +1,159 @@
+"""What people do through their mailbox, at the service: what a secret is good for, for how long, and for whom."""
+
+from datetime import timedelta
+
+import pytest
+
+from bookshop import faces
+from bookshop.accounts import links
+from bookshop.accounts.mailbox import RESET_IS_GOOD_FOR
+from bookshop.database import now
+from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.extensions import db
+from tests.factories import PASSWORD
+
+ADA, OTHER = "ada@example.com", "three other words"
+
+
+@pytest.fixture
+def mailbox(shop):
+    """Calls the service and commits: `mailbox("confirm", user_id, email)`."""
+    return lambda name, *given: shop.commit(lambda: getattr(faces.mailbox(), name)(*given))
+
+
+@pytest.fixture
+def ada(shop, mailbox):
+    """Ada, who registered herself and has not confirmed her address; her id."""
+    mailbox("sign_up", ADA, PASSWORD)
+    return shop.rows("SELECT id FROM users")[0]
+
+
+def make_older(shop, age):
+    with shop.app.app_context():
+        table = db.metadata.tables["password_resets"]
+        db.session.execute(table.update().values(created_at=now() - age))
+        db.session.commit()
+
+
+def fits(shop, password):
+    try:
+        return shop.commit(lambda: faces.accounts().check_password(ADA, password)) is not None
+    except Invalid:
+        return False
+
+
+# ---------------------------------------------------------------- a new password
+
+
+def test_a_link_is_good_for_almost_30_minutes(shop, mailbox, ada):
+    token = mailbox("create_reset", ada, ADA)
+    make_older(shop, RESET_IS_GOOD_FOR - timedelta(seconds=30))
+    mailbox("reset_password", token, OTHER)
+    assert (fits(shop, PASSWORD), fits(shop, OTHER)) == (False, True)
+
+
+def test_a_link_is_not_good_after_30_minutes(shop, mailbox, ada):
+    token = mailbox("create_reset", ada, ADA)
+    make_older(shop, timedelta(minutes=30, seconds=1))
+    for call in (("check_reset", token), ("reset_password", token, OTHER)):
+        with pytest.raises(NotFound):
+            mailbox(*call)
+    assert fits(shop, PASSWORD)
+
+
+def test_links_that_are_too_old_are_forgotten_with_the_next_one(shop, mailbox, ada):
+    mailbox("create_reset", ada, ADA)
+    make_older(shop, timedelta(hours=1))
+    mailbox("create_reset", ada, ADA)
+    mailbox("create_reset", ada, ADA)
+    assert shop.rows("SELECT count(*) FROM password_resets") == [2]
+
+
+def test_the_use_of_one_link_ends_the_others(mailbox, ada):
+    first, second = mailbox("create_reset", ada, ADA), mailbox("create_reset", ada, ADA)
+    mailbox("reset_password", second, OTHER)
+    with pytest.raises(NotFound):
+        mailbox("reset_password", first, "three more words")
+
+
+def test_no_link_is_good_for_somebody_else(shop, mailbox, ada):
+    ben = shop.customer("ben@example.com")
+    mailbox("reset_password", mailbox("create_reset", ben, "ben@example.com"), OTHER)
+    assert fits(shop, PASSWORD)
+
+
+def test_a_link_made_for_somebody_who_is_deactivated_is_of_no_use(shop, mailbox, ada):
+    shop.deactivate(ADA)
+    with pytest.raises(NotFound):
+        mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+    assert shop.rows("SELECT email_confirmed_at FROM users") == [None]
+
+
+def valid_tokens(shop):
+    return shop.rows("SELECT count(*) FROM api_tokens WHERE revoked_at IS NULL")[0]
+
+
+def test_tokens_of_who_registered_somebody_elses_address_end_when_its_owner_resets_the_password(shop, mailbox, ada):
+    shop.token(ADA)
+    mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+    assert (valid_tokens(shop), shop.rows("SELECT count(email_confirmed_at) FROM users")) == (0, [1])
+
+
+def test_tokens_made_after_the_address_was_confirmed_outlive_a_new_password(shop, mailbox, ada):
+    mailbox("confirm", ada, ADA)
+    shop.token(ADA)
+    mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+    assert valid_tokens(shop) == 1
+
+
+# ---------------------------------------------------------------- the address
+
+
+def test_the_time_of_the_first_confirmation_is_kept(shop, mailbox, ada):
+    times = []
+    for _time in range(2):
+        mailbox("confirm", ada, ADA)
+        times += shop.rows("SELECT email_confirmed_at FROM users")
+    assert times[0] == times[1] is not None
+
+
+def test_who_has_confirmed_is_not_written_to_again(mailbox, ada):
+    mailbox("confirm", ada, ADA)
+    with pytest.raises(Conflict):
+        mailbox("ask_to_confirm", ada)
+
+
+@pytest.mark.parametrize("whose", [(1, "ben@example.com"), (99, ADA), (0, ADA)])
+def test_an_address_that_is_not_the_users_is_not_confirmed(shop, mailbox, ada, whose):
+    for call in ("confirm", "is_confirmed"):
+        with pytest.raises(NotFound):
+            mailbox(call, *whose)
+    assert shop.rows("SELECT email_confirmed_at FROM users") == [None]
+
+
+def test_nobody_who_is_deactivated_confirms_an_address(shop, mailbox, ada):
+    shop.deactivate(ADA)
+    with pytest.raises(NotFound):
+        mailbox("confirm", ada, ADA)
+
+
+# ---------------------------------------------------------------- signed links
+
+
+@pytest.mark.parametrize("content", [1, [1, ADA], [1, "ǆ@bücher.example"]])
+@pytest.mark.parametrize("purpose", [links.CONFIRM, links.UNSUBSCRIBE])
+def test_a_link_is_read_as_it_was_signed_and_for_its_purpose_only(app, purpose, content):
+    with app.app_context():
+        token = links.signed(purpose, content)
+        assert links.read(purpose, token) == content
+        for other in ({links.CONFIRM, links.UNSUBSCRIBE} - {purpose}) | {"cookie-session"}:
+            with pytest.raises(NotFound):
+                links.read(other, token)
+
+
+def test_a_link_with_one_letter_changed_is_refused(app):
+    with app.app_context():
+        token = links.signed(links.UNSUBSCRIBE, 12)
+        for place, letter in enumerate(token[:-1]):  # the last one holds bits that say nothing
+            with pytest.raises(NotFound):
+                links.read(links.UNSUBSCRIBE, token[:place] + ("A" if letter != "A" else "B") + token[place + 1 :])
