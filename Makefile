@@ -15,9 +15,9 @@ run: export BESIDE = worker# not written out below, so that who kills the worker
 run: $(VENV)/installed
 	$(BIN)/flask demo
 	@# The server, and beside it the worker that sends e-mail, started again if it dies; one signal ends both.
-	@(trap 'kill $$child; exit' TERM; while :; do $(BIN)/flask $$BESIDE & child=$$!; wait $$child; sleep 1; done) & worker=$$!; \
+	@(trap 'kill $$child; exit' TERM HUP; while :; do $(BIN)/flask $$BESIDE & child=$$!; wait $$child; sleep 1; done) & worker=$$!; \
 	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class gthread --threads 8 --no-control-socket wsgi:app & server=$$!; \
-	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM; \
+	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM HUP; \
 	wait $$server
 
 test: $(VENV)/installed-dev

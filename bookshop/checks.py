@@ -68,6 +68,17 @@ INVARIANTS: dict[str, str] = {
         UNION ALL
         SELECT 'pre-booking ' || prebooking_id || ' has ' || count(*) || ' restock messages'
         FROM messages WHERE kind = 'restock' GROUP BY prebooking_id HAVING count(*) > 1""",
+    "11 a restock message is known by its pre-booking, and every kind of message is known": """
+        SELECT 'message ' || id || ' is a ' || kind || ' under the key ' || dedupe_key || ', tried ' || attempts
+            || ' times, which cannot be'
+        FROM messages
+        WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
+           OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
+               'known_address', 'password_reset')""",
+    "11 nobody who left is named in a message": """
+        SELECT 'message ' || m.id || ' names the address of user ' || u.id || ', who deleted the account'
+        FROM messages m JOIN users u ON u.id = m.user_id
+        WHERE u.deleted_at IS NOT NULL AND m.recipient LIKE '%@%'""",
     "11 the state of a message agrees with its lease and its times": """
         SELECT 'message ' || id || ' is ' || state || ', which does not agree with its lease, its times or its kind'
         FROM messages

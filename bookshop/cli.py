@@ -161,8 +161,12 @@ def worker(once: bool) -> None:
     works.stop_on_signals()
     if not settings().smtp_url:
         logging.warning("BOOKSHOP_SMTP_URL is not set: messages go to %s, and to nobody else", settings().mail_folder)
-    reached = works.run_once() if once else works.run()
-    click.echo(", ".join(f"{count} {state}" for state, count in sorted(works.done.items())) or "nothing was due")
+    reached = True
+    if once:
+        reached = works.run_once()
+    else:
+        works.run()
+    click.echo(", ".join(f"{count} {state}" for state, count in sorted(works.done.items())) or "nothing was sent")
     sys.exit(0 if reached else 1)
 
 

@@ -83,6 +83,7 @@ def _storage(text: str) -> str:
 
 
 SMTP_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|[0-9a-f:]+", re.IGNORECASE)  # a name or an IP address
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -92,10 +93,10 @@ def _smtp_url(text: str) -> str:
         return text
     try:
         url = urlsplit(text)
-        whole = url.scheme in SMTP_PORTS and url.hostname and url.port != 0 and not (url.query or url.fragment)
+        whole = url.scheme in SMTP_PORTS and HOST.fullmatch(url.hostname or "") and url.port != 0
     except ValueError:
         whole = False
-    if not whole or url.path not in {"", "/"}:
+    if not whole or url.path not in {"", "/"} or url.query or url.fragment or bool(url.username) != bool(url.password):
         raise ValueError("is not a mail server such as smtp+starttls://user:password@mail.example.com:587")
     if url.password and url.scheme == "smtp" and url.hostname not in LOOPBACK:
         raise ValueError("would send the password unencrypted; use smtp+starttls:// or smtps://")
@@ -160,6 +161,19 @@ class Settings(BaseModel):
     mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "mail", description="where messages are kept while there is no mail server"
     )
+
+    @model_validator(mode="after")
+    def _knows_where_it_is(self) -> "Settings":
+        if (
+            self.smtp_url
+            and urlsplit(self.smtp_url).hostname not in LOOPBACK
+            and "base_url" not in self.model_fields_set
+        ):
+            raise ValueError(
+                "BOOKSHOP_BASE_URL is missing: with a mail server, the links in e-mail need the shop's own address, "
+                "such as https://books.example.com"
+            )
+        return self
 
     @property
     def mail_host(self) -> str:

@@ -78,7 +78,7 @@ class later(FunctionElement[datetime]):  # noqa: N801 - written like the functio
 
 @compiles(later, "postgresql")
 def _later_on_postgresql(element: later, compiler: Any, **kwargs: Any) -> str:
-    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kwargs)})"
+    return f"statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kwargs)})"
 
 
 @compiles(later, "sqlite")

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from sqlalchemy.orm import Session
+
 from bookshop import database
 from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
@@ -26,8 +28,8 @@ def mailbox() -> MailboxService:
     return MailboxService(db.session(), accounts(), mail())
 
 
-def mail() -> MailService:
-    return MailService(db.session(), settings().mail_host, settings().mail_delay)
+def mail(session: Session | None = None) -> MailService:
+    return MailService(session or db.session(), settings().mail_host, settings().mail_delay)
 
 
 def catalog() -> CatalogService:
@@ -71,7 +73,7 @@ def update_stock(change: StockChange) -> Restocked:
     """
     notified = inventory().update_stock(change)
     mail().queue_alerts(notified)
-    return Restocked(notified, mail().stop_alerts(change.book_id))
+    return Restocked(notified, mail().stop_alerts([change.book_id]))
 
 
 def receive(delivery: Delivery) -> list[DeliveryLine]:

@@ -12,19 +12,19 @@ from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
 from bookshop.database import now
 from bookshop.extensions import settings
-from bookshop.mail.letters import isolated, one_line
 from bookshop.money import LOCALE, Amount, in_words
 from bookshop.navigation import listed, turned
 from bookshop.orders.models import OrderLine
 from bookshop.orders.views import orders_ready
 from bookshop.prebookings.views import books_back
-from bookshop.text import year_in_words
+from bookshop.text import isolated, one_line, year_in_words
 
 
 def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_filter(day)
     app.add_template_filter(ago)
+    app.add_template_filter(lasted)
     app.add_template_filter(price)
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
@@ -44,6 +44,11 @@ def day(moment: datetime) -> str:
 def ago(moment: datetime) -> str:
     """A time as people say it: 3 minutes ago, in 2 hours."""
     return format_timedelta(moment - now(), add_direction=True, locale=LOCALE)
+
+
+def lasted(moment: datetime) -> str:
+    """For how long something has been so since then, as people say it: 3 minutes."""
+    return format_timedelta(now() - moment, locale=LOCALE)
 
 
 def price(sold: Book | OrderLine | Entry) -> str:

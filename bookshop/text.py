@@ -14,6 +14,10 @@ DAMAGED = "\N{REPLACEMENT CHARACTER}"
 WORD = re.compile(r"[a-z0-9]+")
 IN_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)\s*$")
 ARTICLE = re.compile(r"^(the|an?) (?=\S)")
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+FROM_RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "LRE", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # LRI, RLI, FSI, PDI
 SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
 
 
@@ -82,3 +86,19 @@ def search_words(text: str) -> str:
     parts = SPACED_INITIALS.sub(r"\1.", text).split()
     joined = ["".join(found)[:LONGEST_WORD] for part in parts if len(found := words(part)) > 1]
     return " ".join([*words(text), *joined])
+
+
+def one_line(text: str) -> str:
+    """A text as it may stand in a header or in a line of plain text: no control characters, no line breaks."""
+    return " ".join(UNSAFE.sub(" ", text).split())
+
+
+def isolated(text: str) -> str:
+    """A text for one line that keeps its own direction to itself, as <bdi> does in HTML (Unicode UAX 9).
+
+    Isolates of its own are left out, as one without its other half would end this one early or too late.
+    """
+    line = one_line(text).translate(ISOLATES)
+    if any(unicodedata.bidirectional(letter) in FROM_RIGHT_TO_LEFT for letter in line):
+        return f"{FIRST_STRONG_ISOLATE}{line}{POP_ISOLATE}"
+    return line

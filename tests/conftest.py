@@ -17,6 +17,7 @@ from bookshop.config import Settings
 from bookshop.extensions import db, limiter
 from tests.clients import Browser, Script
 from tests.factories import Shop, empty
+from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
 from tests.stand import Stand
 
@@ -103,6 +104,13 @@ def visitor(app: Flask) -> Callable[..., Browser]:
 def script(app: Flask) -> Callable[..., Script]:
     """A script with a token: `script("ada@example.com")`, or without: `script()`."""
     return lambda email=None: Script(app, email)
+
+
+@pytest.fixture
+def box(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postbox:
+    """Where the messages of the shop arrive."""
+    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
+    return Postbox(app, tmp_path / "mail")
 
 
 @pytest.fixture

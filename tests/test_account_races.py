@@ -16,6 +16,7 @@ LOOK_AT_USER = (UserRepository, "get")
 LOCK_STAFF = (UserRepository, "lock_with_staff")
 LOOK_AT_RESET = (UserRepository, "user_of_reset")
 USE_RESET = (UserRepository, "use_reset")
+FIND_OWNER = (UserRepository, "lock_by_email")
 COUNT_TOKENS = (UserRepository, "count_tokens")
 CANCEL = (PreBookRepository, "cancel_waiting_by_user")
 NOTIFY = (PreBookRepository, "notify_waiting_by_book")
@@ -194,6 +195,45 @@ def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_
     with races.unlocked(app, UPDATE):
         races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), reset, races.LONG)
     assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
+
+
+QUEUEING = {
+    "forget": (FIND_OWNER, lambda: faces.mailbox().ask_for_reset(ADA)),
+    "register": (FIND_OWNER, lambda: faces.mailbox().sign_up(ADA, OTHER)),
+    "confirm": (LOOK_AT_USER, lambda: faces.mailbox().ask_to_confirm(1)),
+}
+
+
+def sign_up(shop):
+    """Let Ada register herself, and her first message be forgotten: of a kind there is one in five minutes."""
+    shop.commit(lambda: faces.mailbox().sign_up(ADA, PASSWORD))
+    shop.execute("DELETE FROM messages")
+
+
+def address_is_kept(app, shop, way, patience):
+    """Let Ada delete her account while a message to her is queued; returns whether the outbox keeps her address."""
+    sign_up(shop)
+    point, work = QUEUEING[way]
+    races.overtake(point, partial(races.attempt, app, work), leaving(app, 1), patience)
+    return ADA in shop.rows("SELECT recipient FROM messages")
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_of_who_leaves_while_a_message_to_them_is_queued_no_address_is_kept(app, shop, way):
+    assert not address_is_kept(app, shop, way, races.SHORT)
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_twin_without_the_users_lock_the_outbox_keeps_the_address_of_who_left(app, shop, way):
+    with races.unlocked(app, UPDATE):
+        assert address_is_kept(app, shop, way, races.LONG)
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_to_who_is_just_leaving_nothing_more_is_queued(app, shop, way):
+    sign_up(shop)
+    races.overtake(LOCK_STAFF, leaving(app, 1), partial(races.attempt, app, QUEUEING[way][1]))
+    assert ADA not in shop.rows("SELECT recipient FROM messages WHERE user_id = 1")
 
 
 def confirmed_while_changed(app, shop, patience):

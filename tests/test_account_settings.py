@@ -63,7 +63,8 @@ def test_staff_have_an_account_too(shop, visitor):
 def test_who_changes_the_address_logs_in_with_the_new_one_from_then_on(ada, visitor):
     answer = change_email(ada, "Ada.New@EXAMPLE.com ")
     assert (answer.status_code, answer.location) == (303, "/account")
-    assert "Your e-mail address is now Ada.New@example.com." in text_of(ada.get("/account"))
+    words = text_of(ada.get("/account"))
+    assert "Your e-mail address is now Ada.New@example.com: log in with it from now on. We have written to it" in words
     assert [visitor().log_in(email).status_code for email in (ADA, NEW)] == [400, 303]
 
 

@@ -61,7 +61,7 @@ def change_password(browser: Browser, current: str, new: str, repeat: str) -> Te
 def test_who_registers_is_a_customer_and_logs_in(shop, visitor):
     browser = visitor()
     assert register(browser).location == "/login"
-    assert "Welcome! We have written to ada@example.com" in text_of(browser.get("/login"))
+    assert "Thank you! We have written to ada@example.com" in text_of(browser.get("/login"))
     assert (is_logged_in(browser), browser.log_in(ADA).location, is_logged_in(browser)) == (False, "/", True)
     assert shop.rows("SELECT email, role FROM users") == [(ADA, "customer")]
 

@@ -1,4 +1,4 @@
-"""Staff's pages about e-mail: what waits, what failed and why, sending or dropping it, and what a message says."""
+"""Staff's pages about e-mail: what waits, what failed and why, sending or dropping it, and taking a restock back."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,6 @@ CHANGES = {
     "suppressed": "state = 'suppressed', last_error = 'The book is sold out again.'",
 }
 TABS = {"queued": "to_send", "sending": "to_send", "sent": "sent", "failed": "failed", "suppressed": "suppressed"}
-LONG_AGO = datetime.now(UTC) - timedelta(minutes=16)
 
 
 @pytest.fixture
@@ -63,6 +62,12 @@ def put(shop, message_id, state):
     shop.execute(f"UPDATE messages SET {CHANGES[state]} WHERE id = :id", id=message_id)
 
 
+def age(shop, minutes):
+    """Let all messages have been queued, and due, so many minutes earlier."""
+    ago = str(datetime.now(UTC) - timedelta(minutes=minutes))
+    shop.execute("UPDATE messages SET created_at = :ago, next_attempt_at = :ago", ago=ago)
+
+
 def states(shop):
     return shop.rows("SELECT state FROM messages ORDER BY id")
 
@@ -86,7 +91,7 @@ def press(staff, button, **fields):
     ("state", "words"),
     [
         ("queued", "Once more in 1 minute , after 2 attempts , message 1 to customer0@example.com 451 Try later"),
-        ("sending", "Being sent , message"),
+        ("sending", "Being sent; if its worker died, it is due again in 1 minute , message"),
         ("sent", "Sent "),
         ("failed", f"Failed after 3 attempts , message 1 to customer0@example.com {REFUSED}"),
         ("suppressed", "Not sent , message 1 to customer0@example.com The book is sold out again."),
@@ -135,7 +140,7 @@ def test_the_figures_tell_how_many_wait_since_when_and_how_many_failed(shop, sta
     put(shop, 2, "sent")
     shop.execute("UPDATE messages SET created_at = :ago", ago=str(datetime.now(UTC) - timedelta(hours=3)))
     words = text_of(staff.get("/admin/mail"))
-    assert "2 to be sent 3 hours ago the oldest of them was written 1 failed" in words
+    assert "2 to be sent 3 hours the oldest has waited 1 failed" in words
 
 
 @pytest.mark.parametrize("tab", ["to_send", "failed", "sent", "suppressed"])
@@ -158,18 +163,23 @@ def test_the_page_says_whether_messages_reach_anybody(staff, box):
     assert "reach nobody" not in text_of(staff.get("/admin/mail"))
 
 
-@pytest.mark.parametrize(("moment", "late"), [("created_at", False), (":ago", True)])
-def test_when_messages_are_long_due_staff_read_that_the_worker_may_not_run(shop, staff, alerts, moment, late):
+@pytest.mark.parametrize(("minutes", "late"), [(14, False), (17, True)])
+def test_when_messages_are_long_due_staff_read_that_the_worker_may_not_run(shop, staff, alerts, minutes, late):
     alerts()
-    shop.execute(f"UPDATE messages SET next_attempt_at = {moment}", **({"ago": str(LONG_AGO)} if late else {}))
+    age(shop, minutes)
     pages = [text_of(staff.get(path)) for path in ("/admin", "/admin/mail")]
     assert ["Perhaps the worker does not run" in words for words in pages] == [late, late]
 
 
-def test_a_message_that_waits_for_its_next_attempt_is_not_late(shop, staff, alerts):
-    alerts(state="queued")
-    shop.execute("UPDATE messages SET created_at = :ago", ago=str(LONG_AGO))
-    assert "Perhaps the worker" not in text_of(staff.get("/admin"))
+def test_when_the_mail_server_takes_nothing_staff_read_what_it_says(shop, staff, alerts):
+    first, _second = alerts(2, "queued")
+    put(shop, first, "failed")
+    age(shop, 17)
+    desk, words = (text_of(staff.get(path)) for path in ("/admin", "/admin/mail"))
+    assert "1 e-mail could not be sent. E-mails have been waiting" in desk
+    assert "the mail server does not take them. Look at the e-mail" in desk
+    assert "the mail server does not take them. Last answer: 451 Try later" in words
+    assert "Perhaps the worker" not in desk + words
 
 
 def test_the_dashboard_tells_of_failures_and_of_nothing_else(shop, staff, alerts):
@@ -191,8 +201,8 @@ def test_a_deleted_account_leaves_no_address(shop, staff, visitor, alerts):
 # ---------------------------------------------------------------- sending again and dropping
 
 
-@pytest.mark.parametrize("state", ["failed", "queued"])
-def test_what_failed_or_waits_is_sent_when_staff_say_so(shop, staff, box, alerts, state):
+@pytest.mark.parametrize("state", ["failed", "queued", "suppressed"])
+def test_what_failed_or_waits_or_was_stopped_is_sent_when_staff_say_so(shop, staff, box, alerts, state):
     alerts(state=state)
     assert "1 message is to be sent now." in press(staff, "retry", only="1")
     box().work()
@@ -208,11 +218,31 @@ def test_what_failed_or_waits_is_not_sent_once_it_is_dropped(shop, staff, box, a
     assert shop.broken() == []
 
 
+BUTTONS = {"failed": ["Try again", "Drop"], "queued": ["Send now", "Drop"], "suppressed": ["Send after all"]}
+
+
+@pytest.mark.parametrize("state", CHANGES)
+def test_the_buttons_of_a_message_are_those_that_its_state_allows(staff, alerts, state):
+    alerts(state=state)
+    for path in ("/admin/mail/1", f"/admin/mail?status={TABS[state]}"):
+        found = re.findall(r'<button class="btn btn-(?:outline-)?\w+" form="\w+"[^>]*>(\w[^<]*)<', staff.get(path).text)
+        if state in BUTTONS or path.endswith("/1"):
+            assert found == BUTTONS.get(state, [])
+
+
+def test_what_is_sent_after_all_is_checked_once_more(shop, staff, box, emma, alerts):
+    alerts(state="suppressed")
+    shop.set_stock(emma, 0)
+    press(staff, "retry", only="1")
+    assert (box().deliver(), states(shop)) == ([], ["suppressed"])
+
+
 DONE = {"sent": "sent already", "suppressed": "not sent any more", "sending": "just being sent"}
 
 
-@pytest.mark.parametrize("button", ["retry", "drop"])
-@pytest.mark.parametrize("state", DONE)
+@pytest.mark.parametrize(
+    ("button", "state"), [("retry", "sent"), ("retry", "sending"), *(("drop", state) for state in DONE)]
+)
 def test_what_is_done_or_on_its_way_is_left_alone_and_staff_read_why(shop, staff, alerts, button, state):
     alerts(state=state)
     before = shop.everything()
@@ -278,86 +308,6 @@ def test_only_the_look_at_the_state_prevents_that(app, shop, staff, alerts):
         assert drop_while_a_worker_takes_it(app, shop, staff) != ({1: 0}, 303, ["sending"])
 
 
-# ---------------------------------------------------------------- what a message says
-
-
-def test_a_message_in_the_folder_is_read_with_links_to_follow(staff, box, alerts, emma):
-    alerts()
-    [sent] = box().deliver()
-    page = staff.get("/admin/mail/1")
-    words = text_of(page)
-    assert ("Back in stock: Emma <b>" in words, "To customer0@example.com" in words, "State Sent" in words) == (
-        True,
-    ) * 3
-    assert "Emma <b> is back in stock Good news" in words
-    assert re.search(rf'<a href="http://127.0.0.1:5000/books/{emma}/emma-b"[^>]*>http', page.text)
-    assert ("<b>" in page.text, str(sent["Message-ID"]) in words) == (False, True)
-
-
-def test_the_link_in_a_message_unsubscribes(staff, visitor, box, alerts):
-    alerts()
-    box().deliver()
-    [link] = re.findall(r'href="http://127.0.0.1:5000(/unsubscribe[^"]*)"', staff.get("/admin/mail/1").text)
-    assert visitor().get(link).status_code == 200
-
-
-def test_a_message_is_downloaded_as_it_left(staff, box, alerts):
-    alerts()
-    postbox = box()
-    postbox.deliver()
-    answer = staff.get("/admin/mail/1/message.eml")
-    assert (answer.mimetype, answer.data) == ("message/rfc822", next(iter(postbox.folder.glob("*.eml"))).read_bytes())
-    assert answer.headers["Content-Disposition"] == "attachment; filename=message-1.eml"
-
-
-def test_before_it_is_sent_there_is_nothing_to_read(staff, box, alerts):
-    box()
-    alerts()
-    assert "It is written when it is sent." in text_of(staff.get("/admin/mail/1"))
-    assert staff.get("/admin/mail/1/message.eml").status_code == 404
-
-
-def test_what_went_to_a_mail_server_is_not_kept(staff, box, alerts):
-    alerts()
-    box().deliver()
-    box(smtp_url="smtp://127.0.0.1:2525")
-    page = staff.get("/admin/mail/1")
-    assert ("does not keep" in text_of(page), "Jane Austen" in page.text) == (True, False)
-    assert staff.get("/admin/mail/1/message.eml").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "message_id",
-    ["<../secret@x>", "../secret", "<sub/../../secret@x>", "<{outside}@x>", "<..@x>", "<@x>", "", f"<{'a' * 300}@x>"],
-)
-def test_no_message_id_leads_out_of_the_folder(shop, staff, box, alerts, message_id):
-    alerts()
-    postbox = box()
-    postbox.deliver()
-    outside = postbox.folder.parent / "secret"
-    (postbox.folder / "sub").mkdir()
-    outside.with_suffix(".eml").write_text("Subject: x\n\nNot for your eyes")
-    shop.execute("UPDATE messages SET message_id = :id", id=message_id.format(outside=outside))
-    page = staff.get("/admin/mail/1")
-    assert (page.status_code, "Its file is not in the folder" in text_of(page)) == (200, True)
-    assert staff.get("/admin/mail/1/message.eml").status_code == 404
-
-
-@pytest.mark.parametrize("demo", [False, True])
-def test_a_secret_link_is_read_by_staff_in_the_demo_alone(shop, staff, box, demo):
-    ada = shop.customer(ADA)
-    shop.commit(lambda: faces.mail().queue_of_account("password_reset", ada, ADA))
-    box(demo=demo).deliver()
-    page = staff.get("/admin/mail/1")
-    assert ("/reset/" in page.text, "only its recipient may read it" in text_of(page)) == (demo, not demo)
-    assert staff.get("/admin/mail/1/message.eml").status_code == (200 if demo else 404)
-
-
-@pytest.mark.parametrize("path", ["/admin/mail/4711", "/admin/mail/4711/message.eml"])
-def test_a_message_that_there_is_not_is_404(staff, path):
-    assert staff.get(path).status_code == 404
-
-
 # ---------------------------------------------------------------- a book, and taking back
 
 
@@ -384,8 +334,20 @@ def test_a_restock_says_how_its_e_mails_are_stopped_and_the_way_back_that_they_w
         shop.reserve(user_id, emma)
     words = set_stock(staff, emma, 5, 0)
     assert "2 waiting customers were notified. The e-mails leave in 60 seconds." in words
-    assert "2 e-mails were stopped in time." in set_stock(staff, emma, 0, 5)
+    words = set_stock(staff, emma, 0, 5)
+    assert "The stock is now 0. 2 e-mails were stopped in time. The reservations stay notified" in words
+    assert "only if you send the e-mails under Mail, Not sent. Mail, Not sent" in words
     assert (states(shop), shop.statuses(emma)) == (["suppressed"] * 2, ["notified"] * 2)
+
+
+def test_a_sale_that_stops_an_e_mail_says_both(shop, staff, emma):
+    shop.reserve(shop.customer(ADA), emma)
+    shop.set_stock(emma, 3)
+    path = f"/admin/books/{emma}/stock"
+    staff.submit(path, change="sale", copies="3", expected="3")
+    page = staff.get(path)
+    assert "Copies sold: 3. 1 e-mail was stopped in time. The reservation stays notified" in text_of(page)
+    assert 'href="/admin/mail?status=suppressed">Mail, Not sent</a>' in page.text
 
 
 def test_nobody_is_promised_to_stop_what_cannot_be_stopped(shop, staff, box, emma):

@@ -147,6 +147,18 @@ BROKEN = [
         f"INSERT INTO messages ({COLUMNS}, dedupe_key) SELECT {COLUMNS}, 'again' FROM messages {ALERT}",
         "pre-booking 1 has 2 restock messages",
     ),
+    (
+        "11",
+        f"UPDATE messages SET dedupe_key = 'x' {ALERT}",
+        "is a restock under the key x",
+    ),
+    (
+        "11",
+        f"UPDATE messages SET kind = 'advertisement', prebooking_id = NULL {ALERT}",
+        "is a advertisement under the key",
+    ),
+    ("11", f"UPDATE messages SET attempts = -1 {ALERT}", "tried -1 times, which cannot be"),
+    ("11", "UPDATE users SET deleted_at = created_at", "names the address of user 1, who deleted the account"),
     ("11", f"UPDATE messages SET state = 'lost' {ALERT}", "is lost, which does not agree with its lease"),
     ("11", f"UPDATE messages SET state = 'sending' {ALERT}", "is sending, which does not agree with its lease"),
     ("11", f"UPDATE messages SET lease = 'a worker' {ALERT}", "is queued, which does not agree with its lease"),

@@ -58,6 +58,8 @@ WRONG = [
     ("BOOKSHOP_SMTP_URL", "smtp://"),
     ("BOOKSHOP_SMTP_URL", "smtp://mail.example.com:port"),
     ("BOOKSHOP_SMTP_URL", "smtp://mail.example.com/inbox"),
+    ("BOOKSHOP_SMTP_URL", "smtp://mail example.com"),
+    ("BOOKSHOP_SMTP_URL", "smtps://:secret@mail.example.com"),
     ("BOOKSHOP_SMTP_URL", "smtp://shop:secret@mail.example.com"),
     ("BOOKSHOP_MAIL_FROM", "the shop"),
     ("BOOKSHOP_MAIL_FROM", "Shop <shop@example.com>"),
@@ -128,7 +130,14 @@ def test_every_setting_has_a_wrong_value_here():
 
 @pytest.mark.parametrize(("name", "text", "value"), RIGHT)
 def test_a_right_setting_is_taken(name, text, value):
-    assert getattr(settings(**{name: text}), name.lower()) == value
+    given = {"BASE_URL": "https://books.example.com", name: text}
+    assert getattr(settings(**given), name.lower()) == value
+
+
+def test_a_shop_with_a_mail_server_elsewhere_must_know_its_own_address():
+    with pytest.raises(SettingsError, match="BOOKSHOP_BASE_URL is missing"):
+        settings(SMTP_URL="smtps://mail.example.com")
+    assert settings(SMTP_URL="smtp://127.0.0.1:1025").base_url == "http://127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(("given", "address"), SENDERS)

@@ -11,8 +11,7 @@ from aiosmtpd.controller import Controller
 from markupsafe import escape
 
 from bookshop import faces
-from bookshop.mail.letters import isolated, one_line
-from bookshop.text import shortened
+from bookshop.text import isolated, one_line, shortened
 from tests import postbox
 from tests.clients import Browser
 from tests.factories import PASSWORD

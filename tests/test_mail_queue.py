@@ -37,13 +37,6 @@ def emma(shop):
     return EMMA
 
 
-@pytest.fixture
-def box(app, tmp_path, monkeypatch):
-    """Where the messages of the shop arrive."""
-    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
-    return Postbox(app, tmp_path / "mail")
-
-
 def kinds(messages):
     return [message["Message-ID"].strip("<").partition(".")[0] for message in messages]
 

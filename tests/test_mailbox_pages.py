@@ -69,7 +69,7 @@ def reset(browser, path, new=OTHER, repeat=None):
 
 def test_looking_at_the_link_confirms_nothing_and_its_button_does(shop, ada, link, visitor):
     path = link("confirmation")[0]
-    assert "Is this your address" in text_of(visitor().get(path))
+    assert "Is ada@example.com your address?" in text_of(visitor().get(path))
     assert not is_confirmed(shop)
     phone = visitor()
     assert phone.submit(path).location == "/"
@@ -97,7 +97,7 @@ def test_the_account_says_what_is_missing_and_asks_for_the_message_again(shop, a
     assert "Until then you get no e-mail when a reserved book is back." in words
     shop.execute("DELETE FROM messages")
     assert ada.submit("/account/confirm", page="/account").location == "/account"
-    assert "We have written to ada@example.com." in text_of(ada.get("/account"))
+    assert "We have written to ada@example.com; at most once in five minutes." in text_of(ada.get("/account"))
     assert queued(shop) == [("confirmation", ADA)]
 
 
@@ -125,8 +125,12 @@ def test_another_address_must_be_confirmed_and_the_link_to_the_old_one_is_of_no_
 
 def test_an_address_in_other_letters_stays_confirmed(shop, visitor):
     shop.customer(ADA)
-    visitor(ADA).submit("/account/email", email="ADA@example.com", current=PASSWORD)
+    browser = visitor(ADA)
+    browser.submit("/account/email", email="ADA@example.com", current=PASSWORD)
     assert (is_confirmed(shop), queued(shop)) == (True, [])
+    words = text_of(browser.get("/account"))
+    assert "Your e-mail address is now ADA@example.com: log in with it" in words
+    assert "We have written" not in words
 
 
 # ---------------------------------------------------------------- whose link is it
@@ -146,7 +150,9 @@ def test_a_link_that_the_shop_did_not_make_leads_nowhere(shop, ada, page, token)
     before = shop.everything()
     answers = [ada.get(f"/{page}/{token}"), ada.submit(f"/{page}/{token}", page="/", new=OTHER, repeat=OTHER)]
     assert [answer.status_code for answer in answers] == [404, 404]
-    assert "is not whole" in text_of(answers[0]) or "nothing at this address" in text_of(answers[0])
+    words = text_of(answers[0])
+    assert "is not whole" in words or "nothing at this address" in words
+    assert ("Or log in: your account page can send the message again" in words) is ("copy all of it" in words)
     assert shop.everything() == before
 
 
@@ -318,19 +324,23 @@ def test_staff_who_reserve_nothing_are_not_asked(shop, visitor):
     assert "E-mail me when" not in text_of(visitor("staff@example.com").get("/account"))
 
 
-def said_of(browser, shop):
+def said_of(browser, shop, link=""):
+    """What is said to who reserves a book, with this link, which leads to what there is."""
     path = f"/books/{shop.book()}"
     browser.submit(f"{path}/reserve", page=path)
-    return text_of(browser.get(path))
+    said = browser.get(path)
+    assert f'href="{link}' in said.text
+    assert not link or f'id="{link.partition("#")[2]}"' in browser.get("/account").text
+    return text_of(said)
 
 
-def test_who_reserves_is_told_by_e_mail_and_who_gets_none_reads_that(shop, visitor, ada):
-    assert "No e-mail will come before you confirm your address" in said_of(ada, shop)
+def test_who_reserves_is_told_by_e_mail_and_who_gets_none_reads_why_and_where_to_change_it(shop, visitor, ada):
+    assert "No e-mail comes before you confirm your address." in said_of(ada, shop, link="/account#you")
     shop.customer("ben@example.com")
     ben = visitor("ben@example.com")
     assert "you get an e-mail" in said_of(ben, shop)
     want(ben, "no")
-    assert "turn these e-mails on" in said_of(ben, shop)
+    assert "You have turned off e-mails about books that are back." in said_of(ben, shop, link="/account#mail")
 
 
 # ---------------------------------------------------------------- what is kept

@@ -1,13 +1,13 @@
 """What people do through their mailbox, at the service: what a secret is good for, for how long, and for whom."""
 
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select
 
-from bookshop import faces
+from bookshop import database, faces
 from bookshop.accounts import links
-from bookshop.accounts.mailbox import RESET_IS_GOOD_FOR
-from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import db
 from tests.factories import PASSWORD
@@ -31,7 +31,8 @@ def ada(shop, mailbox):
 def make_older(shop, age):
     with shop.app.app_context():
         table = db.metadata.tables["password_resets"]
-        db.session.execute(table.update().values(created_at=now() - age))
+        made = db.session.scalar(select(func.min(table.c.created_at)))
+        db.session.execute(table.update().values(created_at=made - age))
         db.session.commit()
 
 
@@ -47,7 +48,7 @@ def fits(shop, password):
 
 def test_a_link_is_good_for_almost_30_minutes(shop, mailbox, ada):
     token = mailbox("create_reset", ada, ADA)
-    make_older(shop, RESET_IS_GOOD_FOR - timedelta(seconds=30))
+    make_older(shop, timedelta(minutes=29, seconds=30))
     mailbox("reset_password", token, OTHER)
     assert (fits(shop, PASSWORD), fits(shop, OTHER)) == (False, True)
 
@@ -59,6 +60,58 @@ def test_a_link_is_not_good_after_30_minutes(shop, mailbox, ada):
         with pytest.raises(NotFound):
             mailbox(*call)
     assert fits(shop, PASSWORD)
+
+
+@contextmanager
+def clock_wrong_by(hours):
+    """A machine whose clock is so wrong; the database's is right."""
+
+    class WrongTime(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "datetime", WrongTime)
+        yield
+
+
+def use_after(shop, mailbox, minutes, clocks):
+    """Use a link, so long after a worker with a wrong clock made it, at a server with another; by how many hours."""
+    worker, server = clocks
+    with clock_wrong_by(worker):
+        token = mailbox("create_reset", 1, ADA)
+    make_older(shop, timedelta(minutes=minutes))
+    with clock_wrong_by(server):
+        mailbox("reset_password", token, OTHER)
+
+
+CLOCKS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("clocks", CLOCKS)
+def test_no_wrong_clock_makes_a_link_good_for_less_than_30_minutes(shop, mailbox, clocks):
+    use_after(shop, mailbox, 29, clocks)
+    assert fits(shop, OTHER)
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("clocks", CLOCKS)
+def test_no_wrong_clock_makes_a_link_good_for_more_than_30_minutes(shop, mailbox, clocks):
+    with pytest.raises(NotFound):
+        use_after(shop, mailbox, 31, clocks)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize(("minutes", "left"), [(29, 2), (31, 1)])
+def test_no_wrong_clock_changes_which_links_are_forgotten(shop, mailbox, hours, minutes, left):
+    ada = shop.customer(ADA)
+    mailbox("create_reset", ada, ADA)
+    make_older(shop, timedelta(minutes=minutes))
+    with clock_wrong_by(hours):
+        mailbox("create_reset", ada, ADA)
+    assert shop.rows("SELECT count(*) FROM password_resets") == [left]
 
 
 def test_links_that_are_too_old_are_forgotten_with_the_next_one(shop, mailbox, ada):

@@ -20,7 +20,11 @@ def read(purpose: str, token: str) -> Any:
     try:
         return _serializer(purpose).loads(token)
     except BadSignature:
-        raise NotFound("This link is not whole. Please copy all of it from the e-mail.", "LINK_NOT_FOUND") from None
+        raise NotFound(
+            "This link is not whole. Please copy all of it from the e-mail. Or log in: your account page can send the"
+            " message again and turn these e-mails off.",
+            "LINK_NOT_FOUND",
+        ) from None
 
 
 def _serializer(purpose: str) -> URLSafeSerializer:

@@ -1,20 +1,17 @@
 """What people do through their mailbox: show that an address is theirs, get a new password, want no more alerts."""
 
 import secrets
-from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import PasswordReset, User
 from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import AccountService, token_hash
+from bookshop.accounts.service import AccountService, normal_email, token_hash
 from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET
 from bookshop.mail.service import MailService
-
-RESET_IS_GOOD_FOR = timedelta(minutes=30)
 
 
 class MailboxService:
@@ -31,13 +28,27 @@ class MailboxService:
         So nobody learns here who is a customer. Raises Invalid for a bad address or password.
         """
         try:
-            user, kind = self.accounts.register(email, password, confirmed=False), CONFIRMATION
+            user = self.accounts.register(email, password, confirmed=False)
         except Conflict:
-            user, kind = self.accounts.user_by_email(email), KNOWN_ADDRESS
-        self.mail.queue_of_account(kind, user.id, user.email)
+            self._write_to_owner(KNOWN_ADDRESS, email)
+        else:
+            self.mail.queue_of_account(CONFIRMATION, user.id, user.email)
+
+    def _write_to_owner(self, kind: str, email: str) -> None:
+        """Write to the owner of an address, if there is one; locks their row.
+
+        Without the lock an account could be deleted just before its address is queued, which would then be kept.
+        """
+        try:
+            owner = self.users.lock_by_email(normal_email(email))
+        except Invalid:
+            return
+        if owner is not None:
+            self.mail.queue_of_account(kind, owner.id, owner.email)
 
     def ask_to_confirm(self, user_id: int) -> None:
-        """Write once more to an address that is not confirmed; raises Conflict if it is."""
+        """Write once more to an address that is not confirmed; raises Conflict if it is. Locks the user's row."""
+        self.users.lock(user_id)
         user = self.accounts.get_user(user_id)
         if user.email_confirmed_at is not None:
             raise Conflict("Your e-mail address is confirmed already.", "EMAIL_CONFIRMED")
@@ -57,7 +68,11 @@ class MailboxService:
     def _reader(self, user_id: int, email_key: str) -> User:
         user = self.users.get(user_id)
         if user is None or user.deactivated_at is not None or user.email_key != email_key:
-            raise NotFound("This link is about an address that the account no longer has.", "USER_NOT_FOUND")
+            raise NotFound(
+                "This link is about an address that the account no longer has. If you still have an account, log in:"
+                " your account page can send the message again.",
+                "USER_NOT_FOUND",
+            )
         return user
 
     def want_alerts(self, user_id: int, wanted: bool) -> None:
@@ -65,12 +80,8 @@ class MailboxService:
         self.users.update(user_id, unsubscribed_at=None if wanted else now())
 
     def ask_for_reset(self, email: str) -> None:
-        """Write to the owner of an address, if there is one, how to get a new password."""
-        try:
-            user = self.accounts.user_by_email(email)
-        except NotFound:
-            return
-        self.mail.queue_of_account(PASSWORD_RESET, user.id, user.email)
+        """Write to the owner of an address, if there is one, how to get a new password; locks their row."""
+        self._write_to_owner(PASSWORD_RESET, email)
 
     def create_reset(self, user_id: int, email_key: str) -> str:
         """Make the secret of a link for a new password: good once, for 30 minutes, kept as a hash.
@@ -81,13 +92,13 @@ class MailboxService:
         self.users.lock(user_id)
         self._reader(user_id, email_key)
         token = secrets.token_urlsafe(32)
-        self.users.delete_resets(user_id, before=now() - RESET_IS_GOOD_FOR)
+        self.users.delete_resets(user_id, too_old=True)
         self.users.add_reset(PasswordReset(token_hash=token_hash(token), user_id=user_id))
         return token
 
     def check_reset(self, token: str) -> None:
         """Raise NotFound if `reset_password` would."""
-        if self.users.user_of_reset(token_hash(token), now() - RESET_IS_GOOD_FOR) is None:
+        if self.users.user_of_reset(token_hash(token)) is None:
             raise _used_up()
 
     def reset_password(self, token: str, new: str) -> None:
@@ -98,9 +109,9 @@ class MailboxService:
         """
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
-        used, since = token_hash(token), now() - RESET_IS_GOOD_FOR
-        user_id = self.users.user_of_reset(used, since)
-        if user_id is None or not self.users.lock_active(user_id) or self.users.use_reset(used, since) is None:
+        used = token_hash(token)
+        user_id = self.users.user_of_reset(used)
+        if user_id is None or not self.users.lock_active(user_id) or self.users.use_reset(used) is None:
             raise _used_up()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)

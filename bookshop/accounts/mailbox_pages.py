@@ -15,7 +15,12 @@ ALERTS = {
     "yes": "We write to you when a book that you reserved is back in stock.",
     "no": "We no longer write to you when a book that you reserved is back. E-mails about your orders still come.",
 }
-ASKED = "If there is an account with this address, we have just written to it. The link in it is good for 30 minutes."
+# Of each kind an address gets one message in five minutes, but nobody may learn here whether there was one to send.
+ASKED = (
+    "If there is an account with this address, we have just written to it. The link in it is good for 30 minutes."
+    " If you asked a moment ago, it is the message that you have."
+)
+ASKED_TO_CONFIRM = "We have written to {}; at most once in five minutes. Please look among the unwanted mail, too."
 
 
 @bp.route("/password/forgot", methods=["GET", "POST"])
@@ -64,7 +69,7 @@ def confirm(token: str) -> Answer:
         flash("Thank you, your e-mail address is confirmed.", "success")
         return redirect(url_for("catalog.home"), 303)
     done = mailbox.is_confirmed(user_id, email_key)
-    return render_template("accounts/confirm.html", form=form, done=done), form.status
+    return render_template("accounts/confirm.html", form=form, done=done, address=email_key), form.status
 
 
 @bp.post("/account/confirm")
@@ -73,7 +78,7 @@ def confirm(token: str) -> Answer:
 def ask_to_confirm() -> Answer:
     me, mailbox = visitor(), faces.mailbox()
     faces.commit(lambda: mailbox.ask_to_confirm(me.user_id))
-    flash(f"We have written to {me.email}. Please follow the link in our message.", "info")
+    flash(ASKED_TO_CONFIRM.format(me.email), "info")
     return redirect(url_for("accounts.account"), 303)
 
 

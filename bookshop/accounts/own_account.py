@@ -40,9 +40,17 @@ def email() -> Answer:
         except (Invalid, Conflict) as refused:
             status = _refuse(form, refused)
         else:
-            flash(f"Your e-mail address is now {kept}. Please log in with it from now on.", "success")
+            flash(_moved(me.email, kept), "success")
             return redirect(url_for("accounts.account"), 303)
     return render_template("accounts/email.html", form=form, email=visitor().email), status
+
+
+def _moved(former: str, kept: str) -> str:
+    """What is said to who changed their address: one in other letters stays confirmed, and is not written to."""
+    said = f"Your e-mail address is now {kept}: log in with it from now on."
+    if kept.casefold() == former.casefold():
+        return said
+    return f"{said} We have written to it; please follow the link in our message."
 
 
 def _refuse(form: ShopForm, refused: Invalid | Conflict) -> int:

@@ -9,15 +9,14 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, is_sqlite, now, paginate
+from bookshop.database import Base, Page, is_sqlite, later, now, paginate
 from bookshop.inventory.models import Movement
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
 users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
-GETS_ALERTS = users.c.email_confirmed_at.is_not(None) & users.c.unsubscribed_at.is_(None)
 BY_LOGIN = (
-    ACTIVE.add_columns(GETS_ALERTS.label("gets_alerts"))
+    ACTIVE.add_columns(users.c.email_confirmed_at.is_not(None), users.c.unsubscribed_at.is_not(None))
     .join(logins, logins.c.user_id == users.c.id)
     .where(logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since"))
 )
@@ -27,6 +26,9 @@ BY_TOKEN = (
     .where(tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None))
 )
 LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
+RESET_IS_GOOD_FOR = 30 * 60  # seconds
+# By the database's clock: the worker that makes a link and the server that is shown it may disagree about the time.
+IS_GOOD = PasswordReset.created_at >= later(-RESET_IS_GOOD_FOR)
 
 
 class UserRepository:
@@ -53,6 +55,11 @@ class UserRepository:
     def lock(self, user_id: int) -> None:
         """Lock the user's row until the transaction ends: no reservation, login or deactivation gets between."""
         self.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+    def lock_by_email(self, email: str) -> User | None:
+        """Lock the row of the user with this address until the transaction ends; None if nobody has it by then."""
+        owner = select(User).where(User.email_key == email.casefold()).with_for_update(key_share=True)
+        return self.session.scalar(owner.execution_options(populate_existing=True))
 
     def lock_active(self, user_id: int) -> Row[int, str, str] | None:
         """Lock the row of a user who is not deactivated until the transaction ends; None if there is none.
@@ -105,8 +112,11 @@ class UserRepository:
         result: Any = self.session.execute(ended)
         return int(result.rowcount)
 
-    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str, bool] | None:
-        """Who is logged in with this id and if they get alerts; None if it is older than `since` or deactivated."""
+    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str, bool, bool] | None:
+        """Who is logged in with this id; None if the login is older than `since`, or the user deactivated.
+
+        Tells whether the address is confirmed, too, and whether the user wants no alerts.
+        """
         return self.session.connection().execute(BY_LOGIN, {"login": login_id, "since": since}).first()
 
     def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None] | None:
@@ -163,20 +173,19 @@ class UserRepository:
         """Write a new link for a new password."""
         self.session.add(reset)
 
-    def user_of_reset(self, token_hash: str, since: datetime) -> int | None:
-        """Whose link for a new password this is, if it is not older than `since`."""
-        valid = select(PasswordReset.user_id).where(PasswordReset.token_hash == token_hash)
-        return self.session.scalar(valid.where(PasswordReset.created_at >= since))
+    def user_of_reset(self, token_hash: str) -> int | None:
+        """Whose link for a new password this is, if it is not too old."""
+        return self.session.scalar(select(PasswordReset.user_id).where(PasswordReset.token_hash == token_hash, IS_GOOD))
 
-    def use_reset(self, token_hash: str, since: datetime) -> int | None:
+    def use_reset(self, token_hash: str) -> int | None:
         """Use up a link for a new password; returns whose it was, None if another did so first or it is too old."""
-        used = delete(PasswordReset).where(PasswordReset.token_hash == token_hash, PasswordReset.created_at >= since)
+        used = delete(PasswordReset).where(PasswordReset.token_hash == token_hash, IS_GOOD)
         return self.session.scalar(used.returning(PasswordReset.user_id))
 
-    def delete_resets(self, user_id: int, *, before: datetime | None = None) -> None:
-        """End all the user's links for a new password, or those that are older."""
+    def delete_resets(self, user_id: int, *, too_old: bool = False) -> None:
+        """End all the user's links for a new password, or forget those that are too old."""
         ended = delete(PasswordReset).where(PasswordReset.user_id == user_id)
-        self.session.execute(ended if before is None else ended.where(PasswordReset.created_at < before))
+        self.session.execute(ended.where(~IS_GOOD) if too_old else ended)
 
     def list_movements(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
         """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""

@@ -138,8 +138,8 @@ class AccountService:
         row = self.users.identity_by_login(login_id, since=now() - self.lifetime)
         if row is None:
             return None
-        user_id, email, role, gets_alerts = row
-        return Identity(user_id, email, role, login_id, gets_alerts=gets_alerts)
+        user_id, email, role, email_confirmed, unsubscribed = row
+        return Identity(user_id, email, role, login_id, email_confirmed=email_confirmed, unsubscribed=unsubscribed)
 
     def identify_token(self, token: str) -> Identity | None:
         """Whose API token this is; None if it is unknown or revoked."""

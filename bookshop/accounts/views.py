@@ -19,7 +19,9 @@ from bookshop.text import shortened
 
 NOTIFIED_SEEN = "notified_seen"
 # The same for an address that is known: nobody learns here who is a customer.
-SIGNED_UP = "Welcome! We have written to {}: please follow the link in our message. You can log in now."
+SIGNED_UP = (
+    "Thank you! We have written to {}: our message says how to go on. If your account is new, you can log in at once."
+)
 Answer = str | tuple[str, int] | Response | AnyResponse
 
 

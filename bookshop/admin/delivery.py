@@ -6,7 +6,7 @@ from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
-from bookshop.admin.views import Answer
+from bookshop.admin.views import Answer, leaving
 from bookshop.inventory.service import Delivery
 
 
@@ -33,5 +33,8 @@ def _receive(form: DeliveryForm, given: Delivery) -> Answer:
     """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
     lines = faces.commit(lambda: faces.receive(given))
     received = [line for line in lines if not line.refusal]
-    page = render_template("admin/delivery.html", form=form, received=received, wrong=form.keep_wrong(lines))
+    told = sum(line.customers for line in received if not line.repeated)
+    page = render_template(
+        "admin/delivery.html", form=form, received=received, leaving=leaving(told), wrong=form.keep_wrong(lines)
+    )
     return page, 200 if received else 409

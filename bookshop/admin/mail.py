@@ -2,7 +2,7 @@
 
 import email
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from werkzeug.wrappers import Response
 from bookshop import faces
 from bookshop.accounts.access import staff_required
 from bookshop.admin import bp
-from bookshop.admin.views import Answer
-from bookshop.database import ID_MAX, Page, now
+from bookshop.admin.views import Answer, chosen_ids, flash_outcome
+from bookshop.database import Page, now
 from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
@@ -23,7 +23,6 @@ from bookshop.mail.transport import file_of
 from bookshop.navigation import asked_page, render_list, safe_next
 
 SIZE = 50
-NAMED = 5  # messages that a notice names
 TO_SEND = "to_send"
 TABS = {TO_SEND: "To send", FAILED: "Failed", SENT: "Sent", SUPPRESSED: "Not sent"}
 OWN_ID = re.compile(r"<[a-z0-9_.]{1,100}@[^@<>\s]+>")  # the Message-IDs of the shop, which are the names of files too
@@ -78,7 +77,9 @@ def message_file(message_id: int) -> Response:
 
 def _kept(message: Message) -> Path | None:
     """The file of a message, if staff may read it: only a shop without a mail server keeps any."""
-    if settings().smtp_url or _is_secret(message) or not OWN_ID.fullmatch(message.message_id):
+    if settings().smtp_url or _is_secret(message) or not _is_addressed(message):
+        return None
+    if not OWN_ID.fullmatch(message.message_id):
         return None
     path = file_of(settings().mail_folder, message.message_id)
     return path if path.is_file() else None
@@ -87,6 +88,11 @@ def _kept(message: Message) -> Path | None:
 def _is_secret(message: Message) -> bool:
     """Whether a message is for its recipient's eyes alone: with the link in it, anybody could take over an account."""
     return message.kind in OF_ACCOUNTS and not settings().demo
+
+
+def _is_addressed(message: Message) -> bool:
+    """Whether a message is to anybody: what went to an account that is deleted since names its address and person."""
+    return "@" in message.recipient
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -119,21 +125,13 @@ def retry_failed_mail() -> Response:
 
 
 def _chosen() -> Collection[int]:
-    """The ids that were ticked or, if the button belongs to one message alone, that one's; what is none is left out."""
-    form = request.form
-    ids = form.getlist("only", type=int) or form.getlist("message", type=int)
-    return sorted({message_id for message_id in ids if 0 < message_id <= ID_MAX})[:SIZE]  # no page has more
+    return chosen_ids("message")[:SIZE]  # no page has more
 
 
 def _say(chosen: Collection[int], changed: Collection[int], become: str) -> Response:
     """Flash what became of the chosen messages, and go back to the page where the button was."""
-    left = faces.mail().list_these(set(chosen) - set(changed))
-    if changed:
-        flash(f"{_messages(len(changed))} {become}.", "success")
-    if left:
-        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {_named(left)}.", "warning")
-    if not changed and not left:
-        flash("Please tick the messages first, then press the button.", "warning")
+    left = [_left(row.Message) for row in faces.mail().list_these(set(chosen) - set(changed))]
+    flash_outcome("messages", f"{_messages(len(changed))} {become}." if changed else "", left)
     return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
 
 
@@ -141,11 +139,7 @@ def _messages(number: int) -> str:
     return "1 message is" if number == 1 else f"{number:,} messages are"
 
 
-def _named(left: Sequence[Any]) -> str:
-    """To whom messages go that were left alone, and why; not of all where they are many."""
-    reasons = [f"the message to {row.Message.recipient}, which is {_why(row.Message)}" for row in left[:NAMED]]
-    return "; ".join(reasons) + (f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
-
-
-def _why(message: Message) -> str:
-    return {SENT: "sent already", SUPPRESSED: "not sent any more"}.get(message.state, "just being sent")
+def _left(message: Message) -> str:
+    """To whom a message goes that was left alone, and why."""
+    why = {SENT: "sent already", SUPPRESSED: "not sent any more"}.get(message.state, "just being sent")
+    return f"the message to {message.recipient if _is_addressed(message) else 'a deleted account'}, which is {why}"

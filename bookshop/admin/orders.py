@@ -8,8 +8,8 @@ from werkzeug.wrappers import Response
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
-from bookshop.admin.views import Answer, told
-from bookshop.database import ID_MAX, Page, now
+from bookshop.admin.views import Answer, chosen_ids, flash_outcome, told
+from bookshop.database import Page, now
 from bookshop.exceptions import Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
@@ -20,7 +20,6 @@ from bookshop.text import tidy
 
 SIZE = 50
 MOST = 100  # orders that one button changes
-NAMED = 5  # orders that a message names
 UNCOLLECTED, ALL = "uncollected", "all"
 TABS = {
     PLACED: "Placed",
@@ -102,7 +101,7 @@ def cancel_orders() -> Response:
 
 def _change(status: str) -> Response:
     """Change the chosen orders, say what came of it, and go back to the page where the button was."""
-    service, me, chosen = faces.orders(), visitor().user_id, _chosen()
+    service, me, chosen = faces.orders(), visitor().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
     if len(chosen) > MOST:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
@@ -112,25 +111,17 @@ def _change(status: str) -> Response:
     return back
 
 
-def _chosen() -> Collection[int]:
-    """The ids that were ticked or, if the button belongs to one order alone, that one's; what is none is left out."""
-    form = request.form
-    ids = form.getlist("only", type=int) or form.getlist("order", type=int)
-    return sorted({order_id for order_id in ids if 0 < order_id <= ID_MAX})
-
-
 def _say(status: str, orders: Sequence[Order], changed: Collection[int], customers: int) -> None:
     """Flash what became of the chosen orders."""
     done = [order for order in orders if order.id in changed]
-    left = [order for order in orders if order.id not in changed]
-    if not orders:
-        flash("Please tick the orders first, then press the button.", "warning")
-    if done:
-        returned = _returned(done, customers) if status == CANCELLED else ""
-        subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
-        flash(f"{subject} {_become(done, status)}.{returned}", "success")
-    if left:
-        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {_named(left, status)}.", "warning")
+    left = [f"{order.number}, which {_why(order, status)}" for order in orders if order.id not in changed]
+    flash_outcome("orders", _done(done, status, customers) if done else "", left)
+
+
+def _done(done: Sequence[Order], status: str, customers: int) -> str:
+    returned = _returned(done, customers) if status == CANCELLED else ""
+    subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
+    return f"{subject} {_become(done, status)}.{returned}"
 
 
 def _become(done: Sequence[Order], status: str) -> str:
@@ -142,12 +133,6 @@ def _become(done: Sequence[Order], status: str) -> str:
 def _returned(cancelled: Sequence[Order], customers: int) -> str:
     copies = sum(line.quantity for order in cancelled for line in order.lines)
     return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {told(customers)}"
-
-
-def _named(left: Sequence[Order], status: str) -> str:
-    """The numbers of orders that were left alone, and why; not of all where they are many."""
-    reasons = [f"{order.number}, which {_why(order, status)}" for order in left[:NAMED]]
-    return "; ".join(reasons) + (f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else "")
 
 
 def _why(order: Order, status: str) -> str:

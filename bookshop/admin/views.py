@@ -1,6 +1,6 @@
 """Staff's pages."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -12,18 +12,20 @@ from bookshop.admin.forms import BookForm, CoverForm, StockForm
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria
-from bookshop.database import now
+from bookshop.database import ID_MAX, now
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
 from bookshop.inventory.models import SALE
-from bookshop.navigation import asked_page, render_list
+from bookshop.mail.models import SUPPRESSED
+from bookshop.navigation import asked_page, flash_with_way, render_list
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
 WANTED = 15  # rows of the most wanted on the dashboard
 SHORT = 10  # and of its shorter lists
 FEW = 3  # copies, of which staff may want to order more
+NAMED = 5  # rows that a notice names
 
 Answer = str | Response | tuple[str, int]
 
@@ -155,26 +157,37 @@ def stock(book_id: int) -> Answer:
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
     notified, stopped = faces.commit(lambda: faces.update_stock(change))
-    done = f"Copies sold: {form.copies.data:,}." if change.reason == SALE else told(len(notified))
-    flash(
-        f"The stock is now {_book(book_id).stock_quantity:,}. {done}{_leaving(notified)}{_stopped(stopped)}", "success"
-    )
+    said = [f"The stock is now {_book(book_id).stock_quantity:,}."]
+    if change.reason == SALE:
+        said.append(f"Copies sold: {form.copies.data:,}.")
+    elif not stopped:
+        said += [told(len(notified)), leaving(len(notified))]
+    if stopped:
+        said.append(_stopped(stopped))
+    way = {"link": url_for("admin.mail", status=SUPPRESSED), "label": "Mail, Not sent"} if stopped else {}
+    flash_with_way({"sentence": " ".join(said).strip(), **way}, "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
-def _leaving(notified: Collection[str]) -> str:
-    """How long the e-mails to those who were notified can be stopped, in words."""
+def leaving(count: int) -> str:
+    """How long the e-mails to so many who were notified can be stopped, in words; nothing if they cannot."""
     delay = settings().mail_delay
-    if not notified or not delay:
+    if not count or not delay:
         return ""
-    return f" The e-mails leave in {delay:,} seconds. Until then, setting the stock to 0 stops them."
+    return f"The e-mails leave in {delay:,} seconds. Until then, setting the stock of a book to 0 stops them."
 
 
 def _stopped(count: int) -> str:
-    """How many alerts that waited were stopped in time, in words."""
-    if count == 0:
-        return ""
-    return " 1 e-mail was stopped in time." if count == 1 else f" {count:,} e-mails were stopped in time."
+    """How many alerts that waited were stopped in time, and what that means, in words."""
+    if count == 1:
+        return (
+            "1 e-mail was stopped in time. The reservation stays notified: if the book comes again, this customer is "
+            "told only if you send the e-mail under Mail, Not sent."
+        )
+    return (
+        f"{count:,} e-mails were stopped in time. The reservations stay notified: if the book comes again, these "
+        "customers are told only if you send the e-mails under Mail, Not sent."
+    )
 
 
 def told(count: int) -> str:
@@ -216,6 +229,26 @@ def waiting(book_id: int) -> Answer:
 def movements(book_id: int) -> Answer:
     found = faces.inventory().list_movements(book_id, asked_page(), SIZE)
     return render_list("admin/movements.html", found, book=_book(book_id))
+
+
+def chosen_ids(name: str) -> list[int]:
+    """The ids that were ticked or, if the button belongs to one row alone, that one's; what is none is left out."""
+    ids = request.form.getlist("only", type=int) or request.form.getlist(name, type=int)
+    return sorted({row_id for row_id in ids if 0 < row_id <= ID_MAX})
+
+
+def flash_outcome(rows: str, done: str, left: Sequence[str]) -> None:
+    """Flash what became of the `rows` that were chosen: what is `done`, and which were left alone and why.
+
+    Of many that were left only some are named.
+    """
+    if done:
+        flash(done, "success")
+    if left:
+        more = f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else ""
+        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {'; '.join(left[:NAMED])}{more}.", "warning")
+    if not done and not left:
+        flash(f"Please tick the {rows} first, then press the button.", "warning")
 
 
 def _book(book_id: int) -> Book:

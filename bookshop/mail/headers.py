@@ -9,7 +9,7 @@ from typing import Any
 
 
 class GivenHeader(UnstructuredHeader):
-    """A header for programs, in one line: folded or encoded, as those for people are, its link or id would break."""
+    """A header as it is given, in one line: folded or encoded, as those for people are, a link or an id would break."""
 
     name: str
 
@@ -56,10 +56,9 @@ class Headers(HeaderRegistry):
         return super().__getitem__(name)
 
 
-HEADERS = Headers()
-OWN_HEADERS = {"list-unsubscribe": GivenHeader, "message-id": GivenHeader, "subject": WordsHeader, "from": SenderHeader}
-for _name, _class in OWN_HEADERS.items():
-    HEADERS.map_to_type(_name, _class)  # type: ignore[arg-type]  # it is mixed into BaseHeader
+HEADERS = Headers(default_class=GivenHeader, use_default_map=False)
+HEADERS.map_to_type("subject", WordsHeader)  # type: ignore[arg-type]  # it is mixed into BaseHeader
+HEADERS.map_to_type("from", SenderHeader)  # type: ignore[arg-type]
 # Everything in ASCII, as not every relay on the way takes eight bits; but for an address that is not (RFC 6532).
 POLICY = SMTP.clone(cte_type="7bit", header_factory=HEADERS)
 POLICY_BEYOND_ASCII = POLICY.clone(utf8=True)

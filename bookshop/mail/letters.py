@@ -1,10 +1,10 @@
 """What the messages look like: from the templates in templates/mail/ to a whole message (RFC 5322)."""
 
-import re
-import unicodedata
+import secrets
+from binascii import b2a_qp
 from collections.abc import Callable
-from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,12 +17,7 @@ from bookshop.extensions import settings
 from bookshop.mail.headers import POLICY, POLICY_BEYOND_ASCII
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
 from bookshop.mail.transport import envelope
-from bookshop.text import shortened, slug
-
-UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-FROM_RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "LRE", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
-FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
-ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # LRI, RLI, FSI, PDI
+from bookshop.text import one_line, shortened, slug
 
 
 def letter(message: Any) -> EmailMessage:
@@ -37,21 +32,27 @@ def letter(message: Any) -> EmailMessage:
     written = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
     written["Subject"] = context["subject"] = one_line(subject)
     written["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
-    written["To"] = _address(recipient)
-    written["Date"] = now()
+    written["To"] = recipient
+    written["Date"] = format_datetime(now())
     written["Message-ID"] = message.message_id
     written["Auto-Submitted"] = "auto-generated"
     if message.kind == RESTOCK:
         written["List-Unsubscribe"] = f"<{context['unsubscribe']}>"
         written["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    written.set_content(text)
-    written.add_alternative(_render(f"{message.kind}.html", context), subtype="html")
+    written["MIME-Version"] = "1.0"
+    written["Content-Type"] = f'multipart/alternative; boundary="{secrets.token_hex(12)}"'
+    written.attach(_part("plain", text))
+    written.attach(_part("html", _render(f"{message.kind}.html", context)))
     return written
 
 
-def _address(recipient: str) -> Address:
-    name, _at, domain = recipient.rpartition("@")
-    return Address(username=name, domain=domain)  # as one text, it would have to be ASCII
+def _part(subtype: str, text: str) -> EmailMessage:
+    """A text as quoted-printable, which may be read as it is, and which no relay changes."""
+    part = EmailMessage(POLICY)
+    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(b2a_qp(text.encode(), istext=True).decode())
+    return part
 
 
 def _what_it_is_about(message: Any, link: Callable[..., str]) -> dict[str, Any]:
@@ -84,19 +85,3 @@ def _links() -> Callable[..., str]:
 def _render(name: str, context: dict[str, Any]) -> str:
     """Not by `render_template`, which looks for a visitor."""
     return current_app.jinja_env.get_template(f"mail/{name}").render(context)
-
-
-def one_line(text: str) -> str:
-    """A text as it may stand in a header or in a line of plain text: no control characters, no line breaks."""
-    return " ".join(UNSAFE.sub(" ", text).split())
-
-
-def isolated(text: str) -> str:
-    """A text for one line that keeps its own direction to itself, as <bdi> does in HTML (Unicode UAX 9).
-
-    Isolates of its own are left out, as one without its other half would end this one early or too late.
-    """
-    line = one_line(text).translate(ISOLATES)
-    if any(unicodedata.bidirectional(letter) in FROM_RIGHT_TO_LEFT for letter in line):
-        return f"{FIRST_STRONG_ISOLATE}{line}{POP_ISOLATE}"
-    return line

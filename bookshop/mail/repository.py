@@ -12,10 +12,11 @@ from sqlalchemy import (
     String,
     TextClause,
     bindparam,
-    case,
     cast,
+    false,
     func,
     literal,
+    or_,
     select,
     true,
     update,
@@ -27,10 +28,13 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, is_sqlite, later, paginate
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.mail.models import IS_UNSENT, QUEUED, RESTOCK, SENDING, SUPPRESSED, Message
+from bookshop.mail.models import FAILED, IS_UNSENT, QUEUED, RESTOCK, SENDING, SENT, SUPPRESSED, Message
 from bookshop.orders.models import Order
 from bookshop.orders.repository import IS_NOTIFIED
 from bookshop.prebookings.models import PreBook
+from bookshop.prebookings.repository import IS_RESERVED_ANEW
+
+TOO_OLD = 4 * 3600  # seconds after which nobody expects an answer to a question any more
 
 messages = Base.metadata.tables["messages"]
 
@@ -48,7 +52,9 @@ TO_SEND = (
         *(getattr(Book, name) for name in ("title", "authors", "price_cents", "currency")),
         Book.stock_quantity,
         Book.withdrawn_at,
+        IS_RESERVED_ANEW.label("reserved_anew"),
         Order.status.label("order_status"),
+        (messages.c.created_at < later(-TOO_OLD)).label("too_old"),
     )
     .select_from(messages)
     .join(User, User.id == messages.c.user_id)
@@ -56,6 +62,29 @@ TO_SEND = (
     .outerjoin(Book, Book.id == PreBook.book_id)
     .outerjoin(Order, Order.id == messages.c.order_id)
     .where(messages.c.id == bindparam("id"), messages.c.lease == bindparam("lease"))
+    .where(messages.c.next_attempt_at > later(0))  # not who was frozen, and wakes up after the lease
+)
+MARK_SENT = (
+    update(messages)
+    .where(messages.c.id == bindparam("message"), messages.c.lease == bindparam("held"))
+    .values(
+        state=SENT,
+        lease=None,
+        recipient=select(User.email).where(User.id == messages.c.user_id).scalar_subquery(),
+        attempts=messages.c.attempts + 1,
+        sent_at=later(0),
+        last_error=None,
+    )
+)
+IS_DUE = messages.c.next_attempt_at <= later(0)
+# One question for each of `bulk`, as the index begins with it.
+HAS_DUE = select(
+    or_(
+        *(
+            select(messages.c.id).where(IS_UNSENT, messages.c.bulk == bulk, IS_DUE).exists()
+            for bulk in (false(), true())
+        )
+    )
 )
 
 # A message and what staff know what it is about by: a book, or the number of an order.
@@ -72,7 +101,10 @@ def _insert_at_once(dialect: str) -> Executable:
     """Made once, as every checkout sends it."""
     insert = sqlite.insert(messages) if dialect == "sqlite" else postgresql.insert(messages)
     queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
-    return insert.values(queued).on_conflict_do_nothing(index_elements=["dedupe_key"])
+    again = {**queued, "last_error": None}
+    return insert.values(queued).on_conflict_do_update(
+        index_elements=["dedupe_key"], set_=again, where=messages.c.state.in_((SUPPRESSED, FAILED))
+    )
 
 
 class MessageRepository:
@@ -82,7 +114,7 @@ class MessageRepository:
         self.session = session
 
     def insert(self, values: Mapping[str, Any]) -> None:
-        """Queue a message to go at once, unless there is or was one with its dedupe key."""
+        """Queue a message to go at once, unless there is one with its dedupe key, or it was sent."""
         self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), values)
 
     def insert_alerts(self, movement_ids: Collection[int], delay: float, id_end: str) -> None:
@@ -117,32 +149,34 @@ class MessageRepository:
 
     def has_due(self) -> bool:
         """Whether a worker has anything to do now."""
-        due = select(messages.c.id).where(IS_UNSENT, messages.c.next_attempt_at <= later(0)).limit(1)
-        return self.session.connection().scalar(due) is not None
+        return bool(self.session.connection().scalar(HAS_DUE))
 
     def claim(self, number: int, lease: str, seconds: float) -> Mapping[int, int]:
         """Take at most so many messages that are due, for so many seconds, under the name `lease`.
 
         Returns the ids, each with how often it was tried. What another worker is just taking is passed over (SKIP
-        LOCKED). A message whose lease has ended is taken from its worker, which is dead or too slow; that counts as
-        an attempt.
+        LOCKED). A message whose lease has ended is taken from its worker, which is dead or too slow.
         """
         if not is_sqlite(self.session):
             # Of 100,000 messages that were queued just now PostgreSQL has no statistics yet. It would take them for a
             # few, fetch all and sort them, at every claim, instead of following the index.
             self.session.connection().exec_driver_sql("SET LOCAL enable_bitmapscan = off")
-        due = select(messages.c.id).where(IS_UNSENT, messages.c.next_attempt_at <= later(0))
+        due = select(messages.c.id).where(IS_UNSENT, IS_DUE)
         due = due.order_by(messages.c.bulk, messages.c.next_attempt_at).limit(number)
         picked = due.with_for_update(skip_locked=True).cte("due")
-        attempts = messages.c.attempts + case((messages.c.state == SENDING, 1), else_=0)
         claimed = update(messages).where(messages.c.id.in_(select(picked.c.id)))
-        claimed = claimed.values(state=SENDING, lease=lease, attempts=attempts, next_attempt_at=later(seconds))
+        claimed = claimed.values(state=SENDING, lease=lease, next_attempt_at=later(seconds))
         rows = self.session.connection().execute(claimed.returning(messages.c.id, messages.c.attempts))
         return {row[0]: row[1] for row in sorted(rows)}
 
     def get_to_send(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
         """All that is to be known of a message just before it is sent; None if the lease was lost."""
         return self.session.connection().execute(TO_SEND, {"id": message_id, "lease": lease}).first()
+
+    def mark_sent(self, message_id: int, lease: str) -> bool:
+        """Note that a message is sent, and end its lease; returns False if the lease was lost."""
+        result: Any = self.session.connection().execute(MARK_SENT, {"message": message_id, "held": lease})
+        return bool(result.rowcount)
 
     def settle(self, lease: str, message_id: int | None = None, **values: Any) -> int:
         """Write what became of a message under this lease, or of all that are left, and end it; returns how many.
@@ -155,12 +189,15 @@ class MessageRepository:
         result: Any = self.session.connection().execute(settled.values(lease=None, **values))
         return int(result.rowcount)
 
-    def stop_alerts(self, book_id: int, reason: str) -> int:
-        """Suppress the alerts about a book that no worker has taken yet, if it is out of stock; returns how many."""
-        restocks = select(Movement.id).where(Movement.book_id == book_id, IS_RESTOCK)
+    def stop_alerts(self, book_ids: Collection[int], reason: str) -> int:
+        """Suppress the alerts about those of these books that are out of stock, if no worker has taken them yet.
+
+        Returns how many.
+        """
+        restocks = select(Movement.id).join(Book, Book.id == Movement.book_id)
+        restocks = restocks.where(Book.id.in_(book_ids), Book.stock_quantity == 0, IS_RESTOCK)
         told = select(PreBook.id).where(PreBook.movement_id.in_(restocks), IS_NOTIFIED)
-        gone = select(Book.id).where(Book.id == book_id, Book.stock_quantity == 0).exists()
-        return self._suppress(reason, messages.c.prebooking_id.in_(told), gone)
+        return self._suppress(reason, messages.c.prebooking_id.in_(told))
 
     def suppress_unsent(self, user_id: int, reason: str, kinds: Collection[str]) -> int:
         """Suppress what of these kinds is queued for a user; returns how many."""
@@ -219,11 +256,11 @@ class MessageRepository:
         counts = select(Message.state, func.count()).where(Message.state.in_(states)).group_by(Message.state)
         return {row[0]: row[1] for row in self.session.execute(counts)}
 
-    def unsent_since(self, late: float) -> tuple[datetime | None, bool]:
-        """When the oldest message that is not sent was queued, and whether one has been due for `late` seconds."""
-        oldest = select(func.min(Message.created_at), func.min(Message.next_attempt_at) < later(-late)).where(IS_UNSENT)
-        created_at, is_late = self.session.execute(oldest).one()
-        return created_at, bool(is_late)
+    def oldest_unsent(self, late: float) -> tuple[datetime | None, bool, str | None]:
+        """When the oldest unsent message was queued, whether before `late` seconds ago, and its last error."""
+        oldest = select(Message.created_at, Message.created_at < later(-late), Message.last_error).where(IS_UNSENT)
+        found = self.session.execute(oldest.order_by(Message.created_at).limit(1)).first()
+        return (found[0], found[1], found[2]) if found else (None, False, None)
 
     def count_alerts(self, book_id: int) -> Mapping[str, int]:
         """How many restock alerts about a book there are in each state: state -> count, 0 left out."""

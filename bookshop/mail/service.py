@@ -21,26 +21,27 @@ from bookshop.mail.models import (
     FAILED,
     OF_ACCOUNTS,
     OF_ORDERS,
+    ORDER_PLACED,
     ORDER_READY,
+    PASSWORD_RESET,
     QUEUED,
     RESTOCK,
     SENDING,
-    SENT,
     SUPPRESSED,
     Message,
 )
 from bookshop.mail.repository import MessageRepository
-from bookshop.orders.models import READY
+from bookshop.orders.models import CANCELLED, READY
 
 FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts: each wait doubles the one before
 MOST_ATTEMPTS = 26  # the waits between so many come to 3 days
 JITTER = 0.25  # of a wait, so that what failed together does not come back together
 ONE_OF_A_KIND = 300  # seconds in which an address gets one message of a kind about its account
 ADDRESS_CHANGED = "The address was changed."
-STOPPED = "The stock was set back to 0 before it was sent."
+STOPPED = "No copy was left before it was sent."
 DROPPED = "Dropped by staff."
 UNSENT = (QUEUED, SENDING)
-LATE = 15 * 60  # seconds that no message should be due for
+LATE = 15 * 60  # seconds after which a message should be gone
 MOST_LISTED = 10_000
 
 chance = SystemRandom()
@@ -50,13 +51,15 @@ chance = SystemRandom()
 class Outbox:
     """The outbox in figures: how many messages are still to be sent, how many failed, and since when the oldest waits.
 
-    It `is_late` if a message could have been sent long ago: as if no worker ran.
+    It `is_late` if that is much longer than an alert waits; `last_error` is then what became of the last attempt, or
+    None if there was none: as if no worker ran.
     """
 
     queue: int
     failed: int
     waiting_since: datetime | None
     is_late: bool
+    last_error: str | None
 
 
 class MailService:
@@ -80,12 +83,12 @@ class MailService:
         if notified:
             self.messages.insert_alerts(notified.restocks, self.delay, f".{secrets.token_hex(8)}@{self.host}>")
 
-    def stop_alerts(self, book_id: int) -> int:
-        """Suppress the alerts about a book that is out of stock again, as far as none is on its way.
+    def stop_alerts(self, book_ids: Collection[int]) -> int:
+        """Suppress the alerts about those of these books that are out of stock again, as far as none is on its way.
 
         Returns how many. The reservations stay notified.
         """
-        return self.messages.stop_alerts(book_id, STOPPED)
+        return self.messages.stop_alerts(book_ids, STOPPED)
 
     def queue_of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> None:
         """Queue a message about an order, once for each kind."""
@@ -149,10 +152,9 @@ class MailService:
         """All that is to be known of a message just before it is sent; None if the lease was lost."""
         return self.messages.get_to_send(message_id, lease)
 
-    def mark_sent(self, message_id: int, lease: str, attempts: int) -> bool:
-        """Note that the mail server has taken a message, after so many earlier attempts; returns if the lease held."""
-        values = {"state": SENT, "attempts": attempts + 1, "sent_at": later(0), "last_error": None}
-        return bool(self.messages.settle(lease, message_id, **values))
+    def mark_sent(self, message_id: int, lease: str) -> bool:
+        """Note that the mail server has taken a message; returns whether the lease still held."""
+        return self.messages.mark_sent(message_id, lease)
 
     def suppress(self, message_id: int, lease: str, reason: str) -> None:
         """Note why a message is not sent any more."""
@@ -160,16 +162,16 @@ class MailService:
 
     def fail(self, message_id: int, lease: str, attempts: int, error: str) -> None:
         """Note that the mail server refused a message for good, after so many earlier attempts."""
-        values = {"attempts": attempts + 1, "last_error": error[:ERROR_MAX]}
+        values = {"attempts": attempts + 1, "last_error": error}
         self.messages.settle(lease, message_id, state=FAILED, **values)
 
     def put_off(self, message_id: int, lease: str, attempts: int, error: str) -> None:
         """Note that a message could not be sent now, after so many earlier attempts; after 3 days it has failed."""
         if attempts + 1 >= MOST_ATTEMPTS:
-            self.fail(message_id, lease, attempts, f"Given up after 3 days. {error}")
+            self.fail(message_id, lease, attempts, f"Given up after 3 days. {error}"[:ERROR_MAX])
             return
         wait = later(chance.uniform(1 - JITTER, 1 + JITTER) * wait_after(attempts))
-        values = {"attempts": attempts + 1, "last_error": error[:ERROR_MAX], "next_attempt_at": wait}
+        values = {"attempts": attempts + 1, "last_error": error, "next_attempt_at": wait}
         self.messages.settle(lease, message_id, state=QUEUED, **values)
 
     def release(self, lease: str) -> None:
@@ -182,7 +184,7 @@ class MailService:
         """The outbox in figures."""
         counts = self.messages.count_by_state((*UNSENT, FAILED))
         queue = sum(counts.get(state, 0) for state in UNSENT)
-        return Outbox(queue, counts.get(FAILED, 0), *self.messages.unsent_since(LATE))
+        return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE + self.delay))
 
     def list_unsent(self, page: int, size: int) -> Page[Any]:
         """Messages that are not sent yet, as they will go, each with the book or order that it is about.
@@ -206,8 +208,11 @@ class MailService:
         raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
 
     def retry(self, message_ids: Collection[int]) -> Collection[int]:
-        """Let those of these messages that failed, or wait for an attempt, be sent now; returns their ids."""
-        return self.messages.change_state(message_ids, (FAILED, QUEUED), **_anew())
+        """Let those of these messages be sent now that are not sent nor just being sent; returns their ids.
+
+        Each is looked at once more before it leaves.
+        """
+        return self.messages.change_state(message_ids, (FAILED, QUEUED, SUPPRESSED), **_anew())
 
     def retry_failed(self) -> int:
         """Let all messages that failed be sent now; returns how many."""
@@ -226,15 +231,23 @@ def why_not(message: Any) -> str | None:
     """Why a message must not be sent any more, as MailService.get_to_send knows it now; None if it may."""
     if not message.active:
         return "The account is no longer active."
-    if message.kind in OF_ACCOUNTS and message.queued_for.casefold() != message.email_key:
-        return ADDRESS_CHANGED
     if message.kind == RESTOCK:
         return _why_no_alert(message)
-    if message.kind == ORDER_READY and message.order_status != READY:
+    if message.kind in OF_ACCOUNTS:
+        return _why_not_of_account(message)
+    # Put off, "we have your order" would come after "it is cancelled"; else it goes first.
+    overtaken = message.kind == ORDER_PLACED and message.attempts and message.order_status == CANCELLED
+    if overtaken or (message.kind == ORDER_READY and message.order_status != READY):
         return f"The order is {message.order_status} by now."
+    return None
+
+
+def _why_not_of_account(message: Any) -> str | None:
+    if message.queued_for.casefold() != message.email_key:
+        return ADDRESS_CHANGED
     if message.kind == CONFIRMATION and message.email_confirmed_at is not None:
         return "The address is confirmed already."
-    return None
+    return "It was asked for too long ago." if message.kind == PASSWORD_RESET and message.too_old else None
 
 
 def _why_no_alert(message: Any) -> str | None:
@@ -244,6 +257,8 @@ def _why_no_alert(message: Any) -> str | None:
         return "The customer has not confirmed the address."
     if message.withdrawn_at is not None:
         return "The book is withdrawn."
+    if message.reserved_anew:
+        return "The customer has reserved the book anew."
     return "The book is sold out again." if message.stock_quantity == 0 else None
 
 
@@ -254,4 +269,4 @@ def wait_after(attempts: int) -> float:
 
 def _anew() -> dict[str, Any]:
     """What lets a message be tried as if it had never been."""
-    return {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0)}
+    return {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0), "last_error": None}

@@ -14,6 +14,9 @@ import idna
 
 from bookshop.config import SMTP_PORTS, Settings
 
+# Answers that are about us, our commands or our login, though they are given to a recipient: RFC 5321 and 4954.
+ABOUT_US = {500, 502, 503, 504, 530, 534, 535, 538}
+
 Send = Callable[[str, EmailMessage], None]
 
 
@@ -130,7 +133,7 @@ def _refusal(server: smtplib.SMTP, code: int, reply: bytes | str) -> Exception:
 
     After a good-bye, and after what is no answer to our question, nothing that this connection says is to be believed.
     """
-    if code == 421 or not 400 <= code < 600:
+    if code == 421 or code in ABOUT_US or not 400 <= code < 600:
         return Unreachable(_reply(code, reply))
     with suppress(OSError, smtplib.SMTPException):  # who has hung up will be found out by the next message
         server.rset()
@@ -158,13 +161,15 @@ def _reply(code: int, reply: bytes | str) -> str:
 
 def _into_folder(folder: Path) -> Send:
     """Write messages into a folder, each whole or not at all, under their Message-IDs: one sent twice is there once."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def send(_recipient: str, message: EmailMessage) -> None:
         path = file_of(folder, message["Message-ID"])
         try:
-            path.with_suffix(".new").write_bytes(message.as_bytes())
-            path.with_suffix(".new").replace(path)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = path.with_suffix(".new")
+            new.touch(mode=0o600)
+            new.write_bytes(message.as_bytes())
+            new.replace(path)
         except OSError as error:
             raise Unreachable(f"The folder for mail cannot be written to: {error}") from error
 

@@ -91,7 +91,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     elif aside.name == "take":
         flash("Your cart holds no more of it than there is.", "success")
     else:
-        flash_with_way(reserved_notice(visitor().gets_alerts), "success")
+        flash_with_way(reserved_notice(visitor()), "success")
         if not cart.count(user_id):
             return redirect(url_for("prebookings.reservations"), 303)
     return _show(form, 200)

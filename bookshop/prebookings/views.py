@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
+from bookshop.accounts.identity import Identity
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
 from bookshop.forms import ShopForm
@@ -21,19 +22,22 @@ SIZE = 20
 def reserve(book_id: int) -> Response:
     me, service = visitor(), faces.prebookings()
     prebook = faces.commit(lambda: service.reserve(me.user_id, book_id))
-    flash_with_way(reserved_notice(me.gets_alerts), "success")
+    flash_with_way(reserved_notice(me), "success")
     address = address_of(book_id, prebook.book_title)
     return redirect(asked_next() or f"{address}#availability", 303)
 
 
-def reserved_notice(by_mail: bool) -> dict[str, str]:
+def reserved_notice(me: Identity) -> dict[str, str]:
     """What is said to who reserved a book: how they will be told, and where to go if no e-mail is to come."""
-    if by_mail:
+    if me.gets_alerts:
         return {"sentence": "Reserved. As soon as the book is back, you get an e-mail and a note in My reservations."}
+    if me.email_confirmed:
+        why, place = "You have turned off e-mails about books that are back.", "mail"
+    else:
+        why, place = "No e-mail comes before you confirm your address.", "you"
     return {
-        "sentence": "Reserved. As soon as the book is back, you find a note in My reservations. No e-mail will come"
-        " before you confirm your address and turn these e-mails on.",
-        "link": url_for("accounts.account", _anchor="you"),
+        "sentence": f"Reserved. As soon as the book is back, you find a note in My reservations. {why}",
+        "link": url_for("accounts.account", _anchor=place),
         "label": "Your account",
     }
 

@@ -1,0 +1,209 @@
+"""Kill -9 of workers: nothing is lost, and only the message that a killed one had in hand may go out twice."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from random import Random
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from bookshop import create_app
+from bookshop.mail.repository import MessageRepository
+from bookshop.mail.worker import Pace, Worker
+from tests.conftest import settings_for
+from tests.smtp import Post, Sink
+
+# The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
+PACE = Pace(batch=2, timeout=1, lease=2.2, poll=0.05, pause=0.05, longest_pause=0.1)
+WORKERS, DEADLINE = 4, 300
+numbers = pytest.mark.parametrize(("messages", "kills"), [(100, 4), pytest.param(2000, 50, marks=pytest.mark.prove)])
+processes = multiprocessing.get_context("forkserver")  # what they import is imported once
+processes.set_forkserver_preload([__name__])
+
+
+def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None) -> None:
+    """What each worker's process does: `flask worker` at another pace."""
+    app = create_app(settings_for(url, smtp_url=smtp_url, mail_delay=0, database_pool=2))
+    if prepare:
+        prepare(app)
+    worker = Worker(PACE)
+    worker.stop_on_signals()
+    with app.app_context():
+        worker.run()
+
+
+class Crew:
+    """Workers in processes of their own."""
+
+    def __init__(self, *given: Any) -> None:
+        self.given, self.workers, self.killed, self.chance = given, list[BaseProcess](), 0, Random(1)
+
+    def hire(self, number: int = 1) -> None:
+        for _one in range(number):
+            worker = processes.Process(target=work, args=self.given)
+            worker.start()
+            self.workers.append(worker)
+
+    def is_full(self, number: int) -> bool:
+        """Hire as many as are missing; always true."""
+        self.hire(number - len(self.workers))
+        return True
+
+    def kill_one(self, *_message: Any) -> None:
+        """Kill -9 any of them; it may be the one that is being spoken to."""
+        worker = self.chance.choice(self.workers)
+        self.workers.remove(worker)
+        worker.kill()
+        worker.join(60)
+        self.killed += 1
+
+    def end(self) -> list[int | None]:
+        """Tell all to end; returns their exit codes."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            worker.join(60)
+        return [worker.exitcode for worker in self.workers]
+
+
+@contextmanager
+def crew_of(number: int, *given: Any) -> Iterator[Crew]:
+    crew = Crew(*given)
+    try:
+        crew.hire(number)
+        yield crew
+    finally:
+        crew.end()
+
+
+def wait_until(done: Callable[[], Any]) -> None:
+    """Wait for what other processes will do; at the deadline it is a fault that it is not done."""
+    end = time.monotonic() + DEADLINE
+    while not done():
+        assert time.monotonic() < end, "it was never done"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def post(app, sink, monkeypatch):
+    return Post(app, sink, monkeypatch)
+
+
+def unsent(post):
+    return post.shop.rows("SELECT count(*) FROM messages WHERE state <> 'sent'")[0]
+
+
+def kill_while_they_send(post, crew, messages, kills):
+    """Kill at evenly spread messages, just as the server has got one and has not said so; hire anew each time."""
+    each = messages // (kills + 1)
+
+    def look(_one):
+        if crew.killed < min(kills, (len(post.sink.received) + 1) // each):
+            crew.kill_one()
+
+    post.sink.look = look
+    wait_until(lambda: crew.is_full(WORKERS) and crew.killed == kills and unsent(post) == 0)
+
+
+@numbers
+def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
+    post, sink, database_url, messages, kills
+):
+    emails = post.queue(messages)
+    with crew_of(WORKERS, database_url, sink.url) as crew:
+        kill_while_they_send(post, crew, messages, kills)
+        assert crew.end() == [0] * WORKERS
+    assert set(sink.recipients) == set(emails)
+    assert set(sink.times) == {message.message_id for message in post.messages()}
+    doubled = sum(sink.times.values()) - messages
+    assert doubled <= kills
+    assert post.shop.broken() == []
+    print(f"{kills} kills, {messages} messages, {doubled} doubled")
+
+
+def sends_a_batch_before_it_notes_anything(_app: Flask) -> None:
+    """The fault that the kills are to find: what became of the messages is written down at the end of the batch."""
+    late: list[Callable[[], Any]] = []
+    write = Worker._write
+
+    def remember(self: Worker, done: Callable[[], Any], *, also_when_stopped: bool) -> None:
+        late.append(done)
+        if not also_when_stopped:
+            for one in late:
+                write(self, one, also_when_stopped=True)
+            late.clear()
+
+    Worker._write = remember  # type: ignore[assignment, method-assign]
+
+
+def forgets_the_dead(_app: Flask) -> None:
+    """Another fault: a message that was taken is never taken again."""
+    claim = MessageRepository.claim
+
+    def for_ever(self: MessageRepository, number: int, lease: str, _seconds: float) -> Any:
+        return claim(self, number, lease, 10 * DEADLINE)
+
+    MessageRepository.claim = for_ever  # type: ignore[assignment, method-assign]
+
+
+def test_twin_workers_that_note_what_they_sent_at_the_end_of_a_batch_are_caught(post, sink, database_url):
+    """The only worker is killed at the last message of its batch, so that all go out twice."""
+    post.queue(PACE.batch)
+    with crew_of(1, database_url, sink.url, sends_a_batch_before_it_notes_anything) as crew:
+        sink.look = lambda _one: crew.kill_one() if len(sink.received) == PACE.batch - 1 else None
+        wait_until(lambda: crew.is_full(1) and unsent(post) == 0)
+    assert sum(sink.times.values()) - PACE.batch > crew.killed == 1
+
+
+@pytest.mark.prove
+def test_twin_workers_whose_lease_does_not_end_are_caught(post, sink, database_url):
+    post.queue(PACE.batch)
+    with crew_of(1, database_url, sink.url, forgets_the_dead) as crew:
+        sink.look = lambda _one: crew.kill_one()
+        wait_until(lambda: crew.killed)
+        sink.look = None
+        crew.hire()
+        time.sleep(2 * PACE.lease)  # more than a lease that ends
+    assert unsent(post) == PACE.batch
+
+
+def test_one_who_gets_a_sigterm_finishes_the_message_in_hand_and_ends_well(post, sink, database_url):
+    post.queue(3)
+    with crew_of(1, database_url, sink.url) as crew:
+        sink.look = lambda _one: crew.workers[0].terminate()  # which is a SIGTERM
+        crew.workers[0].join(60)
+        assert crew.workers[0].exitcode == 0
+    assert [(one.state, one.attempts) for one in post.messages()] == [("sent", 1), ("queued", 0), ("queued", 0)]
+    assert set(sink.times.values()) == {1}
+
+
+def stopped_at_any_moment() -> None:
+    """Rest, and be told to stop by a signal meanwhile, so often that it comes between any two steps of both."""
+    chance = Random(1)
+    for _time in range(20_000):
+        worker = Worker(PACE)
+        signal.signal(signal.SIGALRM, worker.stop)
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00001, 0.0001))
+        while not worker.stopping:
+            worker._rest(0.00002)
+
+
+@pytest.mark.prove
+def test_a_signal_may_come_at_any_moment():
+    """Waiting on a threading.Event that the signal sets, a worker would sooner or later hang for ever."""
+    process = processes.Process(target=stopped_at_any_moment)
+    process.start()
+    process.join(120)
+    process.kill()
+    assert process.exitcode == 0
