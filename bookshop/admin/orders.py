@@ -106,8 +106,8 @@ def _change(status: str) -> Response:
     if len(chosen) > MOST:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
         return back
-    changed, emails = faces.commit(lambda: service.change_all(chosen, status, me))
-    _say(status, service.list_these(chosen), changed, len(emails))
+    changed, notified = faces.commit(lambda: service.change_all(chosen, status, me))
+    _say(status, service.list_these(chosen), changed, len(notified))
     return back
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     TextClause,
     bindparam,
+    case,
     cast,
     false,
     func,
@@ -257,8 +258,12 @@ class MessageRepository:
         return {row[0]: row[1] for row in self.session.execute(counts)}
 
     def oldest_unsent(self, late: float) -> tuple[datetime | None, bool, str | None]:
-        """When the oldest unsent message was queued, whether before `late` seconds ago, and its last error."""
-        oldest = select(Message.created_at, Message.created_at < later(-late), Message.last_error).where(IS_UNSENT)
+        """When the oldest unsent message was queued, whether that is too long ago, and its last error.
+
+        It is if it was tried in vain since before `late` seconds ago, or has been due since then.
+        """
+        since = case((Message.last_error.is_(None), Message.next_attempt_at), else_=Message.created_at)
+        oldest = select(Message.created_at, since < later(-late), Message.last_error).where(IS_UNSENT)
         found = self.session.execute(oldest.order_by(Message.created_at).limit(1)).first()
         return (found[0], found[1], found[2]) if found else (None, False, None)
 

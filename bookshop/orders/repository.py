@@ -182,6 +182,7 @@ class OrderRepository:
             select(func.count()).select_from(PreBook).where(is_so) for is_so in (IS_WAITING, IS_NOTIFIED)
         )
         if book_id is not None:
+            # Which pre-bookings a restock notified is in an index, but not all those of a book.
             restocks = select(Movement.id).where(Movement.book_id == book_id, IS_RESTOCK)
             waiting, notified = (
                 waiting.where(PreBook.book_id == book_id),

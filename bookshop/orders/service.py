@@ -159,29 +159,29 @@ class OrderService:
     def cancel(self, user_id: int, order_id: int) -> Notified:
         """Cancel the customer's own order while it is placed, and give its copies back.
 
-        Returns the addresses of those whom that notified; locks as `change_all` does. Raises NotFound or Conflict.
+        Returns those whom that notified; locks as `change_all` does. Raises NotFound or Conflict.
         """
         self.get(user_id, order_id)
-        changed, emails = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
+        changed, notified = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
         if not changed:
             raise _wrong_state(self.get(user_id, order_id), CANCELLED)
-        return emails
+        return notified
 
     def change(self, order_id: int, status: str, by: int) -> Notified:
         """Let staff (`by`) make one order ready, collected or cancelled; raises NotFound or Conflict.
 
-        Returns the addresses of those whom copies that came back notified.
+        Returns those whom copies that came back notified.
         """
         self.get_any(order_id)
-        changed, emails = self.change_all([order_id], status, by)
+        changed, notified = self.change_all([order_id], status, by)
         if not changed:
             raise _wrong_state(self.get_any(order_id), status)
-        return emails
+        return notified
 
     def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], Notified]:
         """Let staff (`by`) make orders ready, collected or cancelled; those that cannot become so are left alone.
 
-        Returns the ids of those that did, and the addresses of those whom copies that came back notified. Locks, for
+        Returns the ids of those that did, and those whom copies that came back notified. Locks, for
         cancelling, the books in id order, then the orders; until the caller's transaction ends.
         """
         if status == CANCELLED:
