@@ -19,6 +19,7 @@ from tests.clients import Browser, Script
 from tests.factories import Shop, empty
 from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
+from tests.smtp import Post, Sink
 from tests.stand import Stand
 
 SECRET_KEY = "a key for tests only, long enough"
@@ -111,6 +112,19 @@ def box(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postbox:
     """Where the messages of the shop arrive."""
     monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
     return Postbox(app, tmp_path / "mail")
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A real mail server, which can be told to fail."""
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def post(app: Flask, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Post:
+    """The shop with this mail server, and messages to send."""
+    return Post(app, sink, monkeypatch)
 
 
 @pytest.fixture

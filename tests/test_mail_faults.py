@@ -13,7 +13,7 @@ from bookshop.database import now
 from bookshop.extensions import db
 from bookshop.mail.worker import Pace, Worker
 from tests import smtp
-from tests.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault, Post, Sink
+from tests.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 
 MINUTE, JITTER = timedelta(minutes=1), timedelta(seconds=15)
 CUT, IMPATIENT = "closed", "in time|closed"
@@ -50,17 +50,6 @@ def pace_for(fault):
 
 
 numbers = pytest.mark.parametrize("number", [FEW, pytest.param(100, marks=pytest.mark.prove)])
-
-
-@pytest.fixture
-def sink():
-    with Sink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def post(app, sink, monkeypatch):
-    return Post(app, sink, monkeypatch)
 
 
 def assert_put_off(post, number, words, begun):

@@ -16,7 +16,6 @@ from bookshop import create_app
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.worker import Pace, Worker
 from tests.conftest import settings_for
-from tests.smtp import Post, Sink
 
 # The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
 PACE = Pace(batch=2, timeout=1, lease=2.2, poll=0.05, pause=0.05, longest_pause=0.1)
@@ -89,17 +88,6 @@ def wait_until(done: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def sink():
-    with Sink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def post(app, sink, monkeypatch):
-    return Post(app, sink, monkeypatch)
-
-
 def unsent(post):
     return post.shop.rows("SELECT count(*) FROM messages WHERE state <> 'sent'")[0]
 
@@ -135,16 +123,19 @@ def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
 def sends_a_batch_before_it_notes_anything(_app: Flask) -> None:
     """The fault that the kills are to find: what became of the messages is written down at the end of the batch."""
     late: list[Callable[[], Any]] = []
-    write = Worker._write
+    write, send_batch = Worker._write, Worker.send_batch
 
-    def remember(self: Worker, done: Callable[[], Any], *, also_when_stopped: bool) -> None:
+    def remember(_self: Worker, done: Callable[[], Any], *, also_when_stopped: bool) -> None:
         late.append(done)
-        if not also_when_stopped:
-            for one in late:
-                write(self, one, also_when_stopped=True)
-            late.clear()
+
+    def note_at_the_end(self: Worker) -> bool | None:
+        reached = send_batch(self)
+        while late:
+            write(self, late.pop(0), also_when_stopped=True)
+        return reached
 
     Worker._write = remember  # type: ignore[assignment, method-assign]
+    Worker.send_batch = note_at_the_end  # type: ignore[method-assign]
 
 
 def forgets_the_dead(_app: Flask) -> None:

@@ -18,21 +18,10 @@ from bookshop.mail.repository import MessageRepository, messages
 from bookshop.mail.service import MailService
 from bookshop.mail.worker import Worker
 from tests import races, smtp
-from tests.smtp import HOST, QUICK, Post, Sink
+from tests.smtp import HOST, QUICK
 
 STAFF, DAY = "staff@example.com", 24 * 3600
 restocks = pytest.mark.parametrize("number", [50, pytest.param(1000, marks=pytest.mark.prove)])
-
-
-@pytest.fixture
-def sink():
-    with Sink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def post(app, sink, monkeypatch):
-    return Post(app, sink, monkeypatch)
 
 
 # -- two workers

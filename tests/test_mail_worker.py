@@ -24,17 +24,6 @@ from tests.smtp import QUICK, Post, Sink
 NUMBER, DAY = 5, 24 * 3600
 
 
-@pytest.fixture
-def sink():
-    with Sink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def post(app, sink, monkeypatch):
-    return Post(app, sink, monkeypatch)
-
-
 def states(post):
     return [message.state for message in post.messages()]
 

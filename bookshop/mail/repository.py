@@ -162,7 +162,7 @@ class MessageRepository:
             # Of 100,000 messages that were queued just now PostgreSQL has no statistics yet. It would take them for a
             # few, fetch all and sort them, at every claim, instead of following the index.
             self.session.connection().exec_driver_sql("SET LOCAL enable_bitmapscan = off")
-        due = select(messages.c.id).where(IS_UNSENT, IS_DUE)
+        due = select(messages.c.id).where(IS_UNSENT, messages.c.next_attempt_at <= later(0))
         due = due.order_by(messages.c.bulk, messages.c.next_attempt_at).limit(number)
         picked = due.with_for_update(skip_locked=True).cte("due")
         claimed = update(messages).where(messages.c.id.in_(select(picked.c.id)))
