@@ -46,7 +46,8 @@ class Crowd:
     def wait_again(self) -> None:
         """Put everything back to where it was before the restock."""
         back = "UPDATE prebookings SET status = 'waiting', notified_at = NULL, movement_id = NULL"
-        for statement in (back, "DELETE FROM movements", "UPDATE books SET stock_quantity = 0"):
+        no_more = ("DELETE FROM messages", "DELETE FROM movements", "UPDATE books SET stock_quantity = 0")
+        for statement in (back, *no_more):
             self.shop.execute(f"{statement} WHERE true")
 
     def found(self) -> tuple[int, dict[str, int]]:
