@@ -73,7 +73,7 @@ def update_stock(change: StockChange) -> Restocked:
     """
     notified = inventory().update_stock(change)
     mail().queue_alerts(notified)
-    return Restocked(notified, mail().stop_alerts([change.book_id]))
+    return Restocked(notified, 0 if notified else mail().stop_alerts([change.book_id]))
 
 
 def receive(delivery: Delivery) -> list[DeliveryLine]:

@@ -365,4 +365,4 @@ def test_of_who_leaves_no_address_is_left_in_the_outbox_and_nothing_is_sent(app,
         ("sent", "deleted-1"),
         ("suppressed", "deleted-1"),
     ]
-    assert "ada" not in str(shop.everything())
+    assert "ada@" not in str(shop.everything())  # "ada" alone may stand in a random id

@@ -38,6 +38,16 @@ def new_password_again() -> PasswordField:
     )
 
 
+def address() -> EmailField:
+    """The field for the address of one's account, made or to be made."""
+    return EmailField(
+        "E-mail address",
+        filters=[tidied],
+        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        render_kw={"autocomplete": "username", "autofocus": True},
+    )
+
+
 class LoginForm(ShopForm):
     """An address and a password."""
 
@@ -59,12 +69,7 @@ class LoginForm(ShopForm):
 class RegisterForm(ShopForm):
     """A new account."""
 
-    email = EmailField(
-        "E-mail address",
-        filters=[tidied],
-        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
-        render_kw={"autocomplete": "username", "autofocus": True},
-    )
+    email = address()
     password = PasswordField(
         "Password",
         description=HINT,
@@ -100,12 +105,7 @@ class PasswordForm(ShopForm):
 class ForgotForm(ShopForm):
     """The address of somebody who forgot the password."""
 
-    email = EmailField(
-        "E-mail address",
-        filters=[tidied],
-        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
-        render_kw={"autocomplete": "username", "autofocus": True},
-    )
+    email = address()
     submit = SubmitField("Write to me")
 
 

@@ -32,14 +32,13 @@ Values = dict[str, Any]
 
 @dataclass
 class BatchReport:
-    """What became of one batch; `refused` holds a line number and a reason each, `sold_out` ids of books."""
+    """What became of one batch; `refused` holds a line number and a reason each."""
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     unpriced: int = 0
     notified: Notified = field(default_factory=Notified)
-    sold_out: list[int] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: "BatchReport") -> None:
@@ -149,10 +148,7 @@ def _write_batch(
     session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
 ) -> BatchReport:
     def work() -> BatchReport:
-        written = _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
-        faces.mail().queue_alerts(written.notified)
-        faces.mail().stop_alerts(written.sold_out)
-        return written
+        return _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
 
     try:
         return in_transaction(session, work)
@@ -167,6 +163,7 @@ class _Batch:
         self.books = BookRepository(session)
         self.catalog = CatalogService(session)
         self.inventory = BookService(session)
+        self.mail = faces.mail(session)
         self.defaults = defaults
         self.seen = seen
         self.report = report
@@ -182,7 +179,8 @@ class _Batch:
                 self._update(number, book, values)
         self._add(new)
         self.report.notified = self.inventory.update_stocks(self.stock)
-        self.report.sold_out = [change.book_id for change in self.stock if change.quantity == 0]
+        self.mail.queue_alerts(self.report.notified)
+        self.mail.stop_alerts([change.book_id for change in self.stock if change.quantity == 0])
         return self.report
 
     def _find_same(self, rows: list[Values]) -> dict[Any, Book]:

@@ -77,12 +77,17 @@ MARK_SENT = (
         last_error=None,
     )
 )
-IS_DUE = messages.c.next_attempt_at <= later(0)
+
+
+def _is_due() -> ColumnElement[bool]:
+    return messages.c.next_attempt_at <= later(0)
+
+
 # One question for each of `bulk`, as the index begins with it.
 HAS_DUE = select(
     or_(
         *(
-            select(messages.c.id).where(IS_UNSENT, messages.c.bulk == bulk, IS_DUE).exists()
+            select(messages.c.id).where(IS_UNSENT, messages.c.bulk == bulk, _is_due()).exists()
             for bulk in (false(), true())
         )
     )
@@ -104,7 +109,9 @@ def _insert_at_once(dialect: str) -> Executable:
     queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
     again = {**queued, "last_error": None}
     return insert.values(queued).on_conflict_do_update(
-        index_elements=["dedupe_key"], set_=again, where=messages.c.state.in_((SUPPRESSED, FAILED))
+        index_elements=["dedupe_key"],
+        set_=again,
+        where=or_(*(messages.c.state == state for state in (SUPPRESSED, FAILED))),
     )
 
 
@@ -114,9 +121,10 @@ class MessageRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def insert(self, values: Mapping[str, Any]) -> None:
-        """Queue a message to go at once, unless there is one with its dedupe key, or it was sent."""
-        self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), values)
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Queue messages to go at once, but those whose dedupe key one has that is queued or was sent."""
+        if rows:
+            self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), list(rows))
 
     def insert_alerts(self, movement_ids: Collection[int], delay: float, id_end: str) -> None:
         """Queue a restock alert for everyone whom these restocks notified; one statement, however many they are.
@@ -162,7 +170,7 @@ class MessageRepository:
             # Of 100,000 messages that were queued just now PostgreSQL has no statistics yet. It would take them for a
             # few, fetch all and sort them, at every claim, instead of following the index.
             self.session.connection().exec_driver_sql("SET LOCAL enable_bitmapscan = off")
-        due = select(messages.c.id).where(IS_UNSENT, messages.c.next_attempt_at <= later(0))
+        due = select(messages.c.id).where(IS_UNSENT, _is_due())
         due = due.order_by(messages.c.bulk, messages.c.next_attempt_at).limit(number)
         picked = due.with_for_update(skip_locked=True).cte("due")
         claimed = update(messages).where(messages.c.id.in_(select(picked.c.id)))
@@ -195,10 +203,11 @@ class MessageRepository:
 
         Returns how many.
         """
-        gone = self.session.scalars(select(Book.id).where(Book.id.in_(book_ids), Book.stock_quantity == 0)).all()
-        if not gone:
+        of_gone = select(Movement.id).join(Book, Book.id == Movement.book_id)
+        of_gone = of_gone.where(Book.id.in_(book_ids), Book.stock_quantity == 0, IS_RESTOCK)
+        restocks = self.session.scalars(of_gone).all()
+        if not restocks:
             return 0
-        restocks = self.session.scalars(select(Movement.id).where(Movement.book_id.in_(gone), IS_RESTOCK)).all()
         # Asked of each message: joined, as PostgreSQL would without statistics of what was just queued, it takes 30 s.
         restock = select(PreBook.movement_id).where(PreBook.id == messages.c.prebooking_id).correlate(messages)
         return self._suppress(reason, restock.scalar_subquery().in_(restocks))

@@ -92,30 +92,31 @@ class MailService:
 
     def queue_of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> None:
         """Queue a message about an order, once for each kind."""
-        self._queue(kind, f"{kind}:{order_id}", user_id, recipient, order_id=order_id)
+        self.messages.insert([self._of_order(kind, order_id, user_id, recipient)])
 
     def queue_of_orders(self, kind: str, order_ids: Collection[int]) -> None:
         """Queue a message about each of these orders to its customer, once for each kind."""
-        for order_id, user_id, recipient in self.messages.customers_of(order_ids):
-            self.queue_of_order(kind, order_id, user_id, recipient)
+        self.messages.insert([self._of_order(kind, *customer) for customer in self.messages.customers_of(order_ids)])
 
     def queue_of_account(self, kind: str, user_id: int, recipient: str) -> None:
         """Queue a message about an account: of each kind one in five minutes, so that nobody's mailbox is flooded."""
         address = hashlib.sha256(recipient.encode()).hexdigest()[:4]  # too little to tell later whose it was
         moment = int(time.time()) // ONE_OF_A_KIND
-        self._queue(kind, f"{kind}:{user_id}:{address}:{moment}", user_id, recipient)
+        message = self._message(kind, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{address}:{moment}", "order_id": None}])
 
-    def _queue(self, kind: str, dedupe_key: str, user_id: int, recipient: str, order_id: int | None = None) -> None:
-        message = {
+    def _of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> dict[str, Any]:
+        message = self._message(kind, user_id, recipient)
+        return {**message, "dedupe_key": f"{kind}:{order_id}", "order_id": order_id}
+
+    def _message(self, kind: str, user_id: int, recipient: str) -> dict[str, Any]:
+        return {
             "kind": kind,
             "bulk": False,
             "user_id": user_id,
-            "order_id": order_id,
             "recipient": recipient,
-            "dedupe_key": dedupe_key,
             "message_id": f"<{kind}.{secrets.token_hex(16)}@{self.host}>",
         }
-        self.messages.insert(message)
 
     # -- what becomes of a person
 
