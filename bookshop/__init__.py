@@ -2,7 +2,7 @@
 
 from flask import Flask, abort
 
-from bookshop import assets, cli, config, database, errors, extensions, features, pages, security
+from bookshop import assets, cli, config, database, errors, extensions, features, openapi, pages, security
 from bookshop.config import ROOT, Settings
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.init_app(app)
     features.init_app(app)
     pages.init_app(app)
+    openapi.init_app(app)
     errors.init_app(app)
     cli.init_app(app)
     return app

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bookshop.config import ROOT
 
 BOOTSTRAP = Path(str(files("flask_bootstrap"))) / "static" / "bootstrap5"
+SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
 # The symbols that pages use, out of the 2,000 of Bootstrap's sprite.
 ICONS = (
     "arrow-right",
@@ -32,6 +33,7 @@ ICONS = (
 )
 SVG = "http://www.w3.org/2000/svg"
 NAME = re.compile(r"(?P<stem>.+)\.(?P<hash>[0-9a-f]{12})(?P<suffix>\.\w+)")
+LARGE = 500_000
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -52,11 +54,14 @@ def init_app(app: Flask) -> None:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """All static files by their plain names, read once: ours, Bootstrap's stylesheet, and the icons in use."""
+    """All static files by their plain names, read once: ours, Bootstrap's stylesheet, the icons in use, Swagger UI."""
     folder = ROOT / "static"
     ours = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     bootstrap = (BOOTSTRAP / "css" / "bootstrap.min.css").read_bytes()
-    found = {**ours, "css/bootstrap.css": bootstrap, "icons.svg": _sprite()}
+    swagger_ui = {
+        name: (SWAGGER_UI / Path(name).name).read_bytes() for name in ("css/swagger-ui.css", "js/swagger-ui-bundle.js")
+    }
+    found = {**ours, **swagger_ui, "css/bootstrap.css": bootstrap, "icons.svg": _sprite()}
     return {name: _asset(name, content) for name, content in found.items()}
 
 
@@ -97,4 +102,5 @@ def send(name: str) -> AnyResponse:
 @cache
 def _compressed(name: str, encoding: str) -> bytes:
     content = assets()[name].content
-    return brotli.compress(content, quality=10) if encoding == "br" else gzip.compress(content)
+    quality = 10 if len(content) < LARGE else 5  # of a large file the best would take seconds
+    return brotli.compress(content, quality=quality) if encoding == "br" else gzip.compress(content)

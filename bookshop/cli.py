@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from bookshop import checks, faces
 from bookshop.accounts.models import CUSTOMER, STAFF, User
+from bookshop.accounts.scopes import SCOPES
+from bookshop.accounts.service import DAYS_MAX
 from bookshop.catalog.importer import BatchReport, import_books
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX, Book
 from bookshop.catalog.repository import BookCriteria
@@ -97,11 +99,20 @@ def reactivate_user(email: str) -> None:
 @tokens.command("create")
 @click.argument("email")
 @click.option("--name", required=True, help="What the token is for.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(SCOPES)), help="One of what it may do.")
+@click.option("--days", type=click.IntRange(1, DAYS_MAX), help="In how many days it expires.")
 @refusals_as_messages
-def create_token(email: str, name: str) -> None:
-    """Print a new API token for a user. It is shown this once."""
+def create_token(email: str, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Print a new API token for a user. It is shown this once.
+
+    Without --scope it may do all that the user may, without --days it never expires.
+    """
     accounts = faces.accounts()
-    click.echo(faces.commit(lambda: accounts.create_token(accounts.user_by_email(email).id, name)))
+
+    def create() -> str:
+        return accounts.create_token(accounts.user_by_email(email).id, name, scopes or None, days)
+
+    click.echo(faces.commit(create))
 
 
 @tokens.command("revoke")

@@ -150,6 +150,7 @@ class Settings(BaseModel):
     collect_days: int = Field(14, ge=1, le=365)
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
+    api_limit: Annotated[str, AfterValidator(_limits)] = "6000 per minute"
     ratelimit_storage: Annotated[str, AfterValidator(_storage)] = "memory://"
     trusted_proxies: int = Field(0, ge=0, le=10)
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(

@@ -171,12 +171,16 @@ def _will_pass(error: DBAPIError) -> bool:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list: `page` counts from 1, `total` is the length of the whole list."""
+    """One page of a list: `page` counts from 1, `total` is the length of the whole list.
+
+    `next_keys` are those of its last row, if more follow and the list can be read on from there; see keyset.py.
+    """
 
     items: Sequence[T]
     total: int
     page: int
     size: int
+    next_keys: Sequence[Any] | None = None
 
     @property
     def pages(self) -> int:

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bookshop.accounts.access import bearer_token, is_api
 from bookshop.catalog import pictures
 from bookshop.exceptions import (
+    BeyondScope,
     BookshopError,
     Busy,
     Conflict,
@@ -27,6 +28,7 @@ from bookshop.exceptions import (
     Misshapen,
     NotAuthenticated,
     NotFound,
+    Outdated,
 )
 from bookshop.extensions import db, limiter, settings
 from bookshop.navigation import asked_next, here, page_above
@@ -38,6 +40,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Outdated: 412,
     Invalid: 422,
     Busy: 503,
 }
@@ -91,6 +94,8 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
     if status == 401:
         invalid = bearer_token(request) is not None
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
+    if isinstance(error, BeyondScope):  # RFC 6750, 3.1
+        response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     if status == 503:
         response.headers["Retry-After"] = RETRY_AFTER
     return response
@@ -121,8 +126,8 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     if status < 400:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
-    if status == 429 and limiter.current_limit:
-        sentence = f"That was too often. Please try again in {_seconds_until(limiter.current_limit.reset_at)}."
+    if status == 429 and (seconds := _seconds_until_more()):
+        sentence = f"That was too often. Please try again in {_lasting(seconds)}."
     if status == 413:
         hear_out()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
@@ -131,8 +136,14 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     return response
 
 
-def _seconds_until(moment: float) -> str:
-    seconds = max(1, ceil(moment - time()))
+def _seconds_until_more() -> int:
+    """In how many seconds the limit that was reached begins anew, 0 if nobody knows."""
+    if budget := g.get("budget"):
+        return int(budget.seconds)
+    return max(1, ceil(limiter.current_limit.reset_at - time())) if limiter.current_limit else 0
+
+
+def _lasting(seconds: int) -> str:
     return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{seconds // 60 + 1} minutes"
 
 

@@ -30,6 +30,14 @@ class Forbidden(BookshopError):
     code = "FORBIDDEN"
 
 
+class BeyondScope(Forbidden):
+    """The token may not do this, though its user may: it lacks a `scope`."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This token may not do that: it needs the scope '{scope}'.")
+        self.scope = scope
+
+
 class NotFound(BookshopError):
     """It does not exist, or not for the one who asks."""
 
@@ -64,6 +72,12 @@ class InsufficientStock(Conflict):
     def __init__(self, sentence: str, lines: list[dict[str, Any]]) -> None:
         super().__init__(sentence)
         self.lines = lines
+
+
+class Outdated(BookshopError):
+    """A change was meant for another state than there is by now."""
+
+    code = "HTTP_412"
 
 
 class Busy(BookshopError):

@@ -1,6 +1,6 @@
 """What pages and JSON share: the services, bound to this request's database session and to the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db, only_looks, settings
 from bookshop.idempotency.service import IdempotencyService
+from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
@@ -66,14 +67,23 @@ class Restocked(NamedTuple):
     stopped: int
 
 
-def update_stock(change: StockChange) -> Restocked:
+def update_stock(change: StockChange, versions: Collection[int] | None = None) -> Restocked:
     """Change a book's stock, and queue the alerts to those whom that notified, in the caller's transaction.
 
-    Alerts about a book that has none left are stopped.
+    Alerts about a book that has none left are stopped. With `versions` only if the book has one of these.
     """
-    notified = inventory().update_stock(change)
+    notified = inventory().update_stock(change, versions)
     mail().queue_alerts(notified)
     return Restocked(notified, 0 if notified else mail().stop_alerts([change.book_id]))
+
+
+def change_stocks(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
+    """Change many stocks, all or none or each for itself, and see to the alerts, in the caller's transaction."""
+    batch = StockBatch(db.session(), inventory(), user_id)
+    outcome = batch.change_all(lines) if atomic else batch.change_each(lines)
+    mail().queue_alerts(outcome.notified)
+    mail().stop_alerts([book.id for book in batch.books.values() if not book.stock_quantity])
+    return outcome
 
 
 def receive(delivery: Delivery) -> list[DeliveryLine]:

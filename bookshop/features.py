@@ -9,6 +9,7 @@ from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import orders_api as admin_orders_json
+from bookshop.admin import reports_api as admin_reports_json
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
 from bookshop.cart import api as cart_json
@@ -42,6 +43,7 @@ FACES = (
     admin_mail,
     admin_json,
     admin_orders_json,
+    admin_reports_json,
 )
 
 

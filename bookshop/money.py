@@ -8,6 +8,7 @@ from typing import NamedTuple
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
 LOCALE = "en"
+CURRENCIES = sorted(list_currencies())
 
 
 class Amount(NamedTuple):
@@ -27,7 +28,7 @@ def totals(amounts: Iterable[Amount]) -> Sequence[Amount]:
 
 def known_currency(code: str) -> str:
     """The code itself if it is one of ISO 4217; raises ValueError with a sentence if not."""
-    if code not in list_currencies():
+    if code not in CURRENCIES:
         raise ValueError("is not an ISO 4217 currency code such as EUR")
     return code
 

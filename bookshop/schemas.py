@@ -1,5 +1,6 @@
 """What every feature's JSON has in common: strict bodies, text that can be stored, lists with pages."""
 
+import re
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -8,6 +9,17 @@ from bookshop.database import ID_MAX
 from bookshop.text import problem_in, tidy
 
 T = TypeVar("T")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers in digits and nothing else, true and false in no other letters: what JSON would take, too."""
+    if isinstance(value, str) and not PLAIN.fullmatch(value):
+        raise ValueError("must be a whole number in digits, or true or false")
+    return value
+
+
+PLAIN = re.compile(r"-?[0-9]{1,20}|true|false")
+Plain = BeforeValidator(_plain)
 
 
 class Body(BaseModel):
@@ -23,19 +35,44 @@ class Query(BaseModel):
 
 
 class PageQuery(Query):
-    """Which page of a list."""
+    """Which page of a list: by its number or, at a cost that does not grow, by the cursor of the page before."""
 
-    page: int = Field(1, ge=1, le=ID_MAX)
-    size: int = Field(20, ge=1, le=100)
+    page: Annotated[int, Plain] = Field(1, ge=1, le=ID_MAX, description="Its number; nothing with `cursor`.")
+    size: Annotated[int, Plain] = Field(20, ge=1, le=100, description="How many items a page has.")
+    cursor: str | None = Field(
+        None, description="To read on at the same cost however far: empty for the first page, then its `next_cursor`."
+    )
+
+
+class MemberError(BaseModel):
+    """What is wrong with one member of a request, or with one parameter; `code` is another problem's, if it is one."""
+
+    detail: str
+    pointer: str
+    code: str | None = None
+
+
+class ProblemOut(BaseModel):
+    """Why a request was refused (RFC 9457). Programs look at `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[MemberError] = Field([], description="With VALIDATION_ERROR: what is wrong, and where.")
 
 
 class ListOf(BaseModel, Generic[T]):
     """One page of a list, and how long the whole list is."""
 
     items: list[T]
-    total: int
+    total: int = Field(description="How many there are; by cursor: how many there were on the first page.")
     page: int
     size: int
+    next_cursor: str | None = Field(
+        None, description="For who asks with `cursor`: that of the next page, null on the last."
+    )
 
 
 def _checked(lines: bool) -> Any:
@@ -47,6 +84,11 @@ def _checked(lines: bool) -> Any:
     return check
 
 
+def written(pattern: str) -> Any:
+    """How a text must be written, said in the schema alone: what is refused is refused in our own words."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
 def _tidy(value: Any) -> Any:
     return tidy(value) if isinstance(value, str) else value
 
@@ -55,7 +97,14 @@ def _said(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+# What `problem_in` refuses, for who reads the schema: control characters, and those that were damaged on the way.
+NO_CONTROLS = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*$"
+SOME_TEXT = (
+    r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u001f\u007f-\u009f\ufffd]*$"
+)
+LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
+
 Maybe = Annotated[T | None, BeforeValidator(_said)]  # a blank text says nothing
-Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False))]
-Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True))]
+Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False)), written(NO_CONTROLS)]
+Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True)), written(LINES)]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]

@@ -6,8 +6,10 @@ from flask import Flask, Request, Response, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from bookshop import limits
 from bookshop.accounts.access import Anonymous, bearer_token, is_api
 from bookshop.catalog import pictures
 from bookshop.exceptions import NotAuthenticated
@@ -20,6 +22,8 @@ CONTENT = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Swagger UI is a program: it is loaded from here, and asks nobody but the shop.
+PROGRAMS = {"docs": f"{CONTENT}; script-src 'self'; connect-src 'self'"}
 HEADERS = {
     "Content-Security-Policy": CONTENT,
     "X-Content-Type-Options": "nosniff",
@@ -51,9 +55,12 @@ def init_app(app: Flask) -> None:
     app.session_interface = Sessions()
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
+    app.before_request(limits.spend)
     app.before_request(check_token)
+    app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(check_csrf)
+    app.after_request(limits.say)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
     if proxies:
@@ -70,6 +77,12 @@ def check_token() -> None:
     """A token that is not valid is said so even where none is needed: a script should not fall back silently."""
     if is_api() and bearer_token(request) is not None and not current_user.is_authenticated:
         raise NotAuthenticated("This token is unknown or revoked, or its user is deactivated.")
+
+
+def check_size() -> None:
+    """Refuse a body that is too large for JSON, also where none is read."""
+    if is_api() and (request.content_length or 0) > (request.max_content_length or 0):
+        raise RequestEntityTooLarge
 
 
 def admit_files() -> None:
@@ -102,6 +115,8 @@ def finish(response: Response) -> Response:
     """
     response.headers["X-Request-Id"] = g.get("request_id", "-")
     response.headers.extend(HEADERS)
+    if program := PROGRAMS.get(request.endpoint or ""):
+        response.headers["Content-Security-Policy"] = program
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     public = response.cache_control.public or (request.endpoint or "").endswith("static")

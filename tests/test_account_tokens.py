@@ -27,7 +27,7 @@ def ada(shop, visitor):
 
 
 def create(browser, name="till"):
-    return browser.submit("/account/tokens", name=name)
+    return browser.submit("/account/tokens", name=name, scopes=["prebookings", "orders"])
 
 
 def revoke(browser, token_id):

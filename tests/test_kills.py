@@ -2,7 +2,7 @@
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,7 @@ def torn_shop() -> Flask:
     """The shop with the fault that the kills are to find: the stock is committed before anybody is notified."""
     notify, update = PreBookRepository.notify_waiting_by_book, BookService.update_stock
 
-    def update_then_notify(self: BookService, change: StockChange) -> Notified:
+    def update_then_notify(self: BookService, change: StockChange, versions: Collection[int] | None = None) -> Notified:
         update(self, change)
         self.session.commit()
         movements = self.session.scalars(select(Movement.id).where(Movement.book_id == change.book_id)).all()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bookshop import faces
 from bookshop.accounts.identity import Identity
+from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.exceptions import Forbidden, NotAuthenticated
 from bookshop.extensions import db, login_manager
 
@@ -77,12 +78,12 @@ def _note_token_use(token_id: int) -> None:
 
 def login_required(view: View) -> View:
     """Let in who is logged in; raises NotAuthenticated."""
-    return _guard(view, lambda _identity: True)
+    return _guard(view)
 
 
 def customer_required(view: View) -> View:
     """Let in customers; raises NotAuthenticated or Forbidden."""
-    return _guard(view, lambda identity: identity.is_customer, "This is for customers' accounts; yours is for staff.")
+    return _guard(view, CUSTOMER, "This is for customers' accounts; yours is for staff.")
 
 
 def not_for_staff(view: View) -> View:
@@ -99,17 +100,18 @@ def not_for_staff(view: View) -> View:
 
 def staff_required(view: View) -> View:
     """Let in staff; raises NotAuthenticated or Forbidden."""
-    return _guard(view, lambda identity: identity.is_staff, "This is for the shop's staff.")
+    return _guard(view, STAFF, "This is for the shop's staff.")
 
 
-def _guard(view: View, may: Callable[[Identity], bool], sentence: str = "") -> View:
+def _guard(view: View, role: str | None = None, sentence: str = "") -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         identity = visitor()
         if not identity.is_authenticated:
             raise NotAuthenticated("Please log in first.")
-        if not may(identity):
+        if role not in {None, identity.role}:
             raise Forbidden(sentence)
         return view(*args, **kwargs)
 
+    vars(guarded)["role"] = role  # for who asks what a route needs
     return cast(View, guarded)

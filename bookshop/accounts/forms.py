@@ -1,12 +1,24 @@
 """The shape of the forms about accounts; what a good password is, the service knows."""
 
-from wtforms import EmailField, HiddenField, PasswordField, StringField, SubmitField
+from wtforms import (
+    EmailField,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    SubmitField,
+)
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length
+from wtforms.widgets import CheckboxInput
 
 from bookshop.accounts.models import EMAIL_MAX, TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
+from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
 from bookshop.forms import ShopForm, Storable, tidied
 
+ENDS = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
 HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"
 
 
@@ -118,7 +130,7 @@ class ResetForm(ShopForm):
 
 
 class TokenForm(ShopForm):
-    """A name for a new API token."""
+    """A new API token of a user with this role: its name, what it may do, and how long."""
 
     name = StringField(
         "What is it for?",
@@ -127,7 +139,21 @@ class TokenForm(ShopForm):
         validators=[DataRequired("Please give the token a name."), Length(max=TOKEN_NAME_MAX), Storable()],
         render_kw={"autocomplete": "off"},
     )
+    scopes = SelectMultipleField("What may it do?", option_widget=CheckboxInput(), default=())
+    days = SelectField(
+        "When does it expire?",
+        choices=[SelectChoice(*end) for end in ENDS],
+        default=365,
+        coerce=int,
+    )
     submit = SubmitField("Create token")
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        may = [name for name in scopes_of(role) if name != CATALOG_READ]
+        self.scopes.choices = [SelectChoice(name, f"{SCOPES[name].words.capitalize()} ({name})") for name in may]
+        if not self.is_submitted():
+            self.scopes.data = may
 
 
 class DeleteForm(ShopForm):

@@ -9,15 +9,18 @@ from bookshop.accounts.models import CUSTOMER, STAFF
 class Identity:
     """Who asks: the user, and the login (or, for a token, none) that proves it.
 
-    `token_to_note` is the token that proves it, if its use was not written down for an hour. Whether the address is
-    confirmed, and whether the user wants no e-mail about reserved books, is told of a login only.
+    `token_id` is the token that proves it, `scopes` what it may do (None for a login, which may do everything), and
+    `token_to_note` the token again, if its use was not written down for an hour. Whether the address is confirmed, and
+    whether the user wants no e-mail about reserved books, is told of a login only.
     """
 
     user_id: int
     email: str
     role: str
     login_id: str | None = None
+    token_id: int | None = None
     token_to_note: int | None = None
+    scopes: frozenset[str] | None = None
     email_confirmed: bool = False
     unsubscribed: bool = False
 
@@ -34,6 +37,10 @@ class Identity:
     def is_customer(self) -> bool:
         """Whether this is a customer."""
         return self.role == CUSTOMER
+
+    def may(self, scope: str) -> bool:
+        """Whether the login or token lets its user do what this scope is for."""
+        return self.scopes is None or scope in self.scopes
 
     @property
     def gets_alerts(self) -> bool:

@@ -10,6 +10,7 @@ from bookshop.database import Base, UtcDateTime, later, now
 EMAIL_MAX = 254
 USER_AGENT_MAX = 300
 TOKEN_NAME_MAX = 100
+SCOPES_MAX = 200
 CUSTOMER, STAFF = "customer", "staff"
 
 
@@ -67,6 +68,8 @@ class ApiToken(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     name: Mapped[str] = mapped_column(String(TOKEN_NAME_MAX))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[str] = mapped_column(String(SCOPES_MAX), server_default="")  # their names, with blanks between
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

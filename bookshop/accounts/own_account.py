@@ -11,6 +11,7 @@ from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenFo
 from bookshop.accounts.schemas import personal_data_json
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.accounts.views import Answer, login_limit
+from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import limiter
 from bookshop.forms import ShopForm
@@ -103,16 +104,20 @@ def _devices(count: int) -> str:
 @login_required
 def tokens() -> Answer:
     """The tokens; the answer that creates one is the only page that ever shows it."""
-    form, accounts, user_id, token = TokenForm(), faces.accounts(), visitor().user_id, None
+    me, accounts, token = visitor(), faces.accounts(), None
+    form = TokenForm(me.role)
     status = form.status
     if form.validate_on_submit():
         try:
-            token, status = faces.commit(lambda: accounts.create_token(user_id, form.name.data)), 201
+            given = form.name.data, form.scopes.data, form.days.data
+            token, status = faces.commit(lambda: accounts.create_token(me.user_id, *given)), 201
             form.name.data = None
         except (Invalid, Conflict) as refused:
             status = _refuse(form, refused)
-    found = accounts.list_tokens(user_id)
-    return render_template("accounts/tokens.html", form=form, token=token, found=found, most=MOST_TOKENS), status
+    found = accounts.list_tokens(me.user_id)
+    return render_template(
+        "accounts/tokens.html", form=form, token=token, found=found, most=MOST_TOKENS, now=now()
+    ), status
 
 
 @bp.post("/account/tokens/<int:token_id>/revoke")

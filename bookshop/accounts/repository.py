@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, is_sqlite, later, now, paginate
+from bookshop.database import Base, Page, UtcDateTime, is_sqlite, later, now, paginate
 from bookshop.inventory.models import Movement
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
@@ -21,9 +21,10 @@ BY_LOGIN = (
     .where(logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since"))
 )
 BY_TOKEN = (
-    ACTIVE.add_columns(tokens.c.id.label("token_id"), tokens.c.last_used_at)
+    ACTIVE.add_columns(tokens.c.id.label("token_id"), tokens.c.last_used_at, tokens.c.scopes)
     .join(tokens, tokens.c.user_id == users.c.id)
     .where(tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None))
+    .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now", type_=UtcDateTime)))
 )
 LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
 RESET_IS_GOOD_FOR = 30 * 60  # seconds
@@ -119,9 +120,9 @@ class UserRepository:
         """
         return self.session.connection().execute(BY_LOGIN, {"login": login_id, "since": since}).first()
 
-    def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None] | None:
-        """Whose token this is and when it was last used, if it is not revoked and the user is active."""
-        return self.session.connection().execute(BY_TOKEN, {"token_hash": token_hash}).first()
+    def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None, str] | None:
+        """Whose token this is, when it was last used and what it may do, if it and the user are active."""
+        return self.session.connection().execute(BY_TOKEN, {"token_hash": token_hash, "now": now()}).first()
 
     def note_token_use(self, token_id: int) -> None:
         """Write down that a token is in use, unless somebody else holds its row.
@@ -146,7 +147,7 @@ class UserRepository:
         self.session.add(token)
 
     def list_tokens(self, user_id: int, *, revoked: bool = False) -> Sequence[ApiToken]:
-        """The user's tokens, newest first; with `revoked` those too that are."""
+        """The user's tokens, newest first; with `revoked` those too that are. Expired ones are among them."""
         own = select(ApiToken).where(ApiToken.user_id == user_id).order_by(ApiToken.id.desc())
         return self.session.scalars(own if revoked else own.where(ApiToken.revoked_at.is_(None))).all()
 

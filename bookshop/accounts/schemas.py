@@ -37,7 +37,9 @@ class TokenOut(Kept):
     """An API token, without its hash."""
 
     name: str
+    scopes: Annotated[list[str], BeforeValidator(str.split)]
     created_at: datetime
+    expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from bookshop.accounts.models import (
 )
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.scopes import chosen_scopes
 from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
 from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
@@ -39,6 +40,7 @@ from bookshop.text import problem_in, tidy
 
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
 MOST_TOKENS = 20
+DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
 USE_IS_NOTED_FOR = timedelta(hours=1)
 NO_HASH = "!"  # of a password that nobody has
@@ -142,13 +144,14 @@ class AccountService:
         return Identity(user_id, email, role, login_id, email_confirmed=email_confirmed, unsubscribed=unsubscribed)
 
     def identify_token(self, token: str) -> Identity | None:
-        """Whose API token this is; None if it is unknown or revoked."""
+        """Whose API token this is, and what it may do; None if it is unknown, revoked or expired."""
         row = self.users.identity_by_token(token_hash(token))
         if row is None:
             return None
-        user_id, email, role, token_id, last_used_at = row
+        user_id, email, role, token_id, last_used_at, scopes = row
         is_noted = last_used_at is not None and last_used_at > now() - USE_IS_NOTED_FOR
-        return Identity(user_id, email, role, token_to_note=None if is_noted else token_id)
+        to_note, may = None if is_noted else token_id, frozenset(scopes.split())
+        return Identity(user_id, email, role, token_id=token_id, token_to_note=to_note, scopes=may)
 
     def note_token_use(self, token_id: int) -> None:
         """Write down that a token is in use; waits for nobody, see UserRepository."""
@@ -300,16 +303,20 @@ class AccountService:
         return self.prebookings.cancel_waiting_by_user(user_id)
 
     def list_tokens(self, user_id: int) -> Sequence[ApiToken]:
-        """The user's tokens that are not revoked, newest first."""
+        """The user's tokens that are not revoked, newest first; those that have expired are among them."""
         return self.users.list_tokens(user_id)
 
-    def create_token(self, user_id: int, name: str) -> str:
+    def create_token(
+        self, user_id: int, name: str, scopes: Collection[str] | None = None, days: int | None = None
+    ) -> str:
         """Make an API token for a user and return it: it is stored as a hash, so this is the only time it is seen.
 
-        Locks the user's row, which makes the limit exact. Raises NotFound, Invalid for a bad name, or Conflict if the
-        user is deactivated or has the most tokens already.
+        It may do what `scopes` say, or all that the user may; it expires in so many `days`, or never. Locks the user's
+        row, which makes the limit exact. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is
+        deactivated or has the most tokens already.
         """
-        if not self.users.lock_active(user_id):
+        owner = self.users.lock_active(user_id)
+        if not owner:
             raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
         if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
             raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
@@ -317,8 +324,10 @@ class AccountService:
             raise Conflict(
                 f"There are {MOST_TOKENS} tokens already, the most at a time. Revoke one first.", "TOKEN_LIMIT_REACHED"
             )
-        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        self.users.add_token(ApiToken(user_id=user_id, name=name, token_hash=token_hash(token)))
+        token, may = TOKEN_PREFIX + secrets.token_urlsafe(32), chosen_scopes(owner.role, scopes)
+        expires_at = now() + timedelta(days=days) if days else None
+        made = ApiToken(user_id=user_id, name=name, token_hash=token_hash(token), scopes=may, expires_at=expires_at)
+        self.users.add_token(made)
         return token
 
     def revoke_token(self, user_id: int, token_id: int) -> None:

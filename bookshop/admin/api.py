@@ -6,20 +6,24 @@ from flask import Response, url_for
 
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
+from bookshop.accounts.scopes import CATALOG_WRITE, REPORTS_READ, STOCK_WRITE
 from bookshop.admin import bp
-from bookshop.admin.schemas import MovementOut, NewStock, RestockedBookOut
-from bookshop.api import answer, contract, list_of
-from bookshop.catalog.api import as_seen
-from bookshop.catalog.schemas import BookChanges, NewBook, StaffBookOut
+from bookshop.admin.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
+from bookshop.api import contract, list_of, place
+from bookshop.catalog.api import BOOKS, asked_versions, show
+from bookshop.catalog.schemas import BookChanges, NewBook, RestockedBookOut, StaffBookOut
 from bookshop.extensions import settings
+from bookshop.idempotency.api import commit_once
+from bookshop.idempotency.service import Answer
 from bookshop.schemas import ListOf, PageQuery
 
 BOOK = "/api/v1/books/<int:book_id>"
+STOCK = "Stock"
 
 
 @bp.post("/api/v1/books")
 @staff_required
-@contract(HTTP_201=StaffBookOut)
+@contract("BOOK_ISBN_CONFLICT", tag=BOOKS, scope=CATALOG_WRITE, HTTP_201=StaffBookOut)
 def api_create_book(json: NewBook) -> Response:
     """Add a book; it has no copies until its stock is changed."""
     catalog = faces.catalog()
@@ -27,36 +31,55 @@ def api_create_book(json: NewBook) -> Response:
     values["currency"] = values["currency"] or settings().currency
     book_id = faces.commit(lambda: catalog.create(values))
     location = url_for("catalog.api_book", book_id=book_id)
-    return answer(as_seen(catalog.get(book_id)), 201, {"Location": location})
+    return show(catalog.get(book_id), 201, {"Location": location})
 
 
 @bp.patch(BOOK)
 @staff_required
-@contract(HTTP_200=StaffBookOut)
+@contract(
+    *("BOOK_NOT_FOUND", "BOOK_ISBN_CONFLICT"), tag=BOOKS, scope=CATALOG_WRITE, if_match=True, HTTP_200=StaffBookOut
+)
 def api_update_book(book_id: int, json: BookChanges) -> Response:
-    """Change the given fields of a book."""
-    catalog = faces.catalog()
-    faces.commit(lambda: catalog.update(book_id, json.values()))
-    return answer(as_seen(catalog.get(book_id, withdrawn=True)))
+    """Change the given fields of a book. With its ETag in `If-Match` only if nobody has changed it meanwhile."""
+    catalog, versions = faces.catalog(), asked_versions()
+    faces.commit(lambda: catalog.update(book_id, json.values(), versions))
+    return show(catalog.get(book_id, withdrawn=True))
 
 
 @bp.patch(f"{BOOK}/stock")
 @staff_required
-@contract(HTTP_200=RestockedBookOut)
+@contract("BOOK_NOT_FOUND", tag=STOCK, scope=STOCK_WRITE, if_match=True, HTTP_200=RestockedBookOut)
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
-    change = json.change(book_id, visitor().user_id)
-    restocked = faces.commit(lambda: faces.update_stock(change))
-    book = as_seen(faces.catalog().get(book_id, withdrawn=True))
-    return answer(RestockedBookOut(**book.model_dump(), notified_count=len(restocked.notified)))
+    change, versions = json.change(book_id, visitor().user_id), asked_versions()
+    restocked = faces.commit(lambda: faces.update_stock(change, versions))
+    return show(faces.catalog().get(book_id, withdrawn=True), notified_count=len(restocked.notified))
+
+
+@bp.post("/api/v1/stock/batch")
+@staff_required
+@contract(tag=STOCK, scope=STOCK_WRITE, once=True, HTTP_200=BatchOut)
+def api_change_stocks(json: NewBatch) -> Response:
+    """Change up to 1,000 stocks at once; everyone who waited for a book that came back is notified.
+
+    In the mode `atomic` all lines are carried out or, if one is refused, none (422, `errors` names the lines). In the
+    mode `each` a line that is refused leaves the others alone, and its result says why.
+    """
+    lines, user_id = json.batch_lines(), visitor().user_id
+
+    def work() -> Answer:
+        outcome = faces.change_stocks(lines, user_id, atomic=json.mode == "atomic")
+        return Answer(batch_out(json.mode, outcome).model_dump_json())
+
+    return commit_once(work)
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
-@contract(HTTP_200=ListOf[MovementOut])
+@contract("BOOK_NOT_FOUND", tag=STOCK, scope=REPORTS_READ, HTTP_200=ListOf[MovementOut])
 def api_movements(book_id: int, query: PageQuery) -> Response:
     """The ledger of a book's stock, newest first."""
-    found = faces.inventory().list_movements(book_id, query.page, query.size)
+    found = faces.inventory().list_movements(book_id, place(query), query.size)
     return list_of(found, [_movement_out(movement, email) for movement, email, _number in found.items])
 
 

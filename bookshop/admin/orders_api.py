@@ -4,30 +4,33 @@ from flask import Response
 
 from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
+from bookshop.accounts.scopes import ORDERS as ORDERS_SCOPE
 from bookshop.admin import bp
 from bookshop.admin.schemas import StaffOrderQuery
-from bookshop.api import answer, contract, list_of
+from bookshop.api import answer, contract, list_of, place
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.schemas import StaffOrderOut, staff_order_out
 from bookshop.orders.service import OrderSearch
 from bookshop.schemas import ListOf
 
 ORDERS = "/api/v1/admin/orders"
+ALL = {"tag": "Orders, for staff", "scope": ORDERS_SCOPE}
+REFUSALS = ("ORDER_NOT_FOUND", "ORDER_STATE")
 
 
 @bp.get(ORDERS)
 @staff_required
-@contract(HTTP_200=ListOf[StaffOrderOut])
+@contract(**ALL, HTTP_200=ListOf[StaffOrderOut])
 def api_all_orders(query: StaffOrderQuery) -> Response:
     """List and search the orders of all customers; what is to be done oldest first, all else newest first."""
     wanted = OrderSearch(q=query.q, status=query.status, uncollected=query.uncollected)
-    found = faces.orders().search(wanted, query.page, query.size)
+    found = faces.orders().search(wanted, place(query), query.size)
     return list_of(found, [staff_order_out(order) for order in found.items])
 
 
 @bp.post(f"{ORDERS}/<int:order_id>/ready")
 @staff_required
-@contract(HTTP_200=StaffOrderOut)
+@contract(*REFUSALS, **ALL, HTTP_200=StaffOrderOut)
 def api_mark_ready(order_id: int) -> Response:
     """Say that a placed order lies ready to be collected."""
     return _change(order_id, READY)
@@ -35,7 +38,7 @@ def api_mark_ready(order_id: int) -> Response:
 
 @bp.post(f"{ORDERS}/<int:order_id>/collected")
 @staff_required
-@contract(HTTP_200=StaffOrderOut)
+@contract(*REFUSALS, **ALL, HTTP_200=StaffOrderOut)
 def api_mark_collected(order_id: int) -> Response:
     """Say that an order that was ready is collected and paid for."""
     return _change(order_id, COLLECTED)
@@ -43,7 +46,7 @@ def api_mark_collected(order_id: int) -> Response:
 
 @bp.post(f"{ORDERS}/<int:order_id>/cancel")
 @staff_required
-@contract(HTTP_200=StaffOrderOut)
+@contract(*REFUSALS, **ALL, HTTP_200=StaffOrderOut)
 def api_cancel_any(order_id: int) -> Response:
     """Cancel an order until it is collected: its copies come back, and those who wait for them are notified."""
     return _change(order_id, CANCELLED)

@@ -1,18 +1,33 @@
 """The shape of staff's JSON."""
 
+from collections import Counter
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Row
 
 from bookshop.catalog.models import STOCK_MAX
-from bookshop.catalog.schemas import StaffBookOut
+from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX
 from bookshop.inventory.service import StockChange
 from bookshop.orders.schemas import Status
-from bookshop.schemas import Body, Line, Maybe, PageQuery
+from bookshop.prebookings.models import PreBook
+from bookshop.prebookings.schemas import PreBookOut, prebook_out
+from bookshop.schemas import Body, Id, Line, Maybe, PageQuery, Plain
+
+LINES_MAX = 1_000
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
+
+
+def _one_each(*pairs: tuple[str, str]) -> dict[str, Any]:
+    """That of each pair of members exactly one is given, in the words of JSON Schema."""
+    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs]}
+
+
+def _given(member: str) -> dict[str, Any]:
+    return {"required": [member], "properties": {member: {"not": {"type": "null"}}}}
 
 
 class NewStock(Body):
@@ -22,6 +37,8 @@ class NewStock(Body):
     delta: Annotated[int, Field(ge=-STOCK_MAX, le=STOCK_MAX)] | None = None
     reason: Reason | None = None
     note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
+
+    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta")))
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewStock":
@@ -33,18 +50,135 @@ class NewStock(Body):
         return StockChange(book_id=book_id, user_id=user_id, **self.model_dump())
 
 
+class BatchLineIn(NewStock):
+    """A change of the stock of a book that is named by `isbn` or by `book_id`."""
+
+    isbn: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    book_id: Id | None = None
+
+    model_config = ConfigDict(json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta")))
+
+    @model_validator(mode="after")
+    def _one_book(self) -> "BatchLineIn":
+        if (self.isbn is None) == (self.book_id is None):
+            raise ValueError("Give either isbn or book_id.")
+        return self
+
+
+class NewBatch(Body):
+    """Changes of many stocks, in this order: all or none (`atomic`), or each for itself."""
+
+    mode: Literal["atomic", "each"] = "atomic"
+    lines: list[BatchLineIn] = Field(min_length=1, max_length=LINES_MAX)
+
+    def batch_lines(self) -> list[BatchLine]:
+        return [BatchLine(**line.model_dump()) for line in self.lines]
+
+
+class LineProblem(BaseModel):
+    """Why a line was refused."""
+
+    code: str
+    detail: str
+
+
+class BatchLineOut(BaseModel):
+    """What became of a line: the stock after it, and by how much it changed; `line` is its place in the batch, from 0.
+
+    `book_id` is null if there is no such book.
+    """
+
+    line: int
+    status: Literal["changed", "unchanged", "refused"]
+    book_id: int | None
+    isbn: str | None
+    delta: int
+    stock_quantity: int | None
+    notified_count: int
+    problem: LineProblem | None
+
+
+class BatchOut(BaseModel):
+    """What became of a batch."""
+
+    mode: Literal["atomic", "each"]
+    changed: int
+    refused: int
+    notified_count: int
+    results: list[BatchLineOut]
+
+
+def batch_out(mode: Literal["atomic", "each"], outcome: BatchOutcome) -> BatchOut:
+    """The outcome in JSON."""
+    results = [_line_out(number, result) for number, result in enumerate(outcome.results)]
+    kinds = Counter(result.status for result in results)
+    return BatchOut(
+        mode=mode,
+        changed=kinds["changed"],
+        refused=kinds["refused"],
+        notified_count=len(outcome.notified),
+        results=results,
+    )
+
+
+def _line_out(number: int, result: LineResult) -> BatchLineOut:
+    book, refused = result.book, result.refused
+    return BatchLineOut(
+        line=number,
+        status="refused" if refused else "changed" if result.delta else "unchanged",
+        book_id=book.id if book else None,
+        isbn=book.isbn if book else result.line.isbn,
+        delta=result.delta,
+        stock_quantity=book.stock_quantity if book else None,
+        notified_count=result.notified_count,
+        problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,
+    )
+
+
+class DemandQuery(PageQuery):
+    """In which form to report."""
+
+    format: Literal["json", "csv"] = "json"
+
+
+class DemandOut(BaseModel):
+    """How much a book is wanted: how many wait and since when the first does, were told, and bought then."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    book_id: int
+    isbn: str | None
+    title: str
+    authors: str
+    stock_quantity: int
+    waiting: int
+    waiting_since: datetime | None
+    notified: int
+    bought: int
+
+
+def demand_out(row: Row[*tuple[Any, ...]]) -> DemandOut:
+    """The demand for a book in JSON, of a row with the same names."""
+    return DemandOut.model_validate(row)
+
+
+class StaffPreBookOut(PreBookOut):
+    """A pre-booking as staff see it, with its customer's e-mail address: null if the account is deleted."""
+
+    email: str | None
+
+
+def staff_prebook_out(prebook: PreBook, email: str | None) -> StaffPreBookOut:
+    """The pre-booking in JSON for staff."""
+    return StaffPreBookOut(**prebook_out(prebook).model_dump(), email=email)
+
+
 class StaffOrderQuery(PageQuery):
     """Which orders to list: in a state, not collected for too long, or by number, name, e-mail or ISBN (`q`)."""
 
     q: str = ""
     status: Status | None = None
-    uncollected: bool = False
-
-
-class RestockedBookOut(StaffBookOut):
-    """A book after a change of its stock, and how many customers that notified."""
-
-    notified_count: int
+    uncollected: Annotated[bool, Plain] = False
 
 
 class MovementOut(BaseModel):

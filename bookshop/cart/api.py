@@ -4,16 +4,21 @@ from flask import Response, url_for
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
-from bookshop.api import answer, contract, list_of
+from bookshop.accounts.scopes import ORDERS
+from bookshop.api import answer, contract, list_of, place
 from bookshop.cart import bp
 from bookshop.cart.schemas import CartItemChange, CartItemOut, NewCartItem, item_out
 from bookshop.database import Page
+from bookshop.keyset import Cursor
 from bookshop.schemas import ListOf, PageQuery
+
+OWN = {"tag": "Cart", "scope": ORDERS}
+REFUSALS = ("CART_BOOK_OUT_OF_STOCK", "CART_LIMIT")
 
 
 @bp.post("/api/v1/cart/items")
 @customer_required
-@contract(HTTP_201=CartItemOut, HTTP_200=CartItemOut)
+@contract("BOOK_NOT_FOUND", *REFUSALS, **OWN, HTTP_201=CartItemOut, HTTP_200=CartItemOut)
 def api_add(json: NewCartItem) -> Response:
     """Put copies of a book into the cart: 201, or 200 if there were some in it already."""
     user_id, service = visitor().user_id, faces.cart()
@@ -24,17 +29,19 @@ def api_add(json: NewCartItem) -> Response:
 
 @bp.get("/api/v1/cart/items")
 @customer_required
-@contract(HTTP_200=ListOf[CartItemOut])
+@contract(**OWN, HTTP_200=ListOf[CartItemOut])
 def api_items(query: PageQuery) -> Response:
     """List what is in one's own cart, in the order in which it came in."""
-    lines = faces.cart().get(visitor().user_id).lines
-    shown = lines[(query.page - 1) * query.size : query.page * query.size]
-    return list_of(Page(shown, len(lines), query.page, query.size), [item_out(line) for line in shown])
+    lines, wanted = faces.cart().get(visitor().user_id).lines, place(query)
+    number, start = (wanted.page, wanted.keys[0]) if isinstance(wanted, Cursor) else (wanted, (wanted - 1) * query.size)
+    end = start + query.size
+    found = Page(lines[start:end], len(lines), number, query.size, (end,) if end < len(lines) else None)
+    return list_of(found, [item_out(line) for line in found.items])
 
 
 @bp.get("/api/v1/cart/items/<int:book_id>")
 @customer_required
-@contract(HTTP_200=CartItemOut)
+@contract("CART_ITEM_NOT_FOUND", **OWN, HTTP_200=CartItemOut)
 def api_item(book_id: int) -> Response:
     """A book in one's own cart."""
     return answer(item_out(faces.cart().get_line(visitor().user_id, book_id)))
@@ -42,7 +49,7 @@ def api_item(book_id: int) -> Response:
 
 @bp.patch("/api/v1/cart/items/<int:book_id>")
 @customer_required
-@contract(HTTP_200=CartItemOut)
+@contract("CART_ITEM_NOT_FOUND", "BOOK_NOT_FOUND", *REFUSALS, **OWN, HTTP_200=CartItemOut)
 def api_change(book_id: int, json: CartItemChange) -> Response:
     """Change how many copies of a book are in one's own cart."""
     user_id, service = visitor().user_id, faces.cart()
@@ -51,7 +58,7 @@ def api_change(book_id: int, json: CartItemChange) -> Response:
 
 @bp.delete("/api/v1/cart/items/<int:book_id>")
 @customer_required
-@contract(HTTP_204=None)
+@contract("CART_ITEM_NOT_FOUND", **OWN, HTTP_204=None)
 def api_remove(book_id: int) -> Response:
     """Take a book out of one's own cart."""
     user_id, service = visitor().user_id, faces.cart()

@@ -1,42 +1,65 @@
 """The catalogue in JSON, for anyone; staff see the stock too."""
 
+import re
+from collections.abc import Collection
+from typing import Any
+
 from flask import Response
 from flask_login import current_user
 
 from bookshop import faces
-from bookshop.api import answer, contract, list_of
+from bookshop.api import answer, asked_etags, contract, list_of, place
 from bookshop.catalog import bp
 from bookshop.catalog.models import Book
-from bookshop.catalog.schemas import BookOut, BookQuery, book_out
+from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, book_out
 from bookshop.schemas import ListOf
+
+BOOKS = "Books"
+VERSION = re.compile(r"([0-9]{1,10})(-[0-9]+)?")
 
 
 @bp.get("/api/v1/books")
-@contract(HTTP_200=ListOf[BookOut])
+@contract(tag=BOOKS, HTTP_200=ListOf[AnyBookOut])
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
     catalog = faces.catalog()
-    found = catalog.search(query.criteria(), query.page, query.size)
-    waiting = catalog.waiting_counts(found.items) if current_user.is_staff else None
-    return list_of(
-        found, [book_out(book, waiting if waiting is None else waiting.get(book.id, 0)) for book in found.items]
-    )
+    found = catalog.search(query.criteria(), place(query), query.size)
+    if not current_user.is_staff:
+        return list_of(found, [book_out(book) for book in found.items])
+    waiting = catalog.waiting_counts(found.items)
+    return list_of(found, [book_out(book, waiting.get(book.id, 0)) for book in found.items])
 
 
 @bp.get("/api/v1/books/<int:book_id>")
-@contract(HTTP_200=BookOut)
+@contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book(book_id: int) -> Response:
-    """One book."""
-    return answer(as_seen(faces.catalog().get(book_id, withdrawn=current_user.is_staff)))
+    """One book. Its `ETag` stands for its present state: for `If-None-Match`, and for `If-Match` of a change."""
+    return show(faces.catalog().get(book_id, withdrawn=current_user.is_staff))
 
 
 @bp.get("/api/v1/books/isbn/<isbn>")
-@contract(HTTP_200=BookOut)
+@contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book_by_isbn(isbn: str) -> Response:
     """One book by its ISBN-10 or ISBN-13."""
-    return answer(as_seen(faces.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff)))
+    return show(faces.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff))
 
 
-def as_seen(book: Book) -> BookOut:
-    """The book as the one who asks may see it."""
-    return book_out(book, faces.catalog().waiting_count(book) if current_user.is_staff else None)
+def show(book: Book, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
+    waiting = faces.catalog().waiting_count(book) if current_user.is_staff else None
+    seen = book_out(book, waiting)
+    shown = RestockedBookOut(**seen.model_dump(), **more) if more else seen
+    return answer(shown, status, headers, etag(book, waiting))
+
+
+def etag(book: Book, waiting: int | None) -> str:
+    """What changes with the book and, for staff, with the number of those who wait."""
+    return str(book.version) if waiting is None else f"{book.version}-{waiting}"
+
+
+def asked_versions() -> Collection[int] | None:
+    """The versions of a book that a change is meant for; None for any. Who waits for it is none of the book's."""
+    etags = asked_etags()
+    if etags is None:
+        return None
+    return {int(found[1]) for tag in etags if (found := VERSION.fullmatch(tag))}

@@ -3,6 +3,8 @@
 from stdnum import isbn as standard
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
+ISBN_PATTERN = "^[0-9Xx -]{10,17}$"  # of what might be one; only the check digit tells
+
 
 def isbn13(text: str) -> str:
     """The ISBN-13, digits only, of an ISBN-10 or -13 with or without hyphens; raises ValueError with a sentence."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import DDL, CheckConstraint, String, Text, event
+from sqlalchemy import DDL, CheckConstraint, Index, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
@@ -28,6 +28,8 @@ class Book(Base):
     __table_args__ = (
         CheckConstraint(f"stock_quantity >= 0 AND stock_quantity <= {STOCK_MAX}", name="stock_quantity"),
         CheckConstraint("price_cents >= 0", name="price_cents"),
+        Index(None, "title_key", "id"),
+        Index(None, "price_cents", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -38,17 +40,18 @@ class Book(Base):
     language: Mapped[str | None] = mapped_column(String(LANGUAGE_MAX))
     published_year: Mapped[int | None] = mapped_column(index=True)
     description: Mapped[str | None] = mapped_column(Text)
-    price_cents: Mapped[int] = mapped_column(index=True)
+    price_cents: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
     stock_quantity: Mapped[int] = mapped_column(default=0)
     back_in_stock_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)  # the last return to the shelf
     cover: Mapped[str | None] = mapped_column(String(COVER_MAX))  # the name of an uploaded cover; without, one is drawn
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    version: Mapped[int] = mapped_column(server_default="1")  # one more with every change of the row
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
     # Folded copies of title, authors and ISBN: one order and one search on both databases.
-    title_key: Mapped[str] = mapped_column(KEY, index=True)
+    title_key: Mapped[str] = mapped_column(KEY)
     main_title: Mapped[str] = mapped_column(Text)  # without "The" before it and "(a series, #1)" after it
     search_title: Mapped[str] = mapped_column(Text)
     search_authors: Mapped[str] = mapped_column(Text)

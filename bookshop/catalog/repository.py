@@ -13,6 +13,8 @@ from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
 from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.exceptions import Outdated
+from bookshop.keyset import By, Place, list_page
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
@@ -35,6 +37,15 @@ class LockedBook(NamedTuple):
     stock_quantity: int
     withdrawn_at: datetime | None
     cover: str | None
+    version: int
+
+    def expect(self, versions: Collection[int] | None) -> None:
+        """Raise Outdated unless the book has one of these versions; None stands for any."""
+        if versions is not None and self.version not in versions:
+            raise Outdated(
+                "The book was changed since you read it, so nothing was written. Read it again, and send what is still "
+                "to be changed with its new ETag."
+            )
 
 
 AnyBook = Book | LockedBook
@@ -80,6 +91,11 @@ class BookRepository:
         """The book with this ISBN-13."""
         return self.session.scalar(select(Book).where(Book.isbn == isbn))
 
+    def ids_by_isbn(self, isbns: Collection[str]) -> Mapping[str, int]:
+        """The ids of the books with these ISBN-13s."""
+        found = self.session.connection().execute(select(books.c.isbn, books.c.id).where(books.c.isbn.in_(isbns)))
+        return {row[0]: row[1] for row in found}
+
     def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
         """Lock the books, in id order and with fresh values, until the transaction ends.
 
@@ -100,7 +116,10 @@ class BookRepository:
 
     def update(self, book_id: int, values: Mapping[str, Any]) -> None:
         """Write fields of a book; objects that the session holds keep what they had."""
-        self.session.execute(update(Book).where(Book.id == book_id).values(**values, updated_at=now()))
+        changed = {**values, "updated_at": now(), "version": Book.version + 1}
+        self.session.execute(
+            update(Book).where(Book.id == book_id).values(changed), execution_options={"synchronize_session": False}
+        )
 
     def has_cover(self, name: str) -> bool:
         """Whether any book has this uploaded cover."""
@@ -122,17 +141,19 @@ class BookRepository:
         )
         return written.rowcount == len(changes)
 
-    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
+    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
         """One page of the books that match, in the order asked for."""
-        return paginate(self.session, self._search(criteria), page, size)
+        return list_page(self.session, *self._search(criteria), place, size)
 
     def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
         """The same, but of each book only what a card shows, and without counting them: their number is known."""
-        return paginate(self.session, self._search(criteria).options(ON_A_CARD), page, size, total)
+        query, order = self._search(criteria)
+        cards = query.options(ON_A_CARD).order_by(*(by.clause for by in order))
+        return paginate(self.session, cards, page, size, total)
 
-    def _search(self, criteria: BookCriteria) -> Select[Any]:
+    def _search(self, criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
         query, ranking = self._found(select(Book), criteria)
-        return query.where(*filters(criteria).values()).order_by(*_order(criteria, ranking))
+        return query.where(*filters(criteria).values()), _order(criteria, ranking)
 
     def count(self, criteria: BookCriteria) -> int:
         """How many books match."""
@@ -150,9 +171,9 @@ class BookRepository:
         found = self._found(select(*labelled).select_from(Book), criteria)[0].subquery()
         return self.session.execute(select(*found.c, func.count().label("books")).group_by(*found.c)).all()
 
-    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[ColumnElement[Any]]]:
+    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[By]]:
         """Narrow a query to the books on sale that the words of the criteria find, and say how to rank them."""
-        ranking: list[ColumnElement[Any]] = []
+        ranking: list[By] = []
         if not criteria.withdrawn:
             query = query.where(Book.withdrawn_at.is_(None))
         if criteria.q and criteria.q.strip():
@@ -211,6 +232,7 @@ def _set_stock() -> Update:
         "stock_quantity": bindparam("after"),
         "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
         "updated_at": time,
+        "version": books.c.version + 1,
     }
     as_before = (books.c.id == bindparam("book_id")) & (books.c.stock_quantity == bindparam("before"))
     return update(books).where(as_before).values(values)
@@ -235,16 +257,16 @@ def _between(column: InstrumentedAttribute[Any], least: int | None, most: int | 
     return [*bounds, column <= most] if most is not None else bounds
 
 
-def _order(criteria: BookCriteria, ranking: list[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _order(criteria: BookCriteria, ranking: Sequence[By]) -> Sequence[By]:
     sort = criteria.sort or "relevance"
     if sort == "relevance":
-        return [*ranking, Book.title_key.asc(), Book.id.asc()]
-    rising = criteria.dir == "asc" if criteria.dir else sort in RISING
+        return [*ranking, By(Book.title_key), By(Book.id)]
+    falling = criteria.dir == "desc" if criteria.dir else sort not in RISING
     sorted_by: dict[str, list[InstrumentedAttribute[Any]]] = {
         "title": [Book.title_key, Book.id],
         "price": [Book.price_cents, Book.id],
         "published": [Book.published_year, Book.id],
         "newest": [Book.id],
     }
-    ordered: list[ColumnElement[Any]] = [column.asc() if rising else column.desc() for column in sorted_by[sort]]
-    return [Book.published_year.is_(None).asc(), *ordered] if sort == "published" else ordered
+    ordered = [By(column, falling) for column in sorted_by[sort]]
+    return [By(Book.published_year.is_(None)), *ordered] if sort == "published" else ordered

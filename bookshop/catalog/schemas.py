@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
-from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.isbn import ISBN_PATTERN, isbn13
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
     AUTHORS_MAX,
@@ -20,13 +20,13 @@ from bookshop.catalog.models import (
     Book,
 )
 from bookshop.catalog.repository import BookCriteria
-from bookshop.money import known_currency
-from bookshop.schemas import Body, Line, Lines, Maybe, PageQuery
+from bookshop.money import CURRENCIES, known_currency
+from bookshop.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
 
-Isbn = Annotated[str, AfterValidator(isbn13)]
-Currency = Annotated[str, AfterValidator(known_currency)]
-Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX)]
-Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX)]
+Isbn = Annotated[str, AfterValidator(isbn13), Field(json_schema_extra={"format": "isbn", "pattern": ISBN_PATTERN})]
+Currency = Annotated[str, AfterValidator(known_currency), Field(json_schema_extra={"enum": CURRENCIES})]
+Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX), written(SOME_TEXT)]
+Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX), written(SOME_TEXT)]
 Publisher = Annotated[Line, Field(max_length=PUBLISHER_MAX)]
 Language = Annotated[Line, Field(max_length=LANGUAGE_MAX), AfterValidator(language_tag)]
 Year = Annotated[int, Field(ge=YEAR_MIN, le=YEAR_MAX)]
@@ -71,14 +71,14 @@ class BookQuery(PageQuery):
     q: str | None = None
     author: str | None = None
     language: Line | None = None
-    in_stock: bool | None = None
-    min_price_cents: Price | None = None
-    max_price_cents: Price | None = None
+    in_stock: Annotated[bool, Plain] | None = None
+    min_price_cents: Annotated[Price, Plain] | None = None
+    max_price_cents: Annotated[Price, Plain] | None = None
     sort: Literal["relevance", "title", "price", "published", "newest"] = "relevance"
     dir: Literal["asc", "desc"] | None = None
 
     def criteria(self) -> BookCriteria:
-        return BookCriteria(**self.model_dump(exclude={"page", "size"}))
+        return BookCriteria(**self.model_dump(exclude=set(PageQuery.model_fields)))
 
 
 class BookOut(BaseModel):
@@ -106,6 +106,16 @@ class StaffBookOut(BookOut):
 
     stock_quantity: int
     waiting_count: int
+
+
+class RestockedBookOut(StaffBookOut):
+    """A book after a change of its stock, and how many customers that notified."""
+
+    notified_count: int
+
+
+class AnyBookOut(RootModel[StaffBookOut | BookOut]):
+    """A book: with `stock_quantity` and `waiting_count` for staff."""
 
 
 def book_out(book: Book, waiting_count: int | None = None) -> BookOut:

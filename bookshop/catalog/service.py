@@ -1,6 +1,6 @@
 """Books: finding, describing and withdrawing them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -14,6 +14,7 @@ from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.catalog.search import MOST_WORDS
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, book_not_found
+from bookshop.keyset import Place
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.text import fold, main_title, search_words
 
@@ -28,9 +29,9 @@ class CatalogService:
         self.books = BookRepository(session)
         self.prebookings = PreBookRepository(session)
 
-    def search(self, criteria: BookCriteria, page: int, size: int) -> Page[Book]:
+    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
         """One page of the books that match the criteria, best first."""
-        return self.books.search(criteria, page, size)
+        return self.books.search(criteria, place, size)
 
     def browse(self, criteria: BookCriteria, page: int, size: int, currency: str) -> tuple[Page[Book], Facets]:
         """One page of the books that match, best first, and what else they can be narrowed by."""
@@ -89,11 +90,15 @@ class CatalogService:
         """Add many books at once, as `create` does one: all or none; returns their ids in the same order."""
         return self._unless_isbn_taken(lambda: self.books.insert([_row(values) for values in books]))
 
-    def update(self, book_id: int, values: Mapping[str, Any]) -> None:
-        """Change the given fields of a book; raises NotFound, or Conflict if its new ISBN is taken."""
+    def update(self, book_id: int, values: Mapping[str, Any], versions: Collection[int] | None = None) -> None:
+        """Change the given fields of a book, or only if it has one of these versions.
+
+        Raises NotFound, Outdated if it has none of them, or Conflict if its new ISBN is taken.
+        """
         locked = self.books.lock([book_id])
         if not locked:
             raise book_not_found()
+        locked[0].expect(versions)
         if not values:
             return
         row = {**values, **_search_fields({**_described(locked[0]), **values})}

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, paginate
+from bookshop.database import Base, Page
 from bookshop.inventory.models import IS_RESTOCK, Movement
+from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 
@@ -29,17 +30,23 @@ class MovementRepository:
         """Write lines into the ledger; returns their ids in the order of the rows."""
         return list(self.session.connection().scalars(INSERT, list(rows)))
 
-    def list_by_book(self, book_id: int, page: int, size: int) -> Page[Row[Movement, str | None, str | None]]:
+    def list_by_book(self, book_id: int, place: Place, size: int) -> Page[tuple[Movement, str | None, str | None]]:
         """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""
         movements = select(Movement, User.email, Order.number).outerjoin(User, User.id == Movement.user_id)
         movements = movements.outerjoin(Order, Order.id == Movement.order_id)
-        movements = movements.where(Movement.book_id == book_id).order_by(Movement.id.desc())
-        return paginate(self.session, movements, page, size)
+        movements = movements.where(Movement.book_id == book_id)
+        return list_page(self.session, movements, [By(Movement.id, falling=True)], place, size)
 
     def list_by_note(self, book_ids: Collection[int], note: str) -> Sequence[Row[Movement, int]]:
         """The movements of these books that have this note, each with how many customers it notified."""
         noted = select(Movement, TOLD).where(Movement.book_id.in_(book_ids), Movement.note == note)
         return self.session.execute(noted).all()
+
+    def count_told(self, restocks: Collection[int]) -> Mapping[int, int]:
+        """How many customers these restocks notified: book id -> count, 0 left out."""
+        told = select(Movement.book_id, func.count()).join(PreBook, PreBook.movement_id == Movement.id)
+        told = told.where(Movement.id.in_(restocks), IS_NOTIFIED).group_by(Movement.book_id)
+        return {row[0]: row[1] for row in self.session.execute(told)}
 
     def list_restocks(self, number: int) -> Sequence[Row[Movement, str, str | None, int]]:
         """The last restocks, newest first: the movement, the book's title, who made it and how many it notified."""

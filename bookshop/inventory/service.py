@@ -12,6 +12,7 @@ from bookshop.database import Page
 from bookshop.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
+from bookshop.keyset import Place
 from bookshop.prebookings.repository import PreBookRepository
 
 
@@ -103,37 +104,45 @@ class BookService:
         self.movements = MovementRepository(session)
         self.prebookings = PreBookRepository(session)
 
-    def update_stock(self, change: StockChange) -> Notified:
+    def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Notified:
         """Change one book's stock; returns the e-mail addresses of those whom it notified.
 
         Locks the book's row until the caller's transaction ends; what was written is one savepoint, there whole or
         not at all. The caller queues mail to them in the same transaction: see MailService.queue_alerts. Raises
-        NotFound, Conflict (`expected` is no longer so) or Invalid (the stock would leave 0 to 1,000,000).
+        NotFound, Outdated (`versions` are given and the book has none of them), Conflict (`expected` is no longer so)
+        or Invalid (the stock would leave 0 to 1,000,000).
         """
-        return self.update_stocks([change])
+        with self.session.begin_nested():
+            locked = self.lock([change.book_id])
+            for book in locked:
+                book.expect(versions)
+            return self.change_locked(locked, [change])
 
     def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
         """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
         with self.session.begin_nested():
-            return self._change(self.lock([change.book_id for change in changes]), changes)
+            return self.change_locked(self.lock([change.book_id for change in changes]), changes)
 
     def sell(self, sales: Sequence[StockChange], locked: Sequence[LockedBook]) -> None:
         """Take copies of locked books off the shelf, for a caller who goes back to the start if that is refused.
 
         A sale brings nothing back, so nobody is to be notified, and no savepoint parts it from the caller's order.
         """
-        self._change(locked, sales)
+        self.change_locked(locked, sales)
 
     def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
         """Lock books, in id order and with fresh values, until the caller's transaction ends; see BookRepository."""
         return self.books.lock(book_ids)
 
-    def _change(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> Notified:
-        """Change the stock of locked books; what it wrote before it was refused is the caller's to take back."""
+    def change_locked(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> Notified:
+        """Change the stock of locked books, each at most once, for a caller who holds their locks and a savepoint.
+
+        What it wrote before it was refused is the caller's to take back.
+        """
         if len({change.book_id for change in changes}) < len(changes):
             raise ValueError("a book is named twice")
         books = {book.id: book for book in locked}
-        rows = [row for change in changes if (row := _movement(books.get(change.book_id), change))]
+        rows = [row for change in changes if (row := movement_of(books.get(change.book_id), change))]
         if not rows:
             return Notified()
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
@@ -152,7 +161,7 @@ class BookService:
         waiting = self.prebookings.count_waiting_by_book([book.id for book in books])
 
         def expect(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
-            _movement(book, change)
+            movement_of(book, change)
             return replace(line, customers=waiting.get(book.id, 0))
 
         return self._deliver(delivery, books, expect)
@@ -167,7 +176,7 @@ class BookService:
 
         def take_in(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
             with self.session.begin_nested():
-                emails = self._change([book], [change])
+                emails = self.change_locked([book], [change])
             return replace(line, customers=len(emails), emails=emails)
 
         books = self.books.lock([book.id for book in self.books.find_same(delivery.copies, ())])
@@ -200,14 +209,14 @@ class BookService:
         """The last restocks, newest first: rows of a movement, the title, who made it and how many were told."""
         return self.movements.list_restocks(number)
 
-    def list_movements(self, book_id: int, page: int, size: int) -> Page[Any]:
+    def list_movements(self, book_id: int, place: Place, size: int) -> Page[Any]:
         """The book's ledger, newest first: rows of a movement, the address of who made it and the order's number."""
         if self.books.get(book_id) is None:
             raise book_not_found()
-        return self.movements.list_by_book(book_id, page, size)
+        return self.movements.list_by_book(book_id, place, size)
 
 
-def _movement(book: AnyBook | None, change: StockChange) -> dict[str, Any] | None:
+def movement_of(book: AnyBook | None, change: StockChange) -> dict[str, Any] | None:
     """The line of the ledger for a change of a locked book; None if it changes nothing."""
     if book is None:
         raise book_not_found()

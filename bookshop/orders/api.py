@@ -4,17 +4,21 @@ from flask import Response, url_for
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
-from bookshop.api import answer, contract, list_of
+from bookshop.accounts.scopes import ORDERS
+from bookshop.api import answer, contract, list_of, place
 from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
 from bookshop.orders import bp
 from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
 from bookshop.schemas import ListOf
 
+OWN = {"tag": "Orders", "scope": ORDERS}
+REFUSALS = ("ORDER_CART_EMPTY", "ORDER_INSUFFICIENT_STOCK")
+
 
 @bp.post("/api/v1/orders")
 @customer_required
-@contract(HTTP_201=OrderOut)
+@contract(*REFUSALS, **OWN, once=True, HTTP_201=OrderOut)
 def api_place(json: NewOrder) -> Response:
     """Order what is in one's cart: all of it, or nothing. With an `Idempotency-Key` once, however often it is sent."""
     user_id, service = visitor().user_id, faces.orders()
@@ -29,16 +33,16 @@ def api_place(json: NewOrder) -> Response:
 
 @bp.get("/api/v1/orders")
 @customer_required
-@contract(HTTP_200=ListOf[OrderOut])
+@contract(**OWN, HTTP_200=ListOf[OrderOut])
 def api_orders(query: OrderQuery) -> Response:
     """List one's own orders, newest first."""
-    found = faces.orders().list_own(visitor().user_id, query.status, query.page, query.size)
+    found = faces.orders().list_own(visitor().user_id, query.status, place(query), query.size)
     return list_of(found, [order_out(order) for order in found.items])
 
 
 @bp.get("/api/v1/orders/<int:order_id>")
 @customer_required
-@contract(HTTP_200=OrderOut)
+@contract("ORDER_NOT_FOUND", **OWN, HTTP_200=OrderOut)
 def api_order(order_id: int) -> Response:
     """One of one's own orders."""
     return answer(order_out(faces.orders().get(visitor().user_id, order_id)))
@@ -46,7 +50,7 @@ def api_order(order_id: int) -> Response:
 
 @bp.post("/api/v1/orders/<int:order_id>/cancel")
 @customer_required
-@contract(HTTP_200=OrderOut)
+@contract("ORDER_NOT_FOUND", "ORDER_STATE", **OWN, HTTP_200=OrderOut)
 def api_cancel(order_id: int) -> Response:
     """Cancel one's own order while it is placed; its copies go back on the shelf."""
     user_id, service = visitor().user_id, faces.orders()

@@ -24,8 +24,9 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selec
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, now, paginate
+from bookshop.database import Base, Page, now
 from bookshop.inventory.models import IS_RESTOCK, Movement
+from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import CANCELLED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 from bookshop.prebookings.models import NOTIFIED, PreBook
@@ -109,15 +110,18 @@ class OrderRepository:
         found = select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)
         return self.session.scalars(found.execution_options(populate_existing=True)).all()
 
-    def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
+    def list_by_user(self, user_id: int, status: str | None, place: Place, size: int) -> Page[Order]:
         """The customer's own orders, newest first."""
-        own = select(Order).where(Order.user_id == user_id).order_by(Order.id.desc())
-        return paginate(self.session, own.where(Order.status == status) if status else own, page, size)
+        own = select(Order).where(Order.user_id == user_id)
+        own = own.where(Order.status == status) if status else own
+        return list_page(self.session, own, [By(Order.id, falling=True)], place, size)
 
-    def search(self, which: Sequence[ColumnElement[bool]], page: int, size: int, *, oldest_first: bool) -> Page[Order]:
+    def search(
+        self, which: Sequence[ColumnElement[bool]], place: Place, size: int, *, oldest_first: bool
+    ) -> Page[Order]:
         """The orders for which all this holds, with their customers' accounts."""
         found = select(Order).join(Order.user).options(contains_eager(Order.user)).where(*which)
-        return paginate(self.session, found.order_by(Order.id if oldest_first else Order.id.desc()), page, size)
+        return list_page(self.session, found, [By(Order.id, falling=not oldest_first)], place, size)
 
     def count_by_status(self) -> Mapping[str, int]:
         """How many orders there are in each state: status -> count, 0 left out."""

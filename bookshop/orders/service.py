@@ -19,6 +19,7 @@ from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, Notified, StockChange
+from bookshop.keyset import Place
 from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
 from bookshop.mail.service import MailService
 from bookshop.orders import repository as sql
@@ -152,9 +153,9 @@ class OrderService:
         """Any customers' orders, for staff; those that are not there are left out."""
         return self.orders.list_by_id(order_ids)
 
-    def list_own(self, user_id: int, status: str | None, page: int, size: int) -> Page[Order]:
+    def list_own(self, user_id: int, status: str | None, place: Place, size: int) -> Page[Order]:
         """The customer's own orders, newest first."""
-        return self.orders.list_by_user(user_id, status, page, size)
+        return self.orders.list_by_user(user_id, status, place, size)
 
     def cancel(self, user_id: int, order_id: int) -> Notified:
         """Cancel the customer's own order while it is placed, and give its copies back.
@@ -237,21 +238,21 @@ class OrderService:
         except Invalid as full:
             raise Conflict(f"The order cannot be cancelled just now. {full.sentence}", "ORDER_STATE") from None
 
-    def search(self, wanted: OrderSearch, page: int, size: int) -> Page[Order]:
+    def search(self, wanted: OrderSearch, place: Place, size: int) -> Page[Order]:
         """The orders that staff look for; what is to be done oldest first, all else newest first.
 
         Raises Invalid for a number of which a digit must be wrong.
         """
         q = tidy(wanted.q)
         if problem_in(q) or len(q) > EMAIL_MAX:
-            return Page([], 0, page, size)
+            return Page([], 0, 1, size)
         which = _named(q) if q else []
         if wanted.uncollected:
             which += sql.uncollected(now() - self.collect_within)
         if wanted.status:
             which.append(Order.status == wanted.status)
         to_do = wanted.uncollected or wanted.status in (PLACED, READY)
-        return self.orders.search(which, page, size, oldest_first=to_do)
+        return self.orders.search(which, place, size, oldest_first=to_do)
 
     def counts(self) -> Mapping[str, int]:
         """How many orders there are in each state, and how many are `uncollected` for too long."""

@@ -4,15 +4,20 @@ from flask import Response, url_for
 
 from bookshop import faces
 from bookshop.accounts.access import customer_required, visitor
-from bookshop.api import answer, contract, list_of
+from bookshop.accounts.scopes import PREBOOKINGS
+from bookshop.api import answer, contract, list_of, place
 from bookshop.prebookings import bp
 from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
 from bookshop.schemas import ListOf
 
+OWN = {"tag": "Pre-bookings", "scope": PREBOOKINGS}
+REFUSALS = ("BOOK_NOT_FOUND", "PREBOOK_BOOK_IN_STOCK", "PREBOOK_DUPLICATE", "PREBOOK_LIMIT_REACHED")
+NOT_CANCELLED = ("PREBOOK_NOT_FOUND", "PREBOOK_ALREADY_CANCELLED", "PREBOOK_ALREADY_NOTIFIED")
+
 
 @bp.post("/api/v1/prebookings")
 @customer_required
-@contract(HTTP_201=PreBookOut)
+@contract(*REFUSALS, **OWN, HTTP_201=PreBookOut)
 def api_reserve(json: NewPreBook) -> Response:
     """Reserve a book that is out of stock."""
     user_id, service = visitor().user_id, faces.prebookings()
@@ -23,16 +28,16 @@ def api_reserve(json: NewPreBook) -> Response:
 
 @bp.get("/api/v1/prebookings")
 @customer_required
-@contract(HTTP_200=ListOf[PreBookOut])
+@contract(**OWN, HTTP_200=ListOf[PreBookOut])
 def api_prebookings(query: PreBookQuery) -> Response:
     """List one's own pre-bookings, newest first."""
-    found = faces.prebookings().list_own(visitor().user_id, query.status, query.page, query.size)
+    found = faces.prebookings().list_own(visitor().user_id, query.status, place(query), query.size)
     return list_of(found, [prebook_out(prebook) for prebook in found.items])
 
 
 @bp.get("/api/v1/prebookings/<int:prebook_id>")
 @customer_required
-@contract(HTTP_200=PreBookOut)
+@contract("PREBOOK_NOT_FOUND", **OWN, HTTP_200=PreBookOut)
 def api_prebooking(prebook_id: int) -> Response:
     """One of one's own pre-bookings."""
     return answer(prebook_out(faces.prebookings().get(visitor().user_id, prebook_id)))
@@ -40,7 +45,7 @@ def api_prebooking(prebook_id: int) -> Response:
 
 @bp.delete("/api/v1/prebookings/<int:prebook_id>")
 @customer_required
-@contract(HTTP_204=None)
+@contract(*NOT_CANCELLED, **OWN, HTTP_204=None)
 def api_cancel(prebook_id: int) -> Response:
     """Cancel one's own pre-booking while it waits."""
     user_id, service = visitor().user_id, faces.prebookings()

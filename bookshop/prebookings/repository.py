@@ -26,6 +26,7 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 from bookshop.inventory.models import Movement
+from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
@@ -64,6 +65,39 @@ SHOWN_BOOK = select(
     (books.c.stock_quantity > 0).label("in_stock"),
     COUNT_WAITING_FOR.scalar_subquery().label("waiting"),
 ).where(books.c.id == bindparam("book"))
+
+
+# What became of the reservations of each book that anybody waits for or was told of.
+waits = case((IS_WAITING, PreBook.created_at))
+told = case((PreBook.status == literal_column(f"'{NOTIFIED}'"), PreBook.id))
+demand = (
+    select(
+        PreBook.book_id,
+        func.count(waits).label("waiting"),
+        func.min(waits, type_=UtcDateTime).label("waiting_since"),
+        func.count(told).label("notified"),
+    )
+    .where(PreBook.status != literal_column(f"'{CANCELLED}'"))
+    .group_by(PreBook.book_id)
+    .subquery()
+)
+bought = (
+    select(order_lines.c.book_id, func.count(order_lines.c.prebooking_id.distinct()).label("bought"))
+    .join(orders, orders.c.id == order_lines.c.order_id)
+    .where(orders.c.status != literal_column(f"'{CANCELLED_ORDER}'"))
+    .group_by(order_lines.c.book_id)
+    .subquery()
+)
+DEMAND = (
+    select(
+        Book.id.label("book_id"),
+        *(Book.isbn, Book.title, Book.authors, Book.stock_quantity),
+        *(demand.c.waiting, demand.c.waiting_since, demand.c.notified),
+        func.coalesce(bought.c.bought, 0).label("bought"),
+    )
+    .join(demand, demand.c.book_id == Book.id)
+    .outerjoin(bought, bought.c.book_id == Book.id)
+)
 
 
 @cache
@@ -149,10 +183,11 @@ class PreBookRepository:
         own = select(func.max(PreBook.id)).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
         return self.session.scalar(select(PreBook).where(PreBook.id == own.scalar_subquery(), ~IS_BOUGHT))
 
-    def list_by_user(self, user_id: int, status: str | None, page: int, size: int) -> Page[PreBook]:
+    def list_by_user(self, user_id: int, status: str | None, place: Place, size: int) -> Page[PreBook]:
         """The customer's own pre-bookings, newest first."""
-        own = select(PreBook).where(PreBook.user_id == user_id).order_by(PreBook.id.desc())
-        return paginate(self.session, own.where(PreBook.status == status) if status else own, page, size)
+        own = select(PreBook).where(PreBook.user_id == user_id)
+        own = own.where(PreBook.status == status) if status else own
+        return list_page(self.session, own, [By(PreBook.id, falling=True)], place, size)
 
     def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
         """The customer's own pre-bookings, each with its state for people.
@@ -177,6 +212,21 @@ class PreBookRepository:
         waiting = select(PreBook, User.email).join(User, User.id == PreBook.user_id)
         waiting = waiting.where(PreBook.book_id == book_id, IS_WAITING).order_by(PreBook.id)
         return paginate(self.session, waiting, page, size)
+
+    def list_by_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
+        """The book's pre-bookings, oldest first, each with its customer's address, None if that account is deleted."""
+        email = case((User.deleted_at.is_(None), User.email))
+        found = select(PreBook, email).join(User, User.id == PreBook.user_id).where(PreBook.book_id == book_id)
+        found = found.where(PreBook.status == status) if status else found
+        return list_page(self.session, found, [By(PreBook.id)], place, size)
+
+    def list_demand(self, place: Place, size: int) -> Page[Any]:
+        """How much books are wanted, most first: rows of DEMAND."""
+        return list_page(self.session, DEMAND, [By(demand.c.waiting, falling=True), By(Book.id)], place, size)
+
+    def all_demand(self) -> Sequence[Row[*tuple[Any, ...]]]:
+        """The same, all of it."""
+        return self.session.execute(DEMAND.order_by(demand.c.waiting.desc(), Book.id)).all()
 
     def count_waiting(self, user_id: int) -> int:
         """How many books the customer waits for."""

@@ -12,6 +12,7 @@ from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page
 from bookshop.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
+from bookshop.keyset import Place
 from bookshop.prebookings.models import CANCELLED, PreBook
 from bookshop.prebookings.repository import PreBookRepository
 
@@ -76,9 +77,9 @@ class PreBookService:
             raise Conflict("This reservation was cancelled before.", "PREBOOK_ALREADY_CANCELLED")
         raise Conflict("This book is back in stock, so there is nothing left to cancel.", "PREBOOK_ALREADY_NOTIFIED")
 
-    def list_own(self, user_id: int, status: str | None, page: int, size: int) -> Page[PreBook]:
+    def list_own(self, user_id: int, status: str | None, place: Place, size: int) -> Page[PreBook]:
         """The customer's own pre-bookings, newest first."""
-        return self.prebookings.list_by_user(user_id, status, page, size)
+        return self.prebookings.list_by_user(user_id, status, place, size)
 
     def overview(self, user_id: int, page: int, size: int) -> Page[Any]:
         """The customer's own pre-bookings as rows with a state: `back`, then `waiting`, `bought` and `past`."""
@@ -91,6 +92,20 @@ class PreBookService:
     def count_notified(self, user_id: int) -> int:
         """How many of the customer's reserved books ever came back; it never falls."""
         return self.prebookings.count_notified(user_id)
+
+    def demand(self, place: Place, size: int) -> Page[Any]:
+        """How much books are wanted, most first: rows of a book, how many wait, since when, were told, and bought."""
+        return self.prebookings.list_demand(place, size)
+
+    def all_demand(self) -> Sequence[Any]:
+        """The same, all of it."""
+        return self.prebookings.all_demand()
+
+    def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
+        """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
+        if self.books.get(book_id) is None:
+            raise book_not_found()
+        return self.prebookings.list_by_book(book_id, status, place, size)
 
     def waiting_since(self, books: Sequence[Book]) -> Mapping[int, datetime]:
         """Since when the one who waits longest for each of the books does: book id -> time."""

@@ -1,0 +1,67 @@
+"""Examples for the OpenAPI document, made of its schemas: what a member is called says what stands in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+TIME = "2026-05-04T09:30:00Z"
+BY_NAME: Mapping[str, Any] = {
+    "isbn": "9780141439587",
+    "title": "Emma",
+    "book_title": "Emma",
+    "authors": "Jane Austen",
+    "author": "austen",
+    "book_authors": "Jane Austen",
+    "publisher": "Penguin Classics",
+    "language": "en",
+    "published_year": 2003,
+    "description": "A comedy of manners.",
+    "price_cents": 950,
+    "min_price_cents": 500,
+    "max_price_cents": 2000,
+    "seen_price_cents": 950,
+    "amount_cents": 950,
+    "currency": "EUR",
+    "seen_currency": "EUR",
+    "stock_quantity": 5,
+    "quantity": 1,
+    "delta": 5,
+    "q": "emma austen",
+    "in_stock": True,
+    "name": "Ada Lovelace",
+    "phone": "030 5550 173",
+    "address": "12 St James's Square, London",
+    "note": "Box 3 of 5",
+    "number": "4031-7726",
+    "email": "ada@example.com",
+    "user": "staff@bookshop.example.com",
+    "cursor": None,
+    "next_cursor": None,
+    "errors": [],
+}
+
+
+def example_of(schema: Schema, schemas: Mapping[str, Schema], name: str = "") -> Any:
+    """An example of what a schema, which may refer to others by name, lets through; `name` is that of the member."""
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if name in BY_NAME and "properties" not in schema:
+        return BY_NAME[name]
+    for choice in schema.get("anyOf", ()):
+        return example_of(choice, schemas, name)
+    return _of_type(schema, schemas)
+
+
+def _of_type(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
+    if "const" in schema or "enum" in schema:
+        return schema["const"] if "const" in schema else schema["enum"][0]
+    if schema.get("type") == "object":
+        return {name: example_of(part, schemas, name) for name, part in schema.get("properties", {}).items()}
+    if schema.get("type") == "array":
+        return [example_of(schema["items"], schemas)]
+    if schema.get("format") == "date-time":
+        return TIME
+    return schema.get("default") or {"integer": 1, "boolean": False, "null": None}.get(schema.get("type", ""), "text")

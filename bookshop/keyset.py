@@ -1,0 +1,83 @@
+"""Lists that are read on from where the last page ended: a page costs the same however deep it lies."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from bookshop.database import Page
+
+
+class By(NamedTuple):
+    """One of the things by which a list is ordered; the last of them is the id, which no two rows share."""
+
+    column: ColumnElement[Any] | InstrumentedAttribute[Any]
+    falling: bool = False
+
+    @property
+    def clause(self) -> ColumnElement[Any]:
+        """It in an ORDER BY."""
+        return self.column.desc() if self.falling else self.column.asc()
+
+
+class Cursor(NamedTuple):
+    """The place behind the last row of a page: what that row is ordered by, the length of the list when its first page
+    was read, and the number of the page that follows.
+    """
+
+    keys: Sequence[Any]
+    total: int
+    page: int
+
+
+Place = int | Cursor  # a page by its number, or what follows a place
+
+
+def list_page(
+    session: Session, query: Select[*tuple[Any, ...]], order: Sequence[By], place: Place, size: int
+) -> Page[Any]:
+    """One page of the rows (scalars if the query has one column) in this order, and how to go on.
+
+    At a cursor nothing is counted and nothing passed over.
+    """
+    ordered = query.add_columns(*(by.column for by in order)).order_by(*(by.clause for by in order)).limit(size + 1)
+    if isinstance(place, Cursor):
+        number, total, ordered = place.page, place.total, ordered.where(_behind(order, place.keys))
+    else:
+        number, ordered = place, ordered.offset((place - 1) * size)
+        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    width = len(query.column_descriptions)
+    rows = session.execute(ordered).all()
+    items = [row[0] if width == 1 else row[:width] for row in rows[:size]]
+    return Page(items, total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
+
+
+def _behind(order: Sequence[By], keys: Sequence[Any]) -> ColumnElement[bool]:
+    """That a row comes after the one with these keys."""
+    if all(by.falling == other.falling for by, other in pairwise(order)) and None not in keys:
+        # Written as a comparison of rows, which an index on all of them answers at once.
+        here, there = tuple_(*(by.column for by in order)), tuple_(*map(_typed, order, keys))
+        return here < there if order[0].falling else here > there
+    return or_(
+        *(
+            and_(*(_equals(order[before], keys[before]) for before in range(place)), _exceeds(by, keys[place]))
+            for place, by in enumerate(order)
+        )
+    )
+
+
+def _typed(by: By, key: Any) -> ColumnElement[Any]:
+    return literal(key, by.column.type)
+
+
+def _equals(by: By, key: Any) -> ColumnElement[bool]:
+    return by.column.is_(None) if key is None else by.column == _typed(by, key)
+
+
+def _exceeds(by: By, key: Any) -> ColumnElement[bool]:
+    """That the row comes after the key; nulls, whose place another key tells, have no order among themselves."""
+    if key is None:
+        return false()
+    return by.column < _typed(by, key) if by.falling else by.column > _typed(by, key)

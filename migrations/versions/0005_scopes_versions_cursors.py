@@ -1,0 +1,36 @@
+"""Scopes and an end for tokens, a version for books, and indexes that lists are read on by."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+# Tokens could do all that their users could, and go on so.
+ALL_SCOPES = """
+    UPDATE api_tokens SET scopes = CASE (SELECT role FROM users WHERE users.id = api_tokens.user_id)
+        WHEN 'staff' THEN 'catalog:read orders stock:write catalog:write reports:read webhooks'
+        ELSE 'catalog:read prebookings orders' END
+"""
+INDEXES = {"ix_books_title_key": "title_key", "ix_books_price_cents": "price_cents"}
+
+
+def upgrade() -> None:
+    op.add_column("api_tokens", sa.Column("scopes", sa.String(200), nullable=False, server_default=""))
+    op.add_column("api_tokens", sa.Column("expires_at", sa.DateTime(timezone=True)))
+    op.execute(ALL_SCOPES)
+    op.add_column("books", sa.Column("version", sa.Integer, nullable=False, server_default="1"))
+    for name, column in INDEXES.items():
+        op.drop_index(name, "books")
+        op.create_index(f"{name}_id", "books", [column, "id"])
+
+
+def downgrade() -> None:
+    for name, column in INDEXES.items():
+        op.drop_index(f"{name}_id", "books")
+        op.create_index(name, "books", [column])
+    op.drop_column("books", "version")
+    op.drop_column("api_tokens", "expires_at")
+    op.drop_column("api_tokens", "scopes")
