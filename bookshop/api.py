@@ -151,14 +151,19 @@ def tagged(response: Response, etag: str | None = None) -> Response:
 
 def _is_known(etag: str) -> bool:
     known = request.if_none_match
-    return known.star_tag or any(ENCODED.sub("", tag) == etag for tag in known.as_set(include_weak=True))
+    return known.star_tag or etag in _plain(known.as_set(include_weak=True))
 
 
 def asked_etags() -> Collection[str] | None:
     """The ETags of If-Match, one of which a change is for (RFC 9110, 13.1.1); None if it is for any state."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return {ENCODED.sub("", tag) for tag in request.if_match.as_set()}
+    return _plain(request.if_match.as_set())
+
+
+def _plain(tags: Collection[str | None]) -> Collection[str]:
+    """ETags as the shop gave them, whether or not the answer was compressed; werkzeug takes an empty one for None."""
+    return {ENCODED.sub("", tag) for tag in tags if tag}
 
 
 # ---------------------------------------------------------------- lists

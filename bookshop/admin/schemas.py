@@ -1,11 +1,11 @@
 """The shape of staff's JSON."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Row
 
 from bookshop.catalog.models import STOCK_MAX
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
@@ -144,8 +144,6 @@ class DemandQuery(PageQuery):
 class DemandOut(BaseModel):
     """How much a book is wanted: how many wait and since when the first does, were told, and bought then."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     book_id: int
     isbn: str | None
     title: str
@@ -157,9 +155,9 @@ class DemandOut(BaseModel):
     bought: int
 
 
-def demand_out(row: Row[*tuple[Any, ...]]) -> DemandOut:
-    """The demand for a book in JSON, of a row with the same names."""
-    return DemandOut.model_validate(row)
+def demand_out(row: Sequence[Any]) -> DemandOut:
+    """The demand for a book in JSON, of a row in the same order."""
+    return DemandOut(**dict(zip(DemandOut.model_fields, row, strict=True)))
 
 
 class StaffPreBookOut(PreBookOut):
