@@ -49,9 +49,19 @@ class LockedBook(NamedTuple):
 
 
 AnyBook = Book | LockedBook
+ReadBook = Book | Row[*tuple[Any, ...]]
+
+# What JSON says of a book, which no list and no page is asked for as often.
+IN_JSON = (
+    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
+    *("currency", "stock_quantity", "withdrawn_at", "version", "created_at", "updated_at"),
+)
 
 # Every sale, restock and delivery locks its books first: made once, of the table.
 books = Base.metadata.tables[Book.__tablename__]
+READ = select(*(books.c[name] for name in IN_JSON), (books.c.stock_quantity > 0).label("in_stock")).where(
+    books.c.id == bindparam("book")
+)
 LOCK = (
     select(*(books.c[name] for name in LockedBook._fields))
     .where(books.c.id.in_(bindparam("ids", expanding=True)))
@@ -86,6 +96,10 @@ class BookRepository:
     def get(self, book_id: int) -> Book | None:
         """The book as the database has it now, whatever the session remembers."""
         return self.session.get(Book, book_id, populate_existing=True)
+
+    def read(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
+        """What JSON says of the book: a row with the names of the model, without what a model costs."""
+        return self.session.connection().execute(READ, {"book": book_id}).first()
 
     def get_by_isbn(self, isbn: str) -> Book | None:
         """The book with this ISBN-13."""
