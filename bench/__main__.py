@@ -3,13 +3,14 @@
 import os
 import sys
 
-from bench import checkout, mail, pages, reserve, restock, weight
+from bench import batch, checkout, mail, pages, reserve, restock, weight
 from bench.shop import shop_url
 
 MEASUREMENTS = {
     "restock": restock.run,
     "reserve": reserve.run,
     "checkout": checkout.run,
+    "batch": batch.run,
     "mail": mail.run,
     "pages": pages.run,
     "weight": weight.run,

@@ -1,8 +1,9 @@
 """Many changes of stock at once, as scripts upload them: all or none, or each for itself."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -62,14 +63,13 @@ class StockBatch:
         self.user_id = user_id
         self.repository = BookRepository(session)
         self.movements = MovementRepository(session)
-        self.ids: Mapping[str, int] = {}
         self.books: dict[int, LockedBook] = {}
 
     def change_all(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change all these stocks or, if one line is refused, none: raises Misshapen, which names every such line."""
-        self._lock(lines)
+        ids = self._lock(lines)
         before = dict(self.books)
-        outcome = BatchOutcome([self._look_at(line) for line in lines])
+        outcome = BatchOutcome([self._look_at(line, book_id) for line, book_id in zip(lines, ids, strict=True)])
         if errors := [_error(number, result) for number, result in enumerate(outcome.results) if result.refused]:
             raise Misshapen(errors)
         self.books = before
@@ -80,41 +80,39 @@ class StockBatch:
 
     def change_each(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change these stocks one by one, each in a savepoint of its own; a line that is refused changes nothing."""
-        self._lock(lines)
         outcome = BatchOutcome([])
-        for number, line in enumerate(lines):
-            former = self.books.get(self._id_of(line))
-            outcome.results.append(self._look_at(line))
-            if former is not None and outcome.results[-1].delta:
-                self.books[former.id] = former
+        for number, (line, book_id) in enumerate(zip(lines, self._lock(lines), strict=True)):
+            former = self.books.get(book_id)
+            outcome.results.append(self._look_at(line, book_id))
+            if former is not None and outcome.results[number].delta:
+                self.books[book_id] = former
                 with self.session.begin_nested():
                     self._write(outcome, [number])
         return outcome
 
-    def _lock(self, lines: Sequence[BatchLine]) -> None:
-        isbns = {known for line in lines if line.isbn is not None and (known := _known(line.isbn))}
-        self.ids = self.repository.ids_by_isbn(isbns)
-        ids = {self._id_of(line) for line in lines}
-        self.books = {book.id: book for book in self.inventory.lock(sorted(ids))}
+    def _lock(self, lines: Sequence[BatchLine]) -> list[int]:
+        """Lock the books; returns the id of each line's, 0 where there is none."""
+        isbns = [_known(line.isbn) for line in lines]
+        by_isbn = self.repository.ids_by_isbn(set(filter(None, isbns)))
+        ids = [
+            (line.book_id or 0) if line.isbn is None else by_isbn.get(isbn, 0)
+            for line, isbn in zip(lines, isbns, strict=True)
+        ]
+        self.books = {book.id: book for book in self.inventory.lock(set(ids))}
+        return ids
 
-    def _id_of(self, line: BatchLine) -> int:
-        """The id of the book that a line names, 0 if there is none."""
-        if line.isbn is None:
-            return line.book_id or 0
-        return self.ids.get(_known(line.isbn), 0)
-
-    def _look_at(self, line: BatchLine) -> LineResult:
+    def _look_at(self, line: BatchLine, book_id: int) -> LineResult:
         """What a line does after those before it; the stock that it leaves is kept for those that follow."""
-        book = self.books.get(self._id_of(line))
+        book = self.books.get(book_id)
         try:
             if book is None:
                 raise _not_found(line)
-            row = movement_of(book, line.change(book.id, self.user_id))
+            row = movement_of(book, line.change(book_id, self.user_id))
         except BookshopError as refused:
             return LineResult(line=line, book=book, refused=refused)
         delta = row["delta"] if row else 0
-        self.books[book.id] = book._replace(stock_quantity=book.stock_quantity + delta)
-        return LineResult(line=line, book=self.books[book.id], delta=delta)
+        self.books[book_id] = book._replace(stock_quantity=book.stock_quantity + delta)
+        return LineResult(line=line, book=self.books[book_id], delta=delta)
 
     def _write(self, outcome: BatchOutcome, numbers: Sequence[int]) -> None:
         """Carry out lines, of which no two are of one book."""
@@ -143,8 +141,11 @@ def _rounds(results: Sequence[LineResult]) -> list[list[int]]:
     return rounds
 
 
-def _known(isbn: str) -> str:
+@lru_cache(maxsize=50_000)  # a nightly upload names the same books every night
+def _known(isbn: str | None) -> str:
     """The ISBN as the shop keeps it, '' for what is none."""
+    if isbn is None:
+        return ""
     try:
         return isbn13(isbn)
     except ValueError:
@@ -154,8 +155,7 @@ def _known(isbn: str) -> str:
 def _not_found(line: BatchLine) -> NotFound:
     if line.isbn is None:
         return book_not_found()
-    known = _known(line.isbn)
-    return NotFound("There is no book with this ISBN." if known else "This is no ISBN.", "BOOK_NOT_FOUND")
+    return NotFound("There is no book with this ISBN." if _known(line.isbn) else "This is no ISBN.", "BOOK_NOT_FOUND")
 
 
 def _error(number: int, result: LineResult) -> dict[str, Any]:
