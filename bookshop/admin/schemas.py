@@ -125,10 +125,10 @@ def _line_out(number: int, result: LineResult) -> BatchLineOut:
     book, refused = result.book, result.refused
     return BatchLineOut(
         line=number,
-        status="refused" if refused else "changed" if result.delta else "unchanged",
+        status="refused" if refused else "changed" if result.movement else "unchanged",
         book_id=book.id if book else None,
         isbn=book.isbn if book else result.line.isbn,
-        delta=result.delta,
+        delta=result.movement["delta"] if result.movement else 0,
         stock_quantity=book.stock_quantity if book else None,
         notified_count=result.notified_count,
         problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,

@@ -1,7 +1,7 @@
 """Many changes of stock at once, as scripts upload them: all or none, or each for itself."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -34,11 +34,11 @@ class BatchLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LineResult:
-    """What became of a line: by how much it changed the stock, and how many that notified; or why it was refused."""
+    """What became of a line: the book after it, its movement if it changed the stock, or why it was refused."""
 
     line: BatchLine
     book: LockedBook | None = None
-    delta: int = 0
+    movement: Mapping[str, Any] | None = None
     notified_count: int = 0
     refused: BookshopError | None = None
 
@@ -68,11 +68,9 @@ class StockBatch:
     def change_all(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change all these stocks or, if one line is refused, none: raises Misshapen, which names every such line."""
         ids = self._lock(lines)
-        before = dict(self.books)
         outcome = BatchOutcome([self._look_at(line, book_id) for line, book_id in zip(lines, ids, strict=True)])
         if errors := [_error(number, result) for number, result in enumerate(outcome.results) if result.refused]:
             raise Misshapen(errors)
-        self.books = before
         with self.session.begin_nested():
             for numbers in _rounds(outcome.results):
                 self._write(outcome, numbers)
@@ -82,10 +80,8 @@ class StockBatch:
         """Change these stocks one by one, each in a savepoint of its own; a line that is refused changes nothing."""
         outcome = BatchOutcome([])
         for number, (line, book_id) in enumerate(zip(lines, self._lock(lines), strict=True)):
-            former = self.books.get(book_id)
             outcome.results.append(self._look_at(line, book_id))
-            if former is not None and outcome.results[number].delta:
-                self.books[book_id] = former
+            if outcome.results[number].movement:
                 with self.session.begin_nested():
                     self._write(outcome, [number])
         return outcome
@@ -110,21 +106,18 @@ class StockBatch:
             row = movement_of(book, line.change(book_id, self.user_id))
         except BookshopError as refused:
             return LineResult(line=line, book=book, refused=refused)
-        delta = row["delta"] if row else 0
-        self.books[book_id] = book._replace(stock_quantity=book.stock_quantity + delta)
-        return LineResult(line=line, book=self.books[book_id], delta=delta)
+        if row:
+            self.books[book_id] = book = book._replace(stock_quantity=row["quantity_after"])
+        return LineResult(line=line, book=book, movement=row)
 
     def _write(self, outcome: BatchOutcome, numbers: Sequence[int]) -> None:
-        """Carry out lines, of which no two are of one book."""
-        results = [outcome.results[number] for number in numbers]
-        books = [self.books[result.book.id] for result in results if result.book]
-        changes = [result.line.change(result.book.id, self.user_id) for result in results if result.book]
-        notified = self.inventory.change_locked(books, changes)
+        """Write what lines do, of which no two are of one book."""
+        movements = {number: row for number in numbers if (row := outcome.results[number].movement)}
+        notified = self.inventory.write(list(movements.values()))
         told = self.movements.count_told(notified.restocks) if notified else {}
-        for number, result in zip(numbers, results, strict=True):
-            if result.book:
-                self.books[result.book.id] = result.book
-                outcome.results[number] = replace(result, notified_count=told.get(result.book.id, 0))
+        for number, row in movements.items():
+            if row["book_id"] in told:
+                outcome.results[number] = replace(outcome.results[number], notified_count=told[row["book_id"]])
         outcome.notified.add(notified)
 
 
@@ -133,11 +126,12 @@ def _rounds(results: Sequence[LineResult]) -> list[list[int]]:
     rounds: list[list[int]] = []
     seen: Counter[int] = Counter()
     for number, result in enumerate(results):
-        if result.book and result.delta:
-            if seen[result.book.id] == len(rounds):
+        if result.movement:
+            book_id = result.movement["book_id"]
+            if seen[book_id] == len(rounds):
                 rounds.append([])
-            rounds[seen[result.book.id]].append(number)
-            seen[result.book.id] += 1
+            rounds[seen[book_id]].append(number)
+            seen[book_id] += 1
     return rounds
 
 
