@@ -61,6 +61,14 @@ QUEUE_MESSAGE = (
     " next_attempt_at, created_at) VALUES ('order_placed', false, %s, %s, %s, %s, %s, 'queued', 0, clock_timestamp(),"
     " clock_timestamp()) ON CONFLICT (dedupe_key) DO NOTHING"
 )
+IN_BOOK = (
+    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
+    *("currency", "in_stock", "created_at", "updated_at"),
+)
+BOOK = (
+    "SELECT id, isbn, title, authors, publisher, language, published_year, description, price_cents, currency,"
+    " stock_quantity > 0, created_at, updated_at FROM books WHERE id = %s AND withdrawn_at IS NULL"
+)
 IN_ORDER = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
@@ -70,7 +78,7 @@ IN_LINE = ("id", "order_id", "book_id", "title", "price_cents", "currency", "qua
 
 def connection() -> psycopg.Connection[tuple[object, ...]]:
     if not hasattr(local, "connection"):
-        local.connection = psycopg.connect(os.environ["BARE_DATABASE"])
+        local.connection = psycopg.connect(os.environ["BARE_DATABASE"], autocommit=True)
     found: psycopg.Connection[tuple[object, ...]] = local.connection
     return found
 
@@ -78,6 +86,12 @@ def connection() -> psycopg.Connection[tuple[object, ...]]:
 def token_hash() -> str:
     token = request.headers["Authorization"].removeprefix("Bearer ")
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+@app.get("/api/v1/books/<int:book_id>")
+def book(book_id: int) -> Response | tuple[Response, int]:
+    row = connection().execute(BOOK, [book_id]).fetchone()
+    return jsonify(dict(zip(IN_BOOK, row, strict=True))) if row else (jsonify(error="no such book"), 404)
 
 
 @app.post("/api/v1/prebookings")

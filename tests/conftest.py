@@ -53,8 +53,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def settings_for(url: str, **changes: object) -> Settings:
-    """The settings of the test shop; its limits on logins are out of the way unless a test sets them."""
-    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, "login_limit": "100000 per minute"}
+    """The settings of the test shop; its limits are out of the way unless a test sets them."""
+    limits = {"login_limit": "100000 per minute", "api_limit": "10000000 per minute"}
+    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, **limits}
     return Settings.model_validate({"covers": COVERS.name, "mail_folder": MAIL.name, **given, **changes})
 
 
