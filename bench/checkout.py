@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from bench.rates import CLIENTS, ROUNDS, WORKERS, Trial, Wish, compare, post
-from bench.shop import analyze, fill, make_app
+from bench.shop import analyze, fill, make_app, settings_for
 from bookshop.config import Settings
 from bookshop.extensions import db
 from tests.browser.server import SHOP, environment, served
