@@ -20,15 +20,15 @@ FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder /
 # named once, without the feature. Put a new module on the lowest floor that holds it.
 FLOORS = (
     {"exceptions", "text", "money", "config", "database", "feature", "isbn", "languages", "passwords", "devices"}
-    | {"numbers"}
+    | {"numbers", "kinds", "backoff", "addresses", "signing"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
     {"models"},
     {"repository", "search", "facets", "checks", "identity"},
     {"service", "linked_data", "mailbox"},
     {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
-    | {"visitors", "links", "headers", "transport", "letters", "worker"},
+    | {"visitors", "links", "headers", "transport", "letters", "worker", "outbox"},
     {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
-    | {"mailbox_pages", "mail"},
+    | {"mailbox_pages", "mail", "webhooks"},
     {"features", "pages", "security", "errors", "cli"},
     {"create_app"},
 )
@@ -57,6 +57,10 @@ BELOW_FLASK = {
     "cover_sheet",
     "cover_setting",
     "cover_text",
+    "kinds",
+    "backoff",
+    "addresses",
+    "signing",
 }
 NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),

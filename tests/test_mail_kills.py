@@ -14,7 +14,8 @@ from flask import Flask
 
 from bookshop import create_app
 from bookshop.mail.repository import MessageRepository
-from bookshop.mail.worker import Pace, Worker
+from bookshop.mail.worker import Worker
+from bookshop.outbox import Pace
 from tests.conftest import settings_for
 
 # The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.

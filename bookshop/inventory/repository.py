@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, paginate
+from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
+from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
@@ -24,10 +26,14 @@ class MovementRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events = EventRepository(session)
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write lines into the ledger; returns their ids in the order of the rows."""
-        return list(self.session.connection().scalars(INSERT, list(rows)))
+        """Write lines into the ledger, and their events; returns the ids of the restocks among them, in order."""
+        ids = list(self.session.connection().scalars(INSERT, list(rows)))
+        restocks = [number for number, row in zip(ids, rows, strict=True) if row["quantity_after"] == row["delta"] > 0]
+        self.events.insert((STOCK_CHANGED, ids), (BOOK_RESTOCKED, restocks))
+        return restocks
 
     def list_by_book(self, book_id: int, page: int, size: int) -> Page[Row[Movement, str | None, str | None]]:
         """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""
