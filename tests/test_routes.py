@@ -287,7 +287,7 @@ def test_reserving_takes_at_most_6_statements(world, route):
         else:
             world.by_token("ada", route)
     assert world.shop.statuses(1) == ["waiting"]
-    assert len(sent) <= 6, sent
+    assert len([statement for statement in sent if not statement.startswith("BEGIN")]) <= 6, sent  # SQLite's go nowhere
 
 
 LISTS = [
