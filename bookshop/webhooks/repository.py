@@ -170,11 +170,12 @@ class WebhookRepository:
         """How often in a row the receiver of a webhook could not be reached."""
         return self.session.connection().scalar(select(webhooks.c.misses).where(webhooks.c.id == webhook_id)) or 0
 
-    def fail_older(self, webhook_id: int, seconds: float, error: str) -> None:
-        """Give up what is queued for a webhook since so many seconds or longer."""
-        old = update(deliveries).where(deliveries.c.webhook_id == webhook_id, deliveries.c.state == QUEUED)
+    def fail_older(self, webhook_id: int, lease: str, seconds: float, error: str) -> None:
+        """Give up what is queued for a webhook, or held under this lease, since so many seconds or longer."""
+        own = deliveries.c.webhook_id == webhook_id, IS_UNDELIVERED
+        old = update(deliveries).where(*own, or_(deliveries.c.state == QUEUED, deliveries.c.lease == lease))
         old = old.where(deliveries.c.queued_at < later(-seconds))
-        self.session.connection().execute(old.values(state=FAILED, last_error=error))
+        self.session.connection().execute(old.values(state=FAILED, lease=None, last_error=error))
 
     # -- what staff see and do
 

@@ -152,9 +152,10 @@ class WebhookService:
         # Shorter than the delivery itself waits: others go first then, so that one at which a receiver hangs, and
         # at no other, does not hold them up.
         self.webhooks.rest(found.webhook_id, (1 - JITTER) * wait_after(misses))
+        state = self._put_off(lease, delivery_id, _without_answer(found, error))
         if misses + 1 >= MOST_ATTEMPTS:
-            self.webhooks.fail_older(found.webhook_id, PATIENCE, f"{GIVEN_UP} {error}"[:ERROR_MAX])
-        return self._put_off(lease, delivery_id, _without_answer(found, error))
+            self.webhooks.fail_older(found.webhook_id, lease, PATIENCE, f"{GIVEN_UP} {error}"[:ERROR_MAX])
+        return state
 
     def _put_off(self, lease: str, delivery_id: int, values: dict[str, Any]) -> str:
         if values["attempts"] >= MOST_ATTEMPTS:
