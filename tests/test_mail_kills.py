@@ -40,12 +40,14 @@ def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None)
 class Crew:
     """Workers in processes of their own."""
 
+    target: Callable[..., None] = staticmethod(work)
+
     def __init__(self, *given: Any) -> None:
         self.given, self.workers, self.killed, self.chance = given, list[BaseProcess](), 0, Random(1)
 
     def hire(self, number: int = 1) -> None:
         for _one in range(number):
-            worker = processes.Process(target=work, args=self.given)
+            worker = processes.Process(target=self.target, args=self.given)
             worker.start()
             self.workers.append(worker)
 
@@ -72,8 +74,8 @@ class Crew:
 
 
 @contextmanager
-def crew_of(number: int, *given: Any) -> Iterator[Crew]:
-    crew = Crew(*given)
+def crew_of(number: int, *given: Any, kind: type[Crew] = Crew) -> Iterator[Crew]:
+    crew = kind(*given)
     try:
         crew.hire(number)
         yield crew

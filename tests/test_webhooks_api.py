@@ -136,8 +136,7 @@ def test_delivering_again_ends_the_rest_of_the_receiver(hooks, staff, receiver):
 def test_what_is_just_being_sent_is_let_alone(hooks, staff, receiver):
     hooks.register(receiver.url)
     hooks.happen(1)
-    with hooks.app.app_context():
-        receiver.fault = 500
+    receiver.fault = 500
     hooks.work()
     hooks.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x' WHERE id = 1")
     assert_problem(redeliver(staff, 1), 409, "WEBHOOK_DELIVERY_SENDING")
