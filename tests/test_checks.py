@@ -58,7 +58,7 @@ def call_a_webhook(shop, staff):
         faces.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(3, 4)
     with shop.app.app_context():
-        WebhookWorker()._fan_out()
+        WebhookWorker().queue_new()
 
 
 # The same line in the ledger once more.

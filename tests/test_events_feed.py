@@ -1,5 +1,6 @@
 """The event feed as a script reads it: what is in it, in what order, and how it is leafed through."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 import pytest
@@ -30,7 +31,7 @@ def read(script, after=0, **query):
     """What the feed says from there to its end."""
     items, more = [], True
     while more:
-        page = script.get(EVENTS, after=after, **query).json
+        page = script.get(EVENTS, after=after, **query).get_json()
         items += page["items"]
         after, more = page["next"], page["more"]
     return items
@@ -45,7 +46,7 @@ def end(script):
 
 
 def test_the_feed_of_an_empty_shop_is_empty(staff):
-    assert staff.get(EVENTS).json == {"items": [], "next": 0, "more": False}
+    assert staff.get(EVENTS).get_json() == {"items": [], "next": 0, "more": False}
 
 
 def test_a_restock_in_the_form_says_the_stock_the_return_and_who_was_told_in_this_order(app, shop, staff):
@@ -65,7 +66,7 @@ def test_a_restock_in_the_form_says_the_stock_the_return_and_who_was_told_in_thi
 def test_reserving_and_cancelling_are_told_once_each(app, shop, staff):
     shop.customer()
     emma, ada = shop.book(), Script(app, "ada@example.com")
-    prebook_id = ada.reserve(emma).json["id"]
+    prebook_id = ada.reserve(emma).get_json()["id"]
     ada.reserve(emma)  # a second is refused
     ada.delete(f"/api/v1/prebookings/{prebook_id}")
     ada.delete(f"/api/v1/prebookings/{prebook_id}")
@@ -77,7 +78,7 @@ def test_an_order_is_told_from_the_checkout_to_its_collection(app, shop, staff):
     ada, emma = shop.customer(), shop.book(stock=2)
     shop.fill_cart(ada, {emma: 2})
     begun = end(staff)
-    made = Script(app, "ada@example.com").post("/api/v1/orders", {"name": "Ada"}).json
+    made = Script(app, "ada@example.com").post("/api/v1/orders", {"name": "Ada"}).get_json()
     for change in ("ready", "collected", "collected"):
         staff.post(f"/api/v1/admin/orders/{made['id']}/{change}")
     order = {"order_id": made["id"], "number": made["number"]}
@@ -158,19 +159,19 @@ def many_events(shop, number=25):
 
 def test_pages_follow_each_other_by_after_and_ids_have_no_gaps(shop, staff):
     many_events(shop)
-    first = staff.get(EVENTS, size=10).json
+    first = staff.get(EVENTS, size=10).get_json()
     assert ([one["id"] for one in first["items"]], first["next"], first["more"]) == ([*range(1, 11)], 10, True)
     assert [one["id"] for one in read(staff, size=7)] == [*range(1, 27)]
-    last = staff.get(EVENTS, after=20, size=6).json
+    last = staff.get(EVENTS, after=20, size=6).get_json()
     assert (last["next"], last["more"]) == (26, False)
-    assert staff.get(EVENTS, after=26).json == {"items": [], "next": 26, "more": False}
-    assert staff.get(EVENTS, after=ID_MAX).json == {"items": [], "next": ID_MAX, "more": False}
+    assert staff.get(EVENTS, after=26).get_json() == {"items": [], "next": 26, "more": False}
+    assert staff.get(EVENTS, after=ID_MAX).get_json() == {"items": [], "next": ID_MAX, "more": False}
 
 
 def test_a_page_goes_through_a_part_of_the_feed_only_and_says_how_far_it_looked(shop, staff, monkeypatch):
     monkeypatch.setattr(service, "LOOKED_AT", 10)
     many_events(shop)
-    assert staff.get(EVENTS, kinds="order.*").json == {"items": [], "next": 10, "more": True}
+    assert staff.get(EVENTS, kinds="order.*").get_json() == {"items": [], "next": 10, "more": True}
     assert read(staff, kinds="order.*") == []
     assert [one["id"] for one in read(staff, kinds="book.*", size=1)] == [2]
 
@@ -193,7 +194,7 @@ def test_kinds_are_named_whole_by_their_beginning_or_all(shop, staff):
 def test_an_unknown_kind_is_refused_and_the_known_ones_are_named(staff, wanted):
     answer = staff.get(EVENTS, kinds=wanted)
     assert_problem(answer, 422, "VALIDATION_ERROR")
-    (error,) = answer.json["errors"]
+    (error,) = answer.get_json()["errors"]
     assert ("is no kind of event: use stock.changed, " in error["detail"], error["pointer"]) == (True, "#/kinds")
 
 
@@ -216,7 +217,7 @@ def test_many_events_get_their_places_in_several_transactions_and_all_before_the
     monkeypatch.setattr(repository, "AT_ONCE", 4)
     many_events(shop)
     assert shop.rows("SELECT count(*) FROM events WHERE position IS NULL") == [26]
-    page = staff.get(EVENTS, after=25).json
+    page = staff.get(EVENTS, after=25).get_json()
     assert ([one["id"] for one in page["items"]], page["more"]) == ([26], False)
 
 
@@ -229,11 +230,11 @@ def test_who_asks_while_another_gives_places_finds_what_was_committed_before(app
             other.execute(repository.PLACES)
             asked = partial(staff.get, EVENTS)
             shop.set_stock(emma, 2)
-            with races.ThreadPoolExecutor(1) as pool:
+            with ThreadPoolExecutor(1) as pool:
                 answer = pool.submit(asked)
-                assert not races.wait([answer], races.SHORT).done
+                assert not wait([answer], races.SHORT).done
                 other.rollback()
-        assert [one["id"] for one in answer.result().json["items"]] == [1, 2, 3]
+        assert [one["id"] for one in answer.result().get_json()["items"]] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -121,7 +121,8 @@ def counts(shop):
 
 def out_of_order(events):
     """The changes of stock that do not follow from the one of the same book before them in the feed."""
-    stocks, wrong = Counter(), []
+    stocks: Counter[int] = Counter()
+    wrong = []
     for one in events:
         if one["kind"] == "stock.changed":
             data = one["data"]
@@ -176,9 +177,9 @@ def late_and_early(app, shop):
     with Session(engine) as session:
         BookService(session).update_stock(StockChange(book_id=late, quantity=1))
         shop.set_stock(early, 1)
-        first = script.get(EVENTS).json
+        first = script.get(EVENTS).get_json()
         session.commit()
-    second = script.get(EVENTS, after=first["next"]).json
+    second = script.get(EVENTS, after=first["next"]).get_json()
     books = [[one["data"]["book_id"] for one in page["items"]] for page in (first, second)]
     return books, (late, early)
 

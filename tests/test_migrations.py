@@ -116,7 +116,7 @@ def fill(shop: Shop) -> None:
         faces.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(emma, 7)
     with shop.app.app_context():
-        WebhookWorker()._fan_out()
+        WebhookWorker().queue_new()
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 

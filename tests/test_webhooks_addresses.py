@@ -1,5 +1,6 @@
 """Where webhooks may not go: neither when they are registered nor when they leave, whatever a name leads to then."""
 
+import threading
 from ipaddress import ip_address
 
 import pytest
@@ -72,7 +73,7 @@ def register(script, url):
 def test_an_address_that_leads_to_a_private_network_is_not_registered(shop, staff, url):
     answer = register(staff, url)
     assert_problem(answer, 422, "VALIDATION_ERROR")
-    (error,) = answer.json["errors"]
+    (error,) = answer.get_json()["errors"]
     assert error["detail"].endswith("leads to a private network or another to which webhooks do not go.")
     assert (error["pointer"], shop.rows("SELECT count(*) FROM webhooks")) == ("#/url", [0])
 
@@ -115,7 +116,8 @@ def test_an_address_is_kept_in_one_form():
 @pytest.fixture
 def names(monkeypatch):
     """What the resolver answers: one list of addresses for each question, the last for ever."""
-    answers, asked = [], []
+    answers: list[list[str]] = []
+    asked: list[tuple[str, int]] = []
 
     def resolve(host, port):
         asked.append((host, port))
@@ -134,11 +136,11 @@ def test_a_name_is_refused_unless_every_address_of_it_may_be_used(staff, names, 
     answer = register(staff, "https://hooks.example.com/")
     assert_problem(answer, 422, "VALIDATION_ERROR")
     words = "leads to a private network" if found else "was not found"
-    assert words in answer.json["errors"][0]["detail"]
+    assert words in answer.get_json()["errors"][0]["detail"]
 
 
 def test_a_look_up_that_takes_for_ever_is_not_waited_for(monkeypatch):
-    hanging = addresses.threading.Event()
+    hanging = threading.Event()
     monkeypatch.setattr(addresses, "resolve", lambda *_asked: hanging.wait(60))
     with pytest.raises(NotAllowed, match="was not found in time"):
         vetted(read_url("https://hooks.example.com/"), private=False, timeout=0.05)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -48,6 +49,10 @@ def places(hooks):
     return hooks.shop.rows("SELECT min(position) FROM webhooks")[0]
 
 
+def was_called(receiver, event_id):
+    return event_id in receiver.event_ids
+
+
 def crew(number, url, *prepare):
     return crew_of(number, url, os.environ["SSL_CERT_FILE"], *prepare, kind=Callers)
 
@@ -64,7 +69,7 @@ def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
     receiver.faults = dict.fromkeys(hung, HANG)
     with crew(1, database_url) as workers:
         for event_id in hung:
-            wait_until(lambda event_id=event_id: event_id in receiver.event_ids)
+            wait_until(partial(was_called, receiver, event_id))
             workers.kill_one()
             receiver.faults = {one: HANG for one in receiver.faults if one != event_id}
             workers.hire()
@@ -84,7 +89,7 @@ def forgets_the_dead(_app):
     def for_ever(self, webhook_id, number, lease, _seconds):
         return claim(self, webhook_id, number, lease, 10 * DEADLINE)
 
-    WebhookRepository.claim = for_ever
+    WebhookRepository.claim = for_ever  # type: ignore[method-assign]
 
 
 @pytest.mark.prove

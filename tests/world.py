@@ -245,7 +245,7 @@ class World:
             faces.register_webhook(staff, RECEIVER, ["*"])
         self.shop.set_stock(self.shop.book("Catharine"), 1)
         with self.app.app_context():
-            WebhookWorker()._fan_out()
+            WebhookWorker().queue_new()
 
     def by_cookie(self, who, route, *, token=True):
         """Call a route as a browser does, with the CSRF token or without."""

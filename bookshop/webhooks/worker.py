@@ -40,13 +40,13 @@ class WebhookWorker(OutboxWorker):
 
         Never False: a receiver that cannot be reached is no reason to let the others wait.
         """
-        self._fan_out()
+        self.queue_new()
         due = faces.webhooks().list_due()
         db.session.rollback()
         sent = [self._send_to(webhook_id) for webhook_id in due if not self.stopping]
         return True if any(sent) else None
 
-    def _fan_out(self) -> None:
+    def queue_new(self) -> None:
         """Queue all that webhooks want of what is in the feed by now; without any webhook the feed is let alone."""
         if not faces.webhooks().has_any():
             db.session.rollback()
