@@ -49,9 +49,17 @@ def list_page(
         number, ordered = place, ordered.offset((place - 1) * size)
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     width = len(query.column_descriptions)
-    rows = session.execute(ordered).all()
-    items = [row[0] if width == 1 else row[:width] for row in rows[:size]]
-    return Page(items, total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
+    found = session.execute(ordered).freeze()
+    rows = found().all()
+    items = found().scalars().all() if width == 1 else found().columns(*range(width)).all()
+    return Page(items[:size], total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
+
+
+def sliced(rows: Sequence[Any], place: Place, size: int) -> Page[Any]:
+    """One page of a list that is short and here as a whole; its cursors count how many rows were read."""
+    number, start = (place.page, place.keys[0]) if isinstance(place, Cursor) else (place, (place - 1) * size)
+    end = start + size
+    return Page(rows[start:end], len(rows), number, size, (end,) if end < len(rows) else None)
 
 
 def _behind(order: Sequence[By], keys: Sequence[Any]) -> ColumnElement[bool]:

@@ -50,6 +50,7 @@ LINKED = {
     "PreBookOut": "prebook_id",
     "OrderOut": "order_id",
     "CartItemOut": "book_id",
+    "WebhookWithSecretOut": "webhook_id",
 }
 
 Document = dict[str, Any]

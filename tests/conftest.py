@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import flask_migrate
 import pytest
+import trustme
 from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import create_engine, make_url, text
@@ -19,6 +20,7 @@ from tests.clients import Browser, Script
 from tests.factories import Shop, empty
 from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
+from tests.receiver import Hooks, Receiver
 from tests.smtp import Post, Sink
 from tests.stand import Stand
 
@@ -126,6 +128,27 @@ def sink() -> Iterator[Sink]:
 def post(app: Flask, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Post:
     """The shop with this mail server, and messages to send."""
     return Post(app, sink, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who vouches for the certificates of receivers."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def receiver(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A real receiver of webhooks, which the shop trusts and which can be told to fail."""
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    with Receiver(authority) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def hooks(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    """The shop with webhooks that may go to this machine."""
+    return Hooks(app, monkeypatch)
 
 
 @pytest.fixture

@@ -142,6 +142,8 @@ class Shop:
         """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
         names += ["given_answers", "messages", "password_resets"]
+        names += ["webhooks", "webhook_deliveries"]
         tables = dict.fromkeys(names, "*")
+        tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
         return {table: self.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2") for table, columns in tables.items()}

@@ -17,6 +17,7 @@ from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.events.models import Event
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
 from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
@@ -153,7 +154,8 @@ def without_unique_index(app: Flask) -> Iterator[None]:
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(delete(PreBook))
+            for model in (Event, PreBook):
+                connection.execute(delete(model))
         index.create(engine)
 
 

@@ -8,8 +8,7 @@ from bookshop.accounts.scopes import ORDERS
 from bookshop.api import answer, contract, list_of, place
 from bookshop.cart import bp
 from bookshop.cart.schemas import CartItemChange, CartItemOut, NewCartItem, item_out
-from bookshop.database import Page
-from bookshop.keyset import Cursor
+from bookshop.keyset import sliced
 from bookshop.schemas import ListOf, PageQuery
 
 OWN = {"tag": "Cart", "scope": ORDERS}
@@ -32,10 +31,7 @@ def api_add(json: NewCartItem) -> Response:
 @contract(**OWN, HTTP_200=ListOf[CartItemOut])
 def api_items(query: PageQuery) -> Response:
     """List what is in one's own cart, in the order in which it came in."""
-    lines, wanted = faces.cart().get(visitor().user_id).lines, place(query)
-    number, start = (wanted.page, wanted.keys[0]) if isinstance(wanted, Cursor) else (wanted, (wanted - 1) * query.size)
-    end = start + query.size
-    found = Page(lines[start:end], len(lines), number, query.size, (end,) if end < len(lines) else None)
+    found = sliced(faces.cart().get(visitor().user_id).lines, place(query), query.size)
     return list_of(found, [item_out(line) for line in found.items])
 
 

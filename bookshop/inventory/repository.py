@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, UtcDateTime, given_rows, now
+from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
+from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import Order
@@ -34,13 +36,16 @@ class MovementRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events = EventRepository(session)
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write lines into the ledger, each of another book; returns their ids in the order of the rows."""
+        """Write lines into the ledger, each of another book, and their events; returns the ids of the restocks."""
         statement = _insert(self.session.get_bind().dialect.name)
         written = self.session.connection().execute(statement, {"rows": list(rows), "time": now()})
         ids = {row[0]: row[1] for row in written}
-        return [ids[row["book_id"]] for row in rows]
+        restocks = [ids[row["book_id"]] for row in rows if row["quantity_after"] == row["delta"] > 0]
+        self.events.insert((STOCK_CHANGED, ids.values()), (BOOK_RESTOCKED, restocks))
+        return restocks
 
     def list_by_book(self, book_id: int, place: Place, size: int) -> Page[tuple[Movement, str | None, str | None]]:
         """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""

@@ -153,11 +153,7 @@ class BookService:
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
         if not self.books.set_stock(quantities):
             raise Busy("Others are changing this book just now. Please try again in a moment.")
-        restocks = [
-            movement_id
-            for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
-            if row["quantity_after"] == row["delta"] > 0
-        ]
+        restocks = self.movements.insert(rows)
         return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
