@@ -47,6 +47,10 @@ MOVE = (
     " quantity_after, 'received', 1, now() FROM json_to_recordset(%s) AS given(book_id integer, delta integer,"
     " quantity_after integer) RETURNING book_id, id"
 )
+EVENTS = (
+    "INSERT INTO events (kind, movement_id, created_at) SELECT kind, movement_id, now() FROM json_to_recordset(%s) AS"
+    " given(number integer, kind varchar, movement_id integer) ORDER BY number"
+)
 SOLD_OUT = "SELECT id FROM movements WHERE book_id = ANY(%s) AND quantity_after = delta AND delta > 0"
 KEEP = "UPDATE given_answers SET status = 200, body = %s WHERE user_id = 1 AND key = %s"
 FORGET = (
@@ -107,7 +111,11 @@ def _by_hand(database: psycopg.Connection[tuple[Any, ...]], isbns: Sequence[str]
         changes = [{"book_id": book[0], "before": book[6], "after": stock} for book in books]
         database.execute(SET_STOCK, [Json(changes)])
         moves = [{"book_id": book[0], "delta": stock - book[6], "quantity_after": stock} for book in books]
-        database.execute(MOVE, [Json(moves)]).fetchall()
+        written = database.execute(MOVE, [Json(moves)]).fetchall()
+        happened = [
+            {"number": place, "kind": "stock.changed", "movement_id": row[1]} for place, row in enumerate(written)
+        ]
+        database.execute(EVENTS, [Json(happened)])
         database.execute(SOLD_OUT, [[]]).fetchall()
         database.execute(KEEP, ["x" * 131_858, key])
         database.execute(FORGET)
