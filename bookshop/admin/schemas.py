@@ -27,7 +27,7 @@ def _one_each(*pairs: tuple[str, str]) -> dict[str, Any]:
 
 
 # What a change may look like, where an example of every member would be refused.
-CHANGE = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
+CHANGE: dict[str, Any] = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
 
 
 def _given(member: str) -> dict[str, Any]:
