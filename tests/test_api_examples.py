@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -75,7 +76,9 @@ def run(tmp_path: Path, address: str) -> Run:
             pytest.fail(f"CI needs {', '.join(missing)}")
         pytest.skip(f"EXAMPLES OF docs/api.md NOT TESTED: {', '.join(missing)} missing")
 
-    def run(heading: str, language: str, token: str, *given: str, base: str = address) -> subprocess.CompletedProcess:
+    def run(
+        heading: str, language: str, token: str, *given: str, base: str = address
+    ) -> subprocess.CompletedProcess[str]:
         program = [sys.executable] if language == "python" else ["bash"]
         named = [] if language == "python" else ["bash"]
         command = [*program, "-c", blocks()[heading, language], *named, *given]
@@ -99,7 +102,7 @@ def stocks(shop: Shop, *isbns: str) -> list[int]:
     return [shop.stock(id_of(shop, isbn)) for isbn in isbns]
 
 
-def ledger(shop: Shop, isbn: str) -> list[tuple]:
+def ledger(shop: Shop, isbn: str) -> list[tuple[int, str, str]]:
     """What the ledger says of a book since the demo began, which has no notes."""
     sql = "SELECT delta, reason, note FROM movements WHERE book_id = :id AND user_id IS NOT NULL ORDER BY id"
     return shop.rows(sql, id=id_of(shop, isbn))
@@ -225,7 +228,7 @@ def test_all_the_demand_is_exported_and_a_failure_leaves_the_last_export(demo, r
 FORMS = {"bash": "csv", "python": "jsonl"}
 
 
-def read(file: Path) -> list[dict]:
+def read(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".csv":
         return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
     return [json.loads(line) for line in file.read_text().splitlines()]
@@ -276,8 +279,8 @@ def test_a_change_is_for_the_state_that_was_seen(demo, run):
 def test_a_script_that_is_told_to_wait_waits_and_goes_on(demo, run, database_url):
     token = token_of(demo, ADA)
     with served(SHOP, environment(settings_for(database_url, api_limit="1 per 6 second"))) as slow:
-        asked = {"headers": {"Authorization": f"Bearer {token}"}}
-        while (told := httpx.get(f"{slow}/api/v1/books", **asked)).status_code != 429:
+        headers = {"Authorization": f"Bearer {token}"}
+        while (told := httpx.get(f"{slow}/api/v1/books", headers=headers)).status_code != 429:
             pass
         begun = time.monotonic()
         assert int(said(run(TRY_AGAIN, "python", token, base=slow))) > 50
@@ -287,6 +290,7 @@ def test_a_script_that_is_told_to_wait_waits_and_goes_on(demo, run, database_url
 def test_the_readmes_curl_runs(demo, run, address):
     """As it stands but for the port."""
     readme = (ROOT / "README.md").read_text()
-    command = re.search(r"^curl .*/api/v1/.*$", readme, re.MULTILINE)[0].replace("http://127.0.0.1:5000", address)
+    [command] = re.findall(r"^curl .*/api/v1/.*$", readme, re.MULTILINE)
+    command = command.replace("http://127.0.0.1:5000", address)
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     assert [book["isbn"] for book in json.loads(found)["items"]] == [SUN]

@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import assert_accessible, assert_fits
 from tests.browser.conftest import ONE_DATABASE
+from tests.browser.hands import Keyboard
 
 RESERVE, STOCK, BOOKS = "Pre-bookings-prebookings_reserve", "Stock-admin_update_stock", "Books-catalog_books"
 NEEDS_JAVASCRIPT = "this page needs JavaScript"
@@ -88,6 +89,21 @@ def test_the_token_counts_and_not_the_login_of_the_browser(window, watch, shop):
     assert watch.faults.pop().startswith("401: ")
     authorize(page, shop.token("ada@example.com"))
     assert "201" in execute(page, RESERVE, f'{{"book_id": {book}}}')[0]
+
+
+@ONE_DATABASE
+def test_a_token_that_was_made_with_the_keyboard_alone_is_tried(window, shop):
+    shop.customer("ada@example.com")
+    book, page, keyboard = shop.book("Emma"), window("ada@example.com"), Keyboard()
+    page.goto("/account/tokens")
+    keyboard.type(page.get_by_label("What is it for?"), "wishes")
+    keyboard.tick(page.get_by_label("Fill the cart"))  # all are ticked: this one no more
+    keyboard.press(page.get_by_role("button", name="Create token"))
+    token = page.get_by_label("Your new token").input_value()
+    page.get_by_role("link", name="All calls, to read and to try").click()
+    authorize(page, token)
+    assert "201" in execute(page, RESERVE, f'{{"book_id": {book}}}')[0]
+    assert shop.rows("SELECT scopes FROM api_tokens") == ["catalog:read prebookings"]
 
 
 @ONE_DATABASE
