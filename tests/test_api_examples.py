@@ -160,6 +160,12 @@ def test_an_upload_of_what_is_no_number_changes_nothing(demo, run, tmp_path, lan
     assert stocks(demo, EMMA, SUN) == before
 
 
+@in_both
+def test_an_upload_of_nothing_fails(demo, run, tmp_path, language):
+    (tmp_path / "stock.csv").write_text("isbn,quantity\n")
+    assert refused(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
+
+
 def test_an_upload_of_more_lines_than_a_batch_holds_goes_in_parts(demo, run, tmp_path):
     lines = "".join(f"{isbn},{stock}\n" for isbn, stock in [(EMMA, 1)] * 1000 + [(SUN, 2)])
     (tmp_path / "stock.csv").write_text(f"isbn,quantity\n{lines}")
@@ -180,7 +186,7 @@ def test_a_reservation_is_made_once_however_often_it_is_run(demo, run, language)
 def test_a_reservation_that_cannot_be_fails_and_says_why(demo, run, language):
     token = token_of(demo, ADA, "prebookings")
     assert "PREBOOK_BOOK_IN_STOCK" in refused(run(RESERVE, language, token, EMMA))
-    assert "404" in refused(run(RESERVE, language, token, "9789999999991"))
+    assert "BOOK_NOT_FOUND" in refused(run(RESERVE, language, token, "9789999999991"))
     lacking = token_of(demo, ADA, "orders")
     assert "it needs the scope 'prebookings'" in refused(run(RESERVE, language, lacking, SUN))
     assert demo.statuses(id_of(demo, SUN)) == []
@@ -194,7 +200,7 @@ def test_each_restock_is_seen_once_and_none_is_missed(demo, run, tmp_path, langu
     assert said(run(WATCH, language, token)) == ""
     demo.set_stock(id_of(demo, FIRE), 3)
     kept = (tmp_path / "restocks.cursor").read_text()
-    assert refused(run(WATCH, language, "wrong"))
+    assert "NOT_AUTHENTICATED" in refused(run(WATCH, language, "wrong"))
     assert (tmp_path / "restocks.cursor").read_text() == kept
     assert said(run(WATCH, language, token)) == f"{FIRE}: 3 copies, 1 customers notified\n"
     assert said(run(WATCH, language, token)) == ""
@@ -219,7 +225,7 @@ def test_all_the_demand_is_exported_and_a_failure_leaves_the_last_export(demo, r
     rows = read(file)
     assert len({row["book_id"] for row in rows}) == len(rows) == wanted > 100
     assert ("Persepolis", "1") in {(row["title"], str(row["waiting"])) for row in rows}
-    assert refused(run(DEMAND, language, "wrong"))
+    assert "NOT_AUTHENTICATED" in refused(run(DEMAND, language, "wrong"))
     assert read(file) == rows
     assert said(run(DEMAND, language, token)) == ""
     assert read(file) == rows
