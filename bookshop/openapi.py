@@ -29,6 +29,8 @@ ABOUT = (
     "integers, unknown members are refused, times are RFC 3339 in UTC, money is in minor units of a currency. "
     "Every refusal is a problem (RFC 9457) with a `code`. Who has an account makes a token under *Account, API tokens*."
 )
+# In which order the chapters are shown; any others come after these.
+CHAPTERS = ("Books", "Pre-bookings", "Cart", "Orders", "Stock", "Reports", "Orders, for staff")
 HEADERS: Mapping[str, tuple[str, str]] = {
     "RateLimit": ("How many requests are left, and for how many seconds.", '"requests";r=5999;t=60'),
     "RateLimit-Policy": ("How many requests there are in how many seconds.", '"requests";q=6000;w=60'),
@@ -75,7 +77,8 @@ def docs() -> str:
 def document() -> Document:
     """The document, made once, from the routes of the running application."""
     found: Document = deepcopy(spec.spec)
-    del found["security"], found["tags"]
+    del found["security"]
+    found["tags"] = [{"name": chapter} for chapter in CHAPTERS]
     found["info"] = {"title": "Bookshop", "version": VERSION, "description": ABOUT}
     scopes = ", ".join(f"`{name}` to {scope.words}" for name, scope in SCOPES.items())
     token = {"type": "http", "scheme": "bearer", "description": f"An API token. Its scopes: {scopes}."}
@@ -109,6 +112,7 @@ def _complete(said: Document, route: tuple[str, str], schemas: Document, shared:
     view = current_app.view_functions[endpoint]
     operation: Operation = vars(view)["operation"]
     said["operationId"] = endpoint.replace(".api_", "_")
+    said["summary"] = said["summary"].replace("`", "")  # it is plain text
     said["tags"] = [operation.tag]
     said["security"] = [{"token": [operation.scope]}] if operation.scope else [{}, {"token": []}]
     said["description"] = " ".join(filter(None, (said["description"], _for_whom(view, operation))))
@@ -156,8 +160,13 @@ def _parameter(given: Mapping[str, Any], schemas: Document) -> Document:
         del schema["default"]
     said = {**given, "schema": schema, "description": given["description"] or schema.get("description", "")}
     if (example := example_of(schema, schemas, given["name"])) is not None and example != "text":
-        said["example"] = example
+        said |= _exemplified(schema, example, required=given["required"])
     return said
+
+
+def _exemplified(schema: Mapping[str, Any], example: Any, *, required: bool) -> Document:
+    """An example of a parameter; where it may be left out in the schema, as Swagger UI would fill in any other."""
+    return {"example": example} if required else {"schema": {**schema, "examples": [example]}}
 
 
 def _headers(operation: Operation, method: str) -> Iterable[Document]:
@@ -172,7 +181,8 @@ def _headers(operation: Operation, method: str) -> Iterable[Document]:
 
 def _asked(name: str, words: str, example: str, schema: Mapping[str, Any] | None = None) -> Document:
     written = {"type": "string", **(schema or {})}
-    return {"name": name, "in": "header", "description": words, "schema": written, "example": example}
+    header = {"name": name, "in": "header", "description": words, "schema": written}
+    return {**header, **_exemplified(written, example, required=False)}
 
 
 def _codes(said: Document, operation: Operation, path: str, method: str) -> list[str]:

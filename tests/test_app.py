@@ -72,6 +72,7 @@ NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
     "orders/parts.html",
     "admin/parts.html",
+    "api/docs.html",
     *LETTERS,
 }
 SIDE_DOORS = re.compile(

@@ -26,6 +26,10 @@ def _one_each(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs]}
 
 
+# What a change may look like, where an example of every member would be refused.
+CHANGE: dict[str, Any] = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
+
+
 def _given(member: str) -> dict[str, Any]:
     return {"required": [member], "properties": {member: {"not": {"type": "null"}}}}
 
@@ -38,7 +42,7 @@ class NewStock(Body):
     reason: Reason | None = None
     note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
 
-    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta")))
+    model_config = ConfigDict(json_schema_extra={**_one_each(("quantity", "delta")), "examples": [CHANGE]})
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewStock":
@@ -56,7 +60,12 @@ class BatchLineIn(NewStock):
     isbn: Annotated[str, Field(min_length=1, max_length=20)] | None = None
     book_id: Id | None = None
 
-    model_config = ConfigDict(json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta")))
+    model_config = ConfigDict(
+        json_schema_extra={
+            **_one_each(("isbn", "book_id"), ("quantity", "delta")),
+            "examples": [{"isbn": "9780141439587", **CHANGE}],
+        }
+    )
 
     @model_validator(mode="after")
     def _one_book(self) -> "BatchLineIn":
