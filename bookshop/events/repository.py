@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import Book
 from bookshop.database import Base, UtcDateTime, now
-from bookshop.events.kinds import BOOK_RESTOCKED, OF_MOVEMENTS, OF_PREBOOKINGS, PREBOOKING_NOTIFIED
+from bookshop.events.kinds import BOOK_RESTOCKED, OF_MOVEMENTS, OF_ORDERS, OF_PREBOOKINGS, PREBOOKING_NOTIFIED
 from bookshop.events.models import HAS_NO_PLACE
 from bookshop.inventory.models import Movement
 from bookshop.orders.models import Order
@@ -58,10 +58,15 @@ READ = (
 )
 
 
-@cache
-def _insert(dialect: str) -> Executable:
-    """SQLite's writers are one at a time, so there an event has its place at once."""
-    return insert(events).values({"position": LAST_PLACE + 1} if dialect == "sqlite" else {})
+# SQLite's writers are one at a time, so there an event has its place at once.
+INSERT_ON_SQLITE = insert(events).values(position=LAST_PLACE + 1)
+# On PostgreSQL all rows go in one statement: row by row, the 100,000 of a book that is withdrawn would take 9 seconds.
+INSERT = text(
+    "INSERT INTO events (kind, movement_id, prebooking_id, order_id, created_at)"
+    " SELECT kind, movement_id, prebooking_id, order_id, :time FROM unnest(CAST(:kind AS varchar[]),"
+    " CAST(:movement_id AS integer[]), CAST(:prebooking_id AS integer[]), CAST(:order_id AS integer[]))"
+    " WITH ORDINALITY AS happened (kind, movement_id, prebooking_id, order_id, number) ORDER BY number"
+)
 
 
 @cache
@@ -92,14 +97,12 @@ class EventRepository:
 
     def insert(self, *happened: tuple[str, Iterable[int]]) -> None:
         """Write what happened: kinds, each with the ids of the movements, pre-bookings or orders of which it is so."""
-        time = now()
-        rows = [
-            {"kind": kind, **dict.fromkeys(SUBJECTS), _subject(kind): subject_id, "created_at": time}
-            for kind, ids in happened
-            for subject_id in ids
-        ]
-        if rows:
-            self.session.connection().execute(_insert(self.dialect), rows)
+        connection, time = self.session.connection(), now()
+        rows = [_row(kind, subject_id) for kind, ids in happened for subject_id in ids]
+        if rows and self.dialect == "sqlite":
+            connection.execute(INSERT_ON_SQLITE, [{**row, "created_at": time} for row in rows])
+        elif rows:
+            connection.execute(INSERT, {name: [row[name] for row in rows] for name in rows[0]} | {"time": time})
 
     def insert_notified(self, movement_ids: Collection[int]) -> None:
         """Write that everyone was notified whom these restocks did notify; one statement for all."""
@@ -136,9 +139,10 @@ class EventRepository:
         return self.session.connection().execute(found.order_by(events.c.position).limit(size)).all()
 
 
-SUBJECTS = ("movement_id", "prebooking_id", "order_id")
-
-
-def _subject(kind: str) -> str:
-    """The column that says what an event of this kind is about."""
-    return "movement_id" if kind in OF_MOVEMENTS else "prebooking_id" if kind in OF_PREBOOKINGS else "order_id"
+def _row(kind: str, subject_id: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "movement_id": subject_id if kind in OF_MOVEMENTS else None,
+        "prebooking_id": subject_id if kind in OF_PREBOOKINGS else None,
+        "order_id": subject_id if kind in OF_ORDERS else None,
+    }
