@@ -94,6 +94,10 @@ class WebhookWorker(OutboxWorker):
         except Broken as error:
             why = one_line(str(error))
             self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
+        except Exception as error:  # what cannot be written must not keep the others
+            log.exception("delivery %d cannot be written", delivery_id)
+            why = f"It cannot be written: {one_line(str(error)) or type(error).__name__}"
+            self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
         else:
             self._note_outcome(lambda: faces.webhooks().note_answer(found, delivery_id, lease, status))
         return True
