@@ -25,7 +25,8 @@ def test_a_webhook_is_registered_in_the_form_and_its_page_says_the_secret(hooks,
         "Give its secret to the program",
     ):
         assert words in page
-    assert receiver.url in text_of(staff.get(PAGE))
+    assert f"{receiver.url} stock.changed, order.placed Registered" in text_of(staff.get(PAGE))
+    assert "by staff@example.com" in text_of(staff.get(PAGE))
 
 
 @pytest.mark.parametrize(

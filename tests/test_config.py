@@ -66,6 +66,7 @@ WRONG = [
     ("BOOKSHOP_MAIL_FROM", "jürgen@example.com"),
     ("BOOKSHOP_MAIL_DELAY", "-1"),
     ("BOOKSHOP_MAIL_DELAY", "a minute"),
+    ("BOOKSHOP_WEBHOOK_PRIVATE", "somewhat"),
     ("BOOKSHOP_MAIL_FOLDER", ""),
     ("BOOKSHOP_MAIL_FOLDER", "/dev/null"),
     ("BOOKSHOP_TRUSTED_PROXIES", "-1"),

@@ -4,13 +4,17 @@ import random
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop import faces
+from bookshop.events import repository
 from bookshop.events.repository import EventRepository
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
@@ -195,6 +199,40 @@ def test_twin_with_places_at_insertion_the_late_one_is_skipped(app, shop):
     with places_at_insertion():
         books, (_late, early) = late_and_early(app, shop)
     assert books == [[early, early], []]
+
+
+def given_by_two(app, shop):
+    """Places given by two at once, the second of whom sees an event that was committed late; returns what it gets."""
+    late, early = shop.book(), shop.book()
+    with app.app_context():
+        engine = db.engine
+
+    def give():
+        with Session(engine) as second:
+            EventRepository(second).give_places()
+            second.commit()
+
+    with Session(engine) as slow, Session(engine) as first, ThreadPoolExecutor(1) as pool:
+        BookService(slow).update_stock(StockChange(book_id=late, quantity=1))
+        shop.set_stock(early, 1)
+        EventRepository(first).give_places()
+        slow.commit()
+        giving = pool.submit(give)
+        wait([giving], races.SHORT)
+        first.commit()
+        return giving.exception()
+
+
+@on_postgresql
+def test_two_who_give_places_wait_for_each_other(app, shop):
+    assert given_by_two(app, shop) is None
+    assert shop.rows("SELECT position FROM events ORDER BY id") == [3, 4, 1, 2]
+
+
+@on_postgresql
+def test_twin_without_the_lock_two_give_the_same_place(app, shop, monkeypatch):
+    monkeypatch.setattr(repository, "PLACES", text("SELECT 1"))
+    assert isinstance(given_by_two(app, shop), IntegrityError)
 
 
 def test_many_who_give_places_at_once_give_each_once(app, shop):

@@ -13,6 +13,7 @@ from bookshop import cli, faces
 from bookshop.backoff import MOST_ATTEMPTS
 from bookshop.database import now
 from bookshop.mail.worker import Worker
+from bookshop.webhooks import worker as worker_module
 from bookshop.webhooks.worker import WebhookWorker
 from tests import races
 from tests.receiver import DRIP, DROP, HANG, HANG_IN_TLS, HASTY, QUICK, Receiver, closed_port
@@ -233,6 +234,23 @@ def test_what_ends_the_calls_ends_the_worker(app, hooks, monkeypatch):
     with app.app_context(), pytest.raises(LookupError), cli._beside(mail, WebhookWorker(), once=False):
         mail.run()
     assert mail.stopping
+
+
+def test_what_cannot_be_written_does_not_keep_the_others(hooks, receiver, monkeypatch):
+    hooks.happen(1)
+    hooks.register(receiver.url)
+    ids = hooks.happen(3)
+    body_of = worker_module.body_of
+
+    def written(found):
+        if found.position == ids[0]:
+            raise LookupError("nobody foresaw this")
+        return body_of(found)
+
+    monkeypatch.setattr(worker_module, "body_of", written)
+    hooks.work()
+    assert (receiver.event_ids, hooks.states()) == (ids[1:], {"queued": 1, "delivered": 2})
+    assert hooks.deliveries()[0].last_error == "It cannot be written: nobody foresaw this"
 
 
 def test_proxies_of_the_environment_are_not_used(hooks, receiver, monkeypatch):

@@ -23,27 +23,34 @@ class Broken(Exception):
     """The receiver was there, but what it said is no answer."""
 
 
-def post(url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes, *, timeout: float, private: bool) -> int:
-    """Send a body, and return the status of the answer; after `timeout` seconds in all the connection is cut.
+class Transport:
+    """The way out for some deliveries: it goes to private networks if `private`, and each takes `timeout` at most."""
 
-    Raises Unreachable or Broken.
-    """
-    backend = _Backend(url, time.monotonic() + timeout, private)
+    def __init__(self, *, timeout: float, private: bool) -> None:
+        self.timeout, self.private = timeout, private
+        self.encryption = ssl.create_default_context()  # which reads all authorities: once for a batch
+
+    def post(self, url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes) -> int:
+        """Send a body, and return the status of the answer; raises Unreachable or Broken."""
+        backend = _Backend(url, time.monotonic() + self.timeout, self.private)
+        try:
+            return _posted(url, headers, body, httpcore.ConnectionPool(self.encryption, network_backend=backend))
+        except NotAllowed as error:
+            raise Unreachable(str(error)) from error
+        except httpcore.TimeoutException as error:
+            raise Unreachable(TOO_LATE) from error
+        except (httpcore.ConnectError, ssl.SSLError) as error:
+            raise Unreachable(f"The receiver could not be reached: {error}") from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            raise Broken(f"The receiver broke off: {error or type(error).__name__}") from error
+
+
+def _posted(
+    url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes, connections: httpcore.ConnectionPool
+) -> int:
     target = httpcore.URL(scheme=b"https", host=url.host.encode(), port=url.port, target=url.target.encode())
-    try:
-        with (
-            httpcore.ConnectionPool(ssl.create_default_context(), network_backend=backend) as pool,
-            pool.stream("POST", target, headers=headers, content=body) as answer,
-        ):
-            return int(answer.status)
-    except NotAllowed as error:
-        raise Unreachable(str(error)) from error
-    except httpcore.TimeoutException as error:
-        raise Unreachable(TOO_LATE) from error
-    except (httpcore.ConnectError, ssl.SSLError) as error:
-        raise Unreachable(f"The receiver could not be reached: {error}") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-        raise Broken(f"The receiver broke off: {error or type(error).__name__}") from error
+    with connections, connections.stream("POST", target, headers=headers, content=body) as answer:
+        return int(answer.status)
 
 
 class _Backend(httpcore.NetworkBackend):

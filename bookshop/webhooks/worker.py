@@ -21,7 +21,7 @@ from bookshop.outbox import OutboxWorker, Pace
 from bookshop.text import one_line
 from bookshop.webhooks.addresses import read_url
 from bookshop.webhooks.signing import signed_headers
-from bookshop.webhooks.transport import Broken, Unreachable, post
+from bookshop.webhooks.transport import Broken, Transport, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,12 @@ class WebhookWorker(OutboxWorker):
 
     def _send_all(self, claimed: Sequence[int], lease: str) -> None:
         """Make deliveries until the receiver cannot be reached; the rest is left for when it has rested."""
+        transport = Transport(timeout=self.pace.timeout, private=settings().webhook_private)
         for delivery_id in claimed:
-            if self.stopping or not self._send_one(delivery_id, lease):
+            if self.stopping or not self._send_one(delivery_id, lease, transport):
                 return
 
-    def _send_one(self, delivery_id: int, lease: str) -> bool:
+    def _send_one(self, delivery_id: int, lease: str, transport: Transport) -> bool:
         """Make one delivery and note the outcome; returns whether the receiver could be reached."""
         with Session(without_transactions(db.engine)) as looking:
             found = faces.webhooks(looking).get_to_send(delivery_id, lease)
@@ -84,7 +85,7 @@ class WebhookWorker(OutboxWorker):
             log.warning("delivery %d: its lease has ended or its webhook is deleted", delivery_id)
             return True
         try:
-            status = self._post(found)
+            status = _send(found, transport)
         except Unreachable as error:
             why = one_line(str(error))
             log.warning("webhook %d, delivery %d: %s", found.webhook_id, delivery_id, why)
@@ -92,6 +93,10 @@ class WebhookWorker(OutboxWorker):
             return False
         except Broken as error:
             why = one_line(str(error))
+            self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
+        except Exception as error:  # what cannot be written must not keep the others
+            log.exception("delivery %d cannot be written", delivery_id)
+            why = f"It cannot be written: {one_line(str(error)) or type(error).__name__}"
             self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
         else:
             self._note_outcome(lambda: faces.webhooks().note_answer(found, delivery_id, lease, status))
@@ -101,17 +106,17 @@ class WebhookWorker(OutboxWorker):
         """Write down what became of a delivery, and count the state that it is in now."""
         self.done[self._write(write, also_when_stopped=True)] += 1
 
-    def _post(self, found: Any) -> int:
-        """Send a delivery; returns the status of the answer, or raises Unreachable or Broken."""
-        body, now = body_of(found), int(time.time())
-        headers = signed_headers(found.secret, f"evt_{found.position}", now, body)
-        headers |= {"Content-Type": "application/json", "User-Agent": AGENT}
-        private = settings().webhook_private
-        return post(read_url(found.url), headers, body, timeout=self.pace.timeout, private=private)
-
 
 def _queue_next(webhook_id: int, kinds: str) -> None:
     faces.webhooks().fan_out(webhook_id, kinds)
+
+
+def _send(found: Any, transport: Transport) -> int:
+    """Make a delivery; returns the status of the answer, or raises Unreachable or Broken."""
+    body = body_of(found)
+    headers = signed_headers(found.secret, f"evt_{found.position}", int(time.time()), body)
+    headers |= {"Content-Type": "application/json", "User-Agent": AGENT}
+    return transport.post(read_url(found.url), headers, body)
 
 
 def body_of(found: Any) -> bytes:
