@@ -45,11 +45,10 @@ class PageQuery(Query):
 
 
 class MemberError(BaseModel):
-    """What is wrong with one member of a request, or with one parameter; `code` is another problem's, if it is one."""
+    """What is wrong with one member of a request, or with one parameter, at which the pointer points (RFC 6901)."""
 
     detail: str
     pointer: str
-    code: str | None = None
 
 
 class ProblemOut(BaseModel):

@@ -152,8 +152,7 @@ def _not_found(line: BatchLine) -> NotFound:
     return NotFound("There is no book with this ISBN." if _known(line.isbn) else "This is no ISBN.", "BOOK_NOT_FOUND")
 
 
-def _error(number: int, result: LineResult) -> dict[str, Any]:
-    refused = result.refused
-    member = getattr(refused, "field", "") or ("isbn" if result.line.isbn is not None else "book_id")
-    code, detail = (refused.code, refused.sentence) if refused else ("", "")
-    return {"detail": detail, "pointer": f"#/lines/{number}/{member}", "code": code}
+def _error(number: int, result: LineResult) -> dict[str, str]:
+    named = "book_id" if result.line.isbn is None else "isbn"
+    member = getattr(result.refused, "field", "") or named
+    return {"detail": result.refused.sentence if result.refused else "", "pointer": f"#/lines/{number}/{member}"}
