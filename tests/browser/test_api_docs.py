@@ -145,6 +145,9 @@ def test_our_frame_of_the_page_is_for_everybody(page):
 
 
 @ONE_DATABASE
-def test_nothing_sticks_out_of_a_narrow_window(page):
+def test_nothing_sticks_out_of_a_narrow_window(page, shop):
+    shop.book("Emma")
     open_docs(page)
+    assert_fits(page)
+    execute(page, BOOKS)
     assert_fits(page)
