@@ -24,7 +24,7 @@ LISTS = [
     ("staff", "/api/v1/admin/orders?status=placed"),
     ("staff", "/api/v1/admin/orders?q=ada"),
     ("staff", "/api/v1/books/1/movements"),
-    ("staff", "/api/v1/books/2/prebookings"),
+    ("staff", "/api/v1/books/1/prebookings"),
     ("staff", "/api/v1/reports/demand"),
     ("staff", "/api/v1/webhooks"),
 ]
@@ -184,7 +184,7 @@ def test_reading_on_begins_in_the_index_where_the_last_page_ended(app, shop, scr
         cursor = cursor_of(scripts["nobody"], f"/api/v1/books?sort={sort}")
         scripts["nobody"].get("/api/v1/books", cursor=cursor, sort=sort)
     conditions = {"title": "(books.title_key, books.id) >", "price": "(books.price_cents, books.id) >"}
-    assert conditions.get(sort, "books.id <") in " ".join(sent[-1].split())
+    assert conditions.get(sort, "(books.id) <") in " ".join(sent[-1].split())
     indexes = (
         shop.rows("SELECT indexname FROM pg_indexes")
         if "%(" in sent[-1]
