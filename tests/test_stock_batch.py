@@ -1,6 +1,7 @@
 """Many stocks by one request: all or none, or each for itself; and once, however often it is sent."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from stdnum import isbn as standard
@@ -175,7 +176,7 @@ def test_a_line_is_judged_by_the_stock_that_those_before_it_leave(shop, staff):
     assert stocks(shop)[:2] == [5, 0]
 
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "no line": {"lines": []},
     "no lines": {},
     "too many lines": {"lines": [{"book_id": 1, "quantity": 1}] * 1001},
