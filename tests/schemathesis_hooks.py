@@ -54,10 +54,10 @@ def filter_failure(_context: Any, failure: Failure, case: Any, response: Any) ->
     """Whether it is a failure to the contract, too: what a check takes for one may be what the contract promises."""
     operation, code = _id_of(case.operation), _member(response, "code")
     if isinstance(failure, UseAfterFree):  # a pre-booking that was cancelled is kept
-        kept = response.status_code == 304 or _member(response, "status") == "cancelled"
+        kept = bool(response.status_code == 304 or _member(response, "status") == "cancelled")
         return not (operation == "prebookings_prebooking" and kept)
     if isinstance(failure, EnsureResourceAvailability):  # an order empties the cart
-        return code != "CART_ITEM_NOT_FOUND"
+        return bool(code != "CART_ITEM_NOT_FOUND")
     if isinstance(failure, RejectedPositiveData):
         return not _is_refused_for_its_state(case.operation, code, _member(response, "errors") or [])
     return True
