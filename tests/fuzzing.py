@@ -116,7 +116,9 @@ def fuzz(place: Furnished, role: str, examples: int, first: str = "examples,cove
     place.let_order()
     _run(found, place, role, examples, "fuzzing")
     while found.passed and found.walks < examples:
-        _run(found, place, role, examples - found.walks, "stateful")
+        before = found.walks
+        _run(found, place, role, examples - before, "stateful")
+        assert found.walks > before, found.report
     found.seconds = monotonic() - began
     return found
 
