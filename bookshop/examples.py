@@ -5,9 +5,10 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
+ISBN = "9780141439587"
 TIME = "2026-05-04T09:30:00Z"
 BY_NAME: Mapping[str, Any] = {
-    "isbn": "9780141439587",
+    "isbn": ISBN,
     "title": "Emma",
     "book_title": "Emma",
     "authors": "Jane Austen",
@@ -43,6 +44,8 @@ BY_NAME: Mapping[str, Any] = {
     "cursor": None,
     "next_cursor": None,
     "errors": [],
+    "refused": 0,
+    "problem": None,
 }
 
 

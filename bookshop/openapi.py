@@ -49,8 +49,11 @@ KEY = {"minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 LINKED = {
     "AnyBookOut": "book_id",
     "StaffBookOut": "book_id",
+    "RestockedBookOut": "book_id",
     "PreBookOut": "prebook_id",
+    "StaffPreBookOut": "prebook_id",
     "OrderOut": "order_id",
+    "StaffOrderOut": "order_id",
     "CartItemOut": "book_id",
     "WebhookWithSecretOut": "webhook_id",
 }
@@ -97,7 +100,7 @@ def document() -> Document:
     for path, operations in found["paths"].items():
         for method, said in operations.items():
             _complete(said, (path, method), used, shared)
-    _link(found["paths"])
+    _link(found["paths"], used)
     return found
 
 
@@ -141,6 +144,11 @@ def _refusal(status: int, codes: Iterable[str], shared: Document) -> Document:
 def _endpoint(path: str, method: str) -> str:
     rules = [rule for rule in current_app.url_map.iter_rules() if IN_RULE.sub(r"{\1}", rule.rule) == path]
     return str(next(rule.endpoint for rule in rules if method.upper() in (rule.methods or ())))
+
+
+def _role(path: str, method: str) -> str | None:
+    """Whose operation it is; None if it is anyone's."""
+    return vars(current_app.view_functions[_endpoint(path, method)]).get("role")
 
 
 def _for_whom(view: Callable[..., Any], operation: Operation) -> str:
@@ -230,14 +238,28 @@ def _problem(status: int, code: str) -> Document:
     return {"type": "about:blank", "title": title, "status": status, "detail": PROBLEMS[code].words, "code": code}
 
 
-def _link(paths: Document) -> None:
-    """Say of each answer that has an id where that id leads (`links`)."""
-    ways = [(path, said) for path, operations in paths.items() for said in operations.values()]
-    for _path, said in ways:
+def _link(paths: Document, schemas: Document) -> None:
+    """Say of each answer that has an id where that id leads (`links`) those who may have the answer."""
+    ways = [(path, method, said) for path, operations in paths.items() for method, said in operations.items()]
+    for path, method, said in ways:
+        role = _role(path, method)
+        leading = [(to, way) for to, by, way in ways if len({None, role, _role(to, by)}) < 3]
         for status in ("200", "201"):
             for media in said["responses"].get(status, {}).get("content", {}).values():
-                name = LINKED.get(media["schema"].get("$ref", "").rpartition("/")[2])
-                leading = [way["operationId"] for path, way in ways if name and "{" + name + "}" in path]
-                if leading:
-                    to = {way: {"operationId": way, "parameters": {name: "$response.body#/id"}} for way in leading}
-                    said["responses"][status]["links"] = to
+                links = dict(_links(media["schema"].get("$ref", ""), leading, schemas))
+                if links:
+                    said["responses"][status]["links"] = links
+
+
+def _links(model: str, ways: Iterable[tuple[str, Document]], schemas: Document) -> Iterable[tuple[str, Document]]:
+    """The operations that take the id in an answer of this model: in their address, or in their body."""
+    kind = model.removeprefix(SCHEMA_OF)
+    name = LINKED.get(kind.removesuffix("List"))
+    found = "$response.body#/items/0/id" if kind.endswith("List") else "$response.body#/id"
+    for path, way in ways:
+        if name and "{" + name + "}" in path:
+            yield way["operationId"], {"operationId": way["operationId"], "parameters": {name: found}}
+        for media in way.get("requestBody", {}).get("content", {}).values():
+            asked = schemas[media["schema"]["$ref"].removeprefix(SCHEMA_OF)]
+            if name in asked.get("required", ()):
+                yield way["operationId"], {"operationId": way["operationId"], "requestBody": {name: found}}

@@ -101,6 +101,10 @@ NO_CONTROLS = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*$"
 SOME_TEXT = (
     r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u001f\u007f-\u009f\ufffd]*$"
 )
+SOME_LINES = (
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*"
+    r"[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
+)
 LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
 
 Maybe = Annotated[T | None, BeforeValidator(_said)]  # a blank text says nothing

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -175,11 +176,18 @@ def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/shop.db"
         return
-    url = make_url(settings_for(request.getfixturevalue("postgresql_url")).database_url)
+    with new_database(request.getfixturevalue("postgresql_url"), "bookshop_kills") as url:
+        yield url
+
+
+@contextmanager
+def new_database(server_url: str, name: str) -> Iterator[str]:
+    """An empty database beside the one at this address of PostgreSQL, gone at the end; yields its address."""
+    url = make_url(settings_for(server_url).database_url)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("CREATE DATABASE bookshop_kills"))
-    yield url.set(database="bookshop_kills").render_as_string(hide_password=False)
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE bookshop_kills WITH (FORCE)"))
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()

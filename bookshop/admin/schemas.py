@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bookshop.catalog.models import STOCK_MAX
+from bookshop.examples import ISBN
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX
 from bookshop.inventory.service import StockChange
@@ -17,17 +18,14 @@ from bookshop.prebookings.schemas import PreBookOut, prebook_out
 from bookshop.schemas import Body, Id, Line, Maybe, PageQuery, Plain
 
 LINES_MAX = 1_000
+CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
 
 
-def _one_each(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """That of each pair of members exactly one is given, in the words of JSON Schema."""
-    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs]}
-
-
-# What a change may look like, where an example of every member would be refused.
-CHANGE: dict[str, Any] = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
+def _one_each(*pairs: tuple[str, str], example: dict[str, Any]) -> dict[str, Any]:
+    """That of each pair of members exactly one is given, in the words of JSON Schema, and as an example does."""
+    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs], "examples": [example]}
 
 
 def _given(member: str) -> dict[str, Any]:
@@ -42,7 +40,7 @@ class NewStock(Body):
     reason: Reason | None = None
     note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
 
-    model_config = ConfigDict(json_schema_extra={**_one_each(("quantity", "delta")), "examples": [CHANGE]})
+    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta"), example=CAME))
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewStock":
@@ -61,10 +59,7 @@ class BatchLineIn(NewStock):
     book_id: Id | None = None
 
     model_config = ConfigDict(
-        json_schema_extra={
-            **_one_each(("isbn", "book_id"), ("quantity", "delta")),
-            "examples": [{"isbn": "9780141439587", **CHANGE}],
-        }
+        json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta"), example={"isbn": ISBN, **CAME})
     )
 
     @model_validator(mode="after")

@@ -47,8 +47,15 @@ class NewBook(Body):
     currency: Currency | None = None
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        del member["default"]
+
+
 class BookChanges(Body):
     """The fields of a book to change; those that are left out stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     isbn: Isbn | None = None
     title: Title = ""
