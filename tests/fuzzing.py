@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import flask_migrate
 
-from bookshop import create_app
+from bookshop import create_app, faces
 from bookshop.config import ROOT
 from bookshop.extensions import db
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
@@ -48,7 +49,13 @@ def furnish(shop: Shop) -> Mapping[str, str | None]:
     for status, chosen in ((READY, ready), (COLLECTED, collected), (CANCELLED, given_up)):
         for order_id in chosen:
             shop.change_order(order_id, status, staff)
+    for _webhook in range(15):
+        shop.commit(lambda: faces.webhooks().register(staff, "https://127.0.0.1/hooks", ["*"]))
     shop.set_stock(SOLD_OUT, 5)
+    with shop.app.app_context():
+        faces.give_places()
+    for webhook_id in range(1, 16):
+        shop.commit(partial(lambda number: faces.webhooks().fan_out(number, "*"), webhook_id))
     shop.fill_cart(ada, {1: 1, 5: 2, SOLD_OUT: 1})
     shop.set_stock(SOLD_OUT, 0)
     assert shop.broken() == []
@@ -73,7 +80,9 @@ class Furnished(NamedTuple):
 @contextmanager
 def furnished(url: str, application: str = SHOP) -> Iterator[Furnished]:
     """The shop as a server on a new database, which is not broken at the end."""
-    settings = settings_for(url, api_limit="10000000 per minute", database_pool=8, post_orders=True)
+    settings = settings_for(
+        url, api_limit="10000000 per minute", database_pool=8, post_orders=True, webhook_private=True
+    )
     app = create_app(settings)
     with app.app_context():
         flask_migrate.upgrade()

@@ -16,6 +16,7 @@ from bookshop.idempotency.repository import GivenAnswerRepository
 from bookshop.openapi import document
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.problems import PROBLEMS
+from bookshop.webhooks.models import MOST_WEBHOOKS
 from tests.clients import Script
 from tests.conftest import settings_for
 from tests.factories import Shop
@@ -86,6 +87,23 @@ class Scene:
         self.settings(api_limit="1 per minute")
         self.send(None, "GET /api/v1/books")
 
+    def full_of_webhooks(self) -> None:
+        self.settings(webhook_private=True)
+        for _webhook in range(MOST_WEBHOOKS):
+            self.register()
+
+    def register(self) -> None:
+        self.shop.commit(lambda: faces.webhooks().register(self.staff, RECEIVER, ["*"]))
+
+    def delivering(self) -> None:
+        """A delivery is in the hands of a worker."""
+        self.register()
+        self.shop.set_stock(EMMA, 1)
+        with self.app.app_context():
+            faces.give_places()
+            faces.commit(lambda: faces.webhooks().fan_out(1, "*"))
+        self.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x'")
+
     def without_database(self) -> None:
         self.app = create_app(settings_for("sqlite:////nowhere/shop.db"))
 
@@ -94,6 +112,8 @@ def _fails(*_given: Any, **_named: Any) -> None:
     raise RuntimeError("a bug")
 
 
+RECEIVER = "https://127.0.0.1/hooks"
+REDELIVER = "POST /api/v1/webhooks/1/deliveries/{}/redeliver"
 RESERVE = "POST /api/v1/prebookings"
 CANCEL = "DELETE /api/v1/prebookings/1"
 CART = "POST /api/v1/cart/items"
@@ -174,6 +194,12 @@ WAYS: dict[str, list[Way]] = {
         Way(STAFF, BATCH, {"json": {"lines": [{"book_id": EMMA, "delta": 2}]}, "headers": KEY}, Scene.claimed_key)
     ],
     "CURSOR_NOT_FOUND": [Way(None, "GET /api/v1/books?cursor=wrong"), Way(ADA, "GET /api/v1/orders?cursor=wrong")],
+    "WEBHOOK_NOT_FOUND": [Way(STAFF, f"{call} /api/v1/webhooks/9") for call in ("GET", "DELETE")],
+    "WEBHOOK_LIMIT": [
+        Way(STAFF, "POST /api/v1/webhooks", {"json": {"url": RECEIVER, "kinds": ["*"]}}, Scene.full_of_webhooks)
+    ],
+    "WEBHOOK_DELIVERY_NOT_FOUND": [Way(STAFF, REDELIVER.format(9), before=Scene.delivering)],
+    "WEBHOOK_DELIVERY_SENDING": [Way(STAFF, REDELIVER.format(1), before=Scene.delivering)],
     "HTTP_400": [
         Way(ADA, RESERVE, {"data": b"{", "headers": JSON}),
         Way(STAFF, BOOKS, {"data": b"", "headers": JSON}),

@@ -77,8 +77,9 @@ def _examples(operation: dict[str, Any], said: dict[str, Any]) -> list[tuple[str
     """Where an example must be, the schema that it must fit, and the example."""
     found = []
     for given in operation.get("parameters", []):
-        if not _is_free_text(given["schema"]) or "example" in given:
-            found.append((given["name"], given["schema"], given.get("example")))
+        shown = [given["example"]] if "example" in given else given["schema"].get("examples", [])
+        if shown or not _is_free_text(given["schema"]):
+            found.append((given["name"], given["schema"], shown[0] if shown else None))
     contents = [("body", operation.get("requestBody", {}).get("content", {}))]
     contents += [(status, _of(answer, said).get("content", {})) for status, answer in operation["responses"].items()]
     for where, content in contents:
