@@ -43,7 +43,6 @@ BY_NAME: Mapping[str, Any] = {
     "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "cursor": None,
     "next_cursor": None,
-    "errors": [],
     "refused": 0,
     "problem": None,
 }
@@ -55,9 +54,9 @@ def example_of(schema: Schema, schemas: Mapping[str, Schema], name: str = "") ->
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
     if "examples" in schema:
         return schema["examples"][0]
-    if name in BY_NAME and "properties" not in schema:
+    if name in BY_NAME and schema.get("type") not in {"object", "array"}:
         return BY_NAME[name]
-    for choice in schema.get("anyOf", ()):
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         return example_of(choice, schemas, name)
     return _of_type(schema, schemas)
 
