@@ -31,7 +31,8 @@ def api_add(json: NewCartItem) -> Response:
 @contract(**OWN, HTTP_200=ListOf[CartItemOut])
 def api_items(query: PageQuery) -> Response:
     """List what is in one's own cart, in the order in which it came in."""
-    found = sliced(faces.cart().get(visitor().user_id).lines, place(query), query.size)
+    lines = {line.book.id: line for line in faces.cart().get(visitor().user_id).lines}
+    found = sliced(lines, place(query), query.size)
     return list_of(found, [item_out(line) for line in found.items])
 
 

@@ -1,7 +1,7 @@
 """Many changes of stock at once, as scripts upload them: all or none, or each for itself."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -50,6 +50,12 @@ class BatchOutcome:
     results: list[LineResult]
     notified: Notified = field(default_factory=Notified)
 
+    @property
+    def sold_out(self) -> Collection[int]:
+        """The ids of the books of which the lines that were carried out leave none."""
+        left = {result.book.id: result.book for result in self.results if result.book and not result.refused}
+        return [book_id for book_id, book in left.items() if not book.stock_quantity]
+
 
 class StockBatch:
     """Changes stocks by batch, in the caller's transaction; never commits.
@@ -88,14 +94,11 @@ class StockBatch:
 
     def _lock(self, lines: Sequence[BatchLine]) -> list[int]:
         """Lock the books; returns the id of each line's, 0 where there is none."""
-        isbns = [_known(line.isbn) for line in lines]
-        by_isbn = self.repository.ids_by_isbn(set(filter(None, isbns)))
-        ids = [
-            (line.book_id or 0) if line.isbn is None else by_isbn.get(isbn, 0)
-            for line, isbn in zip(lines, isbns, strict=True)
-        ]
-        self.books = {book.id: book for book in self.inventory.lock(set(ids))}
-        return ids
+        found = self.repository.ids_by_isbn({isbn for line in lines if (isbn := _known(line.isbn))})
+        wanted = {line.book_id for line in lines if line.book_id is not None}
+        self.books = {book.id: book for book in self.inventory.lock(wanted.union(found.values()))}
+        by_isbn = {book.isbn: book.id for book in self.books.values()}  # as it is now: until the lock it could change
+        return [line.book_id or by_isbn.get(_known(line.isbn), 0) for line in lines]
 
     def _look_at(self, line: BatchLine, book_id: int) -> LineResult:
         """What a line does after those before it; the stock that it leaves is kept for those that follow."""

@@ -40,7 +40,7 @@ def api_register(json: NewWebhook) -> Response:
 @contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
 def api_webhooks(query: PageQuery) -> Response:
     """All webhooks, without their secrets, oldest first."""
-    found = sliced(faces.webhooks().list_all(), place(query), query.size)
+    found = sliced({one.webhook.id: one for one in faces.webhooks().list_all()}, place(query), query.size)
     return list_of(found, [listed_out(one) for one in found.items])
 
 
