@@ -169,7 +169,7 @@ class Hooks:
         self.book = self.book or self.shop.book(stock=1)
         with self.app.app_context():
             faces.give_places()
-            before = faces.events().last_place()
+            before = faces.events().events.last_place()
         for _time in range(number):
             self.shop.set_stock(self.book, self.shop.stock(self.book) + 1)
         return [*range(before + 1, before + 1 + number)]

@@ -177,7 +177,7 @@ def test_services_and_repositories_never_commit(path):
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "models.py"], ids=module_of)
 def test_models_stand_on_the_ground(path):
-    assert {part(name) for name in own_imports(path)} <= {"models", "database", "text", "money"}
+    assert {part(name) for name in own_imports(path)} <= {"models", "database", "text", "money", "addresses"}
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name in {"views.py", "api.py"}], ids=module_of)

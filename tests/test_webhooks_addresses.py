@@ -107,6 +107,20 @@ def test_what_is_no_address_is_refused_with_what_to_write(url, words):
     assert words in refused.value.sentence
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://example.com/", "example.com"),
+        ("https://example.com:443/", "example.com"),
+        ("https://example.com:8443/x", "example.com:8443"),
+        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
+        ("https://[2606:4700::1111]:8443/x?y", "[2606:4700::1111]:8443"),
+    ],
+)
+def test_the_host_is_named_as_a_host_header_has_it(url, host):
+    assert read_url(url).authority == host
+
+
 def test_an_address_is_kept_in_one_form():
     assert str(read_url(" https://EXAMPLE.com:443 ")) == "https://example.com/"
     assert str(read_url("https://Bücher.example:8443/a?b=c")) == "https://xn--bcher-kva.example:8443/a?b=c"

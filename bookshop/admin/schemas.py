@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bookshop.catalog.models import STOCK_MAX
+from bookshop.database import ID_MAX
 from bookshop.examples import ISBN
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX
@@ -55,7 +56,10 @@ class NewStock(Body):
 class BatchLineIn(NewStock):
     """A change of the stock of a book that is named by `isbn` or by `book_id`."""
 
-    isbn: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    # What cannot be so is refused line by line, so that it does not keep the others, where each is for itself.
+    isbn: Annotated[str, Field(max_length=100)] | None = None
+    quantity: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
+    delta: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
     book_id: Id | None = None
 
     model_config = ConfigDict(

@@ -15,7 +15,7 @@ KINDS = (*OF_MOVEMENTS, *OF_PREBOOKINGS, *OF_ORDERS)
 ALL = "*"
 WANTED_MAX = 20  # names of kinds in one wish
 NAMES = (ALL, *dict.fromkeys(f"{kind.partition('.')[0]}.*" for kind in KINDS), *KINDS)
-KINDS_PATTERN = "^({0})(,({0})){{0,19}}$".format("|".join(map(re.escape, NAMES)))
+KINDS_PATTERN = "^({0})(,({0})){{0,{1}}}$".format("|".join(map(re.escape, NAMES)), WANTED_MAX - 1)
 
 
 def matching(wanted: Iterable[str]) -> Collection[str]:

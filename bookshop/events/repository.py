@@ -40,7 +40,8 @@ placed = events.alias("placed")
 LAST_PLACE = select(func.coalesce(func.max(placed.c.position), 0)).scalar_subquery()
 IS_BEHIND = select(select(events.c.id).where(HAS_NO_PLACE).exists())
 TOLD = select(func.count()).where(told.c.movement_id == Movement.id, told.c.status == literal_column(f"'{NOTIFIED}'"))
-# An event and all that is said of it. Movements never change, so what is read later is what was so then.
+# An event and all that is said of it. Movements never change, so what is read later is what was so then; but for the
+# ISBN, which is the book's present one.
 READ = (
     select(
         *(events.c[name] for name in ("position", "kind", "created_at", "movement_id", "prebooking_id")),

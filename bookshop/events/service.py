@@ -34,10 +34,6 @@ class EventService:
         """Give events that wait their places, in a transaction of its own; returns whether more may wait."""
         return self.events.give_places()
 
-    def last_place(self) -> int:
-        """Where the feed ends just now."""
-        return self.events.last_place()
-
     def read(self, after: int, kinds: Collection[str], size: int) -> Feed:
         """The events of these kinds beyond the place `after`.
 

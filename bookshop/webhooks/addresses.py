@@ -34,9 +34,14 @@ class Url:
     port: int | None
     target: str
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """The host and, if it is not the usual one, the port, as they stand in an address and in a Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}{f':{self.port}' if self.port else ''}{self.target}"
+        return f"{host}:{self.port}" if self.port else host
+
+    def __str__(self) -> str:
+        return f"https://{self.authority}{self.target}"
 
 
 def read_url(text: str) -> Url:

@@ -6,11 +6,13 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
+from bookshop.webhooks.addresses import URL_MAX
 
 QUEUED, SENDING, DELIVERED, FAILED = "queued", "sending", "delivered", "failed"
-STATES = (QUEUED, SENDING, DELIVERED, FAILED)
+IS_UNSENT = text("state IN ('queued', 'sending')")
+IS_SENDING = text("state = 'sending'")
 IS_UNDELIVERED = text("state <> 'delivered'")
-URL_MAX, WANTED_MAX, ERROR_MAX = 500, 500, 500
+KINDS_MAX, ERROR_MAX = 500, 500
 MOST_WEBHOOKS = 20
 
 
@@ -26,7 +28,7 @@ class Webhook(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(URL_MAX))
     kinds: Mapped[str] = mapped_column(
-        String(WANTED_MAX)
+        String(KINDS_MAX)
     )  # names with commas between them, as bookshop.events.kinds has
     secret: Mapped[str] = mapped_column(String(50))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))  # who registered it
@@ -54,6 +56,9 @@ class Delivery(Base):
         CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at"),
         UniqueConstraint("webhook_id", "event_id"),
         Index(None, "webhook_id", "id"),
+        Index("ix_webhook_deliveries_due", "webhook_id", "next_attempt_at",
+              sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
+        Index("ix_webhook_deliveries_sending", "webhook_id", sqlite_where=IS_SENDING, postgresql_where=IS_SENDING),
         Index("ix_webhook_deliveries_undelivered", "webhook_id", "id",
               sqlite_where=IS_UNDELIVERED, postgresql_where=IS_UNDELIVERED),
     )  # fmt: skip

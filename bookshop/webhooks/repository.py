@@ -14,7 +14,7 @@ from bookshop.database import Base, Page, is_sqlite, later
 from bookshop.events.models import Event
 from bookshop.events.repository import LAST_PLACE, READ, events
 from bookshop.keyset import By, Place, list_page
-from bookshop.webhooks.models import FAILED, IS_UNDELIVERED, QUEUED, SENDING, Delivery, Webhook
+from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
 REGISTRATION = 20_121  # any number that names the advisory lock of who registers a webhook
 UNSENT = (QUEUED, SENDING)
@@ -23,7 +23,7 @@ webhooks, deliveries = (Base.metadata.tables[model.__tablename__] for model in (
 
 
 def _is_due() -> ColumnElement[bool]:
-    return and_(IS_UNDELIVERED, deliveries.c.state.in_(UNSENT), deliveries.c.next_attempt_at <= later(0))
+    return and_(IS_UNSENT, deliveries.c.next_attempt_at <= later(0))
 
 
 def _is_awake() -> ColumnElement[bool]:
@@ -135,14 +135,15 @@ class WebhookRepository:
         if connection.scalar(awake.with_for_update(skip_locked=True, key_share=True)) is None:
             return []
         own = deliveries.c.webhook_id == webhook_id
-        held = select(deliveries.c.id).where(own, IS_UNDELIVERED, deliveries.c.state == SENDING)
+        held = select(deliveries.c.id).where(own, IS_SENDING)
         if connection.scalar(held.where(deliveries.c.next_attempt_at > later(0)).limit(1)) is not None:
             return []
         due = select(deliveries.c.id).where(own, _is_due())
         due_ids = connection.scalars(due.order_by(deliveries.c.id).limit(number)).all()
-        taken = update(deliveries).where(deliveries.c.id.in_(due_ids))
-        connection.execute(taken.values(state=SENDING, lease=lease, next_attempt_at=later(seconds)))
-        return due_ids
+        # Looked at once more: a worker that wakes up after its lease may settle one at this moment.
+        taken = update(deliveries).where(deliveries.c.id.in_(due_ids), _is_due())
+        taken = taken.values(state=SENDING, lease=lease, next_attempt_at=later(seconds))
+        return sorted(connection.scalars(taken.returning(deliveries.c.id)))
 
     def get_to_send(self, delivery_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
         """All that is to be known of a delivery when it leaves; None if the lease was lost."""

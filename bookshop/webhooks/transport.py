@@ -49,7 +49,8 @@ def _posted(
     url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes, connections: httpcore.ConnectionPool
 ) -> int:
     target = httpcore.URL(scheme=b"https", host=url.host.encode(), port=url.port, target=url.target.encode())
-    with connections, connections.stream("POST", target, headers=headers, content=body) as answer:
+    named = {"Host": url.authority, **headers}
+    with connections, connections.stream("POST", target, headers=named, content=body) as answer:
         return int(answer.status)
 
 
@@ -69,10 +70,12 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         refusal: Exception = NotAllowed(f"{host} has no address.")
-        for address in vetted(self.url, private=self.private, timeout=_left(self.ends)):
+        addresses = vetted(self.url, private=self.private, timeout=_left(self.ends))
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = _left(self.ends) / left  # so that one address that says nothing leaves time for the next
             try:
-                stream = self.network.connect_tcp(address, port, _left(self.ends), local_address, socket_options)
-            except httpcore.ConnectError as error:
+                stream = self.network.connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 refusal = error
             else:
                 return _Stream(stream, self.ends)

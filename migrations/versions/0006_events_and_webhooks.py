@@ -10,6 +10,8 @@ depends_on = None
 
 TIME = sa.DateTime(timezone=True)
 HAS_NO_PLACE = sa.text("position IS NULL")
+IS_UNSENT = sa.text("state IN ('queued', 'sending')")
+IS_SENDING = sa.text("state = 'sending'")
 IS_UNDELIVERED = sa.text("state <> 'delivered'")
 KINDS = (
     "kind IN ('stock.changed', 'book.restocked', 'prebooking.created', 'prebooking.cancelled', "
@@ -93,13 +95,13 @@ def _create_deliveries() -> None:
         sa.UniqueConstraint("webhook_id", "event_id", name=op.f("uq_webhook_deliveries_webhook_id_event_id")),
     )
     op.create_index(op.f("ix_webhook_deliveries_webhook_id_id"), "webhook_deliveries", ["webhook_id", "id"])
-    op.create_index(
-        "ix_webhook_deliveries_undelivered",
-        "webhook_deliveries",
-        ["webhook_id", "id"],
-        sqlite_where=IS_UNDELIVERED,
-        postgresql_where=IS_UNDELIVERED,
-    )
+    for name, columns, which in (
+        ("due", ["webhook_id", "next_attempt_at"], IS_UNSENT),
+        ("sending", ["webhook_id"], IS_SENDING),
+        ("undelivered", ["webhook_id", "id"], IS_UNDELIVERED),
+    ):
+        index = op.f(f"ix_webhook_deliveries_{name}")
+        op.create_index(index, "webhook_deliveries", columns, sqlite_where=which, postgresql_where=which)
 
 
 def downgrade() -> None:
