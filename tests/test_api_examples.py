@@ -90,6 +90,9 @@ def run(tmp_path: Path, address: str) -> Run:
     return run
 
 
+LOCAL = "http://127.0.0.1:5000"
+
+
 def token_of(shop: Shop, email: str, *scopes: str) -> str:
     return shop.commit(lambda: faces.accounts().create_token(shop.id_of(email), "script", scopes))
 
@@ -296,7 +299,11 @@ def test_a_script_that_is_told_to_wait_waits_and_goes_on(demo, run, database_url
 def test_the_readmes_curl_runs(demo, run, address):
     """As it stands but for the port."""
     readme = (ROOT / "README.md").read_text()
-    [command] = re.findall(r"^curl .*/api/v1/.*$", readme, re.MULTILINE)
-    command = command.replace("http://127.0.0.1:5000", address)
-    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
-    assert [book["isbn"] for book in json.loads(found)["items"]] == [SUN]
+    commands = re.findall(r"^curl .*/api/v1/.*$", readme, re.MULTILINE)
+    environ = {"PATH": os.environ["PATH"], "STAFF": token_of(demo, STAFF, "reports:read")}
+    books, events = (
+        json.loads(subprocess.check_output(["bash", "-c", command.replace(LOCAL, address)], env=environ, text=True))
+        for command in commands
+    )
+    assert [book["isbn"] for book in books["items"]] == [SUN]
+    assert {event["kind"] for event in events["items"]} == {"stock.changed", "order.placed", "order.ready"}
