@@ -82,7 +82,7 @@ def change_stocks(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> 
     batch = StockBatch(db.session(), inventory(), user_id)
     outcome = batch.change_all(lines) if atomic else batch.change_each(lines)
     mail().queue_alerts(outcome.notified)
-    mail().stop_alerts([book.id for book in batch.books.values() if not book.stock_quantity])
+    mail().stop_alerts(outcome.sold_out)
     return outcome
 
 

@@ -4,6 +4,7 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers.
 """
 
 import logging
+from math import ceil
 from time import time
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ def spend() -> None:
     if not is_api():
         return
     budgets = [_spent(limit, _who()) for limit in parse_many(settings().api_limit)]
-    g.budget = min(budgets, key=lambda budget: budget.left)
+    g.budget = min(budgets, key=lambda budget: (budget.left, -budget.seconds))
     if g.budget.left < 0:
         raise TooManyRequests
 
@@ -49,7 +50,7 @@ def _spent(limit: RateLimitItem, who: str) -> Budget:
     except Exception:  # whatever it is that the storage raises: a shop that does not count is better than none
         log.exception("%s: requests cannot be counted just now", g.get("request_id"))
         return Budget(limit, limit.amount, limit.get_expiry())
-    return Budget(limit, left if fits else -1, max(1, round(reset - time())))
+    return Budget(limit, left if fits else -1, max(1, ceil(reset - time())))
 
 
 def say(response: Response) -> Response:

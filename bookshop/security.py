@@ -76,7 +76,7 @@ def name_request() -> None:
 def check_token() -> None:
     """A token that is not valid is said so even where none is needed: a script should not fall back silently."""
     if is_api() and bearer_token(request) is not None and not current_user.is_authenticated:
-        raise NotAuthenticated("This token is unknown or revoked, or its user is deactivated.")
+        raise NotAuthenticated("This token is unknown, revoked or expired, or its user is deactivated.")
 
 
 def check_size() -> None:

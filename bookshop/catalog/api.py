@@ -15,7 +15,7 @@ from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, bo
 from bookshop.schemas import ListOf
 
 BOOKS = "Books"
-VERSION = re.compile(r"([0-9]{1,10})(-[0-9]+)?")
+VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 
 
 @bp.get("/api/v1/books")

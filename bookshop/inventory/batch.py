@@ -1,7 +1,7 @@
 """Many changes of stock at once, as scripts upload them: all or none, or each for itself."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,6 +48,13 @@ class BatchOutcome:
 
     results: list[LineResult]
     notified: Notified = field(default_factory=Notified)
+
+    @property
+    def sold_out(self) -> Collection[int]:
+        """The ids of the books of which lines that were not refused leave none."""
+        books = [result.book for result in self.results if result.book and not result.refused]
+        left = {book.id: book.stock_quantity for book in books}
+        return [book_id for book_id, quantity in left.items() if not quantity]
 
 
 class StockBatch:
@@ -96,6 +103,7 @@ class StockBatch:
         self.ids = self.repository.ids_by_isbn(isbns)
         ids = {self._id_of(line) for line in lines}
         self.books = {book.id: book for book in self.inventory.lock(sorted(ids))}
+        self.ids = {book.isbn: book.id for book in self.books.values() if book.isbn}  # until the lock they could change
 
     def _id_of(self, line: BatchLine) -> int:
         """The id of the book that a line names, 0 if there is none."""
