@@ -16,7 +16,7 @@ from bookshop import database, faces
 from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookRepository
+from bookshop.catalog.repository import BookRepository, LockedBook
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
 from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
@@ -184,12 +184,17 @@ def plain_notice() -> Iterator[None]:
         yield
 
 
-def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[Book]:
+def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[LockedBook]:
     waiting = select(PreBook.id, User.email).join(User, User.id == PreBook.user_id)
     waiting = waiting.where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
     self.session.info["seen"] = self.session.execute(waiting).all()
     books = select(Book).where(Book.id.in_(book_ids)).execution_options(populate_existing=True)
-    return self.session.scalars(books).all()
+    return [as_locked(book) for book in self.session.scalars(books)]
+
+
+def as_locked(book: Book) -> LockedBook:
+    """What one would know of the book if it were locked."""
+    return LockedBook(*(getattr(book, name) for name in LockedBook._fields))
 
 
 def _tell_the_seen(self: PreBookRepository, movements: Sequence[int]) -> list[str]:

@@ -7,7 +7,7 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 
-from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.catalog.repository import BookRepository
 from tests import races
 from tests.stand import assert_problem
 from tests.uploads import Upload, plain, saved
@@ -272,8 +272,7 @@ def checked_before():
     """The shop with the ETag compared as one would at first: with the book as it is read, before it is locked."""
 
     def read(self: BookRepository, book_ids):
-        found = [self.get(book_id) for book_id in book_ids]
-        return [LockedBook(*(getattr(book, name) for name in LockedBook._fields)) for book in found if book]
+        return [races.as_locked(book) for book_id in book_ids if (book := self.get(book_id))]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BookRepository, "lock", read)
