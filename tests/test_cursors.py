@@ -4,6 +4,7 @@ import json
 from base64 import urlsafe_b64encode
 from contextlib import contextmanager
 from itertools import product
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -45,7 +46,8 @@ def books(shop):
 
 def by_pages(script, path, size=3, **query):
     """All items of a list, page by page, and how many there are."""
-    items, page, total = [], 1, 1
+    items: list[Any] = []
+    page, total = 1, 1
     while len(items) < total:
         answer = script.get(path, size=size, page=page, **query).json
         items, total, page = items + answer["items"], answer["total"], page + 1
@@ -56,7 +58,10 @@ def by_pages(script, path, size=3, **query):
 
 def by_cursor(script, path, size, between=lambda: None, **query):
     """All items of a list, read on by `next_cursor`, and what was said of their number."""
-    items, totals, cursor, page = [], [], "", 0
+    items: list[Any] = []
+    totals: list[int] = []
+    cursor: str | None = ""
+    page = 0
     while cursor is not None:
         answer = script.get(path, size=size, cursor=cursor, **query)
         assert answer.status_code == 200, answer.text
@@ -209,7 +214,7 @@ def assert_no_cursor(answer):
 
 def test_a_cursor_is_good_for_its_list_its_filters_and_its_order_alone(shop, cursor, script):
     shop.staff("staff@example.com")
-    others = ({}, {"sort": "price"}, {"sort": "title", "dir": "desc"}, {"sort": "title", "q": "b"})
+    others: Any = ({}, {"sort": "price"}, {"sort": "title", "dir": "desc"}, {"sort": "title", "q": "b"})
     for query in (*others, {"sort": "title", "in_stock": "true"}, {"sort": "title", "author": "jane"}):
         assert_no_cursor(script().get(BOOKS, cursor=cursor, **query))
     for path in ("/api/v1/reports/demand", "/api/v1/admin/orders", "/api/v1/books/1/movements"):

@@ -271,7 +271,7 @@ def test_of_ten_changes_and_restocks_with_one_etag_one_is_made(shop, staff, emma
 def checked_before():
     """The shop with the ETag compared as one would at first: with the book as it is read, before it is locked."""
 
-    def read(self: BookRepository, book_ids):
+    def read(self, book_ids):
         return [races.as_locked(book) for book_id in book_ids if (book := self.get(book_id))]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ from tests.stand import assert_problem
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
 BOOKS = "/api/v1/books"
-LEFT = re.compile(r'"requests";r=(\d+);t=(\d+)')
+LEFT = re.compile(r'^"requests";r=(\d+);t=(\d+)$')
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def limited(database_url, app, shop):
 
 def left(answer):
     """How many requests the answer says are left, and for how many seconds."""
-    found = LEFT.fullmatch(answer.headers["RateLimit"])
-    return int(found[1]), int(found[2])
+    ((requests, seconds),) = LEFT.findall(answer.headers["RateLimit"])
+    return int(requests), int(seconds)
 
 
 def statuses(script, number, path=BOOKS):
@@ -57,7 +57,7 @@ def test_after_the_last_request_that_there_is_come_429_and_when_to_go_on(limited
         assert_problem(refused, 429, "HTTP_429")
         assert left(refused) == (0, int(refused.headers["Retry-After"]))
         assert 3500 < int(refused.headers["Retry-After"]) <= 3600
-        assert "60 minutes" in refused.json["detail"]
+        assert "60 minutes" in refused.text
 
 
 def test_each_token_has_a_limit_of_its_own_also_of_one_user(limited):

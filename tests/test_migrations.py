@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -287,10 +288,8 @@ def test_the_fifth_migration_leaves_every_token_all_that_its_user_may(new_databa
         shop.execute(TOKEN_OF_0004, **values)
     upgrade(app)
     kept = dict(zip(("customer", "staff"), shop.rows("SELECT scopes FROM api_tokens ORDER BY id"), strict=True))
-    identities = [shop.commit(lambda role=role: faces.accounts().identify_token(role)) for role in kept]
+    found: list[Any] = [shop.commit(partial(lambda role: faces.accounts().identify_token(role), role)) for role in kept]
     with app.app_context():
         db.engine.dispose()
     assert {role: scopes.split() for role, scopes in kept.items()} == {role: scopes_of(role) for role in kept}
-    assert [(identity.role, identity.scopes) for identity in identities] == [
-        (role, frozenset(scopes_of(role))) for role in kept
-    ]
+    assert [(who.role, who.scopes) for who in found] == [(role, frozenset(scopes_of(role))) for role in kept]

@@ -6,13 +6,14 @@ from functools import partial
 
 import pytest
 
+from bookshop import database
 from bookshop.catalog.repository import BookRepository
 from bookshop.idempotency.repository import GivenAnswerRepository
 from bookshop.inventory.batch import StockBatch
 from bookshop.prebookings.repository import PreBookRepository
 from tests import races
 
-URL = "/api/v1/stock/batch"
+URL, ISBN = "/api/v1/stock/batch", "9780141439587"
 ADA, STAFF, SENT = "ada@example.com", "staff@example.com", 20
 CLAIM = (GivenAnswerRepository, "claim")
 LOCK = (BookRepository, "lock")
@@ -88,6 +89,32 @@ def test_of_two_different_batches_with_one_key_at_once_one_is_refused(shop, staf
     )
     assert (first.status_code, second.status_code, second.json["code"]) == (200, 422, "IDEMPOTENCY_MISMATCH")
     assert shop.rows("SELECT DISTINCT stock_quantity FROM books") == [1]
+
+
+@on_postgresql
+def test_a_request_whose_twin_is_not_done_yet_is_told_so(staff, books, monkeypatch):
+    """PostgreSQL only: on SQLite it waits for its turn, as all who write do."""
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "100ms")
+    batch = partial(send, staff, more(books), Idempotency_Key="k")
+    first, second = races.overtake(CLAIM, batch, batch, races.LONG)
+    assert (first.status_code, second.status_code, second.json["code"]) == (200, 409, "IDEMPOTENCY_IN_FLIGHT")
+    assert batch().data == first.data
+
+
+@on_postgresql
+@MODES
+def test_an_isbn_that_another_book_has_by_the_time_of_the_lock_changes_neither(shop, staff, mode):
+    """PostgreSQL only: on SQLite the ISBN cannot change while a batch is worked on."""
+    former, latter = shop.book("Emma", isbn=ISBN, stock=1), shop.book("Emma, 2nd edition", stock=1)
+
+    def pass_on():
+        for book_id, isbn in ((former, None), (latter, ISBN)):
+            assert staff.patch(f"/api/v1/books/{book_id}", {"isbn": isbn}).status_code == 200
+
+    batch = partial(send, staff, [{"isbn": ISBN, "delta": 5}], mode)
+    answer, _none = races.overtake((BookRepository, "ids_by_isbn"), batch, pass_on, races.LONG)
+    assert "BOOK_NOT_FOUND" in answer.text
+    assert (shop.stock(former), shop.stock(latter)) == (1, 1)
 
 
 # ---------------------------------------------------------------- two batches

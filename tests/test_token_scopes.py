@@ -81,7 +81,7 @@ def test_a_token_with_every_scope_but_that_one_is_refused_and_does_nothing(app, 
     refused = call(app, email, set(all_scopes) - {scope}, route)
     assert_problem(refused, 403, "FORBIDDEN")
     assert refused.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
-    assert f"'{scope}'" in refused.json["detail"]
+    assert f"'{scope}'" in refused.text
     assert {table: rows for table, rows in world.shop.everything().items() if table in before} == before
 
 
@@ -161,7 +161,7 @@ def test_who_is_no_longer_staff_does_with_an_old_token_what_a_customer_does(app,
     refused = script.send(route.split()[0], path_of(route), ROUTES[route][1] or None)
     assert_problem(refused, 403, "FORBIDDEN")
     assert script.get("/api/v1/orders").status_code == 200  # the scope `orders` is for both
-    assert "stock_quantity" not in script.get("/api/v1/books/1").json
+    assert "stock_quantity" not in script.get("/api/v1/books/1").text
     assert kept(world.shop)[-1] == " ".join(STAFFS)
 
 
@@ -199,7 +199,7 @@ def test_a_token_opens_nothing_from_the_second_on_in_which_it_expires(app, shop,
     for path in ("/api/v1/orders", "/api/v1/books", "/api/v1/nothing"):
         assert_problem(program.get(path), 401, "NOT_AUTHENTICATED")
     refused = program.get("/api/v1/orders")
-    assert (refused.headers["WWW-Authenticate"], "expired" in refused.json["detail"]) == (
+    assert (refused.headers["WWW-Authenticate"], "expired" in refused.text) == (
         'Bearer error="invalid_token"',
         True,
     )
