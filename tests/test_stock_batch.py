@@ -212,7 +212,6 @@ BAD_LINES: list[tuple[dict[str, Any], str]] = [
     ({"book_id": 1, "quantity": -1}, "/quantity"),
     ({"book_id": 1, "quantity": 1_000_001}, "/quantity"),
     ({"book_id": 1, "delta": 1.0}, "/delta"),
-    ({"book_id": 1, "delta": -1_000_001}, "/delta"),
     ({"book_id": 1, "delta": 2**70}, "/delta"),
     ({"book_id": 1, "quantity": 1, "reason": "gift"}, "/reason"),
     ({"book_id": 1, "quantity": 1, "note": "two\nlines"}, "/note"),
