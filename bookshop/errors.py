@@ -144,7 +144,7 @@ def _seconds_until_more() -> int:
 
 
 def _lasting(seconds: int) -> str:
-    return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{seconds // 60 + 1} minutes"
+    return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{ceil(seconds / 60)} minutes"
 
 
 def hear_out() -> None:

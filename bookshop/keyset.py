@@ -75,12 +75,10 @@ def _behind(order: Sequence[By], keys: Sequence[Any]) -> ColumnElement[bool]:
         # Written as a comparison of rows, which an index on all of them answers at once.
         here, there = tuple_(*(by.column for by in order)), tuple_(*map(_typed, order, keys))
         return here < there if order[0].falling else here > there
-    return or_(
-        *(
-            and_(*(_equals(order[before], keys[before]) for before in range(place)), _exceeds(by, keys[place]))
-            for place, by in enumerate(order)
-        )
-    )
+    behind: ColumnElement[bool] = false()
+    for by, key in reversed(list(zip(order, keys, strict=True))):
+        behind = or_(_exceeds(by, key), and_(_equals(by, key), behind))
+    return behind
 
 
 def _typed(by: By, key: Any) -> ColumnElement[Any]:

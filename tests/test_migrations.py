@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,8 @@ from flask import Flask
 from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
 from bookshop import create_app, faces
+from bookshop.accounts.scopes import scopes_of
+from bookshop.accounts.service import token_hash
 from bookshop.config import Settings
 from bookshop.database import Base
 from bookshop.extensions import db
@@ -221,6 +224,12 @@ def test_a_database_that_went_down_and_up_works_again(migrated):
         upgrade(migrated)
 
 
+USER_OF_0004 = """INSERT INTO users (id, email, email_key, password_hash, role, created_at, notified_seen)
+    VALUES (:id, :email, :email, '!', :role, '2026-01-01 12:00:00', 0)"""
+TOKEN_OF_0004 = """INSERT INTO api_tokens (id, user_id, name, token_hash, created_at)
+    VALUES (:id, :id, 'old', :hash, '2026-01-01 12:00:00')"""
+
+
 def test_the_second_migration_finds_out_from_the_ledger_which_books_came_back(new_database):
     app = create_app(settings_for(new_database(), database_pool=2))
     shop = Shop(app)
@@ -273,3 +282,21 @@ BOOK_OF_0001 = """
 MOVEMENT = """
     INSERT INTO movements (book_id, delta, quantity_after, reason, created_at)
     VALUES (:book, :delta, :after, 'correction', :time)"""
+
+
+def test_the_fifth_migration_leaves_every_token_all_that_its_user_may(new_database):
+    app = create_app(settings_for(new_database(), database_pool=2))
+    shop = Shop(app)
+    with app.app_context():
+        flask_migrate.upgrade(revision="0004")
+    for user_id, role in ((1, "customer"), (2, "staff")):
+        values = {"id": user_id, "role": role, "email": f"{role}@example.com", "hash": token_hash(role)}
+        shop.execute(USER_OF_0004, **values)
+        shop.execute(TOKEN_OF_0004, **values)
+    upgrade(app)
+    kept = dict(zip(("customer", "staff"), shop.rows("SELECT scopes FROM api_tokens ORDER BY id"), strict=True))
+    found: list[Any] = [shop.commit(partial(lambda role: faces.accounts().identify_token(role), role)) for role in kept]
+    with app.app_context():
+        db.engine.dispose()
+    assert {role: scopes.split() for role, scopes in kept.items()} == {role: scopes_of(role) for role in kept}
+    assert [(who.role, who.scopes) for who in found] == [(role, frozenset(scopes_of(role))) for role in kept]
