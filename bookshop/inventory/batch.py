@@ -28,8 +28,14 @@ class BatchLine:
 
     def change(self, book_id: int, user_id: int) -> StockChange:
         """What it does to the stock of that book."""
-        wish = {"quantity": self.quantity, "delta": self.delta, "reason": self.reason, "note": self.note}
-        return StockChange(book_id=book_id, user_id=user_id, **wish)  # type: ignore[arg-type]
+        return StockChange(
+            book_id=book_id,
+            quantity=self.quantity,
+            delta=self.delta,
+            reason=self.reason,
+            note=self.note,
+            user_id=user_id,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
