@@ -3,13 +3,16 @@
 import os
 import sys
 
-from bench import checkout, mail, pages, reserve, restock, weight
+from bench import batch, book, checkout, deep, mail, pages, reserve, restock, weight
 from bench.shop import shop_url
 
 MEASUREMENTS = {
     "restock": restock.run,
     "reserve": reserve.run,
     "checkout": checkout.run,
+    "book": book.run,
+    "batch": batch.run,
+    "deep": deep.run,
     "mail": mail.run,
     "pages": pages.run,
     "weight": weight.run,

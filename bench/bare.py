@@ -61,6 +61,17 @@ QUEUE_MESSAGE = (
     " next_attempt_at, created_at) VALUES ('order_placed', false, %s, %s, %s, %s, %s, 'queued', 0, clock_timestamp(),"
     " clock_timestamp()) ON CONFLICT (dedupe_key) DO NOTHING"
 )
+IN_BOOK = (
+    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
+    *("currency", "in_stock", "created_at", "updated_at"),
+)
+BOOK = (
+    "SELECT id, isbn, title, authors, publisher, language, published_year, description, price_cents, currency,"
+    " stock_quantity > 0, created_at, updated_at FROM books WHERE id = %s AND withdrawn_at IS NULL"
+)
+RESERVED = "INSERT INTO events (kind, prebooking_id, created_at) VALUES ('prebooking.created', %s, now())"
+ORDERED = "INSERT INTO events (kind, order_id, created_at) VALUES ('order.placed', %s, now())"
+SOLD = "INSERT INTO events (kind, movement_id, created_at) VALUES ('stock.changed', %s, now())"
 IN_ORDER = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
@@ -70,7 +81,7 @@ IN_LINE = ("id", "order_id", "book_id", "title", "price_cents", "currency", "qua
 
 def connection() -> psycopg.Connection[tuple[object, ...]]:
     if not hasattr(local, "connection"):
-        local.connection = psycopg.connect(os.environ["BARE_DATABASE"])
+        local.connection = psycopg.connect(os.environ["BARE_DATABASE"], autocommit=True)
     found: psycopg.Connection[tuple[object, ...]] = local.connection
     return found
 
@@ -78,6 +89,12 @@ def connection() -> psycopg.Connection[tuple[object, ...]]:
 def token_hash() -> str:
     token = request.headers["Authorization"].removeprefix("Bearer ")
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+@app.get("/api/v1/books/<int:book_id>")
+def book(book_id: int) -> Response | tuple[Response, int]:
+    row = connection().execute(BOOK, [book_id]).fetchone()
+    return jsonify(dict(zip(IN_BOOK, row, strict=True))) if row else (jsonify(error="no such book"), 404)
 
 
 @app.post("/api/v1/prebookings")
@@ -92,6 +109,8 @@ def reserve() -> Response | tuple[Response, int]:
         database.execute(LOCK_USER, [user[0]])
         count = database.execute(COUNT, [user[0]]).fetchone()
         row = database.execute(RESERVE, [user[0], book_id, book_id, book_id]).fetchone()
+        if row:
+            database.execute(RESERVED, [row[0]])
     if count is None or row is None:
         return jsonify(error="no"), 409
     names = ("id", "book_id", "book_title", "book_authors", "status", "created_at")
@@ -135,8 +154,10 @@ def sell(
     number = str(secrets.randbelow(90_000_000) + 10_000_000)
     who = [said["name"], said["name"].casefold(), said.get("phone"), said.get("address"), said.get("note")]
     made: Any = database.execute(INSERT_ORDER, [f"{number[:4]}-{number[4:]}", user_id, *who, time]).fetchone()
+    database.execute(ORDERED, [made[0]])
     database.execute(SET_STOCK, [stock - quantity, time, time, book_id, stock])
-    database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, made[0], time])
+    movement = database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, made[0], time])
+    database.execute(SOLD, movement.fetchone())
     sold = [made[0], book_id, title, price, currency, quantity, user_id, book_id]
     line: Any = database.execute(INSERT_LINE, sold).fetchone()
     totals = [{"amount_cents": quantity * price, "currency": currency}]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from bench.rates import CLIENTS, ROUNDS, WORKERS, Trial, Wish, compare, post
-from bench.shop import SECRET_KEY, analyze, fill, make_app
+from bench.shop import analyze, fill, make_app, settings_for
 from bookshop.config import Settings
 from bookshop.extensions import db
 from tests.browser.server import SHOP, environment, served
@@ -47,7 +47,7 @@ def run(url: str) -> None:
     print(f"rush: {BUYERS} customers at once after the {COPIES} last copies, {RUSHES} times, gthread")
     with TemporaryDirectory() as folder:
         for name, database in (("PostgreSQL", url), ("SQLite", f"sqlite:///{folder}/shop.db")):
-            print(f"  {name}: {_rushes(Settings(secret_key=SECRET_KEY, database_url=database))}")
+            print(f"  {name}: {_rushes(settings_for(database))}")
 
 
 def _rushes(settings: Settings) -> str:

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 from sqlalchemy import make_url
 
-from bench.shop import SECRET_KEY
-from bookshop.config import Settings
+from bench.shop import settings_for
 from tests.browser.server import SHOP, environment, served
 
 BARE = "bench.bare:app"
@@ -27,19 +26,23 @@ WORKERS = {
 
 
 class Wish(NamedTuple):
-    """What a user with the token `token<id>` posts."""
+    """What a user with the token `token<id>` posts, or, without a body, which id anybody looks at."""
 
     user: int
-    body: dict[str, Any]
+    body: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The same requests for both, each of which answers 201; `reset` is the SQL before every round."""
+    """The same requests for both, each of which answers this status; `reset` is the SQL before every round.
+
+    A `{}` in the path stands for the id that is looked at.
+    """
 
     path: str
     wishes: Sequence[Wish]
-    reset: str
+    reset: str = "SELECT 1"
+    status: int = 201
 
 
 def compare(url: str, trial: Trial, target: float | None = None) -> None:
@@ -53,7 +56,7 @@ def compare(url: str, trial: Trial, target: float | None = None) -> None:
 def _measure(url: str, trial: Trial, workers: Sequence[str]) -> tuple[float, float]:
     """The median rates of the shop and of the bare view, measured in turn."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    environ = environment(Settings(secret_key=SECRET_KEY, database_url=url)) | {"BARE_DATABASE": plain}
+    environ = environment(settings_for(url)) | {"BARE_DATABASE": plain}
     with (
         served(SHOP, environ, *workers) as shop,
         served(BARE, environ, *workers) as bare,
@@ -73,24 +76,27 @@ def _measure(url: str, trial: Trial, workers: Sequence[str]) -> tuple[float, flo
 def _rate(clients: ProcessPoolExecutor, home: str, trial: Trial) -> float:
     """All requests of a round by clients in two processes; requests per second."""
     started = time.perf_counter()
-    halves = [clients.submit(_send_all, urlsplit(home).netloc, trial.path, trial.wishes[half::2]) for half in (0, 1)]
+    halves = [clients.submit(_send_all, urlsplit(home).netloc, trial, half) for half in (0, 1)]
     made = sum(half.result() for half in halves)
     if made != len(trial.wishes):
-        raise RuntimeError(f"{made} of {len(trial.wishes)} requests were answered 201")
+        raise RuntimeError(f"{made} of {len(trial.wishes)} requests were answered {trial.status}")
     return made / (time.perf_counter() - started)
 
 
-def _send_all(netloc: str, path: str, wishes: Sequence[Wish]) -> int:
-    """Send the requests over several connections at once; returns how many were answered 201."""
+def _send_all(netloc: str, trial: Trial, half: int) -> int:
+    """Send one half of the requests over several connections at once; returns how many were answered as they should."""
     connections = [http.client.HTTPConnection(netloc) for _client in range(CLIENTS // 2)]
-    made, pending = 0, iter(wishes)
+    made, pending = 0, iter(trial.wishes[half::2])
     while batch := list(islice(pending, len(connections))):
         for connection, wish in zip(connections, batch, strict=False):
-            post(connection, path, f"token{wish.user}", wish.body)
+            if wish.body is None:
+                connection.request("GET", trial.path.format(wish.user))
+            else:
+                post(connection, trial.path, f"token{wish.user}", wish.body)
         for connection, _wish in zip(connections, batch, strict=False):
             response = connection.getresponse()
             response.read()
-            made += response.status == 201
+            made += response.status == trial.status
     return made
 
 

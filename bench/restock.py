@@ -30,6 +30,14 @@ QUEUE = (
     " now() + interval '60 s', now() FROM prebookings JOIN users ON users.id = prebookings.user_id"
     " WHERE movement_id = %s AND status = 'notified'"
 )
+RESTOCKED = (
+    "INSERT INTO events (kind, movement_id, created_at)"
+    " SELECT kind, %s, now() FROM unnest(ARRAY['stock.changed', 'book.restocked']) AS kind"
+)
+TOLD = (
+    "INSERT INTO events (kind, prebooking_id, created_at) SELECT 'prebooking.notified', id, now() FROM prebookings"
+    " WHERE movement_id = %s AND status = 'notified' ORDER BY id"
+)
 
 
 def run(url: str) -> None:
@@ -90,7 +98,9 @@ def _by_hand() -> int:
         )
         driver: psycopg.Connection[tuple[str]] = connection.connection.driver_connection  # type: ignore[assignment]
         driver.execute(UPDATE_BOOK, [BOOK])
+        driver.execute(RESTOCKED, [movement_id])
         told = driver.execute(NOTIFY, [movement_id, BOOK]).fetchall()
+        driver.execute(TOLD, [movement_id])
         driver.execute(QUEUE, [movement_id])
         return len(told)
 

@@ -9,9 +9,11 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
+from bookshop import faces
 from bookshop.config import ROOT
 from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
+from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import LOOKS
 from tests.browser.chromium import launch_options, log_in
 from tests.factories import Shop
@@ -40,6 +42,7 @@ def scenes(shop: Shop) -> list[Scene]:
     _happen(shop, wanted, [*few, *in_stock][-4:])
     placed, ready = _order(shop, in_stock)
     told = _send(shop)
+    _call(shop, in_stock[0])
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
         Scene("home", NOBODY, "/"),
@@ -71,6 +74,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("mail", STAFF, "/admin/mail?status=to_send"),
         Scene("mail-failed", STAFF, "/admin/mail"),
         Scene("message", STAFF, f"/admin/mail/{told}"),
+        Scene("webhooks", STAFF, "/admin/webhooks"),
+        Scene("webhook", STAFF, "/admin/webhooks/1"),
         Scene("restocked", STAFF, f"/admin/books/{wanted[4]}/stock", _restock),
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
         Scene("stock", STAFF, "/admin/books"),
@@ -130,6 +135,25 @@ def _send(shop: Shop) -> int:
     with shop.app.app_context():
         Worker().run_once()
     return int(told)
+
+
+def _call(shop: Shop, book_id: int) -> None:
+    """Two webhooks are told of a few changes of stock; one delivery is put off and one has failed."""
+    staff = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[STAFF][0])[0]
+    with shop.app.app_context():
+        faces.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
+        faces.register_webhook(staff, "https://93.184.215.14/accounts", ["order.collected"])
+    for quantity in (7, 6, 5, 4):
+        shop.set_stock(book_id, quantity)
+    with shop.app.app_context():
+        WebhookWorker().queue_new()
+    delivered = "state = 'delivered', attempts = 1, last_status = 200, delivered_at = queued_at"
+    shop.execute(f"UPDATE webhook_deliveries SET {delivered} WHERE id IN (1, 2)")
+    refused = "attempts = 3, last_status = 503, last_error = 'The receiver answered 503.'"
+    later = "next_attempt_at = datetime('now', '420 seconds')"
+    shop.execute(f"UPDATE webhook_deliveries SET {refused}, {later} WHERE id = 3")
+    gone = "state = 'failed', attempts = 1, last_status = 410, last_error = 'The receiver answered 410.'"
+    shop.execute(f"UPDATE webhook_deliveries SET {gone} WHERE id = 4")
 
 
 def _restock(page: Page) -> None:

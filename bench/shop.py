@@ -21,8 +21,8 @@ USERS = text(
     " FROM generate_series(1, :count) i"
 )
 TOKENS = text(
-    "INSERT INTO api_tokens (user_id, name, token_hash, created_at)"
-    " SELECT id, 'bench', encode(sha256(convert_to('token' || id, 'UTF8')), 'hex'), now() FROM users"
+    "INSERT INTO api_tokens (user_id, name, token_hash, scopes, created_at) SELECT id, 'bench',"
+    " encode(sha256(convert_to('token' || id, 'UTF8')), 'hex'), 'catalog:read prebookings orders', now() FROM users"
 )
 BOOKS = text(
     "INSERT INTO books (id, title, authors, price_cents, currency, stock_quantity, created_at, updated_at,"
@@ -47,9 +47,15 @@ def shop_url() -> Iterator[str]:
         yield url
 
 
+def settings_for(url: str) -> Settings:
+    """The settings of a shop that is measured: its limits are out of the way."""
+    often = "100000000 per minute"
+    return Settings(secret_key=SECRET_KEY, database_url=url, login_limit=often, api_limit=often)
+
+
 def make_app(url: str) -> Flask:
     """The shop on that database, its tables built anew; on SQLite a new file."""
-    app = create_app(Settings(secret_key=SECRET_KEY, database_url=url, login_limit="1000000 per minute"))
+    app = create_app(settings_for(url))
     with app.app_context():
         if db.engine.dialect.name != "sqlite":
             with db.engine.begin() as connection:

@@ -89,6 +89,54 @@ INVARIANTS: dict[str, str] = {
         SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'
         FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN orders o ON o.id = m.order_id
         WHERE u.id IS NULL OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
+    "12 every event is of a known kind, and of something that there is": """
+        SELECT 'event ' || e.id || ' is a ' || e.kind || ', which does not agree with what it is of'
+        FROM events e LEFT JOIN movements m ON m.id = e.movement_id
+        LEFT JOIN prebookings p ON p.id = e.prebooking_id LEFT JOIN orders o ON o.id = e.order_id
+        WHERE e.kind NOT IN ('stock.changed', 'book.restocked', 'prebooking.created', 'prebooking.cancelled',
+               'prebooking.notified', 'order.placed', 'order.ready', 'order.collected', 'order.cancelled')
+           OR (e.kind IN ('stock.changed', 'book.restocked')) <> (m.id IS NOT NULL)
+           OR (e.kind LIKE 'prebooking.%') <> (p.id IS NOT NULL) OR (e.kind LIKE 'order.%') <> (o.id IS NOT NULL)""",
+    "12 the places of events begin with 1 and have no gaps": """
+        SELECT 'the feed has ' || count(position) || ' events in places from ' || min(position) || ' to '
+            || max(position)
+        FROM events HAVING min(position) <> 1 OR max(position) <> count(position)""",
+    "12 nothing is told twice": """
+        SELECT count(*) || ' events say ' || kind || ' of ' || coalesce('movement ' || movement_id,
+            'pre-booking ' || prebooking_id, 'order ' || order_id)
+        FROM events GROUP BY kind, movement_id, prebooking_id, order_id HAVING count(*) > 1""",
+    "12 every change of stock since the feed began is told, and every restock as such": """
+        SELECT 'movement ' || m.id || ' has no event' FROM movements m
+        LEFT JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
+        WHERE m.id > (SELECT min(movement_id) FROM events) AND e.id IS NULL
+        UNION ALL
+        SELECT 'movement ' || m.id || ' and its event book.restocked do not agree' FROM movements m
+        JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
+        LEFT JOIN events r ON r.movement_id = m.id AND r.kind = 'book.restocked'
+        WHERE (m.quantity_after = m.delta) <> (r.id IS NOT NULL)""",
+    "12 what became of a reservation since the feed began is told": """
+        SELECT 'pre-booking ' || p.id || ' is ' || p.status || ', but its events do not say so'
+        FROM prebookings p LEFT JOIN events c ON c.prebooking_id = p.id AND c.kind = 'prebooking.created'
+        LEFT JOIN events n ON n.prebooking_id = p.id AND n.kind = 'prebooking.notified'
+        LEFT JOIN events x ON x.prebooking_id = p.id AND x.kind = 'prebooking.cancelled'
+        LEFT JOIN events r ON r.movement_id = p.movement_id AND r.kind = 'book.restocked'
+        WHERE (n.id IS NOT NULL AND p.status <> 'notified') OR (x.id IS NOT NULL AND p.status <> 'cancelled')
+           OR (r.id IS NOT NULL AND n.id IS NULL) OR (c.id IS NOT NULL AND p.status = 'cancelled' AND x.id IS NULL)""",
+    "12 what became of an order since the feed began is told": """
+        SELECT 'order ' || o.number || ' is ' || o.status || ', but its events do not say so'
+        FROM orders o JOIN events p ON p.order_id = o.id AND p.kind = 'order.placed'
+        LEFT JOIN events r ON r.order_id = o.id AND r.kind = 'order.ready'
+        LEFT JOIN events c ON c.order_id = o.id AND c.kind = 'order.collected'
+        LEFT JOIN events x ON x.order_id = o.id AND x.kind = 'order.cancelled'
+        WHERE (o.ready_at IS NOT NULL) <> (r.id IS NOT NULL) OR (o.collected_at IS NOT NULL) <> (c.id IS NOT NULL)
+           OR (o.cancelled_at IS NOT NULL) <> (x.id IS NOT NULL)""",
+    "13 a delivery is of an event that its webhook was told of, and its state agrees with its lease and time": """
+        SELECT 'delivery ' || d.id || ' of webhook ' || d.webhook_id || ' is ' || d.state
+            || ', which does not agree with its lease, its time, its event or its webhook'
+        FROM webhook_deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN events e ON e.id = d.event_id
+        WHERE d.state NOT IN ('queued', 'sending', 'delivered', 'failed') OR w.id IS NULL OR e.id IS NULL
+           OR e.position IS NULL OR e.position > w.position OR (d.state = 'sending') <> (d.lease IS NOT NULL)
+           OR (d.state = 'delivered') <> (d.delivered_at IS NOT NULL)""",
     "8 every copy in a cart is of a book, and somebody's": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id
@@ -151,7 +199,8 @@ INVARIANTS: dict[str, str] = {
 def broken_invariants(session: Session) -> Iterator[str]:
     """A line for each row that breaks an invariant, at most 100 per invariant; none if all is well."""
     tables = set(inspect(session.connection()).get_table_names())
-    missing = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines", "messages"} - tables
+    needed = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines", "messages"}
+    missing = (needed | {"events", "webhooks", "webhook_deliveries"}) - tables
     if missing:
         yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
         return

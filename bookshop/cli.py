@@ -3,6 +3,8 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial, wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import click
 import flask_migrate
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +30,8 @@ from bookshop.inventory.service import StockChange
 from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
 from bookshop.orders.service import Checkout
+from bookshop.outbox import OutboxWorker
+from bookshop.webhooks.worker import WebhookWorker
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
 STAFF_EMAIL = "staff@bookshop.example.com"
@@ -166,19 +170,52 @@ def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport
 @with_appcontext
 @refusals_as_messages
 def worker(once: bool) -> None:
-    """Send the e-mail that the shop has queued, until it is told to stop (SIGTERM). Any number of them may run."""
+    """Send the e-mail and call the webhooks that are due, until told to stop (SIGTERM). Any number of them may run."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    works = Worker()
+    works, calls = Worker(), WebhookWorker()
     works.stop_on_signals()
     if not settings().smtp_url:
         logging.warning("BOOKSHOP_SMTP_URL is not set: messages go to %s, and to nobody else", settings().mail_folder)
     reached = True
-    if once:
-        reached = works.run_once()
-    else:
-        works.run()
-    click.echo(", ".join(f"{count} {state}" for state, count in sorted(works.done.items())) or "nothing was sent")
+    with _beside(works, calls, once):
+        if once:
+            reached = works.run_once()
+        else:
+            works.run()
+    click.echo(_counts(works) or "nothing was sent")
+    if calls.done:
+        click.echo(f"webhooks: {_counts(calls)}")
     sys.exit(0 if reached else 1)
+
+
+@contextmanager
+def _beside(works: Worker, calls: WebhookWorker, once: bool) -> Iterator[None]:
+    """Call webhooks in a thread of its own, as a receiver that hangs must not keep the e-mail; each ends the other.
+
+    Whatever ends the thread before its time is raised here, so that the system starts the worker again.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # Flask's way to hand it to a thread
+
+    def call() -> None:
+        with app.app_context():
+            try:
+                calls.run_once() if once else calls.run()
+            finally:
+                if not once:
+                    works.stop()
+
+    with ThreadPoolExecutor(1) as thread:
+        called = thread.submit(call)
+        try:
+            yield
+        finally:
+            if not once or works.stopping:
+                calls.stop()
+        called.result()
+
+
+def _counts(worker: OutboxWorker) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(worker.done.items()))
 
 
 @click.command("check")

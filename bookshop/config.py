@@ -159,6 +159,7 @@ class Settings(BaseModel):
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
     mail_from: Annotated[str, AfterValidator(_sender)] = ""
     mail_delay: int = Field(60, ge=0, le=86_400)
+    webhook_private: bool = Field(False, description="whether webhooks may go to private networks and this machine")
     mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "mail", description="where messages are kept while there is no mail server"
     )

@@ -5,9 +5,10 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
+ISBN = "9780141439587"
 TIME = "2026-05-04T09:30:00Z"
 BY_NAME: Mapping[str, Any] = {
-    "isbn": "9780141439587",
+    "isbn": ISBN,
     "title": "Emma",
     "book_title": "Emma",
     "authors": "Jane Austen",
@@ -36,9 +37,14 @@ BY_NAME: Mapping[str, Any] = {
     "number": "4031-7726",
     "email": "ada@example.com",
     "user": "staff@bookshop.example.com",
+    "url": "https://example.com/hooks",
+    "kinds": "book.restocked,order.*",
+    "after": 0,
+    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "cursor": None,
     "next_cursor": None,
-    "errors": [],
+    "refused": 0,
+    "problem": None,
 }
 
 
@@ -48,9 +54,9 @@ def example_of(schema: Schema, schemas: Mapping[str, Schema], name: str = "") ->
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
     if "examples" in schema:
         return schema["examples"][0]
-    if name in BY_NAME and "properties" not in schema:
+    if name in BY_NAME and schema.get("type") not in {"object", "array"}:
         return BY_NAME[name]
-    for choice in schema.get("anyOf", ()):
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         return example_of(choice, schemas, name)
     return _of_type(schema, schemas)
 

@@ -10,6 +10,8 @@ from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
+from bookshop.events.service import EventService
+from bookshop.exceptions import Invalid
 from bookshop.extensions import db, only_looks, settings
 from bookshop.idempotency.service import IdempotencyService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
@@ -17,8 +19,12 @@ from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Noti
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService
+from bookshop.webhooks.addresses import NotAllowed, read_url, vetted
+from bookshop.webhooks.service import WebhookService
 
 T = TypeVar("T")
+
+LOOK_UP = 5  # seconds in which the name of a receiver must be found
 
 
 def accounts() -> AccountService:
@@ -54,6 +60,14 @@ def orders() -> OrderService:
     return OrderService(
         db.session(), inventory(), mail(), post_orders=given.post_orders, collect_days=given.collect_days
     )
+
+
+def events() -> EventService:
+    return EventService(db.session())
+
+
+def webhooks(session: Session | None = None) -> WebhookService:
+    return WebhookService(session or db.session())
 
 
 def idempotency() -> IdempotencyService:
@@ -93,6 +107,34 @@ def receive(delivery: Delivery) -> list[DeliveryLine]:
         notified.add(line.emails)
     mail().queue_alerts(notified)
     return lines
+
+
+def give_places() -> None:
+    """Give all events that are committed by now their places in the feed; waits its turn, a moment, if others do it.
+
+    In transactions of its own on a session of its own, so that a request that only looks may ask for it, too: what it
+    writes is nothing that anybody decided. Raises Busy.
+    """
+    db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
+    with Session(db.engine) as session:
+        service = EventService(session)
+        while service.is_behind() and database.in_transaction(session, service.give_places):
+            pass
+
+
+def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
+    """Register a webhook for what happens from now on, and commit; returns its id.
+
+    Looks first where the address leads, with no transaction open meanwhile. Raises Invalid or Conflict.
+    """
+    address = read_url(url)
+    db.session.rollback()
+    try:
+        vetted(address, private=settings().webhook_private, timeout=LOOK_UP)
+    except NotAllowed as refused:
+        raise Invalid(str(refused), "url") from None
+    give_places()
+    return commit(lambda: webhooks().register(user_id, str(address), wanted)).id
 
 
 def commit(work: Callable[[], T]) -> T:

@@ -12,16 +12,19 @@ from bookshop.admin import orders_api as admin_orders_json
 from bookshop.admin import reports_api as admin_reports_json
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
+from bookshop.admin import webhooks as admin_webhooks
 from bookshop.cart import api as cart_json
 from bookshop.cart import views as cart_pages
 from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
+from bookshop.events import api as events_json
 from bookshop.navigation import IdConverter
 from bookshop.orders import api as orders_json
 from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
+from bookshop.webhooks import api as webhooks_json
 
 FACES = (
     accounts_pages,
@@ -41,9 +44,12 @@ FACES = (
     admin_users,
     admin_orders,
     admin_mail,
+    admin_webhooks,
     admin_json,
     admin_orders_json,
     admin_reports_json,
+    events_json,
+    webhooks_json,
 )
 
 

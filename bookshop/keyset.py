@@ -1,6 +1,6 @@
 """Lists that are read on from where the last page ended: a page costs the same however deep it lies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -49,9 +49,24 @@ def list_page(
         number, ordered = place, ordered.offset((place - 1) * size)
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     width = len(query.column_descriptions)
-    rows = session.execute(ordered).all()
-    items = [row[0] if width == 1 else row[:width] for row in rows[:size]]
-    return Page(items, total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
+    found = session.execute(ordered).freeze()
+    rows = found().all()
+    items = found().scalars().all() if width == 1 else found().columns(*range(width)).all()
+    return Page(items[:size], total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
+
+
+def sliced(rows: Mapping[int, Any], place: Place, size: int) -> Page[Any]:
+    """One page of a list that is short and here as a whole, by ids.
+
+    Its cursors name the rows that were read, of which some may be gone by then.
+    """
+    if isinstance(place, Cursor):
+        number, total, read = place.page, place.total, list(place.keys)
+    else:
+        number, total, read = place, len(rows), list(rows)[: (place - 1) * size]
+    left = [row_id for row_id in rows if row_id not in read]
+    shown = left[:size]
+    return Page([rows[row_id] for row_id in shown], total, number, size, [*read, *shown] if left[size:] else None)
 
 
 def _behind(order: Sequence[By], keys: Sequence[Any]) -> ColumnElement[bool]:

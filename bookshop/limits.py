@@ -4,6 +4,7 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers.
 """
 
 import logging
+from functools import cache
 from math import ceil
 from time import time
 from typing import NamedTuple
@@ -31,10 +32,15 @@ def spend() -> None:
     """Count a request for JSON; raises TooManyRequests when nothing is left."""
     if not is_api():
         return
-    budgets = [_spent(limit, _who()) for limit in parse_many(settings().api_limit)]
+    budgets = [_spent(limit, _who()) for limit in _limits(settings().api_limit)]
     g.budget = min(budgets, key=lambda budget: (budget.left, -budget.seconds))
     if g.budget.left < 0:
         raise TooManyRequests
+
+
+@cache  # every request asks
+def _limits(written: str) -> list[RateLimitItem]:
+    return parse_many(written)
 
 
 def _who() -> str:

@@ -29,6 +29,8 @@ ABOUT = (
     "integers, unknown members are refused, times are RFC 3339 in UTC, money is in minor units of a currency. "
     "Every refusal is a problem (RFC 9457) with a `code`. Who has an account makes a token under *Account, API tokens*."
 )
+# In which order the chapters are shown; any others come after these.
+CHAPTERS = ("Books", "Pre-bookings", "Cart", "Orders", "Stock", "Reports", "Orders, for staff")
 HEADERS: Mapping[str, tuple[str, str]] = {
     "RateLimit": ("How many requests are left, and for how many seconds.", '"requests";r=5999;t=60'),
     "RateLimit-Policy": ("How many requests there are in how many seconds.", '"requests";q=6000;w=60'),
@@ -47,9 +49,13 @@ KEY = {"minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 LINKED = {
     "AnyBookOut": "book_id",
     "StaffBookOut": "book_id",
+    "RestockedBookOut": "book_id",
     "PreBookOut": "prebook_id",
+    "StaffPreBookOut": "prebook_id",
     "OrderOut": "order_id",
+    "StaffOrderOut": "order_id",
     "CartItemOut": "book_id",
+    "WebhookWithSecretOut": "webhook_id",
 }
 
 Document = dict[str, Any]
@@ -74,7 +80,8 @@ def docs() -> str:
 def document() -> Document:
     """The document, made once, from the routes of the running application."""
     found: Document = deepcopy(spec.spec)
-    del found["security"], found["tags"]
+    del found["security"]
+    found["tags"] = [{"name": chapter} for chapter in CHAPTERS]
     found["info"] = {"title": "Bookshop", "version": VERSION, "description": ABOUT}
     scopes = ", ".join(f"`{name}` to {scope.words}" for name, scope in SCOPES.items())
     token = {"type": "http", "scheme": "bearer", "description": f"An API token. Its scopes: {scopes}."}
@@ -93,7 +100,7 @@ def document() -> Document:
     for path, operations in found["paths"].items():
         for method, said in operations.items():
             _complete(said, (path, method), used, shared)
-    _link(found["paths"])
+    _link(found["paths"], used)
     return found
 
 
@@ -108,6 +115,7 @@ def _complete(said: Document, route: tuple[str, str], schemas: Document, shared:
     view = current_app.view_functions[endpoint]
     operation: Operation = vars(view)["operation"]
     said["operationId"] = endpoint.replace(".api_", "_")
+    said["summary"] = said["summary"].replace("`", "")  # it is plain text
     said["tags"] = [operation.tag]
     said["security"] = [{"token": [operation.scope]}] if operation.scope else [{}, {"token": []}]
     said["description"] = " ".join(filter(None, (said["description"], _for_whom(view, operation))))
@@ -138,6 +146,11 @@ def _endpoint(path: str, method: str) -> str:
     return str(next(rule.endpoint for rule in rules if method.upper() in (rule.methods or ())))
 
 
+def _role(path: str, method: str) -> str | None:
+    """Whose operation it is; None if it is anyone's."""
+    return vars(current_app.view_functions[_endpoint(path, method)]).get("role")
+
+
 def _for_whom(view: Callable[..., Any], operation: Operation) -> str:
     if operation.scope is None:
         return "For anyone."
@@ -155,8 +168,13 @@ def _parameter(given: Mapping[str, Any], schemas: Document) -> Document:
         del schema["default"]
     said = {**given, "schema": schema, "description": given["description"] or schema.get("description", "")}
     if (example := example_of(schema, schemas, given["name"])) is not None and example != "text":
-        said["example"] = example
+        said |= _exemplified(schema, example, required=given["required"])
     return said
+
+
+def _exemplified(schema: Mapping[str, Any], example: Any, *, required: bool) -> Document:
+    """An example of a parameter; where it may be left out in the schema, as Swagger UI would fill in any other."""
+    return {"example": example} if required else {"schema": {**schema, "examples": [example]}}
 
 
 def _headers(operation: Operation, method: str) -> Iterable[Document]:
@@ -171,7 +189,8 @@ def _headers(operation: Operation, method: str) -> Iterable[Document]:
 
 def _asked(name: str, words: str, example: str, schema: Mapping[str, Any] | None = None) -> Document:
     written = {"type": "string", **(schema or {})}
-    return {"name": name, "in": "header", "description": words, "schema": written, "example": example}
+    header = {"name": name, "in": "header", "description": words, "schema": written}
+    return {**header, **_exemplified(written, example, required=False)}
 
 
 def _codes(said: Document, operation: Operation, path: str, method: str) -> list[str]:
@@ -219,14 +238,28 @@ def _problem(status: int, code: str) -> Document:
     return {"type": "about:blank", "title": title, "status": status, "detail": PROBLEMS[code].words, "code": code}
 
 
-def _link(paths: Document) -> None:
-    """Say of each answer that has an id where that id leads (`links`)."""
-    ways = [(path, said) for path, operations in paths.items() for said in operations.values()]
-    for _path, said in ways:
+def _link(paths: Document, schemas: Document) -> None:
+    """Say of each answer that has an id where that id leads (`links`) those who may have the answer."""
+    ways = [(path, method, said) for path, operations in paths.items() for method, said in operations.items()]
+    for path, method, said in ways:
+        role = _role(path, method)
+        leading = [(to, way) for to, by, way in ways if len({None, role, _role(to, by)}) < 3]
         for status in ("200", "201"):
             for media in said["responses"].get(status, {}).get("content", {}).values():
-                name = LINKED.get(media["schema"].get("$ref", "").rpartition("/")[2])
-                leading = [way["operationId"] for path, way in ways if name and "{" + name + "}" in path]
-                if leading:
-                    to = {way: {"operationId": way, "parameters": {name: "$response.body#/id"}} for way in leading}
-                    said["responses"][status]["links"] = to
+                links = dict(_links(media["schema"].get("$ref", ""), leading, schemas))
+                if links:
+                    said["responses"][status]["links"] = links
+
+
+def _links(model: str, ways: Iterable[tuple[str, Document]], schemas: Document) -> Iterable[tuple[str, Document]]:
+    """The operations that take the id in an answer of this model: in their address, or in their body."""
+    kind = model.removeprefix(SCHEMA_OF)
+    name = LINKED.get(kind.removesuffix("List"))
+    found = "$response.body#/items/0/id" if kind.endswith("List") else "$response.body#/id"
+    for path, way in ways:
+        if name and "{" + name + "}" in path:
+            yield way["operationId"], {"operationId": way["operationId"], "parameters": {name: found}}
+        for media in way.get("requestBody", {}).get("content", {}).values():
+            asked = schemas[media["schema"]["$ref"].removeprefix(SCHEMA_OF)]
+            if name in asked.get("required", ()):
+                yield way["operationId"], {"operationId": way["operationId"], "requestBody": {name: found}}

@@ -45,6 +45,10 @@ PROBLEMS: Mapping[str, Problem] = {
     "ORDER_INSUFFICIENT_STOCK": Problem(409, "There are too few copies; `lines` says of what."),
     "ORDER_NOT_FOUND": Problem(404, "There is no such order, or not among one's own."),
     "ORDER_STATE": Problem(409, "The order cannot become that from what it is."),
+    "WEBHOOK_NOT_FOUND": Problem(404, "There is no such webhook."),
+    "WEBHOOK_LIMIT": Problem(409, "There are as many webhooks as there may be."),
+    "WEBHOOK_DELIVERY_NOT_FOUND": Problem(404, "The webhook has no such delivery."),
+    "WEBHOOK_DELIVERY_SENDING": Problem(409, "The delivery is just being made."),
 }
 
 

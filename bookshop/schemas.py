@@ -45,11 +45,10 @@ class PageQuery(Query):
 
 
 class MemberError(BaseModel):
-    """What is wrong with one member of a request, or with one parameter; `code` is another problem's, if it is one."""
+    """What is wrong with one member of a request, or with one parameter, at which the pointer points (RFC 6901)."""
 
     detail: str
     pointer: str
-    code: str | None = None
 
 
 class ProblemOut(BaseModel):
@@ -101,6 +100,10 @@ def _said(value: Any) -> Any:
 NO_CONTROLS = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*$"
 SOME_TEXT = (
     r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u001f\u007f-\u009f\ufffd]*$"
+)
+SOME_LINES = (
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*"
+    r"[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
 )
 LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
 

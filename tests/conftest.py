@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import flask_migrate
 import pytest
+import trustme
 from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import create_engine, make_url, text
@@ -19,6 +21,7 @@ from tests.clients import Browser, Script
 from tests.factories import Shop, empty
 from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
+from tests.receiver import Hooks, Receiver
 from tests.smtp import Post, Sink
 from tests.stand import Stand
 
@@ -53,8 +56,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def settings_for(url: str, **changes: object) -> Settings:
-    """The settings of the test shop; its limits on logins are out of the way unless a test sets them."""
-    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, "login_limit": "100000 per minute"}
+    """The settings of the test shop; its limits are out of the way unless a test sets them."""
+    limits = {"login_limit": "100000 per minute", "api_limit": "10000000 per minute"}
+    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, **limits}
     return Settings.model_validate({"covers": COVERS.name, "mail_folder": MAIL.name, **given, **changes})
 
 
@@ -103,8 +107,8 @@ def visitor(app: Flask) -> Callable[..., Browser]:
 
 @pytest.fixture
 def script(app: Flask) -> Callable[..., Script]:
-    """A script with a token: `script("ada@example.com")`, or with few scopes, or without: `script()`."""
-    return lambda email=None, scopes=None: Script(app, email, scopes)
+    """A script with a token: `script("ada@example.com")`, or without: `script()`."""
+    return lambda email=None: Script(app, email)
 
 
 @pytest.fixture
@@ -125,6 +129,27 @@ def sink() -> Iterator[Sink]:
 def post(app: Flask, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Post:
     """The shop with this mail server, and messages to send."""
     return Post(app, sink, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who vouches for the certificates of receivers."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def receiver(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A real receiver of webhooks, which the shop trusts and which can be told to fail."""
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    with Receiver(authority) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def hooks(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    """The shop with webhooks that may go to this machine."""
+    return Hooks(app, monkeypatch)
 
 
 @pytest.fixture
@@ -151,11 +176,18 @@ def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/shop.db"
         return
-    url = make_url(settings_for(request.getfixturevalue("postgresql_url")).database_url)
+    with new_database(request.getfixturevalue("postgresql_url"), "bookshop_kills") as url:
+        yield url
+
+
+@contextmanager
+def new_database(server_url: str, name: str) -> Iterator[str]:
+    """An empty database beside the one at this address of PostgreSQL, gone at the end; yields its address."""
+    url = make_url(settings_for(server_url).database_url)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("CREATE DATABASE bookshop_kills"))
-    yield url.set(database="bookshop_kills").render_as_string(hide_password=False)
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE bookshop_kills WITH (FORCE)"))
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()

@@ -17,6 +17,7 @@ from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.events.models import Event
 from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
 from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
@@ -153,7 +154,8 @@ def without_unique_index(app: Flask) -> Iterator[None]:
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(delete(PreBook))
+            for model in (Event, PreBook):
+                connection.execute(delete(model))
         index.create(engine)
 
 
@@ -188,13 +190,8 @@ def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[L
     waiting = select(PreBook.id, User.email).join(User, User.id == PreBook.user_id)
     waiting = waiting.where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
     self.session.info["seen"] = self.session.execute(waiting).all()
-    books = select(Book).where(Book.id.in_(book_ids)).execution_options(populate_existing=True)
-    return [as_locked(book) for book in self.session.scalars(books)]
-
-
-def as_locked(book: Book) -> LockedBook:
-    """What one would know of the book if it were locked."""
-    return LockedBook(*(getattr(book, name) for name in LockedBook._fields))
+    books = select(*(getattr(Book, name) for name in LockedBook._fields)).where(Book.id.in_(book_ids))
+    return [LockedBook(*row) for row in self.session.execute(books)]
 
 
 def _tell_the_seen(self: PreBookRepository, movements: Sequence[int]) -> list[str]:

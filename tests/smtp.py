@@ -17,7 +17,8 @@ from sqlalchemy import insert, select
 
 from bookshop.extensions import db
 from bookshop.mail.models import Message
-from bookshop.mail.worker import Pace, Worker
+from bookshop.mail.worker import Worker
+from bookshop.outbox import Pace
 from bookshop.prebookings.models import PreBook
 from tests.factories import Shop
 from tests.races import many_customers

@@ -8,9 +8,11 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bookshop import faces
 from bookshop.checks import INVARIANTS, broken_invariants
 from bookshop.database import is_sqlite
 from bookshop.extensions import db
+from bookshop.webhooks.worker import WebhookWorker
 from tests.factories import Shop, empty
 
 
@@ -47,6 +49,16 @@ def order_books_4_and_5(shop, ada, ben):
         shop.change_order(order_id, status, staff)
     shop.order(ada, {wanted: 1})
     shop.fill_cart(ada, {wanted: 1})
+    call_a_webhook(shop, staff)
+
+
+def call_a_webhook(shop, staff):
+    """Two deliveries wait, of a change of stock and of a restock."""
+    with shop.app.app_context():
+        faces.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
+    shop.set_stock(3, 4)
+    with shop.app.app_context():
+        WebhookWorker().queue_new()
 
 
 # The same line in the ledger once more.
@@ -170,6 +182,32 @@ BROKEN = [
     ("11", f"UPDATE messages SET order_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
     ("11", f"UPDATE messages SET order_id = 3 {PLACED}", "names a user who does not exist, or an order that is not"),
     ("11", f"UPDATE messages SET user_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
+    ("12", "UPDATE events SET kind = 'rumour' WHERE id = 1", "is a rumour, which does not agree with what it is of"),
+    ("12", "UPDATE events SET kind = 'order.ready' WHERE kind = 'stock.changed'", "is a order.ready, which does not"),
+    ("12", "UPDATE events SET order_id = 99 WHERE kind = 'order.ready'", "is a order.ready, which does not agree"),
+    ("12", "UPDATE events SET order_id = 1 WHERE kind = 'stock.changed'", "is a stock.changed, which does not agree"),
+    ("12", "DELETE FROM events WHERE position = 3", "events in places from 1 to"),
+    ("12", "UPDATE events SET position = 0 WHERE position = 1", "events in places from 0 to"),
+    (
+        "12",
+        "INSERT INTO events (kind, order_id, created_at) SELECT kind, order_id, created_at FROM events WHERE "
+        "kind = 'order.placed' AND order_id = 1",
+        "2 events say order.placed of order 1",
+    ),
+    ("12", "DELETE FROM events WHERE movement_id = 2", "movement 2 has no event"),
+    ("12", "DELETE FROM events WHERE kind = 'book.restocked'", "movement 1 and its event book.restocked do not agree"),
+    ("12", "DELETE FROM events WHERE kind = 'prebooking.notified'", "pre-booking 1 is notified, but its events do not"),
+    ("12", "DELETE FROM events WHERE kind = 'prebooking.cancelled'", "pre-booking 2 is cancelled, but its events do"),
+    ("12", "UPDATE events SET prebooking_id = 3 WHERE kind = 'prebooking.notified'", "3 is waiting, but its events do"),
+    *[
+        ("12", f"DELETE FROM events WHERE kind = 'order.{status}'", f"is {status}, but its events do not say so")
+        for status in ("ready", "collected", "cancelled")
+    ],
+    ("13", "UPDATE webhook_deliveries SET state = 'lost'", "is lost, which does not agree with its lease"),
+    ("13", "UPDATE webhook_deliveries SET lease = 'x'", "is queued, which does not agree with its lease"),
+    ("13", "UPDATE webhook_deliveries SET state = 'delivered'", "is delivered, which does not agree with its lease"),
+    ("13", "UPDATE webhook_deliveries SET webhook_id = 9", "of webhook 9 is queued, which does not agree"),
+    ("13", "UPDATE webhooks SET position = 0", "delivery 1 of webhook 1 is queued, which does not agree"),
 ]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from bookshop.database import now
 from bookshop.extensions import db
-from bookshop.mail.worker import Pace, Worker
+from bookshop.mail.worker import Worker
+from bookshop.outbox import Pace
 from tests import smtp
 from tests.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 

@@ -14,7 +14,8 @@ from flask import Flask
 
 from bookshop import create_app
 from bookshop.mail.repository import MessageRepository
-from bookshop.mail.worker import Pace, Worker
+from bookshop.mail.worker import Worker
+from bookshop.outbox import Pace
 from tests.conftest import settings_for
 
 # The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
@@ -39,12 +40,14 @@ def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None)
 class Crew:
     """Workers in processes of their own."""
 
+    target: Callable[..., None] = staticmethod(work)
+
     def __init__(self, *given: Any) -> None:
         self.given, self.workers, self.killed, self.chance = given, list[BaseProcess](), 0, Random(1)
 
     def hire(self, number: int = 1) -> None:
         for _one in range(number):
-            worker = processes.Process(target=work, args=self.given)
+            worker = processes.Process(target=self.target, args=self.given)
             worker.start()
             self.workers.append(worker)
 
@@ -71,8 +74,8 @@ class Crew:
 
 
 @contextmanager
-def crew_of(number: int, *given: Any) -> Iterator[Crew]:
-    crew = Crew(*given)
+def crew_of(number: int, *given: Any, kind: type[Crew] = Crew) -> Iterator[Crew]:
+    crew = kind(*given)
     try:
         crew.hire(number)
         yield crew

@@ -12,12 +12,14 @@ from sqlalchemy import event
 from sqlalchemy.exc import NoResultFound, OperationalError
 
 from bookshop import faces
+from bookshop.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
 from bookshop.database import now
 from bookshop.extensions import db
 from bookshop.mail import worker as worker_module
 from bookshop.mail.letters import letter
-from bookshop.mail.service import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, MailService, wait_after
-from bookshop.mail.worker import Pace, Worker
+from bookshop.mail.service import MailService
+from bookshop.mail.worker import Worker
+from bookshop.outbox import Pace
 from tests import smtp
 from tests.smtp import QUICK, Post, Sink
 

@@ -76,7 +76,7 @@ def assert_refused(answer: TestResponse, who: str, route: str) -> None:
 
 def assert_let_in(answer: TestResponse) -> None:
     """Done, or refused for what the call before did (409, or 404 for what is gone or used up)."""
-    gone = answer.is_json and answer.get_json().get("code") == "CART_ITEM_NOT_FOUND"
+    gone = answer.is_json and answer.get_json().get("code") in {"CART_ITEM_NOT_FOUND", "WEBHOOK_NOT_FOUND"}
     gone = gone or (answer.status_code == 404 and "This link was used before" in answer.text)
     assert gone or answer.status_code in {200, 201, 204, 301, 303, 409}
     assert not (answer.location or "").startswith("/login?")
@@ -162,6 +162,8 @@ BACK = {
     "POST /admin/books/{book_id}/cover/remove": "/admin/books/1/cover",
     "POST /admin/users/{user_id}/reactivate": "/admin/users",
     **{f"POST /admin/mail/{change}": "/admin/mail" for change in ("retry", "drop", "retry-failed")},
+    "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": "/admin/webhooks/1",
+    "POST /admin/webhooks/{webhook_id}/delete": "/admin/webhooks/1",
     **{f"POST /admin/orders/{change}": "/admin/orders" for change in ("ready", "collected", "cancel")},
     **{route: path_of(route) for route in FORM_PAGES if "nobody" not in ROUTES[route][0]},
 }
@@ -285,7 +287,7 @@ def test_reserving_takes_at_most_6_statements(world, route):
         else:
             world.by_token("ada", route)
     assert world.shop.statuses(1) == ["waiting"]
-    assert len(sent) <= 6, sent
+    assert len([statement for statement in sent if not statement.startswith("BEGIN")]) <= 6, sent  # SQLite's go nowhere
 
 
 LISTS = [
@@ -297,6 +299,7 @@ LISTS = [
     *[("staff", path) for path in ("/admin/users", "/admin/orders", "/admin/orders/pick-list", "/admin/orders/1")],
     *[("staff", path) for path in ("/api/v1/books?size=100", "/api/v1/books/1/movements?size=100")],
     ("staff", "/api/v1/admin/orders?size=100"),
+    *[("staff", path) for path in ("/api/v1/events?size=100", "/admin/webhooks/1", "/api/v1/webhooks/1/deliveries")],
     *[("staff", path) for path in ("/admin/mail", "/admin/mail?status=sent", "/admin/mail/1")],
 ]
 # A customer for each book, who waits for the first one and wrote a line of its ledger; Ada waits for every book,
@@ -323,6 +326,10 @@ ROWS = (
     """INSERT INTO messages (kind, bulk, user_id, order_id, recipient, dedupe_key, message_id, state, attempts,
        next_attempt_at, created_at) SELECT 'order_ready', false, user_id, id, number || '@example.com', number, number,
        'failed', 1, created_at, created_at FROM orders WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO events (position, kind, order_id, created_at)
+       SELECT (SELECT max(position) FROM events) + row_number() OVER (), 'order.ready', id, created_at FROM orders""",
+    """INSERT INTO webhook_deliveries (webhook_id, event_id, state, attempts, next_attempt_at, queued_at)
+       SELECT 1, id, 'failed', 1, created_at, created_at FROM events WHERE true ON CONFLICT DO NOTHING""",
 )
 
 

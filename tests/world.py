@@ -13,6 +13,7 @@ from bookshop.accounts.service import token_hash
 from bookshop.catalog import pictures
 from bookshop.database import Base
 from bookshop.mail.transport import file_of
+from bookshop.webhooks.worker import WebhookWorker
 from tests.clients import Browser, Script
 from tests.conftest import SECRET_KEY
 from tests.factories import PASSWORD, Shop
@@ -26,6 +27,7 @@ NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 STOCK = {"change": "received", "copies": "3", "expected": "0"}
 DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
+RECEIVER = "https://1.1.1.1/hooks"  # public, and nobody is called there: no worker runs
 CHECKOUT = {"name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
 WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
@@ -119,6 +121,11 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/mail/retry-failed": (STAFF, {}),
     "GET /api/docs": (ANYONE, {}),
     "GET /api/v1/openapi.json": (ANYONE, {}),
+    "GET /admin/webhooks": (STAFF, {}),
+    "POST /admin/webhooks": (STAFF, {"url": RECEIVER, "kinds": "order.placed"}),
+    "GET /admin/webhooks/{webhook_id}": (STAFF, {}),
+    "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": (STAFF, {}),
+    "POST /admin/webhooks/{webhook_id}/delete": (STAFF, {}),
     "GET /api/v1/books": (ANYONE, {}),
     "GET /api/v1/books/{book_id}": (ANYONE, {}),
     "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
@@ -133,6 +140,13 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /api/v1/admin/orders/{order_id}/ready": (STAFF, {}),
     "POST /api/v1/admin/orders/{order_id}/collected": (STAFF, {}),
     "POST /api/v1/admin/orders/{order_id}/cancel": (STAFF, {}),
+    "GET /api/v1/events": (STAFF, {}),
+    "GET /api/v1/webhooks": (STAFF, {}),
+    "POST /api/v1/webhooks": (STAFF, {"url": RECEIVER, "kinds": ["*"]}),
+    "GET /api/v1/webhooks/{webhook_id}": (STAFF, {}),
+    "DELETE /api/v1/webhooks/{webhook_id}": (STAFF, {}),
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": (STAFF, {}),
+    "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": (STAFF, {}),
     "POST /api/v1/prebookings": (CUSTOMER, {"book_id": 1}),
     "GET /api/v1/prebookings": (CUSTOMER, {}),
     "GET /api/v1/prebookings/{prebook_id}": (CUSTOMER, {}),
@@ -220,10 +234,23 @@ class World:
         file_of(app.config["SETTINGS"].mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
         add_reset(shop, ada)
         pictures.keep(app.config["SETTINGS"].covers, pictures.Cover(COVER, {"small": b"a picture"}))
+        self._call_a_webhook()
         self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
         self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}
         for script in self.scripts.values():
             script.get("/api/v1/books")  # the first use of a token is written down
+
+    def _call_a_webhook(self) -> None:
+        """Register a webhook, and write what happens then into its outbox.
+
+        So the events so far have their places in the feed, which the first who looks at it would give them.
+        """
+        staff = self.shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
+        with self.app.app_context():
+            faces.register_webhook(staff, RECEIVER, ["*"])
+        self.shop.set_stock(self.shop.book("Catharine"), 1)
+        with self.app.app_context():
+            WebhookWorker().queue_new()
 
     def by_cookie(self, who, route, *, token=True):
         """Call a route as a browser does, with the CSRF token or without."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flask_wtf.file import FileField, FileRequired
-from wtforms import IntegerField, RadioField, StringField, SubmitField, TextAreaField
+from wtforms import IntegerField, RadioField, SelectMultipleField, StringField, SubmitField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
-from wtforms.widgets import HiddenInput
+from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
 
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.languages import language_tag
@@ -25,12 +25,14 @@ from bookshop.catalog.models import (
     YEAR_MIN,
     Book,
 )
+from bookshop.events import kinds
 from bookshop.extensions import settings
 from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
 from bookshop.money import in_words, major, minor
+from bookshop.webhooks.addresses import URL_MAX
 
 NOTE_TEXT_MAX = 50_000
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
@@ -227,3 +229,37 @@ class DeliveryForm(ShopForm):
 
 def _fingerprint(delivery: Delivery) -> str:
     return " ".join(f"{isbn}x{copies}" for isbn, copies in delivery.copies.items())
+
+
+TOLD_OF = {
+    kinds.STOCK_CHANGED: "the stock of a book changed",
+    kinds.BOOK_RESTOCKED: "a book came back in stock",
+    kinds.PREBOOKING_CREATED: "a customer reserved a book",
+    kinds.PREBOOKING_CANCELLED: "a reservation was cancelled",
+    kinds.PREBOOKING_NOTIFIED: "a reserved book came back",
+    kinds.ORDER_PLACED: "a customer ordered",
+    kinds.ORDER_READY: "an order is ready",
+    kinds.ORDER_COLLECTED: "an order was collected",
+    kinds.ORDER_CANCELLED: "an order was cancelled",
+}
+
+
+class WebhookForm(ShopForm):
+    """A webhook: where it goes, and of what it tells."""
+
+    url = StringField(
+        "Address",
+        description="Where the other program listens: it begins with https://",
+        widget=URLInput(),
+        filters=[tidied],
+        validators=[DataRequired("Please give the address."), Length(max=URL_MAX), Storable()],
+    )
+    kinds = SelectMultipleField(
+        "Tell it when",
+        choices=[SelectChoice(kind, f"{words} ({kind})") for kind, words in TOLD_OF.items()],
+        default=list(TOLD_OF),
+        widget=ListWidget(),
+        option_widget=CheckboxInput(),
+        validators=[DataRequired("Please choose at least one.")],
+    )
+    submit = SubmitField("Register")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bookshop.catalog.models import STOCK_MAX
+from bookshop.database import ID_MAX
+from bookshop.examples import ISBN
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX
 from bookshop.inventory.service import StockChange
@@ -17,13 +19,14 @@ from bookshop.prebookings.schemas import PreBookOut, prebook_out
 from bookshop.schemas import Body, Id, Line, Maybe, PageQuery, Plain
 
 LINES_MAX = 1_000
+CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
 
 
-def _one_each(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """That of each pair of members exactly one is given, in the words of JSON Schema."""
-    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs]}
+def _one_each(*pairs: tuple[str, str], example: dict[str, Any]) -> dict[str, Any]:
+    """That of each pair of members exactly one is given, in the words of JSON Schema, and as an example does."""
+    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs], "examples": [example]}
 
 
 def _given(member: str) -> dict[str, Any]:
@@ -38,7 +41,7 @@ class NewStock(Body):
     reason: Reason | None = None
     note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
 
-    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta")))
+    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta"), example=CAME))
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewStock":
@@ -53,10 +56,15 @@ class NewStock(Body):
 class BatchLineIn(NewStock):
     """A change of the stock of a book that is named by `isbn` or by `book_id`."""
 
-    isbn: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    # What cannot be so is refused line by line, so that it does not keep the others, where each is for itself.
+    isbn: Annotated[str, Field(max_length=100)] | None = None
+    quantity: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
+    delta: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
     book_id: Id | None = None
 
-    model_config = ConfigDict(json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta")))
+    model_config = ConfigDict(
+        json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta"), example={"isbn": ISBN, **CAME})
+    )
 
     @model_validator(mode="after")
     def _one_book(self) -> "BatchLineIn":
@@ -125,10 +133,10 @@ def _line_out(number: int, result: LineResult) -> BatchLineOut:
     book, refused = result.book, result.refused
     return BatchLineOut(
         line=number,
-        status="refused" if refused else "changed" if result.delta else "unchanged",
+        status="refused" if refused else "changed" if result.movement else "unchanged",
         book_id=book.id if book else None,
         isbn=book.isbn if book else result.line.isbn,
-        delta=result.delta,
+        delta=result.movement["delta"] if result.movement else 0,
         stock_quantity=book.stock_quantity if book else None,
         notified_count=result.notified_count,
         problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,

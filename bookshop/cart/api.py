@@ -1,7 +1,5 @@
 """The cart in JSON, each customer's own; what is in it is named by its book."""
 
-from collections.abc import Sequence
-
 from flask import Response, url_for
 
 from bookshop import faces
@@ -10,9 +8,7 @@ from bookshop.accounts.scopes import ORDERS
 from bookshop.api import answer, contract, list_of, place
 from bookshop.cart import bp
 from bookshop.cart.schemas import CartItemChange, CartItemOut, NewCartItem, item_out
-from bookshop.cart.service import CartLine
-from bookshop.database import Page
-from bookshop.keyset import Cursor, Place
+from bookshop.keyset import sliced
 from bookshop.schemas import ListOf, PageQuery
 
 OWN = {"tag": "Cart", "scope": ORDERS}
@@ -35,19 +31,9 @@ def api_add(json: NewCartItem) -> Response:
 @contract(**OWN, HTTP_200=ListOf[CartItemOut])
 def api_items(query: PageQuery) -> Response:
     """List what is in one's own cart, in the order in which it came in."""
-    found = _page(faces.cart().get(visitor().user_id).lines, place(query), query.size)
+    lines = {line.book.id: line for line in faces.cart().get(visitor().user_id).lines}
+    found = sliced(lines, place(query), query.size)
     return list_of(found, [item_out(line) for line in found.items])
-
-
-def _page(lines: Sequence[CartLine], wanted: Place, size: int) -> Page[CartLine]:
-    """A page of a cart; its cursor names the books before it, of which some may be taken out by then."""
-    if isinstance(wanted, Cursor):
-        number, total, before = wanted.page, wanted.total, list(wanted.keys)
-    else:
-        number, total, before = wanted, len(lines), [line.book.id for line in lines[: (wanted - 1) * size]]
-    left = [line for line in lines if line.book.id not in before]
-    shown = left[:size]
-    return Page(shown, total, number, size, [*before, *(line.book.id for line in shown)] if left[size:] else None)
 
 
 @bp.get("/api/v1/cart/items/<int:book_id>")

@@ -10,7 +10,7 @@ from flask_login import current_user
 from bookshop import faces
 from bookshop.api import answer, asked_etags, contract, list_of, place
 from bookshop.catalog import bp
-from bookshop.catalog.models import Book
+from bookshop.catalog.repository import ReadBook
 from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, book_out
 from bookshop.schemas import ListOf
 
@@ -34,7 +34,7 @@ def api_books(query: BookQuery) -> Response:
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book(book_id: int) -> Response:
     """One book. Its `ETag` stands for its present state: for `If-None-Match`, and for `If-Match` of a change."""
-    return show(faces.catalog().get(book_id, withdrawn=current_user.is_staff))
+    return show(faces.catalog().read(book_id, withdrawn=current_user.is_staff))
 
 
 @bp.get("/api/v1/books/isbn/<isbn>")
@@ -44,7 +44,7 @@ def api_book_by_isbn(isbn: str) -> Response:
     return show(faces.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff))
 
 
-def show(book: Book, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
+def show(book: ReadBook, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
     waiting = faces.catalog().waiting_count(book) if current_user.is_staff else None
     seen = book_out(book, waiting)
@@ -52,7 +52,7 @@ def show(book: Book, status: int = 200, headers: dict[str, str] | None = None, *
     return answer(shown, status, headers, etag(book, waiting))
 
 
-def etag(book: Book, waiting: int | None) -> str:
+def etag(book: ReadBook, waiting: int | None) -> str:
     """What changes with the book and, for staff, with the number of those who wait."""
     return str(book.version) if waiting is None else f"{book.version}-{waiting}"
 

@@ -6,13 +6,27 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.database import Base, Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate
 from bookshop.exceptions import Outdated
 from bookshop.keyset import By, Place, list_page
 
@@ -49,14 +63,18 @@ class LockedBook(NamedTuple):
 
 
 AnyBook = Book | LockedBook
+ReadBook = Book | Row[*tuple[Any, ...]]
 
-# Every sale, restock and delivery locks its books first: made once, of the table.
+# What JSON says of a book, which no list and no page is asked for as often.
+IN_JSON = (
+    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
+    *("currency", "stock_quantity", "withdrawn_at", "version", "created_at", "updated_at"),
+)
+
+# What is asked all the time is made once, of the table.
 books = Base.metadata.tables[Book.__tablename__]
-LOCK = (
-    select(*(books.c[name] for name in LockedBook._fields))
-    .where(books.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(books.c.id)
-    .with_for_update(key_share=True)
+READ = select(*(books.c[name] for name in IN_JSON), (books.c.stock_quantity > 0).label("in_stock")).where(
+    books.c.id == bindparam("book")
 )
 
 
@@ -82,10 +100,15 @@ class BookRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.dialect = session.get_bind().dialect.name
 
     def get(self, book_id: int) -> Book | None:
         """The book as the database has it now, whatever the session remembers."""
         return self.session.get(Book, book_id, populate_existing=True)
+
+    def read(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
+        """What JSON says of the book: a row with the names of the model, without what a model costs."""
+        return self.session.connection().execute(READ, {"book": book_id}).first()
 
     def get_by_isbn(self, isbn: str) -> Book | None:
         """The book with this ISBN-13."""
@@ -93,15 +116,16 @@ class BookRepository:
 
     def ids_by_isbn(self, isbns: Collection[str]) -> Mapping[str, int]:
         """The ids of the books with these ISBN-13s."""
-        found = self.session.connection().execute(select(books.c.isbn, books.c.id).where(books.c.isbn.in_(isbns)))
-        return {row[0]: row[1] for row in found}
+        found = select(books.c.isbn, books.c.id).where(among(self.dialect, books.c.isbn, "isbns"))
+        return {row[0]: row[1] for row in self.session.connection().execute(found, {"isbns": list(isbns)})}
 
     def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
         """Lock the books, in id order and with fresh values, until the transaction ends.
 
         Until then nobody else changes, withdraws or reserves them; who only reads them does not wait.
         """
-        return [LockedBook(*row) for row in self.session.connection().execute(LOCK, {"ids": list(book_ids)})]
+        found = self.session.connection().execute(_lock(self.dialect), {"ids": list(book_ids)})
+        return [LockedBook(*row) for row in found]
 
     def lock_all_of(self, books: Collection[Book]) -> None:
         """Lock books that the session holds, as `lock` does, and give them the values that they have by now."""
@@ -131,15 +155,9 @@ class BookRepository:
         A book that had stock before, by its ledger, and is given some again is back in stock from now on. False if
         the stock of one was another than `before`, which a lock that was really held does not let happen.
         """
-        time = now()
-        written = self.session.connection().execute(
-            _set_stock(),
-            [
-                {"book_id": book_id, "before": before, "after": after, "time": time}
-                for book_id, (before, after) in changes.items()
-            ],
-        )
-        return written.rowcount == len(changes)
+        rows = [{"book_id": book_id, "before": before, "after": after} for book_id, (before, after) in changes.items()]
+        written: Any = self.session.connection().execute(_set_stock(self.dialect), {"rows": rows, "time": now()})
+        return bool(written.rowcount == len(changes))
 
     def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
         """One page of the books that match, in the order asked for."""
@@ -223,18 +241,25 @@ class BookRepository:
 
 
 @cache
-def _set_stock() -> Update:
-    """The statement that writes a stock; made once, as a delivery sends it for each of its books."""
-    books, movements = (Book.metadata.tables[name] for name in ("books", "movements"))
+def _lock(dialect: str) -> Select[Any]:
+    wanted = select(*(books.c[name] for name in LockedBook._fields)).where(among(dialect, books.c.id, "ids"))
+    return wanted.order_by(books.c.id).with_for_update(key_share=True)
+
+
+@cache
+def _set_stock(dialect: str) -> Update:
+    """The statement that writes stocks: one for all of a delivery or batch; made once."""
+    movements = Book.metadata.tables["movements"]
+    given = given_rows(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
     comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
     time = bindparam("time", type_=UtcDateTime)
     values = {
-        "stock_quantity": bindparam("after"),
+        "stock_quantity": given.c.after,
         "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
         "updated_at": time,
         "version": books.c.version + 1,
     }
-    as_before = (books.c.id == bindparam("book_id")) & (books.c.stock_quantity == bindparam("before"))
+    as_before = (books.c.id == given.c.book_id) & (books.c.stock_quantity == given.c.before)
     return update(books).where(as_before).values(values)
 
 

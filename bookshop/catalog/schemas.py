@@ -17,9 +17,8 @@ from bookshop.catalog.models import (
     TITLE_MAX,
     YEAR_MAX,
     YEAR_MIN,
-    Book,
 )
-from bookshop.catalog.repository import BookCriteria
+from bookshop.catalog.repository import BookCriteria, ReadBook
 from bookshop.money import CURRENCIES, known_currency
 from bookshop.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
 
@@ -48,8 +47,15 @@ class NewBook(Body):
     currency: Currency | None = None
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        del member["default"]
+
+
 class BookChanges(Body):
     """The fields of a book to change; those that are left out stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     isbn: Isbn | None = None
     title: Title = ""
@@ -118,7 +124,7 @@ class AnyBookOut(RootModel[StaffBookOut | BookOut]):
     """A book: with `stock_quantity` and `waiting_count` for staff."""
 
 
-def book_out(book: Book, waiting_count: int | None = None) -> BookOut:
+def book_out(book: ReadBook, waiting_count: int | None = None) -> BookOut:
     """The book in JSON: as anyone sees it or, if the number of waiting customers is given, as staff do."""
     public = BookOut.model_validate(book)
     if waiting_count is None:

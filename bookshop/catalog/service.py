@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
+from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository, ReadBook
 from bookshop.catalog.search import MOST_WORDS
 from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, book_not_found
@@ -19,6 +19,7 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.text import fold, main_title, search_words
 
 T = TypeVar("T")
+B = TypeVar("B", Book, Row[*tuple[Any, ...]])
 
 
 class CatalogService:
@@ -67,6 +68,10 @@ class CatalogService:
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
         return _found(self.books.get(book_id), withdrawn)
+
+    def read(self, book_id: int, *, withdrawn: bool = False) -> Row[*tuple[Any, ...]]:
+        """The book as JSON says it, a row with the names of the model and `in_stock`; raises NotFound as `get` does."""
+        return _found(self.books.read(book_id), withdrawn)
 
     def shown(self, book_id: int) -> Row[*tuple[Any, ...]]:
         """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`; raises NotFound."""
@@ -138,7 +143,7 @@ class CatalogService:
         """How many wait for each of the books: book id -> count, 0 left out."""
         return self.prebookings.count_waiting_by_book([book.id for book in books])
 
-    def waiting_count(self, book: Book) -> int:
+    def waiting_count(self, book: ReadBook) -> int:
         """How many wait for the book; for one on the shelf, of which nobody waits, without asking the database."""
         return 0 if book.in_stock else self.prebookings.count_waiting_for(book.id)
 
@@ -157,7 +162,7 @@ class CatalogService:
             raise Conflict("Another book has this ISBN already.", "BOOK_ISBN_CONFLICT") from None
 
 
-def _found(book: Book | None, withdrawn: bool) -> Book:
+def _found(book: B | None, withdrawn: bool) -> B:
     if book is None or (book.withdrawn_at is not None and not withdrawn):
         raise book_not_found()
     return book

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -33,11 +34,11 @@ class BatchLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LineResult:
-    """What became of a line: by how much it changed the stock, and how many that notified; or why it was refused."""
+    """What became of a line: the book after it, its movement if it changed the stock, or why it was refused."""
 
     line: BatchLine
     book: LockedBook | None = None
-    delta: int = 0
+    movement: Mapping[str, Any] | None = None
     notified_count: int = 0
     refused: BookshopError | None = None
 
@@ -51,10 +52,9 @@ class BatchOutcome:
 
     @property
     def sold_out(self) -> Collection[int]:
-        """The ids of the books of which lines that were not refused leave none."""
-        books = [result.book for result in self.results if result.book and not result.refused]
-        left = {book.id: book.stock_quantity for book in books}
-        return [book_id for book_id, quantity in left.items() if not quantity]
+        """The ids of the books of which the lines that were carried out leave none."""
+        left = {result.book.id: result.book for result in self.results if result.book and not result.refused}
+        return [book_id for book_id, book in left.items() if not book.stock_quantity]
 
 
 class StockBatch:
@@ -69,17 +69,14 @@ class StockBatch:
         self.user_id = user_id
         self.repository = BookRepository(session)
         self.movements = MovementRepository(session)
-        self.ids: Mapping[str, int] = {}
         self.books: dict[int, LockedBook] = {}
 
     def change_all(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change all these stocks or, if one line is refused, none: raises Misshapen, which names every such line."""
-        self._lock(lines)
-        before = dict(self.books)
-        outcome = BatchOutcome([self._look_at(line) for line in lines])
+        ids = self._lock(lines)
+        outcome = BatchOutcome([self._look_at(line, book_id) for line, book_id in zip(lines, ids, strict=True)])
         if errors := [_error(number, result) for number, result in enumerate(outcome.results) if result.refused]:
             raise Misshapen(errors)
-        self.books = before
         with self.session.begin_nested():
             for numbers in _rounds(outcome.results):
                 self._write(outcome, numbers)
@@ -87,54 +84,43 @@ class StockBatch:
 
     def change_each(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change these stocks one by one, each in a savepoint of its own; a line that is refused changes nothing."""
-        self._lock(lines)
         outcome = BatchOutcome([])
-        for number, line in enumerate(lines):
-            former = self.books.get(self._id_of(line))
-            outcome.results.append(self._look_at(line))
-            if former is not None and outcome.results[-1].delta:
-                self.books[former.id] = former
+        for number, (line, book_id) in enumerate(zip(lines, self._lock(lines), strict=True)):
+            outcome.results.append(self._look_at(line, book_id))
+            if outcome.results[number].movement:
                 with self.session.begin_nested():
                     self._write(outcome, [number])
         return outcome
 
-    def _lock(self, lines: Sequence[BatchLine]) -> None:
-        isbns = {known for line in lines if line.isbn is not None and (known := _known(line.isbn))}
-        self.ids = self.repository.ids_by_isbn(isbns)
-        ids = {self._id_of(line) for line in lines}
-        self.books = {book.id: book for book in self.inventory.lock(sorted(ids))}
-        self.ids = {book.isbn: book.id for book in self.books.values() if book.isbn}  # until the lock they could change
+    def _lock(self, lines: Sequence[BatchLine]) -> list[int]:
+        """Lock the books; returns the id of each line's, 0 where there is none."""
+        found = self.repository.ids_by_isbn({isbn for line in lines if (isbn := _known(line.isbn))})
+        wanted = {line.book_id for line in lines if line.book_id is not None}
+        self.books = {book.id: book for book in self.inventory.lock(wanted.union(found.values()))}
+        by_isbn = {book.isbn: book.id for book in self.books.values()}  # as it is now: until the lock it could change
+        return [line.book_id or by_isbn.get(_known(line.isbn), 0) for line in lines]
 
-    def _id_of(self, line: BatchLine) -> int:
-        """The id of the book that a line names, 0 if there is none."""
-        if line.isbn is None:
-            return line.book_id or 0
-        return self.ids.get(_known(line.isbn), 0)
-
-    def _look_at(self, line: BatchLine) -> LineResult:
+    def _look_at(self, line: BatchLine, book_id: int) -> LineResult:
         """What a line does after those before it; the stock that it leaves is kept for those that follow."""
-        book = self.books.get(self._id_of(line))
+        book = self.books.get(book_id)
         try:
             if book is None:
                 raise _not_found(line)
-            row = movement_of(book, line.change(book.id, self.user_id))
+            row = movement_of(book, line.change(book_id, self.user_id))
         except BookshopError as refused:
             return LineResult(line=line, book=book, refused=refused)
-        delta = row["delta"] if row else 0
-        self.books[book.id] = book._replace(stock_quantity=book.stock_quantity + delta)
-        return LineResult(line=line, book=self.books[book.id], delta=delta)
+        if row:
+            self.books[book_id] = book = book._replace(stock_quantity=row["quantity_after"])
+        return LineResult(line=line, book=book, movement=row)
 
     def _write(self, outcome: BatchOutcome, numbers: Sequence[int]) -> None:
-        """Carry out lines, of which no two are of one book."""
-        results = [outcome.results[number] for number in numbers]
-        books = [self.books[result.book.id] for result in results if result.book]
-        changes = [result.line.change(result.book.id, self.user_id) for result in results if result.book]
-        notified = self.inventory.change_locked(books, changes)
+        """Write what lines do, of which no two are of one book."""
+        movements = {number: row for number in numbers if (row := outcome.results[number].movement)}
+        notified = self.inventory.write(list(movements.values()))
         told = self.movements.count_told(notified.restocks) if notified else {}
-        for number, result in zip(numbers, results, strict=True):
-            if result.book:
-                self.books[result.book.id] = result.book
-                outcome.results[number] = replace(result, notified_count=told.get(result.book.id, 0))
+        for number, row in movements.items():
+            if row["book_id"] in told:
+                outcome.results[number] = replace(outcome.results[number], notified_count=told[row["book_id"]])
         outcome.notified.add(notified)
 
 
@@ -143,16 +129,20 @@ def _rounds(results: Sequence[LineResult]) -> list[list[int]]:
     rounds: list[list[int]] = []
     seen: Counter[int] = Counter()
     for number, result in enumerate(results):
-        if result.book and result.delta:
-            if seen[result.book.id] == len(rounds):
+        if result.movement:
+            book_id = result.movement["book_id"]
+            if seen[book_id] == len(rounds):
                 rounds.append([])
-            rounds[seen[result.book.id]].append(number)
-            seen[result.book.id] += 1
+            rounds[seen[book_id]].append(number)
+            seen[book_id] += 1
     return rounds
 
 
-def _known(isbn: str) -> str:
+@lru_cache(maxsize=50_000)  # a nightly upload names the same books every night
+def _known(isbn: str | None) -> str:
     """The ISBN as the shop keeps it, '' for what is none."""
+    if isbn is None:
+        return ""
     try:
         return isbn13(isbn)
     except ValueError:
@@ -162,12 +152,10 @@ def _known(isbn: str) -> str:
 def _not_found(line: BatchLine) -> NotFound:
     if line.isbn is None:
         return book_not_found()
-    known = _known(line.isbn)
-    return NotFound("There is no book with this ISBN." if known else "This is no ISBN.", "BOOK_NOT_FOUND")
+    return NotFound("There is no book with this ISBN." if _known(line.isbn) else "This is no ISBN.", "BOOK_NOT_FOUND")
 
 
-def _error(number: int, result: LineResult) -> dict[str, Any]:
-    refused = result.refused
-    member = getattr(refused, "field", "") or ("isbn" if result.line.isbn is not None else "book_id")
-    code, detail = (refused.code, refused.sentence) if refused else ("", "")
-    return {"detail": detail, "pointer": f"#/lines/{number}/{member}", "code": code}
+def _error(number: int, result: LineResult) -> dict[str, str]:
+    named = "book_id" if result.line.isbn is None else "isbn"
+    member = getattr(result.refused, "field", "") or named
+    return {"detail": result.refused.sentence if result.refused else "", "pointer": f"#/lines/{number}/{member}"}

@@ -1,23 +1,34 @@
 """SQL about the stock ledger."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Executable, Integer, Row, String, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page
+from bookshop.database import Base, Page, UtcDateTime, given_rows, now
+from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
+from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 
-# Made once, of the table instead of the model, as a delivery sends it for every book.
 ledger = Base.metadata.tables["movements"]
-INSERT = insert(ledger).returning(ledger.c.id, sort_by_parameter_order=True)
 TOLD = select(func.count()).where(PreBook.movement_id == Movement.id, IS_NOTIFIED).scalar_subquery()
+
+
+@cache
+def _insert(dialect: str) -> Executable:
+    """The statement that writes the ledger: one for all of a delivery or batch; made once."""
+    numbers = dict.fromkeys(("book_id", "delta", "quantity_after", "user_id", "order_id"), Integer)
+    given = given_rows(dialect, "rows", **numbers, reason=String, note=String)
+    values = {**{part.name: part for part in given.c}, "created_at": bindparam("time", type_=UtcDateTime)}
+    written = insert(ledger).from_select(list(values), select(*values.values()), include_defaults=False)
+    return written.returning(ledger.c.book_id, ledger.c.id)
 
 
 class MovementRepository:
@@ -25,10 +36,16 @@ class MovementRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events = EventRepository(session)
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write lines into the ledger; returns their ids in the order of the rows."""
-        return list(self.session.connection().scalars(INSERT, list(rows)))
+        """Write lines into the ledger, each of another book, and their events; returns the ids of the restocks."""
+        statement = _insert(self.session.get_bind().dialect.name)
+        written = self.session.connection().execute(statement, {"rows": list(rows), "time": now()})
+        ids = {row[0]: row[1] for row in written}
+        restocks = [ids[row["book_id"]] for row in rows if row["quantity_after"] == row["delta"] > 0]
+        self.events.insert((STOCK_CHANGED, ids.values()), (BOOK_RESTOCKED, restocks))
+        return restocks
 
     def list_by_book(self, book_id: int, place: Place, size: int) -> Page[tuple[Movement, str | None, str | None]]:
         """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""

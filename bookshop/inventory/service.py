@@ -143,16 +143,17 @@ class BookService:
             raise ValueError("a book is named twice")
         books = {book.id: book for book in locked}
         rows = [row for change in changes if (row := movement_of(books.get(change.book_id), change))]
-        if not rows:
-            return Notified()
+        return self.write(rows) if rows else Notified()
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> Notified:
+        """Write lines of the ledger, each of another locked book, with the stocks that they leave, and notify.
+
+        The lines are as `movement_of` makes them.
+        """
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
         if not self.books.set_stock(quantities):
             raise Busy("Others are changing this book just now. Please try again in a moment.")
-        restocks = [
-            movement_id
-            for movement_id, row in zip(self.movements.insert(rows), rows, strict=True)
-            if row["quantity_after"] == row["delta"] > 0
-        ]
+        restocks = self.movements.insert(rows)
         return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:

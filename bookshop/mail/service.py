@@ -6,12 +6,12 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from random import SystemRandom
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from bookshop.backoff import GIVEN_UP, MOST_ATTEMPTS, spread_wait_after
 from bookshop.database import Page, later
 from bookshop.exceptions import NotFound
 from bookshop.inventory.service import Notified
@@ -33,9 +33,6 @@ from bookshop.mail.models import (
 from bookshop.mail.repository import MessageRepository
 from bookshop.orders.models import CANCELLED, READY
 
-FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts: each wait doubles the one before
-MOST_ATTEMPTS = 26  # the waits between so many come to 3 days
-JITTER = 0.25  # of a wait, so that what failed together does not come back together
 ONE_OF_A_KIND = 300  # seconds in which an address gets one message of a kind about its account
 ADDRESS_CHANGED = "The address was changed."
 STOPPED = "No copy was left before it was sent."
@@ -43,8 +40,6 @@ DROPPED = "Dropped by staff."
 UNSENT = (QUEUED, SENDING)
 LATE = 15 * 60  # seconds after which a message should be gone
 MOST_LISTED = 10_000
-
-chance = SystemRandom()
 
 
 @dataclass(frozen=True)
@@ -169,9 +164,9 @@ class MailService:
     def put_off(self, message_id: int, lease: str, attempts: int, error: str) -> None:
         """Note that a message could not be sent now, after so many earlier attempts; after 3 days it has failed."""
         if attempts + 1 >= MOST_ATTEMPTS:
-            self.fail(message_id, lease, attempts, f"Given up after 3 days. {error}"[:ERROR_MAX])
+            self.fail(message_id, lease, attempts, f"{GIVEN_UP} {error}"[:ERROR_MAX])
             return
-        wait = later(chance.uniform(1 - JITTER, 1 + JITTER) * wait_after(attempts))
+        wait = later(spread_wait_after(attempts))
         values = {"attempts": attempts + 1, "last_error": error, "next_attempt_at": wait}
         self.messages.settle(lease, message_id, state=QUEUED, **values)
 
@@ -261,11 +256,6 @@ def _why_no_alert(message: Any) -> str | None:
     if message.reserved_anew:
         return "The customer has reserved the book anew."
     return "The book is sold out again." if message.stock_quantity == 0 else None
-
-
-def wait_after(attempts: int) -> float:
-    """How many seconds a message waits that was tried so often before, without the jitter."""
-    return float(min(FIRST_WAIT * 2**attempts, LONGEST_WAIT))
 
 
 def _anew() -> dict[str, Any]:

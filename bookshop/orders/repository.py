@@ -25,15 +25,18 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selec
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, now
+from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
+from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.keyset import By, Place, list_page
-from bookshop.orders.models import CANCELLED, PLACED, READY, Order, OrderLine
+from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 from bookshop.prebookings.models import NOTIFIED, PreBook
 from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
 orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
+HAPPENED = {READY: ORDER_READY, COLLECTED: ORDER_COLLECTED, CANCELLED: ORDER_CANCELLED}
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
 # Every page of a customer says how many wait to be collected.
 COUNT_READY = (
@@ -77,14 +80,16 @@ class OrderRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events = EventRepository(session)
 
     def insert(self, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
-        """Write a new order under a number that no other has; returns its row."""
+        """Write a new order under a number that no other has, and its event; returns its row."""
         statement = _insert(self.session.get_bind().dialect.name)
         while True:
             row = {**values, "number": new_number(), "created_at": now()}
             written = self.session.connection().execute(statement, row).first()
             if written is not None:
+                self.events.insert((ORDER_PLACED, [written.id]))
                 return written
 
     def insert_lines(self, user_id: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -153,10 +158,13 @@ class OrderRepository:
         if user_id is not None:
             changed = changed.where(Order.user_id == user_id)
         values = {"status": status, f"{status}_at": now()}
-        found = self.session.scalars(
-            changed.values(values).returning(Order.id), execution_options={"synchronize_session": False}
+        found = sorted(
+            self.session.scalars(
+                changed.values(values).returning(Order.id), execution_options={"synchronize_session": False}
+            )
         )
-        return sorted(found)
+        self.events.insert((HAPPENED[status], found))
+        return found
 
     def list_lines(self, order_ids: Collection[int]) -> Sequence[OrderLine]:
         """The lines of these orders, by order and book."""

@@ -4,20 +4,28 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Row
 
 from bookshop.money import Amount, totals
 from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
 from bookshop.orders.service import Checkout
-from bookshop.schemas import Body, Line, Lines, Maybe, PageQuery
+from bookshop.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery
 
 Status = Literal["placed", "ready", "collected", "cancelled"]
 Delivery = Literal["collect", "post"]
 
+# What is to be posted needs an address, in the words of JSON Schema.
+POSTED: dict[str, JsonValue] = {
+    "if": {"required": ["delivery"], "properties": {"delivery": {"const": "post"}}},
+    "then": {"required": ["address"], "properties": {"address": {"type": "string", "pattern": SOME_LINES}}},
+}
+
 
 class NewOrder(Body):
     """An order of what is in one's cart. Without `name` it is under the account's e-mail address."""
+
+    model_config = ConfigDict(json_schema_extra=POSTED)
 
     name: Maybe[Annotated[Line, Field(max_length=NAME_MAX)]] = None
     phone: Maybe[Annotated[Line, Field(max_length=PHONE_MAX)]] = None

@@ -26,6 +26,7 @@ class PreBook(Base):
               sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
         Index("ix_prebookings_waiting_book_id", "book_id", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
         Index(None, "user_id", "id"),
+        Index(None, "book_id", "id"),
         Index("ix_prebookings_movement_id", "movement_id", sqlite_where=IS_NOTIFIED, postgresql_where=IS_NOTIFIED),
     )  # fmt: skip
 

@@ -25,6 +25,8 @@ from sqlalchemy.orm import Session, aliased, contains_eager
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED
+from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import Movement
 from bookshop.keyset import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
@@ -125,6 +127,7 @@ class PreBookRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events = EventRepository(session)
 
     def insert_if_out_of_stock(self, user_id: int, book_id: int) -> Row[*tuple[Any, ...]] | None:
         """Insert a waiting pre-booking if the book is on sale, out of stock and not reserved yet.
@@ -132,16 +135,20 @@ class PreBookRepository:
         Returns its row, with `book_title` and `book_authors`, or None. FOR SHARE makes this and any change of the
         book's stock wait for each other: without it a restock that runs at the same moment would not see this row,
         and its customer would wait for a book that is on the shelf. The lock is held until the commit, which should
-        therefore be next.
+        therefore be next. Only the event is written in between, so that it stands before those of the next restock.
         """
         statement = _reserve(self.session.get_bind().dialect.name)
-        return self.session.connection().execute(statement, {"user": user_id, "book": book_id, "time": now()}).first()
+        values = {"user": user_id, "book": book_id, "time": now()}
+        reserved = self.session.connection().execute(statement, values).first()
+        if reserved is not None:
+            self.events.insert((PREBOOKING_CREATED, [reserved.id]))
+        return reserved
 
     def notify_waiting_by_book(self, movements: Collection[int]) -> list[str]:
         """Turn everyone who waits for the books of these restocks into notified; returns their e-mail addresses.
 
-        One statement for all. It must come after, and apart from, the one that changed the stock: only a later
-        statement sees the reservations for whose commits that one had to wait.
+        One statement for all, then one for their events. It must come after, and apart from, the one that changed the
+        stock: only a later statement sees the reservations for whose commits that one had to wait.
         """
         statement = (
             update(PreBook)
@@ -153,7 +160,10 @@ class PreBookRepository:
             statement = statement.returning(select(User.email).where(is_theirs).scalar_subquery())
         else:
             statement = statement.where(is_theirs).returning(User.email)
-        return list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
+        emails = list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
+        if emails:
+            self.events.insert_notified(movements)
+        return emails
 
     def cancel(self, user_id: int, prebook_id: int) -> bool:
         """Cancel the customer's own pre-booking if it waits; False if there was no such."""
@@ -170,8 +180,11 @@ class PreBookRepository:
     def _cancel(self, *which: ColumnElement[bool]) -> int:
         statement = update(PreBook).where(*which, IS_WAITING)
         values = {"status": CANCELLED, "cancelled_at": now()}
-        result: Any = self.session.execute(statement.values(values), execution_options={"synchronize_session": False})
-        return int(result.rowcount)
+        cancelled = self.session.scalars(
+            statement.values(values).returning(PreBook.id), execution_options={"synchronize_session": False}
+        ).all()
+        self.events.insert((PREBOOKING_CANCELLED, sorted(cancelled)))
+        return len(cancelled)
 
     def get(self, user_id: int, prebook_id: int) -> PreBook | None:
         """The customer's own pre-booking as the database has it now."""

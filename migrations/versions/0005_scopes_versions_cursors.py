@@ -14,6 +14,12 @@ ALL_SCOPES = """
         WHEN 'staff' THEN 'catalog:read orders stock:write catalog:write reports:read webhooks'
         ELSE 'catalog:read prebookings orders' END
 """
+# Without scopes and an end every token could do everything, for ever: those that could not end instead.
+REVOKE_NARROWED = """
+    UPDATE api_tokens SET revoked_at = created_at WHERE revoked_at IS NULL AND (expires_at IS NOT NULL
+        OR scopes NOT IN ('catalog:read orders stock:write catalog:write reports:read webhooks',
+            'catalog:read prebookings orders'))
+"""
 INDEXES = {"ix_books_title_key": "title_key", "ix_books_price_cents": "price_cents"}
 
 
@@ -25,9 +31,12 @@ def upgrade() -> None:
     for name, column in INDEXES.items():
         op.drop_index(name, "books")
         op.create_index(f"{name}_id", "books", [column, "id"])
+    op.create_index("ix_prebookings_book_id_id", "prebookings", ["book_id", "id"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_prebookings_book_id_id", "prebookings")
+    op.execute(REVOKE_NARROWED)
     for name, column in INDEXES.items():
         op.drop_index(f"{name}_id", "books")
         op.create_index(name, "books", [column])

@@ -1,5 +1,10 @@
-// Shows the OpenAPI document of the shop; `credentials` keeps a login's cookie out of what is tried with a token.
+// Shows the OpenAPI document of the shop, in the colours that the visitor has set; our own page has the heading.
+// `credentials` keeps a login's cookie out of what is tried: the token that was pasted counts alone.
 const place = document.querySelector("#docs");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+paint();
+dark.addEventListener("change", paint);
 SwaggerUIBundle({
   domNode: place,
   url: place.dataset.document,

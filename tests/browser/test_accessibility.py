@@ -7,8 +7,10 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page
 
+from bookshop import faces
 from bookshop.accounts import links
 from bookshop.mail.worker import Worker
+from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_fits
 from tests.browser.chromium import log_in
 from tests.browser.conftest import ONE_DATABASE, NewContext
@@ -108,6 +110,10 @@ PAGES = [
     ("staff", "/admin/mail?status=suppressed"),
     ("staff", f"/admin/mail/{TOLD}"),
     ("staff", f"/admin/mail/{PUT_OFF}"),
+    ("staff", "/admin/webhooks"),
+    ("staff", "/admin/webhooks/1"),
+    ("staff", "/admin/webhooks/1?state=failed"),
+    ("staff", "/admin/webhooks/2"),
     ("staff", "/admin/users"),
     ("staff", "/admin/users?q=nobody"),
     ("staff", f"/admin/users/{ADA}/deactivate"),
@@ -151,6 +157,7 @@ FORMS = [
     Sent("ada", "/account/delete", "Delete my account", 400),
     Sent("ada", "/checkout", "Place the order", 409, {"name": "Ada Lovelace"}),
     Sent("cleo", "/checkout", "Place the order", 400),
+    Sent("staff", "/admin/webhooks", "Register", 400),
     Sent("staff", "/admin/delivery", "Check", 400),
     Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\nnonsense"}),
     Sent("staff", "/admin/books/new", "Save", 400),
@@ -203,6 +210,7 @@ def fill(shop: Shop) -> None:
         shop.book(f"Volume {number}", stock=number % 3)
     order(shop, ada, staff)
     send(shop)
+    call(shop, staff)
     shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
     shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
 
@@ -228,6 +236,26 @@ def send(shop: Shop) -> None:
     shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=PUT_OFF)
     with shop.app.app_context():
         Worker().run_once()
+
+
+def call(shop: Shop, staff: int) -> None:
+    """Let one webhook have a delivery in every state and rest, and another, with a long address, none."""
+    with shop.app.app_context():
+        faces.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
+        faces.register_webhook(staff, f"https://1.1.1.1/{'a-very-long-way/' * 20}", ["order.collected", "prebooking.*"])
+    for quantity in (3, 5, 4, 6):
+        shop.set_stock(IN_STOCK, quantity)
+    with shop.app.app_context():
+        WebhookWorker().queue_new()
+    late = "next_attempt_at = '2100-01-01 12:00:00'"
+    for delivery_id, values in enumerate((
+        "state = 'delivered', delivered_at = queued_at",
+        "state = 'failed', attempts = 26, last_error = 'Given up after 3 days. The receiver answered 500.'",
+        f"attempts = 3, last_error = 'The receiver did not answer in time.', {late}",
+        f"state = 'sending', lease = 'x', {late}",
+    ), start=1):  # fmt: skip
+        shop.execute(f"UPDATE webhook_deliveries SET {values} WHERE id = :id", id=delivery_id)
+    shop.execute("UPDATE webhooks SET misses = 3, rests_until = '2100-01-01 12:00:00' WHERE id = 1")
 
 
 def fill_cart(page: Page) -> None:

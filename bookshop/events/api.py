@@ -1,0 +1,23 @@
+"""The event feed in JSON."""
+
+from flask import Response
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required
+from bookshop.accounts.scopes import REPORTS_READ
+from bookshop.api import answer, contract
+from bookshop.events import bp
+from bookshop.events.schemas import EventQuery, FeedOut, event_out
+
+
+@bp.get("/api/v1/events")
+@staff_required
+@contract(tag="Events", scope=REPORTS_READ, HTTP_200=FeedOut)
+def api_events(query: EventQuery) -> Response:
+    """What happened after an event that one has, in the order of the commits.
+
+    Every event comes once, and keeps its place for ever: ask again `after` what `next` says.
+    """
+    faces.give_places()
+    feed = faces.events().read(query.after, query.wanted, query.size)
+    return answer(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))

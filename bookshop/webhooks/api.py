@@ -1,0 +1,79 @@
+"""Webhooks in JSON."""
+
+from flask import Response, url_for
+
+from bookshop import faces
+from bookshop.accounts.access import staff_required, visitor
+from bookshop.accounts.scopes import WEBHOOKS
+from bookshop.api import answer, contract, list_of, place
+from bookshop.keyset import sliced
+from bookshop.schemas import ListOf, PageQuery
+from bookshop.webhooks import bp
+from bookshop.webhooks.schemas import (
+    DeliveryOut,
+    DeliveryQuery,
+    ListedWebhookOut,
+    NewWebhook,
+    WebhookWithSecretOut,
+    delivery_out,
+    listed_out,
+    webhook_out,
+)
+
+REFUSALS = ("WEBHOOK_NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "WEBHOOK_DELIVERY_SENDING")
+ALL = {"tag": "Webhooks", "scope": WEBHOOKS}
+WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
+
+
+@bp.post("/api/v1/webhooks")
+@staff_required
+@contract("WEBHOOK_LIMIT", **ALL, HTTP_201=WebhookWithSecretOut)
+def api_register(json: NewWebhook) -> Response:
+    """Tell an https address of events from now on; the answer holds the secret for its signatures."""
+    webhook_id = faces.register_webhook(visitor().user_id, json.url, json.kinds)
+    location = url_for("webhooks.api_webhook", webhook_id=webhook_id)
+    return answer(webhook_out(faces.webhooks().get(webhook_id)), 201, {"Location": location})
+
+
+@bp.get("/api/v1/webhooks")
+@staff_required
+@contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
+def api_webhooks(query: PageQuery) -> Response:
+    """All webhooks, without their secrets, oldest first."""
+    found = sliced({one.webhook.id: one for one in faces.webhooks().list_all()}, place(query), query.size)
+    return list_of(found, [listed_out(one) for one in found.items])
+
+
+@bp.get(WEBHOOK)
+@staff_required
+@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=WebhookWithSecretOut)
+def api_webhook(webhook_id: int) -> Response:
+    """One webhook with its secret."""
+    return answer(webhook_out(faces.webhooks().get(webhook_id)))
+
+
+@bp.delete(WEBHOOK)
+@staff_required
+@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_204=None)
+def api_delete(webhook_id: int) -> Response:
+    """Forget a webhook, what waits for it, and its log."""
+    faces.commit(lambda: faces.webhooks().delete(webhook_id))
+    return Response(status=204)
+
+
+@bp.get(f"{WEBHOOK}/deliveries")
+@staff_required
+@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=ListOf[DeliveryOut])
+def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
+    """The log of a webhook, newest first."""
+    states = [query.state] if query.state else []
+    found = faces.webhooks().list_deliveries(webhook_id, states, place(query), query.size)
+    return list_of(found, [delivery_out(row) for row in found.items])
+
+
+@bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
+@staff_required
+@contract(*REFUSALS, **ALL, HTTP_200=DeliveryOut)
+def api_redeliver(webhook_id: int, delivery_id: int) -> Response:
+    """Queue a delivery anew, to be made at once, whether it failed, waits or was made before."""
+    return answer(delivery_out(faces.commit(lambda: faces.webhooks().redeliver(webhook_id, delivery_id))))

@@ -1,0 +1,76 @@
+"""Webhooks, and the outbox of what is to be delivered to each."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.database import Base, UtcDateTime, now
+from bookshop.webhooks.addresses import URL_MAX
+
+QUEUED, SENDING, DELIVERED, FAILED = "queued", "sending", "delivered", "failed"
+IS_UNSENT = text("state IN ('queued', 'sending')")
+IS_SENDING = text("state = 'sending'")
+IS_UNDELIVERED = text("state <> 'delivered'")
+KINDS_MAX, ERROR_MAX = 500, 500
+MOST_WEBHOOKS = 20
+
+
+class Webhook(Base):
+    """An address that is told of events, and up to which place of the feed deliveries are written for it.
+
+    While its receiver cannot be reached, it is left alone until `rests_until`; `misses` counts how often that was so
+    in a row.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(String(URL_MAX))
+    kinds: Mapped[str] = mapped_column(
+        String(KINDS_MAX)
+    )  # names with commas between them, as bookshop.events.kinds has
+    secret: Mapped[str] = mapped_column(String(50))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))  # who registered it
+    position: Mapped[int]
+    misses: Mapped[int] = mapped_column(default=0)
+    rests_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def wanted(self) -> list[str]:
+        """The names of the kinds that it is told of."""
+        return self.kinds.split(",")
+
+
+class Delivery(Base):
+    """One event for one webhook: `queued`, `sending` while a worker has it, then `delivered` or `failed`.
+
+    `next_attempt_at` is when a worker may take it; while one has it, under the name `lease`, when another may.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'sending', 'delivered', 'failed')", name="state"),
+        CheckConstraint("(state = 'sending') = (lease IS NOT NULL)", name="lease"),
+        CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at"),
+        UniqueConstraint("webhook_id", "event_id"),
+        Index(None, "webhook_id", "id"),
+        Index("ix_webhook_deliveries_due", "webhook_id", "next_attempt_at",
+              sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
+        Index("ix_webhook_deliveries_sending", "webhook_id", sqlite_where=IS_SENDING, postgresql_where=IS_SENDING),
+        Index("ix_webhook_deliveries_undelivered", "webhook_id", "id",
+              sqlite_where=IS_UNDELIVERED, postgresql_where=IS_UNDELIVERED),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id"))
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id"))
+    state: Mapped[str] = mapped_column(String(10), default=QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    lease: Mapped[str | None] = mapped_column(String(32))
+    last_status: Mapped[int | None]  # what the receiver answered last; the rest of its answer is not kept
+    last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)  # anew when it is to be delivered again
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
