@@ -187,7 +187,7 @@ def list_of(page: Page[Any], items: list[Item]) -> Response:
 def place(query: PageQuery) -> Place:
     """Which page is asked for: by its number, by the cursor that the page before gave, or the first, by an empty one.
 
-    Raises NotFound for a cursor that no page of this list, with these filters and this order, has given.
+    Raises NotFound for a cursor that no page of this list, with these filters and this order, has given this reader.
     """
     if not query.cursor:
         return query.page if query.cursor is None else 1
@@ -202,6 +202,7 @@ def place(query: PageQuery) -> Place:
 
 
 def _cursors() -> URLSafeSerializer:
-    """Signs cursors, those of each list for itself: what comes back is what the shop gave."""
+    """Signs cursors, those of each list and reader for themselves: what comes back is what the shop gave."""
     filters = sorted(item for item in request.args.items(multi=True) if item[0] not in PageQuery.model_fields)
-    return URLSafeSerializer(current_app.secret_key or "", salt=f"cursor {request.path} {filters}")
+    reader = getattr(current_user, "user_id", None)
+    return URLSafeSerializer(current_app.secret_key or "", salt=f"cursor {request.path} {filters} {reader}")

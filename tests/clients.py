@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Collection
 from typing import Any
 
 from flask import Flask
@@ -48,11 +49,16 @@ class Browser:
 class Script:
     """A script: sends JSON with a Bearer token and nothing else."""
 
-    def __init__(self, app: Flask, email: str | None = None) -> None:
+    def __init__(self, app: Flask, email: str | None = None, scopes: Collection[str] | None = None) -> None:
         self.client = app.test_client(use_cookies=False)
         self.headers: dict[str, str] = {}
         if email is not None:
-            self.headers = {"Authorization": f"Bearer {Shop(app).token(email)}"}
+            self.headers = {"Authorization": f"Bearer {Shop(app).token(email, scopes)}"}
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        """Send a request with more headers: `If_Match="*"` is sent as `If-Match: *`."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.open(path, method=method, json=body, headers={**self.headers, **more})
 
     def get(self, path: str, **query: Any) -> TestResponse:
         return self.client.get(path, query_string=query, headers=self.headers)

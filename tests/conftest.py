@@ -107,8 +107,8 @@ def visitor(app: Flask) -> Callable[..., Browser]:
 
 @pytest.fixture
 def script(app: Flask) -> Callable[..., Script]:
-    """A script with a token: `script("ada@example.com")`, or without: `script()`."""
-    return lambda email=None: Script(app, email)
+    """A script with a token: `script("ada@example.com")`, or with few scopes, or without: `script()`."""
+    return lambda email=None, scopes=None: Script(app, email, scopes)
 
 
 @pytest.fixture

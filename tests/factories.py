@@ -1,6 +1,6 @@
 """What tests start from: users, books and reservations, made by the shop's own services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -66,8 +66,9 @@ class Shop:
         """The id of the user with this address; within a call."""
         return faces.accounts().user_by_email(email).id
 
-    def token(self, email: str) -> str:
-        return self.commit(lambda: faces.accounts().create_token(self.id_of(email), "test"))
+    def token(self, email: str, scopes: Collection[str] | None = None) -> str:
+        """A token of the user's with these scopes, or with all that there are for the user."""
+        return self.commit(lambda: faces.accounts().create_token(self.id_of(email), "test", scopes))
 
     def deactivate(self, email: str) -> int:
         return self.commit(lambda: faces.accounts().deactivate(self.id_of(email)))

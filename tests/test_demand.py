@@ -1,4 +1,4 @@
-"""How much books are wanted: the report for staff, as JSON and as a file, and who waits for a book."""
+"""What staff's programs learn of what customers want: demand book by book, and who waits for a book."""
 
 import csv
 from io import StringIO
@@ -6,106 +6,147 @@ from io import StringIO
 import pytest
 
 from bookshop import faces
-from tests.factories import PASSWORD, isbn
+from tests.factories import PASSWORD
 from tests.stand import assert_problem
 
-ADA, BEN, CAY, STAFF = "ada@example.com", "ben@example.com", "cay@example.com", "staff@example.com"
-DEMAND = "/api/v1/reports/demand"
-ODD = 'Emma, "the" book\nof a heroine'
+DEMAND, STAFF, ISBN = "/api/v1/reports/demand", "staff@example.com", "9780141439587"
+MEMBERS = ["book_id", "isbn", "title", "authors", "stock_quantity", "waiting", "waiting_since", "notified", "bought"]
+FIGURES = ("stock_quantity", "waiting", "notified", "bought")
 
 
 @pytest.fixture
 def staff(shop, script):
-    """Two wait for book 1. Of book 2 three were told, and two bought, one of whom gave it back. One did not want book 3
-    any more, nobody book 4, and book 5 is withdrawn.
-    """
     shop.staff(STAFF)
-    people = [shop.customer(email) for email in (ADA, BEN, CAY)]
-    ada, ben, cay = people
-    for number in range(1, 6):
-        shop.book("Emma" if number < 5 else "Gone", isbn=isbn(number))
-    shop.reserve(ada, 1)
-    shop.reserve(ben, 1)
-    for customer in people:
-        shop.reserve(customer, 2)
-    shop.set_stock(2, 5)
-    shop.order(ada, {2: 1})
-    shop.cancel_order(ben, shop.order(ben, {2: 1}))
-    shop.cancel(cay, shop.reserve(cay, 3))
-    shop.reserve(cay, 5)
-    shop.withdraw(5)
     return script(STAFF)
 
 
-def figures(item):
-    return tuple(item[name] for name in ("book_id", "stock_quantity", "waiting", "notified", "bought"))
+@pytest.fixture
+def books(shop, staff):
+    """Books that are wanted in all ways; their ids by name."""
+    ada, ben, eve, cleo = (shop.customer(f"{name}@example.com") for name in ("ada", "ben", "eve", "cleo"))
+    titles = {"wanted": 'A "quoted", title', "both": "\u00c9mile \N{BOOKS}", "back": "=1+1", "gone": "Gone"}
+    titles |= {"left": "Left", "nobody": "Nobody", "given up": "Given up"}
+    books = {name: shop.book(title, isbn=ISBN if name == "wanted" else None) for name, title in titles.items()}
+    for user_id in (ada, ben, eve, cleo):
+        shop.reserve(user_id, books["wanted"])
+    shop.cancel(cleo, 4)
+    bought_once_of_two_who_were_told(shop, books["both"], ada, ben)
+    shop.reserve(ada, books["back"])
+    shop.set_stock(books["back"], 3)
+    shop.order(cleo, {books["back"]: 2})  # who had not reserved it
+    shop.reserve(ada, books["gone"])
+    shop.set_stock(books["gone"], 1)
+    shop.withdraw(books["gone"])
+    shop.reserve(eve, books["left"])
+    for stock in (1, 0):
+        shop.set_stock(books["left"], stock)
+    shop.reserve(eve, books["left"])
+    shop.cancel(ada, shop.reserve(ada, books["given up"]))
+    shop.commit(lambda: faces.accounts().delete(eve, PASSWORD))
+    return books
 
 
-def test_the_most_wanted_come_first_with_how_many_wait_were_told_and_bought(shop, staff):
-    found = staff.get(DEMAND).json
-    assert [figures(item) for item in found["items"]] == [(1, 0, 2, 0, 0), (2, 4, 0, 3, 1)]
-    assert (found["total"], found["page"], found["size"]) == (2, 1, 20)
-    first, second = found["items"]
-    assert (first["isbn"], first["title"], first["authors"]) == (isbn(1), "Emma", "Jane Austen")
-    assert second["waiting_since"] is None
+def bought_once_of_two_who_were_told(shop, book_id, ada, ben):
+    """Ada bought it; Ben cancelled his order, and waits anew."""
+    for user_id in (ada, ben):
+        shop.reserve(user_id, book_id)
+    shop.set_stock(book_id, 2)
+    shop.order(ada, {book_id: 1})
+    shop.cancel_order(ben, shop.order(ben, {book_id: 1}))
+    shop.set_stock(book_id, 0)
+    shop.reserve(ben, book_id)
 
 
-def test_the_oldest_wait_is_that_of_the_first_who_waits(shop, staff):
-    shop.execute("UPDATE prebookings SET created_at = '2026-01-02 03:04:05.000000' WHERE id = 1")
-    assert staff.get(DEMAND).json["items"][0]["waiting_since"] == "2026-01-02T03:04:05Z"
-    shop.cancel(2, 1)
-    assert staff.get(DEMAND).json["items"][0]["waiting_since"] > "2026-01-02T03:04:05Z"
-    assert figures(staff.get(DEMAND).json["items"][0])[2] == 1
+def figures(items):
+    return [tuple(item[name] for name in FIGURES) for item in items]
 
 
-def test_who_left_counts_for_what_was_and_no_longer_waits(shop, staff):
-    shop.commit(lambda: faces.accounts().delete(2, PASSWORD))
-    assert [figures(item) for item in staff.get(DEMAND).json["items"]] == [(1, 0, 1, 0, 0), (2, 5, 0, 3, 0)]
+def test_the_demand_tells_book_by_book_who_waits_was_told_and_bought_the_most_wanted_first(shop, staff, books):
+    found = staff.get(DEMAND)
+    assert (found.status_code, found.json["total"]) == (200, 5)
+    items = found.json["items"]
+    assert [list(item) for item in items] == [MEMBERS] * 5
+    assert [item["book_id"] for item in items] == [books[name] for name in ("wanted", "both", "back", "gone", "left")]
+    assert figures(items) == [(0, 2, 0, 0), (0, 1, 2, 1), (1, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0)]
+    assert (items[0]["isbn"], items[0]["title"], items[0]["authors"]) == (ISBN, 'A "quoted", title', "Jane Austen")
+    assert shop.broken() == []
 
 
-def test_the_file_holds_all_that_the_pages_hold(shop, staff):
-    shop.execute("UPDATE books SET title = :title WHERE id = 1", title=ODD)
-    answer = staff.get(DEMAND, format="csv", size=1)
-    assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
-    assert answer.headers["Content-Disposition"] == "attachment; filename=demand.csv"
-    rows = list(csv.DictReader(StringIO(answer.text, newline="")))
-    items = staff.get(DEMAND, format="json").json["items"]
-    assert rows == [{name: "" if value is None else str(value) for name, value in item.items()} for item in items]
-    assert rows[0]["title"] == ODD
+def test_the_oldest_wait_is_that_of_who_waits_still(shop, staff, books):
+    def since():
+        return [item["waiting_since"] for item in staff.get(DEMAND).json["items"]]
+
+    own = waiting(staff, books["wanted"])
+    assert since()[0] == own["ada@example.com"] < own["ben@example.com"]
+    assert since()[2:] == [None] * 3
+    shop.cancel(2, 1)  # Ada no longer waits
+    assert own["ben@example.com"] in since()
 
 
-def test_a_shop_in_which_nobody_wants_anything_reports_nothing(shop, script):
-    shop.staff(STAFF)
-    staff = script(STAFF)
+def waiting(staff, book_id):
+    found = staff.get(f"/api/v1/books/{book_id}/prebookings", status="waiting").json["items"]
+    return {item["email"]: item["created_at"] for item in found}
+
+
+def test_the_file_for_a_spreadsheet_says_what_the_json_says_all_of_it_whatever_the_page(staff, books):
+    for query in ({}, {"page": 2, "size": 1}, {"cursor": "", "size": 1}, {"page": 99}):
+        answer = staff.get(DEMAND, format="csv", **query)
+        assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
+        assert answer.headers["Content-Disposition"] == "attachment; filename=demand.csv"
+        rows = list(csv.DictReader(StringIO(answer.text, newline="")))
+        items = staff.get(DEMAND, size=100).json["items"]
+        assert [list(row) for row in rows] == [MEMBERS] * 5
+        assert rows == [{name: "" if value is None else str(value) for name, value in item.items()} for item in items]
+    known = answer.headers["ETag"]
+    assert staff.send("GET", f"{DEMAND}?format=csv", If_None_Match=known).status_code == 304
+
+
+def test_without_any_demand_there_is_a_head_and_no_row(staff):
+    assert staff.get(DEMAND, format="csv").text == ",".join(MEMBERS) + "\r\n"
     assert staff.get(DEMAND).json["items"] == []
-    assert len(staff.get(DEMAND, format="csv").text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("query", [{"format": "xml"}, {"format": ""}, {"size": 0}, {"status": "waiting"}])
-def test_what_cannot_be_reported_is_refused(staff, query):
+@pytest.mark.parametrize(
+    "query", [{"format": "xml"}, {"format": ""}, {"format": "CSV"}, {"q": "emma"}, {"size": "101"}]
+)
+def test_a_report_that_there_is_not_is_refused(staff, query):
     assert_problem(staff.get(DEMAND, **query), 422, "VALIDATION_ERROR")
 
 
-def test_staff_see_who_waits_for_a_book_and_who_was_told_the_oldest_first(shop, staff):
-    found = staff.get("/api/v1/books/2/prebookings").json
+def test_who_waits_for_a_book_is_told_oldest_first_with_all_that_became_of_it(staff, books):
+    found = staff.get(f"/api/v1/books/{books['wanted']}/prebookings").json
     assert [(item["email"], item["status"]) for item in found["items"]] == [
-        (ADA, "notified"), (BEN, "notified"), (CAY, "notified"),
-    ]  # fmt: skip
-    assert list(found["items"][0]) == [
-        *("id", "book_id", "book_title", "book_authors", "status", "created_at", "notified_at", "cancelled_at"),
-        "email",
+        *(("ada@example.com", "waiting"), ("ben@example.com", "waiting")),
+        *((None, "cancelled"), ("cleo@example.com", "cancelled")),
     ]
-    waiting = staff.get("/api/v1/books/1/prebookings", status="waiting").json["items"]
-    assert [item["email"] for item in waiting] == [ADA, BEN]
-    assert staff.get("/api/v1/books/1/prebookings", status="cancelled").json["total"] == 0
+    assert "deleted-" not in str(found)
+    own = {
+        "id",
+        "book_id",
+        "book_title",
+        "book_authors",
+        "status",
+        "created_at",
+        "notified_at",
+        "cancelled_at",
+        "email",
+    }
+    assert [set(item) for item in found["items"]] == [own] * 4
 
 
-def test_of_who_left_no_address_is_told(shop, staff):
-    shop.commit(lambda: faces.accounts().delete(2, PASSWORD))
-    found = staff.get("/api/v1/books/2/prebookings").json["items"]
-    assert [item["email"] for item in found] == [None, BEN, CAY]
+@pytest.mark.parametrize(("status", "number"), [("waiting", 1), ("notified", 2), ("cancelled", 0)])
+def test_those_of_a_book_can_be_narrowed_to_a_status(staff, books, status, number):
+    found = staff.get(f"/api/v1/books/{books['both']}/prebookings", status=status).json
+    assert (found["total"], {item["status"] for item in found["items"]}) == (number, {status} if number else set())
 
 
-def test_a_withdrawn_book_is_there_for_staff_and_one_that_never_was_is_not(staff):
-    assert staff.get("/api/v1/books/5/prebookings").json["items"][0]["status"] == "cancelled"
-    assert_problem(staff.get("/api/v1/books/99/prebookings"), 404, "BOOK_NOT_FOUND")
+def test_a_withdrawn_book_has_its_list_and_one_that_is_not_there_is_404(staff, books):
+    assert staff.get(f"/api/v1/books/{books['gone']}/prebookings").json["total"] == 1
+    assert_problem(staff.get("/api/v1/books/999/prebookings"), 404, "BOOK_NOT_FOUND")
+    assert_problem(staff.get(f"/api/v1/books/{2**31}/prebookings"), 404, "BOOK_NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", [DEMAND, f"{DEMAND}?format=csv", "/api/v1/books/1/prebookings"])
+def test_what_customers_want_is_told_to_staff_alone(books, script, path):
+    assert_problem(script().send("GET", path), 401, "NOT_AUTHENTICATED")
+    assert_problem(script("ada@example.com").send("GET", path), 403, "FORBIDDEN")

@@ -1,176 +1,217 @@
-"""How often one may ask: counted for each token and each address, and said on every answer."""
+"""How many requests for JSON are answered: counted by token or address, said on every answer, and then 429."""
 
-import logging
 import re
+import time
 
 import pytest
-from limits.storage import MemoryStorage
 
 from bookshop import create_app
-from tests.clients import Browser, Script
+from bookshop.extensions import db, limiter
+from tests.clients import Script
 from tests.conftest import settings_for
-from tests.factories import Shop
 from tests.stand import assert_problem
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
-STATE = re.compile(r'"requests";r=(\d+);t=(\d+)')
+BOOKS = "/api/v1/books"
+LEFT = re.compile(r'^"requests";r=(\d+);t=(\d+)$')
 
 
 @pytest.fixture
-def narrow(app, shop, database_url):
-    """The same shop, with another limit: narrow("2 per minute")."""
+def limited(database_url, app, shop):
+    """Makes a shop with such a limit: limited("3 per hour")."""
+    made = []
+
+    def make(limit, **settings):
+        made.append(create_app(settings_for(database_url, api_limit=limit, **settings)))
+        return made[-1]
+
     shop.customer(ADA)
-    shop.staff(STAFF)
-    shop.book("Emma")
-    return lambda limit: create_app(settings_for(database_url, api_limit=limit))
-
-
-def program(app, email=None):
-    return Script(app, email)
-
-
-def state(answer):
-    """How many requests are left, and for how many seconds."""
-    [(number, seconds)] = STATE.findall(answer.headers["RateLimit"])
-    return int(number), int(seconds)
+    yield make
+    for other in made:
+        with other.app_context():
+            limiter.reset()
+            db.engine.dispose()
 
 
 def left(answer):
-    return state(answer)[0]
+    """How many requests the answer says are left, and for how many seconds."""
+    ((requests, seconds),) = LEFT.findall(answer.headers["RateLimit"])
+    return int(requests), int(seconds)
 
 
-def get(script, path="/api/v1/books", **environ):
-    return script.client.get(path, headers=script.headers, environ_base=environ)
+def statuses(script, number, path=BOOKS):
+    return [script.get(path).status_code for _request in range(number)]
 
 
-def test_what_is_left_is_said_on_every_answer(narrow):
-    ada = program(narrow("5 per minute"), ADA)
-    found = [get(ada, path) for path in ("/api/v1/prebookings", "/api/v1/books/99", "/api/v1/reports/demand")]
-    found.append(ada.client.put("/api/v1/books", headers=ada.headers))
-    assert [answer.status_code for answer in found] == [200, 404, 403, 405]
-    assert [left(answer) for answer in found] == [4, 3, 2, 1]
-    assert {answer.headers["RateLimit-Policy"] for answer in found} == {'"requests";q=5;w=60'}
-    assert all(0 < state(answer)[1] <= 60 for answer in found)
+# ---------------------------------------------------------------- who is counted
 
 
-def test_one_too_many_is_a_problem_that_says_when_to_come_back(narrow):
-    script = program(narrow("2 per minute"))
-    assert [get(script).status_code for _time in range(2)] == [200, 200]
-    answer = get(script)
-    assert_problem(answer, 429, "HTTP_429")
-    assert 0 < int(answer.headers["Retry-After"]) <= 60
-    assert f"{answer.headers['Retry-After']} second" in answer.json["detail"]
-    assert answer.headers["RateLimit"] == f'"requests";r=0;t={answer.headers["Retry-After"]}'
-
-
-def test_a_long_wait_is_said_in_minutes_none_too_many(narrow):
-    script = program(narrow("1 per hour"))
-    get(script)
-    assert "try again in 60 minutes" in get(script).text
-
-
-def test_each_token_counts_for_itself(narrow):
-    app = narrow("2 per minute")
-    first, second, staff = program(app, ADA), program(app, ADA), program(app, STAFF)
-    assert [get(first).status_code for _time in range(3)] == [200, 200, 429]
-    assert [get(script).status_code for script in (second, staff, program(app))] == [200, 200, 200]
-
-
-def test_each_address_counts_for_itself_and_so_do_tokens_that_are_none(narrow):
-    script = program(narrow("2 per minute"))
-    tries = []
-    for number in range(3):
-        script.headers = {"Authorization": f"Bearer made-up-{number}"}
-        tries.append(get(script, REMOTE_ADDR="192.0.2.1").status_code)
-    assert tries == [401, 401, 429]
-    script.headers = {}
-    assert get(script, REMOTE_ADDR="192.0.2.1").status_code == 429
-    assert get(script, REMOTE_ADDR="192.0.2.2").status_code == 200
-
-
-def test_a_good_token_is_not_kept_out_by_others_at_its_address(narrow):
-    app = narrow("1 per minute")
-    assert [get(program(app)).status_code for _time in range(2)] == [200, 429]
-    assert get(program(app, ADA)).status_code == 200
-
-
-def test_a_revoked_token_has_no_limit_of_its_own_any_more(narrow, shop):
-    script = program(narrow("1 per minute"), ADA)
-    shop.execute("UPDATE api_tokens SET revoked_at = '2026-01-01 00:00:00.000000'")
-    assert [get(script).status_code for _time in range(2)] == [401, 429]
-
-
-def test_what_was_refused_for_its_number_did_nothing(narrow, shop):
-    staff = program(narrow("1 per minute"), STAFF)
-    assert [staff.set_stock(1, number).status_code for number in (1, 2)] == [200, 429]
-    assert shop.stock(1) == 1
-
-
-def test_pages_are_not_counted(narrow):
-    browser = Browser(narrow("1 per minute"))
-    assert [browser.get(path).status_code for path in ("/", "/books", "/login") * 2] == [200] * 6
-    assert "RateLimit" not in browser.get("/books").headers
-
-
-def test_a_login_counts_at_its_address(narrow):
-    app = narrow("2 per minute")
-    ada = Browser(app, ADA)
-    assert [ada.get("/api/v1/prebookings").status_code for _time in range(3)] == [200, 200, 429]
-
-
-def test_of_several_limits_the_one_that_is_nearest_is_said(narrow):
-    script = program(narrow("1000 per minute; 3 per hour"))
-    answers = [get(script) for _time in range(4)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+def test_after_the_last_request_that_there_is_come_429_and_when_to_go_on(limited):
+    nobody = Script(limited("3 per hour"))
+    answers = [nobody.get(BOOKS) for _request in range(3)]
+    assert [left(answer)[0] for answer in answers] == [2, 1, 0]
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"requests";q=3;w=3600'}
+    assert not any("Retry-After" in answer.headers for answer in answers)
+    for _again in range(2):
+        refused = nobody.get(BOOKS)
+        assert_problem(refused, 429, "HTTP_429")
+        assert left(refused) == (0, int(refused.headers["Retry-After"]))
+        assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+        assert "60 minutes" in refused.text
 
 
-def test_a_shop_that_cannot_count_goes_on_and_writes_it_down(narrow, monkeypatch, caplog):
-    script = program(narrow("1 per minute"))
+def test_each_token_has_a_limit_of_its_own_also_of_one_user(limited):
+    app = limited("2 per hour")
+    first, second, nobody = Script(app, ADA), Script(app, ADA), Script(app)
+    for script in (first, second, nobody):
+        assert statuses(script, 3) == [200, 200, 429]
 
-    def fail(*_given, **_more):
+
+@pytest.mark.parametrize("token", ["made-up-{}", "", "bookshop_{}", "x" * 9_000])
+def test_tokens_that_are_made_up_count_for_the_address(limited, token):
+    app = limited("3 per hour")
+    found = []
+    for number in range(4):
+        guesser = Script(app)
+        guesser.headers = {"Authorization": f"Bearer {token.format(number)}"}
+        found.append(guesser.get(BOOKS).status_code)
+    assert found == [401, 401, 401, 429]
+    assert (statuses(Script(app), 1), statuses(Script(app, ADA), 1)) == ([429], [200])
+
+
+def test_a_token_that_is_revoked_or_expired_counts_for_the_address(limited, shop):
+    app = limited("2 per hour")
+    script = Script(app, ADA)
+    assert statuses(script, 2) == [200, 200]
+    shop.execute("UPDATE api_tokens SET revoked_at = created_at")
+    assert statuses(script, 3) == [401, 401, 429]
+
+
+def test_logins_by_cookie_and_visitors_count_for_the_address_and_each_address_for_itself(limited):
+    app = limited("2 per hour")
+    client = app.test_client()
+
+    def ask(address):
+        return client.get(BOOKS, environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert [ask("192.0.2.1") for _request in range(3)] == [200, 200, 429]
+    assert (ask("192.0.2.2"), ask("2001:db8::1")) == (200, 200)
+
+
+def test_an_address_that_a_header_names_is_that_of_no_request_without_a_proxy(limited):
+    client = limited("2 per hour").test_client()
+    found = [client.get(BOOKS, headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code for n in range(3)]
+    assert found == [200, 200, 429]
+
+
+def test_behind_a_proxy_the_address_is_that_which_the_proxy_names(limited):
+    client = limited("1 per hour", trusted_proxies=1).test_client()
+    found = [client.get(BOOKS, headers={"X-Forwarded-For": f"9.9.9.9, 192.0.2.{n}"}).status_code for n in (1, 2, 1)]
+    assert found == [200, 200, 429]
+
+
+def test_pages_are_not_counted_and_stay_open(limited):
+    app = limited("1 per hour")
+    client = app.test_client()
+    assert [client.get(path).status_code for path in ("/", "/books", "/login", "/robots.txt")] == [200] * 4
+    assert "RateLimit" not in client.get("/books").headers
+    assert [client.get(BOOKS).status_code, client.get(BOOKS).status_code] == [200, 429]
+    assert client.get("/books").status_code == 200
+
+
+# ---------------------------------------------------------------- what is said, and where
+
+
+def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
+    shop.staff(STAFF)
+    app = limited("100 per hour")
+    staff, ada = Script(app, STAFF), Script(app, ADA)
+    book_id = shop.book("Emma")
+    etag = staff.get(f"{BOOKS}/{book_id}").headers["ETag"]
+    answers = [
+        *(staff.get(BOOKS), staff.send("HEAD", BOOKS), staff.send("OPTIONS", BOOKS), staff.get("/api/v1/openapi.json")),
+        staff.send("GET", f"{BOOKS}/{book_id}", If_None_Match=etag),
+        staff.post(BOOKS, {"title": "A", "authors": "B", "price_cents": 1}),
+        *(staff.get("/api/v1/nothing"), staff.get(f"{BOOKS}/999"), staff.send("PUT", BOOKS)),
+        *(ada.post(BOOKS, {}), staff.post(BOOKS, {}), staff.get(BOOKS, page="x")),
+        staff.send("PATCH", f"{BOOKS}/{book_id}", {"title": "C"}, If_Match='"9"'),
+        *(staff.client.post(BOOKS, data="x", headers=staff.headers), Script(app).get("/api/v1/orders")),
+        staff.post(BOOKS, {"title": "x" * 2**20}),
+    ]
+    monkeypatch.setattr("bookshop.catalog.api.book_out", None)
+    answers.append(staff.get(f"{BOOKS}/{book_id}"))
+    expected = [200, 200, 200, 200, 304, 201, 404, 404, 405, 403, 422, 422, 412, 415, 401, 413, 500]
+    assert [answer.status_code for answer in answers] == expected
+    for answer in answers:
+        assert answer.headers["RateLimit-Policy"] == '"requests";q=100;w=3600'
+        assert 0 < left(answer)[0] < 100
+        assert 0 < left(answer)[1] <= 3600
+
+
+def test_a_request_that_is_refused_for_being_one_too_many_does_nothing(limited, shop):
+    shop.staff(STAFF)
+    staff = Script(limited("1 per hour"), STAFF)
+    statuses(staff, 1)
+    before = shop.everything()
+    assert_problem(staff.post(BOOKS, {"title": "A", "authors": "B", "price_cents": 1}), 429, "HTTP_429")
+    assert_problem(staff.get("/api/v1/nothing"), 429, "HTTP_429")
+    assert shop.everything() == before
+
+
+def test_of_two_limits_the_narrower_is_said_and_the_longer_wait_when_both_are_reached(limited):
+    nobody = Script(limited("3 per second; 5 per hour"))
+    assert nobody.get(BOOKS).headers["RateLimit-Policy"] == '"requests";q=3;w=1'
+    found = nobody.get(BOOKS)
+    while left(found)[0] or "w=1" in found.headers["RateLimit-Policy"]:
+        found = nobody.get(BOOKS)
+    assert found.headers["RateLimit-Policy"] == '"requests";q=5;w=3600'
+    refused = [nobody.get(BOOKS) for _request in range(5)]
+    for answer in refused:
+        assert_problem(answer, 429, "HTTP_429")
+        assert int(answer.headers["Retry-After"]) > 3000
+
+
+def test_who_waits_as_long_as_was_said_is_answered_again(limited):
+    nobody = Script(limited("2 per 2 seconds"))
+    while (refused := nobody.get(BOOKS)).status_code == 200:
+        pass
+    time.sleep(int(refused.headers["Retry-After"]))
+    assert nobody.get(BOOKS).status_code == 200
+
+
+# ---------------------------------------------------------------- when nothing can be counted
+
+
+@pytest.mark.parametrize("method", ["hit", "get_window_stats"])
+def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited, monkeypatch, caplog, method):
+    nobody = Script(limited("1 per hour"))
+
+    def fail(*_asked):
         raise ConnectionError("the storage is away")
 
-    monkeypatch.setattr(MemoryStorage, "incr", fail)
-    with caplog.at_level(logging.ERROR):
-        assert [get(script).status_code for _time in range(2)] == [200, 200]
+    monkeypatch.setattr(limiter.limiter, method, fail)
+    answers = [nobody.get(BOOKS) for _request in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
     assert "requests cannot be counted just now" in caplog.text
 
 
+# ---------------------------------------------------------------- how large a request may be
+
+
+@pytest.mark.parametrize("size", [2**20, 2**20 + 1])
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/v1/stock/batch"),
-        ("POST", "/api/v1/orders/1/cancel"),
-        ("DELETE", "/api/v1/prebookings/1"),
-        ("GET", "/api/v1/books"),
-        ("POST", "/api/v1/nothing"),
+        *(("GET", BOOKS), ("POST", BOOKS), ("PATCH", f"{BOOKS}/1"), ("PATCH", f"{BOOKS}/1/stock")),
+        *(("POST", "/api/v1/stock/batch"), ("DELETE", "/api/v1/prebookings/1"), ("POST", "/api/v1/orders/1/cancel")),
+        *(("POST", "/api/v1/admin/orders/1/ready"), ("POST", "/api/v1/nothing"), ("PUT", BOOKS)),
     ],
 )
-def test_a_body_of_more_than_a_megabyte_is_refused_wherever_it_goes(app, shop, method, path):
+def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, script, size, *, method, path):
     shop.staff(STAFF)
-    script = Script(app, STAFF)
-    answer = script.client.open(
-        path, method=method, data=b"x" * (2**20 + 1), content_type="application/json", headers=script.headers
-    )
-    assert_problem(answer, 413, "HTTP_413")
-
-
-def test_a_body_of_a_megabyte_is_looked_at(app, shop):
-    shop.staff(STAFF)
-    script = Script(app, STAFF)
-    body = b'{"lines": []' + b" " * (2**20 - 13) + b"}"
-    answer = script.client.post(
-        "/api/v1/stock/batch", data=body, content_type="application/json", headers=script.headers
-    )
-    assert (len(body), answer.status_code) == (2**20, 422)
-
-
-def test_the_shop_keeps_counting_where_it_counted(narrow):
-    """Two requests in one window count together, whatever came between."""
-    app = narrow("2 per minute")
-    shop = Shop(app)
-    script = program(app)
-    get(script)
-    shop.set_stock(1, 3)
-    assert left(get(script)) == 0
+    staff = script(STAFF)
+    body = b" " * size
+    answer = staff.client.open(path, method=method, data=body, content_type="application/json", headers=staff.headers)
+    assert (answer.status_code == 413) == (size > 2**20), answer.status_code
+    if size > 2**20:
+        assert_problem(answer, 413, "HTTP_413")

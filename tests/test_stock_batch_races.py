@@ -1,170 +1,218 @@
-"""Batches among others who want the same books: one effect for a key, no deadlock, nobody stranded."""
+"""Batches of stock at the same moment: one effect under a key, nobody stranded, no deadlock. Each race has a twin."""
 
+import logging
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from bookshop import database, faces
-from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop import database
+from bookshop.catalog.repository import BookRepository
 from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.inventory.batch import StockBatch
+from bookshop.prebookings.repository import PreBookRepository
 from tests import races
-from tests.factories import isbn
-from tests.test_idempotency_races import on_postgresql, plain_keys
 
-STAFF = "staff@example.com"
-BATCH = "/api/v1/stock/batch"
+URL, ISBN = "/api/v1/stock/batch", "9780141439587"
+ADA, STAFF, SENT = "ada@example.com", "staff@example.com", 20
 CLAIM = (GivenAnswerRepository, "claim")
-SENT = 20
-DOZEN = range(1, 13)
+LOCK = (BookRepository, "lock")
+INSERT = (PreBookRepository, "insert_if_out_of_stock")
+NOTIFY = (PreBookRepository, "notify_waiting_by_book")
+NO_LOCKS = {" FOR SHARE": "", " FOR NO KEY UPDATE": ""}
+MODES = pytest.mark.parametrize("mode", ["atomic", "each"])
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 @pytest.fixture
 def staff(shop, script):
-    """A program of staff; a dozen books that are out of stock."""
     shop.staff(STAFF)
-    for number in DOZEN:
-        shop.book(f"Volume {number}", isbn=isbn(number))
-    return script(STAFF)
+    program = script(STAFF)
+    program.get("/api/v1/books")
+    return program
 
 
-def send(script, lines, key=None, mode="atomic"):
-    headers = {**script.headers, **({"Idempotency-Key": key} if key else {})}
-    return script.client.post(BATCH, json={"lines": lines, "mode": mode}, headers=headers)
+@pytest.fixture
+def books(staff, shop):
+    """Ten books that are out of stock, each waited for by Ada."""
+    ids = races.many_books(shop, 10)
+    races.waits_for_all(shop, shop.customer(ADA), ids)
+    return ids
 
 
-def seen(answer):
-    return answer.status_code, answer.data
+def send(staff, lines, mode="atomic", **headers):
+    return staff.send("POST", URL, {"mode": mode, "lines": lines}, **headers)
 
 
-def stocks(shop):
-    return shop.rows("SELECT stock_quantity FROM books ORDER BY id")
+def more(books, copies=1):
+    return [{"book_id": book_id, "delta": copies} for book_id in books]
 
 
-# ---------------------------------------------------------------- keys
+def at_once(staff, books, mode):
+    """The same batch under one key from 20 threads; returns what is seen of the answers."""
+    answers = races.together([partial(send, staff, more(books), mode, Idempotency_Key="k")] * SENT)
+    return [(answer.status_code, answer.data) for answer in answers]
 
 
-@pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_twenty_requests_with_one_key_have_one_effect_and_get_equal_answers(shop, staff, mode):
-    lines = [{"book_id": number, "delta": 1} for number in DOZEN]
-    first, *others = map(seen, races.together([partial(send, staff, lines, "night", mode)] * SENT))
+# ---------------------------------------------------------------- one key
+
+
+@MODES
+def test_twenty_requests_with_one_key_have_one_effect_and_get_equal_answers(shop, staff, books, mode):
+    first, *others = at_once(staff, books, mode)
     assert (first[0], others) == (200, [first] * (SENT - 1))
-    assert (stocks(shop), shop.broken()) == ([1] * len(DOZEN), [])
-    assert shop.rows("SELECT count(*) FROM movements") == [len(DOZEN)]
+    assert shop.rows("SELECT DISTINCT stock_quantity FROM books") == [1]
+    counted = "SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM messages), count(*) FROM given_answers"
+    assert (shop.rows(counted), shop.broken()) == ([(10, 10, 1)], [])
 
 
-def test_twin_a_plain_look_for_an_answer_does_it_more_than_once(app, shop, staff):
-    lines = [{"book_id": 1, "delta": 1}]
-    with races.unlocked(app, races.ANY_STOCK), plain_keys(), plain_answers(), races.meeting(CLAIM, SENT, races.LONG):
-        races.together([partial(send, staff, lines, "night")] * SENT)
-    assert len(shop.rows("SELECT id FROM movements")) > 1
+def test_twin_without_the_claim_the_batch_is_done_twenty_times(shop, staff, books):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*CLAIM, lambda *_asked: True)
+        answers = at_once(staff, books[:1], "atomic")
+    assert (len(set(answers)), shop.rows("SELECT count(*) FROM movements")) == (SENT, [SENT])
+
+
+def test_a_request_that_comes_while_the_first_is_worked_on_gets_its_answer(shop, staff, books):
+    batch = partial(send, staff, more(books), Idempotency_Key="k")
+    first, second = races.overtake(NOTIFY, batch, batch)
+    assert (first.status_code, first.data) == (200, second.data)
+    assert shop.rows("SELECT count(*) FROM movements") == [10]
+
+
+def test_of_two_different_batches_with_one_key_at_once_one_is_refused(shop, staff, books):
+    first, second = races.overtake(
+        CLAIM,
+        partial(send, staff, more(books), Idempotency_Key="k"),
+        partial(send, staff, more(books, 2), Idempotency_Key="k"),
+    )
+    assert (first.status_code, second.status_code, second.json["code"]) == (200, 422, "IDEMPOTENCY_MISMATCH")
+    assert shop.rows("SELECT DISTINCT stock_quantity FROM books") == [1]
+
+
+@on_postgresql
+def test_a_request_whose_twin_is_not_done_yet_is_told_so(staff, books, monkeypatch):
+    """PostgreSQL only: on SQLite it waits for its turn, as all who write do."""
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "100ms")
+    batch = partial(send, staff, more(books), Idempotency_Key="k")
+    first, second = races.overtake(CLAIM, batch, batch, races.LONG)
+    assert (first.status_code, second.status_code, second.json["code"]) == (200, 409, "IDEMPOTENCY_IN_FLIGHT")
+    assert batch().data == first.data
+
+
+@on_postgresql
+@MODES
+def test_an_isbn_that_another_book_has_by_the_time_of_the_lock_changes_neither(shop, staff, mode):
+    """PostgreSQL only: on SQLite the ISBN cannot change while a batch is worked on."""
+    former, latter = shop.book("Emma", isbn=ISBN, stock=1), shop.book("Emma, 2nd edition", stock=1)
+
+    def pass_on():
+        for book_id, isbn in ((former, None), (latter, ISBN)):
+            assert staff.patch(f"/api/v1/books/{book_id}", {"isbn": isbn}).status_code == 200
+
+    batch = partial(send, staff, [{"isbn": ISBN, "delta": 5}], mode)
+    answer, _none = races.overtake((BookRepository, "ids_by_isbn"), batch, pass_on, races.LONG)
+    assert "There is no book with this ISBN." in answer.text
+    assert (shop.stock(former), shop.stock(latter)) == (1, 1)
+
+
+# ---------------------------------------------------------------- two batches
 
 
 @contextmanager
-def plain_answers():
-    """No unique key tells the second that there was a first: whoever comes writes over it."""
+def locked_in_line_order():
+    """The shop with batches that lock their books as one would at first: line by line."""
+
+    def lock(self, lines):
+        for line in lines:
+            self.books |= {book.id: book for book in self.inventory.lock([line.book_id])}
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GivenAnswerRepository, "keep", lambda *_given: None)
+        patch.setattr(StockBatch, "_lock", lock)
         yield
 
 
-@on_postgresql
-def test_a_batch_whose_twin_is_not_done_yet_is_told_so(shop, staff, monkeypatch):
-    """PostgreSQL only: on SQLite it waits for its turn, as all who write do."""
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", "100ms")
-    work = partial(send, staff, [{"book_id": 1, "delta": 1}], "night")
-    first, second = races.overtake(CLAIM, work, work, races.LONG)
-    assert (first.status_code, second.status_code, second.json["code"]) == (200, 409, "IDEMPOTENCY_IN_FLIGHT")
-    assert (seen(work()), stocks(shop)[0]) == (seen(first), 1)
+def two_ways(staff, books, mode):
+    """Two batches of the same books, in opposite order, each of which holds something before the other goes on."""
+    with races.meeting(LOCK, 2):
+        batches = [partial(send, staff, more(way), mode) for way in (books, books[::-1])]
+        return [answer.status_code for answer in races.together(batches)]
 
 
-# ---------------------------------------------------------------- locks
+def given_up(caplog):
+    return [said for record in caplog.records if "given up" in (said := record.getMessage())]
 
 
-def test_batches_whose_lines_are_in_opposite_order_do_not_lock_each_other_out(shop, staff, caplog):
-    lines = [{"book_id": number, "delta": 1} for number in DOZEN]
-    found = races.together([partial(send, staff, way) for way in (lines, lines[::-1])] * 4)
-    assert [answer.status_code for answer in found] == [200] * 8
-    assert (stocks(shop), shop.broken()) == ([8] * len(DOZEN), [])
-    assert "transaction given up" not in caplog.text
+@MODES
+def test_two_batches_in_opposite_order_do_not_deadlock(shop, staff, books, mode, caplog):
+    assert two_ways(staff, books, mode) == [200, 200]
+    assert (given_up(caplog), shop.rows("SELECT DISTINCT stock_quantity FROM books"), shop.broken()) == ([], [2], [])
 
 
 @on_postgresql
-def test_twin_books_that_are_locked_as_the_lines_come_lock_each_other_out(shop, staff, caplog, monkeypatch):
-    """PostgreSQL only: SQLite has one lock."""
-
-    def lock(self, book_ids):
-        books: list[LockedBook] = []
-        for book_id in reversed(list(book_ids)) if next(turn) else book_ids:
-            books += original(self, [book_id])
-        return books
-
-    original, turn = BookRepository.lock, iter([False, True] * 100)
-    monkeypatch.setattr(BookRepository, "lock", lock)
-    lines = [{"book_id": number, "delta": 1} for number in DOZEN]
-    races.together([partial(send, staff, lines)] * 8)
-    assert "deadlock detected" in caplog.text
+def test_twin_batches_that_lock_in_the_order_of_their_lines_deadlock(staff, books, caplog):
+    caplog.set_level(logging.WARNING)
+    with locked_in_line_order():
+        two_ways(staff, books[:2], "atomic")
+    assert "deadlock" in str(given_up(caplog))
 
 
-@pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_nobody_waits_for_a_book_that_a_batch_brought_meanwhile(app, shop, staff, mode):
+def test_batches_restocks_and_orders_at_once_lose_nothing(shop, staff, books):
+    shop.execute("UPDATE prebookings SET status = 'cancelled', cancelled_at = created_at")
+    send(staff, more(books, 5))
     customers = [shop.customer(f"c{number}@example.com") for number in range(4)]
-    lines = [{"book_id": number, "quantity": 1} for number in DOZEN]
-    wishes = [partial(reserve_all, app, customer) for customer in customers]
-    found = races.together([*wishes, partial(send, staff, lines, None, mode)])
-    assert found[-1].status_code == 200
-    assert shop.rows("SELECT id FROM prebookings WHERE status = 'waiting'") == []
-    notified = shop.rows("SELECT count(*) FROM prebookings WHERE status = 'notified'")
-    assert ([found[-1].json["notified_count"]], shop.broken()) == (notified, [])
+    orders = [partial(shop.order, user_id, dict.fromkeys(books[:3], 1)) for user_id in customers]
+    batches = [partial(send, staff, more(way, 2), mode) for way in (books, books[::-1]) for mode in ("atomic", "each")]
+    restocks = [partial(staff.patch, f"/api/v1/books/{book_id}/stock", {"delta": 1}) for book_id in books[:3]]
+    done = races.together([*batches, *restocks, *orders])
+    assert [answer.status_code for answer in done[:7]] == [200] * 7
+    assert shop.rows("SELECT stock_quantity FROM books ORDER BY id") == [5 + 8 + 1 - 4] * 3 + [5 + 8] * 7
+    assert shop.broken() == []
 
 
-def reserve_all(app, customer):
-    return [
-        races.attempt(app, partial(lambda book: faces.prebookings().reserve(customer, book).id, number))
-        for number in DOZEN
-    ]
+# ---------------------------------------------------------------- a batch and those who reserve
 
 
-def test_twin_reservations_that_only_look_are_stranded_by_a_batch(app, shop, staff):
-    customer = shop.customer("c@example.com")
-
-    with races.unlocked(app, {" FOR SHARE": "", " FOR NO KEY UPDATE": ""}), races.plain_check():
-        races.overtake(
-            (BookRepository, "get"),
-            partial(reserve_one, app, customer),
-            partial(send, staff, [{"book_id": 1, "quantity": 1}]),
-            races.LONG,
-        )
-    waiting = shop.rows("SELECT id FROM prebookings WHERE status = 'waiting'")
-    assert (len(waiting), stocks(shop)[0]) == (1, 1)
+@pytest.fixture
+def reserve(shop, books, script):
+    """Ben reserves the first book."""
+    shop.customer("ben@example.com")
+    ben = script("ben@example.com")
+    ben.get("/api/v1/books")
+    return partial(ben.reserve, books[0])
 
 
-def reserve_one(app, customer):
-    return races.attempt(app, lambda: faces.prebookings().reserve(customer, 1).id)
+@MODES
+@pytest.mark.parametrize("first", ["batch", "reservation"])
+def test_a_batch_that_races_a_reservation_strands_nobody(shop, staff, books, reserve, *, mode, first):
+    batch = partial(send, staff, more(books), mode)
+    race = (NOTIFY, batch, reserve) if first == "batch" else (INSERT, reserve, batch)
+    answers = races.overtake(*race)
+    changed, reserved = answers if first == "batch" else answers[::-1]
+    assert (changed.status_code, reserved.status_code) == (200, 409 if first == "batch" else 201)
+    told = ["notified"] * (1 if first == "batch" else 2)
+    assert (shop.statuses(books[0]), changed.json["notified_count"], shop.broken()) == (told, 9 + len(told), [])
 
 
-def test_the_key_is_kept_with_what_it_did_or_not_at_all(shop, staff, monkeypatch):
-    """What fails after the stocks are written leaves neither the stocks nor the key."""
+def test_twin_without_the_locks_a_reservation_is_stranded(app, shop, staff, books, reserve):
+    with races.unlocked(app, NO_LOCKS):
+        races.overtake(NOTIFY, partial(send, staff, more(books)), reserve, races.LONG)
+        stranded = shop.broken()
+        if not stranded:  # on SQLite each statement was committed at once, so the reservation came too late
+            shop.execute("UPDATE books SET stock_quantity = 0")
+    with races.unlocked(app, NO_LOCKS), races.plain_check():
+        races.overtake((BookRepository, "get"), reserve, partial(send, staff, more(books)), races.LONG)
+        stranded = stranded or shop.broken()
+    assert any("is waiting, but" in line for line in stranded)
 
-    def fail(*_given):
-        raise RuntimeError("the program ends here")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(GivenAnswerRepository, "keep", fail)
-        assert send(staff, [{"book_id": 1, "delta": 1}], "night").status_code == 500
-    assert (stocks(shop)[0], shop.rows("SELECT * FROM given_answers")) == (0, [])
-    assert send(staff, [{"book_id": 1, "delta": 1}], "night").status_code == 200
-
-
-@on_postgresql
-@pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_an_isbn_that_another_book_has_by_the_time_of_the_lock_changes_neither(shop, staff, mode):
-    """PostgreSQL only: on SQLite an ISBN cannot change while a batch is worked on."""
-
-    def pass_on():
-        for number, given in ((1, None), (2, isbn(1))):
-            assert staff.patch(f"/api/v1/books/{number}", {"isbn": given}).status_code == 200
-
-    batch = partial(send, staff, [{"isbn": isbn(1), "delta": 5}], mode=mode)
-    answer, _none = races.overtake((BookRepository, "ids_by_isbn"), batch, pass_on, races.LONG)
-    assert ("There is no book with this ISBN." in answer.text, stocks(shop)) == (True, [0] * len(DOZEN))
+@MODES
+def test_a_crowd_that_reserves_while_batches_come_and_go_is_told_to_the_last(shop, staff, books, script, *, mode):
+    crowd = [script(f"customer{number}@example.com") for number, _id in enumerate(shop.customers(6))]
+    reservations = [partial(reader.reserve, book_id) for reader in crowd for book_id in books[:3]]
+    batches = [partial(send, staff, more(books[:3], copies), mode) for copies in (1, -1, 2, -2)]
+    statuses = {answer.status_code for answer in races.together([*reservations, *batches])}
+    assert statuses <= {200, 201, 409, 422}
+    send(staff, [{"book_id": book_id, "quantity": 1} for book_id in books])
+    assert (shop.rows("SELECT count(*) FROM prebookings WHERE status = 'waiting'"), shop.broken()) == ([0], [])
