@@ -25,7 +25,7 @@ from tests.kills import Server, status
 from tests.races import many_customers
 
 WAITING, KILLS, COPIES = 10_000, 20, 5
-SHOP = "wsgi:app"
+SHOP, WRITTEN = "wsgi:app", ("events", "messages", "movements")
 Outcome = tuple[int | None, tuple[int, dict[str, int]]]  # what was answered, and what is in the database
 NOTHING, EVERYTHING = (0, {"waiting": WAITING}), (COPIES, {"notified": WAITING})
 
@@ -46,7 +46,7 @@ class Crowd:
     def wait_again(self) -> None:
         """Put everything back to where it was before the restock."""
         back = "UPDATE prebookings SET status = 'waiting', notified_at = NULL, movement_id = NULL"
-        no_more = ("DELETE FROM messages", "DELETE FROM movements", "UPDATE books SET stock_quantity = 0")
+        no_more = (*(f"DELETE FROM {table}" for table in WRITTEN), "UPDATE books SET stock_quantity = 0")
         for statement in (back, *no_more):
             self.shop.execute(f"{statement} WHERE true")
 

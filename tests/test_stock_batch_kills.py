@@ -22,8 +22,11 @@ from tests.kills import Server, status
 ADA, STAFF, BOOKS = "ada@example.com", "staff@example.com", 1_000
 SHOP, TORN = "wsgi:app", "tests.test_stock_batch_kills:torn_shop()"
 Found = tuple[int, ...]
-COUNTED = "movements", "prebookings WHERE status = 'notified'", "messages", "given_answers"
-NOTHING, EVERYTHING = (0,) * 5, (BOOKS, BOOKS, BOOKS, 1, BOOKS)
+COUNTED = (
+    *("movements", "prebookings WHERE status = 'notified'", "messages", "given_answers"),
+    "events WHERE kind = 'stock.changed'",
+)
+NOTHING, EVERYTHING = (0,) * 6, (BOOKS, BOOKS, BOOKS, 1, BOOKS, BOOKS)
 
 
 @dataclass
@@ -40,7 +43,7 @@ class Store:
         """Put everything back to where it was before the batch."""
         self.shop.execute("UPDATE prebookings SET status = 'waiting', notified_at = NULL, movement_id = NULL")
         self.shop.execute("UPDATE books SET stock_quantity = 0")
-        for table in ("messages", "movements", "given_answers"):
+        for table in ("events", "messages", "movements", "given_answers"):
             self.shop.execute(f"DELETE FROM {table}")
 
     def found(self) -> Found:
