@@ -42,7 +42,11 @@ HEADERS: Mapping[str, tuple[str, str]] = {
 }
 ALWAYS = ("RateLimit", "RateLimit-Policy", "X-Request-Id")
 ON_STATUS: Mapping[int, Iterable[str]] = {
-    **{201: ("Location",), 304: ("ETag",), 401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)},
+    201: ("Location",),
+    304: ("ETag",),
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
 }
 KEY = {"minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 # What an answer is, and what its id is called in the addresses that lead on from there.
@@ -240,10 +244,11 @@ def _problem(status: int, code: str) -> Document:
 
 def _link(paths: Document, schemas: Document) -> None:
     """Say of each answer that has an id where that id leads (`links`) those who may have the answer."""
-    ways = [(path, method, said) for path, operations in paths.items() for method, said in operations.items()]
-    for path, method, said in ways:
-        role = _role(path, method)
-        leading = [(to, way) for to, by, way in ways if len({None, role, _role(to, by)}) < 3]
+    ways = [
+        (path, _role(path, method), said) for path, operations in paths.items() for method, said in operations.items()
+    ]
+    for _path, role, said in ways:
+        leading = [(to, way) for to, other, way in ways if len({None, role, other}) < 3]
         for status in ("200", "201"):
             for media in said["responses"].get(status, {}).get("content", {}).values():
                 links = dict(_links(media["schema"].get("$ref", ""), leading, schemas))

@@ -97,15 +97,12 @@ def _said(value: Any) -> Any:
 
 
 # What `problem_in` refuses, for who reads the schema: control characters, and those that were damaged on the way.
-NO_CONTROLS = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*$"
-SOME_TEXT = (
-    r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u001f\u007f-\u009f\ufffd]*$"
-)
-SOME_LINES = (
-    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*"
-    r"[^\s\u0000-\u001f\u007f-\u009f\ufffd][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
-)
-LINES = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd]*$"
+CONTROLS = r"\u0000-\u001f\u007f-\u009f\ufffd"
+BUT_BREAKS = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd"
+NO_CONTROLS = rf"^[^{CONTROLS}]*$"
+SOME_TEXT = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+LINES = rf"^[^{BUT_BREAKS}]*$"
+SOME_LINES = rf"^[^{BUT_BREAKS}]*[^\s{CONTROLS}][^{BUT_BREAKS}]*$"
 
 Maybe = Annotated[T | None, BeforeValidator(_said)]  # a blank text says nothing
 Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False)), written(NO_CONTROLS)]

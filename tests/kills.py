@@ -87,6 +87,17 @@ def status(connection: http.client.HTTPConnection) -> int | None:
     return response.status
 
 
+def killed_after(server: Server, asked: http.client.HTTPConnection, seconds: float | None) -> int | None:
+    """Kill the server so many seconds after a request (None: when it has answered); returns what it answered, if so."""
+    answered = None
+    if seconds is None:
+        answered = status(asked)
+    else:
+        time.sleep(seconds)
+    server.kill()
+    return answered or status(asked)
+
+
 def let_the_dead_finish(shop: Shop, url: str) -> None:
     """Wait until the database knows that the server is dead: what was sent to it is done or rolled back."""
     if url.startswith("sqlite"):

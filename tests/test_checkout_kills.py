@@ -105,13 +105,7 @@ def undisturbed_seconds(till: Till, folder: Path, program: str) -> float:
 def killed(till: Till, server: Server, seconds: float | None) -> tuple[int | None, Change]:
     """Order, kill the server after so many seconds (None: when it has answered), and look what became of it."""
     before = till.counted()
-    asked, answered = till.order(server), None
-    if seconds is None:
-        answered = status(asked)
-    else:
-        time.sleep(seconds)
-    server.kill()
-    answered = answered or status(asked)
+    answered = kills.killed_after(server, till.order(server), seconds)
     kills.let_the_dead_finish(till.shop, till.url)
     return answered, change_since(till, before)
 

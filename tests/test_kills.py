@@ -93,13 +93,7 @@ def killed(crowd: Crowd, folder: Path, seconds: float | None, program: str = SHO
     """Restock, kill the server after so many seconds (None: when it has answered), and look what became of it."""
     crowd.wait_again()
     with running(crowd, folder, program) as server:
-        asked, answered = restock(server, crowd), None
-        if seconds is None:
-            answered = status(asked)
-        else:
-            time.sleep(seconds)
-        server.kill()
-        answered = answered or status(asked)
+        answered = kills.killed_after(server, restock(server, crowd), seconds)
     kills.let_the_dead_finish(crowd.shop, crowd.url)
     return answered, crowd.found()
 

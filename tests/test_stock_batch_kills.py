@@ -89,13 +89,7 @@ def killed(store: Store, folder: Path, seconds: float | None, program: str = SHO
     """Send the batch, kill the server after so many seconds (None: when it has answered), and look what is there."""
     store.wait_again()
     with store.server(folder, program) as server:
-        asked, answered = store.batch(server), None
-        if seconds is None:
-            answered = status(asked)
-        else:
-            time.sleep(seconds)
-        server.kill()
-        answered = answered or status(asked)
+        answered = kills.killed_after(server, store.batch(server), seconds)
     kills.let_the_dead_finish(store.shop, store.url)
     return answered, store.found()
 

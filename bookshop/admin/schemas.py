@@ -11,7 +11,7 @@ from bookshop.catalog.models import STOCK_MAX
 from bookshop.database import ID_MAX
 from bookshop.examples import ISBN
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
-from bookshop.inventory.models import NOTE_MAX
+from bookshop.inventory.models import NOTE_MAX, Reason
 from bookshop.inventory.service import StockChange
 from bookshop.orders.schemas import Status
 from bookshop.prebookings.models import PreBook
@@ -20,8 +20,6 @@ from bookshop.schemas import Body, Id, Line, Maybe, PageQuery, Plain
 
 LINES_MAX = 1_000
 CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
-
-Reason = Literal["received", "correction", "sale", "return", "import"]
 
 
 def _one_each(*pairs: tuple[str, str], example: dict[str, Any]) -> dict[str, Any]:

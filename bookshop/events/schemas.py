@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from bookshop.database import ID_MAX
 from bookshop.events.kinds import ALL, KINDS_PATTERN, read_kinds
+from bookshop.inventory.models import Reason
 from bookshop.schemas import Plain, Query, written
 
 SIZE_MAX = 1000
-Reason = Literal["received", "correction", "sale", "return", "import"]
 
 
 def _known(text: str) -> str:

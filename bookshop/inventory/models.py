@@ -1,12 +1,14 @@
 """The stock ledger."""
 
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.database import Base, UtcDateTime, now
 
+Reason = Literal["received", "correction", "sale", "return", "import"]
 RECEIVED, CORRECTION, SALE, RETURN, IMPORT = ("received", "correction", "sale", "return", "import")
 NOTE_MAX = 500
 OF_AN_ORDER = text("order_id IS NOT NULL")

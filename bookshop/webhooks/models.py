@@ -27,9 +27,7 @@ class Webhook(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(URL_MAX))
-    kinds: Mapped[str] = mapped_column(
-        String(KINDS_MAX)
-    )  # names with commas between them, as bookshop.events.kinds has
+    kinds: Mapped[str] = mapped_column(String(KINDS_MAX))  # names of bookshop.events.kinds with commas between
     secret: Mapped[str] = mapped_column(String(50))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))  # who registered it
     position: Mapped[int]
