@@ -153,3 +153,9 @@ def test_customers_are_refused(script, order):
     assert_problem(ada.get(ORDERS), 403, "FORBIDDEN")
     for change in ANSWERS:
         assert_problem(ada.post(f"{ORDERS}/{order_id}/{change}"), 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("q", ["nobody", "\0", "x" * 500])
+def test_a_search_that_finds_nothing_says_the_page_that_was_asked_for(staff, q):
+    found = staff.get(ORDERS, q=q, page=3, size=7).json
+    assert found == {"items": [], "total": 0, "page": 3, "size": 7}

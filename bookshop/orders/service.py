@@ -19,7 +19,7 @@ from bookshop.database import Page, now
 from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, Notified, StockChange
-from bookshop.keyset import Place
+from bookshop.keyset import Place, sliced
 from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
 from bookshop.mail.service import MailService
 from bookshop.orders import repository as sql
@@ -245,7 +245,7 @@ class OrderService:
         """
         q = tidy(wanted.q)
         if problem_in(q) or len(q) > EMAIL_MAX:
-            return Page([], 0, 1, size)
+            return sliced({}, place, size)
         which = _named(q) if q else []
         if wanted.uncollected:
             which += sql.uncollected(now() - self.collect_within)
