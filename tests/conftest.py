@@ -2,94 +2,108 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import flask_migrate
 import pytest
 import trustme
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import create_engine, make_url, text
 
 from bookshop import create_app
 from bookshop.accounts import passwords
-from bookshop.config import Settings
-from bookshop.extensions import db, limiter
+from bookshop.extensions import db
 from tests.clients import Browser, Script
-from tests.factories import Shop, empty
+from tests.databases import drop_everything, empty, folder_in_memory, new_database
+from tests.factories import Shop
 from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
 from tests.receiver import Hooks, Receiver
+from tests.settings import settings_for
 from tests.smtp import Post, Sink
 from tests.stand import Stand
+from tests.world import World, world_of
 
-SECRET_KEY = "a key for tests only, long enough"
-COVERS = TemporaryDirectory(prefix="bookshop-covers-")
-MAIL = TemporaryDirectory(prefix="bookshop-mail-")
+GIVEN = "BOOKSHOP_TEST_DATABASE_URL"
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+servers = ExitStack()  # of the process that starts the workers of pytest-xdist
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start one server for all workers of pytest-xdist; where none can be started, each worker says so itself."""
+    with suppress(NoServer):
+        node.workerinput["postgresql"] = shared_server()
+
+
+@cache
+def shared_server() -> str:
+    return os.environ.get(GIVEN) or servers.enter_context(server())
+
+
+def pytest_unconfigure() -> None:
+    servers.close()
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL database: BOOKSHOP_TEST_DATABASE_URL, or one of a temporary server."""
-    given = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
-    if given:
-        yield given
-        return
-    try:
-        with server() as url:
-            yield url
-    except NoServer as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs PostgreSQL: {error}")
-        pytest.skip(f"NOT TESTED ON POSTGRESQL: {error}")
+def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A PostgreSQL database: BOOKSHOP_TEST_DATABASE_URL, or one of a temporary server; each worker has its own."""
+    with ExitStack() as resources:
+        try:
+            shared = getattr(request.config, "workerinput", {}).get("postgresql")
+            url = shared or os.environ.get(GIVEN) or resources.enter_context(server())
+        except NoServer as error:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI needs PostgreSQL: {error}")
+            pytest.skip(f"NOT TESTED ON POSTGRESQL: {error}")
+        yield resources.enter_context(new_database(url, "bookshop_tests")) if shared else url
+
+
+@pytest.fixture(scope="session")
+def sqlite_url() -> Iterator[str]:
+    """A file of SQLite, in memory where that can be had: it need not survive a crash."""
+    with folder_in_memory("bookshop-sqlite-") as folder:
+        yield f"sqlite:///{folder}/shop.db"
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/shop.db"
-    url: str = request.getfixturevalue("postgresql_url")
+def database_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
-def settings_for(url: str, **changes: object) -> Settings:
-    """The settings of the test shop; its limits are out of the way unless a test sets them."""
-    limits = {"login_limit": "100000 per minute", "api_limit": "10000000 per minute"}
-    given = {"secret_key": SECRET_KEY, "database_url": url, "database_pool": 40, **limits}
-    return Settings.model_validate({"covers": COVERS.name, "mail_folder": MAIL.name, **given, **changes})
+@pytest.fixture(scope="session")
+def app_on() -> Iterator[Callable[[str], Flask]]:
+    """One application per database, on a schema that the migrations built: made once, however often it is asked for."""
+    made: dict[str, Flask] = {}
+
+    def app_on(url: str) -> Flask:
+        if url not in made:
+            if url.startswith("postgres"):
+                drop_everything(url)
+            made[url] = create_app(settings_for(url))
+            with made[url].app_context():
+                flask_migrate.upgrade()
+        return made[url]
+
+    yield app_on
+    for app in made.values():
+        with app.app_context():
+            db.engine.dispose()
 
 
 @pytest.fixture(scope="session")
-def shared_app(database_url: str) -> Iterator[Flask]:
-    """One application per database, on a schema that the migrations built."""
-    _empty(database_url)
-    app = create_app(settings_for(database_url))
-    with app.app_context():
-        flask_migrate.upgrade()
-    yield app
-    with app.app_context():
-        db.engine.dispose()
-
-
-def _empty(url: str) -> None:
-    """Drop whatever is in a PostgreSQL database that was handed to us."""
-    if url.startswith("postgres"):
-        engine = create_engine(Settings(secret_key=SECRET_KEY, database_url=url).database_url)
-        with engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        engine.dispose()
+def shared_app(app_on: Callable[[str], Flask], database_url: str) -> Flask:
+    return app_on(database_url)
 
 
 @pytest.fixture
 def app(shared_app: Flask) -> Flask:
     """The application with empty tables. No context is left open: an uncommitted change must not be seen."""
     empty(shared_app)
-    with shared_app.app_context():
-        limiter.reset()
     return shared_app
 
 
@@ -157,6 +171,12 @@ def repository_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture
+def world(app: Flask) -> World:
+    """A shop in which there is some of everything, and all ways to call it."""
+    return world_of(app)
+
+
 @pytest.fixture(scope="module")
 def stand(shared_app: Flask) -> Stand:
     return Stand(shared_app)
@@ -178,16 +198,3 @@ def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     with new_database(request.getfixturevalue("postgresql_url"), "bookshop_kills") as url:
         yield url
-
-
-@contextmanager
-def new_database(server_url: str, name: str) -> Iterator[str]:
-    """An empty database beside the one at this address of PostgreSQL, gone at the end; yields its address."""
-    url = make_url(settings_for(server_url).database_url)
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()

@@ -12,10 +12,10 @@ from stdnum import ean
 from bookshop import faces
 from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.checks import broken_invariants
-from bookshop.database import Base
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.orders.service import Checkout
+from tests.databases import BY_TEST, rows_of
 
 T = TypeVar("T")
 
@@ -27,18 +27,6 @@ def isbn(number: int | None = None) -> str:
     """A valid ISBN-13, another one at each call."""
     digits = f"978{next(_numbers) if number is None else number:09d}"
     return digits + ean.calc_check_digit(digits)
-
-
-def empty(app: Flask) -> None:
-    """Empty all tables, and count from 1 again."""
-    tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
-    with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            for table in tables:
-                db.session.execute(text(f"DELETE FROM {table}"))
-        else:
-            db.session.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
-        db.session.commit()
 
 
 class Shop:
@@ -117,13 +105,13 @@ class Shop:
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """The rows of a SELECT, as tuples; single columns as scalars."""
         with self.app.app_context():
-            found = [tuple(row) for row in db.session.execute(text(sql), values)]
+            found = [tuple(row) for row in db.session.execute(text(sql), values, execution_options={BY_TEST: True})]
         return [row[0] if len(row) == 1 else row for row in found]
 
     def execute(self, sql: str, **values: Any) -> None:
         """Change the database behind the shop's back."""
         with self.app.app_context():
-            db.session.execute(text(sql), values)
+            db.session.execute(text(sql), values, execution_options={BY_TEST: True})
             db.session.commit()
 
     def stock(self, book_id: int) -> int:
@@ -147,4 +135,5 @@ class Shop:
         tables = dict.fromkeys(names, "*")
         tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
-        return {table: self.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2") for table, columns in tables.items()}
+        queries = {table: f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in tables.items()}
+        return rows_of(self.app, queries)

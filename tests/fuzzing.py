@@ -20,9 +20,9 @@ from bookshop.config import ROOT
 from bookshop.extensions import db
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from tests.browser.server import AS_RUN, SHOP, environment, served
-from tests.conftest import settings_for
 from tests.factories import Shop, isbn
 from tests.schemathesis_hooks import ORDERS
+from tests.settings import settings_for
 
 ADA, BOB, STAFF = "ada@example.com", "bob@example.com", "staff@example.com"
 ROLES = {"nobody": None, "ada": ADA, "staff": STAFF}

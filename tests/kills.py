@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from tests.conftest import SECRET_KEY
 from tests.factories import Shop
+from tests.settings import SECRET_KEY
 
 SERVER = "killed"  # the server's name in pg_stat_activity
 

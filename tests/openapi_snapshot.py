@@ -6,7 +6,7 @@ from typing import Any
 
 from bookshop import create_app
 from bookshop.openapi import document
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 SNAPSHOT = Path(__file__).with_name("openapi-v1.json")
 WORDS = {"description", "summary", "example", "examples", "tags", "title", "links", "info"}

@@ -2,15 +2,17 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Index, delete, event, insert, select, update
+from sqlalchemy import Engine, Index, delete, event, insert, select, update
 
 from bookshop import database, faces
 from bookshop.accounts.models import User
@@ -24,8 +26,9 @@ from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from tests.factories import Shop
 
-SHORT = 0.2  # what the slow one waits for somebody who, where the lock works, waits for the slow one
-LONG = 60.0  # what one waits for somebody who waits for nobody
+SHORT = 5.0  # for how long, at most, to wait for somebody who may be held up by a lock: it ends when that is seen
+LONG = 60.0  # for how long to wait for somebody whom nothing holds up
+HELD_UP = 0.02  # seconds after which BEGIN IMMEDIATE is waiting for another writer
 OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
 # To be taken out beside the lock of the books: the stock is written whatever it was; an order becomes whatever it was.
 ANY_STOCK = {" AND books.stock_quantity = ": " AND 0 <= "}
@@ -38,8 +41,8 @@ Point = tuple[type, str]
 def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> tuple[Any, Any]:
     """Run `slow`; as soon as it has passed `point`, a method, start `fast` beside it and let it go first.
 
-    `slow` goes on when `fast` is done, or after `patience`: where the lock works, `fast` is waiting for it. Returns
-    what the two returned.
+    `slow` goes on when `fast` is done or, with SHORT patience, when a lock is seen to hold it up. Returns what the two
+    returned.
     """
     owner, name = point
     original, first = getattr(owner, name), threading.Lock()
@@ -49,8 +52,9 @@ def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> t
         def passed(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             if first.acquire(blocking=False):
-                started.append(pool.submit(fast))
-                wait(started, patience)
+                with waiting_for_lock(db.engine) as held_up:
+                    started.append(pool.submit(fast))
+                    wait_for(started[0].done, held_up, patience)
             return result
 
         patch.setattr(owner, name, passed)
@@ -58,16 +62,61 @@ def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> t
         return answer, started[0].result()
 
 
+def wait_for(done: Callable[[], bool], held_up: Callable[[], bool], patience: float) -> None:
+    """Wait until it is done, or for as long as there is patience; with SHORT patience also until a lock holds it up."""
+    end = time.monotonic() + patience
+    while not done() and time.monotonic() < end and not (patience < LONG and held_up()):
+        time.sleep(0.002)
+
+
+@contextmanager
+def waiting_for_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether anybody waits for a lock just now."""
+    watch = _writers_in_line if engine.dialect.name == "sqlite" else _backends_in_line
+    with watch(engine) as held_up:
+        yield held_up
+
+
+@contextmanager
+def _backends_in_line(engine: Engine) -> Iterator[Callable[[], bool]]:
+    sql = "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with engine.connect() as connection:
+        watching = connection.execution_options(isolation_level="AUTOCOMMIT")
+        yield lambda: watching.exec_driver_sql(sql).first() is not None
+
+
+@contextmanager
+def _writers_in_line(engine: Engine) -> Iterator[Callable[[], bool]]:
+    begun: dict[int, float] = {}  # thread -> when it asked for the lock that lets one of all write
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            begun[threading.get_ident()] = time.monotonic()
+
+    def after(*_statement: Any) -> None:
+        begun.pop(threading.get_ident(), None)
+
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)
+    try:
+        yield lambda: any(time.monotonic() - since > HELD_UP for since in list(begun.values()))
+    finally:
+        event.remove(engine, "before_cursor_execute", before)
+        event.remove(engine, "after_cursor_execute", after)
+
+
 @contextmanager
 def meeting(point: Point, parties: int, patience: float = SHORT) -> Iterator[None]:
-    """Let all who pass `point`, a method, wait there for each other, but no longer than `patience`."""
+    """Let all who pass `point`, a method, wait there for each other; with SHORT patience not for who is held up."""
     owner, name = point
-    original, barrier = getattr(owner, name), threading.Barrier(parties)
+    original, arrived, over = getattr(owner, name), count(1), threading.Event()
 
     def passed(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        with suppress(threading.BrokenBarrierError):  # where the lock works, the others wait for the one who is here
-            barrier.wait(patience)
+        if next(arrived) < parties:
+            with waiting_for_lock(db.engine) as held_up:
+                wait_for(over.is_set, held_up, patience)
+        over.set()
         return result
 
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.clients import Browser, Script
-from tests.factories import Shop, empty
+from tests.databases import empty
+from tests.factories import Shop
 
 BOOK, OTHER, PREBOOK = 1, 2, 1
 ISBN, OTHER_ISBN = "9780141439518", "9780141439587"

@@ -11,8 +11,8 @@ from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
 from bookshop.database import now
 from bookshop.extensions import db
 from tests.clients import Browser, text_of
-from tests.conftest import settings_for
 from tests.factories import PASSWORD
+from tests.settings import settings_for
 
 ADA, NEW, STAFF = "ada@example.com", "ada.new@example.com", "staff@example.com"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"

@@ -12,8 +12,8 @@ from bookshop import create_app
 from bookshop.database import now
 from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
-from tests.conftest import settings_for
 from tests.factories import PASSWORD
+from tests.settings import settings_for
 
 ADA = "ada@example.com"
 ODD_PASSWORDS = [

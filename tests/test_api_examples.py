@@ -21,8 +21,8 @@ from bookshop.cli import STAFF_EMAIL
 from bookshop.config import ROOT
 from bookshop.inventory.service import StockChange
 from tests.browser.server import SHOP, environment, served
-from tests.conftest import settings_for
 from tests.factories import Shop
+from tests.settings import settings_for
 
 PAGE = (ROOT / "docs/api.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 
 from bookshop import create_app
 from bookshop.assets import ICONS, assets
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 FOR_EVER = "public, max-age=31536000, immutable"
 

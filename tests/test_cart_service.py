@@ -9,8 +9,8 @@ from bookshop import create_app, faces
 from bookshop.cart.repository import Entry
 from bookshop.cart.service import CartLine
 from bookshop.exceptions import BookshopError
-from tests.conftest import settings_for
 from tests.factories import Shop
+from tests.settings import settings_for
 
 
 @pytest.fixture

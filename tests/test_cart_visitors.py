@@ -10,8 +10,8 @@ from bookshop import create_app
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.database import ID_MAX
 from tests.clients import Browser, text_of
-from tests.conftest import settings_for
 from tests.factories import PASSWORD, Shop
+from tests.settings import settings_for
 
 ADA = "ada@example.com"
 

@@ -17,9 +17,9 @@ from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.orders.repository import OrderRepository
 from tests import kills, races
-from tests.conftest import settings_for
 from tests.factories import Shop
 from tests.kills import Server, status
+from tests.settings import settings_for
 
 ADA, BOOKS = "ada@example.com", 5
 Change = tuple[int, ...]

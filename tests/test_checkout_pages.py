@@ -6,7 +6,7 @@ import pytest
 
 from bookshop import create_app, faces
 from tests.clients import Browser, text_of
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 HIDDEN = re.compile(r'name="(key|shown)"[^>]* value="([^"]*)"')

@@ -15,7 +15,8 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import Checkout
 from bookshop.prebookings.repository import PreBookRepository
 from tests import races
-from tests.factories import PASSWORD, empty
+from tests.databases import empty
+from tests.factories import PASSWORD
 
 LOCK_USER = (UserRepository, "lock_active")
 LOCK_STAFF = (UserRepository, "lock_with_staff")

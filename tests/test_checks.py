@@ -13,7 +13,8 @@ from bookshop.checks import INVARIANTS, broken_invariants
 from bookshop.database import is_sqlite
 from bookshop.extensions import db
 from bookshop.webhooks.worker import WebhookWorker
-from tests.factories import Shop, empty
+from tests.databases import empty
+from tests.factories import Shop
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from bookshop import create_app
 from bookshop.checks import MOST_LINES
 from bookshop.config import ROOT
 from bookshop.extensions import db
-from tests.conftest import SECRET_KEY, settings_for
 from tests.factories import PASSWORD
+from tests.settings import SECRET_KEY, settings_for
 
 ADA = "ada@example.com"
 

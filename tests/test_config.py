@@ -12,7 +12,7 @@ from bookshop import config, create_app
 from bookshop.config import Settings, settings_from
 from bookshop.exceptions import SettingsError
 from tests.clients import Browser
-from tests.conftest import SECRET_KEY, settings_for
+from tests.settings import SECRET_KEY, settings_for
 
 WRONG = [
     ("BOOKSHOP_SECRET_KEY", "too short"),

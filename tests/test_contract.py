@@ -18,8 +18,8 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.problems import PROBLEMS
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from tests.clients import Script
-from tests.conftest import settings_for
 from tests.factories import Shop
+from tests.settings import settings_for
 from tests.test_openapi import codes_of
 
 ADA, BEN, STAFF = "ada@example.com", "ben@example.com", "staff@example.com"

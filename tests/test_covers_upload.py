@@ -15,8 +15,8 @@ from bookshop.catalog import pictures
 from bookshop.catalog.repository import BookRepository
 from tests import races
 from tests.clients import Browser, text_of
-from tests.conftest import settings_for
 from tests.factories import Shop
+from tests.settings import settings_for
 from tests.uploads import (
     PDF,
     SVG,

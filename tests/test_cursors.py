@@ -14,7 +14,7 @@ from bookshop.extensions import db
 from tests.races import many_books
 from tests.stand import assert_problem
 from tests.test_routes import fill, statements
-from tests.world import World
+from tests.world import world_of
 
 BOOKS = "/api/v1/books"
 SORTS, DIRS = ("relevance", "title", "price", "published", "newest"), (None, "asc", "desc")
@@ -110,11 +110,13 @@ def test_books_are_the_same_by_cursor_as_by_pages(books, script, sort, direction
 
 
 @pytest.fixture
-def world(app, shop):
+def world(app):
     """Lists of everything, each with more than one page."""
-    world = World(app, shop)
+    return world_of(app, fill_five)
+
+
+def fill_five(shop):
     fill(shop, 5)
-    return world
 
 
 LISTS = [

@@ -20,7 +20,7 @@ from bookshop.exceptions import Busy
 from bookshop.extensions import db
 from bookshop.prebookings.repository import PreBookRepository
 from tests.clients import Browser, Script, text_of
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
 MEMBERS = {"type", "title", "status", "detail", "code"}

@@ -11,7 +11,7 @@ from bookshop.catalog.repository import BookRepository, LockedBook
 from tests import races
 from tests.stand import assert_problem
 from tests.uploads import Upload, plain, saved
-from tests.world import GETS, World, path_of
+from tests.world import GETS, path_of
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
 BOOK = "/api/v1/books/1"
@@ -190,11 +190,6 @@ def test_the_etag_of_a_compressed_answer_is_good_for_both_headers(shop, staff, e
 
 
 # ---------------------------------------------------------------- If-None-Match
-
-
-@pytest.fixture
-def world(app, shop):
-    return World(app, shop)
 
 
 JSON = [route for route in GETS if "/api/v1/" in route and "openapi" not in route]

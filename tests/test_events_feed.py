@@ -1,6 +1,6 @@
 """The event feed as a script reads it: what is in it, in what order, and how it is leafed through."""
 
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -231,8 +231,10 @@ def test_who_asks_while_another_gives_places_finds_what_was_committed_before(app
             asked = partial(staff.get, EVENTS)
             shop.set_stock(emma, 2)
             with ThreadPoolExecutor(1) as pool:
-                answer = pool.submit(asked)
-                assert not wait([answer], races.SHORT).done
+                with races.waiting_for_lock(db.engine) as held_up:
+                    answer = pool.submit(asked)
+                    races.wait_for(answer.done, held_up, races.SHORT)
+                assert not answer.done()
                 other.rollback()
         assert [one["id"] for one in answer.result().get_json()["items"]] == [1, 2, 3]
 

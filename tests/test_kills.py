@@ -19,10 +19,10 @@ from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from tests import kills
-from tests.conftest import settings_for
 from tests.factories import Shop
 from tests.kills import Server, status
 from tests.races import many_customers
+from tests.settings import settings_for
 
 WAITING, KILLS, COPIES = 10_000, 20, 5
 SHOP, WRITTEN = "wsgi:app", ("events", "messages", "movements")

@@ -8,7 +8,7 @@ import pytest
 from bookshop import create_app
 from bookshop.extensions import db, limiter
 from tests.clients import Script
-from tests.conftest import settings_for
+from tests.settings import settings_for
 from tests.stand import assert_problem
 
 ADA, STAFF = "ada@example.com", "staff@example.com"

@@ -16,7 +16,7 @@ from bookshop import create_app
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.worker import Worker
 from bookshop.outbox import Pace
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 # The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
 PACE = Pace(batch=2, timeout=1, lease=2.2, poll=0.05, pause=0.05, longest_pause=0.1)

@@ -18,9 +18,9 @@ from bookshop.config import Settings
 from bookshop.database import Base
 from bookshop.extensions import db
 from bookshop.webhooks.worker import WebhookWorker
-from tests.conftest import SECRET_KEY, settings_for
 from tests.factories import PASSWORD, Shop
 from tests.postbox import Postbox
+from tests.settings import SECRET_KEY, settings_for
 
 Schema = dict[str, list[tuple[Any, ...]]]
 

@@ -4,7 +4,7 @@ import pytest
 
 from bookshop import create_app
 from bookshop.navigation import here, page_above, safe_next
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 OWN = [
     "/",

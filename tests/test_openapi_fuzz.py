@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import new_database
+from tests.databases import new_database
 from tests.faulty import FAULTS
 from tests.fuzzing import ROLES, Furnished, Fuzzed, furnished, fuzz, glance
 from tests.world import ROUTES

@@ -8,8 +8,8 @@ from werkzeug.test import TestResponse
 from bookshop import create_app
 from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
-from tests.conftest import settings_for
 from tests.factories import Shop
+from tests.settings import settings_for
 
 IN_STOCK = "Book is in stock — add to cart instead"
 CODES = {

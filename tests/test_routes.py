@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from bookshop import create_app, faces
 from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
-from tests.conftest import settings_for
 from tests.factories import PASSWORD, Shop
+from tests.settings import settings_for
 from tests.stand import assert_problem
 from tests.world import (
     ANYONE,
@@ -31,11 +31,6 @@ from tests.world import (
     path_of,
     routes_of,
 )
-
-
-@pytest.fixture
-def world(app, shop):
-    return World(app, shop)
 
 
 def test_every_route_is_in_the_table_and_nothing_else_is(shared_app):

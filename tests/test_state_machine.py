@@ -22,10 +22,10 @@ from bookshop import create_app, faces
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
 from tests.clients import Script
-from tests.conftest import settings_for
 from tests.factories import PASSWORD, Shop, empty, isbn
 from tests.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
 from tests.order_machine import OrderSteps
+from tests.settings import settings_for
 
 STATUSES = ("waiting", "notified", "cancelled")
 few = st.integers(0, 3)

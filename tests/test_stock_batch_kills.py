@@ -15,9 +15,9 @@ from bookshop import create_app, faces
 from bookshop.extensions import db
 from bookshop.inventory.batch import BatchLine, BatchOutcome
 from tests import kills, races
-from tests.conftest import settings_for
 from tests.factories import Shop
 from tests.kills import Server, status
+from tests.settings import settings_for
 
 ADA, STAFF, BOOKS = "ada@example.com", "staff@example.com", 1_000
 SHOP, TORN = "wsgi:app", "tests.test_stock_batch_kills:torn_shop()"

@@ -13,7 +13,7 @@ from bookshop.extensions import db
 from tests.clients import Browser, Script, text_of
 from tests.stand import assert_problem
 from tests.test_routes import assert_let_in
-from tests.world import ROUTES, World, path_of
+from tests.world import ROUTES, path_of
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
 ADMIN_ORDER = "/api/v1/admin/orders/{order_id}"
@@ -46,11 +46,6 @@ NEEDS = {
 SCOPE_OF = {route: scope for scope, routes in NEEDS.items() for route in routes}
 OPEN = {"GET /api/v1/openapi.json", "GET /api/v1/books", "GET /api/v1/books/{book_id}", "GET /api/v1/books/isbn/{isbn}"}
 CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("staff")
-
-
-@pytest.fixture
-def world(app, shop):
-    return World(app, shop)
 
 
 def call(app, email, scopes, route):

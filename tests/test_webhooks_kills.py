@@ -14,8 +14,8 @@ from bookshop import create_app
 from bookshop.outbox import Pace
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.worker import WebhookWorker
-from tests.conftest import SECRET_KEY, settings_for
 from tests.receiver import HANG
+from tests.settings import SECRET_KEY, settings_for
 from tests.test_mail_kills import DEADLINE, Crew, crew_of, wait_until
 
 # The lease is short, so that what a dead one had is soon due again.

@@ -1,6 +1,7 @@
 """All routes of the shop, who may call them and with what, and a world in which to call them."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -11,12 +12,12 @@ from bookshop.accounts import links
 from bookshop.accounts.models import PasswordReset
 from bookshop.accounts.service import token_hash
 from bookshop.catalog import pictures
-from bookshop.database import Base
 from bookshop.mail.transport import file_of
 from bookshop.webhooks.worker import WebhookWorker
 from tests.clients import Browser, Script
-from tests.conftest import SECRET_KEY
+from tests.databases import TABLES, Snapshot, rows_of
 from tests.factories import PASSWORD, Shop
+from tests.settings import SECRET_KEY
 from tests.stand import ISBN
 from tests.uploads import Upload, plain, saved
 
@@ -27,6 +28,7 @@ NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 STOCK = {"change": "received", "copies": "3", "expected": "0"}
 DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
+COOKIE = "bookshop"
 RECEIVER = "https://1.1.1.1/hooks"  # public, and nobody is called there: no worker runs
 CHECKOUT = {"name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
@@ -221,8 +223,29 @@ class World:
     And all ways to call a route: cookies or, for JSON, a token.
     """
 
-    def __init__(self, app: Flask, shop: Shop) -> None:
-        self.app, self.shop = app, shop
+    def __init__(self, app: Flask) -> None:
+        self.app, self.shop = app, Shop(app)
+        self._furnish(self.shop)
+        self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
+        self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}
+        for script in self.scripts.values():
+            script.get("/api/v1/books")  # the first use of a token is written down
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the world as it is now, for `begin_again`."""
+        self.cookies = {who: browser.client.get_cookie(COOKIE) for who, browser in self.browsers.items()}
+        self.snapshot = Snapshot(self.app)
+
+    def begin_again(self) -> None:
+        """Put everything back into the emptied application: what is stored, and who is logged in."""
+        self.snapshot.restore()
+        for who, cookie in self.cookies.items():
+            self.browsers[who] = Browser(self.app)
+            if cookie is not None:
+                self.browsers[who].client.set_cookie(COOKIE, cookie.value)
+
+    def _furnish(self, shop: Shop) -> None:
         ada = shop.customer("ada@example.com")
         shop.staff("staff@example.com")
         shop.book("Emma", isbn=ISBN, stock=1)
@@ -231,14 +254,11 @@ class World:
         shop.fill_cart(ada, {1: 1})
         shop.set_stock(1, 0)
         message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
-        file_of(app.config["SETTINGS"].mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
+        settings = shop.app.config["SETTINGS"]
+        file_of(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
         add_reset(shop, ada)
-        pictures.keep(app.config["SETTINGS"].covers, pictures.Cover(COVER, {"small": b"a picture"}))
+        pictures.keep(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
         self._call_a_webhook()
-        self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
-        self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}
-        for script in self.scripts.values():
-            script.get("/api/v1/books")  # the first use of a token is written down
 
     def _call_a_webhook(self) -> None:
         """Register a webhook, and write what happens then into its outbox.
@@ -271,5 +291,21 @@ class World:
 
     def tables(self):
         """All rows of all tables, logins too."""
-        names = [table.name for table in Base.metadata.sorted_tables]
-        return {name: sorted(self.shop.rows(f"SELECT * FROM {name}"), key=repr) for name in names}
+        queries = {table.name: f"SELECT * FROM {table.name}" for table in TABLES}
+        return {name: sorted(rows, key=repr) for name, rows in rows_of(self.app, queries).items()}
+
+
+More = Callable[[Shop], Any]
+worlds: dict[tuple[Flask, More | None], World] = {}
+
+
+def world_of(app: Flask, more: More | None = None) -> World:
+    """The world, with more in it if that is given, on an empty application: made once, then restored as it was."""
+    if (app, more) in worlds:
+        worlds[app, more].begin_again()
+    else:
+        worlds[app, more] = World(app)
+        if more:
+            more(worlds[app, more].shop)
+            worlds[app, more].keep()
+    return worlds[app, more]

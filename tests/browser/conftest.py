@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.chromium import NoBrowser, launch_options, log_in
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
-from tests.conftest import settings_for
+from tests.settings import settings_for
 
 TIMEOUT = 10_000
 NewContext = Callable[..., BrowserContext]
