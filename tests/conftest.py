@@ -27,6 +27,7 @@ from tests.smtp import Post, Sink
 from tests.stand import Stand
 from tests.world import World, world_of
 
+pytest_plugins = ["tests.cases"]
 GIVEN = "BOOKSHOP_TEST_DATABASE_URL"
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 servers = ExitStack()  # of the process that starts the workers of pytest-xdist

@@ -8,6 +8,8 @@ from bookshop.mail.worker import Worker
 from tests.clients import text_of
 from tests.factories import PASSWORD
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, OTHER = "ada@example.com", "three other words"
 
 

@@ -14,6 +14,8 @@ from tests.clients import Browser, text_of
 from tests.factories import PASSWORD
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, NEW, STAFF = "ada@example.com", "ada.new@example.com", "staff@example.com"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PHONE = (

@@ -15,6 +15,8 @@ from bookshop.database import WRITES, now
 from bookshop.extensions import db
 from tests.clients import Script, text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 TOKEN = re.compile(r"bookshop_[\w-]{43}")
 

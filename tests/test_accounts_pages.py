@@ -15,6 +15,8 @@ from tests.clients import Browser, Script, text_of
 from tests.factories import PASSWORD
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA = "ada@example.com"
 ODD_PASSWORDS = [
     "nul\0inside it",

@@ -7,6 +7,8 @@ import pytest
 
 from tests.clients import Script
 
+pytestmark = pytest.mark.one_postgresql_case
+
 MEMBERS = {
     "id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents",
     "currency", "in_stock", "created_at", "updated_at", "stock_quantity", "waiting_count", "notified_count",

@@ -9,6 +9,8 @@ from bookshop import faces
 from bookshop.pages import day
 from tests.clients import TAG, text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 
 @pytest.fixture
 def staff(shop, visitor):

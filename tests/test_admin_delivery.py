@@ -11,6 +11,8 @@ from bookshop.prebookings.repository import PreBookRepository
 from tests.clients import text_of
 from tests.factories import isbn
 
+pytestmark = pytest.mark.one_postgresql_case
+
 EMMA, PERSUASION, SANDITON = isbn(1), isbn(2), isbn(3)
 UNKNOWN, MISTYPED = isbn(4), isbn(1)[:-1] + str((int(isbn(1)[-1]) + 1) % 10)
 PAGE = "/admin/delivery"

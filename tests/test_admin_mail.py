@@ -11,6 +11,8 @@ from tests.clients import text_of
 from tests.postbox import Postbox
 from tests.races import overtake, unlocked
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 REFUSED = "550 No such user here"
 CHANGES = {

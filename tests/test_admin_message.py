@@ -8,6 +8,8 @@ from bookshop import faces
 from tests.clients import text_of
 from tests.postbox import Postbox
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, BEN, STAFF = "ada@example.com", "ben@example.com", "staff@example.com"
 LONG_AGO = "2026-01-02 10:00:00+00:00"
 ORDERS = "/api/v1/admin/orders"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.clients import text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, BEN, STAFF = "ada@example.com", "ben@example.com", "staff@example.com"
 LONG_AGO = "2026-01-02 10:00:00+00:00"
 STEPS = {"placed": (), "ready": ("ready",), "collected": ("ready", "collected"), "cancelled": ("cancelled",)}

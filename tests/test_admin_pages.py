@@ -10,6 +10,8 @@ from bookshop import faces
 from bookshop.pages import day
 from tests.clients import text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 BOOK = {"title": "Emma", "authors": "Jane Austen", "price": "9.50"}
 
 

@@ -5,6 +5,8 @@ import pytest
 from tests.clients import text_of
 from tests.races import many_customers
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 
 

@@ -5,6 +5,8 @@ import pytest
 from tests.clients import Browser, text_of
 from tests.receiver import HASTY
 
+pytestmark = pytest.mark.one_postgresql_case
+
 PAGE = "/admin/webhooks"
 
 

@@ -10,6 +10,8 @@ from bookshop import create_app
 from bookshop.assets import ICONS, assets
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 FOR_EVER = "public, max-age=31536000, immutable"
 
 

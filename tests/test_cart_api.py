@@ -8,6 +8,8 @@ from werkzeug.test import TestResponse
 from bookshop import faces
 from tests.clients import Script
 
+pytestmark = pytest.mark.one_postgresql_case
+
 URL = "/api/v1/cart/items"
 MEMBERS = [
     *(

@@ -10,6 +10,8 @@ from bookshop import faces
 from tests.clients import Browser, text_of
 from tests.factories import Shop
 
+pytestmark = pytest.mark.one_postgresql_case
+
 NEXT_ATTACKS = [
     "https://evil.example",
     "//evil.example",

@@ -13,6 +13,8 @@ from tests.clients import Browser, text_of
 from tests.factories import PASSWORD, Shop
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA = "ada@example.com"
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+pytestmark = pytest.mark.one_postgresql_case
+
 PUBLIC = {
     "id": int,
     "isbn": str,

@@ -9,6 +9,8 @@ import pytest
 from bookshop import faces
 from tests.clients import text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ROW = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
 
 

@@ -8,6 +8,8 @@ from bookshop import create_app, faces
 from tests.clients import Browser, text_of
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, BEN = "ada@example.com", "ben@example.com"
 HIDDEN = re.compile(r'name="(key|shown)"[^>]* value="([^"]*)"')
 SAID = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Ring twice"}

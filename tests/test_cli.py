@@ -14,6 +14,8 @@ from bookshop.extensions import db
 from tests.factories import PASSWORD
 from tests.settings import SECRET_KEY, settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA = "ada@example.com"
 
 

@@ -14,6 +14,8 @@ from bookshop.exceptions import SettingsError
 from tests.clients import Browser
 from tests.settings import SECRET_KEY, settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 WRONG = [
     ("BOOKSHOP_SECRET_KEY", "too short"),
     ("BOOKSHOP_DEMO", "perhaps"),

@@ -22,6 +22,8 @@ from tests.factories import Shop
 from tests.settings import settings_for
 from tests.test_openapi import codes_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, BEN, STAFF = "ada@example.com", "ben@example.com", "staff@example.com"
 EMMA, PERSUASION, SANDITON = 1, 2, 3
 ISBN = "9780141439587"

@@ -14,6 +14,8 @@ from bookshop.catalog.cover_text import Measured, clean, initial, names_of, piec
 from bookshop.catalog.covers import SCHEMES, choice, draw_cover
 from tests.titles import ODD, ORDINARY
 
+pytestmark = pytest.mark.one_postgresql_case
+
 SVG = "{http://www.w3.org/2000/svg}"
 FAMILY = "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
 BOX = Box(left=0, top=0, width=200, height=150)

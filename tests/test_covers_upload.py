@@ -31,6 +31,8 @@ from tests.uploads import (
     upright,
 )
 
+pytestmark = pytest.mark.one_postgresql_case
+
 STAFF = "staff@example.com"
 EIGHT_MB = 8 * 1024 * 1024
 

@@ -4,6 +4,8 @@ import pytest
 
 from bookshop.inventory.delivery_note import copies_by_isbn, read_note
 
+pytestmark = pytest.mark.one_postgresql_case
+
 EMMA, FACTOTUM = "9780141439587", "9780804429573"  # as ISBN-10: 0141439580 and 080442957X
 
 

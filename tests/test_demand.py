@@ -9,6 +9,8 @@ from bookshop import faces
 from tests.factories import PASSWORD
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 DEMAND, STAFF, ISBN = "/api/v1/reports/demand", "staff@example.com", "9780141439587"
 MEMBERS = ["book_id", "isbn", "title", "authors", "stock_quantity", "waiting", "waiting_since", "notified", "bought"]
 FIGURES = ("stock_quantity", "waiting", "notified", "bought")

@@ -22,6 +22,8 @@ from bookshop.prebookings.repository import PreBookRepository
 from tests.clients import Browser, Script, text_of
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 MEMBERS = {"type", "title", "status", "detail", "code"}
 JSON = {"Content-Type": "application/json"}

@@ -13,6 +13,8 @@ from tests.stand import assert_problem
 from tests.uploads import Upload, plain, saved
 from tests.world import GETS, path_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 BOOK = "/api/v1/books/1"
 LOCK = (BookRepository, "lock")

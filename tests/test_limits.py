@@ -11,6 +11,8 @@ from tests.clients import Script
 from tests.settings import settings_for
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 BOOKS = "/api/v1/books"
 LEFT = re.compile(r'^"requests";r=(\d+);t=(\d+)$')

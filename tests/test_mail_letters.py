@@ -17,6 +17,8 @@ from tests.clients import Browser
 from tests.factories import PASSWORD
 from tests.postbox import Postbox
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA = "ada@example.com"
 BASE = "https://example.com:8443/shop"
 KINDS = {"restock", "order_placed", "order_ready", "order_cancelled", "confirmation", "known_address", "password_reset"}

@@ -12,6 +12,8 @@ from bookshop.mail.worker import Worker
 from tests.clients import text_of
 from tests.factories import PASSWORD
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, NEW = "ada@example.com", "ada.new@example.com"
 OTHER = "three other words"
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}

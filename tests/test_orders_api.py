@@ -8,6 +8,8 @@ import pytest
 from tests.clients import text_of
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 URL = "/api/v1/orders"
 ADA, BEN = "ada@example.com", "ben@example.com"
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

@@ -13,6 +13,8 @@ from tests import races
 from tests.clients import text_of
 from tests.factories import PASSWORD
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, BEN = "ada@example.com", "ben@example.com"
 
 

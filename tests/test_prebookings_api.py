@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+pytestmark = pytest.mark.one_postgresql_case
+
 MEMBERS = ["id", "book_id", "book_title", "book_authors", "status", "created_at", "notified_at", "cancelled_at"]
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 URL = "/api/v1/prebookings"

@@ -9,6 +9,8 @@ from bookshop import faces
 from tests.clients import text_of
 from tests.factories import PASSWORD, Shop
 
+pytestmark = pytest.mark.one_postgresql_case
+
 
 @pytest.fixture
 def ada(shop, visitor):

@@ -32,6 +32,8 @@ from tests.world import (
     routes_of,
 )
 
+pytestmark = pytest.mark.one_postgresql_case
+
 
 def test_every_route_is_in_the_table_and_nothing_else_is(shared_app):
     assert routes_of(shared_app) == set(ROUTES)
@@ -43,6 +45,7 @@ def test_a_route_that_is_missing_in_the_table_is_noticed(database_url):
     assert routes_of(app) - set(ROUTES) == {"POST /api/v1/secrets/{number}"}
 
 
+@pytest.mark.every_case  # the walk of all routes
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_route_lets_in_who_may_and_nobody_else(world, route):
     may, _body = ROUTES[route]

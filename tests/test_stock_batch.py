@@ -11,6 +11,8 @@ from bookshop.idempotency.models import GivenAnswer
 from tests.races import many_books
 from tests.stand import assert_problem, send
 
+pytestmark = pytest.mark.one_postgresql_case
+
 URL = "/api/v1/stock/batch"
 ISBN, OTHER_ISBN, UNKNOWN = "9780141439587", "9780141439518", "9780747532699"
 STAFF = "staff@example.com"

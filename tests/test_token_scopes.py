@@ -15,6 +15,8 @@ from tests.stand import assert_problem
 from tests.test_routes import assert_let_in
 from tests.world import ROUTES, path_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ADA, STAFF = "ada@example.com", "staff@example.com"
 ADMIN_ORDER = "/api/v1/admin/orders/{order_id}"
 DELIVERIES = "/api/v1/webhooks/{webhook_id}/deliveries"

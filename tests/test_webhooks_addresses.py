@@ -12,6 +12,8 @@ from tests.clients import Browser, Script
 from tests.receiver import HOST, NAME
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 WEBHOOKS = "/api/v1/webhooks"
 PUBLIC = "93.184.215.14"
 PRIVATE = [

@@ -11,6 +11,8 @@ from tests.clients import Script
 from tests.receiver import HASTY
 from tests.stand import assert_problem
 
+pytestmark = pytest.mark.one_postgresql_case
+
 WEBHOOKS = "/api/v1/webhooks"
 URL = "https://1.1.1.1/hooks"
 
