@@ -10,7 +10,7 @@ run: export BOOKSHOP_DEMO = 1
 run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
 run: export BESIDE = worker# not written out below, so that who kills the worker by its name does not hit its shell
 
-.PHONY: run test prove check lint bench screenshots clean
+.PHONY: run test prove mutants check lint bench screenshots clean
 
 run: $(VENV)/installed
 	$(BIN)/flask demo
@@ -20,11 +20,16 @@ run: $(VENV)/installed
 	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM HUP; \
 	wait $$server
 
+# `make test ALL=1` runs every case on PostgreSQL, too, and compares what the database is sent: see tests/cases.py.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not prove" $(ARGS)
+	$(BIN)/python -m pytest -m "not prove" -n 2 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
 
 prove: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m prove $(ARGS)
+	$(BIN)/python -m tests.mutants --sample 10
+
+mutants: $(VENV)/installed-dev
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: lint test
 

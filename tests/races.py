@@ -34,6 +34,8 @@ OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
 ANY_STOCK = {" AND books.stock_quantity = ": " AND 0 <= "}
 ANY_STATE = {" AND orders.status IN (": " AND '' NOT IN ("}
 
+asked: dict[int, float] = {}  # thread -> when it asked for the lock that lets one of all write (SQLite)
+
 Work = Callable[[], Any]
 Point = tuple[type, str]
 
@@ -69,40 +71,28 @@ def wait_for(done: Callable[[], bool], held_up: Callable[[], bool], patience: fl
         time.sleep(0.002)
 
 
+@event.listens_for(Engine, "before_cursor_execute")
+def _ask(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+    if statement == "BEGIN IMMEDIATE":
+        asked[threading.get_ident()] = time.monotonic()
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+@event.listens_for(Engine, "handle_error")
+def _got_it(*_statement: Any) -> None:
+    asked.pop(threading.get_ident(), None)
+
+
 @contextmanager
 def waiting_for_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
     """Yields a function that says whether anybody waits for a lock just now."""
-    watch = _writers_in_line if engine.dialect.name == "sqlite" else _backends_in_line
-    with watch(engine) as held_up:
-        yield held_up
-
-
-@contextmanager
-def _backends_in_line(engine: Engine) -> Iterator[Callable[[], bool]]:
+    if engine.dialect.name == "sqlite":
+        yield lambda: any(time.monotonic() - since > HELD_UP for since in list(asked.values()))
+        return
     sql = "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with engine.connect() as connection:
         watching = connection.execution_options(isolation_level="AUTOCOMMIT")
         yield lambda: watching.exec_driver_sql(sql).first() is not None
-
-
-@contextmanager
-def _writers_in_line(engine: Engine) -> Iterator[Callable[[], bool]]:
-    begun: dict[int, float] = {}  # thread -> when it asked for the lock that lets one of all write
-
-    def before(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement == "BEGIN IMMEDIATE":
-            begun[threading.get_ident()] = time.monotonic()
-
-    def after(*_statement: Any) -> None:
-        begun.pop(threading.get_ident(), None)
-
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
-    try:
-        yield lambda: any(time.monotonic() - since > HELD_UP for since in list(begun.values()))
-    finally:
-        event.remove(engine, "before_cursor_execute", before)
-        event.remove(engine, "after_cursor_execute", after)
 
 
 @contextmanager
