@@ -1,12 +1,19 @@
 """What no other fast test would notice: each of these was written for a fault of tests/mutants that survived."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from bookshop import faces
+from bookshop.accounts.service import Checked
+from bookshop.catalog.isbn import isbn13
 from bookshop.database import now
+from bookshop.exceptions import Invalid
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.mail.models import ORDER_READY
+from tests.factories import PASSWORD
 
 EVENTS = "SELECT kind FROM events ORDER BY id"
 LEDGER = "SELECT delta, quantity_after, reason FROM movements ORDER BY id"
@@ -65,6 +72,35 @@ def test_an_order_is_for_the_price_of_its_moment(shop):
     shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1200}))
     shop.order(ada, {})
     assert shop.rows("SELECT price_cents FROM order_lines") == [1200]
+
+
+@pytest.mark.parametrize("left", ["234567899", "34567895", "4567897", "567892"])
+def test_all_zeros_that_a_spreadsheet_dropped_are_put_back(app, shop, tmp_path, left):
+    path = tmp_path / "books.csv"
+    path.write_text(f"isbn,title,authors\n{left},Emma,Jane Austen\n")
+    app.test_cli_runner().invoke(args=["books", "import", str(path)])
+    assert shop.rows("SELECT isbn FROM books") == [isbn13(left.rjust(10, "0"))]
+
+
+def test_a_user_who_was_seen_before_the_lock_is_read_anew_after_it(app, shop):
+    user_id = shop.customer()
+    with app.app_context():
+        seen = faces.accounts().get_user(user_id)
+        shop.deactivate("ada@example.com")
+        with pytest.raises(Invalid):
+            faces.commit(lambda: faces.accounts().log_in(Checked(user_id, seen.password_hash), PASSWORD))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_writer_of_sqlite_has_its_turn_from_the_beginning(app, database_url):
+    """SQLite only. A writer that began as a reader would be sent back by whoever wrote meanwhile."""
+
+    def write_beside():
+        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=0)) as beside:
+            beside.execute("BEGIN IMMEDIATE")
+
+    with app.app_context(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        faces.commit(write_beside)
 
 
 @pytest.fixture

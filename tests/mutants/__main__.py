@@ -115,7 +115,7 @@ def _try_all(faults: Sequence[Fault], trees: Sequence[Copy]) -> list[Outcome]:
             outcome = tree.try_out(fault)
         finally:
             free.put(tree)
-        print(f"{outcome.state:8}  {outcome.seconds:5.1f} s  {fault.name}", flush=True)
+        print(f"{outcome.state:8}  {outcome.seconds:5.1f} s  {fault.name}\n{'':19}{outcome.by}", flush=True)
         return outcome
 
     with ThreadPoolExecutor(len(trees)) as pool:
@@ -126,7 +126,7 @@ def _report(outcomes: Sequence[Outcome]) -> int:
     """Print the table and the totals; returns the exit code."""
     print("", TITLE, sep="\n")
     for found in outcomes:
-        fault, by = found.fault, found.by or found.state
+        fault, by = found.fault, found.test if found.state == CAUGHT else found.state
         print(f"{fault.name:60}  {fault.area:9}  {fault.database:10}  {found.seconds:7.1f}  {by}")
     for found in outcomes:
         if found.state != CAUGHT:

@@ -20,19 +20,25 @@ LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "n
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:playwright", "-p", "no:schemathesis")
 PYTEST = ("-m", "pytest", "-x", "-q", *WITHOUT, "-m", "not prove")
 ONLY_ON = {"sqlite": ("-k", "not postgresql"), "postgresql": ("-k", "not sqlite"), BOTH: ()}
-FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (.+)$", re.MULTILINE)
+WIDTH = "200"  # of a line of pytest, which says there why a test failed
 PASSED, TESTS_FAILED = 0, 1  # exit codes of pytest; the others say that it could not do its work
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "NOT RUN"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a fault: whether it was caught, by which test, and after how many seconds."""
+    """What became of a fault: whether it was caught, by which test and how that failed, and after how many seconds."""
 
     fault: Fault
     state: str
     by: str
     seconds: float
+
+    @property
+    def test(self) -> str:
+        """The test that caught it."""
+        return self.by.partition(" - ")[0]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Run:
 
     @property
     def failed_test(self) -> str:
-        """The first test that failed, '' if none did."""
+        """The first test that failed, and why; '' if none did."""
         found = FAILED.search(self.output)
         return found[1] if found else ""
 
@@ -82,7 +88,7 @@ class Copy:
     def _run(self, arguments: Collection[str], seconds: float) -> Run:
         """Run Python in the copy; whatever it started ends with it."""
         command = [sys.executable, *arguments, f"--basetemp={self.temporary}"]
-        environment = {**os.environ, "BOOKSHOP_TEST_DATABASE_URL": self.database_url}
+        environment = {**os.environ, "BOOKSHOP_TEST_DATABASE_URL": self.database_url, "COLUMNS": WIDTH}
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             # In a file, as a pipe would be held open by what the tests started.
             process = subprocess.Popen(
