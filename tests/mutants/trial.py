@@ -1,0 +1,118 @@
+"""A copy of the tree in which faults are planted, and the tests are run."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.faults import BOTH, ROOT, Fault
+
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "node_modules", "screenshots")
+# Without the plugins for browsers and fuzzing, which take as long to load as the shop itself.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:playwright", "-p", "no:schemathesis")
+PYTEST = ("-m", "pytest", "-x", "-q", *WITHOUT, "-m", "not prove")
+ONLY_ON = {"sqlite": ("-k", "not postgresql"), "postgresql": ("-k", "not sqlite"), BOTH: ()}
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+)$", re.MULTILINE)
+WIDTH = "200"  # of a line of pytest, which says there why a test failed
+PASSED, TESTS_FAILED = 0, 1  # exit codes of pytest; the others say that it could not do its work
+CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "NOT RUN"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a fault: whether it was caught, by which test and how that failed, and after how many seconds."""
+
+    fault: Fault
+    state: str
+    by: str
+    seconds: float
+
+    @property
+    def test(self) -> str:
+        """The test that caught it."""
+        return self.by.partition(" - ")[0]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of pytest: its exit code, None if it had to be stopped, and what it printed."""
+
+    code: int | None
+    output: str
+
+    @property
+    def failed_test(self) -> str:
+        """The first test that failed, and why; '' if none did."""
+        found = FAILED.search(self.output)
+        return found[1] if found else ""
+
+
+class Copy:
+    """A copy of the tree with a PostgreSQL database of its own."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.tree, self.temporary = folder / "tree", folder / "temporary"
+        self.database_url = database_url
+        shutil.copytree(ROOT, self.tree, ignore=LEFT_OUT)
+
+    def check(self, tests: Collection[str], seconds: float) -> Run:
+        """Run tests without any fault."""
+        return self._run([*PYTEST, *tests], seconds)
+
+    def try_out(self, fault: Fault) -> Outcome:
+        """Plant a fault, run its tests, and take it out again."""
+        begun = time.monotonic()
+        with self._planted(fault):
+            run = self._run([*PYTEST, *ONLY_ON[fault.database], *fault.tests], fault.seconds)
+        state, by = judged(run)
+        return Outcome(fault, state, by, time.monotonic() - begun)
+
+    @contextmanager
+    def _planted(self, fault: Fault) -> Iterator[None]:
+        path = self.tree / fault.file
+        source = path.read_text()
+        path.write_text(fault.planted_in(source))
+        try:
+            yield
+        finally:
+            path.write_text(source)
+
+    def _run(self, arguments: Collection[str], seconds: float) -> Run:
+        """Run Python in the copy; whatever it started ends with it."""
+        command = [sys.executable, *arguments, f"--basetemp={self.temporary}"]
+        environment = {**os.environ, "BOOKSHOP_TEST_DATABASE_URL": self.database_url, "COLUMNS": WIDTH}
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            # In a file, as a pipe would be held open by what the tests started.
+            process = subprocess.Popen(
+                command, cwd=self.tree, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                code: int | None = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            output.seek(0)
+            return Run(code, output.read())
+
+
+def judged(run: Run) -> tuple[str, str]:
+    """Whether a run with a fault caught it, and which test did; or why nobody knows."""
+    if run.code is None:
+        return CAUGHT, "a hang"
+    if run.code == TESTS_FAILED and run.failed_test:
+        return CAUGHT, run.failed_test
+    if run.code == PASSED:
+        return SURVIVED, ""
+    last_line = (run.output.strip().splitlines() or [""])[-1]
+    return BROKEN, f"pytest ended with {run.code}: {last_line}"
