@@ -16,7 +16,6 @@ ODD_TEXTS = [
     "\u00df", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0130", "\ufdfd" * 50, "e\u0301" * 50, "!!!???",
     "x" * 60_000, "a " * 30_000, "a\tb\nc", "9780141439518 OR 1", "1e400", "NULL", "\u3000", SCRIPT, "a\ud800b",
 ]  # fmt: skip
-HUGE = 2**31 - 1
 
 
 @pytest.fixture
@@ -29,35 +28,26 @@ def books(shop):
 
 
 def test_odd_text_finds_books_or_none_but_is_no_error(books):
-    found = {}
     with books.app.app_context():
-        catalog = faces.catalog()
-        for typed in ODD_TEXTS:
-            for member in ("q", "author"):
-                criteria = BookCriteria(**{member: typed})
-                found[typed, member] = (catalog.search(criteria, 1, 20).total, catalog.search(criteria, HUGE, 1).total)
-    assert {typed: totals for typed, totals in found.items() if totals[0] != totals[1] or totals[0] > 2} == {}
-    assert found["emma AND", "q"] == found["'", "q"] == (0, 0)
-    assert found["!emma", "q"] == found["emma:*", "q"] == found['"emma', "q"] == (1, 1)  # nothing but a word
+        by_words = {typed: faces.catalog().search(BookCriteria(q=typed), 1, 20).total for typed in ODD_TEXTS}
+        by_author = {typed: faces.catalog().search(BookCriteria(author=typed), 1, 20).total for typed in ODD_TEXTS}
+    assert {*by_words.values(), *by_author.values()} <= {0, 1, 2}
+    assert (by_words["emma AND"], by_words["'"], by_author["'; DROP TABLE books; --"]) == (0, 0, 0)
+    assert (by_words["!emma"], by_words["emma:*"], by_words['"emma']) == (1, 1, 1)  # nothing but a word
 
 
 def test_odd_text_finds_orders_and_users_or_none_but_is_no_error(books):
-    found = {}
     with books.app.app_context():
-        for typed in ODD_TEXTS:
-            orders, users = (
-                faces.orders().search(OrderSearch(q=typed), 1, 20),
-                faces.accounts().list_users(typed, 1, 20),
-            )
-            found[typed] = (orders.total, users.total)
-    assert {typed: totals for typed, totals in found.items() if totals not in {(0, 0), (1, 0), (0, 1), (1, 1)}} == {}
-    assert found["'; DROP TABLE books; --"] == found["' OR '1'='1"] == (0, 0)
+        orders = {typed: faces.orders().search(OrderSearch(q=typed), 1, 20).total for typed in ODD_TEXTS}
+        users = {typed: faces.accounts().list_users(typed, 1, 20).total for typed in ODD_TEXTS}
+    assert {*orders.values(), *users.values()} <= {0, 1}
+    assert [found["'; DROP TABLE books; --"] for found in (orders, users)] == [0, 0]
 
 
 def test_odd_text_is_no_error_in_pages_and_in_json(books, visitor, script):
     books.staff()
     staff, anybody = visitor("staff@example.com"), visitor()
-    for typed in ("em\0ma", '"emma', "a <2147483648> b", SCRIPT):
+    for typed in ("em\0ma", "a <2147483648> b", SCRIPT):
         found = script().get("/api/v1/books", q=typed, author=typed)
         assert (found.status_code, found.json["total"] <= 1) == (200, True)
         shown = [
@@ -78,8 +68,7 @@ def test_odd_pages_of_lists_lead_to_the_last(books, visitor):
     lists = [(ada, "/books"), (ada, "/reservations"), (ada, "/orders"), (staff, "/admin"), (staff, "/admin/books")]
     lists += [(staff, f"/admin/books/1/{page}") for page in ("waiting", "movements")]
     for browser, path in lists:
-        for query in ("page=%00", "page=9223372036854775808", "%00=%00&page=-1"):
-            assert browser.follow(f"{path}?{query}").status_code == 200
+        assert browser.follow(f"{path}?page=9223372036854775808&%00=%00").status_code == 200
 
 
 def test_odd_prices_years_and_languages_are_no_error_in_the_catalogue(books, visitor):
