@@ -1,6 +1,5 @@
 """Kill -9 of workers: nothing is lost, and only the message that a killed one had in hand may go out twice."""
 
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +16,12 @@ from bookshop.mail.repository import MessageRepository
 from bookshop.mail.worker import Worker
 from bookshop.outbox import Pace
 from tests.conftest import settings_for
+from tests.forks import processes
 
 # The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
 PACE = Pace(batch=2, timeout=1, lease=2.2, poll=0.05, pause=0.05, longest_pause=0.1)
 WORKERS, DEADLINE = 4, 300
 numbers = pytest.mark.parametrize(("messages", "kills"), [(100, 4), pytest.param(2000, 50, marks=pytest.mark.prove)])
-processes = multiprocessing.get_context("forkserver")  # what they import is imported once
-processes.set_forkserver_preload([__name__])
 
 
 def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None) -> None:
