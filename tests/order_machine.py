@@ -1,5 +1,7 @@
 """The steps of the state machine that are about carts and orders."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from flask import Flask
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from werkzeug.test import TestResponse
 
+from bookshop.extensions import db
 from tests.clients import Script
 from tests.factories import Shop
 from tests.model import CART_COPIES, Line, Model, Order, said
@@ -14,6 +17,19 @@ from tests.model import CART_COPIES, Line, Model, Order, said
 BEFORE = {"ready": ("placed",), "collected": ("ready",), "cancel": ("placed", "ready")}
 BECOMES = {"ready": "ready", "collected": "collected", "cancel": "cancelled"}
 copies = st.integers(1, CART_COPIES)
+ORDERS = "SELECT id, user_id, status FROM orders"
+LINES = "SELECT order_id, book_id, quantity, prebooking_id FROM order_lines"
+
+
+def look(app: Flask, *queries: str) -> Iterator[list[Any]]:
+    """The rows of each query, over one connection of the driver's: after each step many are looked at."""
+    with app.app_context():
+        engine = db.engine
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        for query in queries:
+            cursor.execute(query)
+            yield cursor.fetchall()
 
 
 class OrderSteps(RuleBasedStateMachine):
@@ -146,12 +162,12 @@ class OrderSteps(RuleBasedStateMachine):
 
     @invariant()
     def carts_and_orders_agree_with_the_model(self) -> None:
+        items, made, lines = look(self.app, "SELECT user_id, book_id, quantity FROM cart_items", ORDERS, LINES)
         carts: dict[int, dict[int, int]] = {}
-        for user, book, quantity in self.shop.rows("SELECT user_id, book_id, quantity FROM cart_items"):
+        for user, book, quantity in items:
             carts.setdefault(user, {})[book] = quantity
         assert carts == {user: cart for user, cart in self.model.carts.items() if cart}
-        orders = {row[0]: Order(row[1], {}, row[2]) for row in self.shop.rows("SELECT id, user_id, status FROM orders")}
-        lines = self.shop.rows("SELECT order_id, book_id, quantity, prebooking_id FROM order_lines")
+        orders = {row[0]: Order(row[1], {}, row[2]) for row in made}
         for order, book, quantity, wish in lines:
             orders[order].lines[book] = Line(quantity, wish)
         assert orders == self.model.orders
