@@ -13,7 +13,7 @@ from bench.rates import CLIENTS, ROUNDS, WORKERS, Trial, Wish, compare, post
 from bench.shop import analyze, fill, make_app, settings_for
 from bookshop.config import Settings
 from bookshop.extensions import db
-from tests.browser.server import SHOP, environment, served
+from tests.browser.server import SHOP, environment, started
 from tests.factories import Shop
 
 TARGET = 0.6
@@ -56,7 +56,7 @@ def _rushes(settings: Settings) -> str:
     shop.customers(BUYERS)
     tokens = [shop.token(email) for email in shop.rows("SELECT email FROM users ORDER BY id")]
     shop.execute("UPDATE api_tokens SET last_used_at = CURRENT_TIMESTAMP")  # as when something was put into the cart
-    with served(SHOP, environment(settings), *WORKERS["gthread, 4 threads"]) as home:
+    with started(SHOP, environment(settings), *WORKERS["gthread, 4 threads"]) as home:
         rushes = [_rush_for(shop, shop.book("Emma", stock=COPIES), home, tokens) for _rush in range(RUSHES + 1)]
     sold = shop.rows("SELECT count(*) FROM order_lines GROUP BY book_id")
     if set(sold) != {COPIES} or shop.broken():

@@ -10,7 +10,7 @@ from bookshop import create_app
 from bookshop.cli import DEMO_ACCOUNTS
 from bookshop.config import Settings
 from bookshop.extensions import db
-from tests.browser.server import SHOP, environment, served
+from tests.browser.server import SHOP, environment, started
 from tests.factories import Shop
 
 ACCOUNTS = {email.partition("@")[0]: (email, password) for email, (password, _role) in DEMO_ACCOUNTS.items()}
@@ -31,7 +31,7 @@ def demo_shop() -> Iterator[tuple[Shop, str]]:
         made = app.test_cli_runner().invoke(args=["demo"])
         if made.exit_code:
             raise RuntimeError(made.output)
-        with served(SHOP, environment(settings)) as address:
+        with started(SHOP, environment(settings)) as address:
             yield Shop(app), address
         with app.app_context():
             db.engine.dispose()

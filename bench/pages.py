@@ -18,7 +18,7 @@ from bench.shop import SECRET_KEY, analyze, make_app
 from bookshop import create_app
 from bookshop.config import Settings
 from bookshop.extensions import db
-from tests.browser.server import SHOP, environment, served
+from tests.browser.server import SHOP, environment, started
 
 VOLUMES = 160  # of each of the 63 demo books: 10,080 books
 PAGES = {"list": "/books", "book": "/books/63"}
@@ -118,8 +118,8 @@ def _compare(settings: Settings) -> dict[str, tuple[float, float]]:
     """By page the median rates of the shop and of the bare view, measured in turn."""
     environ = environment(settings)
     with (
-        served(SHOP, environ, *WORKERS) as shop,
-        served(BARE, environ, *WORKERS) as bare_view,
+        started(SHOP, environ, *WORKERS) as shop,
+        started(BARE, environ, *WORKERS) as bare_view,
         ProcessPoolExecutor(2) as clients,
     ):
         return {page: _rates(clients, shop, bare_view, path) for page, path in PAGES.items()}

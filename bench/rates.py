@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from bench.shop import settings_for
-from tests.browser.server import SHOP, environment, served
+from tests.browser.server import SHOP, environment, started
 
 BARE = "bench.bare:app"
 ROUNDS, CLIENTS = 5, 8
@@ -58,8 +58,8 @@ def _measure(url: str, trial: Trial, workers: Sequence[str]) -> tuple[float, flo
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     environ = environment(settings_for(url)) | {"BARE_DATABASE": plain}
     with (
-        served(SHOP, environ, *workers) as shop,
-        served(BARE, environ, *workers) as bare,
+        started(SHOP, environ, *workers) as shop,
+        started(BARE, environ, *workers) as bare,
         ProcessPoolExecutor(2) as clients,
     ):
         rates: dict[str, list[float]] = {shop: [], bare: []}

@@ -135,5 +135,5 @@ class Shop:
         tables = dict.fromkeys(names, "*")
         tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
-        queries = {table: f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in tables.items()}
-        return rows_of(self.app, queries)
+        queries = [f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in tables.items()]
+        return dict(zip(tables, rows_of(self.app, *queries), strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.factories import Shop, empty
+from tests.databases import empty
 from tests.world import ANYONE, ROUTES, World, path_of
 
 
@@ -15,7 +15,7 @@ class Target(World):
 
     def __init__(self, app: Flask) -> None:
         empty(app)
-        super().__init__(app, Shop(app))
+        super().__init__(app)
         self.first: Any = self.tables()
 
     @cached_property

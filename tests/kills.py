@@ -3,27 +3,29 @@
 import http.client
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
-from sqlalchemy import make_url
+from flask import Flask, g, has_request_context, request
+from sqlalchemy import event, make_url
 
+from bookshop import create_app
+from bookshop.extensions import db
 from tests.factories import Shop
+from tests.forks import Gunicorn, Start, by_fork
 from tests.settings import SECRET_KEY
 
 SERVER = "killed"  # the server's name in pg_stat_activity
+SHOP, SLOW, DYING, DIE = "wsgi:app", "tests.kills:slow_shop()", "tests.kills:dying_shop()", "Die-Before"
 
 
-class Server:
+class Server(Gunicorn):
     """The shop under gunicorn, and how to speak to it."""
 
-    def __init__(self, database_url: str, token: str, folder: Path, program: str) -> None:
+    def __init__(self, database_url: str, token: str, program: str = SHOP, start: Start = by_fork) -> None:
         url = make_url(database_url)
         if url.drivername.startswith("postgresql"):
             url = url.update_query_dict({"application_name": SERVER})
@@ -32,49 +34,25 @@ class Server:
             "BOOKSHOP_DATABASE_URL": url.render_as_string(hide_password=False),
             "BOOKSHOP_DATABASE_POOL": "4",
         }
-        command = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--worker-class=gthread", "--threads=4"]
         others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
-        self.process = subprocess.Popen(
-            [*command, program],
-            cwd=folder,
-            env=others | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.token, self.port = token, self._port()
-
-    def _port(self) -> int:
-        log: list[str] = []
-        for line in self.process.stdout or ():
-            log.append(line)
-            if listening := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line):
-                return int(listening[1])
-        raise AssertionError("gunicorn did not start:\n" + "".join(log))
+        super().__init__(program, others | settings, "--worker-class=gthread", "--threads=4", start=start)
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def send(self, method: str, path: str, body: object = None, **more: str) -> http.client.HTTPConnection:
         """Send a request, with more headers if they are given, and do not wait for its answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **more}
-        connection.request(method, path, json.dumps(body) if body else None, headers)
+        connection.request(method, path, json.dumps(body) if body else None, self.headers | more)
         return connection
-
-    def kill(self) -> None:
-        """Kill -9 all its processes, and wait until none of them holds its end of the pipe any more."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=60)
 
 
 @contextmanager
 def running(server: Server, warm: str) -> Iterator[Server]:
     """A server that is killed at the end; it has answered `warm` before, and loaded all that it loads late."""
+    server.answer(warm, server.headers)
     try:
-        server.send("GET", warm).getresponse().read()
         yield server
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        server.kill()
 
 
 def status(connection: http.client.HTTPConnection) -> int | None:
@@ -106,3 +84,40 @@ def let_the_dead_finish(shop: Shop, url: str) -> None:
     while shop.rows(alive, name=SERVER) != [0]:
         time.sleep(0.01)
     return None
+
+
+def slow_shop() -> Flask:
+    """The shop with a rest of 10 ms before each statement, so that the kills come between any two of them."""
+    app = create_app()
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda *_statement: time.sleep(0.01))
+    return app
+
+
+def dying_shop() -> Flask:
+    """The shop that kills -9 itself in a request with the header `Die-Before: 3`: before its third step.
+
+    A step is a statement, a commit, or the answer.
+    """
+    app = create_app()
+
+    def die_in_time(*_given: Any) -> None:
+        if has_request_context() and DIE in request.headers:
+            g.steps = g.get("steps", 0) + 1
+            if g.steps == int(request.headers[DIE]):
+                os.killpg(0, signal.SIGKILL)
+
+    def die_before_the_answer(response: Any) -> Any:
+        die_in_time()
+        return response
+
+    with app.app_context():
+        for name in ("before_cursor_execute", "commit"):
+            event.listen(db.engine, name, die_in_time)
+    app.after_request(die_before_the_answer)
+    return app
+
+
+def before(step: int) -> dict[str, str]:
+    """The header that lets a dying shop die before this step."""
+    return {DIE: str(step)}

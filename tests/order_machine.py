@@ -8,12 +8,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from werkzeug.test import TestResponse
 
 from tests.clients import Script
+from tests.databases import rows_of
 from tests.factories import Shop
 from tests.model import CART_COPIES, Line, Model, Order, said
 
 BEFORE = {"ready": ("placed",), "collected": ("ready",), "cancel": ("placed", "ready")}
 BECOMES = {"ready": "ready", "collected": "collected", "cancel": "cancelled"}
 copies = st.integers(1, CART_COPIES)
+ORDERS = "SELECT id, user_id, status FROM orders"
+LINES = "SELECT order_id, book_id, quantity, prebooking_id FROM order_lines"
 
 
 class OrderSteps(RuleBasedStateMachine):
@@ -146,12 +149,12 @@ class OrderSteps(RuleBasedStateMachine):
 
     @invariant()
     def carts_and_orders_agree_with_the_model(self) -> None:
+        items, made, lines = rows_of(self.app, "SELECT user_id, book_id, quantity FROM cart_items", ORDERS, LINES)
         carts: dict[int, dict[int, int]] = {}
-        for user, book, quantity in self.shop.rows("SELECT user_id, book_id, quantity FROM cart_items"):
+        for user, book, quantity in items:
             carts.setdefault(user, {})[book] = quantity
         assert carts == {user: cart for user, cart in self.model.carts.items() if cart}
-        orders = {row[0]: Order(row[1], {}, row[2]) for row in self.shop.rows("SELECT id, user_id, status FROM orders")}
-        lines = self.shop.rows("SELECT order_id, book_id, quantity, prebooking_id FROM order_lines")
+        orders = {row[0]: Order(row[1], {}, row[2]) for row in made}
         for order, book, quantity, wish in lines:
             orders[order].lines[book] = Line(quantity, wish)
         assert orders == self.model.orders

@@ -15,7 +15,7 @@ from bookshop.api import contract
 from bookshop.exceptions import Misshapen
 from bookshop.forms import ShopForm
 from bookshop.prebookings.schemas import NewPreBook
-from tests.conftest import settings_for
+from tests.settings import settings_for
 from tests.world import PLACEHOLDER
 
 Errors = list[tuple[str, str]]  # a pointer, or the name of a field, and what is wrong there

@@ -1,11 +1,11 @@
-"""Kill -9 in the middle of a restock of 10,000 who wait: stock and notifications both changed, or neither."""
+"""Kill -9 in the middle of a restock for which many wait: stock and notifications both changed, or neither."""
 
 import http.client
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 
 import flask_migrate
 import pytest
@@ -20,24 +20,37 @@ from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from tests import kills
 from tests.factories import Shop
-from tests.kills import Server, status
+from tests.kills import DYING, SHOP, Server, status
 from tests.races import many_customers
 from tests.settings import settings_for
 
-WAITING, KILLS, COPIES = 10_000, 20, 5
-SHOP, WRITTEN = "wsgi:app", ("events", "messages", "movements")
-Outcome = tuple[int | None, tuple[int, dict[str, int]]]  # what was answered, and what is in the database
-NOTHING, EVERYTHING = (0, {"waiting": WAITING}), (COPIES, {"notified": WAITING})
+FEW, MANY, KILLS, COPIES = 20, 2_000, 8, 5
+WRITTEN = ("events", "messages", "movements")
+Found = tuple[int, dict[str, int]]  # the stock, and how many pre-bookings have each status
+Outcome = tuple[int | None, Found]  # what was answered, and what is in the database
 
 
 @dataclass
 class Crowd:
-    """A shop in which 10,000 customers wait for one book."""
+    """A shop in which many customers wait for one book."""
 
     url: str
     shop: Shop
     book_id: int
     token: str
+    size: int
+
+    @property
+    def nothing(self) -> Found:
+        return 0, {"waiting": self.size}
+
+    @property
+    def everything(self) -> Found:
+        return COPIES, {"notified": self.size}
+
+    @property
+    def torn(self) -> Found:
+        return COPIES, {"waiting": self.size}
 
     @property
     def path(self) -> str:
@@ -50,80 +63,106 @@ class Crowd:
         for statement in (back, *no_more):
             self.shop.execute(f"{statement} WHERE true")
 
-    def found(self) -> tuple[int, dict[str, int]]:
-        """The stock, and how many pre-bookings have each status."""
+    def found(self) -> Found:
         statuses = self.shop.rows("SELECT status, count(*) FROM prebookings GROUP BY status")
         return self.shop.stock(self.book_id), dict(statuses)
 
 
 @pytest.fixture
-def crowd(own_url: str) -> Iterator[Crowd]:
+def crowd(own_url: str, request: pytest.FixtureRequest) -> Iterator[Crowd]:
     app = create_app(settings_for(own_url))
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
     shop.staff("staff@example.com")
-    book_id, customers = shop.book("Emma"), many_customers(shop, WAITING)
+    book_id, customers = shop.book("Emma"), many_customers(shop, request.param)
     with app.app_context():
         db.session.execute(insert(PreBook), [{"user_id": user_id, "book_id": book_id} for user_id in customers])
         db.session.commit()
-    yield Crowd(own_url, shop, book_id, shop.token("staff@example.com"))
+    yield Crowd(own_url, shop, book_id, shop.token("staff@example.com"), request.param)
     with app.app_context():
         db.engine.dispose()
 
 
-def running(crowd: Crowd, folder: Path, program: str) -> AbstractContextManager[Server]:
+def running(crowd: Crowd, program: str) -> AbstractContextManager[Server]:
     """A server that is warm, so that each restock takes about as long as the others."""
-    return kills.running(Server(crowd.url, crowd.token, folder, program), f"{crowd.path}/movements")
+    return kills.running(Server(crowd.url, crowd.token, program), f"{crowd.path}/movements")
 
 
-def restock(server: Server, crowd: Crowd) -> http.client.HTTPConnection:
-    return server.send("PATCH", f"{crowd.path}/stock", {"quantity": COPIES})
+def restock(server: Server, crowd: Crowd, **headers: str) -> http.client.HTTPConnection:
+    return server.send("PATCH", f"{crowd.path}/stock", {"quantity": COPIES}, **headers)
 
 
-def undisturbed_seconds(crowd: Crowd, folder: Path, program: str = SHOP) -> float:
+def undisturbed_seconds(crowd: Crowd) -> float:
     """How long a restock takes that nobody kills."""
-    with running(crowd, folder, program) as server:
+    with running(crowd, SHOP) as server:
         begun = time.monotonic()
         assert status(restock(server, crowd)) == 200
         return time.monotonic() - begun
 
 
-def killed(crowd: Crowd, folder: Path, seconds: float | None, program: str = SHOP) -> Outcome:
+def killed(crowd: Crowd, seconds: float | None, program: str = SHOP, **headers: str) -> Outcome:
     """Restock, kill the server after so many seconds (None: when it has answered), and look what became of it."""
     crowd.wait_again()
-    with running(crowd, folder, program) as server:
-        answered = kills.killed_after(server, restock(server, crowd), seconds)
+    with running(crowd, program) as server:
+        answered = kills.killed_after(server, restock(server, crowd, **headers), seconds)
     kills.let_the_dead_finish(crowd.shop, crowd.url)
     return answered, crowd.found()
 
 
-@pytest.mark.prove
-def test_a_kill_in_a_restock_of_ten_thousand_leaves_all_of_it_or_nothing(crowd, repository_root):
-    """20 kills: from the first moment of a request to beyond its end, the last one right after the answer."""
-    whole = undisturbed_seconds(crowd, repository_root)
-    outcomes = []
-    for moment in [*(whole * 1.2 * number / (KILLS - 2) for number in range(KILLS - 1)), None]:
-        answered, found = killed(crowd, repository_root, moment)
-        assert found == EVERYTHING or (found == NOTHING and answered is None)
+def killed_before_each_step(crowd: Crowd, program: str = DYING) -> Iterator[Outcome]:
+    """A restock that dies before its first step, one that dies before its second... until one is answered."""
+    for step in count(1):
+        answered, found = killed(crowd, None, program, **kills.before(step))
+        yield answered, found
+        if answered:
+            return
+
+
+def assert_whole(crowd: Crowd, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Each of these kills left all of a restock, or nothing and no answer; returns their outcomes."""
+    kept = []
+    for answered, found in outcomes:
+        assert found == crowd.everything or (found == crowd.nothing and answered is None)
         assert crowd.shop.broken() == []
-        outcomes.append((answered, found))
-    assert outcomes[-1] == (200, EVERYTHING)
-    assert [found for _answered, found in outcomes].count(NOTHING) >= 1
-    assert [answered for answered, _found in outcomes].count(None) >= KILLS // 4  # killed before they had answered
+        kept.append((answered, found))
+    assert kept[0] == (None, crowd.nothing)
+    assert kept[-1] == (200, crowd.everything)
+    return kept
+
+
+few = pytest.mark.parametrize("crowd", [FEW], indirect=True)
+many = pytest.mark.parametrize("crowd", [MANY], indirect=True)
 
 
 @pytest.mark.prove
-def test_twin_a_shop_that_commits_between_stock_and_notifications_is_caught(crowd, repository_root):
-    torn = "tests.test_kills:torn_shop()"
-    whole = undisturbed_seconds(crowd, repository_root, torn)
-    moments = [whole * number / KILLS for number in range(KILLS // 4, KILLS)]
-    assert any(killed(crowd, repository_root, moment, torn)[1] == (COPIES, {"waiting": WAITING}) for moment in moments)
+@few
+def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(crowd):
+    outcomes = assert_whole(crowd, killed_before_each_step(crowd))
+    assert (None, crowd.everything) in outcomes  # committed, and not yet answered
+    print(f"{len(outcomes)} kills")
+
+
+@pytest.mark.prove
+@many
+def test_a_kill_at_any_moment_of_a_restock_of_two_thousand_leaves_all_of_it_or_nothing(crowd):
+    """From the first moment of a request to beyond its end, the last one right after the answer."""
+    whole = undisturbed_seconds(crowd)
+    moments = [*(whole * 1.2 * number / (KILLS - 2) for number in range(KILLS - 1)), None]
+    assert_whole(crowd, (killed(crowd, moment) for moment in moments))
+
+
+@few
+def test_twin_a_shop_that_commits_between_stock_and_notifications_is_caught(crowd):
+    for _answered, found in killed_before_each_step(crowd, "tests.test_kills:torn_shop()"):
+        if found not in (crowd.nothing, crowd.everything):
+            break
+    assert found == crowd.torn
     assert crowd.shop.broken() != []
 
 
 def torn_shop() -> Flask:
-    """The shop with the fault that the kills are to find: the stock is committed before anybody is notified."""
+    """The dying shop with the fault that the kills are to find: the stock is committed before anybody is notified."""
     notify, update = PreBookRepository.notify_waiting_by_book, BookService.update_stock
 
     def update_then_notify(self: BookService, change: StockChange, versions: Collection[int] | None = None) -> Notified:
@@ -134,4 +173,4 @@ def torn_shop() -> Flask:
 
     PreBookRepository.notify_waiting_by_book = lambda self, movements: []  # type: ignore[method-assign]
     BookService.update_stock = update_then_notify  # type: ignore[method-assign]
-    return create_app()
+    return kills.dying_shop()

@@ -2,10 +2,10 @@
 
 import http.client
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 
 import flask_migrate
 import pytest
@@ -16,28 +16,34 @@ from bookshop.extensions import db
 from bookshop.inventory.batch import BatchLine, BatchOutcome
 from tests import kills, races
 from tests.factories import Shop
-from tests.kills import Server, status
+from tests.kills import DYING, SHOP, Server, status
 from tests.settings import settings_for
 
-ADA, STAFF, BOOKS = "ada@example.com", "staff@example.com", 1_000
-SHOP, TORN = "wsgi:app", "tests.test_stock_batch_kills:torn_shop()"
+ADA, STAFF, FEW, MANY = "ada@example.com", "staff@example.com", 3, 1_000
+TORN = "tests.test_stock_batch_kills:torn_shop()"
 Found = tuple[int, ...]
+Outcome = tuple[int | None, Found]  # what was answered, and what is in the database
 COUNTED = (
     *("movements", "prebookings WHERE status = 'notified'", "messages", "given_answers"),
     "events WHERE kind = 'stock.changed'",
 )
-NOTHING, EVERYTHING = (0,) * 6, (BOOKS, BOOKS, BOOKS, 1, BOOKS, BOOKS)
+NOTHING = (0,) * 6
 
 
 @dataclass
 class Store:
-    """A shop in which Ada waits for each of a thousand books."""
+    """A shop in which Ada waits for each of the books."""
 
     url: str
     shop: Shop
     books: list[int]
     token: str
     mode: str
+
+    @property
+    def everything(self) -> Found:
+        many = len(self.books)
+        return many, many, many, 1, many, many
 
     def wait_again(self) -> None:
         """Put everything back to where it was before the batch."""
@@ -52,65 +58,95 @@ class Store:
         found: Found = self.shop.rows(f"SELECT {', '.join(counts)}, sum(stock_quantity) FROM books")[0]
         return found
 
-    def server(self, folder: Path, program: str = SHOP) -> AbstractContextManager[Server]:
+    def server(self, program: str = SHOP) -> AbstractContextManager[Server]:
         path = f"/api/v1/books/{self.books[0]}/movements"
-        return kills.running(Server(self.url, self.token, folder, program), path)
+        return kills.running(Server(self.url, self.token, program), path)
 
-    def batch(self, server: Server) -> http.client.HTTPConnection:
+    def batch(self, server: Server, **headers: str) -> http.client.HTTPConnection:
         lines = [{"book_id": book_id, "delta": 1} for book_id in self.books]
-        return server.send(
-            "POST", "/api/v1/stock/batch", {"mode": self.mode, "lines": lines}, **{"Idempotency-Key": "k"}
-        )
+        asked = {"mode": self.mode, "lines": lines}
+        return server.send("POST", "/api/v1/stock/batch", asked, **{"Idempotency-Key": "k"}, **headers)
 
 
 @pytest.fixture(params=["atomic", "each"])
-def store(own_url: str, request: pytest.FixtureRequest) -> Iterator[Store]:
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(own_url: str, mode: str, request: pytest.FixtureRequest) -> Iterator[Store]:
     app = create_app(settings_for(own_url))
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
     shop.staff(STAFF)
-    books = races.many_books(shop, BOOKS)
+    books = races.many_books(shop, request.param)
     races.waits_for_all(shop, shop.customer(ADA), books)
-    yield Store(own_url, shop, books, shop.token(STAFF), request.param)
+    yield Store(own_url, shop, books, shop.token(STAFF), mode)
     with app.app_context():
         db.engine.dispose()
 
 
-def undisturbed_seconds(store: Store, folder: Path, program: str = SHOP) -> float:
+def undisturbed_seconds(store: Store) -> float:
     """How long a batch takes that nobody kills."""
-    with store.server(folder, program) as server:
+    with store.server() as server:
         begun = time.monotonic()
         assert status(store.batch(server)) == 200
         return time.monotonic() - begun
 
 
-def killed(store: Store, folder: Path, seconds: float | None, program: str = SHOP) -> tuple[int | None, Found]:
+def killed(store: Store, seconds: float | None, program: str = SHOP, **headers: str) -> Outcome:
     """Send the batch, kill the server after so many seconds (None: when it has answered), and look what is there."""
     store.wait_again()
-    with store.server(folder, program) as server:
-        answered = kills.killed_after(server, store.batch(server), seconds)
+    with store.server(program) as server:
+        answered = kills.killed_after(server, store.batch(server, **headers), seconds)
     kills.let_the_dead_finish(store.shop, store.url)
     return answered, store.found()
 
 
-@pytest.mark.prove
-def test_a_kill_in_a_batch_leaves_all_of_it_or_nothing_and_who_asks_again_has_it_once(store, repository_root):
-    """From the first moment of a request to beyond its end, the last one right after the answer."""
-    whole, outcomes = undisturbed_seconds(store, repository_root), []
-    for moment in [*(whole * 1.2 * number / 8 for number in range(9)), None]:
-        answered, found = killed(store, repository_root, moment)
-        assert found == EVERYTHING or (found == NOTHING and answered is None)
+def killed_before_each_step(store: Store, program: str) -> Iterator[Outcome]:
+    """A batch that dies before its first step, one that dies before its second... until one is answered."""
+    for step in count(1):
+        outcome = killed(store, None, program, **kills.before(step))
+        yield outcome
+        if outcome[0]:
+            return
+
+
+def assert_whole(store: Store, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Each kill left all of the batch, or nothing and no answer, and who asks again has it once."""
+    kept = []
+    for answered, found in outcomes:
+        assert found == store.everything or (found == NOTHING and answered is None)
         assert store.shop.broken() == []
-        with store.server(repository_root) as server:
-            assert (status(store.batch(server)), store.found()) == (200, EVERYTHING)
-        outcomes.append((answered, found))
-    assert outcomes[-1] == (200, EVERYTHING)
-    assert [found for _answered, found in outcomes].count(NOTHING) >= 2
+        with store.server() as server:
+            assert (status(store.batch(server)), store.found()) == (200, store.everything)
+        kept.append((answered, found))
+    assert (kept[0], kept[-1]) == ((None, NOTHING), (200, store.everything))
+    return kept
+
+
+few = pytest.mark.parametrize("store", [FEW], indirect=True)
+
+
+@pytest.mark.prove
+@few
+def test_a_kill_before_any_step_of_a_batch_leaves_all_of_it_or_nothing_and_who_asks_again_has_it_once(store):
+    outcomes = assert_whole(store, killed_before_each_step(store, DYING))
+    assert (None, store.everything) in outcomes  # committed, and not yet answered
+    print(f"{len(outcomes)} kills")
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("store", [MANY], indirect=True)
+def test_a_kill_at_any_moment_of_a_batch_of_a_thousand_leaves_all_of_it_or_nothing(store):
+    """From the first moment of a request to beyond its end, the last one right after the answer."""
+    whole = undisturbed_seconds(store)
+    assert_whole(store, (killed(store, moment) for moment in [0, 0.3 * whole, 0.6 * whole, 0.9 * whole, None]))
 
 
 def torn_shop() -> Flask:
-    """The shop with the fault that the kills are to find: each line of a batch is committed for itself."""
+    """The dying shop with the fault that the kills are to find: each line of a batch is committed for itself."""
     whole = faces.change_stocks
 
     def line_by_line(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
@@ -123,11 +159,11 @@ def torn_shop() -> Flask:
         return outcome
 
     faces.change_stocks = line_by_line
-    return create_app()
+    return kills.dying_shop()
 
 
-@pytest.mark.prove
-def test_twin_a_shop_that_commits_line_by_line_is_caught(store, repository_root):
-    whole = undisturbed_seconds(store, repository_root, TORN)
-    _answered, found = killed(store, repository_root, whole / 2, TORN)
-    assert found not in {NOTHING, EVERYTHING}
+@few
+@pytest.mark.parametrize("mode", ["atomic"])
+def test_twin_a_shop_that_commits_line_by_line_is_caught(store):
+    whole = {NOTHING, store.everything}
+    assert any(found not in whole for _answered, found in killed_before_each_step(store, TORN))

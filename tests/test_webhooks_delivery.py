@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +21,8 @@ from tests.receiver import DRIP, DROP, HANG, HANG_IN_TLS, HASTY, QUICK, Receiver
 from tests.smtp import waiting
 
 NUMBER = 25
+REST = timedelta(seconds=45)  # of a webhook after its first miss
+PATIENT = replace(HASTY, timeout=2)  # where one receiver never answers and another does, on a busy machine too
 FAULTS = [500, 404, 302, 307, DROP, HANG, HANG_IN_TLS, DRIP]
 
 
@@ -109,13 +112,12 @@ def test_a_receiver_that_is_dead_costs_one_attempt_and_keeps_no_other(hooks, rec
         receiver.fault = fault
         dead = hooks.register(nowhere if fault == "down" else receiver.url)
         hooks.register(other.url)
-        ids = hooks.happen(NUMBER)
-        hooks.work(HASTY)
+        ids, begun = hooks.happen(NUMBER), now()
+        hooks.work(PATIENT)
         assert other.event_ids == ids
     assert [one.attempts for one in hooks.deliveries(dead)] == [1] + [0] * (NUMBER - 1)
     assert (receiver.connections, hooks.states(dead)) == (0 if fault == "down" else 1, {"queued": NUMBER})
-    rest = hooks.webhook(dead).rests_until - now()
-    assert timedelta(seconds=40) < rest < timedelta(seconds=46)
+    assert begun + REST <= hooks.webhook(dead).rests_until <= now() + REST
 
 
 def test_an_event_at_which_a_receiver_hangs_does_not_hold_up_the_others(hooks, receiver):
@@ -127,7 +129,7 @@ def test_an_event_at_which_a_receiver_hangs_does_not_hold_up_the_others(hooks, r
     rested = hooks.webhook(webhook_id).rests_until
     hooks.shop.execute("UPDATE webhooks SET rests_until = created_at")
     assert rested < hooks.deliveries()[0].next_attempt_at
-    hooks.work(HASTY)
+    hooks.work()
     assert receiver.event_ids == ids
     assert hooks.states() == {"queued": 1, "delivered": NUMBER - 1}
     assert (hooks.webhook(webhook_id).misses, hooks.webhook(webhook_id).rests_until) == (0, None)

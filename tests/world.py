@@ -291,8 +291,9 @@ class World:
 
     def tables(self):
         """All rows of all tables, logins too."""
-        queries = {table.name: f"SELECT * FROM {table.name}" for table in TABLES}
-        return {name: sorted(rows, key=repr) for name, rows in rows_of(self.app, queries).items()}
+        names = [table.name for table in TABLES]
+        found = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
+        return {name: sorted(rows, key=repr) for name, rows in zip(names, found, strict=True)}
 
 
 More = Callable[[Shop], Any]

@@ -1,13 +1,11 @@
-"""The shop as a real server: gunicorn, as `make run` starts it, on a port of its own."""
+"""The shop as a real server: gunicorn with the options of `make run`, on a port of its own."""
 
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bookshop.config import PREFIX, ROOT, Settings
+from bookshop.config import PREFIX, Settings
+from tests.forks import Gunicorn, Start, by_command, by_fork
 
 SHOP = "wsgi:app"
 AS_RUN = ("--worker-class", "gthread", "--threads", "8")
@@ -20,24 +18,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def served(application: str, environ: dict[str, str], *options: str) -> Iterator[str]:
+def served(application: str, environ: dict[str, str], *options: str, start: Start = by_fork) -> Iterator[str]:
     """Serve an application with gunicorn and these options (without: as `make run`); yields its address.
 
-    The socket listens before gunicorn starts: nobody has to guess a free port, or when the server is ready. What
-    goes wrong in the server is written to our own stderr.
+    It has answered a request before anybody else asks.
     """
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
-        port, number = listening.getsockname()[1], listening.fileno()
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{number}", *(options or AS_RUN)]
-        server = subprocess.Popen(
-            [*command, "--no-control-socket", "--log-level", "error", application],
-            cwd=ROOT,
-            env=environ,
-            pass_fds=[number],
-            stdin=subprocess.DEVNULL,
-        )
+    server = Gunicorn(application, environ, *(options or AS_RUN), start=start)
+    server.answer()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.port}"
     finally:
         server.terminate()
-        server.wait()
+
+
+@contextmanager
+def started(application: str, environ: dict[str, str], *options: str) -> Iterator[str]:
+    """The same, started by the command of `make run`: for measuring."""
+    with served(application, environ, *options, start=by_command) as address:
+        yield address
