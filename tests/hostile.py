@@ -11,12 +11,12 @@ from tests.world import ANYONE, ROUTES, World, path_of
 
 
 class Target(World):
-    """A world that takes one request after the other, as none of them changes it; `first` is what its tables hold."""
+    """A world that takes one request after the other, as none of them changes it; `rows` are what its tables hold."""
 
     def __init__(self, app: Flask) -> None:
         empty(app)
         super().__init__(app)
-        self.first: Any = self.tables()
+        self.rows: Any = self.tables()
 
     @cached_property
     def csrf_tokens(self) -> dict[str, str]:

@@ -186,6 +186,11 @@ def test_a_body_that_is_right_is_taken(schema):
     assert errors_in_body(schema, RIGHT[schema]) == []
 
 
+@pytest.mark.parametrize("schema", RIGHT, ids=name_of)
+def test_an_unknown_member_is_refused_by_its_name(schema):
+    assert errors_in_body(schema, {**RIGHT[schema], "a/b~": 1}) == [("#/a~1b~0", UNKNOWN)]
+
+
 def test_every_member_of_every_body_is_in_the_table():
     asked = schemas_in_use("json") | {BatchLineIn}
     assert set(BAD) == {(schema, name) for schema in asked for name in schema.model_fields}
