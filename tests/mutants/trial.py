@@ -22,6 +22,7 @@ PYTEST = ("-m", "pytest", "-x", "-q", *WITHOUT, "-m", "not prove")
 ONLY_ON = {"sqlite": ("-k", "not postgresql"), "postgresql": ("-k", "not sqlite"), BOTH: ()}
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+)$", re.MULTILINE)
 WIDTH = "200"  # of a line of pytest, which says there why a test failed
+TIDYING = 10  # seconds in which a run that is stopped may put away its files
 PASSED, TESTS_FAILED = 0, 1  # exit codes of pytest; the others say that it could not do its work
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "NOT RUN"
 
@@ -98,6 +99,9 @@ class Copy:
                 code: int | None = process.wait(seconds)
             except subprocess.TimeoutExpired:
                 code = None
+                process.send_signal(signal.SIGINT)  # so that it puts away its files
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(TIDYING)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
