@@ -58,6 +58,10 @@ PHONE = {"width": 360, "height": 740}
 # For a journey that everybody must be able to make: `(hands, options of the window)`.
 in_every_way = pytest.mark.parametrize(
     ("hands", "options"),
-    [(Mouse(), {}), (Keyboard(), {}), (Mouse(), {"java_script_enabled": False}), (Mouse(), {"viewport": PHONE})],
-    ids=["mouse", "keyboard", "no JavaScript", "phone"],
+    [
+        pytest.param(Mouse(), {}, id="mouse"),
+        pytest.param(Keyboard(), {}, id="keyboard", marks=pytest.mark.prove),
+        pytest.param(Mouse(), {"java_script_enabled": False}, id="no JavaScript", marks=pytest.mark.prove),
+        pytest.param(Mouse(), {"viewport": PHONE}, id="phone", marks=pytest.mark.prove),
+    ],
 )
