@@ -98,7 +98,7 @@ def see_that_it_is_back(page: Page, hands: Hands) -> None:
 
 def hand_over(page: Page, hands: Hands) -> None:
     """Staff put the order together, and give it to who comes for it."""
-    page.goto("/admin")
+    page.goto("/")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("row", name=re.compile("Ben Jonson")).get_by_role("link"))
     hands.press(page.get_by_role("button", name="Mark ready"))
@@ -231,7 +231,7 @@ def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keybo
         shop.order(shop.customer(f"{name.lower()}@example.com"), copies, name=name)
     page, hands = window("staff@example.com"), Keyboard()
 
-    page.goto("/admin")
+    page.goto("/")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("link", name="Pick list"))
     expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(2)).to_have_text("3")
