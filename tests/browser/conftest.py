@@ -1,25 +1,30 @@
 """A real browser and a real server: Chromium and gunicorn, on each database.
 
-`page` is a visitor's window. `window("ada@example.com")` opens another for somebody who logs in, as often as needed;
-`window(java_script_enabled=False)` and other options of Playwright's new_context() change what the browser can do.
+`page` is a visitor's window. `window("ada@example.com")` opens another for who has logged in, as often as needed,
+and shows nothing yet; `window(java_script_enabled=False)` and other options of new_context() change what the
+browser can do.
 `shop` fills the database of the server, and empties it before the test. Whatever a window shows, the test fails if it
 logged an error or asked for something that is not there or not ours; see Watch.
 """
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
 from flask import Flask
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.chromium import NoBrowser, launch_options, log_in
+from tests.browser.chromium import NoBrowser, launch_options
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
+from tests.clients import Browser
 from tests.settings import settings_for
+from tests.world import COOKIE
 
-TIMEOUT = 10_000
+TIMEOUT = 30_000  # a loaded machine is slow, not broken; nothing waits that long where all is well
 NewContext = Callable[..., BrowserContext]
 Window = Callable[..., Page]
 # For what no database can change: `pytestmark = ONE_DATABASE`, or a decorator.
@@ -40,10 +45,28 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture(scope="session")
-def base_url(browser_type_launch_args: dict[str, Any], shared_app: Flask, database_url: str) -> Iterator[str]:
+def served_on() -> Iterator[Callable[[str], str]]:
+    """Starts a server on a database and says its address: once for each, however often it is asked for."""
+    with ExitStack() as servers:
+        yield cache(lambda url: servers.enter_context(served(SHOP, environment(settings_for(url)))))
+
+
+@pytest.fixture(scope="session")
+def base_url(
+    browser_type_launch_args: dict[str, Any],
+    shared_app: Flask,
+    database_url: str,
+    served_on: Callable[[str], str],
+) -> str:
     """The address of the shop: a server on the database that `shop` fills. None is started without a browser."""
-    with served(SHOP, environment(settings_for(database_url))) as address:
-        yield address
+    return served_on(database_url)
+
+
+def carry_cookie(browser: Browser, context: BrowserContext, address: str) -> None:
+    """Let windows at this address go on where a browser of the tests has stopped: logged in, with its cart."""
+    cookie = browser.client.get_cookie(COOKIE)
+    assert cookie is not None
+    context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": address}])
 
 
 @pytest.fixture
@@ -51,7 +74,7 @@ def watch(base_url: str) -> Iterator[Watch]:
     """Looks at all windows of the test, and at its end says what was wrong in them."""
     watch = Watch(base_url)
     yield watch
-    assert watch.faults == []
+    watch.assert_nothing_wrong()
 
 
 @pytest.fixture
@@ -68,13 +91,13 @@ def new_context(watch: Watch, new_context: NewContext) -> NewContext:
 
 
 @pytest.fixture
-def window(new_context: NewContext) -> Window:
-    """Opens a window of its own, with cookies of its own: for a visitor, or for whom the address logs in."""
+def window(new_context: NewContext, base_url: str, shared_app: Flask) -> Window:
+    """Opens a window of its own, with cookies of its own: for a visitor, or for whom has logged in as `email`."""
 
     def opened(email: str | None = None, **options: Any) -> Page:
-        page = new_context(**options).new_page()
+        context = new_context(**options)
         if email is not None:
-            log_in(page, email)
-        return page
+            carry_cookie(Browser(shared_app, email), context, base_url)
+        return context.new_page()
 
     return opened

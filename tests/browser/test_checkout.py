@@ -5,8 +5,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import ONE_DATABASE
 from tests.browser.hands import Hands, Keyboard, in_every_way
 from tests.factories import PASSWORD
+
+pytestmark = pytest.mark.one_postgresql_case
 
 # Into two new windows, the second before the first has an answer.
 TWICE_AT_ONCE = "form => ['one', 'two'].forEach(name => { form.target = name; form.submit(); })"
@@ -95,6 +98,7 @@ def see_that_it_is_back(page: Page, hands: Hands) -> None:
 
 def hand_over(page: Page, hands: Hands) -> None:
     """Staff put the order together, and give it to who comes for it."""
+    page.goto("/")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("row", name=re.compile("Ben Jonson")).get_by_role("link"))
     hands.press(page.get_by_role("button", name="Mark ready"))
@@ -121,6 +125,8 @@ def fill_the_cart(page: Page) -> None:
     expect(page.get_by_role("link", name="Cart 3 copies")).to_be_visible()
 
 
+@ONE_DATABASE
+@pytest.mark.prove
 @pytest.mark.usefixtures("ada")
 def test_what_a_visitor_put_into_the_cart_is_there_after_the_login_at_the_checkout(shop, page):
     shop.book("Emma", stock=5)
@@ -138,6 +144,8 @@ def test_what_a_visitor_put_into_the_cart_is_there_after_the_login_at_the_checko
     assert (shop.rows("SELECT quantity FROM order_lines ORDER BY book_id"), shop.broken()) == ([1, 2], [])
 
 
+@ONE_DATABASE
+@pytest.mark.prove
 def test_a_visitor_with_a_full_cart_registers_and_is_at_the_checkout(shop, page):
     shop.book("Emma", stock=5)
     shop.book("Persuasion", stock=5)
@@ -167,12 +175,14 @@ def checkout(shop, ada, window):
     return page
 
 
+@pytest.mark.prove
 def test_a_double_click_places_one_order(shop, checkout):
     checkout.get_by_role("button", name="Place the order").dblclick()
     expect(checkout.get_by_role("heading", name=re.compile("^Order "))).to_be_visible()
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
 
 
+@pytest.mark.prove
 def test_a_form_that_is_sent_twice_at_once_places_one_order_and_leads_to_it_twice(shop, checkout):
     windows = checkout.context
     with windows.expect_page(lambda _page: len(windows.pages) == 3):
@@ -182,6 +192,8 @@ def test_a_form_that_is_sent_twice_at_once_places_one_order_and_leads_to_it_twic
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
 
 
+@ONE_DATABASE
+@pytest.mark.prove
 def test_who_goes_back_after_ordering_is_not_shown_the_form_again_but_told_where_the_order_is(shop, checkout):
     checkout.get_by_role("button", name="Place the order").click()
     expect(checkout).to_have_url(re.compile("/orders/1$"))
@@ -190,6 +202,8 @@ def test_who_goes_back_after_ordering_is_not_shown_the_form_again_but_told_where
     assert shop.rows("SELECT id FROM orders") == [1]
 
 
+@ONE_DATABASE
+@pytest.mark.prove
 def test_enter_in_a_field_places_the_order_also_where_buttons_stand_before_it(shop, ada, checkout):
     shop.set_stock(1, 1)
     shop.fill_cart(ada, {1: 1})
@@ -208,6 +222,8 @@ def test_enter_in_a_field_places_the_order_also_where_buttons_stand_before_it(sh
 # ---------------------------------------------------------------- staff
 
 
+@ONE_DATABASE
+@pytest.mark.prove
 def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keyboard(shop, window):
     shop.staff("staff@example.com")
     emma, persuasion = shop.book("Emma", stock=9), shop.book("Persuasion", stock=9)
@@ -215,6 +231,7 @@ def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keybo
         shop.order(shop.customer(f"{name.lower()}@example.com"), copies, name=name)
     page, hands = window("staff@example.com"), Keyboard()
 
+    page.goto("/")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("link", name="Pick list"))
     expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(2)).to_have_text("3")

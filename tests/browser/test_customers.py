@@ -6,7 +6,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chromium import log_in
+from tests.browser.conftest import ONE_DATABASE
 from tests.factories import PASSWORD
+
+pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 
 @pytest.fixture
@@ -76,6 +79,7 @@ def test_who_finds_nothing_is_helped_on(shop, page):
 @pytest.mark.usefixtures("ada")
 def test_one_changes_the_address_logs_out_elsewhere_and_makes_a_token_for_a_script(shop, window):
     page, phone = window("ada@example.com"), window("ada@example.com")
+    page.goto("/")
     page.get_by_role("link", name="Account").click()
     page.get_by_role("link", name="Change e-mail address").click()
     page.get_by_label("New e-mail address").fill("lovelace@example.com")

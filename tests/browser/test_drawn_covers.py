@@ -5,15 +5,15 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser
 
 from bookshop.catalog.cover_setting import BOLD
 from bookshop.catalog.cover_text import width_of
 from bookshop.catalog.covers import draw_cover
-from tests.browser.conftest import ONE_DATABASE
+from tests.browser.watch import Watch
 from tests.titles import ODD, ORDINARY
 
-pytestmark = ONE_DATABASE
+NOWHERE = "http://nowhere.invalid"  # a cover asks for nothing
 FONTS = ["", "DejaVu Serif"]  # those that the cover asks for, and the widest that is common
 MARGIN = 14
 Line = dict[str, Any]
@@ -27,18 +27,22 @@ MEASURE = """() => [...document.querySelectorAll('svg')].map(svg => [...svg.quer
 }))"""
 
 
-@pytest.fixture
-def covers(page: Page, font: str) -> list[list[Line]]:
-    """The lines of many covers as the browser sets them."""
+@pytest.fixture(scope="module", params=FONTS)
+def covers(request: pytest.FixtureRequest, browser: Browser) -> list[list[Line]]:
+    """The lines of many covers as the browser sets them in a font."""
     documents = [draw_cover(title, authors) for title, authors in [*ODD, *ORDINARY[::4]]]
-    if font:
+    if font := request.param:
         documents = [re.sub(r'font-family="[^"]*"', f'font-family="{font}"', document) for document in documents]
-    page.set_content("<!doctype html><title>Covers</title>" + "".join(documents))
-    measured: list[list[Line]] = page.evaluate(MEASURE)
+    watch = Watch(NOWHERE)
+    with browser.new_context() as context:
+        watch.over(context)
+        page = context.new_page()
+        page.set_content("<!doctype html><title>Covers</title>" + "".join(documents))
+        measured: list[list[Line]] = page.evaluate(MEASURE)
+    watch.assert_nothing_wrong()
     return measured
 
 
-@pytest.mark.parametrize("font", FONTS)
 def test_no_line_is_longer_than_was_estimated(covers):
     long = [line for cover in covers for line in cover if line["length"] > estimated(line) + 1]
     assert long == []
@@ -50,7 +54,6 @@ def estimated(line: Line) -> float:
     return letters + spaces
 
 
-@pytest.mark.parametrize("font", FONTS)
 def test_all_words_are_on_the_cover(covers):
     outside = [line for cover in covers for line in cover if not is_inside(line)]
     assert outside == []
@@ -60,7 +63,6 @@ def is_inside(line: Line) -> bool:
     return bool(line["left"] >= MARGIN and line["right"] <= 300 - MARGIN and line["top"] >= 0 and line["bottom"] <= 450)
 
 
-@pytest.mark.parametrize("font", FONTS)
 def test_no_words_lie_on_others(covers):
     pairs = [pair for cover in covers for pair in combinations(cover, 2)]
     assert [(one["words"], other["words"]) for one, other in pairs if overlap(one, other)] == []

@@ -3,11 +3,15 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
 from tests.browser.conftest import ONE_DATABASE
 
 SOUND = "<!doctype html><html lang=en><title>A page</title><main><h1>Sound</h1>{}</main>"
 DIM = '<p style="color: #999; background: #fff">Too dim to read</p>'
+RIGHT = "a { display: block; height: 40px; width: 40px }"
+FAINT = "p { color: #222; background: #111 }"
+SMALL = "a { height: 8px; width: 8px; overflow: hidden }"
+LINKS = "<p>Dim</p><nav><a href=#a>A</a><a href=#b>B</a></nav>"
 WIDE = '<p style="width: 400px">Wide</p>'
 
 
@@ -58,6 +62,7 @@ def test_what_the_security_policy_blocks_is_noticed(page, watch):
 def test_a_sound_page_has_no_faults(page, watch):
     show(page, "<p>Good</p>", **{"Content-Security-Policy": "default-src 'self'"})
     assert_accessible(page)
+    assert_accessible_in_other_looks(page)
     assert_fits(page)
     assert watch.faults == []
 
@@ -65,15 +70,28 @@ def test_a_sound_page_has_no_faults(page, watch):
 @ONE_DATABASE
 def test_dim_text_is_noticed(page):
     show(page, DIM)
-    with pytest.raises(AssertionError, match="light, 360 px: color-contrast at p: "):
+    with pytest.raises(AssertionError, match=r"/shown\nlight, 1280 px: color-contrast at p: "):
         assert_accessible(page)
 
 
 @ONE_DATABASE
-def test_text_that_is_dim_only_in_the_dark_is_noticed(page):
-    show(page, "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #111 } }</style><p>Dim</p>")
-    with pytest.raises(AssertionError, match=r"/shown\ndark, 360 px: color-contrast at p: "):
-        assert_accessible(page)
+@pytest.mark.parametrize(
+    ("condition", "rule", "fault"),
+    [
+        (
+            "prefers-color-scheme: dark",
+            FAINT,
+            r"dark, 360 px: color-contrast at p: .*\ndark, 1280 px: color-contrast at p: ",
+        ),
+        ("max-width: 400px", FAINT, r"light, 360 px: color-contrast at p: .*\ndark, 360 px: color-contrast at p: "),
+        ("max-width: 400px", SMALL, r"light, 360 px: target-size at a"),
+    ],
+)
+def test_what_is_wrong_only_in_the_dark_or_in_a_narrow_window_is_noticed(page, condition, rule, fault):
+    show(page, f"<style>{RIGHT} @media ({condition}) {{ {rule} }}</style>{LINKS}")
+    assert_accessible(page)
+    with pytest.raises(AssertionError, match=rf"(?s)/shown\n{fault}"):
+        assert_accessible_in_other_looks(page)
 
 
 @ONE_DATABASE

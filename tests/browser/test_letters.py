@@ -3,10 +3,13 @@
 import re
 
 import pytest
+from flask import Flask
 
 from tests import postbox
-from tests.browser.accessibility import assert_accessible, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
 from tests.browser.conftest import ONE_DATABASE
+from tests.databases import empty
+from tests.factories import Shop
 from tests.postbox import Postbox
 from tests.test_mail_letters import KINDS, by_kind, one_of_each
 
@@ -15,14 +18,17 @@ pytestmark = ONE_DATABASE
 STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 
 
-@pytest.fixture
-def sent(shop, app, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def sent(shared_app: Flask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The HTML of a message of every kind, about a book whose title has no place to break."""
-    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
+    empty(shared_app)
+    shop = Shop(shared_app)
     shop.customer("ada@example.com")
     shop.reserve(1, shop.book("Donaudampfschifffahrt" * 20, authors="Jane Austen"))
     one_of_each(shop, 1)
-    messages = by_kind(Postbox(app, tmp_path / "mail").deliver())
+    with pytest.MonkeyPatch.context() as settings:
+        settings.setitem(shared_app.config, "SETTINGS", shared_app.config["SETTINGS"])
+        messages = by_kind(Postbox(shared_app, tmp_path_factory.mktemp("mail")).deliver())
     assert set(messages) == KINDS
     return {kind: postbox.part(message, "html") for kind, message in messages.items()}
 
@@ -32,6 +38,13 @@ def test_every_letter_can_be_read_by_everybody_and_fits_a_narrow_window(page, se
         page.set_content(markup)
         assert_accessible(page)
         assert_fits(page)
+
+
+@pytest.mark.prove
+def test_every_letter_can_be_read_in_every_other_look(page, sent):
+    for markup in sent.values():
+        page.set_content(markup)
+        assert_accessible_in_other_looks(page)
 
 
 @pytest.mark.parametrize("left", [0, 1])

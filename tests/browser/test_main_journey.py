@@ -1,9 +1,12 @@
 """The journey that the shop is for: by mouse, by keyboard alone, and with JavaScript off."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.hands import Hands, in_every_way
 from tests.factories import PASSWORD
+
+pytestmark = pytest.mark.one_postgresql_case
 
 
 @in_every_way

@@ -7,7 +7,10 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.chromium import log_in
+from tests.browser.conftest import ONE_DATABASE
 from tests.factories import isbn
+
+pytestmark = pytest.mark.prove
 
 
 @pytest.fixture
@@ -25,6 +28,7 @@ def picture(tmp_path):
     return path
 
 
+@ONE_DATABASE
 def test_a_delivery_of_20_lines_of_which_two_are_wrong(shop, staff):
     ada = shop.customer("ada@example.com")
     isbns = [isbn() for _line in range(18)]
@@ -33,6 +37,7 @@ def test_a_delivery_of_20_lines_of_which_two_are_wrong(shop, staff):
     wrong = ["9780141439510 x2", isbn()]
     lines = [f"{code} x{number + 1}" for number, code in enumerate(isbns)]
 
+    staff.goto("/")
     staff.get_by_role("link", name="Delivery").click()
     expect(staff.get_by_label(re.compile("ISBNs"))).to_be_focused()
     staff.keyboard.insert_text("\n".join([*lines[:9], *wrong, *lines[9:]]))
@@ -60,6 +65,7 @@ def test_a_delivery_that_is_confirmed_twice_comes_in_once(shop, staff):
     assert shop.stock(1) == 3
 
 
+@ONE_DATABASE
 def test_a_new_book_gets_a_cover_that_customers_see_and_loses_it_again(shop, staff, page, picture):
     staff.goto("/admin/books/new")
     for label, value in (("Title", "Emma"), ("Authors", "Jane Austen"), ("Price", "9.50")):
@@ -80,6 +86,7 @@ def test_a_new_book_gets_a_cover_that_customers_see_and_loses_it_again(shop, sta
     expect(cover).to_have_attribute("src", re.compile(r"cover\.svg"))
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -99,6 +106,7 @@ def test_what_is_no_cover_is_refused_in_words(shop, staff, tmp_path, content, wo
     assert shop.rows("SELECT cover FROM books") == [None]
 
 
+@ONE_DATABASE
 def test_a_customer_is_locked_out_and_let_in_again(shop, staff, window):
     ada = shop.customer("ada@example.com")
     shop.reserve(ada, shop.book("Emma"))

@@ -21,6 +21,11 @@ class Watch:
         context.on("request", self.request)
         context.on("response", self.response)
 
+    def assert_nothing_wrong(self) -> None:
+        """Nothing was wrong since this was last asked."""
+        found, self.faults = self.faults, []
+        assert found == []
+
     def console(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not message.text.startswith(NOT_LOADED):
             self.faults.append(f"console: {message.text}")
