@@ -1,7 +1,7 @@
-"""Shops that break their contract, for who must notice: `gunicorn "tests.faulty:shop('status')"`."""
+"""A shop that breaks its contract in several ways, for who must notice: `gunicorn "tests.faulty:shop()"`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
 
@@ -9,12 +9,12 @@ from bookshop import create_app
 from bookshop.exceptions import Invalid
 
 
-def _another_type(isbn: str) -> tuple[dict[str, Any], int]:
-    return {"id": isbn}, 200
+def _another_type(book_id: int) -> tuple[dict[str, Any], int]:
+    return {"id": str(book_id)}, 200
 
 
-def _a_bug(isbn: str) -> None:
-    raise RuntimeError(isbn)
+def _a_bug(book_id: int) -> None:
+    raise RuntimeError(book_id)
 
 
 def _another_status(isbn: str) -> tuple[dict[str, Any], int]:
@@ -25,18 +25,26 @@ def _a_refusal(book_id: int) -> None:
     raise Invalid(f"Book {book_id} stays as it is.", "delta")
 
 
-FAULTS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "type": ("catalog.api_book_by_isbn", _another_type),
-    "bug": ("catalog.api_book_by_isbn", _a_bug),
-    "status": ("catalog.api_book_by_isbn", _another_status),
-    "refusal": ("admin.api_update_stock", _a_refusal),
+class Fault(NamedTuple):
+    """A view that does not do what its route promises."""
+
+    route: str
+    endpoint: str
+    view: Callable[..., Any]
+
+
+FAULTS = {
+    "type": Fault("GET /api/v1/books/{book_id}", "catalog.api_book", _another_type),
+    "bug": Fault("GET /api/v1/books/{book_id}/movements", "admin.api_movements", _a_bug),
+    "status": Fault("GET /api/v1/books/isbn/{isbn}", "catalog.api_book_by_isbn", _another_status),
+    "refusal": Fault("PATCH /api/v1/books/{book_id}/stock", "admin.api_update_stock", _a_refusal),
 }
 
 
-def shop(fault: str) -> Flask:
-    """The shop with another view, which promises the same."""
-    endpoint, view = FAULTS[fault]
+def shop() -> Flask:
+    """The shop with other views, which promise the same."""
     app = create_app()
-    vars(view).update(vars(app.view_functions[endpoint]))
-    app.view_functions[endpoint] = view
+    for _route, endpoint, view in FAULTS.values():
+        vars(view).update(vars(app.view_functions[endpoint]))
+        app.view_functions[endpoint] = view
     return app

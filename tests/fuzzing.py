@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,17 +21,16 @@ from bookshop.extensions import db
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from tests.browser.server import AS_RUN, SHOP, environment, served
 from tests.factories import Shop, isbn
-from tests.schemathesis_hooks import ORDERS
 from tests.settings import settings_for
 
 ADA, BOB, STAFF = "ada@example.com", "bob@example.com", "staff@example.com"
 ROLES = {"nobody": None, "ada": ADA, "staff": STAFF}
 EXAMPLES_ISBN = "9780141439587"
-SOLD_OUT = 8
+SOLD_OUT, FEW_ORDERS = 8, 18
 SEED = 2026  # that a run can be repeated: who looks for more takes another
 
 
-def furnish(shop: Shop) -> Mapping[str, str | None]:
+def furnish(shop: Shop, orders: int) -> Mapping[str, str | None]:
     """Fill the shop with some of everything; returns the token of each role.
 
     Odd books are in stock, even ones are not. Ada and Bob have orders in all states, most of them placed. One book in
@@ -45,8 +44,8 @@ def furnish(shop: Shop) -> Mapping[str, str | None]:
     shop.reserve(bob, 2)
     shop.set_stock(4, 3)
     shop.cancel(ada, cancelled)
-    orders = [shop.order(who, {1: 1}, phone="030 5550 173") for who in [ada, bob] * (ORDERS // 2)]
-    ready, collected, given_up = orders[4:60], orders[4:8], orders[2:4]
+    made = [shop.order(who, {1: 1}, phone="030 5550 173") for who in [ada, bob] * (orders // 2)]
+    ready, collected, given_up = made[4 : 4 + orders // 3], made[4:8], made[2:4]
     for status, chosen in ((READY, ready), (COLLECTED, collected), (CANCELLED, given_up)):
         for order_id in chosen:
             shop.change_order(order_id, status, staff)
@@ -79,7 +78,7 @@ class Furnished(NamedTuple):
 
 
 @contextmanager
-def furnished(url: str, application: str = SHOP) -> Iterator[Furnished]:
+def furnished(url: str, application: str = SHOP, orders: int = FEW_ORDERS) -> Iterator[Furnished]:
     """The shop as a server on a new database, which is not broken at the end."""
     settings = settings_for(
         url, api_limit="10000000 per minute", database_pool=8, post_orders=True, webhook_private=True
@@ -88,7 +87,7 @@ def furnished(url: str, application: str = SHOP) -> Iterator[Furnished]:
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
-    tokens = furnish(shop)
+    tokens = furnish(shop, orders)
     # The longest addresses that are drawn are for the shop to refuse, not for gunicorn.
     with served(application, environment(settings), *AS_RUN, "--limit-request-line", "0") as address:
         yield Furnished(shop, address, tokens)
@@ -106,6 +105,7 @@ class Fuzzed:
     answers: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     walks: int = 0
     seconds: float = 0
+    seed: int = SEED
 
     def succeeded(self) -> set[str]:
         """The operations that answered 2xx."""
@@ -116,6 +116,15 @@ class Fuzzed:
         return sum(counts.total() for counts in self.answers.values())
 
 
+def options(routes: Collection[str]) -> list[str]:
+    """The options that let schemathesis call no more than these routes."""
+    document = json.loads((ROOT / "tests/openapi-v1.json").read_text())
+    names = {
+        f"{method.upper()} {path}": one for path, item in document["paths"].items() for method, one in item.items()
+    }
+    return [f"--include-operation-id={names[route]['operationId']}" for route in sorted(routes)]
+
+
 def glance(place: Furnished, role: str, examples: int, *options: str) -> Fuzzed:
     """All checks with a few examples, some of which are walks; with more options of schemathesis, if they are given."""
     found = Fuzzed()
@@ -123,19 +132,25 @@ def glance(place: Furnished, role: str, examples: int, *options: str) -> Fuzzed:
     return found
 
 
-def fuzz(place: Furnished, role: str, examples: int) -> Fuzzed:
+def cover(place: Furnished, role: str) -> Fuzzed:
+    """All checks with the examples of the document and all values at its limits."""
+    found = Fuzzed()
+    _run(found, place, role, 1, "examples,coverage")
+    return found
+
+
+def fuzz(place: Furnished, role: str, examples: int, seed: int, *options: str) -> Fuzzed:
     """All checks with so many examples per operation, and so many walks along the links from answer to request.
 
     Hypothesis ends walks early in which the same request is not always answered the same, as in a shop: then more are
     begun.
     """
-    found, began = Fuzzed(), monotonic()
-    _run(found, place, role, examples, "examples,coverage")
+    found, began = Fuzzed(seed=seed), monotonic()
     place.let_order()
-    _run(found, place, role, examples, "fuzzing")
+    _run(found, place, role, examples, "examples,fuzzing", *options)
     while found.passed and found.walks < examples:
         before = found.walks
-        _run(found, place, role, examples - before, "stateful")
+        _run(found, place, role, examples - before, "stateful", *options)
         assert found.walks > before, found.report
     found.seconds = monotonic() - began
     return found
@@ -149,7 +164,7 @@ def _run(found: Fuzzed, place: Furnished, role: str, examples: int, phases: str,
     with TemporaryDirectory() as folder:
         report = Path(folder, "report.ndjson")
         options = ["--checks=all", f"--max-examples={examples}", f"--phases={phases}", f"--report-ndjson-path={report}"]
-        options.append(f"--seed={SEED + found.walks}")  # other walks than those before
+        options.append(f"--seed={found.seed + found.walks}")  # other walks than those before
         ran = subprocess.run([*command, *who, *options, *more], check=False, cwd=ROOT, capture_output=True, text=True)
         found.passed = found.passed and ran.returncode == 0
         found.report += ran.stdout + ran.stderr
