@@ -64,6 +64,7 @@ NEXTS = [
     "\u2215\u2215evil.example", "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
     # What is like one of our pages, and a browser would take it elsewhere.
     "/books\t", "\t/books", "/books?q=\r\nSet-Cookie: a=b", "/books\\@evil.example", "/login\0",
+    "/books?q=\t", "/books?q=a\nb", "/books?q=a\rb", "/books?q=a b", "/books?q=a\\b", "/books?q=\x7f",
 ]  # fmt: skip
 
 
