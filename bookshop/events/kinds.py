@@ -29,7 +29,7 @@ def _named(name: str) -> list[str]:
     found = [kind for kind in KINDS if (kind == name if whole is None else kind.startswith(whole))]
     if not found:
         raise ValueError(
-            f"{ascii(name[:40])} is no kind of event: use {', '.join(KINDS)}, a beginning such as order.*, or *"
+            f"{name[:40]!a} is no kind of event: use {', '.join(KINDS)}, a beginning such as order.*, or *"
         )
     return found
 
