@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -13,10 +14,15 @@ from bookshop.exceptions import Invalid
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.mail.models import ORDER_READY
+from bookshop.webhooks.models import MOST_WEBHOOKS
+from bookshop.webhooks.repository import WebhookRepository
+from tests import races
 from tests.factories import PASSWORD
 
 EVENTS = "SELECT kind FROM events ORDER BY id"
 LEDGER = "SELECT delta, quantity_after, reason FROM movements ORDER BY id"
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def test_a_rise_from_more_than_nothing_is_no_restock(shop):
@@ -91,7 +97,44 @@ def test_a_user_who_was_seen_before_the_lock_is_read_anew_after_it(app, shop):
             faces.commit(lambda: faces.accounts().log_in(Checked(user_id, seen.password_hash), PASSWORD))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_order_that_was_seen_before_it_changed_is_read_anew(app, shop):
+    ada = shop.customer()
+    order_id = shop.order(ada, {shop.book(stock=1): 1})
+    with app.app_context():
+        seen = faces.orders().get(ada, order_id)
+        shop.cancel_order(ada, order_id)
+        assert faces.commit(lambda: faces.orders().get(ada, order_id)) is seen
+        assert seen.status == "cancelled"
+
+
+@pytest.fixture
+def last_webhook(app, shop):
+    """Lets two members of staff register the last webhook that there may be, when both have counted; what they got."""
+    staff = shop.staff()
+
+    def register():
+        return faces.webhooks().register(staff, "https://1.1.1.1/", ["*"]).id
+
+    def race(patience):
+        for _one in range(MOST_WEBHOOKS - 1):
+            shop.commit(register)
+        with races.meeting((WebhookRepository, "count"), 2, patience):
+            return races.together([partial(races.attempt, app, register)] * 2)
+
+    return race
+
+
+def test_of_two_who_register_the_last_webhook_at_the_same_moment_one_is_refused(last_webhook):
+    assert last_webhook(races.SHORT).count("WEBHOOK_LIMIT") == 1
+
+
+@on_postgresql
+def test_twin_without_the_lock_there_is_one_webhook_too_many(last_webhook, monkeypatch):
+    monkeypatch.setattr(WebhookRepository, "lock_registration", lambda _self: None)
+    assert last_webhook(races.LONG).count("WEBHOOK_LIMIT") == 0
+
+
+@on_sqlite
 def test_a_writer_of_sqlite_has_its_turn_from_the_beginning(app, database_url):
     """SQLite only. A writer that began as a reader would be sent back by whoever wrote meanwhile."""
 
