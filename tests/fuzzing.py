@@ -135,8 +135,8 @@ def glance(place: Furnished, role: str, examples: int, *options: str) -> Fuzzed:
 def fuzz(place: Furnished, role: str, examples: int, seed: int, *options: str, limits: bool) -> Fuzzed:
     """All checks with so many examples per operation, and so many walks along the links from answer to request.
 
-    And, for every operation, with all values at the limits of the document. Hypothesis ends walks early in which the same request is not always answered the same, as in a shop: then more are
-    begun.
+    And, for every operation, with all values at the limits of the document. Hypothesis ends walks early in which the
+    same request is not always answered the same, as in a shop: then more are begun.
     """
     found, began = Fuzzed(seed=seed), monotonic()
     _run(found, place, role, examples, "examples", *options)  # while no order empties the cart

@@ -133,7 +133,7 @@ def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
     emails = post.queue(messages)
     with crew_of(WORKERS, database_url, sink.url) as crew:
         kill_while_they_send(post, crew, messages, kills)
-        assert crew.end() == [0] * WORKERS
+        assert set(crew.end()) <= {0, -signal.SIGTERM}  # who was hired last may not listen to it yet
     send_what_the_dead_had(post)
     assert count(post, "state = 'sent'") == messages
     assert set(sink.recipients) == set(emails)
