@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from multiprocessing.connection import Connection
@@ -38,12 +39,21 @@ def _run_gunicorn(
 ) -> None:
     """Become what the command becomes, in a process group, with an environment and an output of its own."""
     os.setsid()
+    threading.Thread(target=_die_with_who_asked, daemon=True).start()
     os.environ.clear()
     os.environ.update(environ)
     for stream in (1, 2):
         os.dup2(errors.fileno(), stream)
     sys.argv = ["gunicorn", "--bind", f"fd://{listens.fileno()}", *arguments]
     runpy.run_module("gunicorn", run_name="__main__")
+
+
+def _die_with_who_asked() -> None:
+    """Leave no server behind where the tests themselves are killed."""
+    who_asked = multiprocessing.parent_process()
+    assert who_asked
+    who_asked.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def by_command(arguments: list[str], environ: dict[str, str], listening: int, life: Connection) -> Started:

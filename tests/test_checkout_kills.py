@@ -126,7 +126,7 @@ def test_a_kill_in_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has
             assert_has_one_order(till, server)
             outcomes.append(killed(till, server, moment))
         assert_whole(till, outcomes[-1])
-    assert (outcomes[0], outcomes[-1]) == ((None, NOTHING), (201, EVERYTHING))
+    assert outcomes[-1] == (201, EVERYTHING)
 
 
 @pytest.mark.prove
@@ -144,9 +144,8 @@ def test_a_kill_before_any_step_of_a_checkout_leaves_all_of_it_or_nothing_and_wh
 
 
 def test_a_shop_that_its_command_started_is_killed_in_a_checkout_and_who_asks_again_has_one_order(till):
-    whole = undisturbed_seconds(till, SLOW)
-    with till.server(SLOW, by_command) as server:
-        assert killed(till, server, whole / 2) == (None, NOTHING)
+    with till.server(DYING, by_command) as server:
+        assert killed(till, server, None, **kills.before(10)) == (None, NOTHING)
     with till.server() as server:
         assert_has_one_order(till, server)
     assert till.shop.broken() == []

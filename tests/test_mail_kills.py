@@ -22,10 +22,9 @@ from bookshop.outbox import Pace
 from tests.forks import processes
 from tests.settings import settings_for
 
-# The lease is short, so that what a dead one had is soon due again; no answer takes as long as the timeout.
-PACE = Pace(batch=2, timeout=1, lease=2.2, poll=0.05, pause=0.05, longest_pause=0.1)
+PACE = Pace(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
 WORKERS, DEADLINE = 4, 300
-numbers = pytest.mark.parametrize(("messages", "kills"), [(100, 4), pytest.param(2000, 50, marks=pytest.mark.prove)])
+numbers = pytest.mark.parametrize(("messages", "kills"), [(100, 4), pytest.param(600, 30, marks=pytest.mark.prove)])
 
 
 def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None) -> None:
@@ -93,12 +92,15 @@ def wait_until(done: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def unsent(post):
-    return post.shop.rows("SELECT count(*) FROM messages WHERE state <> 'sent'")[0]
+def count(post, condition):
+    return post.shop.rows(f"SELECT count(*) FROM messages WHERE {condition}")[0]
 
 
 def kill_while_they_send(post, crew, messages, kills):
-    """Kill at evenly spread messages, just as the server has got one and has not said so; hire anew each time."""
+    """Kill at evenly spread messages, just as the server has got one and has not said so; hire anew each time.
+
+    It ends when nobody has anything left to do until the leases of the dead end.
+    """
     each = messages // (kills + 1)
 
     def look(_one):
@@ -106,7 +108,22 @@ def kill_while_they_send(post, crew, messages, kills):
             crew.kill_one()
 
     post.sink.look = look
-    wait_until(lambda: crew.is_full(WORKERS) and crew.killed == kills and unsent(post) == 0)
+    wait_until(lambda: crew.is_full(WORKERS) and crew.killed == kills and count(post, "state = 'queued'") == 0)
+
+
+def send_what_the_dead_had(post):
+    """Let the time of their leases pass, and send what is due then."""
+    for one in post.messages():
+        if one.lease:
+            earlier = update(Message).where(Message.id == one.id)
+            write(post.shop, earlier.values(next_attempt_at=one.next_attempt_at - timedelta(seconds=PACE.lease)))
+    post.work()
+
+
+def write(shop, statement):
+    with shop.app.app_context():
+        db.session.execute(statement)
+        db.session.commit()
 
 
 @numbers
@@ -116,7 +133,9 @@ def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
     emails = post.queue(messages)
     with crew_of(WORKERS, database_url, sink.url) as crew:
         kill_while_they_send(post, crew, messages, kills)
-        assert crew.end() == [0] * WORKERS
+        assert set(crew.end()) <= {0, -signal.SIGTERM}  # who was hired last may not listen to it yet
+    send_what_the_dead_had(post)
+    assert count(post, "state = 'sent'") == messages
     assert set(sink.recipients) == set(emails)
     assert set(sink.times) == {message.message_id for message in post.messages()}
     doubled = sum(sink.times.values()) - messages
@@ -158,7 +177,8 @@ def test_twin_workers_that_note_what_they_sent_at_the_end_of_a_batch_are_caught(
     post.queue(PACE.batch)
     with crew_of(1, database_url, sink.url, sends_a_batch_before_it_notes_anything) as crew:
         sink.look = lambda _one: crew.kill_one() if len(sink.received) == PACE.batch - 1 else None
-        wait_until(lambda: crew.is_full(1) and unsent(post) == 0)
+        wait_until(lambda: crew.killed)
+    send_what_the_dead_had(post)
     assert sum(sink.times.values()) - PACE.batch > crew.killed == 1
 
 
@@ -169,18 +189,8 @@ def left_by_the_dead(post, sink, url, *fault):
         sink.look = lambda _one: crew.kill_one()
         wait_until(lambda: crew.killed)
     sink.look = None
-    for one in post.messages():
-        if one.lease:
-            earlier = update(Message).where(Message.id == one.id)
-            write(post.shop, earlier.values(next_attempt_at=one.next_attempt_at - timedelta(seconds=PACE.lease)))
-    post.work()
-    return unsent(post)
-
-
-def write(shop, statement):
-    with shop.app.app_context():
-        db.session.execute(statement)
-        db.session.commit()
+    send_what_the_dead_had(post)
+    return count(post, "state <> 'sent'")
 
 
 def test_what_a_killed_worker_had_in_hand_goes_out_when_its_lease_has_ended(post, sink, database_url):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.databases import new_database
 from tests.faulty import FAULTS
-from tests.fuzzing import FEW_ORDERS, SEED, Furnished, Fuzzed, cover, furnished, fuzz, glance, options
+from tests.fuzzing import FEW_ORDERS, SEED, Furnished, Fuzzed, furnished, fuzz, glance, options
 from tests.schemathesis_hooks import ORDERS
 from tests.world import ROUTES
 
@@ -50,7 +50,7 @@ def assert_kept(found: Fuzzed, operations: set[str]) -> None:
     """All checks passed, and no answer was a fault of the shop or none at all."""
     assert found.passed, found.report
     assert {name for name, counts in found.answers.items() if any(not 0 < status < 500 for status in counts)} == set()
-    assert set(found.answers) == operations
+    assert set(found.answers) >= operations
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +61,14 @@ def few(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[R
 
 @pytest.fixture(scope="module")
 def many(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Run, Fuzzed]:
-    """Each run draws other examples and goes other ways."""
+    """Each run draws other examples and goes other ways; what is at the limits is the same each time."""
+
+    def run(database: str, role: str) -> Fuzzed:
+        seed, limits = SEED + 1000 * RUNS.index((database, role)), database == "postgresql"
+        return fuzz(places[database], role, MANY, seed, *options(allowed(role)), limits=limits)
+
     with shops(postgresql_url, tmp_path_factory.mktemp("many"), ORDERS) as places:
-        seeds = {run: SEED + 1000 * number for number, run in enumerate(RUNS)}
-        return side_by_side(
-            lambda name, role: fuzz(places[name], role, MANY, seeds[name, role], *options(allowed(role))), RUNS
-        )
-
-
-@pytest.fixture(scope="module")
-def covered(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fuzzed]:
-    """Once is enough: what is sent is the same each time."""
-    with shops(postgresql_url, tmp_path_factory.mktemp("covered"), ORDERS) as places:
-        return {role: cover(places["postgresql"], role) for role in ("ada", "staff")}
+        return side_by_side(run, RUNS)
 
 
 @pytest.mark.parametrize(("database", "role"), GLANCES)
@@ -90,13 +85,6 @@ def test_no_answer_of_very_many_contradicts_the_document(many, database, role):
     assert {name for name in operations if found.answers[name].total() < MANY} == set()
     may = {name for name in OPERATIONS if role in ROUTES[name][0]}
     assert may - found.succeeded() == set(), "Nothing was proved of what never succeeded."
-
-
-@pytest.mark.prove
-@pytest.mark.parametrize("role", ["ada", "staff"])
-def test_no_answer_to_what_is_at_the_limits_contradicts_the_document(covered, role):
-    print(f"{covered[role].total()} answers")
-    assert_kept(covered[role], OPERATIONS)
 
 
 REPORTS = {

@@ -235,8 +235,11 @@ def test_twin_with_a_plain_look_at_the_stock_customers_are_stranded(app, shop, n
 
 
 @on_postgresql
-@BOOKS
-@pytest.mark.parametrize("lock", [SHARE, KEY_SHARE], ids=["no lock", "FOR KEY SHARE"])
+@pytest.mark.parametrize(
+    ("number", "lock"),
+    [(10, SHARE), (10, KEY_SHARE), pytest.param(300, SHARE, marks=pytest.mark.prove)],
+    ids=["no lock", "FOR KEY SHARE", "no lock, many books"],
+)
 def test_twin_with_a_conditional_insert_without_for_share_customers_are_stranded(app, shop, number, lock):
     """PostgreSQL only: SQLite has one writer, so there a single statement cannot be overtaken."""
     with races.unlocked(app, lock):
