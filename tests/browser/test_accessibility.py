@@ -1,6 +1,6 @@
 """Every page for everybody: WCAG 2.2 AA in light and dark, narrow and wide, and nothing sticks out at 320 pixels.
 
-Everybody has one window for all their pages: a new one costs more than all that axe does with a page.
+All pages are looked at in one window, which changes cookies: a new one costs more than all that axe does with a page.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page, Response, ViewportSize
+from playwright.sync_api import Page, Response
 
 from bookshop import faces
 from bookshop.accounts import links
@@ -35,7 +35,6 @@ CONFIRM, RESET, UNSUBSCRIBE = (
 IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
 PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
 TOLD, STOPPED, FAILED, PUT_OFF = range(1, 5)  # messages
-WIDE: ViewportSize = {"width": 1280, "height": 800}
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
 # Who looks at what. A new page is one more line.
@@ -193,22 +192,12 @@ def lasting_watch(base_url: str) -> Watch:
 
 
 @pytest.fixture(scope="module")
-def windows(
-    everybody: dict[str, Browser], browser: Chromium, base_url: str, lasting_watch: Watch
-) -> Iterator[dict[str, Page]]:
-    """The window of each, and that of nobody."""
-    windows: dict[str, Page] = {}
-    for who in ("nobody", *everybody):
-        context = browser.new_context(base_url=base_url, reduced_motion="reduce")
+def shared_window(browser: Chromium, base_url: str, lasting_watch: Watch) -> Iterator[Page]:
+    with browser.new_context(base_url=base_url, reduced_motion="reduce") as context:
         context.set_default_timeout(TIMEOUT)
         lasting_watch.over(context)
         bring_axe(context)
-        if who in everybody:
-            carry_cookie(everybody[who], context, base_url)
-        windows[who] = context.new_page()
-    yield windows
-    for page in windows.values():
-        page.context.close()
+        yield context.new_page()
 
 
 def fill(shop: Shop) -> None:
@@ -299,15 +288,17 @@ def change(shop: Shop) -> None:
 
 
 @pytest.fixture
-def opened(windows: dict[str, Page], lasting_watch: Watch) -> Iterator[Callable[..., Page]]:
+def opened(
+    everybody: dict[str, Browser], shared_window: Page, base_url: str, lasting_watch: Watch
+) -> Iterator[Callable[..., Page]]:
     """Opens a page as somebody sees it; nothing may have been wrong in it when the test is over."""
 
     def opened(who: str, path: str) -> Page:
-        page = windows[who]
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size(WIDE)
-        page.goto(path)
-        return page
+        shared_window.context.clear_cookies()
+        if who != "nobody":
+            carry_cookie(everybody[who], shared_window.context, base_url)
+        shared_window.goto(path)
+        return shared_window
 
     yield opened
     lasting_watch.assert_nothing_wrong()

@@ -65,6 +65,7 @@ def test_anybody_searches_for_books_without_filters_that_they_did_not_set(page, 
     assert '"Sanditon"' in answer
 
 
+@pytest.mark.prove
 def test_a_customer_pastes_a_token_and_reserves(page, shop):
     ada, book = shop.customer(), shop.book("Emma")
     open_docs(page)
