@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -217,8 +217,9 @@ def given_by_two(app, shop):
         shop.set_stock(early, 1)
         EventRepository(first).give_places()
         slow.commit()
-        giving = pool.submit(give)
-        wait([giving], races.SHORT)
+        with races.waiting_for_lock(engine) as held_up:
+            giving = pool.submit(give)
+            races.wait_for(giving.done, held_up, races.SHORT)
         first.commit()
         return giving.exception()
 
