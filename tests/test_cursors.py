@@ -102,11 +102,11 @@ def test_books_are_the_same_by_cursor_as_by_pages(books, script, sort, direction
     reader = script()
     for filters in FILTERS if direction else FILTERS[:2]:
         query = without({"sort": sort, "dir": direction, **filters})
-        paged = by_pages(reader, BOOKS, **query)
+        paged = by_pages(reader, BOOKS, size=5, **query)
         assert len(set(ids(paged[0]))) == paged[1]
-        for size in (1, 3):
-            assert by_cursor(reader, BOOKS, size, **query) == paged, (query, size)
-        assert by_links(reader, BOOKS, size=2, **query) == paged[0]
+        assert by_cursor(reader, BOOKS, size=1, **query) == paged, query
+    query = without({"sort": sort, "dir": direction})
+    assert by_links(reader, BOOKS, size=2, **query) == by_pages(reader, BOOKS, **query)[0]
 
 
 @pytest.fixture
