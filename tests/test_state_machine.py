@@ -296,5 +296,6 @@ def test_the_shop_does_what_the_model_does_for_25_steps(app_with_small_limits):
 
 
 @pytest.mark.prove
-def test_the_shop_does_what_the_model_does_for_40_steps_200_times(app_with_small_limits):
-    run(app_with_small_limits, runs=200, steps=40, again=False)
+def test_the_shop_does_what_the_model_does_for_40_steps_100_times(app_with_small_limits):
+    """The steps are drawn anew for each database: 200 times in all."""
+    run(app_with_small_limits, runs=100, steps=40, again=False)

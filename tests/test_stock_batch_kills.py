@@ -140,6 +140,7 @@ def test_a_kill_before_any_step_of_a_batch_leaves_all_of_it_or_nothing_and_who_a
 
 @pytest.mark.prove
 @pytest.mark.parametrize("store", [MANY], indirect=True)
+@pytest.mark.parametrize("mode", ["atomic"])
 def test_a_kill_at_any_moment_of_a_batch_of_a_thousand_leaves_all_of_it_or_nothing(store):
     """From the first moment of a request to beyond its end, the last one right after the answer."""
     whole = undisturbed_seconds(store)
