@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NOBODY = "nobody"
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "jit": "off"}
+FAST |= {"wal_level": "minimal", "max_wal_senders": "0", "checkpoint_timeout": "1d", "max_wal_size": "4GB"}
 
 
 class NoServer(Exception):
