@@ -12,6 +12,7 @@ import pytest
 import trustme
 from argon2 import PasswordHasher
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 
 from bookshop import create_app
 from bookshop.accounts import passwords
@@ -29,6 +30,8 @@ from tests.world import World, world_of
 
 pytest_plugins = ["tests.cases"]
 GIVEN = "BOOKSHOP_TEST_DATABASE_URL"
+# Each template is compiled once for all applications.
+Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 servers = ExitStack()  # of the process that starts the workers of pytest-xdist
 
