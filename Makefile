@@ -25,7 +25,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not prove" -n 2 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
 
 prove: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m prove $(ARGS)
+	$(BIN)/python -m pytest -m prove -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m tests.mutants --sample 10
 
 mutants: $(VENV)/installed-dev

@@ -1,5 +1,6 @@
 """Every test that takes `app` runs twice: on SQLite and on a real PostgreSQL, both built by the migrations."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -46,6 +47,12 @@ def pytest_configure_node(node: Any) -> None:
 @cache
 def shared_server() -> str:
     return os.environ.get(GIVEN) or servers.enter_context(server())
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays for the whole run: it would look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

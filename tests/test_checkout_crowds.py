@@ -24,7 +24,7 @@ BUYERS = 40
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 COPIES = pytest.mark.parametrize("copies", [1, 5])
-ROUNDS = pytest.mark.parametrize("rounds", [3, pytest.param(25, marks=pytest.mark.prove)])
+ROUNDS = pytest.mark.parametrize("rounds", [1, pytest.param(25, marks=pytest.mark.prove)])
 
 
 def crowd(app, shop, number=BUYERS):

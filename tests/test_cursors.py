@@ -100,7 +100,7 @@ def without(query):
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS, DIRS)))
 def test_books_are_the_same_by_cursor_as_by_pages(books, script, sort, direction):
     reader = script()
-    for filters in FILTERS if direction else FILTERS[:2]:
+    for filters in FILTERS if sort == "relevance" and direction else FILTERS[:3]:
         query = without({"sort": sort, "dir": direction, **filters})
         paged = by_pages(reader, BOOKS, size=5, **query)
         assert len(set(ids(paged[0]))) == paged[1]
@@ -331,12 +331,16 @@ def rows_read(node):
     return max([*below, (node["Actual Rows"] + removed) * node["Actual Loops"]])
 
 
-@pytest.mark.parametrize(("sort", "direction"), list(product(("title", "price", "newest"), ("asc", "desc"))))
-def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, script, sort, direction):
+def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, script):
     many_books(shop, 3_000)
     shop.execute("UPDATE books SET price_cents = id / 7")
     shop.execute("ANALYZE")
-    reader, query, cursor = script(), {"sort": sort, "dir": direction, "size": 100}, ""
+    for sort, direction in product(("title", "price", "newest"), ("asc", "desc")):
+        assert_deep_page_is_cheap(app, script(), sort, direction)
+
+
+def assert_deep_page_is_cheap(app, reader, sort, direction):
+    query, cursor = {"sort": sort, "dir": direction, "size": 100}, ""
     for _page in range(15):
         cursor = reader.get(BOOKS, cursor=cursor, **query).json["next_cursor"]
     with list_statement(app) as found:

@@ -16,6 +16,8 @@ from bookshop.outbox import Pace
 from tests import smtp
 from tests.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 
+pytestmark = pytest.mark.one_postgresql_case
+
 MINUTE, JITTER = timedelta(minutes=1), timedelta(seconds=15)
 CUT, IMPATIENT = "closed", "in time|closed"
 # What is wrong with the server, and what staff read about it.

@@ -10,16 +10,16 @@ import pytest
 
 from tests.databases import new_database
 from tests.faulty import FAULTS
-from tests.fuzzing import FEW_ORDERS, SEED, Furnished, Fuzzed, furnished, fuzz, glance, options
+from tests.fuzzing import SEED, Furnished, Fuzzed, furnished, fuzz, glance, options
 from tests.schemathesis_hooks import ORDERS
 from tests.world import ROUTES
 
+pytestmark = pytest.mark.prove
 DATABASES = ("sqlite", "postgresql")
 Run = tuple[str, str]  # a database and a role
 OPERATIONS = {route for route in ROUTES if "/api/v1/" in route and not route.endswith("openapi.json")}
 MANY, FEW = 50, 5  # examples per operation, and walks, in each run
 RUNS = [("sqlite", "ada"), ("sqlite", "staff"), ("postgresql", "ada"), ("postgresql", "staff"), ("sqlite", "nobody")]
-GLANCES = [("sqlite", "ada"), ("postgresql", "staff")]
 
 
 def allowed(role: str) -> set[str]:
@@ -28,11 +28,11 @@ def allowed(role: str) -> set[str]:
 
 
 @contextmanager
-def shops(postgresql_url: str, folder: Path, orders: int) -> Iterator[dict[str, Furnished]]:
+def shops(postgresql_url: str, folder: Path) -> Iterator[dict[str, Furnished]]:
     """A shop on each database, side by side."""
     with ExitStack() as open_:
         urls = [f"sqlite:///{folder}/shop.db", open_.enter_context(new_database(postgresql_url, "bookshop_fuzz"))]
-        places = [open_.enter_context(furnished(url, orders=orders)) for url in urls]
+        places = [open_.enter_context(furnished(url, orders=ORDERS)) for url in urls]
         yield dict(zip(DATABASES, places, strict=True))
 
 
@@ -54,12 +54,6 @@ def assert_kept(found: Fuzzed, operations: set[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def few(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Run, Fuzzed]:
-    with shops(postgresql_url, tmp_path_factory.mktemp("few"), FEW_ORDERS) as places:
-        return side_by_side(lambda name, role: glance(places[name], role, FEW, *options(allowed(role))), GLANCES)
-
-
-@pytest.fixture(scope="module")
 def many(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Run, Fuzzed]:
     """Each run draws other examples and goes other ways; what is at the limits is the same each time."""
 
@@ -67,24 +61,18 @@ def many(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
         seed, limits = SEED + 1000 * RUNS.index((database, role)), database == "postgresql"
         return fuzz(places[database], role, MANY, seed, *options(allowed(role)), limits=limits)
 
-    with shops(postgresql_url, tmp_path_factory.mktemp("many"), ORDERS) as places:
+    with shops(postgresql_url, tmp_path_factory.mktemp("many")) as places:
         return side_by_side(run, RUNS)
 
 
-@pytest.mark.parametrize(("database", "role"), GLANCES)
-def test_no_answer_contradicts_the_document(few, database, role):
-    assert_kept(few[database, role], allowed(role))
-
-
-@pytest.mark.prove
 @pytest.mark.parametrize(("database", "role"), RUNS)
-def test_no_answer_of_very_many_contradicts_the_document(many, database, role):
+def test_no_answer_contradicts_the_document(many, database, role):
     found, operations = many[database, role], allowed(role)
     print(f"{found.total()} answers, {found.walks} walks, {found.seconds:.0f} s")  # shown by -rP
     assert_kept(found, operations)
     assert {name for name in operations if found.answers[name].total() < MANY} == set()
-    may = {name for name in OPERATIONS if role in ROUTES[name][0]}
-    assert may - found.succeeded() == set(), "Nothing was proved of what never succeeded."
+    if role != "nobody":  # who is refused nearly everywhere; what anybody may do, the others do too
+        assert operations - found.succeeded() == set(), "Nothing was proved of what never succeeded."
 
 
 REPORTS = {

@@ -20,6 +20,8 @@ from tests import races
 from tests.receiver import DRIP, DROP, HANG, HANG_IN_TLS, HASTY, QUICK, Receiver, closed_port
 from tests.smtp import waiting
 
+pytestmark = pytest.mark.one_postgresql_case
+
 NUMBER = 25
 REST = timedelta(seconds=45)  # of a webhook after its first miss
 PATIENT = replace(HASTY, timeout=2)  # where one receiver never answers and another does, on a busy machine too

@@ -127,7 +127,9 @@ class MessageRepository:
             self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), list(rows))
 
     def insert_alerts(self, movement_ids: Collection[int], delay: float, id_end: str) -> None:
-        """Queue a restock alert for everyone whom these restocks notified; one statement, however many they are.
+        """Queue a restock alert for everyone whom these restocks notified, in the order in which they reserved.
+
+        One statement, however many they are.
 
         The Message-ID of each is made of its pre-booking's id and of `id_end`.
         """
@@ -146,7 +148,7 @@ class MessageRepository:
             "next_attempt_at": later(delay),
         }
         told = select(*alerts.values()).join(User, User.id == PreBook.user_id)
-        told = told.where(PreBook.movement_id.in_(movement_ids), IS_NOTIFIED)
+        told = told.where(PreBook.movement_id.in_(movement_ids), IS_NOTIFIED).order_by(PreBook.id)
         insert = sqlite.insert(messages) if is_sqlite(self.session) else postgresql.insert(messages)
         queued = insert.from_select(list(alerts), told, include_defaults=False)
         self.session.connection().execute(queued.on_conflict_do_nothing(index_elements=["dedupe_key"]))

@@ -24,7 +24,7 @@ from tests.factories import Shop
 from tests.stand import ISBN
 from tests.world import TOKENS, add_reset, signed
 
-pytestmark = ONE_DATABASE
+pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
 ADA = 1
