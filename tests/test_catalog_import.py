@@ -275,6 +275,7 @@ def test_the_service_refuses_a_wrong_header_before_it_writes(shop):
         list(import_books(db.session(), io.StringIO("a,b\n"), {}))
 
 
+@pytest.mark.prove
 def test_the_10000_real_books_go_in_and_a_second_time_change_nothing(app, repository_root):
     path = repository_root.parent / "shared" / "data" / "goodbooks-10k-books.csv"
     if not path.exists():

@@ -79,6 +79,7 @@ def test_of_forty_who_want_the_last_copies_each_copy_goes_to_one(app, shop, copi
     assert shop.broken() == []
 
 
+@pytest.mark.prove
 @COPIES
 def test_twin_without_the_books_lock_more_copies_are_sold_than_there_were(app, shop, copies):
     rounds = 3

@@ -21,6 +21,8 @@ from tests.forks import Start, by_command, by_fork
 from tests.kills import DYING, SHOP, SLOW, Server, status
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.prove
+
 ADA, BOOKS = "ada@example.com", 5
 Change = tuple[int, ...]
 Outcome = tuple[int | None, Change]  # what was answered, and what is more in the database than before
@@ -117,7 +119,7 @@ def assert_whole(till: Till, outcome: Outcome) -> None:
     assert till.shop.broken() == []
 
 
-@pytest.mark.parametrize("number", [3, pytest.param(10, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("number", [10])
 def test_a_kill_in_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has_one_order(till, number):
     """From the first moment of a request to beyond its end, the last one right after the answer."""
     whole, outcomes = undisturbed_seconds(till, SLOW), []
@@ -129,7 +131,6 @@ def test_a_kill_in_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has
     assert outcomes[-1] == (201, EVERYTHING)
 
 
-@pytest.mark.prove
 def test_a_kill_before_any_step_of_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has_one_order(till):
     undisturbed_seconds(till, SHOP)
     outcomes: list[Outcome] = []

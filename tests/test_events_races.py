@@ -26,7 +26,7 @@ from tests.clients import Script
 from tests.test_events_feed import EVENTS, STAFF, read
 
 WRITERS, BOOKS, LATEST = 16, 6, 0.03
-rounds = pytest.mark.parametrize("number", [12, pytest.param(60, marks=pytest.mark.prove)])
+rounds = pytest.mark.parametrize("number", [4, pytest.param(60, marks=pytest.mark.prove)])
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's write one at a time
 
 

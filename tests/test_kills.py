@@ -24,6 +24,8 @@ from tests.kills import DYING, SHOP, Server, status
 from tests.races import many_customers
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.prove
+
 FEW, MANY, KILLS, COPIES = 20, 2_000, 8, 5
 WRITTEN = ("events", "messages", "movements")
 Found = tuple[int, dict[str, int]]  # the stock, and how many pre-bookings have each status
@@ -134,7 +136,6 @@ few = pytest.mark.parametrize("crowd", [FEW], indirect=True)
 many = pytest.mark.parametrize("crowd", [MANY], indirect=True)
 
 
-@pytest.mark.prove
 @few
 def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(crowd):
     outcomes = assert_whole(crowd, killed_before_each_step(crowd))
@@ -143,7 +144,6 @@ def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(crowd):
     print(f"{len(outcomes)} kills")
 
 
-@pytest.mark.prove
 @many
 def test_a_kill_at_any_moment_of_a_restock_of_two_thousand_leaves_all_of_it_or_nothing(crowd):
     """From the first moment of a request to beyond its end, the last one right after the answer."""

@@ -19,6 +19,8 @@ from tests.factories import Shop
 from tests.kills import DYING, SHOP, Server, status
 from tests.settings import settings_for
 
+pytestmark = pytest.mark.prove
+
 ADA, STAFF, FEW, MANY = "ada@example.com", "staff@example.com", 3, 1_000
 TORN = "tests.test_stock_batch_kills:torn_shop()"
 Found = tuple[int, ...]
@@ -129,7 +131,6 @@ def assert_whole(store: Store, outcomes: Iterable[Outcome]) -> list[Outcome]:
 few = pytest.mark.parametrize("store", [FEW], indirect=True)
 
 
-@pytest.mark.prove
 @few
 def test_a_kill_before_any_step_of_a_batch_leaves_all_of_it_or_nothing_and_who_asks_again_has_it_once(store):
     outcomes = assert_whole(store, killed_before_each_step(store, DYING))
@@ -138,7 +139,6 @@ def test_a_kill_before_any_step_of_a_batch_leaves_all_of_it_or_nothing_and_who_a
     print(f"{len(outcomes)} kills")
 
 
-@pytest.mark.prove
 @pytest.mark.parametrize("store", [MANY], indirect=True)
 @pytest.mark.parametrize("mode", ["atomic"])
 def test_a_kill_at_any_moment_of_a_batch_of_a_thousand_leaves_all_of_it_or_nothing(store):
