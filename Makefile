@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 5000
+# Python keeps what it has compiled, wherever make runs: each of the many processes of the tests would compile it again.
+export PYTHONDONTWRITEBYTECODE =
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 run: export BOOKSHOP_DEMO = 1
@@ -22,7 +24,7 @@ run: $(VENV)/installed
 
 # `make test ALL=1` runs every case on PostgreSQL, too, and compares what the database is sent: see tests/cases.py.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not prove" -n 2 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
+	$(BIN)/python -m pytest -m "not prove" -n 3 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
 
 prove: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m prove -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
