@@ -6,8 +6,7 @@ sends to PostgreSQL fails the run: mark that function `every_case`.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -17,35 +16,29 @@ from tests.databases import BY_TEST
 
 PARAMETER = re.compile(r"%\(\w+\)s(::[\w ]+(\[\])?)?")
 REPEATED = re.compile(r"\?(, \?)+|\([?, ]+\)(, \([?, ]+\))+")
-Sent = defaultdict[str, set[str]]  # statement -> the tests that sent it
 
 
 class Recorder:
-    """Notes which tests send which statements to PostgreSQL, in the kept cases and in those that are left out."""
+    """Notes which statements the kept cases send to PostgreSQL, and which the left-out ones, with one that does."""
 
     def __init__(self) -> None:
-        self.kept: Sent = defaultdict(set)
-        self.left_out: Sent = defaultdict(set)
-        self.test, self.into = "", self.kept
+        self.kept: set[str] = set()
+        self.left_out: dict[str, str] = {}
+        self.left_out_test: str | None = None  # the test that runs just now, if PostgreSQL would do without it
         event.listen(Engine, "before_cursor_execute", self.note)
 
     def note(self, connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         options = context.execution_options if context else connection.get_execution_options()
-        if connection.dialect.name == "postgresql" and not options.get(BY_TEST):
-            self.into[shape(statement)].add(self.test)
-
-    def add(self, kept: dict[str, list[str]], left_out: dict[str, list[str]]) -> None:
-        """Add what another process has noted."""
-        for into, sent in ((self.kept, kept), (self.left_out, left_out)):
-            for statement, tests in sent.items():
-                into[statement].update(tests)
-
-    def notes(self) -> list[dict[str, list[str]]]:
-        return [{statement: sorted(tests) for statement, tests in sent.items()} for sent in (self.kept, self.left_out)]
+        if connection.dialect.name != "postgresql" or options.get(BY_TEST):
+            return
+        if self.left_out_test is None:
+            self.kept.add(shape(statement))
+        else:
+            self.left_out.setdefault(shape(statement), self.left_out_test)
 
     def only_left_out(self) -> dict[str, str]:
         """The statements that only left-out cases send, each with one of these."""
-        return {statement: min(tests) for statement, tests in self.left_out.items() if statement not in self.kept}
+        return {statement: test for statement, test in self.left_out.items() if statement not in self.kept}
 
 
 def shape(statement: str) -> str:
@@ -56,20 +49,20 @@ def shape(statement: str) -> str:
 def left_out(items: list[pytest.Item]) -> Iterator[pytest.Item]:
     """The cases that PostgreSQL does without: all but the first of each function marked so."""
     begun = set()
-    for item in items:
-        params = getattr(item, "callspec", None)
-        if (
-            params is None
-            or "postgresql" not in params.params.values()
-            or not item.get_closest_marker("one_postgresql_case")
-        ):
-            continue
-        if item.get_closest_marker("every_case"):
-            continue
+    for item in filter(may_be_left_out, items):
         name = item.nodeid.partition("[")[0]
         if name in begun:
             yield item
         begun.add(name)
+
+
+def may_be_left_out(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("one_postgresql_case") and not item.get_closest_marker("every_case")
+    return bool(marked) and isinstance(item, pytest.Function) and "postgresql" in _parameters(item)
+
+
+def _parameters(item: pytest.Function) -> Collection[Any]:
+    return item.callspec.params.values() if hasattr(item, "callspec") else ()
 
 
 # ---------------------------------------------------------------- hooks of pytest
@@ -99,17 +92,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if recorder := item.config.stash.get(RECORDER, None):
-        recorder.test = item.nodeid
-        recorder.into = recorder.left_out if item.nodeid in item.config.stash[LEFT_OUT] else recorder.kept
+        recorder.left_out_test = item.nodeid if item.nodeid in item.config.stash[LEFT_OUT] else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of pytest-xdist hands over its notes; who has all of them judges."""
+    """Fail the run for a statement that only left-out cases sent; a worker reports to the main process."""
     recorder = session.config.stash.get(RECORDER, None)
     if recorder is None:
         return
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["statements"] = recorder.notes()
+        session.config.workeroutput["statements"] = [sorted(recorder.kept), recorder.left_out]
     elif recorder.only_left_out():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -117,8 +109,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over the notes of a worker of pytest-xdist."""
-    if recorder := node.config.stash.get(RECORDER, None):
-        recorder.add(*node.workeroutput["statements"])
+    recorder = node.config.stash.get(RECORDER, None)
+    if recorder and hasattr(node, "workeroutput"):  # a worker that crashed has none
+        kept, left_out = node.workeroutput["statements"]
+        recorder.kept.update(kept)
+        recorder.left_out.update(left_out)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ from bookshop.extensions import db
 from tests.clients import Browser, Script
 from tests.databases import drop_everything, empty, folder_in_memory, new_database
 from tests.factories import Shop
+from tests.hostile import Target
 from tests.postbox import Postbox
 from tests.postgresql import NoServer, server
 from tests.receiver import Hooks, Receiver
@@ -199,6 +200,19 @@ def nothing_stored(stand: Stand) -> Iterator[None]:
     before = stand.shop.everything()
     yield
     assert stand.shop.everything() == before
+
+
+@pytest.fixture(scope="module")
+def target(shared_app: Flask) -> Target:
+    return Target(shared_app)
+
+
+@pytest.fixture
+def nothing_changes(target: Target) -> Iterator[None]:
+    """The test must leave all tables of the target as they were."""
+    yield
+    before, target.rows = target.rows, target.tables()
+    assert target.rows == before
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

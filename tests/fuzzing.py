@@ -27,6 +27,7 @@ ADA, BOB, STAFF = "ada@example.com", "bob@example.com", "staff@example.com"
 ROLES = {"nobody": None, "ada": ADA, "staff": STAFF}
 EXAMPLES_ISBN = "9780141439587"
 SOLD_OUT, FEW_ORDERS = 8, 18
+ORDERS = 150  # so many ids are tried, more than of all else, as an order that is cancelled is of no more use
 SEED = 2026  # that a run can be repeated: who looks for more takes another
 
 

@@ -1,6 +1,5 @@
 """A world to which hostile values are sent, and whose tables must be the same afterwards."""
 
-from functools import cached_property
 from typing import Any
 
 from flask import Flask
@@ -17,10 +16,6 @@ class Target(World):
         empty(app)
         super().__init__(app)
         self.rows: Any = self.tables()
-
-    @cached_property
-    def csrf_tokens(self) -> dict[str, str]:
-        return {who: browser.csrf_token("/login" if who == "nobody" else "/") for who, browser in self.browsers.items()}
 
     def send_json(self, route: str, body: Any = None, path: str = "") -> TestResponse:
         """Call a JSON route as a script of somebody who may."""

@@ -12,9 +12,10 @@ from stdnum import ean
 
 from bookshop.database import ID_MAX
 from bookshop.webhooks.addresses import URL_MAX
+from tests.fuzzing import ORDERS
 
 KEPT = 10  # webhooks that are not deleted, or nothing could be asked of any after a while
-ORDERS, OTHERS = 150, 30  # so many ids are tried; of orders more, as one that is cancelled is of no more use
+OTHERS = 30  # ids that are tried of all that is not an order
 URL = re.compile("https://[!-~]+")
 NO_BOOK = ("There is no book with this ISBN.", "This is no ISBN.", "There is no such book.")
 STOCK = re.compile(r"The stock (is \d+; it cannot (fall|rise) |would change by [+-]\d+, which does not fit )")

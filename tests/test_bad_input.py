@@ -8,26 +8,12 @@ from typing import Any
 import pytest
 
 from bookshop.schemas import PageQuery
-from tests.hostile import Target
 from tests.shapes import routes_with
 from tests.stand import ISBN, assert_problem
 from tests.world import IN_PATH, NAMES, NEW_JSON, ROUTES
 
 NUL, HALF, HUGE = "a\0b", "a\ud800b", 2**63
 LINE = {"book_id": 1, "quantity": 3}
-
-
-@pytest.fixture(scope="module")
-def target(shared_app):
-    return Target(shared_app)
-
-
-@pytest.fixture
-def nothing_changes(target):
-    """The test must leave all tables as they were."""
-    yield
-    before, target.rows = target.rows, target.tables()
-    assert target.rows == before
 
 
 def batch(**changes: Any) -> dict[str, Any]:

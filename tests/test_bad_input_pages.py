@@ -9,24 +9,10 @@ import pytest
 
 from tests.clients import text_of
 from tests.factories import PASSWORD
-from tests.hostile import Target
 from tests.stand import ISBN
 from tests.world import IN_PATH, NAMES, PAGES, RESET, ROUTES, TOKENS, UNSAFE
 
 NUL, HUGE = "a\0b", str(2**63)
-
-
-@pytest.fixture(scope="module")
-def target(shared_app):
-    return Target(shared_app)
-
-
-@pytest.fixture
-def nothing_changes(target):
-    """The test must leave all tables as they were."""
-    yield
-    before, target.rows = target.rows, target.tables()
-    assert target.rows == before
 
 
 CONTROLS = "The text must not contain control characters"

@@ -23,7 +23,7 @@ from tests.settings import settings_for
 
 pytestmark = pytest.mark.prove
 
-ADA, BOOKS = "ada@example.com", 5
+ADA, BOOKS, KILLS = "ada@example.com", 5, 10
 Change = tuple[int, ...]
 Outcome = tuple[int | None, Change]  # what was answered, and what is more in the database than before
 COUNTED = "orders", "order_lines", "movements WHERE order_id IS NOT NULL", "given_answers", "cart_items"
@@ -119,11 +119,10 @@ def assert_whole(till: Till, outcome: Outcome) -> None:
     assert till.shop.broken() == []
 
 
-@pytest.mark.parametrize("number", [10])
-def test_a_kill_in_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has_one_order(till, number):
+def test_a_kill_in_a_checkout_leaves_all_of_it_or_nothing_and_who_asks_again_has_one_order(till):
     """From the first moment of a request to beyond its end, the last one right after the answer."""
     whole, outcomes = undisturbed_seconds(till, SLOW), []
-    for moment in [*(whole * 1.1 * (n + 1) / number for n in range(number - 1)), None]:
+    for moment in [*(whole * 1.1 * (n + 1) / KILLS for n in range(KILLS - 1)), None]:
         with till.server(SLOW) as server:
             assert_has_one_order(till, server)
             outcomes.append(killed(till, server, moment))
@@ -141,7 +140,6 @@ def test_a_kill_before_any_step_of_a_checkout_leaves_all_of_it_or_nothing_and_wh
         assert_whole(till, outcomes[-1])
     assert outcomes[0] == (None, NOTHING)
     assert outcomes[-2:] == [(None, EVERYTHING), (201, EVERYTHING)]  # committed, and answered
-    print(f"{len(outcomes)} kills")
 
 
 def test_a_shop_that_its_command_started_is_killed_in_a_checkout_and_who_asks_again_has_one_order(till):

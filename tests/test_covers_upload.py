@@ -316,9 +316,7 @@ def test_a_cover_that_another_book_has_too_is_kept_for_it(desk):
     assert alike(desk.colour(), (0, 128, 128))
 
 
-def given_to_another_while_it_is_removed(
-    desk: Desk, visitor: Callable[..., Browser], patience: float = races.SHORT
-) -> list[str]:
+def given_to_another_while_it_is_removed(desk: Desk, visitor: Callable[..., Browser], patience: float) -> list[str]:
     """One book loses a cover at the moment at which another gets the same; the files that are there then."""
     other, colleague = desk.shop.book("Persuasion"), Desk(desk.shop, visitor(STAFF), desk.folder)
     desk.upload(saved(plain()))
@@ -329,7 +327,7 @@ def given_to_another_while_it_is_removed(
 
 
 def test_a_cover_that_is_given_to_another_book_while_it_is_removed_is_there(desk, visitor):
-    assert len(given_to_another_while_it_is_removed(desk, visitor)) == 2
+    assert len(given_to_another_while_it_is_removed(desk, visitor, patience=0.3)) == 2
 
 
 def test_without_the_lock_on_the_folder_it_would_be_gone(desk, visitor, monkeypatch):

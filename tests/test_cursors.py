@@ -104,7 +104,7 @@ def test_books_are_the_same_by_cursor_as_by_pages(books, script, sort, direction
         query = without({"sort": sort, "dir": direction, **filters})
         paged = by_pages(reader, BOOKS, size=5, **query)
         assert len(set(ids(paged[0]))) == paged[1]
-        assert by_cursor(reader, BOOKS, size=1, **query) == paged, query
+        assert by_cursor(reader, BOOKS, size=3 if filters else 1, **query) == paged, query
     query = without({"sort": sort, "dir": direction})
     assert by_links(reader, BOOKS, size=2, **query) == by_pages(reader, BOOKS, **query)[0]
 

@@ -141,7 +141,6 @@ def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(crowd):
     outcomes = assert_whole(crowd, killed_before_each_step(crowd))
     assert outcomes[0] == (None, crowd.nothing)
     assert outcomes[-2] == (None, crowd.everything)  # committed, and not yet answered
-    print(f"{len(outcomes)} kills")
 
 
 @many

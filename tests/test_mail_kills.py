@@ -24,7 +24,7 @@ from tests.settings import settings_for
 
 PACE = Pace(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
 WORKERS, DEADLINE = 4, 300
-numbers = pytest.mark.parametrize(("messages", "kills"), [pytest.param(600, 30, marks=pytest.mark.prove)])
+MESSAGES, KILLS = 600, 30
 
 
 def work(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None) -> None:
@@ -96,19 +96,19 @@ def count(post, condition):
     return post.shop.rows(f"SELECT count(*) FROM messages WHERE {condition}")[0]
 
 
-def kill_while_they_send(post, crew, messages, kills):
+def kill_while_they_send(post, crew):
     """Kill at evenly spread messages, just as the server has got one and has not said so; hire anew each time.
 
     It ends when nobody has anything left to do until the leases of the dead end.
     """
-    each = messages // (kills + 1)
+    each = MESSAGES // (KILLS + 1)
 
     def look(_one):
-        if crew.killed < min(kills, (len(post.sink.received) + 1) // each):
+        if crew.killed < min(KILLS, (len(post.sink.received) + 1) // each):
             crew.kill_one()
 
     post.sink.look = look
-    wait_until(lambda: crew.is_full(WORKERS) and crew.killed == kills and count(post, "state = 'queued'") == 0)
+    wait_until(lambda: crew.is_full(WORKERS) and crew.killed == KILLS and count(post, "state = 'queued'") == 0)
 
 
 def send_what_the_dead_had(post):
@@ -126,22 +126,19 @@ def write(shop, statement):
         db.session.commit()
 
 
-@numbers
-def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
-    post, sink, database_url, messages, kills
-):
-    emails = post.queue(messages)
+@pytest.mark.prove
+def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(post, sink, database_url):
+    emails = post.queue(MESSAGES)
     with crew_of(WORKERS, database_url, sink.url) as crew:
-        kill_while_they_send(post, crew, messages, kills)
-        assert set(crew.end()) <= {0, -signal.SIGTERM}  # who was hired last may not listen to it yet
+        kill_while_they_send(post, crew)
+        assert set(crew.end()) <= {0, -signal.SIGTERM}  # the last one hired may not be listening yet
     send_what_the_dead_had(post)
-    assert count(post, "state = 'sent'") == messages
+    assert count(post, "state = 'sent'") == MESSAGES
     assert set(sink.recipients) == set(emails)
     assert set(sink.times) == {message.message_id for message in post.messages()}
-    doubled = sum(sink.times.values()) - messages
-    assert doubled <= kills
+    doubled = sum(sink.times.values()) - MESSAGES
+    assert doubled <= KILLS
     assert post.shop.broken() == []
-    print(f"{kills} kills, {messages} messages, {doubled} doubled")
 
 
 def sends_a_batch_before_it_notes_anything(_app: Flask) -> None:

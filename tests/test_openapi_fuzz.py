@@ -10,8 +10,7 @@ import pytest
 
 from tests.databases import new_database
 from tests.faulty import FAULTS
-from tests.fuzzing import SEED, Furnished, Fuzzed, furnished, fuzz, glance, options
-from tests.schemathesis_hooks import ORDERS
+from tests.fuzzing import ORDERS, SEED, Furnished, Fuzzed, furnished, fuzz, glance, options
 from tests.world import ROUTES
 
 pytestmark = pytest.mark.prove

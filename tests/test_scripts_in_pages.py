@@ -8,7 +8,7 @@ from tests.stand import BOOK, SCRIPT
 
 IN_ADDRESS = "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
 ESCAPED, LINKED_DATA = "&lt;script&gt;", '<script type="application/ld+json">'
-# Who looks where; {} is where the address holds a script.
+# The pages that each of them opens; a script stands in place of {}.
 SHOWN = {
     "visitor": [
         *("/", "/books?q=script", f"/books/{BOOK}", "/books?language={}", "/books?min_price={}&sort={}"),

@@ -116,7 +116,7 @@ def killed_before_each_step(store: Store, program: str) -> Iterator[Outcome]:
 
 
 def assert_whole(store: Store, outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Each kill left all of the batch, or nothing and no answer, and who asks again has it once."""
+    """Each kill left all of the batch, or nothing and no answer, and a second request does it once."""
     kept = []
     for answered, found in outcomes:
         assert found == store.everything or (found == NOTHING and answered is None)
@@ -136,7 +136,6 @@ def test_a_kill_before_any_step_of_a_batch_leaves_all_of_it_or_nothing_and_who_a
     outcomes = assert_whole(store, killed_before_each_step(store, DYING))
     assert outcomes[0] == (None, NOTHING)
     assert outcomes[-2] == (None, store.everything)  # committed, and not yet answered
-    print(f"{len(outcomes)} kills")
 
 
 @pytest.mark.parametrize("store", [MANY], indirect=True)

@@ -21,7 +21,7 @@ from tests.settings import SECRET_KEY, settings_for
 from tests.test_mail_kills import DEADLINE, Crew, crew_of, wait_until, write
 
 PACE = Pace(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
-numbers = pytest.mark.parametrize(("events", "kills"), [pytest.param(100, 12, marks=pytest.mark.prove)])
+EVENTS, KILLS = 100, 12
 
 
 def call(url, authority, prepare=None):
@@ -66,15 +66,13 @@ def crew(number, url, *prepare):
     return crew_of(number, url, os.environ["SSL_CERT_FILE"], *prepare, kind=Callers)
 
 
-@numbers
-def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
-    hooks, receiver, database_url, events, kills
-):
+@pytest.mark.prove
+def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(hooks, receiver, database_url):
     """Each is killed while the receiver keeps it waiting with one of its deliveries, at evenly spread ones."""
     hooks.happen(1)
     hooks.register(receiver.url)
-    ids = hooks.happen(events)
-    hung = ids[:: events // kills][:kills]
+    ids = hooks.happen(EVENTS)
+    hung = ids[:: EVENTS // KILLS][:KILLS]
     receiver.faults = dict.fromkeys(hung, HANG)
     with crew(1, database_url) as workers:
         for event_id in hung:
@@ -87,9 +85,8 @@ def test_killed_workers_lose_nothing_and_double_at_most_what_they_had_in_hand(
         assert workers.end() == [0]
     times = Counter(receiver.event_ids)
     assert set(times) == set(ids)
-    assert sum(times.values()) - events <= kills
+    assert sum(times.values()) - EVENTS <= KILLS
     assert hooks.shop.broken() == []
-    print(f"{kills} kills, {events} events, {sum(times.values()) - events} doubled")
 
 
 def forgets_the_dead(_app):

@@ -234,6 +234,8 @@ class World:
 
     def keep(self) -> None:
         """Keep the world as it is now, for `begin_again`."""
+        pages = {who: "/login" if who == "nobody" else "/" for who in self.browsers}
+        self.csrf_tokens = {who: self.browsers[who].csrf_token(page) for who, page in pages.items()}
         self.cookies = {who: browser.client.get_cookie(COOKIE) for who, browser in self.browsers.items()}
         self.snapshot = Snapshot(self.app)
 
@@ -275,7 +277,7 @@ class World:
     def by_cookie(self, who, route, *, token=True):
         """Call a route as a browser does, with the CSRF token or without."""
         client, method = self.browsers[who].client, route.split()[0]
-        given = self.browsers[who].csrf_token("/login" if who == "nobody" else "/") if token else ""
+        given = self.csrf_tokens[who] if token else ""
         body = ROUTES[route][1]
         if route in PAGES:
             return client.open(path_of(route), method=method, data={**body, "csrf_token": given})

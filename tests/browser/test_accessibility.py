@@ -313,34 +313,19 @@ def answer_of(page: Page, sent: Sent) -> Response:
     return answer.value
 
 
-EVERY_PAGE = pytest.mark.parametrize(("who", "path"), PAGES)
-EVERY_FORM = pytest.mark.parametrize("sent", FORMS, ids=lambda sent: f"{sent.path} {sent.status}")
-
-
-@EVERY_PAGE
-def test_a_page_is_for_everybody(opened, who, path):
-    page = opened(who, path)
+def assert_for_everybody(page: Page) -> None:
     assert_accessible(page)
+    assert_accessible_in_other_looks(page)
     assert_fits(page)
 
 
-@EVERY_FORM
+@pytest.mark.parametrize(("who", "path"), PAGES)
+def test_a_page_is_for_everybody(opened, who, path):
+    assert_for_everybody(opened(who, path))
+
+
+@pytest.mark.parametrize("sent", FORMS, ids=lambda sent: f"{sent.path} {sent.status}")
 def test_what_a_form_answers_is_for_everybody(opened, sent):
     page = opened(sent.who, sent.path)
     assert answer_of(page, sent).status == sent.status
-    assert_accessible(page)
-    assert_fits(page)
-
-
-@pytest.mark.prove
-@EVERY_PAGE
-def test_a_page_is_for_everybody_in_every_other_look(opened, who, path):
-    assert_accessible_in_other_looks(opened(who, path))
-
-
-@pytest.mark.prove
-@EVERY_FORM
-def test_what_a_form_answers_is_for_everybody_in_every_other_look(opened, sent):
-    page = opened(sent.who, sent.path)
-    answer_of(page, sent)
-    assert_accessible_in_other_looks(page)
+    assert_for_everybody(page)
