@@ -80,7 +80,7 @@ def let_the_dead_finish(shop: Shop, url: str) -> None:
     """Wait until the database knows that the server is dead: what was sent to it is done or rolled back."""
     if url.startswith("sqlite"):
         return shop.commit(lambda: None)  # takes the lock that a dying writer may still hold
-    alive = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name"
+    alive = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND datname = current_database()"
     while shop.rows(alive, name=SERVER) != [0]:
         time.sleep(0.01)
     return None
