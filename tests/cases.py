@@ -27,6 +27,9 @@ class Recorder:
         self.left_out_test: str | None = None  # the test that runs just now, if PostgreSQL would do without it
         event.listen(Engine, "before_cursor_execute", self.note)
 
+    def stop(self) -> None:
+        event.remove(Engine, "before_cursor_execute", self.note)
+
     def note(self, connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
         options = context.execution_options if context else connection.get_execution_options()
         if connection.dialect.name != "postgresql" or options.get(BY_TEST):

@@ -1,0 +1,82 @@
+"""The ground under all tests: what is emptied, kept and restored, and which cases PostgreSQL does without."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from bookshop.extensions import db, limiter
+from tests import cases
+from tests.databases import TABLES, empty
+from tests.world import COVER, World, world_of
+
+
+def stored(world):
+    """All rows, the files, and the id that the next user gets."""
+    settings = world.app.config["SETTINGS"]
+    files = {path.name for folder in (settings.covers, settings.mail_folder) for path in Path(folder).rglob("*.*")}
+    next_id = world.shop.customer("next@example.com")
+    world.shop.execute("DELETE FROM users WHERE id = :id", id=next_id)
+    return world.tables(), files, next_id
+
+
+def test_a_restored_world_is_the_one_that_was_built(app):
+    """A fresh build on each database, and what is left of it after everything in it was changed."""
+    world = World(app)
+    built = stored(world)
+    assert any(COVER in name for name in built[1])
+    world.shop.customer("ben@example.com")
+    world.shop.execute("UPDATE books SET title = 'Changed'")
+    world.browsers["ada"].submit("/logout", page="/")
+    empty(app)
+    world.begin_again()
+    assert stored(world) == built
+    assert [world.by_cookie(who, "GET /account").status_code for who in ("ada", "staff")] == [200, 200]
+
+
+def test_a_world_is_built_once_for_an_application(app):
+    first = world_of(app)
+    empty(app)
+    assert world_of(app) is first
+
+
+@pytest.mark.parametrize("large", [-1, 10**9], ids=["TRUNCATE", "DELETE"])
+def test_an_emptied_shop_has_no_rows_no_files_and_counts_from_1(app, world, monkeypatch, large):
+    monkeypatch.setattr("tests.databases.LARGE", large)
+    limiter.storage.incr("a limit", 60)
+    empty(app)
+    assert {name: rows for name, rows in world.tables().items() if rows} == {}
+    assert limiter.storage.get("a limit") == 0
+    assert stored(world)[1:] == (set(), 1)
+
+
+def test_every_table_is_emptied(app):
+    with app.app_context():
+        found = inspect(db.engine).get_table_names()
+    ours = {name for name in found if name != "alembic_version" and not name.startswith("books_fts")}
+    assert ours == {table.name for table in TABLES}
+
+
+# ---------------------------------------------------------------- cases
+
+
+def test_a_statement_is_the_same_however_many_values_it_has():
+    one = "SELECT a FROM b WHERE a IN (%(a_1)s) AND c = %(c_1)s::VARCHAR"
+    two = "SELECT a\nFROM b WHERE a IN (%(a_1)s, %(a_2)s) AND c = %(c_2)s::VARCHAR"
+    assert cases.shape(one) == cases.shape(two)
+    assert cases.shape(one) != cases.shape(one.replace("FROM b", "FROM d"))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_statement_that_only_a_left_out_case_sends_is_noticed(app, shop):
+    recorder = cases.Recorder()
+    try:
+        shop.customer("ada@example.com")
+        recorder.left_out_test = "left out"
+        shop.customer("ben@example.com")
+        shop.rows("SELECT 1, 2, 3")  # a test's own statement
+        with app.app_context():
+            db.session.execute(text("SELECT 7 AS seven"))
+    finally:
+        recorder.stop()
+    assert recorder.only_left_out() == {"SELECT 7 AS seven": "left out"}
