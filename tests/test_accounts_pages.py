@@ -296,7 +296,7 @@ def test_a_login_lives_as_long_as_the_setting_says(shop, ada, visitor, days, ali
         db.session.execute(table.update().values(created_at=now() - timedelta(days=days)))
         db.session.commit()
     assert is_logged_in(ada) is alive
-    visitor(ADA)
+    visitor().log_in(ADA)
     assert len(shop.rows("SELECT id FROM login_sessions")) == 1 + alive
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import inspect, text
 
 from bookshop.extensions import db, limiter
 from tests import cases
+from tests.clients import Browser
 from tests.databases import TABLES, empty
 from tests.world import COVER, World, world_of
 
@@ -55,6 +56,19 @@ def test_every_table_is_emptied(app):
         found = inspect(db.engine).get_table_names()
     ours = {name for name in found if name != "alembic_version" and not name.startswith("books_fts")}
     assert ours == {table.name for table in TABLES}
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "staff@example.com"])
+def test_a_browser_is_logged_in_as_by_the_form(app, shop, email):
+    shop.customer()
+    shop.staff()
+    quick, by_form = Browser(app, email), Browser(app)
+    by_form.log_in(email)
+    with quick.client.session_transaction() as one, by_form.client.session_transaction() as other:
+        assert {**one, "_user_id": None} == {**other, "_user_id": None}
+        assert (one.permanent, one["_user_id"] != other["_user_id"]) == (other.permanent, True)
+    assert len(set(shop.rows("SELECT user_id FROM login_sessions"))) == 1
+    assert len(set(shop.rows("SELECT user_agent FROM login_sessions"))) == 1
 
 
 # ---------------------------------------------------------------- cases
