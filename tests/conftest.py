@@ -54,6 +54,7 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what stays for the whole run: it would look through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_unconfigure() -> None:

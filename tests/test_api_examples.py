@@ -24,7 +24,7 @@ from tests.browser.server import SHOP, environment, served
 from tests.factories import Shop
 from tests.settings import settings_for
 
-pytestmark = pytest.mark.one_postgresql_case
+pytestmark = [pytest.mark.prove, pytest.mark.one_postgresql_case]
 
 PAGE = (ROOT / "docs/api.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

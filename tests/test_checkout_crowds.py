@@ -24,7 +24,6 @@ BUYERS = 40
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 COPIES = pytest.mark.parametrize("copies", [1, 5])
-ROUNDS = pytest.mark.parametrize("rounds", [1, pytest.param(25, marks=pytest.mark.prove)])
 
 
 def crowd(app, shop, number=BUYERS):
@@ -69,8 +68,9 @@ def sold(shop):
 
 
 @COPIES
-@ROUNDS
-def test_of_forty_who_want_the_last_copies_each_copy_goes_to_one(app, shop, copies, rounds):
+@pytest.mark.prove
+def test_of_forty_who_want_the_last_copies_each_copy_goes_to_one(app, shop, copies):
+    rounds = 25
     answers = scramble(app, shop, copies, rounds)
     assert answers == [[TOO_FEW] * (BUYERS - copies) + ["ordered"] * copies] * rounds
     assert (sold(shop), shop.rows("SELECT count(*) FROM orders")) == ([copies] * rounds, [copies * rounds])
@@ -151,8 +151,9 @@ REFUSALS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [15, pytest.param(300, marks=pytest.mark.prove)])
-def test_many_hands_in_carts_orders_and_stock_break_nothing_and_never_deadlock(app, shop, caplog, number):
+@pytest.mark.prove
+def test_many_hands_in_carts_orders_and_stock_break_nothing_and_never_deadlock(app, shop, caplog):
+    number = 300
     shop.customers(len(CUSTOMERS))
     staff_id = shop.staff()
     for _book in BOOKS:

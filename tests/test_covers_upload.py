@@ -157,6 +157,7 @@ def test_what_a_file_holds_counts_and_not_what_it_is_called(desk):
     assert desk.files() == [f"{desk.cover()}-large.webp", f"{desk.cover()}-small.webp"]
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(("size", "box", "most"), [("small", (240, 360), 4_000), ("large", (600, 900), 40_000)])
 def test_even_the_busiest_picture_keeps_to_its_box_its_bytes_and_its_shape(desk, size, box, most):
     desk.upload(saved(noise((1000, 1500)), "JPEG"))

@@ -136,7 +136,7 @@ LISTS = [
 def test_every_list_is_the_same_by_cursor_as_by_pages(world, who, path, query):
     script = world.scripts[who]
     paged = by_pages(script, path, **query)
-    for size in (1, 2, 3):
+    for size in (1, 3):
         assert by_cursor(script, path, size, **query) == paged
     assert by_links(script, path, size=2, **query) == paged[0]
     assert by_links(script, path, size=2, page=2, **query) == paged[0][2:]
@@ -331,6 +331,7 @@ def rows_read(node):
     return max([*below, (node["Actual Rows"] + removed) * node["Actual Loops"]])
 
 
+@pytest.mark.prove
 def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, script):
     many_books(shop, 3_000)
     shop.execute("UPDATE books SET price_cents = id / 7")

@@ -292,7 +292,7 @@ def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
 
 
 def test_the_shop_does_what_the_model_does_for_25_steps(app_with_small_limits):
-    run(app_with_small_limits, runs=10, steps=25, again=True)
+    run(app_with_small_limits, runs=5, steps=25, again=True)
 
 
 @pytest.mark.prove

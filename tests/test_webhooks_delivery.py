@@ -107,7 +107,9 @@ def test_nothing_of_an_answer_is_kept_but_its_status(hooks, receiver):
     assert (one.last_status, one.last_error, one.attempts) == (500, "The receiver answered 500.", 1)
 
 
-@pytest.mark.parametrize("fault", [HANG, HANG_IN_TLS, DRIP, "down"])
+@pytest.mark.parametrize(
+    "fault", [HANG, "down", *(pytest.param(fault, marks=pytest.mark.prove) for fault in (HANG_IN_TLS, DRIP))]
+)
 def test_a_receiver_that_is_dead_costs_one_attempt_and_keeps_no_other(hooks, receiver, authority, fault):
     hooks.happen(1)
     with Receiver(authority) as other, closed_port() as nowhere:
