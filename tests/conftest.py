@@ -77,7 +77,7 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sqlite_url() -> Iterator[str]:
-    """A file of SQLite, in memory where that can be had: it need not survive a crash."""
+    """An SQLite file, in memory if the machine has a memory-backed folder: it need not survive a crash."""
     with folder_in_memory("bookshop-sqlite-") as folder:
         yield f"sqlite:///{folder}/shop.db"
 

@@ -33,7 +33,7 @@ def memory_folder() -> str | None:
 
 @contextmanager
 def folder_in_memory(prefix: str) -> Iterator[Path]:
-    """A new folder, in memory where that can be had, and gone at the end."""
+    """A new folder, in memory if possible, deleted at the end."""
     with tempfile.TemporaryDirectory(prefix=prefix, dir=memory_folder()) as folder:
         yield Path(folder)
 

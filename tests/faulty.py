@@ -1,4 +1,4 @@
-"""A shop that breaks its contract in several ways, for who must notice: `gunicorn "tests.faulty:shop()"`."""
+"""A shop that breaks its contract in several ways, which the fuzz must notice: `gunicorn "tests.faulty:shop()"`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""A world to which hostile values are sent, and whose tables must be the same afterwards."""
+"""A world that receives hostile values, and whose tables must be the same afterwards."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ class Target(World):
         self.rows: Any = self.tables()
 
     def send_json(self, route: str, body: Any = None, path: str = "") -> TestResponse:
-        """Call a JSON route as a script of somebody who may."""
+        """Call a JSON route with the token of a user who is allowed to."""
         script = self.scripts[who_may(route)]
         return script.client.open(path or path_of(route), method=method_of(route), json=body, headers=script.headers)
 
     def send_form(self, route: str, fields: dict[str, Any], path: str = "") -> TestResponse:
-        """Call a page as a browser of somebody who may."""
+        """Call a page in the browser of a user who is allowed to."""
         who = who_may(route)
         data = {**fields, "csrf_token": self.csrf_tokens[who]} if method_of(route) == "POST" else None
         return self.browsers[who].client.open(path or path_of(route), method=method_of(route), data=data)
@@ -35,7 +35,7 @@ class Target(World):
 
 
 def who_may(route: str) -> str:
-    """Somebody who may call a route: who is logged in only if not everybody may."""
+    """The role to call a route as: logged in only if the route asks for it."""
     may = ROUTES[route][0]
     return "nobody" if may == ANYONE else "ada" if "ada" in may else "staff"
 

@@ -26,8 +26,8 @@ from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from tests.factories import Shop
 
-SHORT = 5.0  # for how long, at most, to wait for somebody who may be held up by a lock: it ends when that is seen
-LONG = 60.0  # for how long to wait for somebody whom nothing holds up
+SHORT = 5.0  # seconds to wait for a thread that a lock may hold up; the wait ends as soon as the lock is seen
+LONG = 60.0  # seconds to wait for a thread that nothing holds up
 HELD_UP = 0.02  # seconds after which BEGIN IMMEDIATE is waiting for another writer
 OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
 # To be taken out beside the lock of the books: the stock is written whatever it was; an order becomes whatever it was.
@@ -97,7 +97,7 @@ def waiting_for_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def meeting(point: Point, parties: int, patience: float = SHORT) -> Iterator[None]:
-    """Let all who pass `point`, a method, wait there for each other; with SHORT patience not for who is held up."""
+    """Let all threads that call `point` wait there for each other; with SHORT patience, not for a blocked one."""
     owner, name = point
     original, arrived, over = getattr(owner, name), count(1), threading.Event()
 

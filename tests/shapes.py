@@ -1,4 +1,4 @@
-"""What is wrong with a request, asked of the code that every request takes, in a shop without a database."""
+"""Sends requests through the code that every request takes, in a shop without a database, and reads the errors."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ from bookshop.prebookings.schemas import NewPreBook
 from tests.settings import settings_for
 from tests.world import PLACEHOLDER
 
-Errors = list[tuple[str, str]]  # a pointer, or the name of a field, and what is wrong there
+Errors = list[tuple[str, str]]  # a JSON Pointer, or the name of a field, and its message
 Schema = type[BaseModel]
-METHODS = {"GET", "POST", "PATCH"}  # of those JSON views that are asked something
+METHODS = {"GET", "POST", "PATCH"}  # of the JSON views that take a body or a query
 
 
 @cache
@@ -64,13 +64,13 @@ def _errors(view: Callable[[], str]) -> Errors:
 
 
 def errors_in_form(form: Callable[[], ShopForm], fields: Mapping[str, Any]) -> Errors:
-    """What a form says of what was typed into it: names of fields, and what is shown at them."""
+    """The errors of a form: names of fields, and the message at each."""
     with shop_without_database().test_request_context(method="POST", data=fields):
         return errors_of(form())
 
 
 def errors_of(form: ShopForm) -> Errors:
-    """What a form says of the present request, whose CSRF token is taken for good."""
+    """The errors of a form for the present request, whose CSRF token is not checked."""
     g.csrf_valid = True
     form.validate()
     return [(name or "", str(error)) for name, errors in form.errors.items() for error in errors]

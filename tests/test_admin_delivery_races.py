@@ -62,7 +62,7 @@ def locked_as_on_the_note():
 
     def lock_in_order(self, book_ids):
         locked = list(lock(self, book_ids[:1]))
-        with suppress(threading.BrokenBarrierError):  # who was sent back tries once more alone
+        with suppress(threading.BrokenBarrierError):  # a refused thread tries once more alone
             first_held.wait(1)
         return locked + [book for book_id in book_ids[1:] for book in lock(self, [book_id])]
 

@@ -154,7 +154,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 def found_in(paths: Iterable[Path], fault: Callable[[Path], Collection[Any]]) -> dict[str, Collection[Any]]:
-    """What is wrong in each of these files; files without a fault are left out."""
+    """The faults in each of these files; files without a fault are left out."""
     found = {path.relative_to(ROOT).as_posix(): fault(path) for path in paths}
     return {name: faults for name, faults in found.items() if faults}
 

@@ -62,7 +62,7 @@ NEXTS = [
     "#content", "", "/nothing", "/api/v1/books", "/static/css/shop.css", "/logout", "/books/abc", "/@evil.example",
     "/\0", "/" + "x" * 3000, "/books?" + "x" * 3000, "/\u3000/evil.example", "/.//evil.example", "/..//evil.example",
     "\u2215\u2215evil.example", "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
-    # What is like one of our pages, and a browser would take it elsewhere.
+    # Looks like one of our pages, and a browser would go elsewhere.
     "/books\t", "\t/books", "/books?q=\r\nSet-Cookie: a=b", "/books\\@evil.example", "/login\0",
     "/books?q=\t", "/books?q=a\nb", "/books?q=a\rb", "/books?q=a b", "/books?q=a\\b", "/books?q=\x7f",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Headers and cookies that cannot be right let nobody in, and ask the database nothing: there is none here."""
+"""Malformed headers and cookies let nobody in and never reach the database: there is none here."""
 
 import pytest
 from flask import request

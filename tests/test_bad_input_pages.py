@@ -26,7 +26,7 @@ BOOK_FORM = [
     ({"price": HUGE}, 400, "A price is from 0 to €1,000,000.00."),
 ]
 
-# For each page its fields, one hostile at a time, the status, and what is shown then.
+# For each page its fields, one hostile at a time, the status, and the sentence shown.
 FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
     "POST /login": [({"email": NUL}, 400, WRONG_LOGIN), ({"password": NUL}, 400, WRONG_LOGIN)],
     "POST /register": [({"email": NUL}, 400, CONTROLS), ({"password": NUL}, 400, "The password needs 8 to 128")],

@@ -123,7 +123,7 @@ def locked_as_in_the_cart():
 
     def lock_in_order(self, book_ids):
         locked = list(lock(self, book_ids[:1]))
-        if next(first_two, False):  # who was sent back tries once more alone
+        if next(first_two, False):  # a refused thread tries once more alone
             first_held.wait(races.LONG)
         return locked + [book for book_id in book_ids[1:] for book in lock(self, [book_id])]
 

@@ -1,4 +1,4 @@
-"""The ground under all tests: what is emptied, kept and restored, and which cases PostgreSQL does without."""
+"""What all tests stand on: emptied tables, restored worlds, and the cases that PostgreSQL can leave out."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def stored(world):
 
 
 def test_a_restored_world_is_the_one_that_was_built(app):
-    """A fresh build on each database, and what is left of it after everything in it was changed."""
+    """A fresh build on each database, and the restored one after everything in it was changed."""
     world = World(app)
     built = stored(world)
     assert any(COVER in name for name in built[1])

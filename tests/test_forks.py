@@ -14,12 +14,12 @@ HOW = pytest.mark.parametrize("start", [by_fork, by_command])
 
 
 def look_around(imported, queue):
-    """What a process that was just forked has already, said to who asked."""
+    """Report what a newly forked process has imported, and how many engines it has."""
     engines = [one for one in gc.get_objects() if isinstance(one, Engine)]
     queue.put((imported <= set(sys.modules), len(engines), "tests.conftest" in sys.modules))
 
 
-def test_who_is_forked_has_imported_the_shop_and_has_no_connection_and_no_cheap_passwords():
+def test_a_forked_process_has_the_shop_imported_but_no_connection_and_no_cheap_passwords():
     queue = processes.SimpleQueue()
     process = processes.Process(target=look_around, args=({"gunicorn.workers.gthread", "bookshop.features"}, queue))
     process.start()
@@ -28,7 +28,7 @@ def test_who_is_forked_has_imported_the_shop_and_has_no_connection_and_no_cheap_
 
 
 def application(environ, start_response):
-    """Say all variables of the environment."""
+    """Answer with all environment variables."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [" ".join(os.environ).encode()]
 

@@ -1,4 +1,4 @@
-"""What people type into forms and cannot be right, as tables: for each field its bad values, and what is said at it."""
+"""Bad input in forms, as tables: for each field its bad values, and the message at it."""
 
 import io
 from collections.abc import Callable
@@ -26,10 +26,10 @@ from bookshop.orders.forms import CheckoutForm
 from tests.shapes import errors_in_form, errors_of, shop_without_database
 from tests.stand import ISBN, SCRIPT
 
-Cases = list[tuple[str, str]]  # what was typed, and what is said of it
+Cases = list[tuple[str, str]]  # what was typed, and the message
 
 PASSWORD, NEW = "three random words", "three other words"
-# For each form what is right in it, to which each case does one wrong thing.
+# For each form valid input, in which each case breaks one thing.
 RIGHT: dict[str, dict[str, Any]] = {
     "LoginForm": {"email": "ada@example.com", "password": PASSWORD},
     "RegisterForm": {"email": "ada@example.com", "password": PASSWORD},

@@ -1,4 +1,4 @@
-"""Bodies that cannot be right, as tables: for each member its bad values, and what is said of them and where."""
+"""Bad JSON bodies, as tables: for each member its bad values, and the pointer and message of each."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from bookshop.webhooks.schemas import NewWebhook
 from tests.shapes import Schema, errors_in_body, schemas_in_use
 from tests.stand import MEGABYTE
 
-Cases = list[tuple[Any, str]]  # values, and what is said of each
+Cases = list[tuple[Any, str]]  # values, and the message for each
 
 # A body that is right, to which each case does one wrong thing.
 BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
@@ -63,7 +63,7 @@ def all_of(values: list[Any], message: str) -> Cases:
 
 
 def number(least: int, most: int) -> Cases:
-    """What is no whole number, or none from `least` to `most`."""
+    """Values that are not whole numbers from `least` to `most`."""
     return [
         *all_of(NO_INTEGERS, INTEGER),
         *all_of([least - 1, -(2**63) - 1], f"Input should be greater than or equal to {least}"),
@@ -72,7 +72,7 @@ def number(least: int, most: int) -> Cases:
 
 
 def text(longest: int, *, lines: bool = False) -> Cases:
-    """What is no text, none that can be stored, or a longer one; of one line unless `lines` are allowed."""
+    """Values that are not text, cannot be stored or are too long; and line breaks unless `lines` are allowed."""
     in_a_line = [] if lines else ["a\nb", "a\r\nb", "a\tb"]
     return [
         *all_of(NO_TEXTS, TEXT),
@@ -83,7 +83,7 @@ def text(longest: int, *, lines: bool = False) -> Cases:
 
 
 def one_of(message: str) -> Cases:
-    """What is none of some fixed words."""
+    """Values that are not one of the fixed words."""
     no_words = [*NO_TEXTS, *CONTROLLING, "caf\ufffd", "theft", "fly", "", MEGABYTE]
     return [*all_of(no_words, message), *all_of(SURROGATES, UNREADABLE)]
 
@@ -168,7 +168,7 @@ def wrong_answers(schema: Schema, wrap: Any, pointer: str, cases: Cases) -> list
 
 
 def a_line(**changes: Any) -> dict[str, Any]:
-    """A batch whose fourth line is changed so."""
+    """A batch with this change in its fourth line."""
     return {"lines": [LINE, LINE, LINE, {**LINE, **changes}]}
 
 
@@ -206,7 +206,7 @@ def test_a_text_of_a_megabyte_is_refused(schema, name, longest):
     assert errors_in_body(schema, {**RIGHT[schema], name: MEGABYTE}) == [(f"#/{name}", said)]
 
 
-# What is wrong with an object as a whole, or deeper inside than a member.
+# Errors of an object as a whole, or deeper inside than a member.
 OBJECTS: list[tuple[Schema, Any, list[tuple[str, str]]]] = [
     (NewPreBook, {}, [("#/book_id", MISSING)]),
     (NewPreBook, {"book_id": 2, "user_id": 1}, [("#/user_id", UNKNOWN)]),

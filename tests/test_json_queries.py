@@ -1,4 +1,4 @@
-"""Query strings that cannot be right, as tables: for each parameter its bad values, and what is said of them."""
+"""Bad query strings, as tables: for each parameter its bad values, and the message for each."""
 
 import pytest
 
@@ -17,11 +17,11 @@ NO_NUMBER = f"{INTEGER}, unable to parse string as an integer"
 NO_BOOLEAN = "Input should be a valid boolean, unable to interpret input"
 NO_LINE = f"{CONTROLS} or line breaks"
 
-Cases = list[tuple[str, str]]  # what stands behind the parameter's `=`, and what is said of it
+Cases = list[tuple[str, str]]  # the parameter's value, and the message
 
 
 def number(least: int, most: int) -> Cases:
-    """What is no whole number, or none from `least` to `most`, or several; encoded as in an address."""
+    """Values that are not one whole number from `least` to `most`; URL-encoded."""
     odd = ["", "%20", "abc", "1.5", "1e3", "0x1", "%00", "1%00", "9" * 5000, "null", "[]", "%FF", "NaN", "+1", "%D9%A5"]
     return [
         *[(value, NOT_PLAIN) for value in [*odd, "1;size=5", "cheap", "all"]],
@@ -37,7 +37,7 @@ def boolean() -> Cases:
 
 
 def one_of(words: str, *more: str) -> Cases:
-    """What is none of these words."""
+    """Values that are not one of these words."""
     return [(value, f"Input should be {words}") for value in ("gone", "", "%00", "%FF", *more)]
 
 

@@ -1,4 +1,4 @@
-"""What is no JSON object, or not sent as one: refused before any schema is asked, in a shop without a database."""
+"""Bodies that are not JSON objects, or not sent as JSON: refused before validation, in a shop without a database."""
 
 import pytest
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.prove
 FEW, MANY, KILLS, COPIES = 20, 2_000, 8, 5
 WRITTEN = ("events", "messages", "movements")
 Found = tuple[int, dict[str, int]]  # the stock, and how many pre-bookings have each status
-Outcome = tuple[int | None, Found]  # what was answered, and what is in the database
+Outcome = tuple[int | None, Found]  # the status, and what the database holds
 
 
 @dataclass

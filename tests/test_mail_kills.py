@@ -97,9 +97,9 @@ def count(post, condition):
 
 
 def kill_while_they_send(post, crew):
-    """Kill at evenly spread messages, just as the server has got one and has not said so; hire anew each time.
+    """Kill a worker at evenly spread messages, before the server confirms them, and start another each time.
 
-    It ends when nobody has anything left to do until the leases of the dead end.
+    Returns when nothing is left to send until the leases of the dead workers end.
     """
     each = MESSAGES // (KILLS + 1)
 
@@ -112,7 +112,7 @@ def kill_while_they_send(post, crew):
 
 
 def send_what_the_dead_had(post):
-    """Let the time of their leases pass, and send what is due then."""
+    """Let their leases end, and send what is due then."""
     for one in post.messages():
         if one.lease:
             earlier = update(Message).where(Message.id == one.id)

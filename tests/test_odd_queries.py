@@ -9,7 +9,7 @@ from bookshop.database import ID_MAX, Page
 from bookshop.navigation import asked_page, render_list
 from tests.shapes import shop_without_database
 
-# What is asked, and the page that is shown.
+# The query, and the page that it shows.
 PAGES = {
     **{f"page={odd}": 1 for odd in ("0", "-1", "", "abc", "%00", "9" * 5000, "1.5", "true", "[]", "1e3", "%FF")},
     **dict.fromkeys(("%00=%00", "=", "&&&", "%FF=%FF", "PAGE=2", "page[]=2", "page=1&page=2"), 1),
@@ -25,7 +25,7 @@ def test_a_page_that_cannot_be_is_the_first_or_the_last_that_can():
     assert shown == PAGES
 
 
-# What is asked of the catalogue, and what of it is meant.
+# The query of the catalogue, and what the shop reads in it.
 SEARCHES: dict[str, dict[str, Any]] = {
     **{
         odd: {}
@@ -53,7 +53,7 @@ def test_what_cannot_be_meant_of_the_catalogue_is_passed_over(query):
     assert meant == nothing.model_copy(update=SEARCHES[query])
 
 
-# What is asked of a list of which 3 is the last page, and the address that is led to.
+# The query of a list whose last page is 3, and the address it redirects to.
 TURNED = {
     "page=99": "/books?page=3", "page=2147483647": "/books?page=3",
     "page=99&endpoint=x": "/books?endpoint=x&page=3", "page=99&_method=POST": "/books?_method=POST&page=3",

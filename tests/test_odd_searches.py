@@ -1,4 +1,4 @@
-"""Odd text to search for, on both databases: their full-text search has a syntax of its own, which nobody may reach."""
+"""Odd search text, on both databases: it must never be read as their full-text syntax."""
 
 import pytest
 

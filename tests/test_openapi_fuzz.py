@@ -22,7 +22,7 @@ RUNS = [("sqlite", "ada"), ("sqlite", "staff"), ("postgresql", "ada"), ("postgre
 
 
 def allowed(role: str) -> set[str]:
-    """What a role may call. Nobody tries everything."""
+    """The operations to call as a role; an anonymous script tries them all."""
     return {name for name in OPERATIONS if role in ROUTES[name][0]} if role != "nobody" else OPERATIONS
 
 
@@ -54,7 +54,7 @@ def assert_kept(found: Fuzzed, operations: set[str]) -> None:
 
 @pytest.fixture(scope="module")
 def many(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[Run, Fuzzed]:
-    """Each run draws other examples and goes other ways; what is at the limits is the same each time."""
+    """Each run draws new examples and takes new walks; the values at the limits are the same each time."""
 
     def run(database: str, role: str) -> Fuzzed:
         seed, limits = SEED + 1000 * RUNS.index((database, role)), database == "postgresql"
@@ -70,7 +70,7 @@ def test_no_answer_contradicts_the_document(many, database, role):
     print(f"{found.total()} answers, {found.walks} walks, {found.seconds:.0f} s")  # shown by -rP
     assert_kept(found, operations)
     assert {name for name in operations if found.answers[name].total() < MANY} == set()
-    if role != "nobody":  # who is refused nearly everywhere; what anybody may do, the others do too
+    if role != "nobody":  # refused nearly everywhere; the other roles call what is open to all
         assert operations - found.succeeded() == set(), "Nothing was proved of what never succeeded."
 
 
@@ -84,7 +84,7 @@ REPORTS = {
 
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What is said of a shop that breaks its contract, by route."""
+    """What the fuzz reports of a shop that breaks its contract, by route."""
     url = f"sqlite:///{tmp_path_factory.mktemp('faulty')}/shop.db"
     with furnished(url, "tests.faulty:shop()") as place:
         found = glance(place, "staff", FEW, *options([fault.route for fault in FAULTS.values()]))

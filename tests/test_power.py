@@ -136,7 +136,7 @@ def test_twin_without_the_lock_there_is_one_webhook_too_many(last_webhook, monke
 
 @on_sqlite
 def test_a_writer_of_sqlite_has_its_turn_from_the_beginning(app, database_url):
-    """SQLite only. A writer that began as a reader would be sent back by whoever wrote meanwhile."""
+    """SQLite only. A writer that began as a reader would be refused after another write."""
 
     def write_beside():
         with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=0)) as beside:

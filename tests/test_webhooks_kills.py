@@ -55,7 +55,7 @@ def was_called(receiver, event_id):
 
 
 def end_the_lease(hooks):
-    """Let the time pass that a lease lasts, for what workers had in hand who are dead."""
+    """Let the leases of dead workers end."""
     for one in hooks.deliveries():
         if one.lease:
             earlier = update(Delivery).where(Delivery.id == one.id)

@@ -240,7 +240,7 @@ class World:
         self.snapshot = Snapshot(self.app)
 
     def begin_again(self) -> None:
-        """Put everything back into the emptied application: what is stored, and who is logged in."""
+        """Put everything back into the emptied application: the rows, and the logged-in clients."""
         self.snapshot.restore()
         for who, cookie in self.cookies.items():
             self.browsers[who] = Browser(self.app)

@@ -92,7 +92,7 @@ def new_context(watch: Watch, new_context: NewContext) -> NewContext:
 
 @pytest.fixture
 def window(new_context: NewContext, base_url: str, shared_app: Flask) -> Window:
-    """Opens a window of its own, with cookies of its own: for a visitor, or for whom has logged in as `email`."""
+    """Opens a window with cookies of its own: an anonymous visitor's, or one logged in as `email`."""
 
     def opened(email: str | None = None, **options: Any) -> Page:
         context = new_context(**options)

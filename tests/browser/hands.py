@@ -5,7 +5,7 @@ from playwright.sync_api import Locator
 
 MOST_TABS = 150  # more links and fields than any page of the tests has
 # How often to press Tab before it is worth looking again: 0 means that the element has the focus. Where nothing has
-# it, a step shows where one is; what is behind is reached round the end of the page.
+# it, a step shows where the focus is; what is behind is reached round the end of the page.
 AHEAD = """element => {
     if (element === document.activeElement) return 0;
     const stops = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]

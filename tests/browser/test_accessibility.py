@@ -174,7 +174,7 @@ FORMS = [
 
 @pytest.fixture(scope="module")
 def everybody(shared_app: Flask) -> Iterator[dict[str, Browser]]:
-    """Those who look at one shop for all pages, with a book in every state that it can have."""
+    """One shop for all pages, with a book in every state, and a window per role."""
     empty(shared_app)
     shop = Shop(shared_app)
     fill(shop)

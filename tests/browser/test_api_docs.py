@@ -19,7 +19,7 @@ def open_docs(page: Page) -> None:
 
 
 def open_frame(page: Page) -> None:
-    """Open what is ours of the page: Swagger UI takes seconds to draw all operations."""
+    """Open the page with our own parts only: Swagger UI takes seconds to draw all operations."""
     nothing = {"body": "const SwaggerUIBundle = () => {}", "content_type": "text/javascript"}
     page.route("**/static/js/swagger-ui-bundle.*", lambda route: route.fulfill(**nothing))
     page.goto("/api/docs")

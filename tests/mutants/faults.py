@@ -51,7 +51,7 @@ def _fault(area: str, entry: dict[str, Any]) -> Fault:
 
 
 def problems(faults: Sequence[Fault]) -> list[str]:
-    """What is wrong with the list; nothing is run to find out."""
+    """The errors in the list itself, found without running anything."""
     names = Counter(fault.name for fault in faults)
     doubled = [f"{name}: two faults have this name" for name, number in names.items() if number > 1]
     return doubled + [f"{fault.area}, {fault.name}: {wrong}" for fault in faults for wrong in _problems_of(fault)]

@@ -111,7 +111,7 @@ class Copy:
 
 
 def judged(run: Run) -> tuple[str, str]:
-    """Whether a run with a fault caught it, and which test did; or why nobody knows."""
+    """Whether the tests caught a fault, and which test did; or why the run says nothing."""
     if run.code is None:
         return CAUGHT, "a hang"
     if run.code == TESTS_FAILED and run.failed_test:
