@@ -14,8 +14,9 @@ from sqlalchemy import Engine, event
 
 from tests.databases import BY_TEST
 
-PARAMETER = re.compile(r"%\(\w+\)s(::[\w ]+(\[\])?)?")
+PARAMETER = re.compile(r"%\(\w+\)s(::(TIMESTAMP WITH TIME ZONE|DOUBLE PRECISION|\w+)(\[\])?)?")
 REPEATED = re.compile(r"\?(, \?)+|\([?, ]+\)(, \([?, ]+\))+")
+SAVEPOINT = re.compile(r"sa_savepoint_\d+")
 
 
 class Recorder:
@@ -45,8 +46,8 @@ class Recorder:
 
 
 def shape(statement: str) -> str:
-    """A statement without what differs from call to call: the names and the number of its parameters."""
-    return REPEATED.sub("?", PARAMETER.sub("?", " ".join(statement.split())))
+    """A statement without what differs from call to call: parameters and the number of its savepoint."""
+    return SAVEPOINT.sub("savepoint", REPEATED.sub("?", PARAMETER.sub("?", " ".join(statement.split()))))
 
 
 def left_out(items: list[pytest.Item]) -> Iterator[pytest.Item]:

@@ -148,6 +148,7 @@ def test_a_new_book_needs_title_authors_and_price(staff, shop, missing):
     assert shop.rows("SELECT id FROM books") == []
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(("name", "value"), [("title", "Émile"), ("price_cents", 0), ("published_year", -700)])
 def test_a_change_touches_only_what_it_names(emma, staff, name, value):
     before = staff.get(f"/api/v1/books/{emma}").json
@@ -163,6 +164,7 @@ def test_an_empty_change_changes_nothing(emma, shop, staff):
     assert shop.everything() == before
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_null_clears_what_may_be_missing(emma, staff, name):
     changed = staff.patch(f"/api/v1/books/{emma}", {name: None})

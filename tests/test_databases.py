@@ -78,7 +78,9 @@ def test_a_statement_is_the_same_however_many_values_it_has():
     one = "SELECT a FROM b WHERE a IN (%(a_1)s) AND c = %(c_1)s::VARCHAR"
     two = "SELECT a\nFROM b WHERE a IN (%(a_1)s, %(a_2)s) AND c = %(c_2)s::VARCHAR"
     assert cases.shape(one) == cases.shape(two)
-    assert cases.shape(one) != cases.shape(one.replace("FROM b", "FROM d"))
+    assert cases.shape("SAVEPOINT sa_savepoint_1") == cases.shape("SAVEPOINT sa_savepoint_1000")
+    for other in (one.replace("FROM b", "FROM d"), f"{one} AND d", f"{one} COLLATE e"):
+        assert cases.shape(one) != cases.shape(other)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
