@@ -46,7 +46,7 @@ def new_database(server_url: str, name: str) -> Iterator[str]:
     """An empty database beside the one at this address of PostgreSQL, gone at the end; yields its address."""
     url = make_url(settings_for(server_url).database_url)
     name = f"{name}_{WORKER}" if WORKER else name
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", execution_options={BY_TEST: True})
     try:
         with engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
@@ -60,7 +60,7 @@ def new_database(server_url: str, name: str) -> Iterator[str]:
 
 def drop_everything(url: str) -> None:
     """Drop whatever is in a PostgreSQL database that was handed to us."""
-    engine = create_engine(settings_for(url).database_url)
+    engine = create_engine(settings_for(url).database_url, execution_options={BY_TEST: True})
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
