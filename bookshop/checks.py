@@ -68,6 +68,11 @@ INVARIANTS: dict[str, str] = {
         UNION ALL
         SELECT 'pre-booking ' || prebooking_id || ' has ' || count(*) || ' restock messages'
         FROM messages WHERE kind = 'restock' GROUP BY prebooking_id HAVING count(*) > 1""",
+    "11 no alert is stopped as gone while its book can be had": """
+        SELECT 'message ' || m.id || ' is stopped as gone, but book ' || b.id || ' is on sale with '
+            || b.stock_quantity || ' in stock'
+        FROM messages m JOIN prebookings p ON p.id = m.prebooking_id JOIN books b ON b.id = p.book_id
+        WHERE m.reason = 'gone' AND b.stock_quantity > 0 AND b.withdrawn_at IS NULL""",
     "11 a restock message is known by its pre-booking, and every kind of message is known": """
         SELECT 'message ' || id || ' is a ' || kind || ' under the key ' || dedupe_key || ', tried ' || attempts
             || ' times, which cannot be'
@@ -79,11 +84,13 @@ INVARIANTS: dict[str, str] = {
         SELECT 'message ' || m.id || ' names the address of user ' || u.id || ', who deleted the account'
         FROM messages m JOIN users u ON u.id = m.user_id
         WHERE u.deleted_at IS NOT NULL AND m.recipient LIKE '%@%'""",
-    "11 the state of a message agrees with its lease and its times": """
-        SELECT 'message ' || id || ' is ' || state || ', which does not agree with its lease, its times or its kind'
+    "11 the state of a message agrees with its lease, its times and its reason": """
+        SELECT 'message ' || id || ' is ' || state
+            || ', which does not agree with its lease, its times, its reason or its kind'
         FROM messages
         WHERE state NOT IN ('queued', 'sending', 'sent', 'failed', 'suppressed')
            OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
+           OR (state = 'suppressed') <> (reason IS NOT NULL) OR (reason = 'gone' AND kind <> 'restock')
            OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
     "11 every message is to somebody, and about an order of theirs": """
         SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'

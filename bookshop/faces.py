@@ -88,7 +88,7 @@ def update_stock(change: StockChange, versions: Collection[int] | None = None) -
     """
     notified = inventory().update_stock(change, versions)
     mail().queue_alerts(notified)
-    return Restocked(notified, 0 if notified else mail().stop_alerts([change.book_id]))
+    return Restocked(notified, 0 if notified.restocks else mail().stop_alerts([change.book_id]))
 
 
 def change_stocks(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
@@ -100,13 +100,22 @@ def change_stocks(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> 
     return outcome
 
 
-def receive(delivery: Delivery) -> list[DeliveryLine]:
-    """Take in a delivery, and queue the alerts to those whom that notified, in the caller's transaction."""
+def receive(delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
+    """Take in a delivery, and queue the alerts to those whom that notified, in the caller's transaction.
+
+    Returns its lines, and all whom it notified.
+    """
     lines, notified = inventory().receive(delivery), Notified()
     for line in lines:
         notified.add(line.emails)
     mail().queue_alerts(notified)
-    return lines
+    return lines, notified
+
+
+def put_back(book_id: int) -> int:
+    """Put a withdrawn book back on sale, in the caller's transaction; returns how many alerts that queued again."""
+    catalog().put_back(book_id)
+    return mail().queue_again([book_id]).total()
 
 
 def give_places() -> None:

@@ -56,6 +56,7 @@ class Model:
     wishes: dict[int, Wish] = field(default_factory=dict)
     carts: defaultdict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[int, Order] = field(default_factory=dict)
+    alerts: dict[int, str] = field(default_factory=dict)  # by their wish: queued, sent, or why they are stopped
 
     def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Wish]:
         return [
@@ -87,9 +88,58 @@ class Model:
 
     def set_stock(self, book: int, quantity: int) -> int:
         """Returns how many that notifies."""
-        told = self.waiting(book=book) if self.books[book].stock == 0 < quantity else []
+        is_restock = self.books[book].stock == 0 < quantity
+        told = self.waiting(book=book) if is_restock else []
         self.books[book].stock = quantity
+        self.alerts |= {number: "queued" for number, wish in self.wishes.items() if any(wish is one for one in told)}
+        if is_restock:
+            self.queue_again(book)
+        elif quantity == 0:
+            self.change_alerts("queued", "gone", book=book)
         return end(told, "notified")
+
+    def put_back(self, book: int) -> None:
+        self.books[book].withdrawn = False
+        if self.books[book].stock:
+            self.queue_again(book)
+
+    def change_alerts(self, before: str, after: str, *, user: int | None = None, book: int | None = None) -> None:
+        for number, state in self.alerts.items():
+            wish = self.wishes[number]
+            if state == before and user in (None, wish.user) and book in (None, wish.book):
+                self.alerts[number] = after
+
+    def queue_again(self, book: int) -> None:
+        """Queue the alerts that were stopped as gone, but those that are never to go out."""
+        for number, state in self.alerts.items():
+            if state == "gone" and self.wishes[number].book == book and not self.books[book].withdrawn:
+                self.alerts[number] = self.never_again(number) or "queued"
+
+    def never_again(self, number: int) -> str | None:
+        wish = self.wishes[number]
+        if not self.users[wish.user].active:
+            return "closed"
+        if any(line.wish == number for order in self.orders.values() for line in order.lines.values()):
+            return "bought"
+        return "reserved_again" if self.is_reserved_again(number) else None
+
+    def is_reserved_again(self, number: int) -> bool:
+        wish = self.wishes[number]
+        return any(n > number and (w.user, w.book) == (wish.user, wish.book) for n, w in self.wishes.items())
+
+    def send(self) -> None:
+        """Let everything that is queued be due."""
+        for number, state in self.alerts.items():
+            if state == "queued":
+                self.alerts[number] = self.outcome(number)
+
+    def outcome(self, number: int) -> str:
+        book, never = self.books[self.wishes[number].book], self.never_again(number)
+        if never == "bought" and self.is_reserved_again(number):
+            never = "reserved_again"
+        if book.withdrawn or not book.stock:
+            return never or "gone"
+        return never if never and never != "bought" else "sent"
 
     def answer_to_add(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
         cart = self.carts[user]
@@ -160,6 +210,8 @@ class Model:
         for order in self.orders.values():
             if order.user == user and order.status in {"placed", "ready"}:
                 self.cancel_order(order)
+        for state in ("queued", "gone"):
+            self.change_alerts(state, "closed", user=user)
         self.carts.pop(user, None)
         self.users[user].active, self.users[user].left = False, True
         return cancelled

@@ -236,7 +236,7 @@ def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[L
 def _tell_the_seen(self: PreBookRepository, movements: Sequence[int]) -> list[str]:
     seen = self.session.info.pop("seen")
     told = update(PreBook).where(PreBook.id.in_([prebook_id for prebook_id, _email in seen]))
-    values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": movements[0]}
+    values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": min(movements)}
     self.session.execute(told.values(values), execution_options={"synchronize_session": False})
     return [email for _prebook_id, email in seen]
 

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.one_postgresql_case
 MEMBERS = {
     "id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents",
     "currency", "in_stock", "created_at", "updated_at", "stock_quantity", "waiting_count", "notified_count",
+    "alerts_queued",
 }  # fmt: skip
 LINE = {"id", "delta", "quantity_after", "reason", "note", "user", "order_id", "created_at"}
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

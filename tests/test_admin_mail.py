@@ -20,7 +20,7 @@ CHANGES = {
     "sending": "state = 'sending', lease = 'of a worker'",
     "sent": "state = 'sent', sent_at = created_at",
     "failed": f"state = 'failed', attempts = 3, last_error = '{REFUSED}'",
-    "suppressed": "state = 'suppressed', last_error = 'The book is sold out again.'",
+    "suppressed": "state = 'suppressed', reason = 'dropped'",
 }
 TABS = {"queued": "to_send", "sending": "to_send", "sent": "sent", "failed": "failed", "suppressed": "suppressed"}
 
@@ -96,7 +96,7 @@ def press(staff, button, **fields):
         ("sending", "Being sent; if its worker died, it is due again in 1 minute , message"),
         ("sent", "Sent "),
         ("failed", f"Failed after 3 attempts , message 1 to customer0@example.com {REFUSED}"),
-        ("suppressed", "Not sent , message 1 to customer0@example.com The book is sold out again."),
+        ("suppressed", "Not sent , message 1 to customer0@example.com Dropped by staff."),
     ],
 )
 def test_each_state_has_a_list_that_says_what_became_of_a_message(staff, alerts, state, words):
@@ -216,7 +216,7 @@ def test_what_failed_or_waits_is_not_sent_once_it_is_dropped(shop, staff, box, a
     alerts(state=state)
     assert "1 message is not sent any more." in press(staff, "drop", message="1", next="/admin/mail/1")
     assert box().deliver() == []
-    assert shop.rows("SELECT state, last_error FROM messages") == [("suppressed", "Dropped by staff.")]
+    assert shop.rows("SELECT state, reason FROM messages") == [("suppressed", "dropped")]
     assert shop.broken() == []
 
 
@@ -338,8 +338,8 @@ def test_a_restock_says_how_its_e_mails_are_stopped_and_the_way_back_that_they_w
     words = set_stock(staff, emma, 5, 0)
     assert "2 waiting customers were notified. The e-mails leave in 60 seconds." in words
     words = set_stock(staff, emma, 0, 5)
-    assert "The stock is now 0. 2 e-mails were stopped in time. The reservations stay notified" in words
-    assert "only if you send the e-mails under Mail, Not sent. Mail, Not sent" in words
+    assert "The stock is now 0. 2 e-mails were stopped in time; they go out once the book is back." in words
+    assert "The reservations stay notified. Mail, Not sent" in words
     assert (states(shop), shop.statuses(emma)) == (["suppressed"] * 2, ["notified"] * 2)
 
 
@@ -349,7 +349,7 @@ def test_a_sale_that_stops_an_e_mail_says_both(shop, staff, emma):
     path = f"/admin/books/{emma}/stock"
     staff.submit(path, change="sale", copies="3", expected="3")
     page = staff.get(path)
-    assert "Copies sold: 3. 1 e-mail was stopped in time. The reservation stays notified" in text_of(page)
+    assert "Copies sold: 3. 1 e-mail was stopped in time; it goes out once the book is back." in text_of(page)
     assert 'href="/admin/mail?status=suppressed">Mail, Not sent</a>' in page.text
 
 

@@ -239,7 +239,7 @@ def withdraw(_chance, _customer_id, book_id, _staff_id):
 
 
 def put_back(_chance, _customer_id, book_id, _staff_id):
-    faces.catalog().put_back(book_id)
+    faces.put_back(book_id)
 
 
 def deactivate(_chance, customer_id, _book_id, staff_id):

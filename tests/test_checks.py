@@ -162,6 +162,12 @@ BROKEN = [
     ),
     (
         "11",
+        f"UPDATE messages SET state = 'suppressed', reason = 'gone' {ALERT}",
+        "is stopped as gone, but book 1 is on sale with 2 in stock",
+    ),
+    ("11", f"UPDATE messages SET state = 'suppressed' {ALERT}", "which does not agree with its lease, its times, its"),
+    (
+        "11",
         f"UPDATE messages SET dedupe_key = 'x' {ALERT}",
         "is a restock under the key x",
     ),

@@ -168,7 +168,8 @@ def torn_shop() -> Flask:
         update(self, change)
         self.session.commit()
         movements = self.session.scalars(select(Movement.id).where(Movement.book_id == change.book_id)).all()
-        return Notified(faces.commit(lambda: notify(self.prebookings, movements)), movements)
+        emails = faces.commit(lambda: notify(self.prebookings, movements))
+        return Notified(emails, dict.fromkeys(movements, change.book_id))
 
     PreBookRepository.notify_waiting_by_book = lambda self, movements: []  # type: ignore[method-assign]
     BookService.update_stock = update_then_notify  # type: ignore[method-assign]

@@ -21,7 +21,7 @@ ISBN = isbn(7)
 EMMA, ORDER = 1, 1
 ALERTS = "SELECT user_id, recipient, state, dedupe_key FROM messages WHERE kind = 'restock' ORDER BY id"
 OF_ORDERS = "SELECT kind, order_id, recipient FROM messages WHERE kind LIKE 'order%' ORDER BY id"
-STATES = "SELECT state, last_error FROM messages WHERE kind = :kind"
+STATES = "SELECT state, reason FROM messages WHERE kind = :kind"
 
 
 @pytest.fixture
@@ -224,20 +224,19 @@ def want_alerts(wanted):
     return lambda shop: shop.commit(lambda: faces.mailbox().want_alerts(1, wanted))
 
 
-SOLD_OUT = "The book is sold out again."
 NO_ALERT = {
-    "deactivated": (lambda shop: shop.deactivate(ADA), "The account is no longer active."),
-    "unsubscribed": (want_alerts(False), "The customer wants no restock alerts."),
-    "unconfirmed": (change_address, "The customer has not confirmed the address."),
-    "sold out": (lambda shop: shop.order(2, {EMMA: 1}), SOLD_OUT),
-    "withdrawn": (lambda shop: shop.withdraw(EMMA), "The book is withdrawn."),
+    "deactivated": (lambda shop: shop.deactivate(ADA), "closed"),
+    "unsubscribed": (want_alerts(False), "unsubscribed"),
+    "unconfirmed": (change_address, "unconfirmed"),
+    "sold out": (lambda shop: shop.order(2, {EMMA: 1}), "gone"),
+    "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
 }
 BUT_THEN = {
     "deactivated": lambda shop: shop.commit(lambda: faces.accounts().reactivate(1)),
     "unsubscribed": want_alerts(True),
     "unconfirmed": confirm_address,
     "sold out": lambda shop: shop.cancel_order(2, 2),
-    "withdrawn": lambda shop: shop.commit(lambda: faces.catalog().put_back(EMMA)),
+    "withdrawn": lambda shop: shop.commit(lambda: faces.put_back(EMMA)),
 }
 
 
@@ -274,14 +273,14 @@ def test_an_order_that_is_no_longer_ready_is_not_called_ready(shop, emma, box, s
     for step in ("ready", status):
         shop.change_order(ORDER, step, 4)
     assert "order_ready" not in kinds(box.deliver())
-    assert outcome(shop, "order_ready") == ("suppressed", f"The order is {status} by now.")
+    assert outcome(shop, "order_ready") == ("suppressed", "order_changed")
 
 
 def test_who_has_confirmed_meanwhile_is_not_asked_to(shop, emma, box):
     change_address(shop)
     confirm_address(shop)
     assert "confirmation" not in kinds(box.deliver())
-    assert outcome(shop, "confirmation") == ("suppressed", "The address is confirmed already.")
+    assert outcome(shop, "confirmation") == ("suppressed", "confirmed")
 
 
 @pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
@@ -289,7 +288,7 @@ def test_who_is_deactivated_gets_no_other_message_either(shop, emma, box, kind):
     shop.commit(lambda: faces.mailbox().ask_for_reset(BEN))
     shop.deactivate(BEN)
     assert box.deliver() == []
-    assert outcome(shop, kind) == ("suppressed", "The account is no longer active.")
+    assert outcome(shop, kind) == ("suppressed", "closed")
 
 
 def test_an_unsubscribed_or_unconfirmed_customer_is_told_about_orders(shop, emma, box):
@@ -322,15 +321,9 @@ def test_a_stock_set_back_to_0_stops_what_waits_and_the_reservations_stay_notifi
     staff = Browser(shop.app, STAFF)
     fields = {"change": "correction", "copies": "0", "expected": "1"}
     answer = staff.submit("/admin/books/1/stock", **fields)
-    assert "1 e-mail was stopped in time." in text_of(staff.get(answer.location))
-    assert (told.deliver(), outcome(shop, "restock")) == ([], ("suppressed", service.STOPPED))
+    assert "1 e-mail was stopped in time;" in text_of(staff.get(answer.location))
+    assert (told.deliver(), outcome(shop, "restock")) == ([], ("suppressed", "gone"))
     assert shop.statuses(EMMA) == ["notified", "cancelled"]
-
-
-def test_who_was_stopped_is_not_told_by_a_later_restock(shop, told):
-    shop.set_stock(EMMA, 0)
-    assert (shop.set_stock(EMMA, 5), told.deliver(), len(shop.rows(ALERTS))) == ([], [], 1)
-    assert shop.broken() == []
 
 
 def test_what_a_worker_has_taken_or_sent_and_alerts_about_other_books_are_not_stopped(shop, told):
@@ -367,7 +360,7 @@ def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma
     change_address(shop)
     shop.commit(lambda: faces.mail().retry_failed())
     assert "password_reset" not in kinds(box.deliver())
-    assert outcome(shop, "password_reset") == ("suppressed", "The address was changed.")
+    assert outcome(shop, "password_reset") == ("suppressed", "address_changed")
 
 
 def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):

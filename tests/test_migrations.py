@@ -181,7 +181,7 @@ def test_the_schema_has_what_the_invariants_stand_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 31
+    assert len(checks) == 32
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):
@@ -255,9 +255,12 @@ def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addres
     with migrated.app_context():
         flask_migrate.downgrade(revision="0003")
     upgrade(migrated)
-    told = "SELECT user_id, prebooking_id, recipient, kind, state, attempts, last_error FROM messages ORDER BY 2"
-    before = ("restock", "suppressed", 0, "Notified before the shop sent e-mail.")
-    assert shop.rows(told) == [(2, 1, "ada@example.com", *before), (3, 3, "deleted-3", *before)]
+    told = "SELECT user_id, prebooking_id, recipient, kind, state, attempts, reason FROM messages ORDER BY 2"
+    stopped = ("restock", "suppressed", 0)
+    assert shop.rows(told) == [
+        (2, 1, "ada@example.com", *stopped, "before_mail"),
+        (3, 3, "deleted-3", *stopped, "closed"),
+    ]
     assert shop.rows("SELECT id FROM users WHERE email_confirmed_at = created_at ORDER BY id") == [1, 2]
     assert (shop.rows("SELECT id FROM users WHERE unsubscribed_at IS NOT NULL"), shop.broken()) == ([], [])
 
@@ -273,6 +276,32 @@ def test_what_the_fourth_migration_wrote_is_never_sent_and_later_restocks_are(mi
     shop.set_stock(2, 1)
     assert [message["To"] for message in box.deliver()] == ["ben@example.com"]
     assert shop.broken() == []
+
+
+def test_the_seventh_migration_fills_in_the_reasons_and_queues_what_is_owed(migrated, tmp_path):
+    shop = Shop(migrated)
+    emma, persuasion = shop.book("Emma"), shop.book("Persuasion")
+    customers = [shop.customer(f"{name}@example.com") for name in ("ada", "ben", "cleo", "dora")]
+    for user_id, book in [*((user_id, emma) for user_id in customers), (customers[0], persuasion)]:
+        shop.reserve(user_id, book)
+    for book in (emma, persuasion):
+        shop.set_stock(book, 1)
+        shop.set_stock(book, 0)
+    with migrated.app_context():
+        flask_migrate.downgrade(revision="0006")
+    said = "The customer wants no restock alerts."
+    shop.execute("UPDATE messages SET last_error = :said WHERE user_id = :ben", said=said, ben=customers[1])
+    shop.execute("UPDATE users SET unsubscribed_at = created_at WHERE id = :cleo", cleo=customers[2])
+    shop.execute("UPDATE messages SET last_error = 'Dropped by staff.' WHERE user_id = :dora", dora=customers[3])
+    shop.execute(MOVEMENT, book=emma, delta=3, after=3, time="2026-01-01")
+    shop.execute("UPDATE books SET stock_quantity = 3 WHERE id = :emma", emma=emma)
+    upgrade(migrated)
+    assert shop.rows("SELECT state, reason, last_error FROM messages ORDER BY id") == [
+        ("queued", None, None),
+        *(("suppressed", reason, None) for reason in ("unsubscribed", "unsubscribed", "dropped", "gone")),
+    ]
+    assert [message["To"] for message in Postbox(migrated, tmp_path / "mail").deliver()] == ["ada@example.com"]
+    assert [line for line in shop.broken() if "alert" in line or "message" in line] == []
 
 
 BOOK_OF_0001 = """

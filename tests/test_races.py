@@ -331,7 +331,7 @@ def withdraw(_customer_id, book_id):
 
 
 def put_back(_customer_id, book_id):
-    return faces.catalog().put_back(book_id)
+    return faces.put_back(book_id)
 
 
 def deactivate(customer_id, _book_id):

@@ -21,16 +21,19 @@ from hypothesis.stateful import (
 from bookshop import create_app, faces
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
+from bookshop.mail.worker import Worker
 from tests.clients import Script
 from tests.databases import empty, rows_of
 from tests.factories import PASSWORD, Shop, isbn
 from tests.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
 from tests.order_machine import OrderSteps
+from tests.postbox import DUE_NOW
 from tests.settings import settings_for
 
 STATUSES = ("waiting", "notified", "cancelled")
 WISHES = "SELECT id, user_id, book_id, status FROM prebookings"
 BOOKS = "SELECT id, isbn, title, stock_quantity, withdrawn_at IS NOT NULL FROM books"
+ALERTS = "SELECT prebooking_id, coalesce(reason, state) FROM messages WHERE kind = 'restock'"
 few = st.integers(0, 3)
 
 
@@ -168,6 +171,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         cancelled = self.shop.deactivate(self.model.users[user].email)
         assert cancelled == end(self.model.waiting(user=user), "cancelled")
         self.model.users[user].active = False
+        self.model.change_alerts("gone", "closed", user=user)
 
     @rule(user=users)
     def a_customer_leaves(self, user: int) -> None:
@@ -213,6 +217,19 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
             (report,) = import_books(db.session(), StringIO(f"isbn,title,authors,stock_quantity\n{line}\n"), {})
         assert (report.refused, len(report.notified)) == ([], self.model.set_stock(book, quantity))
 
+    @rule()
+    def a_worker_sends_what_is_queued(self) -> None:
+        self.shop.execute(DUE_NOW)
+        with self.app.app_context():
+            assert Worker().run_once()
+        self.model.send()
+
+    @rule(book=books)
+    def a_book_comes_and_goes_and_comes_before_a_worker_does(self, book: int) -> None:
+        for quantity in (2, 0, 2):
+            self.change_stock(book, quantity, quantity=quantity)
+        self.a_worker_sends_what_is_queued()
+
     @rule(book=books)
     def staff_withdraw_a_book(self, book: int) -> None:
         assert self.shop.withdraw(book) == end(self.model.waiting(book=book), "cancelled")
@@ -220,8 +237,8 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     @rule(book=books)
     def staff_put_a_book_back(self, book: int) -> None:
-        self.shop.commit(lambda: faces.catalog().put_back(book))
-        self.model.books[book].withdrawn = False
+        self.shop.commit(lambda: faces.put_back(book))
+        self.model.put_back(book)
 
     @rule(user=users)
     def everything_comes_and_a_customer_wants_it_all(self, user: int) -> None:
@@ -261,15 +278,16 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     @invariant()
     def books_and_reservations_agree_with_the_model(self) -> None:
-        wishes, books = rows_of(self.app, WISHES, BOOKS)
+        wishes, books, alerts = rows_of(self.app, WISHES, BOOKS, ALERTS)
         assert {row[0]: Wish(*row[1:]) for row in wishes} == self.model.wishes
         assert {row[0]: Book(row[1], row[2], row[3], bool(row[4])) for row in books} == self.model.books
+        assert dict(map(tuple, alerts)) == self.model.alerts
 
 
 @pytest.fixture
-def app_with_small_limits(app, database_url):
+def app_with_small_limits(app, database_url, tmp_path):
     limits = {"max_waiting": MAX_WAITING, "cart_lines": CART_LINES, "cart_copies": CART_COPIES}
-    small = create_app(settings_for(database_url, **limits))
+    small = create_app(settings_for(database_url, mail_folder=tmp_path, **limits))
     yield small
     with small.app_context():
         db.engine.dispose()

@@ -71,9 +71,9 @@ def test_a_batch_changes_stocks_by_isbn_and_id_and_tells_the_result_of_each_line
         {"isbn": OTHER_ISBN, "quantity": 3},
     )
     assert (done.status_code, done.mimetype) == (200, "application/json")
-    line = {"notified_count": 0, "problem": None}
+    line = {"notified_count": 0, "alerts_queued": 0, "problem": None}
     assert done.json == {
-        **{"mode": "atomic", "changed": 2, "refused": 0, "notified_count": 0},
+        **{"mode": "atomic", "changed": 2, "refused": 0, "notified_count": 0, "alerts_queued": 0},
         "results": [
             {"line": 0, "status": "changed", "book_id": emma, "isbn": ISBN, "delta": 3, "stock_quantity": 3, **line},
             {

@@ -10,7 +10,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService, normal_email, token_hash
 from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
-from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET
+from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UNSUBSCRIBED
 from bookshop.mail.service import MailService
 
 
@@ -78,6 +78,8 @@ class MailboxService:
     def want_alerts(self, user_id: int, wanted: bool) -> None:
         """Note whether a user wants restock alerts. Mail about orders is not asked about."""
         self.users.update(user_id, unsubscribed_at=None if wanted else now())
+        if not wanted:
+            self.mail.end_alerts(user_id, UNSUBSCRIBED)
 
     def ask_for_reset(self, email: str) -> None:
         """Write to the owner of an address, if there is one, how to get a new password; locks their row."""

@@ -30,7 +30,7 @@ from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
 from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
 from bookshop.idempotency.repository import GivenAnswerRepository
-from bookshop.mail.models import CONFIRMATION, Message
+from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
 from bookshop.orders.service import OrderService
@@ -287,6 +287,7 @@ class AccountService:
         self.users.end_logins(user_id)
         self.users.revoke_tokens(user_id)
         self.users.delete_resets(user_id)
+        self.mail.end_alerts(user_id, CLOSED)
         if user.deactivated_at is None:
             self.users.update(user_id, deactivated_at=now())
         return cancelled

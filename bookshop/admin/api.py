@@ -52,8 +52,9 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
     change, versions = json.change(book_id, visitor().user_id), asked_versions()
-    restocked = faces.commit(lambda: faces.update_stock(change, versions))
-    return show(faces.catalog().get(book_id, withdrawn=True), notified_count=len(restocked.notified))
+    notified = faces.commit(lambda: faces.update_stock(change, versions)).notified
+    book = faces.catalog().get(book_id, withdrawn=True)
+    return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
 
 
 @bp.post("/api/v1/stock/batch")

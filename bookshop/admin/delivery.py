@@ -6,7 +6,7 @@ from bookshop import faces
 from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
-from bookshop.admin.views import Answer, leaving
+from bookshop.admin.views import Answer, leaving, queued_again
 from bookshop.inventory.service import Delivery
 
 
@@ -24,17 +24,20 @@ def _preview(form: DeliveryForm, given: Delivery) -> Answer:
     """What would come in, and once more what was typed, to be mended or added to."""
     lines = faces.inventory().preview_delivery(given)
     expected = [line for line in lines if not line.refusal]
+    stopped = faces.mail().count_gone([line.book_id for line in expected if line.comes_back])
     form.show_preview(given)
-    page = render_template("admin/delivery.html", form=form, expected=expected, wrong=form.wrong(lines))
+    page = render_template(
+        "admin/delivery.html", form=form, expected=expected, again=sum(stopped.values()), wrong=form.wrong(lines)
+    )
     return page, 200 if expected else 400
 
 
 def _receive(form: DeliveryForm, given: Delivery) -> Answer:
     """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
-    lines = faces.commit(lambda: faces.receive(given))
+    lines, notified = faces.commit(lambda: faces.receive(given))
     received = [line for line in lines if not line.refusal]
-    told = sum(line.customers for line in received if not line.repeated)
+    sending = f"{queued_again(notified.again.total())} {leaving(notified)}".strip()
     page = render_template(
-        "admin/delivery.html", form=form, received=received, leaving=leaving(told), wrong=form.keep_wrong(lines)
+        "admin/delivery.html", form=form, received=received, sending=sending, wrong=form.keep_wrong(lines)
     )
     return page, 200 if received else 409

@@ -13,6 +13,7 @@ from bookshop.database import Page, now
 from bookshop.exceptions import Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
+from bookshop.inventory.service import Notified
 from bookshop.navigation import asked_page, render_list, safe_next
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.service import OrderSearch
@@ -107,19 +108,19 @@ def _change(status: str) -> Response:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
         return back
     changed, notified = faces.commit(lambda: service.change_all(chosen, status, me))
-    _say(status, service.list_these(chosen), changed, len(notified))
+    _say(status, service.list_these(chosen), changed, notified)
     return back
 
 
-def _say(status: str, orders: Sequence[Order], changed: Collection[int], customers: int) -> None:
+def _say(status: str, orders: Sequence[Order], changed: Collection[int], notified: Notified) -> None:
     """Flash what became of the chosen orders."""
     done = [order for order in orders if order.id in changed]
     left = [f"{order.number}, which {_why(order, status)}" for order in orders if order.id not in changed]
-    flash_outcome("orders", _done(done, status, customers) if done else "", left)
+    flash_outcome("orders", _done(done, status, notified) if done else "", left)
 
 
-def _done(done: Sequence[Order], status: str, customers: int) -> str:
-    returned = _returned(done, customers) if status == CANCELLED else ""
+def _done(done: Sequence[Order], status: str, notified: Notified) -> str:
+    returned = _returned(done, notified) if status == CANCELLED else ""
     subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
     return f"{subject} {_become(done, status)}.{returned}"
 
@@ -130,9 +131,9 @@ def _become(done: Sequence[Order], status: str) -> str:
     return " or ".join("posted" if way == POST else COLLECTED for way in ways) if status == COLLECTED else status
 
 
-def _returned(cancelled: Sequence[Order], customers: int) -> str:
+def _returned(cancelled: Sequence[Order], notified: Notified) -> str:
     copies = sum(line.quantity for order in cancelled for line in order.lines)
-    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {told(customers)}"
+    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {told(notified)}"
 
 
 def _why(order: Order, status: str) -> str:

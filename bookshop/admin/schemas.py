@@ -101,6 +101,7 @@ class BatchLineOut(BaseModel):
     delta: int
     stock_quantity: int | None
     notified_count: int
+    alerts_queued: int
     problem: LineProblem | None
 
 
@@ -111,23 +112,26 @@ class BatchOut(BaseModel):
     changed: int
     refused: int
     notified_count: int
+    alerts_queued: int
     results: list[BatchLineOut]
 
 
 def batch_out(mode: Literal["atomic", "each"], outcome: BatchOutcome) -> BatchOut:
     """The outcome in JSON."""
-    results = [_line_out(number, result) for number, result in enumerate(outcome.results)]
+    alerts = outcome.alerts_by_line()
+    results = [_line_out(number, result, alerts[number]) for number, result in enumerate(outcome.results)]
     kinds = Counter(result.status for result in results)
     return BatchOut(
         mode=mode,
         changed=kinds["changed"],
         refused=kinds["refused"],
         notified_count=len(outcome.notified),
+        alerts_queued=sum(alerts),
         results=results,
     )
 
 
-def _line_out(number: int, result: LineResult) -> BatchLineOut:
+def _line_out(number: int, result: LineResult, alerts_queued: int) -> BatchLineOut:
     book, refused = result.book, result.refused
     return BatchLineOut(
         line=number,
@@ -137,6 +141,7 @@ def _line_out(number: int, result: LineResult) -> BatchLineOut:
         delta=result.movement["delta"] if result.movement else 0,
         stock_quantity=book.stock_quantity if book else None,
         notified_count=result.notified_count,
+        alerts_queued=alerts_queued,
         problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,
     )
 

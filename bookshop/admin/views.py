@@ -17,6 +17,7 @@ from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
 from bookshop.inventory.models import SALE
+from bookshop.inventory.service import Notified
 from bookshop.mail.models import SUPPRESSED
 from bookshop.navigation import asked_page, flash_with_way, render_list
 
@@ -161,7 +162,7 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
     if change.reason == SALE:
         said.append(f"Copies sold: {form.copies.data:,}.")
     elif not stopped:
-        said += [told(len(notified)), leaving(len(notified))]
+        said += [told(notified), leaving(notified)]
     if stopped:
         said.append(_stopped(stopped))
     way = {"link": url_for("admin.mail", status=SUPPRESSED), "label": "Mail, Not sent"} if stopped else {}
@@ -169,10 +170,10 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
-def leaving(count: int) -> str:
-    """How long the e-mails to so many who were notified can be stopped, in words; nothing if they cannot."""
+def leaving(notified: Notified) -> str:
+    """How long the e-mails that are queued can be stopped, in words; nothing if they cannot."""
     delay = settings().mail_delay
-    if not count or not delay:
+    if not notified.alerts_queued or not delay:
         return ""
     return f"The e-mails leave in {delay:,} seconds. Until then, setting the stock of a book to 0 stops them."
 
@@ -180,21 +181,24 @@ def leaving(count: int) -> str:
 def _stopped(count: int) -> str:
     """How many alerts that waited were stopped in time, and what that means, in words."""
     if count == 1:
-        return (
-            "1 e-mail was stopped in time. The reservation stays notified: if the book comes again, this customer is "
-            "told only if you send the e-mail under Mail, Not sent."
-        )
-    return (
-        f"{count:,} e-mails were stopped in time. The reservations stay notified: if the book comes again, these "
-        "customers are told only if you send the e-mails under Mail, Not sent."
-    )
+        return "1 e-mail was stopped in time; it goes out once the book is back. The reservation stays notified."
+    return f"{count:,} e-mails were stopped in time; they go out once the book is back. The reservations stay notified."
 
 
-def told(count: int) -> str:
-    """How many customers were notified, in words."""
-    if count == 0:
-        return "Nobody was waiting to be told."
-    return "1 waiting customer was notified." if count == 1 else f"{count} waiting customers were notified."
+def told(notified: Notified) -> str:
+    """How many customers were notified, and how many e-mails that had been stopped are queued again, in words."""
+    again = queued_again(notified.again.total())
+    if not notified:
+        return again or "Nobody was waiting to be told."
+    told = "1 waiting customer was" if len(notified) == 1 else f"{len(notified):,} waiting customers were"
+    return f"{told} notified. {again}".strip()
+
+
+def queued_again(count: int) -> str:
+    """How many e-mails that had been stopped are queued again, in words; nothing if none is."""
+    if not count:
+        return ""
+    return f"{'1 e-mail' if count == 1 else f'{count:,} e-mails'} stopped before will now be sent."
 
 
 @bp.route(f"{BOOK}/withdraw", methods=["GET", "POST"])
@@ -212,8 +216,8 @@ def withdraw(book_id: int) -> Answer:
 @bp.post(f"{BOOK}/put-back")
 @staff_required
 def put_back(book_id: int) -> Response:
-    faces.commit(lambda: faces.catalog().put_back(book_id))
-    flash("The book is on sale again.", "success")
+    again = queued_again(faces.commit(lambda: faces.put_back(book_id)))
+    flash(f"The book is on sale again. {again}".strip(), "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 

@@ -53,6 +53,11 @@ class LockedBook(NamedTuple):
     cover: str | None
     version: int
 
+    @property
+    def is_on_sale(self) -> bool:
+        """Whether a copy can be had."""
+        return self.stock_quantity > 0 and self.withdrawn_at is None
+
     def expect(self, versions: Collection[int] | None) -> None:
         """Raise Outdated unless the book has one of these versions; None stands for any."""
         if versions is not None and self.version not in versions:

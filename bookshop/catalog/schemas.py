@@ -115,9 +115,13 @@ class StaffBookOut(BookOut):
 
 
 class RestockedBookOut(StaffBookOut):
-    """A book after a change of its stock, and how many customers that notified."""
+    """A book after a change of its stock, and how many customers that notified.
+
+    `alerts_queued` are their e-mails, and those stopped when the book had gone, which are queued again.
+    """
 
     notified_count: int
+    alerts_queued: int
 
 
 class AnyBookOut(RootModel[StaffBookOut | BookOut]):

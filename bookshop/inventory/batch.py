@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.repository import BookRepository, LockedBook
 from bookshop.exceptions import BookshopError, Misshapen, NotFound, book_not_found
-from bookshop.inventory.repository import MovementRepository
+from bookshop.inventory.repository import MovementRepository, is_restock
 from bookshop.inventory.service import BookService, Notified, StockChange, movement_of
 
 
@@ -61,6 +61,17 @@ class BatchOutcome:
         """The ids of the books of which the lines that were carried out leave none."""
         left = {result.book.id: result.book for result in self.results if result.book and not result.refused}
         return [book_id for book_id, book in left.items() if not book.stock_quantity]
+
+    def alerts_by_line(self) -> list[int]:
+        """How many alerts each line queued, those queued again among them; none about a book that ends at 0.
+
+        To be asked when they are queued; see MailService.queue_alerts.
+        """
+        again, sold_out = Counter(self.notified.again), self.sold_out
+        return [
+            0 if result.book is None or result.book.id in sold_out else _alerts(result, again)
+            for result in self.results
+        ]
 
 
 class StockBatch:
@@ -128,6 +139,13 @@ class StockBatch:
             if row["book_id"] in told:
                 outcome.results[number] = replace(outcome.results[number], notified_count=told[row["book_id"]])
         outcome.notified.add(notified)
+
+
+def _alerts(result: LineResult, again: Counter[int]) -> int:
+    """The alerts that a line queued; the first restock of a book takes those that are queued again out of `again`."""
+    if result.movement is None or not is_restock(result.movement):
+        return 0
+    return result.notified_count + again.pop(result.movement["book_id"], 0)
 
 
 def _rounds(results: Sequence[LineResult]) -> list[list[int]]:

@@ -31,6 +31,11 @@ def _insert(dialect: str) -> Executable:
     return written.returning(ledger.c.book_id, ledger.c.id)
 
 
+def is_restock(row: Mapping[str, Any]) -> bool:
+    """Whether a line of the ledger takes a stock from 0 to more than 0."""
+    return bool(row["quantity_after"] == row["delta"] > 0)
+
+
 class MovementRepository:
     """Writes and lists movements; never commits."""
 
@@ -38,12 +43,12 @@ class MovementRepository:
         self.session = session
         self.events = EventRepository(session)
 
-    def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write lines into the ledger, each of another book, and their events; returns the ids of the restocks."""
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+        """Write lines into the ledger, each of another book, and their events; returns the restocks: id -> book id."""
         statement = _insert(self.session.get_bind().dialect.name)
         written = self.session.connection().execute(statement, {"rows": list(rows), "time": now()})
         ids = {row[0]: row[1] for row in written}
-        restocks = [ids[row["book_id"]] for row in rows if row["quantity_after"] == row["delta"] > 0]
+        restocks = {ids[row["book_id"]]: row["book_id"] for row in rows if is_restock(row)}
         self.events.insert((STOCK_CHANGED, ids.values()), (BOOK_RESTOCKED, restocks))
         return restocks
 

@@ -1,5 +1,6 @@
 """The shared inventory service: the only code that changes a stock, for every face, command and import."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,16 +18,27 @@ from bookshop.prebookings.repository import PreBookRepository
 
 
 class Notified(list[str]):
-    """The e-mail addresses of those whom changes of stock notified, and the movements that name these restocks."""
+    """The e-mail addresses of the customers whom changes of stock notified, and the restocks that did it.
 
-    def __init__(self, emails: Iterable[str] = (), restocks: Iterable[int] = ()) -> None:
+    `restocks` are movements: id -> book id. `again` counts the alerts, by book id, that were stopped before and that
+    MailService.queue_alerts has queued again.
+    """
+
+    def __init__(self, emails: Iterable[str] = (), restocks: Mapping[int, int] | None = None) -> None:
         super().__init__(emails)
-        self.restocks = list(restocks)
+        self.restocks = dict(restocks or {})
+        self.again: Counter[int] = Counter()
+
+    @property
+    def alerts_queued(self) -> int:
+        """How many alerts are queued: one to each of these customers, and those that are queued again."""
+        return len(self) + self.again.total()
 
     def add(self, other: "Notified") -> None:
         """Take in those of another change."""
         self.extend(other)
-        self.restocks += other.restocks
+        self.restocks |= other.restocks
+        self.again += other.again
 
 
 SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # which way the stock goes for a reason; the others go either way
@@ -85,6 +97,11 @@ class DeliveryLine:
     emails: Notified = field(default_factory=Notified)
     refusal: str = ""
     repeated: bool = False
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether these copies put a book that is on sale back in stock."""
+        return not (self.stock_before or self.withdrawn or self.repeated)
 
     @property
     def stock_after(self) -> int:

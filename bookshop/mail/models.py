@@ -17,6 +17,27 @@ OF_ACCOUNTS = (CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET)
 QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
 STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
 IS_UNSENT = text("state IN ('queued', 'sending')")
+IS_GONE = text("reason = 'gone'")
+
+# Why a message is suppressed. An alert that is only `gone` is queued again when its book is back; see MailService.
+GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
+UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
+ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"
+DROPPED, BEFORE_MAIL = "dropped", "before_mail"
+REASONS = {
+    GONE: "No copy was left before it was sent. It goes out when the book is back.",
+    BOUGHT: "The customer has bought the book.",
+    RESERVED_AGAIN: "The customer has reserved the book again.",
+    UNSUBSCRIBED: "The customer wants no restock alerts.",
+    UNCONFIRMED: "The customer has not confirmed the address.",
+    CLOSED: "The account is no longer active.",
+    ADDRESS_CHANGED: "The address was changed.",
+    CONFIRMED: "The address is confirmed already.",
+    TOO_OLD: "It was asked for too long ago.",
+    ORDER_CHANGED: "The order has changed since.",
+    DROPPED: "Dropped by staff.",
+    BEFORE_MAIL: "Notified before the shop sent e-mail.",
+}
 KEY_MAX = 100
 ERROR_MAX = 500
 
@@ -32,9 +53,11 @@ class Message(Base):
         CheckConstraint("state IN ('queued', 'sending', 'sent', 'failed', 'suppressed')", name="state"),
         CheckConstraint("(state = 'sending') = (lease IS NOT NULL)", name="lease"),
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent_at"),
+        CheckConstraint("(state = 'suppressed') = (reason IS NOT NULL)", name="reason"),
         CheckConstraint("(kind = 'restock') = (prebooking_id IS NOT NULL)", name="prebooking_id"),
         CheckConstraint("(kind LIKE 'order%') = (order_id IS NOT NULL)", name="order_id"),
         Index("ix_messages_due", "bulk", "next_attempt_at", sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
+        Index("ix_messages_gone", "prebooking_id", sqlite_where=IS_GONE, postgresql_where=IS_GONE),
         Index(None, "state", "id"),
     )
 
@@ -51,6 +74,12 @@ class Message(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
     lease: Mapped[str | None] = mapped_column(String(32))
-    last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))  # of the last attempt, or why it is suppressed
+    reason: Mapped[str | None] = mapped_column(String(20))  # why it is suppressed: one of REASONS
+    last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))  # of the last attempt
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def why(self) -> str | None:
+        """Why it is suppressed, in words; else what the last attempt met with."""
+        return REASONS.get(self.reason, self.reason) if self.reason else self.last_error

@@ -29,11 +29,26 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.database import Base, Page, is_sqlite, later, paginate
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.mail.models import FAILED, IS_UNSENT, QUEUED, RESTOCK, SENDING, SENT, SUPPRESSED, Message
+from bookshop.mail.models import (
+    BOUGHT,
+    CLOSED,
+    FAILED,
+    GONE,
+    IS_GONE,
+    IS_UNSENT,
+    QUEUED,
+    RESERVED_AGAIN,
+    RESTOCK,
+    SENDING,
+    SENT,
+    SUPPRESSED,
+    UNSUBSCRIBED,
+    Message,
+)
 from bookshop.orders.models import Order
 from bookshop.orders.repository import IS_NOTIFIED
 from bookshop.prebookings.models import PreBook
-from bookshop.prebookings.repository import IS_RESERVED_ANEW
+from bookshop.prebookings.repository import IS_RESERVED_ANEW, WAS_BOUGHT
 
 TOO_OLD = 4 * 3600  # seconds after which nobody expects an answer to a question any more
 
@@ -53,7 +68,8 @@ TO_SEND = (
         *(getattr(Book, name) for name in ("title", "authors", "price_cents", "currency")),
         Book.stock_quantity,
         Book.withdrawn_at,
-        IS_RESERVED_ANEW.label("reserved_anew"),
+        IS_RESERVED_ANEW.label("reserved_again"),
+        WAS_BOUGHT.label("bought"),
         Order.status.label("order_status"),
         (messages.c.created_at < later(-TOO_OLD)).label("too_old"),
     )
@@ -76,6 +92,27 @@ MARK_SENT = (
         sent_at=later(0),
         last_error=None,
     )
+)
+
+
+# What wins over "gone": an alert with such a reason is never queued again. NULL if there is none.
+NEVER_AGAIN = (
+    select(
+        case(
+            (User.deactivated_at.is_not(None), CLOSED),
+            (User.unsubscribed_at.is_not(None), UNSUBSCRIBED),
+            (WAS_BOUGHT, BOUGHT),
+            (IS_RESERVED_ANEW, RESERVED_AGAIN),
+        )
+    )
+    .select_from(PreBook)
+    .join(User, User.id == PreBook.user_id)
+    .where(PreBook.id == messages.c.prebooking_id)
+    .correlate(messages)
+    .scalar_subquery()
+)
+BOOK_OF_ALERT = (
+    select(PreBook.book_id).where(PreBook.id == messages.c.prebooking_id).correlate(messages).scalar_subquery()
 )
 
 
@@ -107,7 +144,7 @@ def _insert_at_once(dialect: str) -> Executable:
     """Made once, as every checkout sends it."""
     insert = sqlite.insert(messages) if dialect == "sqlite" else postgresql.insert(messages)
     queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
-    again = {**queued, "last_error": None}
+    again = {**queued, "reason": None, "last_error": None}
     return insert.values(queued).on_conflict_do_update(
         index_elements=["dedupe_key"],
         set_=again,
@@ -152,6 +189,25 @@ class MessageRepository:
         insert = sqlite.insert(messages) if is_sqlite(self.session) else postgresql.insert(messages)
         queued = insert.from_select(list(alerts), told, include_defaults=False)
         self.session.connection().execute(queued.on_conflict_do_nothing(index_elements=["dedupe_key"]))
+
+    def queue_again(self, book_ids: Collection[int], delay: float) -> Collection[int]:
+        """Queue the alerts again that were stopped as gone, about those of these books that are on sale with copies.
+
+        Returns the id of the book of each. An alert that is never to go out is given the reason for that instead.
+        The books' rows must be locked.
+        """
+        on_sale = select(Book.id).where(Book.id.in_(book_ids), Book.stock_quantity > 0, Book.withdrawn_at.is_(None))
+        stopped = update(messages).where(IS_GONE, BOOK_OF_ALERT.in_(on_sale))
+        connection = self.session.connection()
+        connection.execute(stopped.where(NEVER_AGAIN.is_not(None)).values(reason=NEVER_AGAIN))
+        queued = {"state": QUEUED, "reason": None, "attempts": 0, "last_error": None, "next_attempt_at": later(delay)}
+        return connection.scalars(stopped.values(queued).returning(BOOK_OF_ALERT)).all()
+
+    def count_gone(self, book_ids: Collection[int]) -> Mapping[int, int]:
+        """How many alerts about each of these books would be queued again: book id -> count, 0 left out."""
+        counts = select(BOOK_OF_ALERT.label("book"), func.count()).select_from(messages)
+        counts = counts.where(IS_GONE, NEVER_AGAIN.is_(None), BOOK_OF_ALERT.in_(book_ids)).group_by("book")
+        return {row[0]: row[1] for row in self.session.connection().execute(counts)}
 
     def customers_of(self, order_ids: Collection[int]) -> Sequence[Row[int, int, str]]:
         """The id of each of these orders, that of its customer and their e-mail address."""
@@ -200,8 +256,8 @@ class MessageRepository:
         result: Any = self.session.connection().execute(settled.values(lease=None, **values))
         return int(result.rowcount)
 
-    def stop_alerts(self, book_ids: Collection[int], reason: str) -> int:
-        """Suppress the alerts about those of these books that are out of stock, if no worker has taken them yet.
+    def stop_alerts(self, book_ids: Collection[int]) -> int:
+        """Suppress as gone the alerts about those of these books that are out of stock, unless a worker has them.
 
         Returns how many.
         """
@@ -212,7 +268,7 @@ class MessageRepository:
             return 0
         # Asked of each message: joined, as PostgreSQL would without statistics of what was just queued, it takes 30 s.
         restock = select(PreBook.movement_id).where(PreBook.id == messages.c.prebooking_id).correlate(messages)
-        return self._suppress(reason, restock.scalar_subquery().in_(restocks))
+        return self._suppress(GONE, restock.scalar_subquery().in_(restocks))
 
     def suppress_unsent(self, user_id: int, reason: str, kinds: Collection[str]) -> int:
         """Suppress what of these kinds is queued for a user; returns how many."""
@@ -220,8 +276,13 @@ class MessageRepository:
 
     def _suppress(self, reason: str, *which: ColumnElement[bool]) -> int:
         suppressed = update(messages).where(IS_UNSENT, messages.c.state == QUEUED, *which)
-        result: Any = self.session.connection().execute(suppressed.values(state=SUPPRESSED, last_error=reason))
+        result: Any = self.session.connection().execute(suppressed.values(state=SUPPRESSED, reason=reason))
         return int(result.rowcount)
+
+    def end_gone(self, user_id: int, reason: str) -> None:
+        """Give a user's alerts that were stopped as gone a reason for which they are never queued again."""
+        gone = update(messages).where(IS_GONE, messages.c.user_id == user_id)
+        self.session.connection().execute(gone.values(reason=reason))
 
     def readdress(self, user_id: int, recipient: str, *, unsent: bool) -> None:
         """Give the queued messages of a user another recipient; or all, and forget what servers said of the former."""

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,31 +13,40 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.backoff import GIVEN_UP, MOST_ATTEMPTS, spread_wait_after
+from bookshop.catalog.repository import BookRepository
 from bookshop.database import Page, later
 from bookshop.exceptions import NotFound
 from bookshop.inventory.service import Notified
 from bookshop.mail.models import (
+    ADDRESS_CHANGED,
+    BOUGHT,
+    CLOSED,
     CONFIRMATION,
+    CONFIRMED,
+    DROPPED,
     ERROR_MAX,
     FAILED,
+    GONE,
     OF_ACCOUNTS,
     OF_ORDERS,
+    ORDER_CHANGED,
     ORDER_PLACED,
     ORDER_READY,
     PASSWORD_RESET,
     QUEUED,
+    RESERVED_AGAIN,
     RESTOCK,
     SENDING,
     SUPPRESSED,
+    TOO_OLD,
+    UNCONFIRMED,
+    UNSUBSCRIBED,
     Message,
 )
 from bookshop.mail.repository import MessageRepository
 from bookshop.orders.models import CANCELLED, READY
 
 ONE_OF_A_KIND = 300  # seconds in which an address gets one message of a kind about its account
-ADDRESS_CHANGED = "The address was changed."
-STOPPED = "No copy was left before it was sent."
-DROPPED = "Dropped by staff."
 UNSENT = (QUEUED, SENDING)
 LATE = 15 * 60  # seconds after which a message should be gone
 MOST_LISTED = 10_000
@@ -65,25 +75,45 @@ class MailService:
 
     def __init__(self, session: Session, host: str, delay: int) -> None:
         self.messages = MessageRepository(session)
+        self.books = BookRepository(session)
         self.host = host
         self.delay = delay
 
     # -- queueing
 
     def queue_alerts(self, notified: Notified) -> None:
-        """Queue a restock alert to each of those whom a change of stock notified; one statement for all.
+        """Queue a restock alert to each customer whom a change of stock notified; one statement for all.
 
         To be called in the transaction that notified them: so there is an alert if, and only if, they were notified.
+        Alerts about these books that were stopped as gone are queued again, and counted in `notified.again`.
         """
         if notified:
             self.messages.insert_alerts(notified.restocks, self.delay, f".{secrets.token_hex(8)}@{self.host}>")
+        if notified.restocks:
+            notified.again = self.queue_again(notified.restocks.values())
+
+    def queue_again(self, book_ids: Collection[int]) -> Counter[int]:
+        """Queue the alerts about these books again that were stopped as gone, if a copy can be had now.
+
+        Returns how many of each book. Never again: an alert that was sent or is being sent, or whose customer has
+        bought the book, reserved it again, unsubscribed or left. The books' rows must be locked.
+        """
+        return Counter(self.messages.queue_again(book_ids, self.delay))
+
+    def count_gone(self, book_ids: Collection[int]) -> Mapping[int, int]:
+        """How many alerts `queue_again` would queue for each of these books if it were back: 0 left out."""
+        return self.messages.count_gone(book_ids)
 
     def stop_alerts(self, book_ids: Collection[int]) -> int:
         """Suppress the alerts about those of these books that are out of stock again, as far as none is on its way.
 
-        Returns how many. The reservations stay notified.
+        Returns how many. The reservations stay notified; the alerts are queued again when the book is back.
         """
-        return self.messages.stop_alerts(book_ids, STOPPED)
+        return self.messages.stop_alerts(book_ids)
+
+    def end_alerts(self, user_id: int, reason: str) -> None:
+        """Let none of a user's alerts that were stopped as gone be queued again, for this reason."""
+        self.messages.end_gone(user_id, reason)
 
     def queue_of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> None:
         """Queue a message about an order, once for each kind."""
@@ -124,7 +154,8 @@ class MailService:
         """Send a user no more, and keep no address: `nobody` stands in for it."""
         kinds = (RESTOCK, *OF_ORDERS, *OF_ACCOUNTS)
         self.messages.readdress(user_id, nobody, unsent=False)
-        self.messages.suppress_unsent(user_id, "The account was deleted.", kinds)
+        self.messages.suppress_unsent(user_id, CLOSED, kinds)
+        self.end_alerts(user_id, CLOSED)
 
     def list_of_user(self, user_id: int) -> Sequence[Message]:
         """All messages to a user, newest first."""
@@ -154,7 +185,18 @@ class MailService:
 
     def suppress(self, message_id: int, lease: str, reason: str) -> None:
         """Note why a message is not sent any more."""
-        self.messages.settle(lease, message_id, state=SUPPRESSED, last_error=reason)
+        self.messages.settle(lease, message_id, state=SUPPRESSED, reason=reason)
+
+    def suppress_if_gone(self, message_id: int, lease: str, reason: str, book_id: int) -> bool:
+        """Note that an alert is not sent as no copy of its book can be had; False, and nothing noted, if one can.
+
+        Locks the book's row, before the message's, until the caller's commit: a restock waits and then queues the
+        alert again, or has come first and is seen here.
+        """
+        if any(book.is_on_sale for book in self.books.lock([book_id])):
+            return False
+        self.suppress(message_id, lease, reason)
+        return True
 
     def fail(self, message_id: int, lease: str, attempts: int, error: str) -> None:
         """Note that the mail server refused a message for good, after so many earlier attempts."""
@@ -216,7 +258,7 @@ class MailService:
 
     def drop(self, message_ids: Collection[int]) -> Collection[int]:
         """Give up those of these messages that failed or are queued; returns their ids."""
-        return self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, last_error=DROPPED)
+        return self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
 
     def alerts_about(self, book_id: int) -> Mapping[str, int]:
         """How many restock alerts about a book there are in each state: state -> count, 0 left out."""
@@ -224,40 +266,41 @@ class MailService:
 
 
 def why_not(message: Any) -> str | None:
-    """Why a message must not be sent any more, as MailService.get_to_send knows it now; None if it may."""
+    """The reason for which a message must not be sent any more, as MailService.get_to_send knows it now, or None."""
     if not message.active:
-        return "The account is no longer active."
+        return CLOSED
     if message.kind == RESTOCK:
         return _why_no_alert(message)
     if message.kind in OF_ACCOUNTS:
         return _why_not_of_account(message)
     # Put off, "we have your order" would come after "it is cancelled"; else it goes first.
     overtaken = message.kind == ORDER_PLACED and message.attempts and message.order_status == CANCELLED
-    if overtaken or (message.kind == ORDER_READY and message.order_status != READY):
-        return f"The order is {message.order_status} by now."
-    return None
+    return ORDER_CHANGED if overtaken or (message.kind == ORDER_READY and message.order_status != READY) else None
+
+
+def _is_gone(message: Any) -> bool:
+    """Whether no copy of the book of an alert can be had."""
+    return message.kind == RESTOCK and (message.withdrawn_at is not None or message.stock_quantity == 0)
 
 
 def _why_not_of_account(message: Any) -> str | None:
     if message.queued_for.casefold() != message.email_key:
         return ADDRESS_CHANGED
     if message.kind == CONFIRMATION and message.email_confirmed_at is not None:
-        return "The address is confirmed already."
-    return "It was asked for too long ago." if message.kind == PASSWORD_RESET and message.too_old else None
+        return CONFIRMED
+    return TOO_OLD if message.kind == PASSWORD_RESET and message.too_old else None
 
 
 def _why_no_alert(message: Any) -> str | None:
     if message.unsubscribed_at is not None:
-        return "The customer wants no restock alerts."
-    if message.email_confirmed_at is None:
-        return "The customer has not confirmed the address."
-    if message.withdrawn_at is not None:
-        return "The book is withdrawn."
-    if message.reserved_anew:
-        return "The customer has reserved the book anew."
-    return "The book is sold out again." if message.stock_quantity == 0 else None
+        return UNSUBSCRIBED
+    if message.reserved_again:
+        return RESERVED_AGAIN
+    if _is_gone(message):
+        return BOUGHT if message.bought else GONE
+    return UNCONFIRMED if message.email_confirmed_at is None else None
 
 
 def _anew() -> dict[str, Any]:
     """What lets a message be tried as if it had never been."""
-    return {"state": QUEUED, "attempts": 0, "next_attempt_at": later(0), "last_error": None}
+    return {"state": QUEUED, "reason": None, "attempts": 0, "next_attempt_at": later(0), "last_error": None}

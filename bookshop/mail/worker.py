@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop import faces
 from bookshop.extensions import db, settings, without_transactions
 from bookshop.mail.letters import letter
-from bookshop.mail.models import ERROR_MAX, FAILED, QUEUED, SENT, SUPPRESSED
+from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.service import why_not
 from bookshop.mail.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
 from bookshop.outbox import DATABASE_AWAY, OutboxWorker
@@ -77,14 +78,8 @@ class Worker(OutboxWorker):
 
     def _send_one(self, message_id: int, lease: str, attempts: int, send: Send) -> bool:
         """Send one message if it still should go, and note the outcome; returns whether the server said yes or no."""
-        # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
-        with Session(without_transactions(db.engine)) as looking:
-            found = faces.mail(looking).get_to_send(message_id, lease)
+        found = self._look(message_id, lease)
         if found is None:
-            log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
-            return False
-        if unwanted := why_not(found):
-            self._note(SUPPRESSED, lambda: faces.mail().suppress(message_id, lease, unwanted))
             return False
         try:
             send(found.recipient, _written(found))
@@ -102,6 +97,33 @@ class Worker(OutboxWorker):
         else:
             self._note(SENT, lambda: faces.mail().mark_sent(message_id, lease))
         return True
+
+    def _look(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
+        """The message as it is to be sent now; None if it should not be, which is noted, or if the lease was lost."""
+        while True:
+            # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
+            with Session(without_transactions(db.engine)) as looking:
+                found = faces.mail(looking).get_to_send(message_id, lease)
+            if found is None:
+                log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
+                return None
+            reason = why_not(found)
+            if reason is None:
+                return found
+            if self._suppress(found, lease, reason):
+                self.done[SUPPRESSED] += 1
+                return None
+
+    def _suppress(self, found: Row[*tuple[Any, ...]], lease: str, reason: str) -> bool:
+        """Note why a message is not sent; False if it is to be looked at again, as its book came back meanwhile."""
+
+        def note() -> bool:
+            if reason in {GONE, BOUGHT}:
+                return faces.mail().suppress_if_gone(found.id, lease, reason, found.book_id)
+            faces.mail().suppress(found.id, lease, reason)
+            return True
+
+        return self._write(note, also_when_stopped=True)
 
     def _put_off(self, message_id: int, lease: str, attempts: int, why: str) -> None:
         self._note(QUEUED, lambda: faces.mail().put_off(message_id, lease, attempts, why))

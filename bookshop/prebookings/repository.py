@@ -43,6 +43,7 @@ IS_BOUGHT = exists().where(
     orders.c.id == order_lines.c.order_id,
     orders.c.status != literal_column(f"'{CANCELLED_ORDER}'"),
 )
+WAS_BOUGHT = exists().where(order_lines.c.prebooking_id == PreBook.id)  # even if the order was cancelled since
 later = aliased(PreBook)
 IS_RESERVED_ANEW = exists().where(
     later.user_id == PreBook.user_id, later.book_id == PreBook.book_id, later.id > PreBook.id
