@@ -3,14 +3,19 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import groupby
 
 from anyascii import anyascii
 
+LONGEST_TEXT = 20_000  # characters: no field takes more
+MOST_MARKS = 30  # on one letter, as in the Stream-Safe Text Format (Unicode UAX 15, 13)
 LONGEST_WORD = 64
 LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
 LONGEST_SLUG = 80
 LONGEST_NAMED = 60
-DAMAGED = "\N{REPLACEMENT CHARACTER}"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+DAMAGED = re.compile(r"[\ud800-\udfff\ufffd]")  # half a character, or what stands for one that could not be read
 WORD = re.compile(r"[a-z0-9]+")
 IN_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)\s*$")
 ARTICLE = re.compile(r"^(the|an?) (?=\S)")
@@ -22,20 +27,34 @@ SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
 
 
 def tidy(text: str) -> str:
-    """The text in Unicode's composed form (NFC), with line ends as `\\n` and without blanks around it."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    """The text in Unicode's composed form (NFC), with line ends as `\\n` and without blanks around it.
+
+    A text that no field takes, for its length or its marks, is not composed, which could take minutes.
+    """
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return plain if len(plain) > LONGEST_TEXT or _stacks_marks(plain) else unicodedata.normalize("NFC", plain)
 
 
 def problem_in(text: str, *, lines: bool = False) -> str | None:
     """Say what is wrong with a text that is to be stored and shown, or None; `lines` allows more than one line."""
-    allowed = "\n\t" if lines else ""
-    for character in text:
-        category = unicodedata.category(character)
-        if category == "Cc" and character not in allowed:
-            return "must not contain control characters" + ("" if lines else " or line breaks")
-        if category == "Cs" or character == DAMAGED:
-            return "contains a character that was damaged on the way; please send it as UTF-8"
-    return None
+    found = (CONTROL_BUT_BREAKS if lines else CONTROL).search(text), DAMAGED.search(text)
+    first = min((one for one in found if one), key=re.Match.start, default=None)
+    if first is not None and first is found[0]:
+        return "must not contain control characters" + ("" if lines else " or line breaks")
+    if first is not None:
+        return "contains a character that was damaged on the way; please send it as UTF-8"
+    return f"must not have more than {MOST_MARKS} accents on one letter" if _stacks_marks(text) else None
+
+
+def _stacks_marks(text: str) -> bool:
+    """Whether a run of combining marks is longer than any language needs; composing takes its length squared.
+
+    A text that is too long for any field is not looked through.
+    """
+    if text.isascii() or len(text) > LONGEST_TEXT:
+        return False
+    runs = groupby(text, lambda letter: unicodedata.category(letter)[0] == "M")
+    return any(is_marks and sum(1 for _mark in run) > MOST_MARKS for is_marks, run in runs)
 
 
 def fold(text: str) -> str:

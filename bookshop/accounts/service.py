@@ -368,6 +368,8 @@ class AccountService:
 
 def normal_email(email: str) -> str:
     """The address in the form in which it is kept, its domain in small letters; raises Invalid if it is none."""
+    if len(email) > 4 * EMAIL_MAX:  # whatever it is when it is composed
+        raise Invalid("This e-mail address is too long.", "email")
     if problem := problem_in(email):
         raise Invalid(f"The address {problem}.", "email")
     try:

@@ -11,7 +11,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
 
-from bookshop.catalog.isbn import isbn13
+from bookshop.catalog.isbn import LONGEST_TYPED, isbn13
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
     AUTHORS_MAX,
@@ -32,9 +32,9 @@ from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
 from bookshop.money import in_words, major, minor
+from bookshop.text import LONGEST_TEXT
 from bookshop.webhooks.addresses import URL_MAX
 
-NOTE_TEXT_MAX = 50_000
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
 COPIES = f"Copies are from 0 to {STOCK_MAX:,}."
 
@@ -52,7 +52,10 @@ class BookForm(ShopForm):
         validators=[DataRequired("Please name the authors."), Length(max=AUTHORS_MAX), Storable()],
     )
     isbn = StringField(
-        "ISBN", description="10 or 13 digits, as printed", filters=[tidied], validators=[Optional(), Length(max=40)]
+        "ISBN",
+        description="10 or 13 digits, as printed",
+        filters=[tidied],
+        validators=[Optional(), Length(max=LONGEST_TYPED)],
     )
     publisher = StringField(
         "Publisher", filters=[tidied], validators=[Optional(), Length(max=PUBLISHER_MAX), Storable()]
@@ -178,7 +181,7 @@ class DeliveryForm(ShopForm):
         filters=[tidied],
         validators=[
             DataRequired("Please scan or type at least one ISBN."),
-            Length(max=NOTE_TEXT_MAX, message="This is too much at once. Please send it in parts."),
+            Length(max=LONGEST_TEXT, message="This is too much at once. Please send it in parts."),
             Storable(lines=True),
         ],
         render_kw={"rows": 10, "autofocus": True, "autocomplete": "off", "spellcheck": "false"},

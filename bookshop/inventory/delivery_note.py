@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bookshop.catalog.isbn import isbn13
 
 LINES_MAX = 500
+LONGEST_LINE = 200
 COPIES_MAX = 9_999  # four digits: so the five of a price code, which some scanners read too, are not taken for copies
 
 GAP = r"[\s\u2010-\u2015-]*"
@@ -40,7 +41,7 @@ def read_note(text: str) -> list[NoteLine]:
 
 
 def _read(number: int, text: str) -> NoteLine:
-    found = LINE.fullmatch(text)
+    found = LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
     try:
         isbn = isbn13(found["isbn"] if found else text)
     except ValueError as error:
