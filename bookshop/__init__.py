@@ -2,7 +2,19 @@
 
 from flask import Flask, abort
 
-from bookshop import assets, cli, config, database, errors, extensions, features, openapi, pages, security
+from bookshop import (
+    assets,
+    cli,
+    config,
+    database,
+    errors,
+    extensions,
+    features,
+    openapi,
+    pages,
+    security,
+    transactions,
+)
 from bookshop.config import ROOT, Settings
 
 __version__ = "0.1.0"
@@ -39,3 +51,5 @@ def init_extensions(app: Flask) -> None:
     extensions.compress.init_app(app)
     with app.app_context():
         database.prepare(extensions.db.engine)
+        transactions.keep_deadlines(extensions.db.engine)
+        extensions.limit_requests(app)

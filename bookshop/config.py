@@ -138,6 +138,7 @@ class Settings(BaseModel):
     database_url: Annotated[str, AfterValidator(_database_url)] = f"sqlite:///{INSTANCE / 'bookshop.db'}"
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
+    request_seconds: float = Field(10, ge=1, le=300, description="that a request may take; then it is answered 503")
     covers: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "covers", description="the folder in which uploaded covers are kept"
     )
@@ -259,13 +260,17 @@ def flask_config(settings: Settings) -> dict[str, Any]:
     }
 
 
+# Seconds, and for the last milliseconds, after which a server that does not answer counts as away.
+REACHABLE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
+
+
 def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.database_url.startswith("sqlite"):
-        return {"pool_size": settings.database_pool, "connect_args": {"timeout": 20}}
+        return {"pool_size": settings.database_pool, "connect_args": {"timeout": 4}}
     return {
         "pool_size": settings.database_pool,
         "isolation_level": "READ COMMITTED",
-        "connect_args": {"prepare_threshold": None} if settings.database_pgbouncer else {},
+        "connect_args": REACHABLE | ({"prepare_threshold": None} if settings.database_pgbouncer else {}),
     }
 
 

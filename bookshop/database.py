@@ -1,10 +1,7 @@
-"""The ground under the models: the base class, UTC times, writing transactions, and what makes SQLite behave."""
+"""The ground under the models: the base class, UTC times, pages of rows, and what makes SQLite behave."""
 
-import logging
-import random
 import select
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -27,26 +24,17 @@ from sqlalchemy import (
     literal,
 )
 from sqlalchemy import select as select_rows
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from bookshop.exceptions import Busy
-
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 ID_MAX = 2**31 - 1  # what PostgreSQL's integer, the type of every id, can hold
-ATTEMPTS = 4
-LOCK_TIMEOUT = "4s"
-WRITES = "bookshop_writes"
-# serialization failure, deadlock, lock not available: https://www.postgresql.org/docs/current/errcodes-appendix.html
-LOCK_NOT_AVAILABLE = "55P03"
-PASSING_SQLSTATES = {"40001", "40P01", LOCK_NOT_AVAILABLE}
-SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+IDLE = "60s"  # after which PostgreSQL ends a transaction in which nothing happens
+WRITES = "bookshop_writes"  # on SQLite: for how many seconds a transaction that writes waits for its turn
 
 
 class Base(DeclarativeBase):
@@ -143,15 +131,23 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:
-        writes = connection.get_execution_options().get(WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        patience = connection.get_execution_options().get(WRITES)
+        if patience is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, int(1000 * patience))}")
+        connection.exec_driver_sql("BEGIN" if patience is None else "BEGIN IMMEDIATE")
 
 
 def prepare_postgresql(engine: Engine) -> None:
     """Throw away pooled connections that the server has closed, without a question to it at each checkout.
 
-    On an idle connection nothing is to be read but the news that it is closed.
+    On an idle connection nothing is to be read but the news that it is closed. One that stopped in a transaction is
+    ended by the server, so that nobody waits for its locks for ever.
     """
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE}'")
+        connection.commit()
 
     @event.listens_for(engine, "checkout")
     def on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -164,46 +160,6 @@ def prepare_postgresql(engine: Engine) -> None:
 def prepare(engine: Engine) -> None:
     """Install on an engine what its database needs."""
     (prepare_sqlite if engine.dialect.name == "sqlite" else prepare_postgresql)(engine)
-
-
-def in_transaction(session: Session, work: Callable[[], T]) -> T:
-    """Run `work` in a writing transaction, commit, and return what it returned.
-
-    Whoever loses a deadlock or waits too long for a lock is rolled back and runs again, a few times; `work` must
-    therefore do nothing but talk to the database. Raises Busy when the last try failed too.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            _begin_writing(session)
-            result = work()
-            session.commit()
-        except DBAPIError as error:
-            session.rollback()
-            if not _will_pass(error):
-                raise
-            log.warning("transaction given up at try %d of %d: %s", attempt, ATTEMPTS, error.orig)
-            if attempt < ATTEMPTS:
-                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - spreads the tries, hides nothing
-        except BaseException:
-            session.rollback()
-            raise
-        else:
-            return result
-    raise Busy("Too many others are changing the same thing just now. Please try again in a moment.")
-
-
-def _begin_writing(session: Session) -> None:
-    if is_sqlite(session):
-        session.commit()  # ends the reading transaction that found out who is asking
-        session.connection(execution_options={WRITES: True})
-    else:
-        session.connection().exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-
-
-def _will_pass(error: DBAPIError) -> bool:
-    if getattr(error.orig, "sqlstate", None) in PASSING_SQLSTATES:
-        return True
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {SQLITE_BUSY, SQLITE_LOCKED}
 
 
 @dataclass(frozen=True)

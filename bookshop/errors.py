@@ -28,10 +28,12 @@ from bookshop.exceptions import (
     Misshapen,
     NotAuthenticated,
     NotFound,
+    OutcomeUnknown,
     Outdated,
 )
 from bookshop.extensions import db, limiter, settings
 from bookshop.navigation import asked_next, here, page_above
+from bookshop.transactions import has_committed
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Outdated: 412,
     Invalid: 422,
     Busy: 503,
+    OutcomeUnknown: 503,
 }
 RETRY_AFTER = "2"
 LOGGED_OUT = "Please log in first. Nothing was done yet: please do it once more then."
@@ -57,6 +60,10 @@ SENTENCES = {
     429: "That was too often. Please wait a little before you try again.",
     500: "Something went wrong in the shop. Nothing was changed; we have written it down.",
 }
+FAILED_AFTER_COMMIT = (
+    "Something went wrong in the shop after your change was saved; we have written it down. Please look before you "
+    "send it again."
+)
 TITLES = {
     403: "Not for this account",
     404: "Not found",
@@ -86,7 +93,7 @@ def refuse(error: BookshopError) -> AnyResponse:
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")
         return redirect(page_above(), 303)
-    return _page(status, error.sentence)
+    return _page(status, error.sentence, again=not isinstance(error, OutcomeUnknown))
 
 
 def _refuse_json(error: BookshopError, status: int) -> Response:
@@ -96,7 +103,7 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
     if isinstance(error, BeyondScope):  # RFC 6750, 3.1
         response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
-    if status == 503:
+    if isinstance(error, Busy):
         response.headers["Retry-After"] = RETRY_AFTER
     return response
 
@@ -166,6 +173,8 @@ def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
 
 def report_database(error: OperationalError) -> AnyResponse:
     log.exception("%s: the database failed", g.get("request_id"), exc_info=error)
+    if has_committed(db.session()):
+        return refuse(OutcomeUnknown())
     return refuse(Busy("The shop's database does not answer just now. Nothing was changed."))
 
 
@@ -173,7 +182,8 @@ def report_bug(error: Exception) -> AnyResponse:
     """Roll back and log what nobody foresaw, with the id that its victim can name, and say no details."""
     db.session.rollback()
     log.exception("%s: %s %s failed", g.get("request_id"), request.method, request.path, exc_info=error)
-    return problem(500, "HTTP_500", SENTENCES[500]) if is_api() else _page(500, SENTENCES[500])
+    sentence = FAILED_AFTER_COMMIT if has_committed(db.session()) else SENTENCES[500]
+    return problem(500, "HTTP_500", sentence) if is_api() else _page(500, sentence, again=False)
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> Response:
@@ -189,11 +199,14 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     return Response(json.dumps(body), status, mimetype="application/problem+json")
 
 
-def _page(status: int, sentence: str) -> AnyResponse:
-    """An error page; from 500 on one that asks neither the database nor the session for anything."""
+def _page(status: int, sentence: str, *, again: bool = True) -> AnyResponse:
+    """An error page; from 500 on one that asks neither the database nor the session for anything.
+
+    `again` says that the same request may succeed later.
+    """
     title = TITLES.get(status) or HTTPStatus(status).phrase
     if status >= 500:
-        return _page_without_visitor(status, title, sentence)
+        return _page_without_visitor(status, title if again else TITLES[500], sentence, again=again)
     back = here() if request.method not in {"GET", "HEAD"} else None
     try:
         page = render_template("errors/error.html", title=title, sentence=sentence, back=back)
@@ -202,10 +215,10 @@ def _page(status: int, sentence: str) -> AnyResponse:
     return Response(page, status, mimetype="text/html")
 
 
-def _page_without_visitor(status: int, title: str, sentence: str) -> Response:
+def _page_without_visitor(status: int, title: str, sentence: str, *, again: bool) -> Response:
     """Not by `render_template`, which looks up who is logged in for every page."""
     template = current_app.jinja_env.get_template("errors/down.html")
     context = {"shop_name": settings().shop_name, "again": here(), "request_id": g.get("request_id")}
     page = template.render(title=title, sentence=sentence, **context)
-    headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 and again else {}
     return Response(page, status, headers, mimetype="text/html")

@@ -86,5 +86,17 @@ class Busy(BookshopError):
     code = "HTTP_503"
 
 
+class OutcomeUnknown(BookshopError):
+    """Nobody can tell whether it was done: the connection to the database was lost in the commit, or after it."""
+
+    code = "OUTCOME_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The shop lost its database at the last moment, so it cannot tell whether this was done. Please look "
+            "before you send it again; with the same Idempotency-Key it may be sent again at once."
+        )
+
+
 def book_not_found() -> NotFound:
     return NotFound("There is no such book.", "BOOK_NOT_FOUND")

@@ -1,9 +1,13 @@
 """The Flask extensions, made once and bound to the application in `create_app`."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import BoundedSemaphore
 from typing import Any
 
-from flask import current_app, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
 from flask_limiter import Limiter
@@ -13,10 +17,17 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
 
 from bookshop.config import Settings
 from bookshop.database import Base
+from bookshop.exceptions import Busy
+
+log = logging.getLogger(__name__)
+
+WRITERS = "bookshop_writers"
+LONGEST_QUEUE = 0.25  # seconds for which a request waits to become one of those that write
 
 
 class LoginManagerWithoutRemember(LoginManager):  # type: ignore[misc]
@@ -38,6 +49,24 @@ class RequestSession(Session):
         engine = super().get_bind(*args, **kwargs)
         return without_transactions(engine) if only_looks() and isinstance(engine, Engine) else engine
 
+    def rollback(self) -> None:
+        """Take back what was not committed; where the connection is lost, the database does so by itself."""
+        with self._even_if_lost():
+            super().rollback()
+
+    def close(self) -> None:
+        """End whatever is under way, as `rollback` does; Flask-SQLAlchemy closes it where no error page helps."""
+        with self._even_if_lost():
+            super().close()
+
+    @contextmanager
+    def _even_if_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            log.warning("a connection was lost before its rollback: %s", type(error.orig).__name__)
+            self.invalidate()
+
 
 def only_looks() -> bool:
     """Whether this is a request that changes nothing in the shop."""
@@ -57,6 +86,38 @@ csrf = CSRFProtect()
 limiter = Limiter(get_remote_address)
 bootstrap = Bootstrap5()
 compress = Compress()
+
+
+def limit_requests(app: Flask) -> None:
+    """Let at most half of a process's threads write, and no statement of a request take longer than a request may."""
+    given: Settings = app.config["SETTINGS"]
+    app.extensions[WRITERS] = BoundedSemaphore(max(1, given.database_pool // 2))
+    if db.engine.dialect.name == "sqlite":
+        return
+
+    @event.listens_for(db.engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        if has_request_context():  # not for commands: an update of the database may take hours
+            connection.execute(f"SET statement_timeout = {int(1000 * given.request_seconds)}")
+            connection.commit()
+
+
+@contextmanager
+def writer() -> Iterator[None]:
+    """Be one of the requests that write, of which there are at most half as many as threads; raises Busy.
+
+    Otherwise one lock that is held would stop all threads, and nobody could even look at a book.
+    """
+    if not has_request_context():
+        yield
+        return
+    slots: BoundedSemaphore = current_app.extensions[WRITERS]
+    if not slots.acquire(timeout=LONGEST_QUEUE):
+        raise Busy("Too many others are changing something just now. Please try again in a moment.")
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def settings() -> Settings:

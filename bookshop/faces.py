@@ -5,14 +5,14 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy.orm import Session
 
-from bookshop import database
+from bookshop import transactions
 from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.events.service import EventService
 from bookshop.exceptions import Invalid
-from bookshop.extensions import db, only_looks, settings
+from bookshop.extensions import db, only_looks, settings, writer
 from bookshop.idempotency.service import IdempotencyService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
@@ -125,9 +125,10 @@ def give_places() -> None:
     writes is nothing that anybody decided. Raises Busy.
     """
     db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
-    with Session(db.engine) as session:
+    with writer(), Session(db.engine) as session:
+        session.info.update(db.session().info)  # the deadline of the request
         service = EventService(session)
-        while service.is_behind() and database.in_transaction(session, service.give_places):
+        while service.is_behind() and transactions.in_transaction(session, service.give_places):
             pass
 
 
@@ -147,10 +148,11 @@ def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
 
 
 def commit(work: Callable[[], T]) -> T:
-    """Run one service call in a writing transaction of its own and commit it; see database.in_transaction.
+    """Run one service call in a writing transaction of its own and commit it; see transactions.in_transaction.
 
     Not in a request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
     """
     if only_looks():
         raise RuntimeError("a request that only looks (GET, HEAD) does not write")
-    return database.in_transaction(db.session(), work)
+    with writer():
+        return transactions.in_transaction(db.session(), work)

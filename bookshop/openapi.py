@@ -205,7 +205,7 @@ def _codes(said: Document, operation: Operation, path: str, method: str) -> list
         ("FORBIDDEN",): operation.scope is not None,
         ("HTTP_404",): "{" in path,
         ("CURSOR_NOT_FOUND",): "cursor" in asked,
-        ("HTTP_400", "HTTP_413"): method != "get",
+        ("HTTP_400", "HTTP_413", "OUTCOME_UNKNOWN"): method != "get",
         ("HTTP_415",): "requestBody" in said,
         ("VALIDATION_ERROR",): "requestBody" in said or bool(asked),
         ("HTTP_412",): operation.if_match,

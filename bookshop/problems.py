@@ -23,8 +23,11 @@ GENERAL: Mapping[str, Problem] = {
     "HTTP_415": Problem(415, "The body is not sent as application/json."),
     "VALIDATION_ERROR": Problem(422, "A value is missing, unknown or wrong; `errors` says which and why."),
     "HTTP_429": Problem(429, "There were too many requests; Retry-After says when to go on."),
-    "HTTP_500": Problem(500, "A fault of the shop. Nothing was changed."),
+    "HTTP_500": Problem(500, "A fault of the shop; `detail` says whether anything was changed."),
     "HTTP_503": Problem(503, "The shop is busy; the same request may succeed in a moment."),
+    "OUTCOME_UNKNOWN": Problem(
+        503, "The database was lost at the last moment: look whether it was done, or send the same Idempotency-Key."
+    ),
     "IDEMPOTENCY_IN_FLIGHT": Problem(409, "A request with this Idempotency-Key is just being worked on."),
     "IDEMPOTENCY_MISMATCH": Problem(422, "The Idempotency-Key was used for another request."),
 }

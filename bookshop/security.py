@@ -13,7 +13,8 @@ from bookshop import limits
 from bookshop.accounts.access import Anonymous, bearer_token, is_api
 from bookshop.catalog import pictures
 from bookshop.exceptions import NotAuthenticated
-from bookshop.extensions import csrf, login_manager
+from bookshop.extensions import csrf, db, login_manager, settings
+from bookshop.transactions import set_deadline
 
 FILES = {"admin.cover": pictures.BYTES_MAX}  # the pages that take a file, and how large it may be
 BESIDES = 16 * 1024  # what a form with a file holds besides it
@@ -60,6 +61,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(check_csrf)
+    app.before_request(start_clock)
     app.after_request(limits.say)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
@@ -106,6 +108,13 @@ def check_csrf() -> None:
     except CSRFError:
         if is_api() or "GET" not in (request.url_rule.methods or ()):
             raise
+
+
+def start_clock() -> None:
+    """Count the time that a request may take, from when all of it is here: a slow sender is not the shop's fault."""
+    if request.method not in {"GET", "HEAD"}:
+        request.get_data()
+    set_deadline(db.session(), settings().request_seconds)
 
 
 def finish(response: Response) -> Response:

@@ -178,4 +178,4 @@ def _connection(app: Flask) -> Iterator[Connection]:
     with app.app_context():
         engine = db.engine
     with engine.connect() as connection:
-        yield connection.execution_options(**{WRITES: True, BY_TEST: True})
+        yield connection.execution_options(**{WRITES: 20, BY_TEST: True})

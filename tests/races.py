@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, Index, delete, event, insert, select, update
 
-from bookshop import database, faces
+from bookshop import database, faces, transactions
 from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
@@ -163,21 +163,14 @@ def unlocked(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
 def users_locked(app: Flask) -> Iterator[Callable[[], None]]:
     """Hold all users' rows (SQLite: the database) until what this yields is called; nobody waits longer than 50 ms."""
 
-    def hurry(connection: Any, *_more: Any) -> None:
-        connection.execute("PRAGMA busy_timeout=50")
-
     with app.app_context():
-        engine, sqlite = db.engine, db.engine.dialect.name == "sqlite"
+        engine = db.engine
     with pytest.MonkeyPatch.context() as patch, engine.connect() as holder:
-        patch.setattr(database, "LOCK_TIMEOUT", "50ms")
-        holder.execution_options(**{database.WRITES: True}).execute(update(User).values(role=User.role))
-        if sqlite:
-            event.listen(engine, "checkout", hurry)
+        patch.setattr(transactions, "LOCK_TIMEOUT", 0.05)
+        holder.execution_options(**{database.WRITES: 1}).execute(update(User).values(role=User.role))
         try:
             yield holder.close
         finally:
-            if sqlite:
-                event.remove(engine, "checkout", hurry)
             engine.dispose()
 
 

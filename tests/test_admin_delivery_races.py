@@ -88,7 +88,7 @@ def test_twin_deliveries_that_lock_book_by_book_deadlock(deliver, caplog):
     """PostgreSQL only: SQLite has one writer, who waits for nobody."""
     with locked_as_on_the_note():
         races.together(two_deliveries(deliver))
-    assert "deadlock" in caplog.text
+    assert "DeadlockDetected" in caplog.text
 
 
 def test_of_two_deliveries_at_once_no_copy_is_lost(shop, deliver):

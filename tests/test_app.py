@@ -24,6 +24,7 @@ FLOORS = (
     | {"numbers", "problems", "examples", "kinds", "backoff", "addresses", "signing"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
     {"models", "keyset"},
+    {"transactions"},
     {"repository", "search", "facets", "checks", "identity", "scopes"},
     {"service", "batch", "linked_data", "mailbox"},
     {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
@@ -49,6 +50,7 @@ BELOW_FLASK = {
     "mailbox",
     "identity",
     "checks",
+    "transactions",
     "text",
     "money",
     "database",

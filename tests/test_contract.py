@@ -9,8 +9,10 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bookshop import create_app, faces
+from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db
 from bookshop.idempotency.repository import GivenAnswerRepository
 from bookshop.openapi import document
@@ -84,6 +86,11 @@ class Scene:
     def bug(self) -> None:
         self.monkeypatch.setattr(PreBookRepository, "insert_if_out_of_stock", _fails)
 
+    def lost_after_the_commit(self) -> None:
+        """The database is away when the book is to be shown whose stock was changed."""
+        lost = OperationalError("SELECT", {}, Exception("the server is away"))
+        self.monkeypatch.setattr(CatalogService, "get", lambda *_given, **_named: _raise(lost))
+
     def spend_all(self) -> None:
         """One request a minute may be sent, and it is."""
         self.settings(api_limit="1 per minute")
@@ -108,6 +115,10 @@ class Scene:
 
     def without_database(self) -> None:
         self.app = create_app(settings_for("sqlite:////nowhere/shop.db"))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _fails(*_given: Any, **_named: Any) -> None:
@@ -218,6 +229,7 @@ WAYS: dict[str, list[Way]] = {
         Way(None, "GET /api/v1/books", before=Scene.spend_all, headers={"Retry-After": "[1-9][0-9]*"}),
     ],
     "HTTP_500": [Way(ADA, RESERVE, {"json": {"book_id": EMMA}}, Scene.bug)],
+    "OUTCOME_UNKNOWN": [Way(STAFF, STOCK, {"json": {"delta": 1}}, Scene.lost_after_the_commit)],
     "HTTP_503": [
         Way(None, "GET /api/v1/books", before=Scene.without_database, headers={"Retry-After": "[1-9][0-9]*"}),
     ],

@@ -1,24 +1,26 @@
 """What goes wrong, as pages and scripts see it: shapes, headers, rolled back, logged, and nothing leaked."""
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from bookshop import create_app, database
+from bookshop import create_app, transactions
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.models import Book
-from bookshop.database import WRITES, in_transaction
+from bookshop.database import WRITES
 from bookshop.exceptions import Busy
 from bookshop.extensions import db
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.transactions import in_transaction
 from tests.clients import Browser, Script, text_of
 from tests.settings import settings_for
 
@@ -230,21 +232,22 @@ def test_every_request_has_an_id_of_its_own(visitor):
 @pytest.fixture
 def impatient(app, monkeypatch):
     """Nobody waits for a lock for long, and nobody sleeps between two tries."""
-
-    def hurry(connection, _record, _proxy):
-        connection.execute("PRAGMA busy_timeout = 20")
-
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", "20ms")
-    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=lambda _seconds: None))
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.02)
+    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
     with app.app_context():
-        engine = db.engine
-    if engine.dialect.name != "sqlite":
-        yield engine
-        return
-    event.listen(engine, "checkout", hurry)
-    yield engine
-    event.remove(engine, "checkout", hurry)
-    engine.dispose()
+        return db.engine
+
+
+class Hurried:
+    """The time, in which something happens instead of sleeping."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, happen):
+        self.happen = happen
+
+    def sleep(self, _seconds):
+        self.happen()
 
 
 @contextmanager
@@ -283,8 +286,7 @@ def test_a_lock_that_cannot_be_had_is_a_503_that_says_when_to_try_again(shop, us
 def test_a_lock_that_is_let_go_between_two_tries_is_waited_for(shop, users, impatient, monkeypatch, change):
     tries = []
     with held(impatient) as other:
-        pause = SimpleNamespace(sleep=lambda _seconds: tries.append(other.rollback()))
-        monkeypatch.setattr(database, "time", pause)
+        monkeypatch.setattr(transactions, "time", Hurried(lambda: tries.append(other.rollback())))
         assert change(users).status_code < 400
     assert len(tries) == 1
     assert shop.stock(1) == 5 or shop.statuses(1) == ["waiting"]
@@ -322,17 +324,17 @@ def failing(session: Session, sqlstate: str, *, times: int) -> tuple[Callable[[]
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03"])
 def test_a_deadlock_or_a_lock_timeout_that_passes_is_tried_again_and_succeeds(session, monkeypatch, sqlstate):
-    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=lambda _seconds: None))
-    work, _tries = failing(session, sqlstate, times=database.ATTEMPTS - 1)
-    assert in_transaction(session, work) == database.ATTEMPTS
+    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
+    work, _tries = failing(session, sqlstate, times=transactions.ATTEMPTS - 1)
+    assert in_transaction(session, work) == transactions.ATTEMPTS
 
 
 def test_one_that_does_not_pass_is_given_up_after_a_few_tries(session, monkeypatch):
-    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=lambda _seconds: None))
+    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
     work, tries = failing(session, "40P01", times=100)
     with pytest.raises(Busy):
         in_transaction(session, work)
-    assert len(tries) == database.ATTEMPTS
+    assert len(tries) == transactions.ATTEMPTS
 
 
 @pytest.mark.parametrize("sqlstate", ["23505", "42P01", "22003", "P0001"])

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import insert
 
-from bookshop import database
+from bookshop import transactions
 from bookshop.database import now
 from bookshop.extensions import db
 from bookshop.idempotency.models import GivenAnswer
@@ -177,7 +177,7 @@ def test_ten_at_once_are_one_order_and_ten_equal_answers(shop, ada, emma):
 
 @on_postgresql
 def test_who_waits_too_long_for_the_first_is_told_to_ask_again(app, shop, ada, emma, monkeypatch):
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.05)
     with app.app_context():
         engine = db.engine
     with engine.connect() as holder:
@@ -191,7 +191,7 @@ def test_who_waits_too_long_for_the_first_is_told_to_ask_again(app, shop, ada, e
 def test_who_presses_the_button_while_the_order_is_placed_is_told_so_and_loses_nothing(
     app, shop, emma, visitor, monkeypatch
 ):
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.05)
     browser, key = visitor(ADA), "0" * 32
     typed = {**SAID, "key": key, "shown": f"{emma}x1@950EUR", "csrf_token": browser.csrf_token("/checkout")}
     with app.app_context():

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import insert, select
 
-from bookshop import database, faces
+from bookshop import database, faces, transactions
 from bookshop.idempotency.repository import GivenAnswerRepository, answers
 from tests import races
 from tests.factories import PASSWORD
@@ -89,7 +89,7 @@ def test_of_two_different_requests_with_one_key_at_once_the_second_is_refused(sh
 @on_postgresql
 def test_a_request_whose_twin_is_not_done_yet_is_told_so(shop, send, monkeypatch):
     """PostgreSQL only: on SQLite it waits for its turn, as all who write do."""
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.1)
     first, second = races.overtake(CLAIM, partial(send, "key"), partial(send, "key"), races.LONG)
     assert (first.status_code, second.status_code, second.json["code"]) == (201, 409, "IDEMPOTENCY_IN_FLIGHT")
     assert (send("key").data, left(shop)) == (first.data, (1, 3))

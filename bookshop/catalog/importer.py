@@ -15,11 +15,11 @@ from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
 from bookshop.catalog.service import CatalogService
-from bookshop.database import in_transaction
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.inventory.models import IMPORT
 from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.text import fold
+from bookshop.transactions import in_transaction
 
 BATCH = 500
 REQUIRED = ("title", "authors")

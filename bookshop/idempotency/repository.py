@@ -8,9 +8,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from bookshop.database import LOCK_NOT_AVAILABLE, Base, is_sqlite, now
+from bookshop.database import Base, is_sqlite, now
 from bookshop.exceptions import Conflict
 from bookshop.idempotency.models import GivenAnswer
+from bookshop.transactions import LOCK_NOT_AVAILABLE
 
 answers = Base.metadata.tables[GivenAnswer.__tablename__]
 
