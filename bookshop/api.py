@@ -155,10 +155,13 @@ def _is_known(etag: str) -> bool:
 
 
 def asked_etags() -> Collection[str] | None:
-    """The ETags of If-Match, one of which a change is for (RFC 9110, 13.1.1); None if it is for any state."""
+    """The ETags of If-Match, one of which a change is for (RFC 9110, 13.1.1); None if it is for any state.
+
+    Weak ones count, too: nginx makes ours weak when it compresses, and they still name a state of the book.
+    """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return _plain(request.if_match.as_set())
+    return _plain(request.if_match.as_set(include_weak=True))
 
 
 def _plain(tags: Collection[str | None]) -> Collection[str]:

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import current_app, flash, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -10,8 +10,19 @@ from werkzeug.routing import IntegerConverter, MapAdapter
 from werkzeug.wrappers import Response
 
 from bookshop.database import ID_MAX, Page
+from bookshop.extensions import settings
 
 OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
+
+
+def whole_address(endpoint: str, **values: Any) -> str:
+    """The whole address of a page of the shop, for those who are elsewhere: by its base URL, never by a Host header.
+
+    Anybody may send any Host, and what is made of it may be kept in caches. A worker has no request at all.
+    """
+    base = urlsplit(settings().base_url)
+    routes = current_app.url_map.bind(base.netloc, base.path or "/", url_scheme=base.scheme)
+    return str(routes.build(endpoint, values, force_external=True))
 
 
 def safe_next(target: str | None) -> str:

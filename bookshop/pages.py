@@ -13,7 +13,7 @@ from bookshop.catalog.views import book_address, cover_address
 from bookshop.database import now
 from bookshop.extensions import settings
 from bookshop.money import LOCALE, Amount, in_words
-from bookshop.navigation import listed, turned
+from bookshop.navigation import listed, turned, whole_address
 from bookshop.orders.models import OrderLine
 from bookshop.orders.views import orders_ready
 from bookshop.prebookings.views import books_back
@@ -31,7 +31,8 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(language_name, "language")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
-    for named in (book_address, books_back, cart_count, cover_address, listed, orders_ready, turned, typed_search):
+    addresses = (book_address, cover_address, listed, turned, whole_address)
+    for named in (*addresses, books_back, cart_count, orders_ready, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 

@@ -128,6 +128,8 @@ def finish(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = program
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if (response.location or "").startswith(request.host_url):  # the router takes any Host header for the shop's name
+        response.location = response.location.removeprefix(request.host_url.rstrip("/"))
     public = response.cache_control.public or (request.endpoint or "").endswith("static")
     if not public:
         own = session or bearer_token(request) is not None

@@ -23,6 +23,7 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 FROM_RIGHT_TO_LEFT = {"R", "AL", "RLE", "RLO", "LRE", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"}
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # LRI, RLI, FSI, PDI
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four are what they look like
 SPACED_INITIALS = re.compile(r"\b(\w)\.\s+(?=\w\.)")
 
 
@@ -105,6 +106,19 @@ def search_words(text: str) -> str:
     parts = SPACED_INITIALS.sub(r"\1.", text).split()
     joined = ["".join(found)[:LONGEST_WORD] for part in parts if len(found := words(part)) > 1]
     return " ".join([*words(text), *joined])
+
+
+def as_cell(text: str) -> str:
+    """A text as it may stand in a table for a spreadsheet, which would take `=...` for a formula and run it.
+
+    An apostrophe before it says that it is text (OWASP, CSV injection); `from_cell` takes it away again.
+    """
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """The text of a cell that `as_cell` may have written."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def one_line(text: str) -> str:

@@ -127,7 +127,7 @@ def test_what_may_change_is_asked_for_anew(shop, visitor):
 
 def test_no_page_asks_for_anything_outside(shop, visitor):
     shop.book("Emma")
-    outside = re.compile(r'(?:src|href|action)="(?!/|#|http://localhost/)([^"]*)"')
+    outside = re.compile(r'(?:src|href|action)="(?!/|#|http://127.0.0.1:5000/)([^"]*)"')
     for address in ("/", "/books", "/books/1", "/login"):
         assert [found for found in outside.findall(visitor().get(address).text) if found] == []
 

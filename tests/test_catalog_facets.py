@@ -117,9 +117,9 @@ def test_languages_that_differ_in_case_only_are_one_choice(shop, visitor):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("", 'rel="canonical" href="http://localhost/books"'),
-        ("?q=emma", 'rel="canonical" href="http://localhost/books?q=emma"'),
-        ("?author=austen", 'rel="canonical" href="http://localhost/books?author=austen"'),
+        ("", 'rel="canonical" href="http://127.0.0.1:5000/books"'),
+        ("?q=emma", 'rel="canonical" href="http://127.0.0.1:5000/books?q=emma"'),
+        ("?author=austen", 'rel="canonical" href="http://127.0.0.1:5000/books?author=austen"'),
         ("?in_stock=false", 'content="noindex"'),
         ("?sort=price", 'content="noindex"'),
     ],
@@ -177,7 +177,7 @@ def test_home_of_an_empty_shop_says_so_and_asks_staff_for_the_first_book(shop, v
 def test_search_engines_are_led_to_the_sitemap_and_kept_out_of_what_is_private(shop, visitor):
     words = visitor().get("/robots.txt").text.splitlines()
     assert {"Disallow: /admin", "Disallow: /account", "Disallow: /api/", "Disallow: /reservations"} <= set(words)
-    assert "Sitemap: http://localhost/sitemap.xml" in words
+    assert "Sitemap: http://127.0.0.1:5000/sitemap.xml" in words
 
 
 LAST_BOOK = """
@@ -192,8 +192,8 @@ def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, visito
     shop.withdraw(gone)
     shop.execute(LAST_BOOK)
     index = re.findall("<loc>(.*?)</loc>", visitor().get("/sitemap.xml").text)
-    assert index == [f"http://localhost/sitemaps/{number}.xml" for number in (1, 2, 3)]
-    found = [re.findall("<loc>http://localhost(.*?)</loc>", visitor().get(address).text) for address in index]
+    assert index == [f"http://127.0.0.1:5000/sitemaps/{number}.xml" for number in (1, 2, 3)]
+    found = [re.findall("<loc>http://127.0.0.1:5000(.*?)</loc>", visitor().get(address).text) for address in index]
     assert found == [["/", "/books"], [f"/books/{first}/emma-co"], ["/books/50001/last"]]
 
 
@@ -201,3 +201,22 @@ def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, visito
 def test_a_sitemap_that_is_not_there_is_404(shop, visitor, number):
     shop.book()
     assert visitor().get(f"/sitemaps/{number}.xml").status_code == 404
+
+
+READ_BY_OTHERS = ["/robots.txt", "/sitemap.xml", "/sitemaps/1.xml", "/sitemaps/2.xml", "/books/1/emma", "/", "/books"]
+
+
+@pytest.mark.parametrize("path", READ_BY_OTHERS)
+def test_no_host_that_somebody_sends_is_written_into_what_others_read(shop, visitor, path):
+    shop.book("Emma")
+    for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
+        answer = visitor().get(path, headers=headers)
+        assert (answer.status_code, "evil.example" in answer.text) == (200, False)
+        assert "http://127.0.0.1:5000/" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/books//1", "/books/1"])
+def test_a_redirect_leads_to_this_shop_whatever_host_is_sent(shop, visitor, path):
+    shop.book("Emma")
+    answer = visitor().client.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code // 100, answer.headers["Location"].startswith("/books")) == (3, True)

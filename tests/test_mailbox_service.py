@@ -152,11 +152,11 @@ def test_tokens_of_who_registered_somebody_elses_address_end_when_its_owner_rese
     assert (valid_tokens(shop), shop.rows("SELECT count(email_confirmed_at) FROM users")) == (0, [1])
 
 
-def test_tokens_made_after_the_address_was_confirmed_outlive_a_new_password(shop, mailbox, ada):
+def test_a_new_password_by_a_link_ends_all_tokens_too(shop, mailbox, ada):
     mailbox("confirm", ada, ADA)
     shop.token(ADA)
     mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
-    assert valid_tokens(shop) == 1
+    assert valid_tokens(shop) == 0
 
 
 # ---------------------------------------------------------------- the address

@@ -104,7 +104,7 @@ class MailboxService:
             raise _used_up()
 
     def reset_password(self, token: str, new: str) -> None:
-        """Give the user to whom this secret was sent a new password, end all logins and all other such links.
+        """Give the user to whom this secret was sent a new password, end all logins, API tokens and other such links.
 
         The address is confirmed by that. Locks the user's row, so that no login with the old password gets between.
         Raises Invalid for a bad password, which does not use up the link, and NotFound if that is used up or too old.
@@ -117,13 +117,9 @@ class MailboxService:
             raise _used_up()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)
+        self.users.revoke_tokens(user_id)
         self.users.update(user_id, password_hash=hash_password(new))
-        self._confirm_by_reset(user_id)
-
-    def _confirm_by_reset(self, user_id: int) -> None:
-        """Confirm the address; tokens made before it was, by whoever registered it, are revoked."""
         if self.accounts.get_user(user_id).email_confirmed_at is None:
-            self.users.revoke_tokens(user_id)
             self.users.update(user_id, email_confirmed_at=now())
 
 

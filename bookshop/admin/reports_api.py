@@ -13,6 +13,7 @@ from bookshop.admin.schemas import DemandOut, DemandQuery, StaffPreBookOut, dema
 from bookshop.api import contract, list_of, place, tagged
 from bookshop.prebookings.schemas import PreBookQuery
 from bookshop.schemas import ListOf
+from bookshop.text import as_cell
 
 REPORTS = {"tag": "Reports", "scope": REPORTS_READ}
 
@@ -32,11 +33,13 @@ def api_demand(query: DemandQuery) -> Response:
 
 
 def _as_csv(rows: list[DemandOut]) -> Response:
-    """A file as of RFC 4180; times as in JSON."""
+    """A file as of RFC 4180; times as in JSON. No text in it is a formula to a spreadsheet."""
     file = StringIO()
     table = csv.DictWriter(file, list(DemandOut.model_fields))
     table.writeheader()
-    table.writerows(row.model_dump(mode="json") for row in rows)
+    for row in rows:
+        cells = row.model_dump(mode="json")
+        table.writerow({name: as_cell(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
     headers = {"Content-Disposition": "attachment; filename=demand.csv"}
     return tagged(Response(file.getvalue(), headers=headers, mimetype="text/csv"))
 

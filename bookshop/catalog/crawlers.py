@@ -3,11 +3,12 @@
 from datetime import datetime
 from math import ceil
 
-from flask import Response, abort, render_template, request, url_for
+from flask import Response, abort, render_template
 
 from bookshop import faces
 from bookshop.catalog import bp
-from bookshop.catalog.views import address_of
+from bookshop.navigation import whole_address
+from bookshop.text import slug
 
 SITEMAP_SIZE = 50_000
 FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
@@ -17,14 +18,14 @@ PRIVATE = ("/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/orde
 @bp.get("/robots.txt")
 def robots() -> Response:
     lines = ["User-agent: *", *(f"Disallow: {path}" for path in PRIVATE), ""]
-    lines += [f"Sitemap: {url_for('catalog.sitemaps', _external=True)}", ""]
+    lines += [f"Sitemap: {whole_address('catalog.sitemaps')}", ""]
     return Response("\n".join(lines), mimetype="text/plain", headers=FOR_A_WHILE)
 
 
 @bp.get("/sitemap.xml")
 def sitemaps() -> Response:
     """The index: file 1 has the shop's own pages, each other one the books of a range of ids."""
-    files = [url_for("catalog.sitemap", number=number, _external=True) for number in range(1, _last_number() + 1)]
+    files = [whole_address("catalog.sitemap", number=number) for number in range(1, _last_number() + 1)]
     return _xml("catalog/sitemaps.xml", files=files)
 
 
@@ -32,11 +33,13 @@ def sitemaps() -> Response:
 def sitemap(number: int) -> Response:
     if not 1 <= number <= _last_number():
         abort(404)
-    pages: list[tuple[str, datetime | None]] = [(url_for("catalog.home"), None), (url_for("catalog.books"), None)]
+    pages: list[tuple[str, datetime | None]] = [(whole_address(f"catalog.{page}"), None) for page in ("home", "books")]
     if number > 1:
         books = faces.catalog().on_sale((number - 2) * SITEMAP_SIZE + 1, (number - 1) * SITEMAP_SIZE)
-        pages = [(address_of(book.id, book.title), book.updated_at) for book in books]
-    return _xml("catalog/sitemap.xml", pages=pages, root=request.url_root.rstrip("/"))
+        pages = [
+            (whole_address("catalog.book", book_id=book.id, slug=slug(book.title)), book.updated_at) for book in books
+        ]
+    return _xml("catalog/sitemap.xml", pages=pages)
 
 
 def _last_number() -> int:

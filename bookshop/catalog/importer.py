@@ -18,7 +18,7 @@ from bookshop.catalog.service import CatalogService
 from bookshop.exceptions import Conflict, Invalid
 from bookshop.inventory.models import IMPORT
 from bookshop.inventory.service import BookService, Notified, StockChange
-from bookshop.text import fold
+from bookshop.text import fold, from_cell
 from bookshop.transactions import in_transaction
 
 BATCH = 500
@@ -129,6 +129,7 @@ def _accepted(batch: list[tuple[int, Values | str]], seen: Seen, report: BatchRe
 
 def _parse(cells: Values) -> Values | str:
     """The values of a line, or what is wrong with it."""
+    cells = {name: from_cell(cell) for name, cell in cells.items()}
     isbn = cells.get("isbn", "").strip()
     if len(isbn) in SHORTENED:
         cells = {**cells, "isbn": isbn.rjust(10, "0")}

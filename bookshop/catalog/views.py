@@ -1,6 +1,6 @@
 """Pages of the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -19,7 +19,7 @@ from bookshop.catalog.linked_data import AnyBook, book_as_linked_data
 from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
 from bookshop.forms import ShopForm
-from bookshop.navigation import listed, render_list
+from bookshop.navigation import listed, render_list, whole_address
 from bookshop.text import slug as slug_of
 
 ROW = 6
@@ -54,7 +54,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         in_cart = faces.cart().quantity(current_user.user_id, book_id)
     elif entry := visitors.held().get(book_id):
         in_cart = entry.quantity
-    root = f"{request.scheme}://{request.host}{request.root_path}"
+    canonical = whole_address("catalog.book", book_id=book_id, slug=slug)
     return render_template(
         "catalog/book.html",
         book=found,
@@ -63,8 +63,8 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         most=settings().cart_copies,
         form=ShopForm() if current_user.is_customer else None,  # theirs alone are the buttons for it
         address=address,
-        canonical=root + address,
-        linked_data=book_as_linked_data(found, root + address, root + cover_address(found, "large")),
+        canonical=canonical,
+        linked_data=book_as_linked_data(found, canonical, cover_address(found, "large", whole_address)),
     )
 
 
@@ -89,11 +89,11 @@ def address_of(book_id: int, title: str) -> str:
     return url_for("catalog.book", book_id=book_id, slug=slug_of(title))
 
 
-def cover_address(book: AnyBook, size: str) -> str:
+def cover_address(book: AnyBook, size: str, url: Callable[..., Any] = url_for) -> str:
     """The address of a book's cover, `small` or `large`: the uploaded one or, without one, the drawn one."""
     if book.cover:
-        return url_for("catalog.picture", name=book.cover, size=size)
-    return url_for("catalog.drawn_cover", book_id=book.id, v=_edition(book))
+        return str(url("catalog.picture", name=book.cover, size=size))
+    return str(url("catalog.drawn_cover", book_id=book.id, v=_edition(book)))
 
 
 def _edition(book: AnyBook) -> str:

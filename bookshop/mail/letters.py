@@ -2,11 +2,9 @@
 
 import secrets
 from binascii import b2a_qp
-from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import current_app
 
@@ -17,6 +15,7 @@ from bookshop.extensions import settings
 from bookshop.mail.headers import POLICY, POLICY_BEYOND_ASCII
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
 from bookshop.mail.transport import envelope
+from bookshop.navigation import whole_address
 from bookshop.text import one_line, shortened, slug
 
 
@@ -25,8 +24,12 @@ def letter(message: Any) -> EmailMessage:
 
     A new password's link gets its secret here, which is committed: so nothing else must be under way in the session.
     """
-    link = _links()
-    context = {**_what_it_is_about(message, link), "message": message, "link": link, "shop_name": settings().shop_name}
+    context = {
+        **_what_it_is_about(message),
+        "message": message,
+        "link": whole_address,
+        "shop_name": settings().shop_name,
+    }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
     recipient = envelope(message.recipient)
     written = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
@@ -55,31 +58,24 @@ def _part(subtype: str, text: str) -> EmailMessage:
     return part
 
 
-def _what_it_is_about(message: Any, link: Callable[..., str]) -> dict[str, Any]:
+def _what_it_is_about(message: Any) -> dict[str, Any]:
     """What the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
         token = links.signed(links.UNSUBSCRIBE, message.user_id)
         return {
             "short_title": shortened(message.title),
-            "book": link("catalog.book", book_id=message.book_id, slug=slug(message.title)),
-            "unsubscribe": link("accounts.unsubscribe", token=token),
+            "book": whole_address("catalog.book", book_id=message.book_id, slug=slug(message.title)),
+            "unsubscribe": whole_address("accounts.unsubscribe", token=token),
         }
     if message.kind in OF_ORDERS:
         return {"order": faces.orders().get_any(message.order_id), "days": settings().collect_days}
     if message.kind == CONFIRMATION:
         token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
-        return {"confirm": link("accounts.confirm", token=token)}
+        return {"confirm": whole_address("accounts.confirm", token=token)}
     if message.kind == PASSWORD_RESET:
         token = faces.commit(lambda: faces.mailbox().create_reset(message.user_id, message.email_key))
-        return {"reset": link("accounts.reset", token=token)}
+        return {"reset": whole_address("accounts.reset", token=token)}
     return {}
-
-
-def _links() -> Callable[..., str]:
-    """Builds whole addresses of the shop's pages; no request tells a worker where the shop is, the setting does."""
-    base = urlsplit(settings().base_url)
-    routes = current_app.url_map.bind(base.netloc, base.path or "/", url_scheme=base.scheme)
-    return lambda endpoint, **values: str(routes.build(endpoint, values, force_external=True))
 
 
 def _render(name: str, context: dict[str, Any]) -> str:

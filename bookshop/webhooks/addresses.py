@@ -17,7 +17,9 @@ URL_MAX = 500
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]+")
 TARGET = re.compile(r"[!$-;=?-\[\]-~]*")  # ASCII without blanks, quotes, brackets of tags, backslash and #
 NAT64 = IPv6Network("64:ff9b::/96")
-PROTOCOLS = IPv4Network("192.0.0.0/24")  # not public, though older versions of Python say so of a part of it
+# Not public, though Python says so, or older versions of it: protocol assignments, and documentation (RFC 9637).
+NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv6Network("3fff::/20"))
+SECRETS = (IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254"))  # where two clouds tell their machines secrets
 
 Address = IPv4Address | IPv6Address
 
@@ -110,15 +112,20 @@ def resolve(host: str, port: int) -> Sequence[str]:
 def may_be_used(address: Address, *, private: bool) -> bool:
     """Whether webhooks may go to an address: a public one or, if `private`, one of the shop's own networks.
 
-    Never to link-local ones, where clouds tell their machines their secrets.
+    Never to link-local ones, and those others where clouds tell their machines their secrets.
     """
+    if address in SECRETS:
+        return False
     if isinstance(address, IPv6Address) and (inner := _inside(address)):
         return all(may_be_used(one, private=private) for one in inner)
     if private and address.is_loopback:
         return True
     if any((address.is_multicast, address.is_reserved, address.is_unspecified, address.is_link_local)):
         return False
-    return private or (address.is_global and address not in PROTOCOLS and not getattr(address, "is_site_local", False))
+    if private:
+        return True
+    reserved = any(address in network for network in NOT_PUBLIC) or getattr(address, "is_site_local", False)
+    return address.is_global and not reserved
 
 
 def _inside(address: IPv6Address) -> Sequence[IPv4Address]:
