@@ -10,6 +10,7 @@ from bookshop import (
     errors,
     extensions,
     features,
+    logs,
     openapi,
     pages,
     security,
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application; without settings it reads them from the environment, and says which one is wrong."""
+    logs.keep_private()
     app = Flask(
         __name__,
         instance_path=str(config.INSTANCE),

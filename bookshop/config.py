@@ -266,8 +266,9 @@ REACHABLE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.database_url.startswith("sqlite"):
-        return {"pool_size": settings.database_pool, "connect_args": {"timeout": 4}}
+        return {"pool_size": settings.database_pool, "hide_parameters": True, "connect_args": {"timeout": 4}}
     return {
+        "hide_parameters": True,
         "pool_size": settings.database_pool,
         "isolation_level": "READ COMMITTED",
         "connect_args": REACHABLE | ({"prepare_threshold": None} if settings.database_pgbouncer else {}),

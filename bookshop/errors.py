@@ -181,7 +181,8 @@ def report_database(error: OperationalError) -> AnyResponse:
 def report_bug(error: Exception) -> AnyResponse:
     """Roll back and log what nobody foresaw, with the id that its victim can name, and say no details."""
     db.session.rollback()
-    log.exception("%s: %s %s failed", g.get("request_id"), request.method, request.path, exc_info=error)
+    # Not the path, in which there may be a secret link.
+    log.exception("%s: %s %s failed", g.get("request_id"), request.method, request.url_rule, exc_info=error)
     sentence = FAILED_AFTER_COMMIT if has_committed(db.session()) else SENTENCES[500]
     return problem(500, "HTTP_500", sentence) if is_api() else _page(500, sentence, again=False)
 

@@ -20,7 +20,19 @@ FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder /
 # From the ground up: a module imports from its own floor and from those below. What is the same in every feature is
 # named once, without the feature. Put a new module on the lowest floor that holds it.
 FLOORS = (
-    {"exceptions", "text", "money", "config", "database", "feature", "isbn", "languages", "passwords", "devices"}
+    {
+        "exceptions",
+        "logs",
+        "text",
+        "money",
+        "config",
+        "database",
+        "feature",
+        "isbn",
+        "languages",
+        "passwords",
+        "devices",
+    }
     | {"numbers", "problems", "examples", "kinds", "backoff", "addresses", "signing"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
     {"models", "keyset"},

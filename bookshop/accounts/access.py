@@ -73,7 +73,7 @@ def _note_token_use(token_id: int) -> None:
         db.session.commit()
     except DBAPIError as error:
         db.session.rollback()
-        log.warning("the use of token %d is not written down: %s", token_id, error.orig)
+        log.warning("the use of token %d is not written down: %s", token_id, type(error.orig).__name__)
 
 
 def login_required(view: View) -> View:

@@ -86,7 +86,7 @@ def _read(upload: BinaryIO) -> Image.Image:
     except Invalid:
         raise
     except Exception as error:  # decoders stumble over broken files in too many ways to name
-        log.info("a picture could not be read: %r", error)
+        log.info("a picture could not be read: %s", type(error).__name__)
         raise Invalid(DAMAGED, "picture") from None
 
 

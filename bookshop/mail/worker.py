@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from bookshop import faces
 from bookshop.extensions import db, settings, without_transactions
+from bookshop.logs import without_addresses
 from bookshop.mail.letters import letter
 from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.service import why_not
@@ -53,7 +54,7 @@ class Worker(OutboxWorker):
             with open_transport(settings(), self.pace.timeout, self.pace.batch * self.pace.timeout) as send:
                 return self._send_each(claimed, lease, send)
         except Unreachable as error:
-            log.warning("the mail server cannot be used: %s", _reason(error))
+            log.warning("the mail server cannot be used: %s", without_addresses(_reason(error)))
             for message_id, attempts in claimed.items():
                 self._put_off(message_id, lease, attempts, _reason(error))
             return False
@@ -70,7 +71,7 @@ class Worker(OutboxWorker):
             try:
                 served = self._send_one(message_id, lease, attempts, send) or served
             except Unreachable as error:
-                log.warning("message %d: %s", message_id, _reason(error))
+                log.warning("message %d: %s", message_id, without_addresses(_reason(error)))
                 if not (served and isinstance(error, HungUp)):
                     self._put_off(message_id, lease, attempts, _reason(error))
                 return served
