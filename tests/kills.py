@@ -35,7 +35,9 @@ class Server(Gunicorn):
             "BOOKSHOP_DATABASE_POOL": "4",
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
-        super().__init__(program, others | settings, "--worker-class=gthread", "--threads=4", start=start)
+        super().__init__(
+            program, others | settings, "--worker-class=bookshop.server.Buffering", "--threads=4", start=start
+        )
         self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def send(self, method: str, path: str, body: object = None, **more: str) -> http.client.HTTPConnection:

@@ -11,6 +11,7 @@ for name in (
     "flask_migrate",
     "gunicorn.app.wsgiapp",
     "gunicorn.workers.gthread",
+    "bookshop.server",
     "httpcore",
     "psycopg",
     "pytest",

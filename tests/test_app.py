@@ -45,7 +45,7 @@ FLOORS = (
     | {"reports_api", "mailbox_pages", "mail", "webhooks"},
     {"limits"},
     {"features", "pages", "security", "errors", "cli", "openapi"},
-    {"create_app"},
+    {"create_app", "server"},
 )
 BELOW_FLASK = {
     "models",
