@@ -1,16 +1,20 @@
 """What all forms have in common."""
 
+import re
 from typing import Any
 
 from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
-from wtforms import DecimalField, Field, Form
+from wtforms import Field, Form, IntegerField
 from wtforms.validators import StopValidation, ValidationError
+from wtforms.widgets import TextInput
 
 from bookshop.exceptions import BookshopError
 from bookshop.text import problem_in, tidy
+
+WHOLE = re.compile(r"-?[0-9]{1,20}")
 
 
 class ShopForm(FlaskForm):  # type: ignore[misc]
@@ -64,8 +68,18 @@ def tidied(text: str | None) -> str | None:
     return tidy(text) or None if text else None
 
 
-class PriceField(DecimalField):  # type: ignore[misc]
-    """An amount in major units, with a decimal point or comma."""
+class WholeNumberField(IntegerField):  # type: ignore[misc]
+    """A whole number that a person types, in digits alone: 2,5 and 1,000 are refused, as nobody can tell what is meant.
+
+    A text field: from its own number fields a browser drops what it does not understand, so that 2,5 arrives as 25.
+    """
+
+    data: Any
+    widget = TextInput()
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        super().process_formdata([str(value).strip().replace(",", ".") for value in valuelist])
+        typed = str(valuelist[0]).strip().replace("\N{MINUS SIGN}", "-") if valuelist else ""
+        if valuelist and not WHOLE.fullmatch(typed):
+            self.data = None
+            raise ValueError("Please write a whole number in digits, such as 12.")
+        super().process_formdata([typed] if valuelist else [])

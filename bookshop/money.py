@@ -1,5 +1,6 @@
 """Amounts of money: integers in the currency's minor unit inside, written for people at the edge."""
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
 LOCALE = "en"
+AMOUNT = re.compile(r"(-?[0-9]+)(?:[.,]([0-9]+))?")
 CURRENCIES = sorted(list_currencies())
 
 
@@ -42,6 +44,19 @@ def in_words(amount: int, currency: str) -> str:
 def major(amount: int, currency: str) -> Decimal:
     """The amount in major units: 1290 EUR is 12.90."""
     return Decimal(amount).scaleb(-get_currency_precision(currency))
+
+
+def read_amount(typed: str, currency: str) -> int:
+    """The amount that a person typed, in minor units: 14.50 and 14,50 are the same.
+
+    Digits are not grouped: 1,290 could be either. Raises ValueError with a sentence that says how to write it.
+    """
+    places = get_currency_precision(currency)
+    found = AMOUNT.fullmatch(typed.strip())
+    if not found or len(found[2] or "") > places:
+        example = " or ".join(dict.fromkeys((str(major(1290, currency)), str(major(1290, currency)).replace(".", ","))))
+        raise ValueError(f"Please write the amount in digits, such as {example}, without a thousands separator.")
+    return minor(Decimal(f"{found[1]}.{found[2] or 0}"), currency)
 
 
 def minor(amount: Decimal, currency: str) -> int:

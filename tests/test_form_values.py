@@ -61,8 +61,9 @@ PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive",
 
 CONTROLS = "The text must not contain control characters"
 DAMAGED = "The text contains a character that was damaged on the way; please send it as UTF-8."
-NO_INTEGER, NO_DECIMAL, NO_CHOICE = "Not a valid integer value.", "Not a valid decimal value.", "Not a valid choice."
-NO_AMOUNT, NO_PRICE = "This is not an amount such as 12.90.", "A price is from 0 to €1,000,000.00."
+NO_INTEGER, NO_CHOICE = "Please write a whole number in digits, such as 12.", "Not a valid choice."
+NO_AMOUNT = "Please write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
+NO_PRICE = "A price is from 0 to €1,000,000.00."
 NO_YEAR, NO_COPIES = "Number must be between -3000 and 2100.", "Copies are from 0 to 1,000,000."
 NO_ISBN = "This is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8."
 MISTYPED = "This is not an ISBN: its check digit does not fit, so a digit is mistyped."
@@ -70,7 +71,7 @@ NO_DAYS = "Invalid Choice: could not coerce."
 DIFFER = "The two new passwords differ."
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
-NO_INTEGERS = [*NUMBERS, "1.5", "5.0", "1e3", "9" * 5000]
+NO_INTEGERS = [*NUMBERS, "1.5", "2,5", "5.0", "1,000", "1.000", "1_000", "1 000", "\u0665", "1e3", "9" * 5000]
 
 
 def all_of(values: list[str], message: str) -> Cases:
@@ -128,10 +129,10 @@ BAD: dict[tuple[str, str], Cases] = {
         *all_of(["2101", "-3001", "2147483648", str(2**63)], NO_YEAR),
     ],
     ("BookForm", "price"): [
-        *all_of([*NUMBERS, " ", "1,000.00", "12,90,1", "$5", "9.50 EUR"], NO_DECIMAL),
+        *all_of([*NUMBERS, " ", "1,000.00", "1.000,00", "12,90,1", "$5", "9.50 EUR", "1,290", "1.290"], NO_AMOUNT),
         ("", "Please give a price; 0 is a price on request."),
-        *all_of(["1.999", "NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "1e-999999"], NO_AMOUNT),
-        *all_of(["-1", "-0.01", "1000000.01", "1e5000", "9" * 5000], NO_PRICE),
+        *all_of(["1.999", ".50", "14,", "NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "1e5000"], NO_AMOUNT),
+        *all_of(["-1", "-1.01", "1000000.01", "9" * 5000], NO_PRICE),
     ],
     ("CoverForm", "picture"): all_of(["", "a picture"], "Please choose a file."),
     ("StockForm", "change"): all_of(["theft", "import", "", "\0", "RECEIVED", SCRIPT], NO_CHOICE),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flask_wtf.file import FileField, FileRequired
-from wtforms import IntegerField, RadioField, SelectMultipleField, StringField, SubmitField, TextAreaField
+from wtforms import RadioField, SelectMultipleField, StringField, SubmitField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
@@ -27,11 +27,11 @@ from bookshop.catalog.models import (
 )
 from bookshop.events import kinds
 from bookshop.extensions import settings
-from bookshop.forms import PriceField, ShopForm, Storable, readable, tidied
+from bookshop.forms import ShopForm, Storable, WholeNumberField, readable, tidied
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
-from bookshop.money import in_words, major, minor
+from bookshop.money import in_words, major, read_amount
 from bookshop.text import LONGEST_TEXT
 from bookshop.webhooks.addresses import URL_MAX
 
@@ -66,8 +66,10 @@ class BookForm(ShopForm):
         filters=[tidied],
         validators=[Optional(), Length(max=LANGUAGE_MAX), Storable()],
     )
-    published_year = IntegerField(
-        "Year of publication", validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX)]
+    published_year = WholeNumberField(
+        "Year of publication",
+        validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX)],
+        render_kw={"inputmode": "numeric"},
     )
     description = TextAreaField(
         "Description",
@@ -75,9 +77,8 @@ class BookForm(ShopForm):
         validators=[Optional(), Length(max=DESCRIPTION_MAX), Storable(lines=True)],
         render_kw={"rows": 6},
     )
-    price = PriceField(
+    price = StringField(
         "Price",
-        places=None,
         validators=[InputRequired("Please give a price; 0 is a price on request.")],
         render_kw={"inputmode": "decimal"},
     )
@@ -85,7 +86,7 @@ class BookForm(ShopForm):
 
     def __init__(self, book: Book | None = None) -> None:
         self.currency = book.currency if book else settings().currency
-        super().__init__(obj=book, price=major(book.price_cents, self.currency) if book else None)
+        super().__init__(obj=book, price=str(major(book.price_cents, self.currency)) if book else None)
 
     def validate_isbn(self, field: StringField) -> None:
         try:
@@ -93,13 +94,11 @@ class BookForm(ShopForm):
         except ValueError as error:
             raise ValidationError(f"This {error}.") from None
 
-    def validate_price(self, field: PriceField) -> None:
-        if field.data is None:  # the field has said already that it is no number
-            return
+    def validate_price(self, field: StringField) -> None:
         try:
-            self.price_cents = minor(field.data, self.currency)
-        except (ValueError, ArithmeticError):
-            raise ValidationError("This is not an amount such as 12.90.") from None
+            self.price_cents = read_amount(field.data or "", self.currency)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         if not 0 <= self.price_cents <= PRICE_MAX:
             raise ValidationError(f"A price is from 0 to {in_words(PRICE_MAX, self.currency)}.")
 
@@ -135,7 +134,7 @@ class StockForm(ShopForm):
         ],
         default=RECEIVED,
     )
-    copies = IntegerField(
+    copies = WholeNumberField(
         "Copies",
         validators=[InputRequired("Please enter a number."), readable, NumberRange(0, STOCK_MAX, COPIES)],
         render_kw={"inputmode": "numeric", "autofocus": True},
@@ -146,10 +145,10 @@ class StockForm(ShopForm):
         filters=[tidied],
         validators=[Optional(), Length(max=NOTE_MAX), Storable()],
     )
-    expected = IntegerField(widget=HiddenInput(), validators=[InputRequired()])
+    expected = WholeNumberField(widget=HiddenInput(), validators=[InputRequired()])
     submit = SubmitField("Save stock")
 
-    def validate_copies(self, field: IntegerField) -> None:
+    def validate_copies(self, field: WholeNumberField) -> None:
         if self.change.data == RECEIVED and field.data == 0:
             raise ValidationError("Please enter how many copies came.")
         if self.change.data == SALE and field.data == 0:

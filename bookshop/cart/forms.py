@@ -1,19 +1,18 @@
 """The shape of the cart's forms, which are a field and a button."""
 
-from wtforms import IntegerField
 from wtforms.validators import InputRequired
 
 from bookshop.database import ID_MAX
 from bookshop.exceptions import Invalid, book_not_found
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm, readable
+from bookshop.forms import ShopForm, WholeNumberField, readable
 
 
 class CopiesForm(ShopForm):
     """How many copies of a book somebody wants; none takes it out of the cart."""
 
     least = 0
-    quantity = IntegerField(validators=[InputRequired(), readable])
+    quantity = WholeNumberField(validators=[InputRequired(), readable])
 
     def copies(self) -> int:
         """How many copies; raises Invalid for what is no such number."""
@@ -28,8 +27,8 @@ class AddForm(CopiesForm):
     """A book to put into the cart, and how many copies of it: one unless it is said."""
 
     least = 1
-    book_id = IntegerField()
-    quantity = IntegerField(default=1, validators=[readable])
+    book_id = WholeNumberField()
+    quantity = WholeNumberField(default=1, validators=[readable])
 
     def book(self) -> int:
         """The id of the book; raises NotFound for what can be none."""

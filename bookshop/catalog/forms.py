@@ -1,15 +1,13 @@
 """The shape of what visitors ask of the catalogue by links and by form."""
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 
 from pydantic import Field, ValidationError
 
 from bookshop.catalog.schemas import BookQuery, Year
-from bookshop.money import minor
+from bookshop.money import read_amount
 
-AMOUNT = re.compile(r"[0-9]{1,7}([.,][0-9]{1,4})?")
+LONGEST_TYPED = 20
 
 
 class CatalogueQuery(BookQuery):
@@ -35,9 +33,7 @@ def book_query(typed: Mapping[str, str], currency: str) -> CatalogueQuery:
 
 
 def _minor(typed: str, currency: str) -> int | None:
-    if not AMOUNT.fullmatch(typed.strip()):
-        return None
     try:
-        return minor(Decimal(typed.strip().replace(",", ".")), currency)
+        return read_amount(typed[:LONGEST_TYPED], currency)
     except ValueError:
         return None

@@ -124,3 +124,24 @@ def test_a_customer_is_locked_out_and_let_in_again(shop, staff, window):
     expect(staff.get_by_role("status")).to_be_visible()
     log_in(page, "ada@example.com")
     assert (shop.statuses(1), shop.broken()) == (["cancelled"], [])
+
+
+@ONE_DATABASE
+def test_no_number_that_is_typed_becomes_another(shop, staff):
+    """Typed key by key, as a browser drops from its own number fields what it does not take for part of a number."""
+    book = shop.book("Emma", price_cents=950)
+    staff.goto(f"/admin/books/{book}/edit")
+    staff.get_by_label("Price").press("ControlOrMeta+a")
+    staff.keyboard.type("14,50")
+    staff.get_by_role("button", name="Save").click()
+    expect(staff.get_by_role("alert").or_(staff.get_by_role("status")).first).to_be_visible()
+    assert shop.rows("SELECT price_cents FROM books") == [1450]
+
+    staff.goto(f"/admin/books/{book}/stock")
+    copies = staff.get_by_label("Copies", exact=True)
+    copies.press("ControlOrMeta+a")
+    staff.keyboard.type("2,5")
+    staff.keyboard.press("Enter")
+    expect(staff.get_by_text("Please write a whole number in digits, such as 12.")).to_be_visible()
+    expect(copies).to_have_value("2,5")
+    assert shop.stock(book) == 0
