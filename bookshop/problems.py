@@ -45,6 +45,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "CART_LIMIT": Problem(409, "The cart holds no more books, or no more copies of one."),
     "CART_ITEM_NOT_FOUND": Problem(404, "The book is not in the cart."),
     "ORDER_CART_EMPTY": Problem(409, "There is nothing in the cart to order."),
+    "ORDER_CHANGED": Problem(409, "The cart does not cost what `expected_totals` says."),
     "ORDER_INSUFFICIENT_STOCK": Problem(409, "There are too few copies; `lines` says of what."),
     "ORDER_NOT_FOUND": Problem(404, "There is no such order, or not among one's own."),
     "ORDER_STATE": Problem(409, "The order cannot become that from what it is."),

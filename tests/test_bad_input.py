@@ -52,6 +52,7 @@ BODIES: dict[str, list[tuple[dict[str, Any], str]]] = {
     "POST /api/v1/orders": [
         ({"name": HALF}, "#/name"),
         *[({name: NUL}, f"#/{name}") for name in ("phone", "note", "address", "delivery")],
+        ({"expected_totals": [{"amount_cents": HUGE, "currency": "EUR"}]}, "#/expected_totals/0/amount_cents"),
     ],
     "POST /api/v1/cart/items": [({"book_id": HUGE}, "#/book_id"), ({"quantity": HUGE}, "#/quantity")],
     "PATCH /api/v1/cart/items/{book_id}": [({"quantity": HUGE}, "#/quantity")],

@@ -321,7 +321,7 @@ def test_what_changed_since_the_page_was_opened_is_shown_before_it_is_ordered(sh
         shop.fill_cart(1, {emma: 1})
     answer = send(ada, page)
     assert (answer.status_code, orders(shop), "Ring twice" in answer.text) == (409, [], True)
-    assert "changed since you opened this page" in text_of(answer)
+    assert "changed since you saw it" in text_of(answer)
     assert send(ada, {**page, **dict(HIDDEN.findall(answer.text))}).location == "/orders/1"
 
 

@@ -71,6 +71,9 @@ class Scene:
     def ordered(self) -> int:
         return self.shop.order(self.ada, {PERSUASION: 1})
 
+    def in_cart(self) -> None:
+        self.shop.fill_cart(self.ada, {PERSUASION: 1})
+
     def sold_out(self) -> None:
         """Ada has Persuasion in her cart, and others bought all of it."""
         self.shop.fill_cart(self.ada, {PERSUASION: 1})
@@ -128,6 +131,7 @@ def _fails(*_given: Any, **_named: Any) -> None:
 RECEIVER = "https://127.0.0.1/hooks"
 REDELIVER = "POST /api/v1/webhooks/1/deliveries/{}/redeliver"
 RESERVE = "POST /api/v1/prebookings"
+CENT = {"amount_cents": 1, "currency": "EUR"}
 CANCEL = "DELETE /api/v1/prebookings/1"
 CART = "POST /api/v1/cart/items"
 ORDER = "POST /api/v1/orders"
@@ -190,6 +194,7 @@ WAYS: dict[str, list[Way]] = {
         Way(ADA, f"DELETE /api/v1/cart/items/{EMMA}"),
     ],
     "ORDER_CART_EMPTY": [Way(ADA, ORDER, {"json": {}})],
+    "ORDER_CHANGED": [Way(ADA, ORDER, {"json": {"expected_totals": [CENT]}}, Scene.in_cart)],
     "ORDER_INSUFFICIENT_STOCK": [Way(ADA, ORDER, {"json": {}}, Scene.sold_out)],
     "ORDER_NOT_FOUND": [
         Way(BEN, "GET /api/v1/orders/1", before=Scene.ordered),

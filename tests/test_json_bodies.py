@@ -8,7 +8,7 @@ import pytest
 from bookshop.admin.schemas import BatchLineIn, NewBatch, NewStock
 from bookshop.cart.schemas import CartItemChange, NewCartItem
 from bookshop.catalog.schemas import BookChanges, NewBook
-from bookshop.orders.schemas import NewOrder
+from bookshop.orders.schemas import ExpectedAmount, NewOrder
 from bookshop.prebookings.schemas import NewPreBook
 from bookshop.webhooks.schemas import NewWebhook
 from tests.shapes import Schema, errors_in_body, schemas_in_use
@@ -29,6 +29,7 @@ RIGHT: dict[Schema, dict[str, Any]] = {
     NewCartItem: {"book_id": 2},
     CartItemChange: {"quantity": 1},
     NewOrder: {},
+    ExpectedAmount: {"amount_cents": 950, "currency": "EUR"},
     NewWebhook: {"url": "https://example.com/hooks", "kinds": ["*"]},
 }
 
@@ -43,6 +44,7 @@ MISTYPED = "is not an ISBN: its check digit does not fit, so a digit is mistyped
 NO_CURRENCY = "is not an ISO 4217 currency code such as EUR"
 NO_REASON = "Input should be 'received', 'correction', 'sale', 'return' or 'import'"
 NO_DELIVERY, NO_MODE = "Input should be 'collect' or 'post'", "Input should be 'atomic' or 'each'"
+TOO_MUCH = f"Input should be less than or equal to {2**53 - 1}"
 MISSING, UNKNOWN = "Field required", "Extra inputs are not permitted"
 EITHER_STOCK, EITHER_BOOK = "Give either quantity or delta.", "Give either isbn or book_id."
 NO_KIND = (
@@ -143,6 +145,16 @@ BAD: dict[tuple[Schema, str], Cases] = {
     (NewOrder, "note"): text(1000, lines=True),
     (NewOrder, "address"): text(1000, lines=True),
     (NewOrder, "delivery"): [*one_of(NO_DELIVERY), (None, NO_DELIVERY)],
+    (NewOrder, "expected_totals"): [
+        *all_of(["950", 950, {}, True], NO_LIST),
+        ([], "List should have at least 1 item after validation, not 0"),
+    ],
+    (ExpectedAmount, "amount_cents"): [
+        *number(0, 2**53 - 1)[: len(NO_INTEGERS) + 2],
+        (2**53, TOO_MUCH),
+        (None, INTEGER),
+    ],
+    (ExpectedAmount, "currency"): OF_A_BOOK["currency"],
     (NewWebhook, "url"): [
         *all_of([*NO_TEXTS, None], TEXT),
         *all_of(SURROGATES, UNREADABLE),
@@ -192,7 +204,7 @@ def test_an_unknown_member_is_refused_by_its_name(schema):
 
 
 def test_every_member_of_every_body_is_in_the_table():
-    asked = schemas_in_use("json") | {BatchLineIn}
+    asked: set[Any] = {*schemas_in_use("json"), BatchLineIn, ExpectedAmount}
     assert set(BAD) == {(schema, name) for schema in asked for name in schema.model_fields}
 
 

@@ -44,6 +44,20 @@ def times(order):
 # ---------------------------------------------------------------- placing
 
 
+def test_an_order_costs_what_its_script_expects_or_is_refused(shop, ada, emma):
+    """A price may change between the cart that was read and the order."""
+    sanditon = shop.book("Sanditon", price_cents=1200, currency="GBP", stock=1)
+    shop.fill_cart(1, {emma: 1, sanditon: 1})
+    euros, pounds = {"amount_cents": 1900, "currency": "EUR"}, {"amount_cents": 1200, "currency": "GBP"}
+    for wrong in ([euros], [euros, {**pounds, "amount_cents": 1199}], [euros, pounds, pounds]):
+        assert_problem(ada.post(URL, {"expected_totals": wrong}), 409, "ORDER_CHANGED")
+    shop.execute("UPDATE books SET price_cents = 960 WHERE id = :emma", emma=emma)
+    assert_problem(ada.post(URL, {"expected_totals": [euros, pounds]}), 409, "ORDER_CHANGED")
+    shop.execute("UPDATE books SET price_cents = 950 WHERE id = :emma", emma=emma)
+    made = ada.post(URL, {"expected_totals": [pounds, euros]})
+    assert (made.status_code, made.json["totals"]) == (201, [euros, pounds])
+
+
 def test_a_new_order_is_answered_as_it_will_be_read_with_its_address(ada, emma):
     made = ada.post(URL, {"name": " Ada Lovelace ", "phone": "030 1234", "note": "Ring\r\ntwice"})
     assert (made.status_code, made.mimetype, set(made.json)) == (201, "application/json", MEMBERS)

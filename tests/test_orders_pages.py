@@ -139,6 +139,29 @@ def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, visitor
     assert "1 back in stock" in text_of(visitor(BEN).get("/"))
 
 
+def test_a_customer_is_asked_before_an_order_is_cancelled_and_may_keep_it(shop, ada, emma):
+    shop.order(1, {emma: 2})
+    assert 'href="/orders/1/cancel"' in ada.get("/orders/1").text
+    asked = ada.get("/orders/1/cancel")
+    assert ("Emma, 2 copies" in text_of(asked), 'href="/orders/1"' in asked.text) == (True, True)
+    assert shop.rows("SELECT status FROM orders") == ["placed"]
+
+
+def test_without_its_csrf_token_the_question_is_asked_again(shop, ada, emma):
+    shop.order(1, {emma: 1})
+    answer = ada.post("/orders/1/cancel")
+    assert (answer.status_code, "please send it once more" in text_of(answer)) == (400, True)
+    assert shop.rows("SELECT status FROM orders") == ["placed"]
+
+
+@pytest.mark.parametrize("status", ["ready", "cancelled"])
+def test_nobody_is_asked_about_what_cannot_be_cancelled_any_more(shop, ada, emma, staff, status):
+    shop.order(1, {emma: 1})
+    shop.change_order(1, status, staff)
+    assert ada.get("/orders/1/cancel").location == "/orders/1"
+    assert shop.rows("SELECT status FROM orders") == [status]
+
+
 def test_an_order_that_is_cancelled_twice_gives_its_copies_back_once(shop, ada, emma):
     shop.order(1, {emma: 2})
     assert [cancel(ada).status_code, cancel(ada).status_code] == [303, 303]

@@ -86,6 +86,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /checkout": (CUSTOMER, CHECKOUT),
     "GET /orders": (CUSTOMER, {}),
     "GET /orders/{order_id}": (CUSTOMER, {}),
+    "GET /orders/{order_id}/cancel": (CUSTOMER, {}),
     "POST /orders/{order_id}/cancel": (CUSTOMER, {}),
     "GET /admin": (STAFF, {}),
     "GET /admin/delivery": (STAFF, {}),

@@ -13,7 +13,7 @@ from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
 from bookshop.schemas import ListOf
 
 OWN = {"tag": "Orders", "scope": ORDERS}
-REFUSALS = ("ORDER_CART_EMPTY", "ORDER_INSUFFICIENT_STOCK")
+REFUSALS = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
 
 
 @bp.post("/api/v1/orders")

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Row
 
+from bookshop.catalog.schemas import Currency
 from bookshop.money import Amount, totals
 from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
 from bookshop.orders.service import Checkout
 from bookshop.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery
 
+MOST_CENTS = 2**53 - 1  # the largest integer that every reader of JSON takes (RFC 8259, 6)
 Status = Literal["placed", "ready", "collected", "cancelled"]
 Delivery = Literal["collect", "post"]
 
@@ -22,8 +24,18 @@ POSTED: dict[str, JsonValue] = {
 }
 
 
+class ExpectedAmount(Body):
+    """What an order is expected to cost in one currency, in its minor units."""
+
+    amount_cents: Annotated[int, Field(ge=0, le=MOST_CENTS)]
+    currency: Currency
+
+
 class NewOrder(Body):
-    """An order of what is in one's cart. Without `name` it is under the account's e-mail address."""
+    """An order of what is in one's cart. Without `name` it is under the account's e-mail address.
+
+    With `expected_totals`, an amount for each currency, it is refused if it would cost anything else by now.
+    """
 
     model_config = ConfigDict(json_schema_extra=POSTED)
 
@@ -33,8 +45,13 @@ class NewOrder(Body):
     delivery: Delivery = "collect"
     address: Maybe[Annotated[Lines, Field(max_length=ADDRESS_MAX)]] = None
 
+    expected_totals: Annotated[list[ExpectedAmount], Field(min_length=1, max_length=10)] | None = None
+
     def checkout(self) -> Checkout:
-        return Checkout(**self.model_dump())
+        given = self.model_dump(exclude={"expected_totals"})
+        amounts = self.expected_totals
+        expected = [Amount(one.amount_cents, one.currency) for one in amounts] if amounts else None
+        return Checkout(**given, expected=expected)
 
 
 class OrderQuery(PageQuery):

@@ -22,6 +22,7 @@ from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.keyset import Place, sliced
 from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
 from bookshop.mail.service import MailService
+from bookshop.money import Amount
 from bookshop.orders import repository as sql
 from bookshop.orders.models import (
     CANCELLED,
@@ -48,8 +49,8 @@ NEW = {"status": PLACED, "payment": ON_COLLECTION}
 class Checkout:
     """What a customer says at the checkout. Without a name the order is under the e-mail address.
 
-    `shown` is the fingerprint of the cart that the customer saw; if the cart is another by now, or a price, the order
-    is refused.
+    `shown` is the fingerprint of the cart that the customer saw, `expected` what it cost, an amount for each currency;
+    if the cart is another by now, or a price, the order is refused.
     """
 
     name: str | None = None
@@ -58,6 +59,7 @@ class Checkout:
     delivery: str = COLLECT
     address: str | None = None
     shown: str | None = None
+    expected: Sequence[Amount] | None = None
 
 
 class PlacedOrder(NamedTuple):
@@ -126,9 +128,11 @@ class OrderService:
     def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
         if short := [line for line in lines if line.is_short]:
             raise _too_few(short)
-        if checkout.shown not in (None, Cart(lines).fingerprint):
+        cart = Cart(lines)
+        is_another_price = checkout.expected is not None and sorted(checkout.expected) != sorted(cart.totals)
+        if checkout.shown not in (None, cart.fingerprint) or is_another_price:
             raise Conflict(
-                "Your cart or a price changed since you opened this page. Nothing was ordered; please look at it "
+                "Your cart or a price changed since you saw it. Nothing was ordered; please look at it "
                 "once more and order again.",
                 "ORDER_CHANGED",
             )

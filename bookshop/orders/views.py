@@ -1,5 +1,6 @@
 """The checkout and one's own orders."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from flask import flash, redirect, render_template, request, url_for
@@ -16,7 +17,7 @@ from bookshop.idempotency.service import Answer as KeptAnswer
 from bookshop.navigation import asked_page, flash_with_way, render_list
 from bookshop.orders import bp
 from bookshop.orders.forms import Aside, CheckoutForm
-from bookshop.orders.models import CANCELLED, Order
+from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.prebookings.views import reserved_notice
 
 SIZE = 20
@@ -118,19 +119,23 @@ def orders() -> Answer:
 def order(order_id: int) -> Answer:
     found = faces.orders().get(visitor().user_id, order_id)
     kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
-    return render_template("orders/order.html", order=found, kept_until=kept_until, now=now(), form=ShopForm())
+    return render_template("orders/order.html", order=found, kept_until=kept_until, now=now())
 
 
-@bp.post("/orders/<int:order_id>/cancel")
+@bp.route("/orders/<int:order_id>/cancel", methods=["GET", "POST"])
 @customer_required
-def cancel(order_id: int) -> Response:
-    user_id, service = visitor().user_id, faces.orders()
-    try:
-        faces.commit(lambda: service.cancel(user_id, order_id))
-    except Conflict:
-        flash(_too_late(service.get(user_id, order_id)), "info")
-    else:
-        flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
+def cancel(order_id: int) -> Answer:
+    """Ask first: there is no way back."""
+    user_id, service, form = visitor().user_id, faces.orders(), ShopForm()
+    found = service.get(user_id, order_id)
+    if found.status == PLACED:
+        if not form.validate_on_submit():
+            return render_template("orders/cancel.html", order=found, form=form), form.status
+        with suppress(Conflict):  # somebody was quicker, as the order then says
+            faces.commit(lambda: service.cancel(user_id, order_id))
+            flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
+            return redirect(url_for("orders.order", order_id=order_id), 303)
+    flash(_too_late(service.get(user_id, order_id)), "info")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 

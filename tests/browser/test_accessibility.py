@@ -79,6 +79,7 @@ PAGES = [
     ("ada", "/checkout"),
     ("ada", "/orders"),
     ("ada", f"/orders/{PLACED}"),
+    ("ada", f"/orders/{PLACED}/cancel"),
     ("ada", f"/orders/{READY}"),
     ("ada", f"/orders/{COLLECTED}"),
     ("ada", f"/orders/{CANCELLED}"),

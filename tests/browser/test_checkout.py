@@ -84,6 +84,7 @@ def be_told_kindly_and_reserve(page: Page, hands: Hands) -> None:
 
 
 def cancel(page: Page, hands: Hands) -> None:
+    hands.press(page.get_by_role("link", name="Cancel the order"))
     hands.press(page.get_by_role("button", name="Cancel the order"))
     expect(page.get_by_role("status")).to_contain_text("Your order is cancelled.")
 
