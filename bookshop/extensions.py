@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -11,7 +12,6 @@ from flask import Flask, current_app, has_request_context, request
 from flask_bootstrap import Bootstrap5
 from flask_compress import Compress
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -79,11 +79,22 @@ def without_transactions(engine: Engine) -> Engine:
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
+def network_of_visitor() -> str:
+    """The address that a request comes from, by which it is counted; of IPv6 its /64, all of which one line has."""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:  # of a socket in the file system
+        return request.remote_addr or "here"
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
 db = SQLAlchemy(model_class=Base, session_options={"class_": RequestSession, "expire_on_commit": False})
 migrate = Migrate()
 login_manager = LoginManagerWithoutRemember()
 csrf = CSRFProtect()
-limiter = Limiter(get_remote_address)
+limiter = Limiter(network_of_visitor)
 bootstrap = Bootstrap5()
 compress = Compress()
 

@@ -9,13 +9,13 @@ from math import ceil
 from time import time
 from typing import NamedTuple
 
-from flask import Response, g, request
+from flask import Response, g
 from flask_login import current_user
 from limits import RateLimitItem, parse_many
 from werkzeug.exceptions import TooManyRequests
 
 from bookshop.accounts.access import is_api
-from bookshop.extensions import limiter, settings
+from bookshop.extensions import limiter, network_of_visitor, settings
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def _limits(written: str) -> list[RateLimitItem]:
 
 def _who() -> str:
     """Who is counted: a token, if it is good, else the address, so that no made-up token has a limit of its own."""
-    return f"token {current_user.token_id}" if getattr(current_user, "token_id", None) else f"at {request.remote_addr}"
+    return f"token {current_user.token_id}" if getattr(current_user, "token_id", None) else f"at {network_of_visitor()}"
 
 
 def _spent(limit: RateLimitItem, who: str) -> Budget:

@@ -1,8 +1,9 @@
 """What holds for every request: cookies or a token but not both, CSRF, an id for the log, what may be cached."""
 
+import logging
 import secrets
 
-from flask import Flask, Request, Response, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
@@ -16,6 +17,10 @@ from bookshop.exceptions import NotAuthenticated
 from bookshop.extensions import csrf, db, login_manager, settings
 from bookshop.transactions import set_deadline
 
+log = logging.getLogger(__name__)
+
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+PROXY_SEEN = "bookshop_proxy_seen"
 FILES = {"admin.cover": pictures.BYTES_MAX}  # the pages that take a file, and how large it may be
 BESIDES = 16 * 1024  # what a form with a file holds besides it
 # Bootstrap's stylesheet has its smallest pictures, such as the arrow of a choice, inside it: hence data:.
@@ -56,6 +61,7 @@ def init_app(app: Flask) -> None:
     app.session_interface = Sessions()
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
+    app.before_request(miss_no_proxy)
     app.before_request(limits.spend)
     app.before_request(check_token)
     app.before_request(check_size)
@@ -73,6 +79,17 @@ def init_app(app: Flask) -> None:
 
 def name_request() -> None:
     g.request_id = secrets.token_hex(8)
+
+
+def miss_no_proxy() -> None:
+    """Say once in the log that there is a proxy that no setting names, so that all its visitors share one limit."""
+    seen = current_app.extensions.setdefault(PROXY_SEEN, bool(settings().trusted_proxies))
+    if not seen and any(name in request.headers for name in FORWARDED):
+        current_app.extensions[PROXY_SEEN] = True
+        log.warning(
+            "requests come with X-Forwarded-*, but BOOKSHOP_TRUSTED_PROXIES is 0, so all visitors count as one: "
+            "set it to the number of proxies"
+        )
 
 
 def check_token() -> None:

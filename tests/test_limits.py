@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bookshop import create_app
-from bookshop.extensions import db, limiter
+from bookshop.extensions import db, limiter, network_of_visitor
 from tests.clients import Script
 from tests.settings import settings_for
 from tests.stand import assert_problem
@@ -217,3 +217,46 @@ def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, script, si
     assert (answer.status_code == 413) == (size > 2**20), answer.status_code
     if size > 2**20:
         assert_problem(answer, 413, "HTTP_413")
+
+
+# ---------------------------------------------------------------- addresses and proxies
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::7", "2001:db8:1:3::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix:", "unix:"),
+        ("", "here"),
+    ],
+)
+def test_a_line_with_ipv6_is_counted_as_one_address(app, address, counted):
+    with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+        assert network_of_visitor() == counted
+
+
+def test_who_changes_the_end_of_an_ipv6_address_has_no_limit_of_its_own(limited):
+    app = limited("3 per hour", login_limit="3 per hour")
+    asked = [
+        app.test_client().get(BOOKS, environ_base={"REMOTE_ADDR": f"2001:db8::{number}"}).status_code
+        for number in range(1, 5)
+    ]
+    tried = [
+        app.test_client().post("/login", environ_base={"REMOTE_ADDR": f"2001:db8:0:1::{number}"}).status_code
+        for number in range(1, 5)
+    ]
+    assert (asked, tried) == ([200, 200, 200, 429], [400, 400, 400, 429])
+
+
+@pytest.mark.parametrize(("proxies", "times"), [(0, 1), (1, 0)])
+def test_a_proxy_that_no_setting_names_is_logged_once(limited, caplog, proxies, times):
+    app = limited("100 per hour", trusted_proxies=proxies)
+    for _request in range(3):
+        app.test_client().get("/robots.txt", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert caplog.text.count("BOOKSHOP_TRUSTED_PROXIES is 0") == times
+    assert "203.0.113.7" not in caplog.text
