@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, flash, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -78,7 +78,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(BookshopError, refuse)
     app.register_error_handler(CSRFError, refuse_csrf)
     app.register_error_handler(HTTPException, refuse_http)
-    app.register_error_handler(OperationalError, report_database)
+    for lost in (OperationalError, InterfaceError, InternalError):  # away, full, read-only
+        app.register_error_handler(lost, report_database)
     app.register_error_handler(Exception, report_bug)
 
 
@@ -171,7 +172,7 @@ def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
             response.headers[name] = value
 
 
-def report_database(error: OperationalError) -> AnyResponse:
+def report_database(error: DBAPIError) -> AnyResponse:
     log.exception("%s: the database failed", g.get("request_id"), exc_info=error)
     if has_committed(db.session()):
         return refuse(OutcomeUnknown())

@@ -94,7 +94,7 @@ class OutcomeUnknown(BookshopError):
     def __init__(self) -> None:
         super().__init__(
             "The shop lost its database at the last moment, so it cannot tell whether this was done. Please look "
-            "before you send it again; with the same Idempotency-Key it may be sent again at once."
+            "before you do it again."
         )
 
 

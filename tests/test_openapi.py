@@ -22,7 +22,7 @@ NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 OF_PAGES = {
     *("USER_NOT_FOUND", "USER_LAST_STAFF", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
     *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "RESET_NOT_FOUND", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
-    *("STOCK_CHANGED", "ORDER_CHANGED"),  # their forms say what they were made from
+    "STOCK_CHANGED",  # their forms say what they were made from
 }
 
 
