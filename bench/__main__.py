@@ -3,7 +3,7 @@
 import os
 import sys
 
-from bench import batch, book, checkout, deep, mail, pages, reserve, restock, weight
+from bench import batch, book, checkout, deep, mail, pages, reserve, restock, slow, weight
 from bench.shop import shop_url
 
 MEASUREMENTS = {
@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "deep": deep.run,
     "mail": mail.run,
     "pages": pages.run,
+    "slow": slow.run,
     "weight": weight.run,
 }
 
