@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from bookshop import faces
-from bookshop.exceptions import Busy
+from bookshop.exceptions import Busy, OutcomeUnknown
 from bookshop.extensions import db
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GLANCE = 0.25  # seconds after which one who rests sees that it is to stop
-DATABASE_AWAY = (OperationalError, InterfaceError, Busy)
+DATABASE_AWAY = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class OutboxWorker:
         while not self.stopping:
             try:
                 reached = self.send_batch()
-            except (SQLAlchemyError, Busy):
+            except (SQLAlchemyError, Busy, OutcomeUnknown):
                 log.exception("the outbox cannot be used just now")
                 db.session.remove()
                 reached = False
@@ -106,7 +106,7 @@ class OutboxWorker:
         while True:
             try:
                 return faces.commit(write)
-            except (SQLAlchemyError, Busy):
+            except (SQLAlchemyError, Busy, OutcomeUnknown):
                 db.session.remove()
                 if time.monotonic() > self._lease_ends or (self.stopping and not also_when_stopped):
                     raise

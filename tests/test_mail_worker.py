@@ -14,6 +14,7 @@ from sqlalchemy.exc import NoResultFound, OperationalError
 from bookshop import faces
 from bookshop.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
 from bookshop.database import now
+from bookshop.exceptions import OutcomeUnknown
 from bookshop.extensions import db
 from bookshop.mail import worker as worker_module
 from bookshop.mail.letters import letter
@@ -74,15 +75,18 @@ def test_once_says_by_its_exit_code_whether_the_mail_server_was_there(post, sink
     assert once() == (0, "2 sent\n")
 
 
+LOST = [OperationalError("COMMIT", {}, Exception("the server closed the connection")), OutcomeUnknown()]
+
+
 @contextmanager
-def losing_commits(app):
+def losing_commits(app, error=LOST[0]):
     """Yields a function: from when it is called with a number, so many commits find no database."""
     left: list[None] = []
 
     def lose(_connection):
         if left:
             left.pop()
-            raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
+            raise error
 
     with app.app_context():
         engine = db.engine
@@ -93,8 +97,9 @@ def losing_commits(app):
         event.remove(engine, "commit", lose)
 
 
+@pytest.mark.parametrize("error", LOST, ids=["away", "unknown"])
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_database_that_is_away_when_a_message_was_sent_does_not_make_it_go_out_twice(app, post, sink, stopped):
+def test_a_database_that_is_away_when_a_message_was_sent_does_not_make_it_go_out_twice(app, post, sink, stopped, error):
     """Not even if the worker is told to stop meanwhile."""
     emails, worker = post.queue(3), Worker(QUICK)
 
@@ -105,7 +110,7 @@ def test_a_database_that_is_away_when_a_message_was_sent_does_not_make_it_go_out
             worker.stop()
 
     sink.look = received
-    with losing_commits(app) as lose:
+    with losing_commits(app, error) as lose:
         post.work(worker=worker)
     assert states(post) == (["sent", "queued", "queued"] if stopped else ["sent"] * 3)
     post.work()
@@ -129,14 +134,15 @@ def test_what_a_worker_has_not_tried_is_given_back_when_the_database_is_there_ag
     assert sink.recipients == dict.fromkeys(emails, 1)
 
 
-def test_a_worker_outlasts_a_database_that_is_away(app, post, sink, monkeypatch):
+@pytest.mark.parametrize("error", LOST, ids=["away", "unknown"])
+def test_a_worker_outlasts_a_database_that_is_away(app, post, sink, monkeypatch, error):
     emails, tries = post.queue(2), []
     has_due, worker = MailService.has_due, Worker(QUICK)
 
     def away(self):
         tries.append(self)
         if len(tries) <= 3:
-            raise OperationalError("SELECT", {}, Exception("connection refused"))
+            raise error
         return has_due(self)
 
     monkeypatch.setattr(MailService, "has_due", away)
