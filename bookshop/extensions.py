@@ -80,7 +80,7 @@ def without_transactions(engine: Engine) -> Engine:
 
 
 def network_of_visitor() -> str:
-    """The address that a request comes from, by which it is counted; of IPv6 its /64, all of which one line has."""
+    """The address that a request comes from, by which it is counted; of IPv6 its /64, as one line has a whole one."""
     try:
         address = ip_address(request.remote_addr or "")
     except ValueError:  # of a socket in the file system

@@ -17,7 +17,7 @@ _factory = logging.getLogRecordFactory()
 
 
 def keep_private() -> None:
-    """Let the log of this process hold no exception's own words, which may quote anything; to be called once or more.
+    """Let the log of this process hold no exception's own words, which may quote anything; may be called again.
 
     A database's error quotes the row, a mail server's the address, and a wrong value itself.
     """

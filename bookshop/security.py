@@ -61,7 +61,7 @@ def init_app(app: Flask) -> None:
     app.session_interface = Sessions()
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
-    app.before_request(miss_no_proxy)
+    app.before_request(warn_about_proxy)
     app.before_request(limits.spend)
     app.before_request(check_token)
     app.before_request(check_size)
@@ -81,7 +81,7 @@ def name_request() -> None:
     g.request_id = secrets.token_hex(8)
 
 
-def miss_no_proxy() -> None:
+def warn_about_proxy() -> None:
     """Say once in the log that there is a proxy that no setting names, so that all its visitors share one limit."""
     seen = current_app.extensions.setdefault(PROXY_SEEN, bool(settings().trusted_proxies))
     if not seen and any(name in request.headers for name in FORWARDED):

@@ -71,8 +71,8 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
 
 def _begin(session: Session) -> Any:
     """Begin to write, with limits on what waits; returns the id of the transaction on PostgreSQL."""
-    left = _left(session.info.get(DEADLINE))
-    options = {DEADLINE: session.info.get(DEADLINE)}
+    deadline = session.info.get(DEADLINE)
+    left, options = _left(deadline), {DEADLINE: deadline}
     if is_sqlite(session):
         session.commit()  # ends the reading transaction that found out who is asking
         session.connection(execution_options={WRITES: min(LOCK_TIMEOUT, left), **options})
@@ -158,7 +158,8 @@ def _commit(session: Session, xid: Any) -> bool:
 def _may_have_committed(error: DBAPIError) -> bool:
     """Whether the answer to COMMIT was lost, instead of being no: with the connection, or with the disk of SQLite."""
     sqlstate = _sqlstate(error) or ""
-    return error.connection_invalidated or sqlstate[:3] in {"57P", "08"} or _sqlite_code(error) == SQLITE_IOERR
+    lost = error.connection_invalidated or sqlstate.startswith(("57P", "08"))
+    return lost or _sqlite_code(error) == SQLITE_IOERR
 
 
 def _find_out(engine: Any, xid: Any) -> bool | None:

@@ -1,6 +1,6 @@
 """A real browser and a real server: Chromium and gunicorn, on each database.
 
-`page` is a visitor's window. `window("ada@example.com")` opens another for somebody who has logged in, as often as
+`page` is a visitor's window. `window("ada@example.com")` opens another, logged in with that address, as often as
 needed, and shows nothing yet; `window(java_script_enabled=False)` and other options of new_context() change what the
 browser can do.
 `shop` fills the database of the server, and empties it before the test. Whatever a window shows, the test fails if it
