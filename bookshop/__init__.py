@@ -10,6 +10,7 @@ from bookshop import (
     errors,
     extensions,
     features,
+    limits,
     logs,
     openapi,
     pages,
@@ -47,7 +48,7 @@ def init_extensions(app: Flask) -> None:
     extensions.migrate.init_app(app, extensions.db, directory=str(ROOT / "migrations"))
     extensions.login_manager.init_app(app)
     extensions.csrf.init_app(app)
-    extensions.limiter.init_app(app)
+    limits.init_app(app)
     extensions.bootstrap.init_app(app)
     app.view_functions["bootstrap.static"] = lambda filename: abort(404)  # what we use of it is among our assets
     extensions.compress.init_app(app)

@@ -74,7 +74,12 @@ def _folder(path: Path) -> Path:
     return folder
 
 
+DATABASE = "database://"  # of BOOKSHOP_RATELIMIT_STORAGE: the shop's own
+
+
 def _storage(text: str) -> str:
+    if text == DATABASE:
+        return text
     try:
         storage_from_string(text)
     except ConfigurationError as error:
@@ -152,7 +157,7 @@ class Settings(BaseModel):
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
     api_limit: Annotated[str, AfterValidator(_limits)] = "6000 per minute"
-    ratelimit_storage: Annotated[str, AfterValidator(_storage)] = "memory://"
+    ratelimit_storage: Annotated[str, AfterValidator(_storage)] = DATABASE
     trusted_proxies: int = Field(0, ge=0, le=10)
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         "http://127.0.0.1:5000", description="the shop's own address, as it stands in the links of its e-mail"
@@ -255,7 +260,6 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_CSRF_TIME_LIMIT": None,
         "RATELIMIT_STORAGE_URI": settings.ratelimit_storage,
-        "RATELIMIT_HEADERS_ENABLED": True,
         "COMPRESS_ALGORITHM": ["br", "gzip"],
     }
 

@@ -30,6 +30,7 @@ from bookshop.exceptions import (
     NotFound,
     OutcomeUnknown,
     Outdated,
+    TooManyAttempts,
 )
 from bookshop.extensions import db, limiter, settings
 from bookshop.navigation import asked_next, here, page_above
@@ -44,6 +45,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Conflict: 409,
     Outdated: 412,
     Invalid: 422,
+    TooManyAttempts: 429,
     Busy: 503,
     OutcomeUnknown: 503,
 }
@@ -94,7 +96,10 @@ def refuse(error: BookshopError) -> AnyResponse:
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")
         return redirect(page_above(), 303)
-    return _page(status, error.sentence, again=not isinstance(error, OutcomeUnknown))
+    response = _page(status, error.sentence, again=not isinstance(error, OutcomeUnknown))
+    if isinstance(error, TooManyAttempts):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _refuse_json(error: BookshopError, status: int) -> Response:
@@ -135,7 +140,7 @@ def refuse_http(error: HTTPException) -> AnyResponse:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
     if status == 429 and (seconds := _seconds_until_more()):
-        sentence = f"That was too often. Please try again in {_lasting(seconds)}."
+        return refuse(TooManyAttempts(seconds))
     if status == 413:
         hear_out()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
@@ -148,11 +153,9 @@ def _seconds_until_more() -> int:
     """In how many seconds the limit that was reached begins anew, 0 if nobody knows."""
     if budget := g.get("budget"):
         return int(budget.seconds)
-    return max(1, ceil(limiter.current_limit.reset_at - time())) if limiter.current_limit else 0
-
-
-def _lasting(seconds: int) -> str:
-    return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{ceil(seconds / 60)} minutes"
+    if not (reached := limiter.current_limit):
+        return 0
+    return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # it says a second too many
 
 
 def hear_out() -> None:

@@ -86,6 +86,16 @@ class Busy(BookshopError):
     code = "HTTP_503"
 
 
+class TooManyAttempts(BookshopError):
+    """It was tried too often: the next attempt may come in so many `seconds`."""
+
+    code = "HTTP_429"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"That was too often. Please try again in {lasting(seconds)}.")
+        self.seconds = seconds
+
+
 class OutcomeUnknown(BookshopError):
     """Nobody can tell whether it was done: the connection to the database was lost in the commit, or after it."""
 
@@ -96,6 +106,11 @@ class OutcomeUnknown(BookshopError):
             "The shop lost its database at the last moment, so it cannot tell whether this was done. Please look "
             "before you do it again."
         )
+
+
+def lasting(seconds: int) -> str:
+    """So many seconds in words."""
+    return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
 
 
 def book_not_found() -> NotFound:

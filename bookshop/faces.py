@@ -1,8 +1,14 @@
 """What pages and JSON share: the services, bound to this request's database session and to the settings."""
 
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
+from flask import current_app, g
+from flask_login import current_user
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from bookshop import transactions
@@ -11,16 +17,19 @@ from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.events.service import EventService
-from bookshop.exceptions import Invalid
+from bookshop.exceptions import Busy, Invalid
 from bookshop.extensions import db, only_looks, settings, writer
-from bookshop.idempotency.service import IdempotencyService
+from bookshop.idempotency.service import FormAnswer, IdempotencyService, SentFormService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService
+from bookshop.throttle.service import Lane, ThrottleService
 from bookshop.webhooks.addresses import NotAllowed, read_url, vetted
 from bookshop.webhooks.service import WebhookService
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -74,6 +83,14 @@ def idempotency() -> IdempotencyService:
     return IdempotencyService(db.session())
 
 
+def sent_forms(session: Session | None = None) -> SentFormService:
+    return SentFormService(session or db.session())
+
+
+def throttle(session: Session | None = None) -> ThrottleService:
+    return ThrottleService(session or db.session(), str(current_app.secret_key))
+
+
 class Restocked(NamedTuple):
     """What a change of a book's stock did: whom it notified, and how many alerts it stopped before they were sent."""
 
@@ -124,12 +141,25 @@ def give_places() -> None:
     In transactions of its own on a session of its own, so that a request that only looks may ask for it, too: what it
     writes is nothing that anybody decided. Raises Busy.
     """
-    db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
-    with writer(), Session(db.engine) as session:
-        session.info.update(db.session().info)  # the deadline of the request
+    with aside() as session:
         service = EventService(session)
         while service.is_behind() and transactions.in_transaction(session, service.give_places):
             pass
+
+
+def count_attempt(lanes: Sequence[Lane]) -> None:
+    """Count an attempt, and commit that whatever becomes of it; raises TooManyAttempts."""
+    with aside() as session:
+        transactions.in_transaction(session, lambda: throttle(session).claim(lanes))
+
+
+@contextmanager
+def aside() -> Iterator[Session]:
+    """A session for what a request writes beside what it is asked for, and what no refusal takes back."""
+    db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
+    with writer(), Session(db.engine) as session:
+        session.info.update(db.session().info)  # the deadline of the request
+        yield session
 
 
 def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
@@ -150,9 +180,40 @@ def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
 def commit(work: Callable[[], T]) -> T:
     """Run one service call in a writing transaction of its own and commit it; see transactions.in_transaction.
 
-    Not in a request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
+    A form of a page is claimed in it, and raises SentBefore if it was sent before; see idempotency/views.py. Not in a
+    request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
     """
     if only_looks():
         raise RuntimeError("a request that only looks (GET, HEAD) does not write")
     with writer():
-        return transactions.in_transaction(db.session(), work)
+        done = transactions.in_transaction(db.session(), _once(work))
+    g.form_claimed = "form_key" in g
+    return done
+
+
+def form_answer(key: str) -> tuple[FormAnswer, datetime] | None:
+    """How a form was answered, and when it was sent, by what is committed by now."""
+    db.session.rollback()
+    return sent_forms().answer(key)
+
+
+def keep_answer(key: str, answer: FormAnswer) -> None:
+    """Keep how a form was answered that has had its effect, which a failure here does not undo."""
+    try:
+        with aside() as session:
+            transactions.in_transaction(session, lambda: sent_forms(session).keep(key, answer))
+    except (Busy, DBAPIError) as error:
+        log.warning("%s: the answer to a form is not kept: %s", g.get("request_id"), type(error).__name__)
+
+
+def _once(work: Callable[[], T]) -> Callable[[], T]:
+    """The work of a form, done only if nobody has claimed that before; where a request commits twice, the first."""
+    if "form_key" not in g or g.get("form_claimed"):
+        return work
+    key, user_id = g.form_key, getattr(current_user, "user_id", None)
+
+    def first() -> T:
+        sent_forms().claim(key, user_id)
+        return work()
+
+    return first

@@ -1,24 +1,36 @@
 """What all forms have in common."""
 
 import re
+import secrets
 from typing import Any
 
 from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
-from wtforms import Field, Form, IntegerField
+from wtforms import Field, Form, HiddenField, IntegerField
 from wtforms.validators import StopValidation, ValidationError
 from wtforms.widgets import TextInput
 
-from bookshop.exceptions import BookshopError
+from bookshop.exceptions import BookshopError, TooManyAttempts
 from bookshop.text import problem_in, tidy
 
+ONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 WHOLE = re.compile(r"-?[0-9]{1,20}")
 
 
+def new_once() -> str:
+    """A name for the forms of a page, by which they are known if they are sent twice."""
+    return secrets.token_urlsafe(16)
+
+
 class ShopForm(FlaskForm):  # type: ignore[misc]
-    """A form with a CSRF token. A button alone is a form without fields."""
+    """A form with a CSRF token and, as `once`, a name for the page that shows it: it has one effect.
+
+    A button alone is a form without fields.
+    """
+
+    once = HiddenField(default=new_once)
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         """English messages, and fields from a form alone: not from JSON, nor from files unless a field is for one."""
@@ -32,13 +44,22 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
                      for file in request.files.getlist(field.name)]  # fmt: skip
             return CombinedMultiDict([request.form, MultiDict(files)])
 
+    too_early: TooManyAttempts | None = None
+
     @property
     def status(self) -> int:
-        """The status of the page that shows the form: 400 when it is shown again because something is wrong."""
-        return 400 if self.is_submitted() else 200
+        """The status of the page that shows the form: 400 or 429 when it is shown again with a refusal."""
+        return 429 if self.too_early else 400 if self.is_submitted() else 200
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the page that shows the form."""
+        return {"Retry-After": str(self.too_early.seconds)} if self.too_early else {}
 
     def add_error(self, refused: BookshopError) -> None:
         """Show a service's refusal at the field that it names, or above the form."""
+        if isinstance(refused, TooManyAttempts):
+            self.too_early = refused
         field = self._fields.get(getattr(refused, "field", ""))
         if field is None:
             self.form_errors.append(refused.sentence)

@@ -1,23 +1,77 @@
-"""How many requests for JSON a token, or an address of the network, may send, said in the headers of every answer.
+"""How often somebody may ask: where that is counted, and for JSON what is said about it in every answer.
 
-The headers are those of draft-ietf-httpapi-ratelimit-headers.
+Logins, and all that sends e-mail, are counted for all processes together, by default in the shop's database; requests
+for JSON in each process, unless there is a storage for all. The headers are those of
+draft-ietf-httpapi-ratelimit-headers.
 """
 
 import logging
 from functools import cache
 from math import ceil
 from time import time
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
-from flask import Response, g
+from flask import Flask, Response, current_app, g
 from flask_login import current_user
 from limits import RateLimitItem, parse_many
+from limits.storage import Storage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import TooManyRequests
 
+from bookshop import faces
 from bookshop.accounts.access import is_api
+from bookshop.config import DATABASE
 from bookshop.extensions import limiter, network_of_visitor, settings
+from bookshop.transactions import in_transaction
 
 log = logging.getLogger(__name__)
+
+JSON_COUNTER = "bookshop_json_counter"
+
+
+class DatabaseStorage(Storage):
+    """Counts in the shop's own database, each time in a transaction of its own."""
+
+    STORAGE_SCHEME = [DATABASE.removesuffix("://")]
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return DBAPIError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        with faces.aside() as session:
+            return in_transaction(session, lambda: faces.throttle(session).count(key, expiry, amount))
+
+    def get(self, key: str) -> int:
+        return faces.throttle().in_window(key)[0]
+
+    def get_expiry(self, key: str) -> float:
+        return time() + faces.throttle().in_window(key)[1]
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> None:
+        self._forget()
+
+    def clear(self, key: str) -> None:
+        self._forget(key)
+
+    def _forget(self, *keys: str) -> None:
+        with faces.aside() as session:
+            in_transaction(session, lambda: faces.throttle(session).forget(*keys))
+
+
+def init_app(app: Flask) -> None:
+    limiter.init_app(app)
+    given = app.config["SETTINGS"].ratelimit_storage
+    storage = storage_from_string("memory://" if given == DATABASE else given)
+    app.extensions[JSON_COUNTER] = FixedWindowRateLimiter(cast(Any, storage))
+
+
+def _counter() -> FixedWindowRateLimiter:
+    return cast(FixedWindowRateLimiter, current_app.extensions[JSON_COUNTER])
 
 
 class Budget(NamedTuple):
@@ -51,8 +105,8 @@ def _who() -> str:
 def _spent(limit: RateLimitItem, who: str) -> Budget:
     """What is left of a limit after this request, -1 if it was one too many."""
     try:
-        fits = limiter.limiter.hit(limit, "json", who)
-        reset, left = limiter.limiter.get_window_stats(limit, "json", who)
+        fits = _counter().hit(limit, "json", who)
+        reset, left = _counter().get_window_stats(limit, "json", who)
     except Exception:  # whatever it is that the storage raises: a shop that does not count is better than none
         log.exception("%s: requests cannot be counted just now", g.get("request_id"))
         return Budget(limit, limit.amount, limit.get_expiry())

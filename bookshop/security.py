@@ -15,6 +15,7 @@ from bookshop.accounts.access import Anonymous, bearer_token, is_api
 from bookshop.catalog import pictures
 from bookshop.exceptions import NotAuthenticated
 from bookshop.extensions import csrf, db, login_manager, settings
+from bookshop.idempotency import views as idempotency_pages
 from bookshop.transactions import set_deadline
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,9 @@ def init_app(app: Flask) -> None:
     app.before_request(check_token)
     app.before_request(check_size)
     app.before_request(admit_files)
-    app.before_request(check_csrf)
     app.before_request(start_clock)
+    idempotency_pages.init_app(app)
+    app.before_request(check_csrf)
     app.after_request(limits.say)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
@@ -151,6 +153,4 @@ def finish(response: Response) -> Response:
     if not public:
         own = session or bearer_token(request) is not None
         response.headers["Cache-Control"] = "no-store" if own else "no-cache"
-    if response.status_code < 400:
-        response.headers.pop("Retry-After", None)  # Flask-Limiter's, which on a redirect would mean: wait first
     return response

@@ -35,7 +35,7 @@ def whole(browser, answer):
     cookies = [cookie.partition(";")[2] for cookie in answer.headers.getlist("Set-Cookie")]
     with browser.client.session_transaction() as session:
         kept = {name: value for name, value in session.items() if name != "csrf_token"}
-    led = re.sub(r'(name="csrf_token"[^>]*value=")[^"]*', r"\1", browser.get(answer.location).text)
+    led = re.sub(r'(name="(?:csrf_token|once|key)"[^>]*value=")[^"]*', r"\1", browser.get(answer.location).text)
     headers = {name: value for name, value in answer.headers.items() if name not in differs}
     return answer.status_code, headers, cookies, kept, answer.text, led
 

@@ -32,15 +32,17 @@ FLOORS = (
         "languages",
         "passwords",
         "devices",
+        "tokens",
     }
     | {"numbers", "problems", "examples", "kinds", "backoff", "addresses", "signing"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
     {"models", "keyset"},
     {"transactions"},
-    {"repository", "search", "facets", "checks", "identity", "scopes"},
+    {"repository", "search", "facets", "checks", "identity", "scopes", "emails"},
     {"service", "batch", "linked_data", "mailbox"},
     {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
     | {"visitors", "links", "headers", "transport", "letters", "worker", "outbox"},
+    {"known_devices"},
     {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
     | {"reports_api", "mailbox_pages", "mail", "webhooks"},
     {"limits"},
@@ -70,6 +72,8 @@ BELOW_FLASK = {
     "languages",
     "passwords",
     "devices",
+    "emails",
+    "tokens",
     "numbers",
     "delivery_note",
     "pictures",

@@ -91,6 +91,7 @@ RIGHT = [
     ("LOGIN_LIMIT", "3 per second; 10/hour", "3 per second; 10/hour"),
     ("API_LIMIT", "3 per second; 10/hour", "3 per second; 10/hour"),
     ("RATELIMIT_STORAGE", "memory://", "memory://"),
+    ("RATELIMIT_STORAGE", "database://", "database://"),
     ("TRUSTED_PROXIES", "1", 1),
     ("BASE_URL", "https://example.com:8443/shop/", "https://example.com:8443/shop"),
     ("BASE_URL", "http://[::1]:5000", "http://[::1]:5000"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bookshop.accounts.emails import normal_email
 from bookshop.accounts.forms import (
     DeleteForm,
     EmailForm,
@@ -17,7 +18,6 @@ from bookshop.accounts.forms import (
     TokenForm,
 )
 from bookshop.accounts.passwords import hash_password, password_matches, problem_in_password
-from bookshop.accounts.service import normal_email
 from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, StockForm, WebhookForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.exceptions import Invalid, NotFound
@@ -57,7 +57,7 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "TokenForm": lambda: TokenForm("staff"),
 }
 # Whatever is typed into these is passed over: buttons, and what a page remembers (see safe_next, KEY, DELIVERY_NUMBER).
-PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "shown"}
+PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"}
 
 CONTROLS = "The text must not contain control characters"
 DAMAGED = "The text contains a character that was damaged on the way; please send it as UTF-8."

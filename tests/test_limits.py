@@ -6,7 +6,8 @@ import time
 import pytest
 
 from bookshop import create_app
-from bookshop.extensions import db, limiter, network_of_visitor
+from bookshop.extensions import db, network_of_visitor
+from bookshop.limits import JSON_COUNTER
 from tests.clients import Script
 from tests.settings import settings_for
 from tests.stand import assert_problem
@@ -31,7 +32,6 @@ def limited(database_url, app, shop):
     yield make
     for other in made:
         with other.app_context():
-            limiter.reset()
             db.engine.dispose()
 
 
@@ -191,7 +191,7 @@ def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited,
     def fail(*_asked):
         raise ConnectionError("the storage is away")
 
-    monkeypatch.setattr(limiter.limiter, method, fail)
+    monkeypatch.setattr(nobody.client.application.extensions[JSON_COUNTER], method, fail)
     answers = [nobody.get(BOOKS) for _request in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert "requests cannot be counted just now" in caplog.text

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
 from bookshop import create_app, faces
 from bookshop.accounts.scopes import scopes_of
-from bookshop.accounts.service import token_hash
+from bookshop.accounts.tokens import token_hash
 from bookshop.config import Settings
 from bookshop.database import Base
 from bookshop.extensions import db
@@ -26,7 +26,7 @@ Schema = dict[str, list[tuple[Any, ...]]]
 
 TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "prebookings"} | {
     *("cart_items", "orders", "order_lines", "given_answers", "messages", "password_resets"),
-    *("events", "webhooks", "webhook_deliveries"),
+    *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
 }
 # A column that was added later holds its foreign key in itself; it means the same as one that stands apart.
 LATER_KEY = re.compile(r"(\w+) (\w+) (CONSTRAINT \w+) (REFERENCES .*)")
@@ -120,6 +120,8 @@ def fill(shop: Shop) -> None:
     shop.set_stock(emma, 7)
     with shop.app.app_context():
         WebhookWorker().queue_new()
+    shop.execute("INSERT INTO sent_forms (key, created_at) VALUES ('k', '2026-01-01')")
+    shop.execute("INSERT INTO attempts (key, count, until, forget_at) VALUES ('k', 1, '2026-01-01', '2026-01-01')")
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 

@@ -1,5 +1,8 @@
 """The shape of the forms about accounts; what a good password is, the service knows."""
 
+import hmac
+
+from flask import current_app
 from wtforms import (
     EmailField,
     HiddenField,
@@ -16,7 +19,8 @@ from wtforms.widgets import CheckboxInput
 from bookshop.accounts.models import EMAIL_MAX, TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
-from bookshop.forms import ShopForm, Storable, tidied
+from bookshop.accounts.tokens import new_token
+from bookshop.forms import ONCE, ShopForm, Storable, new_once, tidied
 
 ENDS = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
 HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"
@@ -61,7 +65,7 @@ def address() -> EmailField:
 
 
 class LoginForm(ShopForm):
-    """An address and a password."""
+    """An address and a password. Its name is a matter of the service: what a login does is in the cookie, too."""
 
     email = EmailField(
         "E-mail address",
@@ -74,6 +78,8 @@ class LoginForm(ShopForm):
         validators=[InputRequired("Please enter your password.")],
         render_kw={"autocomplete": "current-password"},
     )
+    once = None
+    key = HiddenField(default=new_once)
     next = HiddenField()
     submit = SubmitField("Log in")
 
@@ -130,7 +136,13 @@ class ResetForm(ShopForm):
 
 
 class TokenForm(ShopForm):
-    """A new API token of a user with this role: its name, what it may do, and how long."""
+    """A new API token of a user with this role: its name, what it may do, and how long.
+
+    Sent twice it is the same token, which the answer shows: so that is made of the form's `key`.
+    """
+
+    once = None
+    key = HiddenField(default=new_once)
 
     name = StringField(
         "What is it for?",
@@ -147,6 +159,13 @@ class TokenForm(ShopForm):
         coerce=int,
     )
     submit = SubmitField("Create token")
+
+    def token(self) -> str | None:
+        """The token that this form stands for; None if it is not one of ours."""
+        key, secret = self.key.data or "", str(current_app.secret_key)
+        if not ONCE.fullmatch(key):
+            return None
+        return new_token(hmac.digest(secret.encode(), f"API token {key}".encode(), "sha256"))
 
     def __init__(self, role: str) -> None:
         super().__init__()

@@ -4,10 +4,12 @@ import secrets
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import PasswordReset, User
 from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import AccountService, normal_email, token_hash
+from bookshop.accounts.service import AccountService
+from bookshop.accounts.tokens import token_hash
 from bookshop.database import now
 from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UNSUBSCRIBED
@@ -103,11 +105,12 @@ class MailboxService:
         if self.users.user_of_reset(token_hash(token)) is None:
             raise _used_up()
 
-    def reset_password(self, token: str, new: str) -> None:
+    def reset_password(self, token: str, new: str) -> str:
         """Give the user to whom this secret was sent a new password, end all logins, API tokens and other such links.
 
-        The address is confirmed by that. Locks the user's row, so that no login with the old password gets between.
-        Raises Invalid for a bad password, which does not use up the link, and NotFound if that is used up or too old.
+        Returns the user's address, which is confirmed by that. Locks the user's row, so that no login with the old
+        password gets between. Raises Invalid for a bad password, which does not use up the link, and NotFound if that
+        is used up or too old.
         """
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
@@ -119,8 +122,10 @@ class MailboxService:
         self.users.end_logins(user_id)
         self.users.revoke_tokens(user_id)
         self.users.update(user_id, password_hash=hash_password(new))
-        if self.accounts.get_user(user_id).email_confirmed_at is None:
+        user = self.accounts.get_user(user_id)
+        if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
+        return user.email
 
 
 def _used_up() -> NotFound:

@@ -3,12 +3,11 @@
 from flask import flash, redirect, render_template, request, url_for
 
 from bookshop import faces
-from bookshop.accounts import bp, links
+from bookshop.accounts import bp, known_devices, links
 from bookshop.accounts.access import customer_required, login_required, visitor
 from bookshop.accounts.forms import ForgotForm, ResetForm
-from bookshop.accounts.views import Answer, login_limit
+from bookshop.accounts.views import Answer, limited
 from bookshop.exceptions import Invalid, NotFound
-from bookshop.extensions import limiter
 from bookshop.forms import ShopForm
 
 ALERTS = {
@@ -24,7 +23,7 @@ ASKED_TO_CONFIRM = "We have written to {}; at most once in five minutes. Please 
 
 
 @bp.route("/password/forgot", methods=["GET", "POST"])
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def forgot() -> Answer:
     form = ForgotForm()
     if form.validate_on_submit():
@@ -36,7 +35,7 @@ def forgot() -> Answer:
 
 
 @bp.route("/password/reset/<token>", methods=["GET", "POST"])
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def reset(token: str) -> Answer:
     """A new password; who comes with a link that is of no use any more can ask for another at once."""
     try:
@@ -50,12 +49,12 @@ def _reset(token: str) -> Answer:
     form, mailbox = ResetForm(), faces.mailbox()
     if form.validate_on_submit():
         try:
-            faces.commit(lambda: mailbox.reset_password(token, form.new.data))
+            email = faces.commit(lambda: mailbox.reset_password(token, form.new.data))
         except Invalid as refused:
             form.add_error(refused)
         else:
             flash("Your password is changed, and you are logged out everywhere. Log in with the new one.", "success")
-            return redirect(url_for("accounts.login"), 303)
+            return known_devices.remember(redirect(url_for("accounts.login"), 303), email)
     mailbox.check_reset(token)
     return render_template("accounts/reset.html", form=form), form.status
 
@@ -74,7 +73,7 @@ def confirm(token: str) -> Answer:
 
 @bp.post("/account/confirm")
 @login_required
-@limiter.limit(login_limit)
+@limited
 def ask_to_confirm() -> Answer:
     me, mailbox = visitor(), faces.mailbox()
     faces.commit(lambda: mailbox.ask_to_confirm(me.user_id))

@@ -1,5 +1,8 @@
 """One's own account: what the shop keeps of a person, and what they can change, take along and delete."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from flask import Response, flash, redirect, render_template, session, url_for
 from flask_login import logout_user
 
@@ -10,11 +13,13 @@ from bookshop.accounts.devices import device_in_words
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
 from bookshop.accounts.schemas import personal_data_json
 from bookshop.accounts.service import MOST_TOKENS
-from bookshop.accounts.views import Answer, login_limit
+from bookshop.accounts.views import Answer, limited
 from bookshop.database import now
-from bookshop.exceptions import Conflict, Invalid, NotFound
-from bookshop.extensions import limiter
+from bookshop.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.forms import ShopForm
+from bookshop.throttle.service import Lane
+
+T = TypeVar("T")
 
 bp.add_app_template_filter(device_in_words, "device")
 
@@ -30,20 +35,20 @@ def account() -> Answer:
 
 @bp.route("/account/email", methods=["GET", "POST"])
 @login_required
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def email() -> Answer:
     form = EmailForm()
     status = form.status
     if form.validate_on_submit():
         me, accounts = visitor(), faces.accounts()
         try:
-            kept = faces.commit(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
-        except (Invalid, Conflict) as refused:
+            kept = _proven(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
+        except (Invalid, Conflict, TooManyAttempts) as refused:
             status = _refuse(form, refused)
         else:
             flash(_moved(me.email, kept), "success")
             return redirect(url_for("accounts.account"), 303)
-    return render_template("accounts/email.html", form=form, email=visitor().email), status
+    return render_template("accounts/email.html", form=form, email=visitor().email), status, form.headers
 
 
 def _moved(former: str, kept: str) -> str:
@@ -54,29 +59,42 @@ def _moved(former: str, kept: str) -> str:
     return f"{said} We have written to it; please follow the link in our message."
 
 
-def _refuse(form: ShopForm, refused: Invalid | Conflict) -> int:
+def _proven(work: Callable[[], T]) -> T:
+    """Do and commit what asks for the current password; who does not know it must wait longer after each guess."""
+    lanes, throttle = [Lane(f"password {visitor().login_id}", 5, 900)], faces.throttle()
+    faces.count_attempt(lanes)
+
+    def proven() -> T:
+        done = work()
+        throttle.forgive(lanes)
+        return done
+
+    return faces.commit(proven)
+
+
+def _refuse(form: ShopForm, refused: BookshopError) -> int:
     """Show a refusal in the form; returns the status of its page."""
     form.add_error(refused)
-    return 409 if isinstance(refused, Conflict) else 400
+    return 409 if isinstance(refused, Conflict) else form.status
 
 
 @bp.route("/account/password", methods=["GET", "POST"])
 @login_required
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def password() -> Answer:
     form = PasswordForm()
     if form.validate_on_submit():
         me, accounts = visitor(), faces.accounts()
         try:
-            faces.commit(
+            _proven(
                 lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
             )
-        except Invalid as refused:
+        except (Invalid, TooManyAttempts) as refused:
             form.add_error(refused)
         else:
             flash("Your password is changed, and you are logged out on every other device.", "success")
             return redirect(url_for("accounts.account"), 303)
-    return render_template("accounts/password.html", form=form), form.status
+    return render_template("accounts/password.html", form=form), form.status, form.headers
 
 
 @bp.get("/account/sessions")
@@ -109,7 +127,7 @@ def tokens() -> Answer:
     status = form.status
     if form.validate_on_submit():
         try:
-            given = form.name.data, form.scopes.data, form.days.data
+            given = form.name.data, form.scopes.data, form.days.data, form.token()
             token, status = faces.commit(lambda: accounts.create_token(me.user_id, *given)), 201
             form.name.data = None
         except (Invalid, Conflict) as refused:
@@ -143,13 +161,13 @@ def data() -> Answer:
 
 @bp.route("/account/delete", methods=["GET", "POST"])
 @login_required
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def delete() -> Answer:
     form, accounts, user_id = DeleteForm(), faces.accounts(), visitor().user_id
     if form.validate_on_submit():
         try:
-            faces.commit(lambda: accounts.delete(user_id, form.current.data))
-        except Invalid as refused:
+            _proven(lambda: accounts.delete(user_id, form.current.data))
+        except (Invalid, TooManyAttempts) as refused:
             form.add_error(refused)
         else:
             logout_user()
@@ -157,4 +175,4 @@ def delete() -> Answer:
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
     waiting, orders = accounts.count_waiting(user_id), faces.orders().count_open(user_id)
-    return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status
+    return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status, form.headers

@@ -151,6 +151,12 @@ class UserRepository:
         own = select(ApiToken).where(ApiToken.user_id == user_id).order_by(ApiToken.id.desc())
         return self.session.scalars(own if revoked else own.where(ApiToken.revoked_at.is_(None))).all()
 
+    def own_token(self, user_id: int, token_hash: str) -> ApiToken | None:
+        """The user's token with this hash, even if it is revoked."""
+        return self.session.scalar(
+            select(ApiToken).where(ApiToken.user_id == user_id, ApiToken.token_hash == token_hash)
+        )
+
     def count_tokens(self, user_id: int) -> int:
         """How many tokens of the user are not revoked."""
         own = select(func.count()).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))

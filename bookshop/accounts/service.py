@@ -1,17 +1,16 @@
 """Who you are: registration, logins, passwords, tokens; what becomes of an account."""
 
-import hashlib
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.devices import storable
+from bookshop.accounts.emails import normal_email
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.models import (
     CUSTOMER,
@@ -26,10 +25,11 @@ from bookshop.accounts.models import (
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
+from bookshop.accounts.tokens import new_token, token_hash
 from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
 from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
-from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
 from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
@@ -38,7 +38,6 @@ from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.text import problem_in, tidy
 
-TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
 MOST_TOKENS = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
@@ -78,6 +77,7 @@ class AccountService:
         self.prebookings = PreBookRepository(session)
         self.items = CartRepository(session)
         self.answers = GivenAnswerRepository(session)
+        self.forms = SentFormRepository(session)
         self.lifetime = timedelta(days=session_days)
 
     def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
@@ -114,22 +114,33 @@ class AccountService:
             raise Invalid(WRONG_LOGIN)
         return Checked(user.id, user.password_hash)
 
-    def log_in(self, checked: Checked, password: str, user_agent: str | None = None) -> Identity:
+    def log_in(self, checked: Checked, password: str, user_agent: str | None = None, form: str = "") -> Identity:
         """Open a login, on a device that calls itself `user_agent`, for a user whose password was just checked.
 
-        Locks the user's row: a deactivation or a change of the password at the same moment either ends this login
-        or is seen here, which raises Invalid.
+        The same `form`, sent twice, opens one. Locks the form and the user's row: a deactivation or a change of the
+        password at the same moment either ends this login or is seen here, which raises Invalid.
         """
+        login_id = secrets.token_urlsafe(32)
+        first = self._login_by_form(form, checked.user_id, login_id) if form else None
         self.users.lock(checked.user_id)
         user = self.users.get(checked.user_id)
         if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
             raise Invalid(WRONG_LOGIN)
+        if first is not None:
+            return Identity(user.id, user.email, user.role, first)
         if needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(password))
         self.users.end_logins(user.id, before=now() - self.lifetime)
-        login_id = secrets.token_urlsafe(32)
         self.users.add_login(login_id, user.id, storable(user_agent, USER_AGENT_MAX))
         return Identity(user.id, user.email, user.role, login_id)
+
+    def _login_by_form(self, form: str, user_id: int, login_id: str) -> str | None:
+        """The login that this form opened before, if it is open; else the form is claimed for `login_id`."""
+        key = token_hash(f"login {user_id} {form}")
+        if self.forms.claim(key, user_id, login_id):
+            return None
+        row = self.forms.get(key)
+        return row[0] if row and row[0] and self.identify_login(row[0]) else None
 
     def log_out(self, login_id: str) -> None:
         """End this login, on this device only."""
@@ -223,6 +234,7 @@ class AccountService:
         Conflict for the last member of staff.
         """
         self.answers.forget(user_id)
+        self.forms.forget(user_id)
         locked = self.users.lock_with_staff(user_id)
         if self._lock_confirmed(user_id, password).role == STAFF and len(locked) == 1:
             raise Conflict(
@@ -308,24 +320,34 @@ class AccountService:
         return self.users.list_tokens(user_id)
 
     def create_token(
-        self, user_id: int, name: str, scopes: Collection[str] | None = None, days: int | None = None
+        self,
+        user_id: int,
+        name: str,
+        scopes: Collection[str] | None = None,
+        days: int | None = None,
+        token: str | None = None,
     ) -> str:
         """Make an API token for a user and return it: it is stored as a hash, so this is the only time it is seen.
 
         It may do what `scopes` say, or all that the user may; it expires in so many `days`, or never. Locks the user's
-        row, which makes the limit exact. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is
-        deactivated or has the most tokens already.
+        row, which makes the limit exact. Who must get the same one when asking twice, brings a `token` as `new_token`
+        makes them. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is deactivated or has the
+        most tokens already, or has revoked this one.
         """
         owner = self.users.lock_active(user_id)
         if not owner:
             raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
+        if token and (made := self.users.own_token(user_id, token_hash(token))):
+            if made.revoked_at is not None:
+                raise Conflict("This token was created before and is revoked by now. Please create another one.")
+            return token
         if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
             raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
         if self.users.count_tokens(user_id) >= MOST_TOKENS:
             raise Conflict(
                 f"There are {MOST_TOKENS} tokens already, the most at a time. Revoke one first.", "TOKEN_LIMIT_REACHED"
             )
-        token, may = TOKEN_PREFIX + secrets.token_urlsafe(32), chosen_scopes(owner.role, scopes)
+        token, may = token or new_token(secrets.token_bytes(32)), chosen_scopes(owner.role, scopes)
         expires_at = now() + timedelta(days=days) if days else None
         made = ApiToken(user_id=user_id, name=name, token_hash=token_hash(token), scopes=may, expires_at=expires_at)
         self.users.add_token(made)
@@ -364,23 +386,3 @@ class AccountService:
             return self.users.get_by_email(normal_email(email))
         except Invalid:
             return None
-
-
-def normal_email(email: str) -> str:
-    """The address in the form in which it is kept, its domain in small letters; raises Invalid if it is none."""
-    if len(email) > 4 * EMAIL_MAX:  # whatever it is when it is composed
-        raise Invalid("This e-mail address is too long.", "email")
-    if problem := problem_in(email):
-        raise Invalid(f"The address {problem}.", "email")
-    try:
-        address = validate_email(tidy(email), check_deliverability=False).normalized
-    except EmailNotValidError as error:
-        raise Invalid(f"This is not a complete e-mail address. {error}", "email") from None
-    if len(address.casefold()) > EMAIL_MAX:
-        raise Invalid("This e-mail address is too long.", "email")
-    return address
-
-
-def token_hash(token: str) -> str:
-    """SHA-256 is enough here: the token has 256 random bits, so there is nothing to guess slowly."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,19 +1,20 @@
 """Registering, logging in and logging out."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from flask import Response, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop import faces
-from bookshop.accounts import bp
-from bookshop.accounts.access import visitor
+from bookshop.accounts import bp, known_devices
+from bookshop.accounts.access import View, visitor
 from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.identity import Identity
 from bookshop.cart import visitors
-from bookshop.exceptions import Invalid
-from bookshop.extensions import limiter, settings
+from bookshop.exceptions import Invalid, TooManyAttempts
+from bookshop.extensions import limiter, network_of_visitor, settings
 from bookshop.navigation import safe_next
 from bookshop.text import shortened
 
@@ -22,7 +23,7 @@ NOTIFIED_SEEN = "notified_seen"
 SIGNED_UP = (
     "Thank you! We have written to {}: our message says how to go on. If your account is new, you can log in at once."
 )
-Answer = str | tuple[str, int] | Response | AnyResponse
+Answer = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
 
 
 @limiter.request_filter
@@ -34,28 +35,39 @@ def has_no_limits() -> bool:
     return request.blueprint != bp.name
 
 
-def login_limit() -> str:
-    return settings().login_limit
+def limited(view: View) -> View:
+    """Let nobody send the form of this page more often than BOOKSHOP_LOGIN_LIMIT says."""
+    limit = limiter.limit(lambda: settings().login_limit, key_func=_who_counts, methods=["POST"])
+    return cast(View, limit(view))
+
+
+def _who_counts() -> str:
+    """By what forms are counted: by the login or, before it, by the known device, or else by the network."""
+    if current_user.is_authenticated:
+        return f"login {visitor().login_id}"
+    if request.endpoint == "accounts.login" and (device := known_devices.device_of(request.form.get("email", ""))):
+        return f"device {device}"
+    return network_of_visitor()
 
 
 @bp.route("/login", methods=["GET", "POST"])
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def login() -> Answer:
     form = LoginForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
         try:
-            _log_in(form.email.data, form.password.data)
-        except Invalid as refused:
+            _log_in(form.email.data, form.password.data, form.key.data or "")
+        except (Invalid, TooManyAttempts) as refused:
             form.add_error(refused)
         else:
-            return redirect(safe_next(form.next.data), 303)
-    return render_template("accounts/login.html", form=form), form.status
+            return known_devices.remember(redirect(safe_next(form.next.data), 303), form.email.data)
+    return render_template("accounts/login.html", form=form), form.status, form.headers
 
 
 @bp.route("/register", methods=["GET", "POST"])
-@limiter.limit(login_limit, methods=["POST"])
+@limited
 def register() -> Answer:
     form = RegisterForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
@@ -83,16 +95,19 @@ def logout() -> Answer:
     return redirect("/", 303)
 
 
-def _log_in(email: str, password: str) -> None:
+def _log_in(email: str, password: str, key: str) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
 
     But for the visitor's cart, which becomes part of the customer's in the same transaction.
     """
     accounts, cart, wanted = faces.accounts(), faces.cart(), visitors.entries()
+    lanes, throttle = known_devices.lanes_of_login(email), faces.throttle()
+    faces.count_attempt(lanes)
     checked = accounts.check_password(email, password)
 
     def enter() -> tuple[Identity, Sequence[str]]:
-        identity = accounts.log_in(checked, password, request.user_agent.string)
+        identity = accounts.log_in(checked, password, request.user_agent.string, key)
+        throttle.forgive(lanes)
         return identity, cart.merge(identity.user_id, wanted) if wanted and identity.is_customer else ()
 
     identity, left_out = faces.commit(enter)

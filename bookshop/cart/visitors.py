@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from flask import session
+from flask import g, session
 
 from bookshop.cart.repository import Entry
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
@@ -45,6 +45,7 @@ def remove(book_id: int) -> None:
 
 
 def _write(cart: dict[int, Entry]) -> None:
+    g.cart_written = True
     if cart:
         session.permanent = True  # it is still there tomorrow
         session[CART] = [list(entry) for entry in cart.values()]

@@ -1,4 +1,4 @@
-"""Answers that were given under a key."""
+"""Answers that were given under a key, and forms of pages that were sent."""
 
 from datetime import datetime
 
@@ -24,4 +24,19 @@ class GivenAnswer(Base):
     status: Mapped[int | None]
     body: Mapped[str | None] = mapped_column(Text)
     location: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+
+class SentForm(Base):
+    """A form of a page that has had its effect, written in the transaction of that; and, as soon as it is known, how
+    it was answered.
+
+    `key` stands for the form as one page showed it, with all that was filled in.
+    """
+
+    __tablename__ = "sent_forms"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(index=True)  # no foreign key, for the same reason
+    answer: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)

@@ -1,19 +1,20 @@
-"""SQL about answers that were given under a key."""
+"""SQL about answers that were given under a key, and forms of pages that were sent."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, tuple_, update
+from sqlalchemy import Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bookshop.database import Base, is_sqlite, now
 from bookshop.exceptions import Conflict
-from bookshop.idempotency.models import GivenAnswer
+from bookshop.idempotency.models import GivenAnswer, SentForm
 from bookshop.transactions import LOCK_NOT_AVAILABLE
 
-answers = Base.metadata.tables[GivenAnswer.__tablename__]
+answers, forms = (Base.metadata.tables[model.__tablename__] for model in (GivenAnswer, SentForm))
+SENT = select(forms.c.answer, forms.c.created_at).where(forms.c.key == bindparam("key"))
 
 
 class GivenAnswerRepository:
@@ -58,6 +59,40 @@ class GivenAnswerRepository:
     def forget(self, user_id: int) -> None:
         """Forget the user's answers."""
         self.session.connection().execute(delete(answers).where(answers.c.user_id == user_id))
+
+
+class SentFormRepository:
+    """Claims forms, and keeps and finds how they were answered; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def claim(self, key: str, user_id: int | None, answer: str | None = None) -> bool:
+        """Claim the form until the transaction ends; False if it has had its effect.
+
+        The unique key makes a second request wait here until the first is committed or rolled back.
+        """
+        insert = sqlite.insert(forms) if is_sqlite(self.session) else postgresql.insert(forms)
+        claimed = insert.values(key=key, user_id=user_id, answer=answer, created_at=now()).on_conflict_do_nothing()
+        return self.session.connection().execute(claimed.returning(forms.c.key)).first() is not None
+
+    def get(self, key: str) -> Row[str | None, datetime] | None:
+        """How a form was answered, and when it was sent; None if it was not, or that is forgotten."""
+        return self.session.connection().execute(SENT, {"key": key}).first()
+
+    def keep(self, key: str, answer: str) -> None:
+        """Write how a form was answered."""
+        self.session.connection().execute(update(forms).where(forms.c.key == key).values(answer=answer))
+
+    def forget_expired(self, expired: datetime, number: int) -> None:
+        """Forget that many of the forms that are `expired`; those that others are about to forget are left to them."""
+        old = select(forms.c.key).where(forms.c.created_at < expired).order_by(forms.c.created_at).limit(number)
+        self.session.connection().execute(delete(forms).where(forms.c.key.in_(old.with_for_update(skip_locked=True))))
+
+    def forget(self, user_id: int) -> None:
+        """Forget the user's forms, but for the one that is being worked on."""
+        own = delete(forms).where(forms.c.user_id == user_id, forms.c.answer.is_not(None))
+        self.session.connection().execute(own)
 
 
 def in_flight() -> Conflict:

@@ -1,14 +1,15 @@
 """One effect and one answer for each key, however often a request is sent."""
 
-from collections.abc import Callable
-from datetime import timedelta
-from typing import NamedTuple
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from bookshop.database import now
-from bookshop.exceptions import Invalid
-from bookshop.idempotency.repository import GivenAnswerRepository, in_flight
+from bookshop.exceptions import BookshopError, Invalid
+from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository, in_flight
 
 KEPT_FOR = timedelta(hours=24)
 AT_ONCE = 100  # expired answers that a request forgets beside its own work
@@ -20,6 +21,53 @@ class Answer(NamedTuple):
     body: str
     status: int = 200
     location: str | None = None
+
+
+class SentBefore(BookshopError):
+    """The form was sent before, and has had its effect."""
+
+    def __init__(self) -> None:
+        super().__init__("This was done already.")
+
+
+class FormAnswer(NamedTuple):
+    """How a form was answered: by a `page` or, if that is empty, by the way to another, at `location`.
+
+    There the `notices` (category and message) were shown.
+    """
+
+    location: str
+    notices: Sequence[Sequence[Any]] = ()
+    page: str = ""
+
+
+class SentFormService:
+    """Lets a form of a page have one effect and keeps its answer; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.forms = SentFormRepository(session)
+
+    def claim(self, key: str, user_id: int | None) -> None:
+        """Claim a form before any other lock, in the transaction of its effect; raises SentBefore if it has had that.
+
+        A second request waits here for the first.
+        """
+        if not self.forms.claim(key, user_id):
+            raise SentBefore
+
+    def keep(self, key: str, answer: FormAnswer) -> None:
+        """Keep how a form was answered, for a day."""
+        self.forms.keep(key, json.dumps(answer))
+        self.forms.forget_expired(now() - KEPT_FOR, AT_ONCE)
+
+    def was_sent(self, key: str) -> bool:
+        """Whether the form has had its effect."""
+        return self.forms.get(key) is not None
+
+    def answer(self, key: str) -> tuple[FormAnswer, datetime] | None:
+        """How the form was answered, and when it was sent; None if the answer is not known, or not yet."""
+        row = self.forms.get(key)
+        return (FormAnswer(*json.loads(row[0])), row[1]) if row and row[0] else None
 
 
 class IdempotencyService:

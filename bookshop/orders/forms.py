@@ -69,6 +69,7 @@ class CheckoutForm(ShopForm):
         validators=[Optional(), Length(max=ORDER_NOTE_MAX), Storable(lines=True)],
         render_kw={"rows": 3},
     )
+    once = None  # it has `key`, for the order
     key = StringField(widget=HiddenInput())
     shown = StringField(widget=HiddenInput())
     submit = SubmitField("Place the order")

@@ -84,7 +84,8 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     try:
         faces.commit(lambda: work(user_id, aside.book_id))
     except NotFound:  # it was taken out of the cart before, or is no longer sold, which the page says
-        return _show(form, 200)
+        if aside.name != "remove":
+            return _show(form, 200)
     except Conflict as refused:
         return _refuse(form, refused, 409)
     if aside.name == "remove":

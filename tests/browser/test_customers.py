@@ -48,6 +48,48 @@ def test_who_reserves_a_book_that_came_back_meanwhile_is_told_so(shop, window):
     expect(availability(page)).to_contain_text("Only 2 left.")
 
 
+def click_twice(button):
+    """Click, and once more when the shop has done what was asked for, but its answer has not arrived yet."""
+    page, box, answers = button.page, button.bounding_box(), []
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def pass_on(route):
+        answers.append(route.fetch(max_redirects=0))
+        if len(answers) == 1:
+            page.mouse.click(*middle)
+        else:
+            route.fulfill(response=answers[-1])
+
+    page.route(lambda _url: True, lambda route: pass_on(route) if route.request.method == "POST" else route.fallback())
+    page.mouse.click(*middle)
+    expect(page.get_by_role("status")).to_be_visible()
+    page.unroute_all()
+    assert [answer.status for answer in answers] == [303, 303]
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", None])
+@pytest.mark.usefixtures("ada")
+def test_a_double_click_adds_one_copy_and_says_so(shop, window, email):
+    page, book_id = window(email) if email else window(), shop.book("Emma", stock=5)
+    for start in (f"/books/{book_id}", "/books"):
+        page.goto(start)
+        click_twice(page.get_by_role("button", name="Add to cart"))
+        expect(page.get_by_role("status")).to_contain_text("in your cart")
+    page.goto("/cart")
+    expect(page.get_by_label("Copies")).to_have_value("2")
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_double_click_on_reserve_says_that_it_is_reserved(shop, window):
+    page, book_id = window("ada@example.com"), shop.book("Emma")
+    page.goto(f"/books/{book_id}")
+    click_twice(availability(page).get_by_role("button", name="Reserve"))
+    expect(page.get_by_role("status")).to_have_count(1)
+    expect(page.get_by_role("status")).to_contain_text("Reserved.")
+    expect(availability(page)).to_contain_text("You are on the list.")
+    assert shop.statuses(book_id) == ["waiting"]
+
+
 def test_one_narrows_the_catalogue_down_and_widens_it_again(shop, page):
     for number in range(30):
         shop.book(

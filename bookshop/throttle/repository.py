@@ -1,0 +1,96 @@
+"""SQL about attempts, by the database's clock. Should it be set back, nobody waits longer than the longest wait."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import case, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from bookshop.database import Base, is_sqlite, later
+from bookshop.throttle.models import Attempts
+
+attempts = Base.metadata.tables[Attempts.__tablename__]
+NOW = later(0)
+# The time in a statement is that of its beginning: one that waited for a row may read what was written after it.
+SLACK = 60
+AT_ONCE = later(-SLACK)
+
+
+class AttemptRepository:
+    """Counts attempts and finds out how long to wait for the next; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.insert = sqlite.insert if is_sqlite(session) else postgresql.insert
+
+    def claim(self, key: str, longest: float, kept: float) -> int | None:
+        """Count one more and return how many there were in the last `kept` seconds; None if it comes too early.
+
+        Locks the row until the transaction ends, so that of many at the same moment each is counted. `longest` is the
+        longest wait that there is.
+        """
+        values = {"key": key, "count": 1, "until": AT_ONCE, "forget_at": later(kept)}
+        forgotten = (attempts.c.forget_at <= NOW) | (attempts.c.forget_at > later(kept + SLACK))
+        counted = self.insert(attempts).values(values)
+        counted = counted.on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "count": case((forgotten, 1), else_=attempts.c.count + 1),
+                "until": AT_ONCE,
+                "forget_at": case((forgotten, later(kept)), else_=attempts.c.forget_at),
+            },
+            where=(attempts.c.until <= NOW) | (attempts.c.until > later(longest + SLACK)) | forgotten,
+        )
+        count: int | None = self._execute(counted.returning(attempts.c.count)).scalar()
+        return count
+
+    def delay(self, key: str, seconds: float) -> None:
+        """Let the next attempt come in so many seconds."""
+        self._execute(update(attempts).where(attempts.c.key == key).values(until=later(seconds)))
+
+    def wait(self, key: str) -> float:
+        """In how many seconds the next attempt may come."""
+        row = self._execute(select(attempts.c.until, NOW).where(attempts.c.key == key)).first()
+        return (row[0] - row[1]).total_seconds() if row else 0.0
+
+    def forgive(self, keys: Sequence[str]) -> None:
+        """Take one attempt back, and let the next come at once."""
+        mine = update(attempts).where(attempts.c.key.in_(keys), attempts.c.count > 0)
+        self._execute(mine.values(count=attempts.c.count - 1, until=AT_ONCE))
+
+    def count(self, key: str, seconds: int, amount: int) -> int:
+        """Count in a window of so many seconds, which begins with the first; returns how many there are in it."""
+        ended = (attempts.c.until <= NOW) | (attempts.c.until > later(seconds + SLACK))
+        end = case((ended, later(seconds)), else_=attempts.c.until)
+        values = {"key": key, "count": amount, "until": later(seconds), "forget_at": later(seconds)}
+        counted = self.insert(attempts).values(values)
+        counted = counted.on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "count": case((ended, amount), else_=attempts.c.count + amount),
+                "until": end,
+                "forget_at": end,
+            },
+        )
+        return int(self._execute(counted.returning(attempts.c.count)).scalar_one())
+
+    def in_window(self, key: str) -> tuple[int, float]:
+        """How many there are in the window, and in how many seconds it ends; nothing if it has ended."""
+        row = self._execute(
+            select(attempts.c.count, attempts.c.until, NOW).where(attempts.c.key == key, attempts.c.until > NOW)
+        ).first()
+        return (row[0], (row[1] - row[2]).total_seconds()) if row else (0, 0.0)
+
+    def forget(self, *keys: str) -> None:
+        """Forget these counts, or all if none is named."""
+        ended = delete(attempts)
+        self._execute(ended.where(attempts.c.key.in_(keys)) if keys else ended)
+
+    def forget_old(self, number: int) -> None:
+        """Forget that many of the counts that are over; those that others hold are left to them."""
+        old = select(attempts.c.key).where(attempts.c.forget_at <= NOW).limit(number)
+        self._execute(delete(attempts).where(attempts.c.key.in_(old.with_for_update(skip_locked=True))))
+
+    def _execute(self, statement: Any) -> Any:
+        return self.session.connection().execute(statement)

@@ -1,0 +1,73 @@
+"""Attempts that may fail are counted, and each that does makes the next wait longer."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from bookshop.exceptions import TooManyAttempts
+from bookshop.throttle.repository import AttemptRepository
+
+COUNTED_FOR = 24 * 3600  # seconds after the first attempt in which the others add to it
+AT_ONCE = 100  # counts that are over and forgotten beside an attempt
+
+
+class Lane(NamedTuple):
+    """What attempts are counted by: so many are `free`, then the waits double from a second to the `longest`."""
+
+    key: str
+    free: int
+    longest: int
+
+    def wait(self, count: int) -> int:
+        """The seconds to wait after that many attempts."""
+        return min(2 ** min(count - self.free, 20), self.longest) if count >= self.free else 0
+
+
+class ThrottleService:
+    """Counts attempts, each in one or more lanes; never commits.
+
+    `secret` keys the hashes that stand for addresses, so that the table names nobody.
+    """
+
+    def __init__(self, session: Session, secret: str) -> None:
+        self.attempts = AttemptRepository(session)
+        self.secret = secret.encode()
+
+    def claim(self, lanes: Sequence[Lane]) -> None:
+        """Count an attempt before it is made; raises TooManyAttempts if one of the lanes must wait.
+
+        Counted before and not after, so that of a hundred at the same moment no more are made than are free. Locks the
+        lanes until the transaction ends. What is refused must be rolled back: it makes nobody wait longer.
+        """
+        for key, lane in sorted((self._hashed(lane.key), lane) for lane in lanes):
+            count = self.attempts.claim(key, lane.longest, COUNTED_FOR)
+            if count is None:
+                raise TooManyAttempts(max(1, ceil(self.attempts.wait(key))))
+            if wait := lane.wait(count):
+                self.attempts.delay(key, wait)
+        self.attempts.forget_old(AT_ONCE)
+
+    def forgive(self, lanes: Sequence[Lane]) -> None:
+        """Take back an attempt that succeeded."""
+        self.attempts.forgive(sorted(self._hashed(lane.key) for lane in lanes))
+
+    def count(self, key: str, seconds: int, amount: int = 1) -> int:
+        """Count something in a window of so many seconds; returns how many there are in it."""
+        counted = self.attempts.count(self._hashed(key), seconds, amount)
+        self.attempts.forget_old(AT_ONCE)
+        return counted
+
+    def in_window(self, key: str) -> tuple[int, float]:
+        """How many were counted in the window, and in how many seconds it ends."""
+        return self.attempts.in_window(self._hashed(key))
+
+    def forget(self, *keys: str) -> None:
+        """Forget what was counted under these keys, or everything."""
+        self.attempts.forget(*map(self._hashed, keys))
+
+    def _hashed(self, key: str) -> str:
+        return hmac.new(self.secret, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
