@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -33,10 +34,11 @@ def binaries() -> Path:
 
 
 @contextlib.contextmanager
-def server(*, durable: bool = False) -> Iterator[str]:
+def server(*, durable: bool = False, largest_file: int = -1) -> Iterator[str]:
     """Start a server on a socket in a temporary folder; yields the URL of its database `postgres`.
 
-    Without `durable` it does not wait for the disk, which is right for tests of logic and wrong for measuring.
+    Without `durable` it does not wait for the disk, which is right for tests of logic and wrong for measuring. None of
+    its files may grow beyond `largest_file` bytes, if that is given: as on a disk that is full.
     """
     root = Path(tempfile.mkdtemp(prefix="bookshop-pg-"))
     try:
@@ -52,7 +54,8 @@ def server(*, durable: bool = False) -> Iterator[str]:
         options = {"listen_addresses": "", "unix_socket_directories": str(root), "max_connections": "200"}
         options |= {} if durable else FAST
         flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        _run(bin_folder / "pg_ctl", "-D", root / "data", "-l", root / "log", "-o", flags, "-w", "start")
+        start = ("-D", root / "data", "-l", root / "log", "-o", flags, "-w", "start")
+        _run(bin_folder / "pg_ctl", *start, largest_file=largest_file)
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={root}"
         finally:
@@ -66,7 +69,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True)
 
 
-def _run(*command: str | Path) -> None:
+def _run(*command: str | Path, largest_file: int = -1) -> None:
     """Run one of the server's programs, as nobody if we are root; output goes to a file, for pg_ctl keeps it open."""
     user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else None
     with tempfile.TemporaryFile("w+") as output:
@@ -80,6 +83,7 @@ def _run(*command: str | Path) -> None:
             user=user.pw_uid if user else None,
             group=user.pw_gid if user else None,
             extra_groups=[] if user else None,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY)),
         )
         if done.returncode:
             output.seek(0)

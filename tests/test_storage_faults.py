@@ -1,17 +1,26 @@
 """A database that cannot be written to: every change is answered 503, nothing is torn, and it goes on by itself."""
 
+import base64
 import contextlib
+import random
 from contextlib import contextmanager
 from typing import Any
 
+import flask_migrate
 import pytest
 from sqlalchemy import event
 
+from bookshop import create_app
 from bookshop.extensions import db
+from tests.clients import Script
 from tests.databases import empty
+from tests.factories import Shop
+from tests.postgresql import server
+from tests.settings import settings_for
 from tests.world import ROUTES, UNSAFE
 
 READ_ONLY, FULL = "read-only", "full"
+LARGEST = 17_000_000  # bytes: a segment of PostgreSQL's log has 16 MB
 
 
 @pytest.fixture
@@ -82,3 +91,47 @@ def test_a_disk_that_is_full_is_a_503_and_tears_nothing(target, engine):
     assert target.shop.broken() == []
     assert len(target.tables()["books"]) < len(before["books"]) + 20
     assert target.send_json("POST /api/v1/books", book).status_code == 201
+
+
+@pytest.fixture
+def crowded():
+    """The shop on a PostgreSQL of which no file may grow beyond LARGEST: as on a small disk."""
+    with server(largest_file=LARGEST) as url:
+        app = create_app(settings_for(url))
+        with app.app_context():
+            flask_migrate.upgrade()
+        yield Shop(app)
+        with app.app_context():
+            db.engine.dispose()
+
+
+def make_room(shop):
+    """Throw half of the books away, and let their room be used again."""
+    for statement in ("DELETE FROM events", "DELETE FROM movements", "DELETE FROM books WHERE id % 2 = 0"):
+        shop.execute(statement)
+    with shop.app.app_context(), db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("VACUUM books")
+
+
+@pytest.mark.prove
+def test_a_full_disk_under_postgresql_is_a_503_that_tears_nothing_and_is_over_when_there_is_room(crowded):
+    shop, chance = crowded, random.Random(1)
+    statuses: list[Any] = []
+    shop.staff()
+    staff = Script(shop.app, "staff@example.com")
+
+    def add_a_book():
+        words = base64.b85encode(chance.randbytes(7_500)).decode()  # which nothing packs into less
+        book = {"title": f"Book {len(statuses)}", "authors": "Ada", "price_cents": 1, "description": words}
+        statuses.append(staff.post("/api/v1/books", book))
+        return statuses[-1].status_code
+
+    while add_a_book() == 201:
+        assert len(statuses) * 7_500 < 2 * LARGEST
+    assert (statuses[-1].status_code, "Nothing was changed" in statuses[-1].text) == (503, True)
+    assert add_a_book() == 503
+    assert shop.rows("SELECT count(*) FROM books") == [len(statuses) - 2]
+    assert shop.broken() == []
+    assert staff.set_stock(1, 3).status_code == 200
+    make_room(shop)
+    assert add_a_book() == 201
