@@ -18,6 +18,7 @@ from bookshop import (
     transactions,
 )
 from bookshop.config import ROOT, Settings
+from bookshop.idempotency import views as idempotency_pages
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.init_app(app)
     features.init_app(app)
     pages.init_app(app)
+    idempotency_pages.init_app(app)
     openapi.init_app(app)
     errors.init_app(app)
     cli.init_app(app)

@@ -141,6 +141,8 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
     if status == 429 and (seconds := _seconds_until_more()):
         return refuse(TooManyAttempts(seconds))
+    if status >= 500 and has_committed(db.session()):
+        sentence = FAILED_AFTER_COMMIT
     if status == 413:
         hear_out()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)

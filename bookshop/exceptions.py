@@ -56,6 +56,10 @@ class Invalid(BookshopError):
         self.field = field
 
 
+class WrongPassword(Invalid):
+    """It is not the password of the account."""
+
+
 class Misshapen(Invalid):
     """The JSON does not have the shape that it needs: `errors` holds a `detail` and a `pointer` (RFC 6901) each."""
 

@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from flask import current_app, g
 from flask_login import current_user
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bookshop import transactions
@@ -17,9 +16,9 @@ from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.events.service import EventService
-from bookshop.exceptions import Busy, Invalid
+from bookshop.exceptions import BookshopError, Invalid, WrongPassword
 from bookshop.extensions import db, only_looks, settings, writer
-from bookshop.idempotency.service import FormAnswer, IdempotencyService, SentFormService
+from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
 from bookshop.mail.service import MailService
@@ -147,10 +146,43 @@ def give_places() -> None:
             pass
 
 
-def count_attempt(lanes: Sequence[Lane]) -> None:
-    """Count an attempt, and commit that whatever becomes of it; raises TooManyAttempts."""
+def prove(lanes: Sequence[Lane], form: str, work: Callable[[], T]) -> T:
+    """Do what asks for a password, counted as an attempt until it is known that the password is right.
+
+    The same `form` once more, if it has a name, is the same attempt. Raises TooManyAttempts, before any work.
+    """
+
+    def count() -> bool:
+        is_first = not form or sent_forms(session).claim_attempt(form)
+        if is_first:
+            throttle(session).claim(lanes)
+        return is_first
+
     with aside() as session:
-        transactions.in_transaction(session, lambda: throttle(session).claim(lanes))
+        counted = transactions.in_transaction(session, count)
+    try:
+        done = work()
+    except WrongPassword:
+        raise
+    except BookshopError:
+        _forgive(counted, lanes)
+        raise
+    _forgive(counted, lanes)
+    return done
+
+
+def _forgive(counted: bool, lanes: Sequence[Lane]) -> None:
+    if counted:
+        _beside("an attempt stays counted", lambda session: throttle(session).forgive(lanes))
+
+
+def _beside(failing: str, work: Callable[[Session], None]) -> None:
+    """Write something without which the request has succeeded as well; where that fails, the log says so."""
+    try:
+        with aside() as session:
+            transactions.in_transaction(session, lambda: work(session))
+    except (BookshopError, SQLAlchemyError) as error:
+        log.warning("%s: %s: %s", g.get("request_id"), failing, type(error).__name__)
 
 
 @contextmanager
@@ -191,19 +223,25 @@ def commit(work: Callable[[], T]) -> T:
     return done
 
 
-def form_answer(key: str) -> tuple[FormAnswer, datetime] | None:
-    """How a form was answered, and when it was sent, by what is committed by now."""
+def form_answer(key: str) -> FormSent:
+    """How a form was answered that was sent before, and when, by what is committed by now."""
     db.session.rollback()
-    return sent_forms().answer(key)
+    return sent_forms().get(key)
+
+
+def form_was_sent(key: str) -> bool:
+    """Whether a form has had its effect, by what is committed by now; not, while the database does not answer."""
+    try:
+        db.session.rollback()
+        return sent_forms().was_sent(key)
+    except SQLAlchemyError as error:
+        log.warning("%s: forms cannot be looked up: %s", g.get("request_id"), type(error).__name__)
+        return False
 
 
 def keep_answer(key: str, answer: FormAnswer) -> None:
-    """Keep how a form was answered that has had its effect, which a failure here does not undo."""
-    try:
-        with aside() as session:
-            transactions.in_transaction(session, lambda: sent_forms(session).keep(key, answer))
-    except (Busy, DBAPIError) as error:
-        log.warning("%s: the answer to a form is not kept: %s", g.get("request_id"), type(error).__name__)
+    """Keep how a form was answered that has had its effect."""
+    _beside("the answer to a form is not kept", lambda session: sent_forms(session).keep(key, answer))
 
 
 def _once(work: Callable[[], T]) -> Callable[[], T]:

@@ -51,7 +51,9 @@ class Sessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if not response.cache_control.public:
+        # A form of another site comes without the cookie: its refusal must not put another in that one's place.
+        foreign = request.method not in {"GET", "HEAD"} and self.get_cookie_name(app) not in request.cookies
+        if not response.cache_control.public and not foreign:
             super().save_session(app, session, response)
 
     def get_cookie_secure(self, app: Flask) -> bool:
@@ -68,7 +70,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(start_clock)
-    idempotency_pages.init_app(app)
+    app.before_request(idempotency_pages.repeat)
     app.before_request(check_csrf)
     app.after_request(limits.say)
     app.after_request(finish)
@@ -120,7 +122,7 @@ def check_csrf() -> None:
     """
     if request.url_rule is None or bearer_token(request) is not None:
         return
-    if is_api() and not current_user.is_authenticated:
+    if (is_api() or request.endpoint == "accounts.logout") and not current_user.is_authenticated:
         return
     try:
         csrf.protect()

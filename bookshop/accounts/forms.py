@@ -160,12 +160,17 @@ class TokenForm(ShopForm):
     )
     submit = SubmitField("Create token")
 
-    def token(self) -> str | None:
-        """The token that this form stands for; None if it is not one of ours."""
+    def token(self, user_id: int) -> str | None:
+        """The token that this form stands for, filled in as it is by this user; None if its name is none of ours."""
         key, secret = self.key.data or "", str(current_app.secret_key)
         if not ONCE.fullmatch(key):
             return None
-        return new_token(hmac.digest(secret.encode(), f"API token {key}".encode(), "sha256"))
+        filled_in = f"API token {user_id} {key} {self.name.data} {self.scopes.data} {self.days.data}"
+        return new_token(hmac.digest(secret.encode(), filled_in.encode(), "sha256"))
+
+    def empty(self) -> None:
+        """Be the form of another token."""
+        self.name.data, self.key.data = None, new_once()
 
     def __init__(self, role: str) -> None:
         super().__init__()

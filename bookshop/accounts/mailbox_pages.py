@@ -35,7 +35,6 @@ def forgot() -> Answer:
 
 
 @bp.route("/password/reset/<token>", methods=["GET", "POST"])
-@limited
 def reset(token: str) -> Answer:
     """A new password; who comes with a link that is of no use any more can ask for another at once."""
     try:

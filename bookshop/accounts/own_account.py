@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Response, flash, redirect, render_template, session, url_for
+from flask import Response, flash, g, redirect, render_template, session, url_for
 from flask_login import logout_user
 
 from bookshop import faces
-from bookshop.accounts import bp
+from bookshop.accounts import bp, known_devices
 from bookshop.accounts.access import login_required, visitor
 from bookshop.accounts.devices import device_in_words
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
@@ -47,7 +47,7 @@ def email() -> Answer:
             status = _refuse(form, refused)
         else:
             flash(_moved(me.email, kept), "success")
-            return redirect(url_for("accounts.account"), 303)
+            return known_devices.remember(redirect(url_for("accounts.account"), 303), kept)
     return render_template("accounts/email.html", form=form, email=visitor().email), status, form.headers
 
 
@@ -61,15 +61,8 @@ def _moved(former: str, kept: str) -> str:
 
 def _proven(work: Callable[[], T]) -> T:
     """Do and commit what asks for the current password; who does not know it must wait longer after each guess."""
-    lanes, throttle = [Lane(f"password {visitor().login_id}", 5, 900)], faces.throttle()
-    faces.count_attempt(lanes)
-
-    def proven() -> T:
-        done = work()
-        throttle.forgive(lanes)
-        return done
-
-    return faces.commit(proven)
+    lanes = [Lane(f"password {visitor().login_id}", 5, 900)]
+    return faces.prove(lanes, g.get("form_key", ""), lambda: faces.commit(work))
 
 
 def _refuse(form: ShopForm, refused: BookshopError) -> int:
@@ -93,7 +86,7 @@ def password() -> Answer:
             form.add_error(refused)
         else:
             flash("Your password is changed, and you are logged out on every other device.", "success")
-            return redirect(url_for("accounts.account"), 303)
+            return known_devices.remember(redirect(url_for("accounts.account"), 303), me.email)
     return render_template("accounts/password.html", form=form), form.status, form.headers
 
 
@@ -127,9 +120,9 @@ def tokens() -> Answer:
     status = form.status
     if form.validate_on_submit():
         try:
-            given = form.name.data, form.scopes.data, form.days.data, form.token()
+            given = form.name.data, form.scopes.data, form.days.data, form.token(me.user_id)
             token, status = faces.commit(lambda: accounts.create_token(me.user_id, *given)), 201
-            form.name.data = None
+            form.empty()
         except (Invalid, Conflict) as refused:
             status = _refuse(form, refused)
     found = accounts.list_tokens(me.user_id)
@@ -171,7 +164,9 @@ def delete() -> Answer:
             form.add_error(refused)
         else:
             logout_user()
+            of_forms = session.get("csrf_token")
             session.clear()
+            session["csrf_token"] = of_forms  # for who clicks twice
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
     waiting, orders = accounts.count_waiting(user_id), faces.orders().count_open(user_id)

@@ -1,5 +1,7 @@
 """Who you are: registration, logins, passwords, tokens; what becomes of an account."""
 
+import hashlib
+import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -28,7 +30,7 @@ from bookshop.accounts.scopes import chosen_scopes
 from bookshop.accounts.tokens import new_token, token_hash
 from bookshop.cart.repository import CartRepository
 from bookshop.database import ID_MAX, Page, now
-from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound
+from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
 from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
@@ -41,6 +43,7 @@ from bookshop.text import problem_in, tidy
 MOST_TOKENS = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
+SHOWN_FOR = timedelta(minutes=1)  # a new token, to a form that is sent twice
 USE_IS_NOTED_FOR = timedelta(hours=1)
 NO_HASH = "!"  # of a password that nobody has
 WRONG_LOGIN = "E-mail address and password do not fit together."
@@ -109,9 +112,9 @@ class AccountService:
         """
         user = self._find(email)
         if not password_matches(user.password_hash if user else None, password):
-            raise Invalid(WRONG_LOGIN)
+            raise WrongPassword(WRONG_LOGIN)
         if user is None or user.deactivated_at is not None:
-            raise Invalid(WRONG_LOGIN)
+            raise WrongPassword(WRONG_LOGIN)
         return Checked(user.id, user.password_hash)
 
     def log_in(self, checked: Checked, password: str, user_agent: str | None = None, form: str = "") -> Identity:
@@ -125,7 +128,7 @@ class AccountService:
         self.users.lock(checked.user_id)
         user = self.users.get(checked.user_id)
         if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
-            raise Invalid(WRONG_LOGIN)
+            raise WrongPassword(WRONG_LOGIN)
         if first is not None:
             return Identity(user.id, user.email, user.role, first)
         if needs_rehash(user.password_hash):
@@ -141,6 +144,12 @@ class AccountService:
             return None
         row = self.forms.get(key)
         return row[0] if row and row[0] and self.identify_login(row[0]) else None
+
+    def mark(self, email: str, secret: str) -> str:
+        """Stands for the account with this address and for its password; an address without an account has one, too."""
+        user = self._find(email)
+        account = f"{user.id} {user.password_hash}" if user else f"no account: {email}"
+        return hmac.new(secret.encode(), f"mark of {account}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def log_out(self, login_id: str) -> None:
         """End this login, on this device only."""
@@ -234,9 +243,9 @@ class AccountService:
         Conflict for the last member of staff.
         """
         self.answers.forget(user_id)
-        self.forms.forget(user_id)
         locked = self.users.lock_with_staff(user_id)
-        if self._lock_confirmed(user_id, password).role == STAFF and len(locked) == 1:
+        user = self._lock_confirmed(user_id, password)
+        if user.role == STAFF and len(locked) == 1:
             raise Conflict(
                 "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
                 "USER_LAST_STAFF",
@@ -244,11 +253,12 @@ class AccountService:
         self.orders.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
         self.orders.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
-        self._forget(user_id)
+        self._forget(user_id, user.email)
         return cancelled
 
-    def _forget(self, user_id: int) -> None:
+    def _forget(self, user_id: int, email: str) -> None:
         """Erase what names a person; no order must be open."""
+        self.forms.forget_person(user_id, email)
         self.orders.forget_person(user_id)
         self.items.clear(user_id)
         self.users.end_logins(user_id)
@@ -332,14 +342,14 @@ class AccountService:
         It may do what `scopes` say, or all that the user may; it expires in so many `days`, or never. Locks the user's
         row, which makes the limit exact. Who must get the same one when asking twice, brings a `token` as `new_token`
         makes them. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is deactivated or has the
-        most tokens already, or has revoked this one.
+        most tokens already, or was shown this one before.
         """
         owner = self.users.lock_active(user_id)
         if not owner:
             raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
         if token and (made := self.users.own_token(user_id, token_hash(token))):
-            if made.revoked_at is not None:
-                raise Conflict("This token was created before and is revoked by now. Please create another one.")
+            if made.revoked_at is not None or made.created_at < now() - SHOWN_FOR:
+                raise Conflict("This token was created before, and is shown only once. Please create another one.")
             return token
         if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
             raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
@@ -378,7 +388,7 @@ class AccountService:
             raise NotAuthenticated("Please log in first.")
         user = self.get_user(user_id)
         if not password_matches(user.password_hash, password):
-            raise Invalid("This is not your current password.", "current")
+            raise WrongPassword("This is not your current password.", "current")
         return user
 
     def _find(self, email: str) -> User | None:

@@ -12,9 +12,12 @@ from bookshop.accounts import bp, known_devices
 from bookshop.accounts.access import View, visitor
 from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.identity import Identity
+from bookshop.accounts.service import Checked
 from bookshop.cart import visitors
 from bookshop.exceptions import Invalid, TooManyAttempts
 from bookshop.extensions import limiter, network_of_visitor, settings
+from bookshop.forms import ONCE
+from bookshop.idempotency.views import form_key
 from bookshop.navigation import safe_next
 from bookshop.text import shortened
 
@@ -42,10 +45,10 @@ def limited(view: View) -> View:
 
 
 def _who_counts() -> str:
-    """By what forms are counted: by the login or, before it, by the known device, or else by the network."""
-    if current_user.is_authenticated:
-        return f"login {visitor().login_id}"
-    if request.endpoint == "accounts.login" and (device := known_devices.device_of(request.form.get("email", ""))):
+    """By what forms are counted: on pages of an account by its user, elsewhere by the known device or the network."""
+    if request.path.startswith("/account/") and current_user.is_authenticated:
+        return f"user {visitor().user_id}"
+    if device := known_devices.device_of(request.form.get("email", "")):
         return f"device {device}"
     return network_of_visitor()
 
@@ -58,7 +61,7 @@ def login() -> Answer:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
         try:
-            _log_in(form.email.data, form.password.data, form.key.data or "")
+            _log_in(form)
         except (Invalid, TooManyAttempts) as refused:
             form.add_error(refused)
         else:
@@ -95,22 +98,24 @@ def logout() -> Answer:
     return redirect("/", 303)
 
 
-def _log_in(email: str, password: str, key: str) -> None:
+def _log_in(form: LoginForm) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
 
     But for the visitor's cart, which becomes part of the customer's in the same transaction.
     """
     accounts, cart, wanted = faces.accounts(), faces.cart(), visitors.entries()
-    lanes, throttle = known_devices.lanes_of_login(email), faces.throttle()
-    faces.count_attempt(lanes)
-    checked = accounts.check_password(email, password)
+    email, password = form.email.data, form.password.data
+    sent = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
 
     def enter() -> tuple[Identity, Sequence[str]]:
-        identity = accounts.log_in(checked, password, request.user_agent.string, key)
-        throttle.forgive(lanes)
+        checked = accounts.check_password(email, password)
+        return faces.commit(lambda: admit(checked))
+
+    def admit(checked: Checked) -> tuple[Identity, Sequence[str]]:
+        identity = accounts.log_in(checked, password, request.user_agent.string, sent)
         return identity, cart.merge(identity.user_id, wanted) if wanted and identity.is_customer else ()
 
-    identity, left_out = faces.commit(enter)
+    identity, left_out = faces.prove(known_devices.lanes_of_login(email), sent, enter)
     session.clear()
     session.permanent = True
     login_user(identity)

@@ -8,13 +8,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from bookshop.database import Base, is_sqlite, now
+from bookshop.database import Base, is_sqlite, later, now
 from bookshop.exceptions import Conflict
 from bookshop.idempotency.models import GivenAnswer, SentForm
 from bookshop.transactions import LOCK_NOT_AVAILABLE
 
 answers, forms = (Base.metadata.tables[model.__tablename__] for model in (GivenAnswer, SentForm))
-SENT = select(forms.c.answer, forms.c.created_at).where(forms.c.key == bindparam("key"))
+SENT = select(forms.c.answer, forms.c.created_at, later(0)).where(forms.c.key == bindparam("key"))
 
 
 class GivenAnswerRepository:
@@ -73,26 +73,31 @@ class SentFormRepository:
         The unique key makes a second request wait here until the first is committed or rolled back.
         """
         insert = sqlite.insert(forms) if is_sqlite(self.session) else postgresql.insert(forms)
-        claimed = insert.values(key=key, user_id=user_id, answer=answer, created_at=now()).on_conflict_do_nothing()
+        claimed = insert.values(key=key, user_id=user_id, answer=answer, created_at=later(0)).on_conflict_do_nothing()
         return self.session.connection().execute(claimed.returning(forms.c.key)).first() is not None
 
-    def get(self, key: str) -> Row[str | None, datetime] | None:
-        """How a form was answered, and when it was sent; None if it was not, or that is forgotten."""
+    def get(self, key: str) -> Row[str | None, datetime, datetime] | None:
+        """How a form was answered, when it was sent, and the time now; None if it was not, or that is forgotten."""
         return self.session.connection().execute(SENT, {"key": key}).first()
 
     def keep(self, key: str, answer: str) -> None:
         """Write how a form was answered."""
         self.session.connection().execute(update(forms).where(forms.c.key == key).values(answer=answer))
 
-    def forget_expired(self, expired: datetime, number: int) -> None:
-        """Forget that many of the forms that are `expired`; those that others are about to forget are left to them."""
-        old = select(forms.c.key).where(forms.c.created_at < expired).order_by(forms.c.created_at).limit(number)
+    def forget_answers(self, seconds: float) -> None:
+        """Forget how forms were answered that were sent so long ago."""
+        old = update(forms).where(forms.c.created_at < later(-seconds), forms.c.answer.is_not(None))
+        self.session.connection().execute(old.values(answer=None))
+
+    def forget_expired(self, seconds: float, number: int) -> None:
+        """Forget that many forms that were sent so long ago; those that others are about to forget are left to them."""
+        old = select(forms.c.key).where(forms.c.created_at < later(-seconds)).order_by(forms.c.created_at).limit(number)
         self.session.connection().execute(delete(forms).where(forms.c.key.in_(old.with_for_update(skip_locked=True))))
 
-    def forget(self, user_id: int) -> None:
-        """Forget the user's forms, but for the one that is being worked on."""
-        own = delete(forms).where(forms.c.user_id == user_id, forms.c.answer.is_not(None))
-        self.session.connection().execute(own)
+    def forget_person(self, user_id: int, email: str) -> None:
+        """Forget how the user's forms were answered, and all answers that name the user's address."""
+        theirs = (forms.c.user_id == user_id) | forms.c.answer.contains(email, autoescape=True)
+        self.session.connection().execute(update(forms).where(theirs).values(answer=None))
 
 
 def in_flight() -> Conflict:

@@ -1,8 +1,9 @@
 """One effect and one answer for each key, however often a request is sent."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from bookshop.exceptions import BookshopError, Invalid
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository, in_flight
 
 KEPT_FOR = timedelta(hours=24)
+ANSWER_KEPT_FOR = 600  # seconds
 AT_ONCE = 100  # expired answers that a request forgets beside its own work
 
 
@@ -31,14 +33,23 @@ class SentBefore(BookshopError):
 
 
 class FormAnswer(NamedTuple):
-    """How a form was answered: by a `page` or, if that is empty, by the way to another, at `location`.
+    """How a form was answered: by a `page` with its status or, if it is empty, by the way to another, at `location`.
 
-    There the `notices` (category and message) were shown.
+    There the `notices` (category and message) were shown. `cookies` are the Set-Cookie headers besides the session's.
     """
 
     location: str
     notices: Sequence[Sequence[Any]] = ()
     page: str = ""
+    status: int = 200
+    cookies: Sequence[str] = ()
+
+
+class FormSent(NamedTuple):
+    """How a form was answered, if that is known, and how many seconds ago it was sent."""
+
+    answer: FormAnswer | None
+    age: float
 
 
 class SentFormService:
@@ -56,18 +67,26 @@ class SentFormService:
             raise SentBefore
 
     def keep(self, key: str, answer: FormAnswer) -> None:
-        """Keep how a form was answered, for a day."""
-        self.forms.keep(key, json.dumps(answer))
-        self.forms.forget_expired(now() - KEPT_FOR, AT_ONCE)
+        """Keep how a form was answered, for some minutes, and that it was sent, for a day."""
+        self.forms.keep(key, json.dumps(answer, ensure_ascii=False))
+        self.forms.forget_answers(ANSWER_KEPT_FOR)
+        self.forms.forget_expired(KEPT_FOR.total_seconds(), AT_ONCE)
+
+    def claim_attempt(self, key: str) -> bool:
+        """Claim a form as an attempt, which it is once; False if it was one before."""
+        return self.forms.claim(hashlib.sha256(f"attempt {key}".encode()).hexdigest(), None)
 
     def was_sent(self, key: str) -> bool:
         """Whether the form has had its effect."""
         return self.forms.get(key) is not None
 
-    def answer(self, key: str) -> tuple[FormAnswer, datetime] | None:
-        """How the form was answered, and when it was sent; None if the answer is not known, or not yet."""
+    def get(self, key: str) -> FormSent:
+        """How a form that was sent was answered, and when that was."""
         row = self.forms.get(key)
-        return (FormAnswer(*json.loads(row[0])), row[1]) if row and row[0] else None
+        if row is None:  # forgotten this moment
+            return FormSent(None, KEPT_FOR.total_seconds())
+        answer, sent_at, now = row
+        return FormSent(FormAnswer(*json.loads(answer)) if answer else None, (now - sent_at).total_seconds())
 
 
 class IdempotencyService:

@@ -8,28 +8,30 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Response, flash, g, redirect, request, session
+from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
+from wtforms import ValidationError
 
 from bookshop import faces
 from bookshop.accounts.access import is_api
-from bookshop.database import now
 from bookshop.forms import ONCE, new_once
 from bookshop.idempotency.service import FormAnswer, SentBefore
 from bookshop.navigation import asked_next, here
 
 IN_COOKIE = "sent"  # the last form that changed the cart of a visitor, which is in the cookie, too
-DOUBLE_CLICK = timedelta(minutes=1)
+DOUBLE_CLICK = 10  # seconds
+PAGES = (200, 400, 409)  # not 201, which shows a secret
+LARGEST_PAGE = 300_000  # bytes, as large as a delivery becomes
 DONE = "This was done already."
 NOT_AGAIN = "You have sent this form before. It was done then, and not again now."
 PATIENCE, STEP = 2.0, 0.05  # seconds in which the first request should be answered
 
 
 def init_app(app: Flask) -> None:
-    app.before_request(repeat)
+    """`keep` is to run before the answer is compressed: what is registered last comes first."""
     app.after_request(keep)
     app.register_error_handler(SentBefore, repeat_first)
     app.jinja_env.globals["new_once"] = new_once
@@ -37,69 +39,94 @@ def init_app(app: Flask) -> None:
 
 def repeat() -> AnyResponse | None:
     """Answer a form that has had its effect as it was answered then."""
-    if request.method != "POST" or is_api() or not ONCE.fullmatch(request.form.get("once", "")):
+    if request.method != "POST" or is_api() or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
         return None
-    key = _key()
-    g.form_key = key
-    if kept := _in_cookie(key):
-        return _again(kept)
-    return repeat_first() if faces.sent_forms().was_sent(key) else None
+    g.form_key, g.said_before = form_key(), list(session.get("_flashes", ()))
+    if kept := _in_cookie(g.form_key):
+        return _again(*kept)
+    return repeat_first() if faces.form_was_sent(g.form_key) else None
+
+
+def _is_own() -> bool:
+    """Whether the form was sent from a page of this very session: nobody else is told how it was answered."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError:
+        return False
+    return True
 
 
 def repeat_first(_error: SentBefore | None = None) -> AnyResponse:
     """The answer to the first request with this form, which may be a moment away; without one, where things stand."""
-    end = time.monotonic() + PATIENCE
-    while not (found := faces.form_answer(g.form_key)) and time.monotonic() < end:
+    while not (found := faces.form_answer(g.form_key)).answer and found.age < PATIENCE:
         time.sleep(STEP)
-    if found is None:
-        return _again(FormAnswer(asked_next() or here(), [["info", DONE]]))
-    answer, sent_at = found
-    if now() - sent_at > DOUBLE_CLICK:
-        answer = FormAnswer(answer.location, [["info", NOT_AGAIN]])
-    return _again(answer)
+    answer = found.answer or FormAnswer(asked_next() or here(), [["info", DONE]])
+    return _again(answer, found.age)
 
 
-def _again(answer: FormAnswer) -> AnyResponse:
-    if answer.page:
-        return Response(answer.page, mimetype="text/html")
-    for category, message in answer.notices:
+def _again(answer: FormAnswer, age: float) -> AnyResponse:
+    """The same answer once more; who finds the form again much later is told that it has no second effect."""
+    g.form_repeated = True
+    late = age > DOUBLE_CLICK
+    if answer.page and not late:
+        return Response(answer.page, answer.status, mimetype="text/html")
+    for category, message in [["info", NOT_AGAIN]] if late else answer.notices:
         flash(message, category)
-    return redirect(answer.location, 303)
-
-
-def keep(response: Response) -> Response:
-    """Keep how a form that had its effect was answered, beside that: in the database or in the visitor's cookie."""
-    key, claimed = g.get("form_key"), g.get("form_claimed")
-    if key is None or response.status_code not in {200, 303}:
-        return response
-    if response.status_code == 200 and claimed:
-        faces.keep_answer(key, FormAnswer(here(), page=response.get_data(as_text=True)))
-    elif response.location is not None:
-        answer = FormAnswer(response.location, _say_once())
-        if claimed:
-            faces.keep_answer(key, answer)
-        elif g.get("cart_written"):
-            session[IN_COOKIE] = [key[:16], *answer]
+    response = redirect(answer.location, 303)
+    for cookie in answer.cookies:
+        response.headers.add("Set-Cookie", cookie)
     return response
 
 
-def _say_once() -> Sequence[Any]:
-    """What the next page will say, each thing once: the first answer may have reached the browser, too."""
+def keep(response: AnyResponse) -> AnyResponse:
+    """Keep how a form that had its effect was answered, beside that: in the database or in the visitor's cookie.
+
+    If another request with the same form came first, and this one found its effect and was refused for it, this one is
+    answered as that was.
+    """
+    key, notices = g.get("form_key"), list(session.get("_flashes", ()))
+    if key is None:
+        return response
+    before: Sequence[Any] = g.said_before
+    said = notices[len(before) :] if notices[: len(before)] == before else notices
+    if g.get("form_claimed"):
+        faces.keep_answer(key, _kept(response, said))
+    elif g.get("cart_written"):
+        session[IN_COOKIE] = [key[:16], int(time.time()), *_kept(response, said)]
+    elif response.status_code < 500 and not g.get("form_repeated") and faces.form_was_sent(key):
+        session["_flashes"] = g.said_before
+        response = repeat_first()
+    _say_once()
+    return response
+
+
+def _kept(response: AnyResponse, said: Sequence[Any]) -> FormAnswer:
+    """What is kept of an answer: where it led and what was said there, or the page that it was."""
+    if response.status_code == 303 and response.location:
+        return FormAnswer(response.location, said, cookies=response.headers.getlist("Set-Cookie"))
+    if response.status_code in PAGES and (response.content_length or 0) <= LARGEST_PAGE:
+        return FormAnswer(here(), page=response.get_data(as_text=True), status=response.status_code)
+    return FormAnswer(here(), [["info", DONE]])
+
+
+def _say_once() -> None:
+    """Say each thing once on the next page: a first answer may have come through, too."""
     notices: list[Any] = []
     for notice in map(list, session.get("_flashes", ())):
         if notice not in notices:
             notices.append(notice)
     if notices:
         session["_flashes"] = notices
-    return notices
 
 
-def _in_cookie(key: str) -> FormAnswer | None:
+def _in_cookie(key: str) -> tuple[FormAnswer, float] | None:
     kept = session.get(IN_COOKIE)
-    return FormAnswer(*kept[1:]) if isinstance(kept, list) and len(kept) == 4 and kept[0] == key[:16] else None
+    if not isinstance(kept, list) or len(kept) != 2 + len(FormAnswer._fields) or kept[0] != key[:16]:
+        return None
+    return FormAnswer(*kept[2:]), time.time() - kept[1]
 
 
-def _key() -> str:
+def form_key() -> str:
     """Stands for the form with all that was filled in; made of 128 random bits too, so that it gives nothing away."""
     filled_in = sorted(request.form.items(multi=True))
     digest = hashlib.sha256(json.dumps([request.path, filled_in]).encode())

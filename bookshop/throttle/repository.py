@@ -1,6 +1,5 @@
 """SQL about attempts, by the database's clock. Should it be set back, nobody waits longer than the longest wait."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import case, delete, select, update
@@ -54,10 +53,10 @@ class AttemptRepository:
         row = self._execute(select(attempts.c.until, NOW).where(attempts.c.key == key)).first()
         return (row[0] - row[1]).total_seconds() if row else 0.0
 
-    def forgive(self, keys: Sequence[str]) -> None:
-        """Take one attempt back, and let the next come at once."""
-        mine = update(attempts).where(attempts.c.key.in_(keys), attempts.c.count > 0)
-        self._execute(mine.values(count=attempts.c.count - 1, until=AT_ONCE))
+    def forgive(self, key: str) -> None:
+        """Take one attempt back, but not the wait that others' attempts may have caused."""
+        mine = update(attempts).where(attempts.c.key == key, attempts.c.count > 0)
+        self._execute(mine.values(count=attempts.c.count - 1))
 
     def count(self, key: str, seconds: int, amount: int) -> int:
         """Count in a window of so many seconds, which begins with the first; returns how many there are in it."""

@@ -52,8 +52,9 @@ class ThrottleService:
         self.attempts.forget_old(AT_ONCE)
 
     def forgive(self, lanes: Sequence[Lane]) -> None:
-        """Take back an attempt that succeeded."""
-        self.attempts.forgive(sorted(self._hashed(lane.key) for lane in lanes))
+        """Take back an attempt that succeeded. Locks the lanes in the order in which `claim` does."""
+        for key in sorted(self._hashed(lane.key) for lane in lanes):
+            self.attempts.forgive(key)
 
     def count(self, key: str, seconds: int, amount: int = 1) -> int:
         """Count something in a window of so many seconds; returns how many there are in it."""
