@@ -262,6 +262,13 @@ def test_a_delivery_of_which_nothing_came_in_is_not_said_to_be_done(shop, delive
     assert text_of(answers[1]) == text_of(answers[0])
 
 
+def test_a_delivery_that_is_sent_again_much_later_is_shown_as_received_before(shop, delivery):
+    delivery()
+    shop.execute("UPDATE sent_forms SET created_at = :then", then=ago(hours=1))
+    assert "This delivery had come in already" in text_of(delivery())
+    assert shop.stock(1) == 2
+
+
 def test_an_old_page_does_not_say_that_somebody_is_logged_out_who_is_not(shop, visitor):
     shop.customer(ADA)
     browser = visitor(ADA)

@@ -44,7 +44,13 @@ def repeat() -> AnyResponse | None:
     g.form_key, g.said_before = form_key(), list(session.get("_flashes", ()))
     if kept := _in_cookie(g.form_key):
         return _again(*kept)
-    return repeat_first() if faces.form_was_sent(g.form_key) else None
+    if not faces.form_was_sent(g.form_key):
+        return None
+    found = faces.form_answer(g.form_key)
+    if found.answer and found.answer.page and found.age > DOUBLE_CLICK:
+        g.pop("form_key")  # who answers with a page knows what came before, and shows that better than we can
+        return None
+    return repeat_first()
 
 
 def _is_own() -> bool:
