@@ -1,6 +1,7 @@
 """What is one form and what is another, how long that is remembered, and who is told how a form was answered."""
 
 import re
+import time
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_two_buttons_of_one_page_are_two_forms_and_another_number_is_another_for
     for book_id, copies in ((emma, 1), (persuasion, 1), (emma, 2)):
         browser.client.post("/cart/items", data={**form, "book_id": book_id, "quantity": copies})
     assert "4 copies: " in text_of(browser.get("/cart"))
+
+
+def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_it(shop, visitor):
+    book_id, browser = shop.book("Emma", stock=5), visitor()
+    form = {"book_id": book_id, "once": NAME}
+    for moment in (int(time.time()) - 10, int(time.time()) - 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("itsdangerous.timed.TimestampSigner.get_timestamp", lambda _signer, at=moment: at)
+            token = browser.csrf_token()
+        browser.client.post("/cart/items", data={**form, "csrf_token": token})
+    assert "1 copy: " in text_of(browser.get("/cart"))
 
 
 def test_a_form_without_a_name_does_what_it_says_each_time(shop, visitor):

@@ -134,7 +134,7 @@ def _in_cookie(key: str) -> tuple[FormAnswer, float] | None:
 
 def form_key() -> str:
     """Stands for the form with all that was filled in; made of 128 random bits too, so that it gives nothing away."""
-    filled_in = sorted(request.form.items(multi=True))
+    filled_in = sorted(field for field in request.form.items(multi=True) if field[0] != "csrf_token")
     digest = hashlib.sha256(json.dumps([request.path, filled_in]).encode())
     for file in request.files.values():
         digest.update(file.stream.read())
