@@ -18,7 +18,7 @@ run: $(VENV)/installed
 	$(BIN)/flask demo
 	@# The server, and beside it the worker that sends e-mail, started again if it dies; one signal ends both.
 	@(trap 'kill $$child; exit' TERM HUP; while :; do $(BIN)/flask $$BESIDE & child=$$!; wait $$child; sleep 1; done) & worker=$$!; \
-	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class bookshop.server.Buffering --threads 8 --no-control-socket wsgi:app & server=$$!; \
+	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class bookshop.web.server.Buffering --threads 8 --no-control-socket wsgi:app & server=$$!; \
 	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM HUP; \
 	wait $$server
 

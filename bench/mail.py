@@ -43,7 +43,7 @@ UNSENT = text("SELECT count(*) FROM messages WHERE state IN ('queued', 'sending'
 WORKER = """
 from bookshop import create_app
 from bookshop.mail.worker import Worker
-from bookshop.outbox import Pace
+from bookshop.kit.outbox import Pace
 with create_app().app_context():
     works = Worker(Pace(poll=0.02))
     works.stop_on_signals()

@@ -12,9 +12,9 @@ from flask import Flask
 from sqlalchemy import text
 
 from bench.shop import WAITING, analyze, fill, make_app
-from bookshop import faces
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
+from bookshop.web import services
 
 SIZES = {100: 30, 10_000: 12, 100_000: 5}  # customers waiting -> rounds
 BOOK = 1
@@ -84,7 +84,7 @@ def _reset(waiting: int) -> None:
 
 def _by_service() -> int:
     change = StockChange(book_id=BOOK, quantity=5)
-    return len(faces.commit(lambda: faces.update_stock(change)).notified)
+    return len(services.commit(lambda: services.update_stock(change)).notified)
 
 
 def _by_hand() -> int:

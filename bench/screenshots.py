@@ -9,10 +9,10 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
-from bookshop import faces
 from bookshop.config import ROOT
 from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import LOOKS
 from tests.browser.chromium import launch_options, log_in
@@ -141,8 +141,8 @@ def _call(shop: Shop, book_id: int) -> None:
     """Two webhooks are told of a few changes of stock; one delivery is put off and one has failed."""
     staff = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[STAFF][0])[0]
     with shop.app.app_context():
-        faces.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
-        faces.register_webhook(staff, "https://93.184.215.14/accounts", ["order.collected"])
+        services.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
+        services.register_webhook(staff, "https://93.184.215.14/accounts", ["order.collected"])
     for quantity in (7, 6, 5, 4):
         shop.set_stock(book_id, quantity)
     with shop.app.app_context():

@@ -2,23 +2,11 @@
 
 from flask import Flask, abort
 
-from bookshop import (
-    assets,
-    cli,
-    config,
-    database,
-    errors,
-    extensions,
-    features,
-    limits,
-    logs,
-    openapi,
-    pages,
-    security,
-    transactions,
-)
+from bookshop import cli, config, extensions, features
 from bookshop.config import ROOT, Settings
 from bookshop.idempotency import views as idempotency_pages
+from bookshop.kit import database, logs, transactions
+from bookshop.web import assets, errors, jinja, openapi, rate_limits, security
 
 __version__ = "0.1.0"
 
@@ -37,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_extensions(app)
     assets.init_app(app)
     features.init_app(app)
-    pages.init_app(app)
+    jinja.init_app(app)
     idempotency_pages.init_app(app)
     openapi.init_app(app)
     errors.init_app(app)
@@ -50,7 +38,7 @@ def init_extensions(app: Flask) -> None:
     extensions.migrate.init_app(app, extensions.db, directory=str(ROOT / "migrations"))
     extensions.login_manager.init_app(app)
     extensions.csrf.init_app(app)
-    limits.init_app(app)
+    rate_limits.init_app(app)
     extensions.bootstrap.init_app(app)
     app.view_functions["bootstrap.static"] = lambda filename: abort(404)  # what we use of it is among our assets
     extensions.compress.init_app(app)

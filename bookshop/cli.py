@@ -17,20 +17,21 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from bookshop import checks, faces
+from bookshop import checks
 from bookshop.accounts.models import CUSTOMER, STAFF, User
 from bookshop.accounts.scopes import SCOPES
 from bookshop.accounts.service import DAYS_MAX
 from bookshop.catalog.importer import BatchReport, import_books
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX, Book
 from bookshop.catalog.repository import BookCriteria
-from bookshop.exceptions import BookshopError
 from bookshop.extensions import db, settings
 from bookshop.inventory.service import StockChange
+from bookshop.kit.exceptions import BookshopError
+from bookshop.kit.outbox import OutboxWorker
 from bookshop.mail.worker import Worker
 from bookshop.orders.models import READY
 from bookshop.orders.service import Checkout
-from bookshop.outbox import OutboxWorker
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
@@ -76,7 +77,7 @@ def refusals_as_messages(command: Callable[..., Any]) -> Callable[..., Any]:
 def create_user(email: str, staff: bool, password: str) -> None:
     """Create a user."""
     role = STAFF if staff else CUSTOMER
-    user = faces.commit(lambda: faces.accounts().register(email, password, role))
+    user = services.commit(lambda: services.accounts().register(email, password, role))
     click.echo(f"Created {role} {user.email}.")
 
 
@@ -85,8 +86,8 @@ def create_user(email: str, staff: bool, password: str) -> None:
 @refusals_as_messages
 def deactivate_user(email: str) -> None:
     """Deactivate a user: ends all logins and tokens, cancels all that waits."""
-    accounts = faces.accounts()
-    cancelled = faces.commit(lambda: accounts.deactivate(accounts.user_by_email(email).id))
+    accounts = services.accounts()
+    cancelled = services.commit(lambda: accounts.deactivate(accounts.user_by_email(email).id))
     click.echo(f"Deactivated {email}; waiting reservations cancelled: {cancelled}.")
 
 
@@ -95,8 +96,8 @@ def deactivate_user(email: str) -> None:
 @refusals_as_messages
 def reactivate_user(email: str) -> None:
     """Let a deactivated user log in again; cancelled reservations stay cancelled."""
-    accounts = faces.accounts()
-    faces.commit(lambda: accounts.reactivate(accounts.user_by_email(email).id))
+    accounts = services.accounts()
+    services.commit(lambda: accounts.reactivate(accounts.user_by_email(email).id))
     click.echo(f"Reactivated {email}.")
 
 
@@ -111,12 +112,12 @@ def create_token(email: str, name: str, scopes: tuple[str, ...], days: int | Non
 
     Without --scope it may do all that the user may, without --days it never expires.
     """
-    accounts = faces.accounts()
+    accounts = services.accounts()
 
     def create() -> str:
         return accounts.create_token(accounts.user_by_email(email).id, name, scopes or None, days)
 
-    click.echo(faces.commit(create))
+    click.echo(services.commit(create))
 
 
 @tokens.command("revoke")
@@ -125,8 +126,8 @@ def create_token(email: str, name: str, scopes: tuple[str, ...], days: int | Non
 @refusals_as_messages
 def revoke_tokens(email: str, name: str) -> None:
     """Revoke a user's API tokens of one name."""
-    accounts = faces.accounts()
-    revoked = faces.commit(lambda: accounts.revoke_tokens(accounts.user_by_email(email).id, name))
+    accounts = services.accounts()
+    revoked = services.commit(lambda: accounts.revoke_tokens(accounts.user_by_email(email).id, name))
     click.echo(f"Revoked: {revoked}.")
 
 
@@ -241,7 +242,7 @@ def demo() -> None:
         raise click.ClickException("This shop has users of its own; the demo is for an empty one.")
     for email, (password, role) in DEMO_ACCOUNTS.items():
         if email not in known:
-            faces.commit(partial(faces.accounts().register, email, password, role))
+            services.commit(partial(services.accounts().register, email, password, role))
     if db.session.scalar(select(Book.id).limit(1)) is None:
         with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
             for _report in import_books(db.session(), file, {}):
@@ -254,26 +255,26 @@ def demo() -> None:
 
 def _open_the_demo() -> None:
     """Let a few books sell out and come back, and one customer reserve and order, so that there is something to see."""
-    sold = faces.catalog().search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
-    wanted = faces.catalog().search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
-    ben, staff = (faces.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
+    sold = services.catalog().search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
+    wanted = services.catalog().search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
+    ben, staff = (services.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
     before = {book.id: book.stock_quantity for book in sold}
     told, missed, other, *_rest = before
     _set_stocks(dict.fromkeys(before, 0))
     for book_id in [*(book.id for book in wanted), told, missed]:
-        faces.commit(partial(faces.prebookings().reserve, ben, book_id))
+        services.commit(partial(services.prebookings().reserve, ben, book_id))
     _set_stocks(before)
-    faces.commit(partial(faces.orders().change, _order(ben, told), READY, staff))
+    services.commit(partial(services.orders().change, _order(ben, told), READY, staff))
     _order(ben, other)
 
 
 def _set_stocks(quantities: Mapping[int, int]) -> None:
     for book_id, quantity in quantities.items():
-        faces.commit(partial(faces.update_stock, StockChange(book_id=book_id, quantity=quantity)))
+        services.commit(partial(services.update_stock, StockChange(book_id=book_id, quantity=quantity)))
 
 
 def _order(user_id: int, book_id: int) -> int:
     """Let a customer of the demo order a book; returns the order's id."""
-    faces.commit(partial(faces.cart().add, user_id, book_id))
+    services.commit(partial(services.cart().add, user_id, book_id))
     checkout = Checkout(name="Ben Okafor", phone="030 5550 173")
-    return int(faces.commit(partial(faces.orders().place, user_id, checkout)).order.id)
+    return int(services.commit(partial(services.orders().place, user_id, checkout)).order.id)

@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from bookshop.exceptions import SettingsError
-from bookshop.money import known_currency
+from bookshop.kit.exceptions import SettingsError
+from bookshop.kit.money import known_currency
 
 PREFIX = "BOOKSHOP_"
 BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of trying for ever

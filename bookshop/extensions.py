@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from bookshop.config import Settings
-from bookshop.database import Base
-from bookshop.exceptions import Busy
+from bookshop.kit.database import Base
+from bookshop.kit.exceptions import Busy
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
 from bookshop.events import api as events_json
-from bookshop.navigation import IdConverter
 from bookshop.orders import api as orders_json
 from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
+from bookshop.web.navigation import IdConverter
 from bookshop.webhooks import api as webhooks_json
 
 FACES = (

@@ -10,9 +10,9 @@ from flask import Flask, request, session
 from flask_login import login_user
 from werkzeug.test import TestResponse
 
-from bookshop import faces
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.views import NOTIFIED_SEEN
+from bookshop.web import services
 from tests.factories import PASSWORD, Shop
 
 TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
@@ -53,9 +53,9 @@ class Browser:
     def _enter(self, email: str) -> None:
         """Be logged in as by the form, at a fraction of its cost: most tests log in and do not look at it."""
         with self.app.test_request_context(method="POST", environ_base=self.client.environ_base):
-            accounts, login_id = faces.accounts(), secrets.token_urlsafe(32)
+            accounts, login_id = services.accounts(), secrets.token_urlsafe(32)
             user = accounts.user_by_email(email)
-            faces.commit(lambda: accounts.users.add_login(login_id, user.id, request.user_agent.string))
+            services.commit(lambda: accounts.users.add_login(login_id, user.id, request.user_agent.string))
             login_user(Identity(user.id, user.email, user.role, login_id))
             session.permanent, session[NOTIFIED_SEEN] = True, user.notified_seen
             entered = dict(session)

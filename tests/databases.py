@@ -12,8 +12,8 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, select, text
 
-from bookshop.database import WRITES, Base
 from bookshop.extensions import db, limiter
+from bookshop.kit.database import WRITES, Base
 from tests.settings import settings_for
 
 TABLES = Base.metadata.sorted_tables

@@ -9,12 +9,12 @@ from flask import Flask
 from sqlalchemy import text
 from stdnum import ean
 
-from bookshop import faces
 from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.orders.service import Checkout
+from bookshop.web import services
 from tests.databases import BY_TEST, rows_of
 
 T = TypeVar("T")
@@ -30,77 +30,77 @@ def isbn(number: int | None = None) -> str:
 
 
 class Shop:
-    """The shop behind its faces. Each call has an app context of its own and commits."""
+    """The shop behind its services. Each call has an app context of its own and commits."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
 
     def commit(self, work: Callable[[], T]) -> T:
         with self.app.app_context():
-            return faces.commit(work)
+            return services.commit(work)
 
     def customer(self, email: str = "ada@example.com") -> int:
         """A customer; returns the id."""
-        return self.commit(lambda: faces.accounts().register(email, PASSWORD, CUSTOMER)).id
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, CUSTOMER)).id
 
     def customers(self, number: int) -> list[int]:
         """Many customers, quickly; returns their ids."""
         return [self.customer(f"customer{index}@example.com") for index in range(number)]
 
     def staff(self, email: str = "staff@example.com") -> int:
-        return self.commit(lambda: faces.accounts().register(email, PASSWORD, STAFF)).id
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, STAFF)).id
 
     def id_of(self, email: str) -> int:
         """The id of the user with this address; within a call."""
-        return faces.accounts().user_by_email(email).id
+        return services.accounts().user_by_email(email).id
 
     def token(self, email: str, scopes: Collection[str] | None = None) -> str:
         """A token of the user's with these scopes, or with all that there are for the user."""
-        return self.commit(lambda: faces.accounts().create_token(self.id_of(email), "test", scopes))
+        return self.commit(lambda: services.accounts().create_token(self.id_of(email), "test", scopes))
 
     def deactivate(self, email: str) -> int:
-        return self.commit(lambda: faces.accounts().deactivate(self.id_of(email)))
+        return self.commit(lambda: services.accounts().deactivate(self.id_of(email)))
 
     def book(self, title: str = "Emma", *, stock: int = 0, **values: Any) -> int:
         """A book; returns its id."""
         values = {"title": title, "authors": "Jane Austen", "price_cents": 950, "currency": "EUR", **values}
-        book_id = self.commit(lambda: faces.catalog().create(values))
+        book_id = self.commit(lambda: services.catalog().create(values))
         if stock:
             self.set_stock(book_id, stock)
         return book_id
 
     def set_stock(self, book_id: int, quantity: int) -> list[str]:
         """Set a book's stock; returns the addresses of those whom that notified."""
-        return self.commit(lambda: faces.update_stock(StockChange(book_id=book_id, quantity=quantity))).notified
+        return self.commit(lambda: services.update_stock(StockChange(book_id=book_id, quantity=quantity))).notified
 
     def reserve(self, user_id: int, book_id: int) -> int:
         """Reserve a book for a customer; returns the pre-booking's id."""
-        return int(self.commit(lambda: faces.prebookings().reserve(user_id, book_id)).id)
+        return int(self.commit(lambda: services.prebookings().reserve(user_id, book_id)).id)
 
     def cancel(self, user_id: int, prebook_id: int) -> None:
-        self.commit(lambda: faces.prebookings().cancel(user_id, prebook_id))
+        self.commit(lambda: services.prebookings().cancel(user_id, prebook_id))
 
     def fill_cart(self, user_id: int, copies: dict[int, int]) -> None:
         """Put copies of books into a customer's cart: book id -> number."""
         for book_id, quantity in copies.items():
-            self.commit(partial(lambda *line: faces.cart().add(*line), user_id, book_id, quantity))
+            self.commit(partial(lambda *line: services.cart().add(*line), user_id, book_id, quantity))
 
     def order(self, user_id: int, copies: dict[int, int], **said: Any) -> int:
         """Let a customer order copies of books; returns the order's id."""
         self.fill_cart(user_id, copies)
         checkout = Checkout(**{"name": "Ada Lovelace", **said})
-        return int(self.commit(lambda: faces.orders().place(user_id, checkout)).order.id)
+        return int(self.commit(lambda: services.orders().place(user_id, checkout)).order.id)
 
     def cancel_order(self, user_id: int, order_id: int) -> list[str]:
         """Cancel a customer's own order; returns the addresses of those whom that notified."""
-        return self.commit(lambda: faces.orders().cancel(user_id, order_id))
+        return self.commit(lambda: services.orders().cancel(user_id, order_id))
 
     def change_order(self, order_id: int, status: str, by: int) -> list[str]:
         """Let staff make an order ready, collected or cancelled; returns whom that notified."""
-        return self.commit(lambda: faces.orders().change(order_id, status, by))
+        return self.commit(lambda: services.orders().change(order_id, status, by))
 
     def withdraw(self, book_id: int) -> int:
-        return self.commit(lambda: faces.catalog().withdraw(book_id))
+        return self.commit(lambda: services.catalog().withdraw(book_id))
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """The rows of a SELECT, as tuples; single columns as scalars."""

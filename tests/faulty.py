@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from bookshop import create_app
-from bookshop.exceptions import Invalid
+from bookshop.kit.exceptions import Invalid
 
 
 def _another_type(book_id: int) -> tuple[dict[str, Any], int]:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import flask_migrate
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.config import ROOT
 from bookshop.extensions import db
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
+from bookshop.web import services
 from tests.browser.server import AS_RUN, SHOP, environment, served
 from tests.factories import Shop, isbn
 from tests.settings import settings_for
@@ -51,12 +52,12 @@ def furnish(shop: Shop, orders: int) -> Mapping[str, str | None]:
         for order_id in chosen:
             shop.change_order(order_id, status, staff)
     for _webhook in range(15):
-        shop.commit(lambda: faces.webhooks().register(staff, "https://127.0.0.1/hooks", ["*"]))
+        shop.commit(lambda: services.webhooks().register(staff, "https://127.0.0.1/hooks", ["*"]))
     shop.set_stock(SOLD_OUT, 5)
     with shop.app.app_context():
-        faces.give_places()
+        services.give_places()
     for webhook_id in range(1, 16):
-        shop.commit(partial(lambda number: faces.webhooks().fan_out(number, "*"), webhook_id))
+        shop.commit(partial(lambda number: services.webhooks().fan_out(number, "*"), webhook_id))
     shop.fill_cart(ada, {1: 1, 5: 2, SOLD_OUT: 1})
     shop.set_stock(SOLD_OUT, 0)
     assert shop.broken() == []

@@ -36,7 +36,7 @@ class Server(Gunicorn):
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
         super().__init__(
-            program, others | settings, "--worker-class=bookshop.server.Buffering", "--threads=4", start=start
+            program, others | settings, "--worker-class=bookshop.web.server.Buffering", "--threads=4", start=start
         )
         self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 

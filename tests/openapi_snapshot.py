@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bookshop import create_app
-from bookshop.openapi import document
+from bookshop.web.openapi import document
 from tests.settings import settings_for
 
 SNAPSHOT = Path(__file__).with_name("openapi-v1.json")

@@ -11,7 +11,7 @@ for name in (
     "flask_migrate",
     "gunicorn.app.wsgiapp",
     "gunicorn.workers.gthread",
-    "bookshop.server",
+    "bookshop.web.server",
     "httpcore",
     "psycopg",
     "pytest",

@@ -14,16 +14,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, Index, delete, event, insert, select, update
 
-from bookshop import database, faces, transactions
 from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository, LockedBook
 from bookshop.events.models import Event
-from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
+from bookshop.kit import database, transactions
+from bookshop.kit.exceptions import BookshopError
 from bookshop.prebookings.models import NOTIFIED, WAITING, PreBook
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests.factories import Shop
 
 SHORT = 5.0  # seconds to wait for a thread that a lock may hold up; the wait ends as soon as the lock is seen
@@ -130,7 +131,7 @@ def attempt(app: Flask, work: Work) -> Any:
     """What a service call returned, committed as the faces do it, or the code with which it was refused."""
     with app.app_context():
         try:
-            return faces.commit(work)
+            return services.commit(work)
         except BookshopError as refused:
             return refused.code
 
@@ -248,7 +249,7 @@ def many_books(shop: Shop, number: int) -> list[int]:
     """Books that are out of stock, written at once; returns their ids."""
     values = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
     rows = [{"title": f"Volume {index}", **values} for index in range(number)]
-    return shop.commit(lambda: faces.catalog().create_all(rows))
+    return shop.commit(lambda: services.catalog().create_all(rows))
 
 
 def waits_for_all(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:

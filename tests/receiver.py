@@ -16,9 +16,9 @@ from flask import Flask
 from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 
-from bookshop import faces
 from bookshop.extensions import db
-from bookshop.outbox import Pace
+from bookshop.kit.outbox import Pace
+from bookshop.web import services
 from bookshop.webhooks.models import Delivery, Webhook
 from bookshop.webhooks.worker import WebhookWorker
 from tests.factories import Shop
@@ -162,14 +162,14 @@ class Hooks:
     def register(self, url: str, *kinds: str) -> int:
         """Register a webhook for these kinds or all; returns its id."""
         with self.app.app_context():
-            return faces.register_webhook(self.staff, url, kinds or ["*"])
+            return services.register_webhook(self.staff, url, kinds or ["*"])
 
     def happen(self, number: int) -> list[int]:
         """Let the stock of a book change so many times; returns the ids of the events."""
         self.book = self.book or self.shop.book(stock=1)
         with self.app.app_context():
-            faces.give_places()
-            before = faces.events().events.last_place()
+            services.give_places()
+            before = services.events().events.last_place()
         for _time in range(number):
             self.shop.set_stock(self.book, self.shop.stock(self.book) + 1)
         return [*range(before + 1, before + 1 + number)]
@@ -197,7 +197,7 @@ class Hooks:
     def webhook(self, webhook_id: int) -> Webhook:
         """A webhook as it is now."""
         with self.app.app_context():
-            return faces.webhooks().get(webhook_id)
+            return services.webhooks().get(webhook_id)
 
     def states(self, webhook_id: int | None = None) -> Counter[str]:
         """How many deliveries there are in each state."""

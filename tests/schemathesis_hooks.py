@@ -10,7 +10,7 @@ from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData, UseAfterFree
 from stdnum import ean
 
-from bookshop.database import ID_MAX
+from bookshop.kit.database import ID_MAX
 from bookshop.webhooks.addresses import URL_MAX
 from tests.fuzzing import ORDERS
 

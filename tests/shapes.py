@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from werkzeug.test import TestResponse
 
 from bookshop import create_app
-from bookshop.api import contract
-from bookshop.exceptions import Misshapen
-from bookshop.forms import ShopForm
+from bookshop.kit.exceptions import Misshapen
 from bookshop.prebookings.schemas import NewPreBook
+from bookshop.web.contract import contract
+from bookshop.web.forms import ShopForm
 from tests.settings import settings_for
 from tests.world import PLACEHOLDER
 

@@ -16,9 +16,9 @@ from flask import Flask
 from sqlalchemy import insert, select
 
 from bookshop.extensions import db
+from bookshop.kit.outbox import Pace
 from bookshop.mail.models import Message
 from bookshop.mail.worker import Worker
-from bookshop.outbox import Pace
 from bookshop.prebookings.models import PreBook
 from tests.factories import Shop
 from tests.races import many_customers

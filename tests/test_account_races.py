@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests import races
 from tests.factories import PASSWORD
 
@@ -28,7 +28,7 @@ NEW, OTHER = "ada.new@example.com", "three other words"
 
 def leaving(app, user_id):
     """Who deletes the account; returns how many reservations that cancelled, or the code of the refusal."""
-    return partial(races.attempt, app, lambda: faces.accounts().delete(user_id, PASSWORD))
+    return partial(races.attempt, app, lambda: services.accounts().delete(user_id, PASSWORD))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def two_deactivate_each_other(app, shop, patience):
     first, second = shop.staff(STAFF), shop.staff("grace@example.com")
 
     def deactivate(user_id, by):
-        return partial(races.attempt, app, lambda: faces.accounts().deactivate(user_id, by=by))
+        return partial(races.attempt, app, lambda: services.accounts().deactivate(user_id, by=by))
 
     races.overtake(LOCK_STAFF, deactivate(first, second), deactivate(second, first), patience)
     return shop.rows("SELECT count(*) FROM users WHERE deactivated_at IS NULL")[0]
@@ -137,7 +137,7 @@ def two_tokens_for_the_last_place(app, shop, patience):
     user_id = shop.customer(ADA)
     for _token in range(MOST_TOKENS - 1):
         shop.token(ADA)
-    create = partial(races.attempt, app, lambda: faces.accounts().create_token(user_id, "till"))
+    create = partial(races.attempt, app, lambda: services.accounts().create_token(user_id, "till"))
     answers = races.overtake(COUNT_TOKENS, create, create, patience)
     return shop.rows("SELECT count(*) FROM api_tokens")[0], answers.count("TOKEN_LIMIT_REACHED")
 
@@ -155,7 +155,7 @@ def test_of_many_who_want_one_address_at_the_same_moment_one_gets_it(app, shop):
     wanted = "wanted@example.com"
     changes = [
         partial(
-            races.attempt, app, partial(lambda user_id: faces.accounts().change_email(user_id, wanted, PASSWORD), n)
+            races.attempt, app, partial(lambda user_id: services.accounts().change_email(user_id, wanted, PASSWORD), n)
         )
         for n in shop.customers(8)
     ]
@@ -170,8 +170,8 @@ def test_of_many_who_want_one_address_at_the_same_moment_one_gets_it(app, shop):
 def reset(app, shop):
     """Somebody who sends the form behind Ada's link for a new password; returns her address, or why it is refused."""
     ada_id = shop.customer(ADA)
-    token = shop.commit(lambda: faces.mailbox().create_reset(ada_id, ADA))
-    return partial(races.attempt, app, lambda: faces.mailbox().reset_password(token, OTHER))
+    token = shop.commit(lambda: services.mailbox().create_reset(ada_id, ADA))
+    return partial(races.attempt, app, lambda: services.mailbox().reset_password(token, OTHER))
 
 
 @pytest.mark.parametrize("point", [LOOK_AT_RESET, LOCK_USER, USE_RESET], ids=["look", "lock", "use"])
@@ -198,15 +198,15 @@ def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_
 
 
 QUEUEING = {
-    "forget": (FIND_OWNER, lambda: faces.mailbox().ask_for_reset(ADA)),
-    "register": (FIND_OWNER, lambda: faces.mailbox().sign_up(ADA, OTHER)),
-    "confirm": (LOOK_AT_USER, lambda: faces.mailbox().ask_to_confirm(1)),
+    "forget": (FIND_OWNER, lambda: services.mailbox().ask_for_reset(ADA)),
+    "register": (FIND_OWNER, lambda: services.mailbox().sign_up(ADA, OTHER)),
+    "confirm": (LOOK_AT_USER, lambda: services.mailbox().ask_to_confirm(1)),
 }
 
 
 def sign_up(shop):
     """Let Ada register herself, and her first message be forgotten: of a kind there is one in five minutes."""
-    shop.commit(lambda: faces.mailbox().sign_up(ADA, PASSWORD))
+    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
     shop.execute("DELETE FROM messages")
 
 
@@ -238,9 +238,9 @@ def test_to_who_is_just_leaving_nothing_more_is_queued(app, shop, way):
 
 def confirmed_while_changed(app, shop, patience):
     """Let Ada confirm her address while she changes it; returns whether the new one counts as confirmed."""
-    shop.commit(lambda: faces.mailbox().sign_up(ADA, PASSWORD))
-    confirm = partial(races.attempt, app, lambda: faces.mailbox().confirm(1, ADA))
-    change = partial(races.attempt, app, lambda: faces.accounts().change_email(1, NEW, PASSWORD))
+    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
+    confirm = partial(races.attempt, app, lambda: services.mailbox().confirm(1, ADA))
+    change = partial(races.attempt, app, lambda: services.accounts().change_email(1, NEW, PASSWORD))
     races.overtake(LOOK_AT_USER, confirm, change, patience)
     return shop.rows("SELECT email FROM users WHERE email_confirmed_at IS NOT NULL")
 

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.accounts.devices import device_in_words
 from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
-from bookshop.database import now
 from bookshop.extensions import db
+from bookshop.kit.database import now
+from bookshop.web import services
 from tests.clients import Browser, text_of
 from tests.factories import PASSWORD
 from tests.settings import settings_for
@@ -164,7 +165,7 @@ def test_a_login_that_has_expired_is_neither_listed_nor_counted(shop, ada):
 )
 def test_a_browser_may_call_itself_anything(shop, sent, kept):
     shop.customer(ADA)
-    accounts = faces.accounts
+    accounts = services.accounts
     shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, PASSWORD), PASSWORD, sent))
     assert shop.rows("SELECT user_agent FROM login_sessions") == [kept]
 

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from bookshop.accounts.models import ApiToken
 from bookshop.accounts.service import MOST_TOKENS
-from bookshop.database import WRITES, now
 from bookshop.extensions import db
+from bookshop.kit.database import WRITES, now
 from tests.clients import Script, text_of
 
 pytestmark = pytest.mark.one_postgresql_case

@@ -9,8 +9,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from bookshop import create_app
-from bookshop.database import now
 from bookshop.extensions import db
+from bookshop.kit.database import now
 from tests.clients import Browser, Script, text_of
 from tests.factories import PASSWORD
 from tests.settings import settings_for

@@ -13,11 +13,11 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from bookshop import faces
 from bookshop.accounts import passwords
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.service import AccountService
-from bookshop.exceptions import BookshopError, Conflict, Invalid, NotFound
+from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound
+from bookshop.web import services
 from tests.factories import PASSWORD, Shop
 
 ADA = "ada@example.com"
@@ -26,7 +26,7 @@ THREADS = 8
 
 def log_in(shop: Shop, password: str = PASSWORD) -> Identity:
     """Log in as the page does; returns who that is."""
-    return shop.commit(lambda: faces.accounts().log_in(faces.accounts().check_password(ADA, password), password))
+    return shop.commit(lambda: services.accounts().log_in(services.accounts().check_password(ADA, password), password))
 
 
 def stored_hash(shop: Shop) -> str:
@@ -57,7 +57,7 @@ def test_two_users_with_the_same_password_have_different_hashes(shop):
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
 def test_a_password_is_the_same_however_the_keyboard_composes_its_letters(shop, forms):
     chosen, typed = (unicodedata.normalize(form, "drei größere Wörter") for form in forms)
-    shop.commit(lambda: faces.accounts().register(ADA, chosen))
+    shop.commit(lambda: services.accounts().register(ADA, chosen))
     assert chosen != typed
     assert log_in(shop, typed).email == ADA
 
@@ -127,20 +127,20 @@ def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, visito
 def test_a_login_is_refused_if_the_user_was_deactivated_after_the_password_was_checked(shop):
     shop.customer(ADA)
     with shop.app.app_context():
-        checked = faces.accounts().check_password(ADA, PASSWORD)
+        checked = services.accounts().check_password(ADA, PASSWORD)
         shop.deactivate(ADA)
         with pytest.raises(Invalid):
-            faces.commit(lambda: faces.accounts().log_in(checked, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
     assert shop.rows("SELECT id FROM login_sessions") == []
 
 
 def test_a_login_is_refused_if_the_password_was_changed_after_it_was_checked(shop):
     user_id = shop.customer(ADA)
     with shop.app.app_context():
-        checked = faces.accounts().check_password(ADA, PASSWORD)
-        shop.commit(lambda: faces.accounts().change_password(user_id, PASSWORD, "other words now", keep_login=None))
+        checked = services.accounts().check_password(ADA, PASSWORD)
+        shop.commit(lambda: services.accounts().change_password(user_id, PASSWORD, "other words now", keep_login=None))
         with pytest.raises(Invalid):
-            faces.commit(lambda: faces.accounts().log_in(checked, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
     assert shop.rows("SELECT id FROM login_sessions") == []
 
 
@@ -166,7 +166,7 @@ def test_nobody_cannot_be_deactivated_nor_get_a_token(shop, email):
 def listed(shop: Shop, q: str = "", page: int = 1, size: int = 10) -> list[str]:
     """The addresses that staff find."""
     with shop.app.app_context():
-        return [user.email for user in faces.accounts().list_users(q, page, size).items]
+        return [user.email for user in services.accounts().list_users(q, page, size).items]
 
 
 @pytest.fixture
@@ -200,22 +200,22 @@ def test_users_are_found_by_part_of_their_address_newest_first(shop, q, found):
 def test_users_are_listed_in_pages(shop):
     assert listed(shop, "example", page=2, size=3) == ["ada@example.com"]
     with shop.app.app_context():
-        assert faces.accounts().list_users("example", 2, 3).total == 4
+        assert services.accounts().list_users("example", 2, 3).total == 4
 
 
 @pytest.mark.parametrize("touch", [AccountService.get_user, AccountService.deactivate, AccountService.reactivate])
 def test_who_deleted_the_account_is_not_listed_and_cannot_be_touched(shop, touch):
     gone = shop.customer(ADA)
-    shop.commit(lambda: faces.accounts().delete(gone, PASSWORD))
+    shop.commit(lambda: services.accounts().delete(gone, PASSWORD))
     assert listed(shop) == []
     with pytest.raises(NotFound):
-        shop.commit(lambda: touch(faces.accounts(), gone))
+        shop.commit(lambda: touch(services.accounts(), gone))
 
 
 def test_nobody_deactivates_the_own_account(shop):
     user_id = shop.staff()
     with pytest.raises(Conflict, match="cannot deactivate yourself"):
-        shop.commit(lambda: faces.accounts().deactivate(user_id, by=user_id))
+        shop.commit(lambda: services.accounts().deactivate(user_id, by=user_id))
     assert shop.rows("SELECT deactivated_at FROM users") == [None]
 
 
@@ -224,14 +224,14 @@ def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
     shop.reserve(user_id, book_id)
     shop.deactivate(ADA)
     for _again in range(2):
-        shop.commit(lambda: faces.accounts().reactivate(user_id))
+        shop.commit(lambda: services.accounts().reactivate(user_id))
     assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
 
 
 def test_the_command_reactivates_who_was_deactivated_by_another(app, shop):
     for email in (ADA, "staff@example.com"):
         shop.staff(email)
-    shop.commit(lambda: faces.accounts().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
+    shop.commit(lambda: services.accounts().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
     done = app.test_cli_runner().invoke(args=["users", "reactivate", "ADA@example.com"])
     assert (done.exit_code, done.output) == (0, "Reactivated ADA@example.com.\n")
     assert log_in(shop).is_staff
@@ -252,7 +252,7 @@ def race(shop: Shop, emails: list[str]) -> Counter[object]:
     def register(email: str) -> object:
         barrier.wait(timeout=30)
         try:
-            shop.commit(lambda: faces.accounts().register(email, PASSWORD))
+            shop.commit(lambda: services.accounts().register(email, PASSWORD))
         except BookshopError as refused:
             return type(refused)
         return "registered"
@@ -272,8 +272,8 @@ def test_a_refused_registration_leaves_the_transaction_usable(shop):
 
     def work():
         with pytest.raises(Conflict):
-            faces.accounts().register(ADA.upper(), PASSWORD)
-        return faces.accounts().register("ben@example.com", PASSWORD)
+            services.accounts().register(ADA.upper(), PASSWORD)
+        return services.accounts().register("ben@example.com", PASSWORD)
 
     shop.commit(work)
     assert shop.rows("SELECT email FROM users ORDER BY id") == [ADA, "ben@example.com"]
@@ -297,7 +297,7 @@ def test_a_revoked_token_is_refused_and_others_are_not(shop, script):
     shop.customer(ADA)
     revoked, kept = script(ADA), script(ADA)
     shop.execute("UPDATE api_tokens SET name = 'kept' WHERE id = (SELECT max(id) FROM api_tokens)")
-    assert shop.commit(lambda: faces.accounts().revoke_tokens(shop.id_of("ADA@example.com"), "test")) == 1
+    assert shop.commit(lambda: services.accounts().revoke_tokens(shop.id_of("ADA@example.com"), "test")) == 1
     assert revoked.get("/api/v1/prebookings").status_code == 401
     assert kept.get("/api/v1/prebookings").status_code == 200
 
@@ -327,7 +327,7 @@ def test_a_token_that_is_none_is_refused_even_where_none_is_needed(script, heade
 def test_a_token_needs_a_name_that_can_be_shown(shop, name):
     shop.customer(ADA)
     with pytest.raises(Invalid):
-        shop.commit(lambda: faces.accounts().create_token(shop.id_of(ADA), name))
+        shop.commit(lambda: services.accounts().create_token(shop.id_of(ADA), name))
     assert shop.rows("SELECT id FROM api_tokens") == []
 
 

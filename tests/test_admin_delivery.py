@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from bookshop import faces
-from bookshop.exceptions import Conflict
+from bookshop.kit.exceptions import Conflict
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests.clients import text_of
 from tests.factories import isbn
 
@@ -242,7 +242,7 @@ def test_a_number_that_the_shop_did_not_give_is_replaced(shop, staff, emma, numb
 def test_five_hundred_lines_are_one_delivery(shop, staff):
     isbns = [isbn(number) for number in range(100, 600)]
     rows = [{"title": code, "authors": "A", "price_cents": 1, "currency": "EUR", "isbn": code} for code in isbns]
-    shop.commit(lambda: faces.catalog().create_all(rows))
+    shop.commit(lambda: services.catalog().create_all(rows))
     answer = receive(staff, check(staff, *[f"{code} x2" for code in isbns]))
     assert "1,000 copies of 500 books came in" in text_of(answer)
     assert shop.rows("SELECT count(*), sum(stock_quantity) FROM books") == [(500, 1000)]

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.catalog.repository import BookRepository
 from bookshop.inventory.repository import MovementRepository
 from bookshop.inventory.service import Delivery
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests import races
 from tests.factories import isbn
 
@@ -38,7 +38,7 @@ def deliver(app, books):
 
     def deliver(note, *isbns):
         delivery = Delivery(copies=dict.fromkeys(isbns, 3), note=note)
-        return races.attempt(app, lambda: faces.receive(delivery)[0])
+        return races.attempt(app, lambda: services.receive(delivery)[0])
 
     return deliver
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bookshop import faces
 from bookshop.mail.repository import MessageRepository
+from bookshop.web import services
 from tests.clients import text_of
 from tests.postbox import Postbox
 from tests.races import overtake, unlocked
@@ -131,7 +131,7 @@ def test_a_row_names_the_book_or_the_order_and_leads_there(shop, staff, alerts, 
 def test_messages_about_accounts_say_what_they_are_for(shop, staff):
     ada = shop.customer(ADA)
     for kind in ("confirmation", "known_address", "password_reset"):
-        shop.commit(lambda kind=kind: faces.mail().queue_of_account(kind, ada, ADA))
+        shop.commit(lambda kind=kind: services.mail().queue_of_account(kind, ada, ADA))
     words = text_of(staff.get("/admin/mail"))
     assert all(said in words for said in ("To confirm an address", "registered already", "choose a new password"))
 
@@ -195,7 +195,7 @@ def test_the_dashboard_tells_of_failures_and_of_nothing_else(shop, staff, alerts
 
 def test_a_deleted_account_leaves_no_address(shop, staff, visitor, alerts):
     alerts()
-    shop.commit(lambda: faces.mail().forget(shop.id_of("customer0@example.com"), "deleted-1"))
+    shop.commit(lambda: services.mail().forget(shop.id_of("customer0@example.com"), "deleted-1"))
     page = staff.get("/admin/mail?status=suppressed")
     assert ("to deleted account" in text_of(page), "deleted-1" in page.text) == (True, False)
 
@@ -292,7 +292,7 @@ def drop_while_a_worker_takes_it(app, shop, staff):
     token = staff.csrf_token("/admin")
     taken, answer = overtake(
         (MessageRepository, "claim"),
-        lambda: shop.commit(lambda: faces.mail().claim(9, "a lease", 60)),
+        lambda: shop.commit(lambda: services.mail().claim(9, "a lease", 60)),
         lambda: staff.post("/admin/mail/drop", csrf_token=token, only="1"),
     )
     return taken, answer.status_code, states(shop)

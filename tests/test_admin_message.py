@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bookshop import faces
+from bookshop.web import services
 from tests.clients import text_of
 from tests.postbox import Postbox
 
@@ -88,7 +88,7 @@ def test_no_message_id_leads_out_of_the_folder(shop, staff, box, alert, message_
 @pytest.mark.parametrize("demo", [False, True])
 def test_a_secret_link_is_read_by_staff_in_the_demo_alone(shop, staff, box, demo):
     ada = shop.customer(ADA)
-    shop.commit(lambda: faces.mail().queue_of_account("password_reset", ada, ADA))
+    shop.commit(lambda: services.mail().queue_of_account("password_reset", ada, ADA))
     Postbox(shop.app, box.folder, demo=demo).deliver()
     page = staff.get("/admin/mail/1")
     assert ("/reset/" in page.text, "only its recipient may read it" in text_of(page)) == (demo, not demo)
@@ -97,7 +97,7 @@ def test_a_secret_link_is_read_by_staff_in_the_demo_alone(shop, staff, box, demo
 
 def test_what_was_sent_to_an_account_is_not_read_once_that_is_deleted(shop, staff, box, alert):
     box.deliver()
-    shop.commit(lambda: faces.mail().forget(shop.id_of("customer0@example.com"), "deleted-1"))
+    shop.commit(lambda: services.mail().forget(shop.id_of("customer0@example.com"), "deleted-1"))
     page = staff.get("/admin/mail/1")
     assert ("Its account is deleted" in text_of(page), "Jane Austen" in page.text) == (True, False)
     assert staff.get("/admin/mail/1/message.eml").status_code == 404

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from werkzeug.test import TestResponse
 
-from bookshop import faces
-from bookshop.pages import day
+from bookshop.web import services
+from bookshop.web.jinja import day
 from tests.clients import text_of
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -35,7 +35,7 @@ def value_of(page: TestResponse, name: str) -> str | None:
 @pytest.mark.parametrize(("path", "pages"), [("/admin", 7), ("/admin/books", 3)])
 def test_long_lists_have_pages(shop, staff, path, pages):
     rows = [{"title": f"Book {n:03}", "authors": "A", "price_cents": 1, "currency": "EUR"} for n in range(101)]
-    shop.commit(lambda: faces.catalog().create_all(rows))
+    shop.commit(lambda: services.catalog().create_all(rows))
     assert f"Page 2 of {pages}" in text_of(staff.get(f"{path}?page=2"))
     last = staff.follow(f"{path}?page=99")
     assert f"Page {pages} of {pages}" in text_of(last)

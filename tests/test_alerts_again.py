@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from bookshop import faces
 from bookshop.mail.models import RESTOCK
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.service import MailService
+from bookshop.web import services
 from tests import races, smtp
 from tests.clients import Browser, Script, text_of
 from tests.factories import PASSWORD, isbn
@@ -191,17 +191,17 @@ def reserve_again_and_cancel(shop, emma):
 
 
 def unsubscribe(shop, _emma):
-    shop.commit(lambda: faces.mailbox().want_alerts(1, False))
+    shop.commit(lambda: services.mailbox().want_alerts(1, False))
 
 
 def unsubscribe_for_a_while(shop, emma):
     unsubscribe(shop, emma)
-    shop.commit(lambda: faces.mailbox().want_alerts(1, True))
+    shop.commit(lambda: services.mailbox().want_alerts(1, True))
 
 
 def deactivate_for_a_while(shop, _emma):
     shop.deactivate(ADA)
-    shop.commit(lambda: faces.accounts().reactivate(1))
+    shop.commit(lambda: services.accounts().reactivate(1))
 
 
 # What Ada does while the book is gone, or with its last copy; why her alert ends for good; what she gets.
@@ -214,7 +214,7 @@ WINS = {
     "unsubscribed for a while": (unsubscribe_for_a_while, "unsubscribed", []),
     "deactivated": (lambda shop, _emma: shop.deactivate(ADA), "closed", []),
     "deactivated for a while": (deactivate_for_a_while, "closed", []),
-    "left": (lambda shop, _emma: shop.commit(lambda: faces.accounts().delete(1, PASSWORD)), "closed", []),
+    "left": (lambda shop, _emma: shop.commit(lambda: services.accounts().delete(1, PASSWORD)), "closed", []),
 }
 
 
@@ -244,7 +244,7 @@ def test_what_was_sent_or_is_being_sent_or_failed_is_never_queued_again(shop, em
 
 
 def test_an_alert_that_staff_dropped_stays_dropped(shop, emma):
-    shop.commit(lambda: faces.mail().drop([1]))
+    shop.commit(lambda: services.mail().drop([1]))
     for copies in (0, 5):
         shop.set_stock(emma, copies)
     assert shop.rows(STATES) == [("suppressed", "dropped"), QUEUED]

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from flask import Flask
 
-from bookshop import faces
 from bookshop.cli import STAFF_EMAIL
 from bookshop.config import ROOT
 from bookshop.inventory.service import StockChange
+from bookshop.web import services
 from tests.browser.server import SHOP, environment, served
 from tests.factories import Shop
 from tests.settings import settings_for
@@ -96,7 +96,7 @@ LOCAL = "http://127.0.0.1:5000"
 
 
 def token_of(shop: Shop, email: str, *scopes: str) -> str:
-    return shop.commit(lambda: faces.accounts().create_token(shop.id_of(email), "script", scopes))
+    return shop.commit(lambda: services.accounts().create_token(shop.id_of(email), "script", scopes))
 
 
 def id_of(shop: Shop, isbn: str) -> int:
@@ -225,7 +225,7 @@ def sell_and_restock(shop: Shop, book_id: int, times: int) -> None:
 
     def work() -> None:
         for quantity in [1, 0] * times:
-            faces.update_stock(StockChange(book_id=book_id, quantity=quantity))
+            services.update_stock(StockChange(book_id=book_id, quantity=quantity))
 
     shop.commit(work)
 
@@ -258,8 +258,8 @@ def want_many(shop: Shop) -> None:
     """Let more books be wanted than a page is long."""
     users = shop.customers(3)
     values = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
-    books = shop.commit(lambda: [faces.catalog().create({"title": f"Volume {n}", **values}) for n in range(120)])
-    shop.commit(lambda: [faces.prebookings().reserve(users[n // 50], book).id for n, book in enumerate(books)])
+    books = shop.commit(lambda: [services.catalog().create({"title": f"Volume {n}", **values}) for n in range(120)])
+    shop.commit(lambda: [services.prebookings().reserve(users[n // 50], book).id for n, book in enumerate(books)])
 
 
 @in_both

@@ -15,77 +15,37 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "bookshop").rglob("*.py"))
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 LETTERS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.html")}
-FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder / "__init__.py").exists()}
+FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder / "__init__.py").exists()} - {
+    "kit",
+    "web",
+}
 
 # From the ground up: a module imports from its own floor and from those below. What is the same in every feature is
 # named once, without the feature. Put a new module on the lowest floor that holds it.
 FLOORS = (
-    {
-        "exceptions",
-        "logs",
-        "text",
-        "money",
-        "config",
-        "database",
-        "feature",
-        "isbn",
-        "languages",
-        "passwords",
-        "devices",
-        "tokens",
-    }
-    | {"numbers", "problems", "examples", "kinds", "backoff", "addresses", "signing"}
+    {"kit.exceptions", "kit.logs", "kit.text", "kit.money", "kit.database", "kit.backoff", "config", "feature"}
+    | {"isbn", "languages", "passwords", "devices", "tokens", "numbers", "kinds", "addresses", "signing"}
+    | {"web.problems", "web.examples", "kit", "web"}
     | {"pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text", "delivery_note"},
-    {"models", "keyset"},
-    {"transactions"},
+    {"models", "kit.pagination"},
+    {"kit.transactions", "kit.outbox"},
     {"repository", "search", "facets", "checks", "identity", "scopes", "emails"},
     {"service", "batch", "linked_data", "mailbox"},
-    {"extensions", "assets", "navigation", "faces", "shared.forms", "shared.schemas", "shared.api", "forms", "schemas"}
-    | {"visitors", "links", "headers", "transport", "letters", "worker", "outbox"},
+    {"extensions", "web.assets", "web.navigation", "web.services", "web.forms", "web.schemas", "web.contract"}
+    | {"forms", "schemas", "visitors", "links", "headers", "transport", "letters", "worker"},
     {"known_devices"},
-    {"access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
+    {"web.access", "views", "own_account", "api", "importer", "delivery", "users", "crawlers", "orders", "orders_api"}
     | {"reports_api", "mailbox_pages", "mail", "webhooks"},
-    {"limits"},
-    {"features", "pages", "security", "errors", "cli", "openapi"},
-    {"create_app", "server"},
+    {"web.rate_limits"},
+    {"features", "web.jinja", "web.security", "web.errors", "cli", "web.openapi"},
+    {"create_app", "web.server"},
 )
 BELOW_FLASK = {
-    "models",
-    "keyset",
-    "problems",
-    "examples",
-    "scopes",
-    "batch",
-    "repository",
-    "search",
-    "facets",
-    "service",
-    "linked_data",
-    "mailbox",
-    "identity",
-    "checks",
-    "transactions",
-    "text",
-    "money",
-    "database",
-    "isbn",
-    "languages",
-    "passwords",
-    "devices",
-    "emails",
-    "tokens",
-    "numbers",
-    "delivery_note",
-    "pictures",
-    "covers",
-    "cover_layouts",
-    "cover_sheet",
-    "cover_setting",
-    "cover_text",
-    "kinds",
-    "backoff",
-    "addresses",
-    "signing",
+    *("kit", "kit.exceptions", "kit.logs", "kit.text", "kit.money", "kit.database", "kit.backoff", "kit.pagination"),
+    *("kit.transactions", "kit.outbox", "models", "scopes", "batch", "repository", "search", "facets", "service"),
+    *("linked_data", "mailbox", "identity", "checks", "isbn", "languages", "passwords", "devices", "emails", "tokens"),
+    *("numbers", "delivery_note", "pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text"),
+    *("kinds", "addresses", "signing", "web.problems", "web.examples"),
 }
 NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
@@ -115,13 +75,15 @@ MODULES = {module_of(path) for path in SOURCES}
 
 
 def part(module: str) -> str:
-    """What FLOORS calls a module: bookshop.catalog.models is `models`, bookshop.forms is `shared.forms`."""
+    """What FLOORS calls a module: bookshop.catalog.models is `models`, bookshop.web.forms is `web.forms`."""
     _top, *names = module.split(".")
     if not names:
         return "create_app"
+    if names[0] in {"kit", "web"}:
+        return ".".join(names)
     if names[0] in FEATURES:
         return names[1] if len(names) > 1 else "feature"
-    return f"shared.{names[0]}" if names[0] in {"forms", "schemas", "api"} else names[0]
+    return names[0]
 
 
 def floor(module: str) -> int:
@@ -140,7 +102,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def _imported(name: str, parent: str) -> str:
-    """`from bookshop.accounts import views` imports a module, `from bookshop.text import fold` a name of one."""
+    """`from bookshop.accounts import views` imports a module, `from bookshop.kit.text import fold` a name of one."""
     return name if name in MODULES else parent
 
 
@@ -203,7 +165,7 @@ def test_services_and_repositories_never_commit():
 
 def test_models_stand_on_the_ground():
     models = [path for path in SOURCES if path.name == "models.py"]
-    ground = {"models", "database", "text", "money", "addresses"}
+    ground = {"models", "kit.database", "kit.text", "kit.money", "addresses"}
     assert len(models) > 5
     assert found_in(models, lambda path: {part(name) for name in own_imports(path)} - ground) == {}
 

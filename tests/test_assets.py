@@ -7,7 +7,7 @@ import brotli
 import pytest
 
 from bookshop import create_app
-from bookshop.assets import ICONS, assets
+from bookshop.web.assets import ICONS, assets
 from tests.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case

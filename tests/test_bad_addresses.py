@@ -2,7 +2,7 @@
 
 from werkzeug.exceptions import NotFound
 
-from bookshop.navigation import safe_next
+from bookshop.web.navigation import safe_next
 from tests.clients import Browser
 from tests.factories import PASSWORD
 from tests.shapes import shop_without_database

@@ -3,7 +3,7 @@
 import pytest
 from flask import request
 
-from bookshop.accounts.access import bearer_token
+from bookshop.web.access import bearer_token
 from tests.shapes import shop_without_database
 from tests.stand import assert_problem
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bookshop.schemas import PageQuery
+from bookshop.web.schemas import PageQuery
 from tests.shapes import routes_with
 from tests.stand import ISBN, assert_problem
 from tests.world import IN_PATH, NAMES, NEW_JSON, ROUTES

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from bookshop import faces
+from bookshop.web import services
 from tests.clients import Script
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -82,7 +82,7 @@ def test_a_line_says_what_changed_since(shop, ada):
     emma = shop.book("Emma", stock=3)
     before = add(ada, emma, quantity=2).json
     assert (before["price_changed"], before["stock_changed"]) == (False, False)
-    shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050}))
+    shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050}))
     shop.set_stock(emma, 1)
     now = ada.get(f"{URL}/{emma}").json
     changed = {name: now[name] for name in now if now[name] != before[name]}

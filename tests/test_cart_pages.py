@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from bookshop import faces
+from bookshop.web import services
 from tests.clients import Browser, text_of
 from tests.factories import Shop
 
@@ -222,7 +222,7 @@ def test_every_field_and_button_says_to_which_book_it_belongs(shop, ada):
 def test_another_price_and_another_stock_are_shown_with_those_of_before(shop, ada):
     emma = shop.book("Emma", stock=5)
     add(ada, emma)
-    shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050}))
+    shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050}))
     shop.set_stock(emma, 3)
     words = words_of(ada)
     assert "€9.50 when you put it in, €10.50 now ." in words

@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.cart.repository import Entry
 from bookshop.cart.service import CartLine
-from bookshop.exceptions import BookshopError
+from bookshop.kit.exceptions import BookshopError
+from bookshop.web import services
 from tests.factories import Shop
 from tests.settings import settings_for
 
@@ -21,26 +22,26 @@ def ada(shop):
 def in_cart(shop: Shop, user_id: int) -> dict[int, int]:
     """What is in a customer's cart: book id -> copies, in the order of the cart."""
     with shop.app.app_context():
-        return {line.book.id: line.quantity for line in faces.cart().get(user_id).lines}
+        return {line.book.id: line.quantity for line in services.cart().get(user_id).lines}
 
 
 def line_of(shop: Shop, user_id: int, book_id: int) -> CartLine:
     """The line of a book in a customer's cart."""
     with shop.app.app_context():
-        return faces.cart().get_line(user_id, book_id)
+        return services.cart().get_line(user_id, book_id)
 
 
 def refused(shop: Shop, function: str, *arguments: int) -> str:
     """The code with which the service refuses a call."""
     with pytest.raises(BookshopError) as error:
-        shop.commit(lambda: getattr(faces.cart(), function)(*arguments))
+        shop.commit(lambda: getattr(services.cart(), function)(*arguments))
     return error.value.code
 
 
 def merge(shop: Shop, user_id: int, copies: dict[int, int]) -> Sequence[str]:
     """Merge a visitor's cart into a customer's; returns the titles that had no room."""
     entries = [Entry(book_id, quantity, 950, "EUR", 9) for book_id, quantity in copies.items()]
-    return shop.commit(lambda: faces.cart().merge(user_id, entries))
+    return shop.commit(lambda: services.cart().merge(user_id, entries))
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_line_holds_10_copies_and_no_more_go_in(shop, ada, steps):
 def test_the_number_of_copies_is_changed_up_to_the_limit(shop, ada):
     emma = shop.book("Emma", stock=1)
     shop.fill_cart(ada, {emma: 1})
-    shop.commit(lambda: faces.cart().set_quantity(ada, emma, 10))
+    shop.commit(lambda: services.cart().set_quantity(ada, emma, 10))
     assert refused(shop, "set_quantity", ada, emma, 11) == "CART_LIMIT"
     assert in_cart(shop, ada) == {emma: 10}
 
@@ -124,7 +125,7 @@ def test_one_takes_what_is_left(shop, ada, stock, left):
     emma = shop.book("Emma", stock=7)
     shop.fill_cart(ada, {emma: 5})
     shop.set_stock(emma, stock)
-    shop.commit(lambda: faces.cart().take_what_is_left(ada, emma))
+    shop.commit(lambda: services.cart().take_what_is_left(ada, emma))
     assert in_cart(shop, ada) == left
 
 
@@ -132,11 +133,11 @@ def test_a_line_says_what_changed_until_it_is_changed_itself(shop, ada):
     emma = shop.book("Emma", stock=5)
     shop.fill_cart(ada, {emma: 1})
     assert [getattr(line_of(shop, ada, emma), name) for name in ("price_changed", "stock_changed")] == [False, False]
-    shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050}))
+    shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050}))
     shop.set_stock(emma, 3)
     line = line_of(shop, ada, emma)
     assert (line.price_changed, line.stock_changed, line.amount) == (True, True, (1050, "EUR"))
-    shop.commit(lambda: faces.cart().set_quantity(ada, emma, 2))
+    shop.commit(lambda: services.cart().set_quantity(ada, emma, 2))
     assert [getattr(line_of(shop, ada, emma), name) for name in ("price_changed", "stock_changed")] == [False, False]
 
 
@@ -145,7 +146,7 @@ def test_of_a_withdrawn_book_none_can_be_had(shop, ada):
     shop.fill_cart(ada, {emma: 1})
     shop.withdraw(emma)
     assert (line_of(shop, ada, emma).left, refused(shop, "set_quantity", ada, emma, 2)) == (0, "BOOK_NOT_FOUND")
-    shop.commit(lambda: faces.cart().take_what_is_left(ada, emma))
+    shop.commit(lambda: services.cart().take_what_is_left(ada, emma))
     assert in_cart(shop, ada) == {}
 
 
@@ -153,7 +154,7 @@ def test_reserving_instead_takes_the_book_out(shop, ada):
     emma = shop.book("Emma", stock=1)
     shop.fill_cart(ada, {emma: 1})
     shop.set_stock(emma, 0)
-    shop.commit(lambda: faces.cart().reserve_instead(ada, emma))
+    shop.commit(lambda: services.cart().reserve_instead(ada, emma))
     assert (shop.statuses(emma), in_cart(shop, ada)) == (["waiting"], {})
 
 
@@ -162,7 +163,7 @@ def test_reserving_instead_what_is_reserved_already_takes_it_out_too(shop, ada):
     shop.fill_cart(ada, {emma: 1})
     shop.set_stock(emma, 0)
     before = shop.reserve(ada, emma)
-    assert shop.commit(lambda: faces.cart().reserve_instead(ada, emma).id) == before
+    assert shop.commit(lambda: services.cart().reserve_instead(ada, emma).id) == before
     assert (shop.statuses(emma), in_cart(shop, ada)) == (["waiting"], {})
 
 
@@ -207,11 +208,11 @@ def test_the_fingerprint_is_another_as_soon_as_anything_is(shop, ada):
         partial(shop.fill_cart, ada, {emma: 1}),
         partial(shop.fill_cart, ada, {emma: 1}),
         partial(shop.fill_cart, ada, {shop.book("Sanditon", stock=1): 1}),
-        lambda: shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050})),
+        lambda: shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050})),
     ):
         change()
         with shop.app.app_context():
-            prints.add(faces.cart().get(ada).fingerprint)
+            prints.add(services.cart().get(ada).fingerprint)
     assert len(prints) == 4
 
 
@@ -219,7 +220,7 @@ def test_of_a_sold_out_book_fewer_may_be_wanted_but_not_more(shop, ada):
     emma = shop.book("Emma", stock=3)
     shop.fill_cart(ada, {emma: 3})
     shop.set_stock(emma, 0)
-    shop.commit(lambda: faces.cart().set_quantity(ada, emma, 2))
+    shop.commit(lambda: services.cart().set_quantity(ada, emma, 2))
     assert refused(shop, "set_quantity", ada, emma, 3) == "CART_BOOK_OUT_OF_STOCK"
     assert in_cart(shop, ada) == {emma: 2}
 
@@ -227,5 +228,5 @@ def test_of_a_sold_out_book_fewer_may_be_wanted_but_not_more(shop, ada):
 def test_a_cart_that_was_filled_under_a_higher_limit_can_be_lowered(shop, ada, small):
     emma = shop.book("Emma", stock=9)
     shop.fill_cart(ada, {emma: 9})
-    small.commit(lambda: faces.cart().set_quantity(ada, emma, 8))
+    small.commit(lambda: services.cart().set_quantity(ada, emma, 8))
     assert in_cart(shop, ada) == {emma: 8}

@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse
 
 from bookshop import create_app
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
-from bookshop.database import ID_MAX
+from bookshop.kit.database import ID_MAX
 from tests.clients import Browser, text_of
 from tests.factories import PASSWORD, Shop
 from tests.settings import settings_for

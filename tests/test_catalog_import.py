@@ -7,8 +7,8 @@ import pytest
 from click.testing import Result
 
 from bookshop.catalog.importer import import_books
-from bookshop.exceptions import Invalid
 from bookshop.extensions import db
+from bookshop.kit.exceptions import Invalid
 from tests.clients import Script
 
 OWN = "isbn,title,authors,publisher,language,published_year,description,price_cents,currency,stock_quantity\n"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bookshop import faces
+from bookshop.web import services
 from tests.clients import text_of
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -18,7 +18,7 @@ ROW = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
 def many(shop):
     """50 books: two pages and two books."""
     rows = [{**ROW, "title": f"Book {number:02}"} for number in range(1, 51)]
-    return shop.commit(lambda: faces.catalog().create_all(rows))
+    return shop.commit(lambda: services.catalog().create_all(rows))
 
 
 def test_the_list_shows_title_author_price_and_whether_it_can_be_reserved(shop, visitor):
@@ -205,7 +205,7 @@ def test_the_drawn_cover_is_kept_for_ever_until_title_or_author_change(shop, vis
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     unchanged = visitor().get(address, headers={"If-None-Match": answer.headers["ETag"]})
     assert (unchanged.status_code, unchanged.text) == (304, "")
-    shop.commit(lambda: faces.catalog().update(book_id, {"title": "Sanditon"}))
+    shop.commit(lambda: services.catalog().update(book_id, {"title": "Sanditon"}))
     assert address not in html.unescape(visitor().get("/books").text)
     assert visitor().get(address).headers["Cache-Control"] == "public, no-cache"
 

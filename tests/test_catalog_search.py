@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bookshop import faces
+from bookshop.web import services
 from tests.factories import Shop, isbn
 
 CARDS = re.compile(r'<a href="/books/(\d+)/[^"]*">\s*<img')
@@ -140,7 +140,7 @@ def fill(shop: Shop, library: Sequence[tuple[str, str, str | None]] = LIBRARY) -
         for title, authors, number in library
     ]
     titles = [title for title, _authors, _number in library]
-    return dict(zip(titles, shop.commit(lambda: faces.catalog().create_all(rows)), strict=True))
+    return dict(zip(titles, shop.commit(lambda: services.catalog().create_all(rows)), strict=True))
 
 
 def test_a_book_is_found_however_it_is_typed(shop, find):
@@ -219,7 +219,7 @@ def test_a_withdrawn_book_is_never_listed_until_it_is_put_back(shop, find, scrip
     assert [find(**query) for query in searches] == [[]] * 4
     assert script("staff@example.com").get("/api/v1/books", q="emma").json["total"] == 0
 
-    shop.commit(lambda: faces.put_back(book_id))
+    shop.commit(lambda: services.put_back(book_id))
     assert [find(**query) for query in searches] == [[book_id]] * 4
 
 

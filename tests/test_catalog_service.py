@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from bookshop import faces
 from bookshop.catalog.models import Book
 from bookshop.extensions import db
-from bookshop.text import fold
+from bookshop.kit.text import fold
+from bookshop.web import services
 from tests.clients import Script
 
 LINKS = re.compile(r'<a href="/books/(\d+)/[^"]*">\s*<img')
@@ -46,7 +46,7 @@ def books(app):
     """The library, written at once behind the shop's back, ledger and all."""
     rows = library()
     with app.app_context():
-        ids = faces.commit(lambda: faces.catalog().create_all([_new(row) for row in rows]))
+        ids = services.commit(lambda: services.catalog().create_all([_new(row) for row in rows]))
         assert ids == [row["id"] for row in rows]
         for row in rows:
             db.session.execute(update(Book).where(Book.id == row["id"]).values(stock_quantity=row["stock_quantity"]))

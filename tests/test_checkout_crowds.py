@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.catalog.repository import BookRepository
 from bookshop.idempotency.service import Answer
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.service import Checkout
+from bookshop.web import services
 from tests import races
 from tests.clients import Script
 from tests.factories import PASSWORD
@@ -183,71 +183,71 @@ def many_hands(app, chance, staff_id, number):
 
 
 def add(chance, customer_id, book_id, _staff_id):
-    faces.cart().add(customer_id, book_id, chance.randint(1, 2))
+    services.cart().add(customer_id, book_id, chance.randint(1, 2))
 
 
 def buy(chance, customer_id, _book_id, _staff_id):
     """Under one of few keys, so that some are sent again."""
 
     def place():
-        return Answer(str(faces.orders().place(customer_id, Checkout()).order.id))
+        return Answer(str(services.orders().place(customer_id, Checkout()).order.id))
 
-    faces.idempotency().once(customer_id, f"key {chance.randint(1, 30)}", "the same", place)
+    services.idempotency().once(customer_id, f"key {chance.randint(1, 30)}", "the same", place)
 
 
 def cancel(chance, customer_id, _book_id, _staff_id):
-    faces.orders().cancel(customer_id, chance.choice(ORDERS))
+    services.orders().cancel(customer_id, chance.choice(ORDERS))
 
 
 def change(chance, _customer_id, _book_id, staff_id):
-    faces.orders().change(chance.choice(ORDERS), chance.choice([READY, READY, COLLECTED, CANCELLED]), staff_id)
+    services.orders().change(chance.choice(ORDERS), chance.choice([READY, READY, COLLECTED, CANCELLED]), staff_id)
 
 
 def change_many(chance, _customer_id, _book_id, staff_id):
-    faces.orders().change_all(chance.sample(ORDERS, 5), chance.choice([READY, COLLECTED, CANCELLED]), staff_id)
+    services.orders().change_all(chance.sample(ORDERS, 5), chance.choice([READY, COLLECTED, CANCELLED]), staff_id)
 
 
 def reserve(_chance, customer_id, book_id, _staff_id):
-    faces.prebookings().reserve(customer_id, book_id)
+    services.prebookings().reserve(customer_id, book_id)
 
 
 def reserve_instead(_chance, customer_id, book_id, _staff_id):
-    faces.cart().reserve_instead(customer_id, book_id)
+    services.cart().reserve_instead(customer_id, book_id)
 
 
 def cancel_reservation(_chance, customer_id, book_id, _staff_id):
-    latest = faces.prebookings().latest_for(customer_id, book_id)
-    faces.prebookings().cancel(customer_id, latest.id if latest else 1)
+    latest = services.prebookings().latest_for(customer_id, book_id)
+    services.prebookings().cancel(customer_id, latest.id if latest else 1)
 
 
 def restock(chance, _customer_id, book_id, staff_id):
-    faces.update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
+    services.update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
 
 
 def sell(_chance, _customer_id, book_id, staff_id):
-    faces.update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
+    services.update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
 
 
 def deliver(chance, _customer_id, _book_id, _staff_id):
     """A delivery of three books at once, in no order."""
     changes = [StockChange(book_id=book_id, delta=2) for book_id in chance.sample(BOOKS, 3)]
-    faces.mail().queue_alerts(faces.inventory().update_stocks(changes))
+    services.mail().queue_alerts(services.inventory().update_stocks(changes))
 
 
 def withdraw(_chance, _customer_id, book_id, _staff_id):
-    faces.catalog().withdraw(book_id)
+    services.catalog().withdraw(book_id)
 
 
 def put_back(_chance, _customer_id, book_id, _staff_id):
-    faces.put_back(book_id)
+    services.put_back(book_id)
 
 
 def deactivate(_chance, customer_id, _book_id, staff_id):
     """And let them come back at once: else nobody would be left in the end."""
-    faces.accounts().deactivate(customer_id, by=staff_id)
-    faces.accounts().reactivate(customer_id)
+    services.accounts().deactivate(customer_id, by=staff_id)
+    services.accounts().reactivate(customer_id)
 
 
 def leave(chance, _customer_id, _book_id, _staff_id):
     """Few ever leave, for good."""
-    faces.accounts().delete(chance.choice(LEAVERS), PASSWORD)
+    services.accounts().delete(chance.choice(LEAVERS), PASSWORD)

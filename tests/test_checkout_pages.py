@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from bookshop import create_app, faces
+from bookshop import create_app
+from bookshop.web import services
 from tests.clients import Browser, text_of
 from tests.settings import settings_for
 
@@ -84,7 +85,7 @@ def test_one_button_places_the_order_and_leads_to_its_page(shop, ada, emma):
 
 
 def test_a_price_that_changed_since_the_cart_was_filled_is_said(shop, ada, emma):
-    shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050}))
+    shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050}))
     words = text_of(ada.get("/checkout"))
     assert "€10.50 The price changed: it was €9.50 when you put it into your cart." in words
 
@@ -316,7 +317,7 @@ def test_the_buttons_beside_a_book_need_the_token_of_the_page(shop, ada, emma):
 def test_what_changed_since_the_page_was_opened_is_shown_before_it_is_ordered(shop, ada, emma, change):
     page = opened(ada)
     if change == "price":
-        shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1050}))
+        shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1050}))
     else:
         shop.fill_cart(1, {emma: 1})
     answer = send(ada, page)

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog.repository import BookRepository
@@ -14,6 +13,7 @@ from bookshop.inventory.models import Movement
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import Checkout
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests import races
 from tests.databases import empty
 from tests.factories import PASSWORD
@@ -58,7 +58,7 @@ def scene(app, shop, script):
     shop.fill_cart(ada_id, {book_id: 1})
     ada, staff = script(ADA), script(STAFF)
     change_stock = partial(staff.patch, f"/api/v1/books/{book_id}/stock")
-    leave = partial(races.attempt, app, lambda: faces.accounts().delete(ada_id, PASSWORD) or DONE)
+    leave = partial(races.attempt, app, lambda: services.accounts().delete(ada_id, PASSWORD) or DONE)
     return {
         "order": lambda: said(ada.post("/api/v1/orders", {"name": "Ada"})),
         "restock": lambda: said(change_stock({"delta": 5})),
@@ -144,8 +144,8 @@ def order_as_shown(app, shop, scene, point):
     """Raise the price while Ada orders what her cart showed; returns what she is answered and the prices she pays."""
     ada_id = shop.rows("SELECT user_id FROM cart_items")[0]
     with app.app_context():
-        shown = Checkout(shown=faces.cart().get(ada_id).fingerprint)
-    order = partial(races.attempt, app, lambda: faces.orders().place(ada_id, shown) and DONE)
+        shown = Checkout(shown=services.cart().get(ada_id).fingerprint)
+    order = partial(races.attempt, app, lambda: services.orders().place(ada_id, shown) and DONE)
     answer, _raised = races.overtake(point, order, scene["raise the price"])
     return answer, shop.rows("SELECT price_cents FROM order_lines")
 
@@ -268,7 +268,7 @@ def test_twin_without_the_conditional_update_a_customer_cancels_what_is_ready(ap
 def test_an_order_that_is_placed_while_its_id_is_cancelled_is_left_alone(app, shop, ordered):
     """Staff name the id of an order that is not there yet: it is cancelled with its copies or not at all."""
     shop.set_stock(1, 1)
-    cancel = partial(races.attempt, app, lambda: faces.orders().change_all([2], "cancelled", 3))
+    cancel = partial(races.attempt, app, lambda: services.orders().change_all([2], "cancelled", 3))
     assert races.overtake(LOOK_AT_LINES, cancel, ordered["order again"]) == (([], []), DONE)
     assert (shop.rows("SELECT status FROM orders"), shop.broken()) == (["placed", "placed"], [])
 

@@ -8,10 +8,10 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bookshop import faces
 from bookshop.checks import INVARIANTS, broken_invariants
-from bookshop.database import is_sqlite
 from bookshop.extensions import db
+from bookshop.kit.database import is_sqlite
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.databases import empty
 from tests.factories import Shop
@@ -56,7 +56,7 @@ def order_books_4_and_5(shop, ada, ben):
 def call_a_webhook(shop, staff):
     """Two deliveries wait, of a change of stock and of a restock."""
     with shop.app.app_context():
-        faces.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
+        services.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(3, 4)
     with shop.app.app_context():
         WebhookWorker().queue_new()

@@ -10,7 +10,7 @@ import pytest
 
 from bookshop import config, create_app
 from bookshop.config import Settings, settings_from
-from bookshop.exceptions import SettingsError
+from bookshop.kit.exceptions import SettingsError
 from tests.clients import Browser
 from tests.settings import SECRET_KEY, settings_for
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db
 from bookshop.idempotency.repository import GivenAnswerRepository
-from bookshop.openapi import document
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.problems import PROBLEMS
+from bookshop.web import services
+from bookshop.web.openapi import document
+from bookshop.web.problems import PROBLEMS
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from tests.clients import Script
 from tests.factories import Shop
@@ -105,15 +106,15 @@ class Scene:
             self.register()
 
     def register(self) -> None:
-        self.shop.commit(lambda: faces.webhooks().register(self.staff, RECEIVER, ["*"]))
+        self.shop.commit(lambda: services.webhooks().register(self.staff, RECEIVER, ["*"]))
 
     def delivering(self) -> None:
         """A delivery is in the hands of a worker."""
         self.register()
         self.shop.set_stock(EMMA, 1)
         with self.app.app_context():
-            faces.give_places()
-            faces.commit(lambda: faces.webhooks().fan_out(1, "*"))
+            services.give_places()
+            services.commit(lambda: services.webhooks().fan_out(1, "*"))
         self.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x'")
 
     def without_database(self) -> None:
@@ -281,7 +282,7 @@ def test_the_document_tells_of_that_refusal(shared_app, code, way):
 
 def test_a_token_that_lacks_a_scope_is_told_which(scene):
     with scene.app.app_context():
-        token = faces.commit(lambda: faces.accounts().create_token(scene.staff, "reports", ["reports:read"]))
+        token = services.commit(lambda: services.accounts().create_token(scene.staff, "reports", ["reports:read"]))
         db.session.remove()
     answer = scene.send(None, STOCK, json={"quantity": 1}, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json["code"]) == (403, "FORBIDDEN")

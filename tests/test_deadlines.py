@@ -9,13 +9,14 @@ from io import BytesIO
 import pytest
 from sqlalchemy import select, text
 
-from bookshop import create_app, extensions, transactions
+from bookshop import create_app, extensions
 from bookshop.catalog.models import Book
-from bookshop.database import WRITES
-from bookshop.exceptions import Busy
 from bookshop.extensions import db
+from bookshop.kit import transactions
+from bookshop.kit.database import WRITES
+from bookshop.kit.exceptions import Busy
+from bookshop.kit.transactions import in_transaction, set_deadline
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.transactions import in_transaction, set_deadline
 from tests.clients import Browser, Script
 from tests.settings import settings_for
 
@@ -162,7 +163,7 @@ def test_the_clock_starts_when_all_of_the_request_is_here(app, shop, monkeypatch
     shop.customer(ADA)
     book, order = shop.book(), []
     ada = Script(app, ADA)
-    monkeypatch.setattr("bookshop.security.set_deadline", lambda *_given: order.append("clock"))
+    monkeypatch.setattr("bookshop.web.security.set_deadline", lambda *_given: order.append("clock"))
 
     class Body(BytesIO):
         def readinto(self, buffer):

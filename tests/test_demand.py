@@ -5,8 +5,8 @@ from io import StringIO
 
 import pytest
 
-from bookshop import faces
-from bookshop.text import as_cell
+from bookshop.kit.text import as_cell
+from bookshop.web import services
 from tests.factories import PASSWORD
 from tests.stand import assert_problem
 
@@ -45,7 +45,7 @@ def books(shop, staff):
         shop.set_stock(books["left"], stock)
     shop.reserve(eve, books["left"])
     shop.cancel(ada, shop.reserve(ada, books["given up"]))
-    shop.commit(lambda: faces.accounts().delete(eve, PASSWORD))
+    shop.commit(lambda: services.accounts().delete(eve, PASSWORD))
     return books
 
 

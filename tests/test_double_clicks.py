@@ -11,14 +11,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import TimeoutError
 
-from bookshop import faces
 from bookshop.accounts.repository import UserRepository
-from bookshop.database import now
-from bookshop.exceptions import Busy, OutcomeUnknown
-from bookshop.forms import ONCE
 from bookshop.idempotency import views
 from bookshop.idempotency.repository import SentFormRepository
 from bookshop.idempotency.service import SentFormService
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Busy, OutcomeUnknown
+from bookshop.web import services
+from bookshop.web.forms import ONCE
 from tests import races
 from tests.clients import Browser, text_of
 from tests.databases import empty
@@ -204,7 +204,7 @@ def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, vi
 def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(shop, visitor, monkeypatch):
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), visitor(ADA)
-    monkeypatch.setattr(faces, "keep_answer", lambda *_answer: None)
+    monkeypatch.setattr(services, "keep_answer", lambda *_answer: None)
     monkeypatch.setattr(views, "PATIENCE", 0)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     answers = [browser.client.post(f"/books/{book_id}/reserve", data=form) for _click in range(2)]
@@ -222,7 +222,7 @@ def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, visitor, monkeypatch
         raise failure
 
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
-    monkeypatch.setattr(faces, "aside", fail)
+    monkeypatch.setattr(services, "aside", fail)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
     assert (answer.status_code, shop.statuses(book_id)) == (303, ["waiting"])
     assert "the answer to a form is not kept" in caplog.text
@@ -270,7 +270,7 @@ def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, vi
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), visitor(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
-    monkeypatch.setattr(faces, "keep_answer", lambda *_answer: 1 / 0)
+    monkeypatch.setattr(services, "keep_answer", lambda *_answer: 1 / 0)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
     assert (answer.status_code, "after your change was saved" in text_of(answer)) == (500, True)
     assert shop.statuses(book_id) == ["waiting"]

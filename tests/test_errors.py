@@ -13,14 +13,15 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from bookshop import create_app, transactions
+from bookshop import create_app
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.models import Book
-from bookshop.database import WRITES
-from bookshop.exceptions import Busy
 from bookshop.extensions import db
+from bookshop.kit import transactions
+from bookshop.kit.database import WRITES
+from bookshop.kit.exceptions import Busy
+from bookshop.kit.transactions import in_transaction
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.transactions import in_transaction
 from tests.clients import Browser, Script, text_of
 from tests.settings import settings_for
 

@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 from sqlalchemy import event
 
-from bookshop import faces
-from bookshop.database import ID_MAX
 from bookshop.events import repository, service
 from bookshop.events.kinds import KINDS, matching
 from bookshop.events.schemas import FeedOut
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
+from bookshop.kit.database import ID_MAX
+from bookshop.web import services
 from tests import races
 from tests.clients import Browser, Script
 from tests.stand import assert_problem
@@ -134,11 +134,11 @@ def test_what_is_refused_or_rolled_back_is_not_told(app, shop, staff):
     assert staff.patch(f"/api/v1/books/{emma}/stock", {"delta": -2}).status_code == 422
 
     def fails():
-        faces.update_stock(StockChange(book_id=emma, quantity=5))
+        services.update_stock(StockChange(book_id=emma, quantity=5))
         raise LookupError
 
     with app.app_context(), pytest.raises(LookupError):
-        faces.commit(fails)
+        services.commit(fails)
     assert read(staff) == before
 
 

@@ -13,14 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bookshop import faces
 from bookshop.events import repository
 from bookshop.events.repository import EventRepository
-from bookshop.exceptions import BookshopError
 from bookshop.extensions import db
 from bookshop.inventory.service import BookService, StockChange
+from bookshop.kit.exceptions import BookshopError
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.service import Checkout
+from bookshop.web import services
 from tests import races
 from tests.clients import Script
 from tests.test_events_feed import EVENTS, STAFF, read
@@ -49,27 +49,27 @@ class Reader:
 
 
 def change_stock(chance, _customer, book_id):
-    faces.update_stock(StockChange(book_id=book_id, quantity=chance.choice([0, 0, 1, 3])))
+    services.update_stock(StockChange(book_id=book_id, quantity=chance.choice([0, 0, 1, 3])))
 
 
 def reserve(_chance, customer, book_id):
-    faces.prebookings().reserve(customer, book_id)
+    services.prebookings().reserve(customer, book_id)
 
 
 def cancel(chance, customer, _book_id):
-    waiting = faces.prebookings().list_own(customer, "waiting", 1, 20).items
-    faces.prebookings().cancel(customer, chance.choice(waiting).id if waiting else 1)
+    waiting = services.prebookings().list_own(customer, "waiting", 1, 20).items
+    services.prebookings().cancel(customer, chance.choice(waiting).id if waiting else 1)
 
 
 def order(_chance, customer, book_id):
-    faces.cart().add(customer, book_id, 1)
-    faces.orders().place(customer, Checkout(name="Ada Lovelace"))
+    services.cart().add(customer, book_id, 1)
+    services.orders().place(customer, Checkout(name="Ada Lovelace"))
 
 
 def change_order(chance, customer, _book_id):
-    orders = faces.orders().list_own(customer, None, 1, 20).items
+    orders = services.orders().list_own(customer, None, 1, 20).items
     if orders:
-        faces.orders().change(chance.choice(orders).id, chance.choice([READY, COLLECTED, CANCELLED]), customer)
+        services.orders().change(chance.choice(orders).id, chance.choice([READY, COLLECTED, CANCELLED]), customer)
 
 
 THINGS = (change_stock, change_stock, reserve, reserve, cancel, order, change_order)
@@ -88,7 +88,7 @@ def write(app, books, customers, number, seed):
 
         with app.app_context():
             try:
-                faces.commit(late)
+                services.commit(late)
             except BookshopError:
                 db.session.remove()
 

@@ -20,9 +20,9 @@ from bookshop.accounts.forms import (
 from bookshop.accounts.passwords import hash_password, password_matches, problem_in_password
 from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, StockForm, WebhookForm
 from bookshop.cart.forms import AddForm, CopiesForm
-from bookshop.exceptions import Invalid, NotFound
-from bookshop.forms import ShopForm, tidied
+from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm
+from bookshop.web.forms import ShopForm, tidied
 from tests.shapes import errors_in_form, errors_of, shop_without_database
 from tests.stand import ISBN, SCRIPT
 

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 from sqlalchemy import insert
 
-from bookshop import transactions
-from bookshop.database import now
 from bookshop.extensions import db
 from bookshop.idempotency.models import GivenAnswer
 from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.kit import transactions
+from bookshop.kit.database import now
 from bookshop.orders.repository import OrderRepository
 from tests import races
 from tests.stand import assert_problem

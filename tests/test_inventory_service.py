@@ -2,10 +2,10 @@
 
 import pytest
 
-from bookshop import faces
-from bookshop.exceptions import Invalid
 from bookshop.inventory.service import StockChange
+from bookshop.kit.exceptions import Invalid
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests.clients import Browser, Script
 
 NOTIFIED = "SELECT notified_at FROM prebookings ORDER BY id"
@@ -124,8 +124,8 @@ def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, scr
 def test_the_savepoint_alone_undoes_a_failed_restock_in_a_transaction_that_goes_on(shop, emma, failing):
     def restock_and_go_on():
         with pytest.raises(RuntimeError, match="power"):
-            faces.inventory().update_stock(StockChange(book_id=emma, quantity=5))
-        return faces.catalog().create({"title": "Other", "authors": "A", "price_cents": 1, "currency": "EUR"})
+            services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
+        return services.catalog().create({"title": "Other", "authors": "A", "price_cents": 1, "currency": "EUR"})
 
     other = shop.commit(restock_and_go_on)
     assert (shop.stock(emma), shop.statuses(emma), shop.stock(other)) == (0, ["waiting"] * 3, 0)
@@ -137,13 +137,13 @@ def test_many_changes_of_stock_are_all_written_or_none(shop, emma):
     changes = [StockChange(book_id=emma, quantity=5), StockChange(book_id=other, delta=-2)]
     before = shop.everything()
     with pytest.raises(Invalid, match="cannot fall below 0"):
-        shop.commit(lambda: faces.inventory().update_stocks(changes))
+        shop.commit(lambda: services.inventory().update_stocks(changes))
     assert shop.everything() == before
 
 
 def test_the_service_does_not_commit(shop, emma):
     with shop.app.app_context():
-        faces.inventory().update_stock(StockChange(book_id=emma, quantity=5))
+        services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
     assert (shop.stock(emma), shop.statuses(emma)) == (0, ["waiting"] * 3)
 
 

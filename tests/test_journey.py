@@ -1,4 +1,4 @@
-"""The main job, end to end, through both faces."""
+"""The main job, end to end, through both services."""
 
 from tests.clients import text_of
 

@@ -7,7 +7,7 @@ from bookshop.catalog.schemas import BookQuery
 from bookshop.events.schemas import EventQuery
 from bookshop.orders.schemas import OrderQuery
 from bookshop.prebookings.schemas import PreBookQuery
-from bookshop.schemas import PageQuery
+from bookshop.web.schemas import PageQuery
 from bookshop.webhooks.schemas import DeliveryQuery
 from tests.shapes import Schema, errors_in_query, schemas_in_use
 from tests.test_json_bodies import CONTROLS, INTEGER, NO_KIND, TEXT, UNKNOWN, name_of

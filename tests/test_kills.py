@@ -12,12 +12,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert, select
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.inventory.models import Movement
 from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests import kills
 from tests.factories import Shop
 from tests.kills import DYING, SHOP, Server, status
@@ -168,7 +169,7 @@ def torn_shop() -> Flask:
         update(self, change)
         self.session.commit()
         movements = self.session.scalars(select(Movement.id).where(Movement.book_id == change.book_id)).all()
-        emails = faces.commit(lambda: notify(self.prebookings, movements))
+        emails = services.commit(lambda: notify(self.prebookings, movements))
         return Notified(emails, dict.fromkeys(movements, change.book_id))
 
     PreBookRepository.notify_waiting_by_book = lambda self, movements: []  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ import pytest
 
 from bookshop import create_app
 from bookshop.extensions import db, network_of_visitor
-from bookshop.limits import JSON_COUNTER
+from bookshop.web.rate_limits import JSON_COUNTER
 from tests.clients import Script
 from tests.settings import settings_for
 from tests.stand import assert_problem

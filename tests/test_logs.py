@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 from bookshop.extensions import db
-from bookshop.logs import described, without_addresses
+from bookshop.kit.logs import described, without_addresses
 from tests.factories import PASSWORD
 from tests.hostile import method_of, who_may
 from tests.world import ROUTES, UNSAFE, path_of

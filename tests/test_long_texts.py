@@ -8,7 +8,7 @@ import pytest
 from bookshop.accounts import passwords
 from bookshop.catalog.isbn import isbn13
 from bookshop.inventory.delivery_note import read_note
-from bookshop.text import LONGEST_TEXT, MOST_MARKS, fold, problem_in, search_words, tidy
+from bookshop.kit.text import LONGEST_TEXT, MOST_MARKS, fold, problem_in, search_words, tidy
 from tests.databases import empty
 from tests.shapes import routes_with
 from tests.test_bad_input_pages import FORMS

@@ -9,8 +9,9 @@ import flask_migrate
 import pytest
 from sqlalchemy import make_url
 
-from bookshop import create_app, transactions
+from bookshop import create_app
 from bookshop.extensions import db
+from bookshop.kit import transactions
 from tests.databases import empty, folder_in_memory, new_database
 from tests.hostile import Target
 from tests.proxy import AFTER, BEFORE, HALF, LATE, Proxy

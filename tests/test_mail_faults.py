@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from bookshop.database import now
 from bookshop.extensions import db
+from bookshop.kit.database import now
+from bookshop.kit.outbox import Pace
 from bookshop.mail.worker import Worker
-from bookshop.outbox import Pace
 from tests import smtp
 from tests.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 

@@ -15,10 +15,10 @@ from sqlalchemy import update
 
 from bookshop import create_app
 from bookshop.extensions import db
+from bookshop.kit.outbox import Pace
 from bookshop.mail.models import Message
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.worker import Worker
-from bookshop.outbox import Pace
 from tests.forks import processes
 from tests.settings import settings_for
 

@@ -10,8 +10,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from markupsafe import escape
 
-from bookshop import faces
-from bookshop.text import isolated, one_line, shortened
+from bookshop.kit.text import isolated, one_line, shortened
+from bookshop.web import services
 from tests import postbox
 from tests.clients import Browser
 from tests.factories import PASSWORD
@@ -69,8 +69,8 @@ def one_of_each(shop, emma):
     shop.change_order(ready, "ready", shop.staff())
     shop.cancel_order(1, cancelled)
     for address in ("new@example.com", "Ada@Example.com"):
-        shop.commit(lambda address=address: faces.mailbox().sign_up(address, PASSWORD))
-    shop.commit(lambda: faces.mailbox().ask_for_reset(ADA))
+        shop.commit(lambda address=address: services.mailbox().sign_up(address, PASSWORD))
+    shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
 
 
 def kind_of(message):

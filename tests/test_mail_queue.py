@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import event
 
-from bookshop import faces
 from bookshop.extensions import db
 from bookshop.mail import service
 from bookshop.mail.models import Message
+from bookshop.web import services
 from tests.clients import Browser, Script, text_of
 from tests.factories import PASSWORD, isbn
 from tests.postbox import Postbox
@@ -203,8 +203,8 @@ def test_an_address_gets_one_message_of_a_kind_about_its_account_in_five_minutes
     kinds_of = "SELECT kind, count(*) FROM messages WHERE user_id = 1 GROUP BY kind ORDER BY kind"
     for number in (1, 2):
         for _again in range(3):
-            shop.commit(lambda: faces.mailbox().ask_for_reset(ADA))
-            shop.commit(lambda: faces.mailbox().sign_up(ADA.upper(), PASSWORD))
+            shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
+            shop.commit(lambda: services.mailbox().sign_up(ADA.upper(), PASSWORD))
         assert shop.rows(kinds_of) == [("known_address", number), ("password_reset", number)]
         clock.time = lambda: 300_300.0
 
@@ -213,15 +213,15 @@ def test_an_address_gets_one_message_of_a_kind_about_its_account_in_five_minutes
 
 
 def change_address(shop):
-    shop.commit(lambda: faces.accounts().change_email(1, "lovelace@example.com", PASSWORD))
+    shop.commit(lambda: services.accounts().change_email(1, "lovelace@example.com", PASSWORD))
 
 
 def confirm_address(shop, address="lovelace@example.com"):
-    shop.commit(lambda: faces.mailbox().confirm(1, address))
+    shop.commit(lambda: services.mailbox().confirm(1, address))
 
 
 def want_alerts(wanted):
-    return lambda shop: shop.commit(lambda: faces.mailbox().want_alerts(1, wanted))
+    return lambda shop: shop.commit(lambda: services.mailbox().want_alerts(1, wanted))
 
 
 NO_ALERT = {
@@ -232,11 +232,11 @@ NO_ALERT = {
     "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
 }
 BUT_THEN = {
-    "deactivated": lambda shop: shop.commit(lambda: faces.accounts().reactivate(1)),
+    "deactivated": lambda shop: shop.commit(lambda: services.accounts().reactivate(1)),
     "unsubscribed": want_alerts(True),
     "unconfirmed": confirm_address,
     "sold out": lambda shop: shop.cancel_order(2, 2),
-    "withdrawn": lambda shop: shop.commit(lambda: faces.put_back(EMMA)),
+    "withdrawn": lambda shop: shop.commit(lambda: services.put_back(EMMA)),
 }
 
 
@@ -285,7 +285,7 @@ def test_who_has_confirmed_meanwhile_is_not_asked_to(shop, emma, box):
 
 @pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
 def test_who_is_deactivated_gets_no_other_message_either(shop, emma, box, kind):
-    shop.commit(lambda: faces.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
     shop.deactivate(BEN)
     assert box.deliver() == []
     assert outcome(shop, kind) == ("suppressed", "closed")
@@ -340,7 +340,7 @@ def test_what_a_worker_has_taken_or_sent_and_alerts_about_other_books_are_not_st
 
 
 def test_what_is_queued_follows_its_customer_to_another_address(shop, emma, box):
-    shop.commit(lambda: faces.accounts().change_email(2, "okafor@example.com", PASSWORD))
+    shop.commit(lambda: services.accounts().change_email(2, "okafor@example.com", PASSWORD))
     assert [(*kinds([message]), message["To"]) for message in box.deliver()] == [
         ("order_placed", "okafor@example.com"),
         ("confirmation", "okafor@example.com"),
@@ -355,20 +355,20 @@ def test_a_message_goes_to_the_address_that_its_customer_has_when_it_leaves(shop
 
 @pytest.mark.parametrize("state", ["queued", "failed"])
 def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma, box, state):
-    shop.commit(lambda: faces.mailbox().ask_for_reset(ADA))
+    shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
     shop.execute("UPDATE messages SET state = :state WHERE kind = 'password_reset'", state=state)
     change_address(shop)
-    shop.commit(lambda: faces.mail().retry_failed())
+    shop.commit(lambda: services.mail().retry_failed())
     assert "password_reset" not in kinds(box.deliver())
     assert outcome(shop, "password_reset") == ("suppressed", "address_changed")
 
 
 def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
     box.deliver()
-    shop.commit(lambda: faces.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
     refused = "550 <ben@example.com>: unknown"
     shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
-    shop.commit(lambda: faces.accounts().delete(2, PASSWORD))
+    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
     shop.set_stock(EMMA, 5)
     assert BEN not in repr(shop.everything()["messages"])
     assert BEN not in [message["To"] for message in box.deliver()]
@@ -376,6 +376,6 @@ def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
 
 
 def test_who_leaves_is_not_told_of_the_order_that_ends_with_the_account(shop, emma, box):
-    shop.commit(lambda: faces.accounts().delete(2, PASSWORD))
+    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
     assert sorted(kinds(box.deliver())) == ["restock", "restock"]
     assert shop.rows("SELECT DISTINCT state FROM messages WHERE user_id = 2") == ["suppressed"]

@@ -10,13 +10,14 @@ from functools import partial
 import pytest
 from sqlalchemy import event, select, text, update
 
-from bookshop import database, faces
 from bookshop.extensions import db
+from bookshop.kit import database
 from bookshop.mail import repository
 from bookshop.mail.models import SENDING
 from bookshop.mail.repository import MessageRepository, messages
 from bookshop.mail.service import MailService
 from bookshop.mail.worker import Worker
+from bookshop.web import services
 from tests import races, smtp
 from tests.smtp import HOST, QUICK
 
@@ -28,7 +29,7 @@ restocks = pytest.mark.parametrize("number", [50, pytest.param(1000, marks=pytes
 
 
 def claim(app, lease):
-    return set(races.attempt(app, lambda: faces.mail().claim(3, lease, 600)))
+    return set(races.attempt(app, lambda: services.mail().claim(3, lease, 600)))
 
 
 def claimed_by_two(app, point):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookshop import faces
+from bookshop.web import services
 from tests.factories import PASSWORD
 
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -38,13 +38,13 @@ def test_who_reserves_anew_before_the_first_alert_left_gets_one_alert_for_both(s
 
 def test_an_alert_that_was_stopped_leaves_after_all_if_staff_say_so_and_the_book_is_there(shop, box, emma):
     shop.set_stock(emma, 0)
-    shop.commit(lambda: faces.mail().retry([1]))
+    shop.commit(lambda: services.mail().retry([1]))
     assert (box.deliver(), shop.rows(STATES)) == ([], [("restock", "suppressed", "gone")])
     shop.execute("UPDATE messages SET reason = 'dropped'")
     shop.set_stock(emma, 2)
-    shop.commit(lambda: faces.mail().retry([1]))
+    shop.commit(lambda: services.mail().retry([1]))
     assert kinds(box.deliver()) == ["restock"]
-    shop.commit(lambda: faces.mail().retry([1]))
+    shop.commit(lambda: services.mail().retry([1]))
     assert (box.deliver(), shop.broken()) == ([], [])
 
 
@@ -65,7 +65,7 @@ def test_a_confirmation_of_an_order_never_comes_after_its_cancellation(shop, box
 
 
 def test_a_link_for_a_new_password_is_not_sent_hours_later(shop, box, emma):
-    shop.commit(lambda: faces.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
     shop.execute("UPDATE messages SET created_at = '2026-01-01 00:00:00'")
     assert "password_reset" not in kinds(box.deliver())
     assert shop.rows(STATES)[-1] == ("password_reset", "suppressed", "too_old")
@@ -73,15 +73,15 @@ def test_a_link_for_a_new_password_is_not_sent_hours_later(shop, box, emma):
 
 def test_who_returns_to_a_former_address_is_asked_to_confirm_it(shop, box, emma):
     for address in ("lovelace@example.com", ADA, "lovelace@example.com", ADA):
-        shop.commit(lambda address=address: faces.accounts().change_email(1, address, PASSWORD))
+        shop.commit(lambda address=address: services.accounts().change_email(1, address, PASSWORD))
     shop.set_stock(emma, 0)
     assert [(message["To"], *kinds([message])) for message in box.deliver()] == [(ADA, "confirmation")]
 
 
 def test_what_the_server_said_of_who_left_meanwhile_does_not_name_them(shop, emma):
     lease = "a worker"
-    shop.commit(lambda: faces.mail().retry([1]))
-    shop.commit(lambda: faces.mail().claim(1, lease, 60))
-    shop.commit(lambda: faces.accounts().delete(1, PASSWORD))
-    shop.commit(lambda: faces.mail().mark_sent(1, lease))
+    shop.commit(lambda: services.mail().retry([1]))
+    shop.commit(lambda: services.mail().claim(1, lease, 60))
+    shop.commit(lambda: services.accounts().delete(1, PASSWORD))
+    shop.commit(lambda: services.mail().mark_sent(1, lease))
     assert shop.rows("SELECT recipient, state FROM messages") == [("deleted-1", "sent")]

@@ -11,16 +11,16 @@ from aiosmtpd.smtp import AuthResult
 from sqlalchemy import event
 from sqlalchemy.exc import NoResultFound, OperationalError
 
-from bookshop import faces
-from bookshop.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
-from bookshop.database import now
-from bookshop.exceptions import OutcomeUnknown
 from bookshop.extensions import db
+from bookshop.kit.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import OutcomeUnknown
+from bookshop.kit.outbox import Pace
 from bookshop.mail import worker as worker_module
 from bookshop.mail.letters import letter
 from bookshop.mail.service import MailService
 from bookshop.mail.worker import Worker
-from bookshop.outbox import Pace
+from bookshop.web import services
 from tests import smtp
 from tests.smtp import QUICK, Post, Sink
 
@@ -186,7 +186,7 @@ def test_nobody_writes_over_what_another_worker_noted_after_the_lease_was_lost(p
 
 def test_what_a_dead_worker_had_is_sent_by_another_when_its_lease_has_ended(post, sink):
     emails = post.queue(2)
-    post.shop.commit(lambda: faces.mail().claim(2, "dead", 600))
+    post.shop.commit(lambda: services.mail().claim(2, "dead", 600))
     assert post.work().done == {}
     post.shop.execute("UPDATE messages SET next_attempt_at = created_at")
     assert post.work().done == {"sent": 2}

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from bookshop import database, faces
 from bookshop.accounts import links
-from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import db
+from bookshop.kit import database
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound
+from bookshop.web import services
 from tests.factories import PASSWORD
 
 ADA, OTHER = "ada@example.com", "three other words"
@@ -18,7 +19,7 @@ ADA, OTHER = "ada@example.com", "three other words"
 @pytest.fixture
 def mailbox(shop):
     """Calls the service and commits: `mailbox("confirm", user_id, email)`."""
-    return lambda name, *given: shop.commit(lambda: getattr(faces.mailbox(), name)(*given))
+    return lambda name, *given: shop.commit(lambda: getattr(services.mailbox(), name)(*given))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def make_older(shop, age):
 
 def fits(shop, password):
     try:
-        return shop.commit(lambda: faces.accounts().check_password(ADA, password)) is not None
+        return shop.commit(lambda: services.accounts().check_password(ADA, password)) is not None
     except Invalid:
         return False
 

@@ -11,12 +11,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.accounts.scopes import scopes_of
 from bookshop.accounts.tokens import token_hash
 from bookshop.config import Settings
-from bookshop.database import Base
 from bookshop.extensions import db
+from bookshop.kit.database import Base
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.factories import PASSWORD, Shop
 from tests.postbox import Postbox
@@ -114,9 +115,9 @@ def fill(shop: Shop) -> None:
         "INSERT INTO given_answers (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
         ada=ada,
     )
-    shop.commit(lambda: faces.mailbox().create_reset(ada, "ada@example.com"))
+    shop.commit(lambda: services.mailbox().create_reset(ada, "ada@example.com"))
     with shop.app.app_context():
-        faces.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
+        services.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(emma, 7)
     with shop.app.app_context():
         WebhookWorker().queue_new()
@@ -253,7 +254,7 @@ def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addres
     shop = Shop(migrated)
     fill(shop)
     shop.set_stock(2, 1)
-    shop.commit(lambda: faces.accounts().delete(3, PASSWORD))
+    shop.commit(lambda: services.accounts().delete(3, PASSWORD))
     with migrated.app_context():
         flask_migrate.downgrade(revision="0003")
     upgrade(migrated)
@@ -326,7 +327,9 @@ def test_the_fifth_migration_leaves_every_token_all_that_its_user_may(new_databa
         shop.execute(TOKEN_OF_0004, **values)
     upgrade(app)
     kept = dict(zip(("customer", "staff"), shop.rows("SELECT scopes FROM api_tokens ORDER BY id"), strict=True))
-    found: list[Any] = [shop.commit(partial(lambda role: faces.accounts().identify_token(role), role)) for role in kept]
+    found: list[Any] = [
+        shop.commit(partial(lambda role: services.accounts().identify_token(role), role)) for role in kept
+    ]
     with app.app_context():
         db.engine.dispose()
     assert {role: scopes.split() for role, scopes in kept.items()} == {role: scopes_of(role) for role in kept}

@@ -63,7 +63,7 @@ def test_a_sample_is_the_same_for_the_same_commit_and_another_for_another():
     assert sample(faults, None, None) == faults
 
 
-LOG = "ERROR    bookshop.errors: POST /orders failed"
+LOG = "ERROR    bookshop.web.errors: POST /orders failed"
 FAILURE = f"{LOG}\nFAILED tests/test_races.py::test_x[sqlite-a b] - assert 1 == 2\n1 failed, 1 passed"
 
 

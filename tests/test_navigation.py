@@ -3,7 +3,7 @@
 import pytest
 
 from bookshop import create_app
-from bookshop.navigation import here, page_above, safe_next
+from bookshop.web.navigation import here, page_above, safe_next
 from tests.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bookshop.catalog.forms import book_query
-from bookshop.database import ID_MAX, Page
-from bookshop.navigation import asked_page, render_list
+from bookshop.kit.database import ID_MAX, Page
+from bookshop.web.navigation import asked_page, render_list
 from tests.shapes import shop_without_database
 
 # The query, and the page that it shows.

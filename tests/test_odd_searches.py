@@ -2,9 +2,9 @@
 
 import pytest
 
-from bookshop import faces
 from bookshop.catalog.repository import BookCriteria
 from bookshop.orders.service import OrderSearch
+from bookshop.web import services
 from tests.stand import SCRIPT
 
 ODD_TEXTS = [
@@ -29,8 +29,8 @@ def books(shop):
 
 def test_odd_text_finds_books_or_none_but_is_no_error(books):
     with books.app.app_context():
-        by_words = {typed: faces.catalog().search(BookCriteria(q=typed), 1, 20).total for typed in ODD_TEXTS}
-        by_author = {typed: faces.catalog().search(BookCriteria(author=typed), 1, 20).total for typed in ODD_TEXTS}
+        by_words = {typed: services.catalog().search(BookCriteria(q=typed), 1, 20).total for typed in ODD_TEXTS}
+        by_author = {typed: services.catalog().search(BookCriteria(author=typed), 1, 20).total for typed in ODD_TEXTS}
     assert {*by_words.values(), *by_author.values()} <= {0, 1, 2}
     assert (by_words["emma AND"], by_words["'"], by_author["'; DROP TABLE books; --"]) == (0, 0, 0)
     assert (by_words["!emma"], by_words["emma:*"], by_words['"emma']) == (1, 1, 1)  # nothing but a word
@@ -38,8 +38,8 @@ def test_odd_text_finds_books_or_none_but_is_no_error(books):
 
 def test_odd_text_finds_orders_and_users_or_none_but_is_no_error(books):
     with books.app.app_context():
-        orders = {typed: faces.orders().search(OrderSearch(q=typed), 1, 20).total for typed in ODD_TEXTS}
-        users = {typed: faces.accounts().list_users(typed, 1, 20).total for typed in ODD_TEXTS}
+        orders = {typed: services.orders().search(OrderSearch(q=typed), 1, 20).total for typed in ODD_TEXTS}
+        users = {typed: services.accounts().list_users(typed, 1, 20).total for typed in ODD_TEXTS}
     assert {*orders.values(), *users.values()} <= {0, 1}
     assert [found["'; DROP TABLE books; --"] for found in (orders, users)] == [0, 0]
 

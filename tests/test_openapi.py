@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from bookshop.accounts.scopes import SCOPES
-from bookshop.openapi import document
-from bookshop.problems import PROBLEMS
+from bookshop.web.openapi import document
+from bookshop.web.problems import PROBLEMS
 from tests.world import ROUTES, routes_of
 
 ABOUT_ITSELF = "GET /api/v1/openapi.json"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bookshop.openapi import document
+from bookshop.web.openapi import document
 from tests.openapi_breaks import breaks
 from tests.openapi_snapshot import promised
 

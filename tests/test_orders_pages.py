@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.accounts.repository import UserRepository
 from bookshop.inventory.service import StockChange
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import Checkout
+from bookshop.web import services
 from tests import races
 from tests.clients import text_of
 from tests.factories import PASSWORD
@@ -123,7 +123,7 @@ def test_an_order_by_post_speaks_of_no_collecting(shop, ada, emma, staff, status
 
 def test_an_order_shows_what_was_sold_as_it_was_sold(shop, ada, emma):
     shop.order(1, {emma: 2})
-    shop.commit(lambda: faces.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
+    shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
     shop.withdraw(emma)
     assert "Emma 2 €9.50 Total €19.00" in text_of(ada.get("/orders/1"))
 
@@ -263,11 +263,11 @@ def scene(app, shop):
     shop.order(ada, {ordered: 1})
     shop.fill_cart(ada, {other: 1})
     works = {
-        "leave": lambda: faces.accounts().delete(ada, PASSWORD),
-        "cancel": lambda: faces.orders().cancel(ada, 1),
-        "make ready": lambda: faces.orders().change(1, "ready", staff),
-        "order": lambda: faces.orders().place(ada, Checkout(name="Ada")).order.number,
-        "restock": lambda: faces.update_stock(StockChange(book_id=third, quantity=5)).notified,
+        "leave": lambda: services.accounts().delete(ada, PASSWORD),
+        "cancel": lambda: services.orders().cancel(ada, 1),
+        "make ready": lambda: services.orders().change(1, "ready", staff),
+        "order": lambda: services.orders().place(ada, Checkout(name="Ada")).order.number,
+        "restock": lambda: services.update_stock(StockChange(book_id=third, quantity=5)).notified,
     }
     return {name: partial(races.attempt, app, work) for name, work in works.items()}
 

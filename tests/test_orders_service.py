@@ -2,9 +2,9 @@
 
 import pytest
 
-from bookshop import faces
-from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotFound
+from bookshop.kit.exceptions import Conflict, InsufficientStock, Invalid, NotFound
 from bookshop.orders.service import Checkout
+from bookshop.web import services
 
 ADA, BEN = "ada@example.com", "ben@example.com"
 
@@ -20,12 +20,12 @@ def staff(shop):
 
 
 def place(shop, user_id, **said):
-    return shop.commit(lambda: faces.orders().place(user_id, Checkout(**said)))
+    return shop.commit(lambda: services.orders().place(user_id, Checkout(**said)))
 
 
 def order_of(shop, order_id):
     with shop.app.app_context():
-        return faces.orders().get_any(order_id)
+        return services.orders().get_any(order_id)
 
 
 def test_the_checkout_takes_the_copies_and_writes_what_was_sold_for_what(shop, ada):
@@ -44,7 +44,7 @@ def test_the_checkout_takes_the_copies_and_writes_what_was_sold_for_what(shop, a
 def test_what_was_sold_keeps_its_title_and_price(shop, ada):
     emma = shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
-    shop.commit(lambda: faces.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
+    shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
     line = order_of(shop, order_id).lines[0]
     assert (line.title, line.price_cents) == ("Emma", 950)
 
@@ -83,9 +83,9 @@ def test_a_cart_that_is_not_what_was_shown_is_not_ordered(shop, ada, change):
     emma = shop.book("Emma", stock=3)
     shop.fill_cart(ada, {emma: 1})
     with shop.app.app_context():
-        shown = faces.cart().get(ada).fingerprint
+        shown = services.cart().get(ada).fingerprint
     if change == "price":
-        shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 5000}))
+        shop.commit(lambda: services.catalog().update(emma, {"price_cents": 5000}))
     else:
         shop.fill_cart(ada, {emma: 1})
     with pytest.raises(Conflict, match="Nothing was ordered"):
@@ -179,7 +179,7 @@ def test_staff_cancel_many_orders_of_one_book_at_once(shop, ada, staff):
     orders = [shop.order(ada, {emma: 1}) for _order in range(3)]
     shop.change_order(orders[1], "ready", staff)
     shop.change_order(orders[1], "collected", staff)
-    changed, emails = shop.commit(lambda: faces.orders().change_all(orders, "cancelled", staff))
+    changed, emails = shop.commit(lambda: services.orders().change_all(orders, "cancelled", staff))
     assert (changed, emails, shop.stock(emma), shop.broken()) == ([orders[0], orders[2]], [], 2, [])
 
 

@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from bookshop import faces
 from bookshop.accounts.service import Checked
 from bookshop.catalog.isbn import isbn13
-from bookshop.database import now
-from bookshop.exceptions import Invalid
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Invalid
 from bookshop.mail.models import ORDER_READY
+from bookshop.web import services
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from bookshop.webhooks.repository import WebhookRepository
 from tests import races
@@ -52,30 +52,30 @@ def test_alerts_are_queued_in_the_transaction_that_notifies(app, shop):
     emma = shop.book()
     shop.reserve(shop.customer(), emma)
     with app.app_context():
-        assert faces.update_stock(StockChange(book_id=emma, quantity=1)).notified == ["ada@example.com"]
+        assert services.update_stock(StockChange(book_id=emma, quantity=1)).notified == ["ada@example.com"]
         db.session.rollback()
     assert (shop.stock(emma), shop.statuses(emma), shop.rows("SELECT id FROM messages")) == (0, ["waiting"], [])
 
 
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(shop):
     shop.order(shop.customer(), {shop.book(stock=1): 1})
-    assert list(shop.commit(lambda: faces.mail().claim(1, "frozen", 600))) == [1]
-    assert shop.commit(lambda: faces.mail().get_to_send(1, "frozen")) is not None
+    assert list(shop.commit(lambda: services.mail().claim(1, "frozen", 600))) == [1]
+    assert shop.commit(lambda: services.mail().get_to_send(1, "frozen")) is not None
     shop.execute("UPDATE messages SET next_attempt_at = created_at")
-    assert shop.commit(lambda: faces.mail().get_to_send(1, "frozen")) is None
+    assert shop.commit(lambda: services.mail().get_to_send(1, "frozen")) is None
 
 
 def test_a_message_about_an_order_is_queued_once_for_each_kind(shop):
     order_id = shop.order(shop.customer(), {shop.book(stock=1): 1})
     for _again in range(2):
-        shop.commit(lambda: faces.mail().queue_of_orders(ORDER_READY, [order_id]))
+        shop.commit(lambda: services.mail().queue_of_orders(ORDER_READY, [order_id]))
     assert shop.rows("SELECT kind FROM messages ORDER BY id") == ["order_placed", "order_ready"]
 
 
 def test_an_order_is_for_the_price_of_its_moment(shop):
     ada, emma = shop.customer(), shop.book(stock=1, price_cents=950)
     shop.fill_cart(ada, {emma: 1})
-    shop.commit(lambda: faces.catalog().update(emma, {"price_cents": 1200}))
+    shop.commit(lambda: services.catalog().update(emma, {"price_cents": 1200}))
     shop.order(ada, {})
     assert shop.rows("SELECT price_cents FROM order_lines") == [1200]
 
@@ -91,19 +91,19 @@ def test_all_zeros_that_a_spreadsheet_dropped_are_put_back(app, shop, tmp_path, 
 def test_a_user_who_was_seen_before_the_lock_is_read_anew_after_it(app, shop):
     user_id = shop.customer()
     with app.app_context():
-        seen = faces.accounts().get_user(user_id)
+        seen = services.accounts().get_user(user_id)
         shop.deactivate("ada@example.com")
         with pytest.raises(Invalid):
-            faces.commit(lambda: faces.accounts().log_in(Checked(user_id, seen.password_hash), PASSWORD))
+            services.commit(lambda: services.accounts().log_in(Checked(user_id, seen.password_hash), PASSWORD))
 
 
 def test_an_order_that_was_seen_before_it_changed_is_read_anew(app, shop):
     ada = shop.customer()
     order_id = shop.order(ada, {shop.book(stock=1): 1})
     with app.app_context():
-        seen = faces.orders().get(ada, order_id)
+        seen = services.orders().get(ada, order_id)
         shop.cancel_order(ada, order_id)
-        assert faces.commit(lambda: faces.orders().get(ada, order_id)) is seen
+        assert services.commit(lambda: services.orders().get(ada, order_id)) is seen
         assert seen.status == "cancelled"
 
 
@@ -113,7 +113,7 @@ def last_webhook(app, shop):
     staff = shop.staff()
 
     def register():
-        return faces.webhooks().register(staff, "https://1.1.1.1/", ["*"]).id
+        return services.webhooks().register(staff, "https://1.1.1.1/", ["*"]).id
 
     def race(patience):
         for _one in range(MOST_WEBHOOKS - 1):
@@ -143,7 +143,7 @@ def test_a_writer_of_sqlite_has_its_turn_from_the_beginning(app, database_url):
             beside.execute("BEGIN IMMEDIATE")
 
     with app.app_context(), pytest.raises(sqlite3.OperationalError, match="locked"):
-        faces.commit(write_beside)
+        services.commit(write_beside)
 
 
 @pytest.fixture
@@ -168,5 +168,5 @@ def test_a_deactivated_user_is_nobody_whatever_became_of_logins_and_tokens(shop,
 def test_a_deactivation_ends_logins_and_tokens_for_good(shop, ada, key):
     user_id = shop.rows("SELECT id FROM users")[0]
     shop.deactivate("ada@example.com")
-    shop.commit(lambda: faces.accounts().reactivate(user_id))
+    shop.commit(lambda: services.accounts().reactivate(user_id))
     assert not ada[key]()

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bookshop import faces
+from bookshop.web import services
 from tests.clients import text_of
 from tests.factories import PASSWORD, Shop
 
@@ -25,7 +25,7 @@ def many(shop: Shop, user_id: int, number: int) -> None:
     """Reserve that many books of their own for the customer, at once."""
     row = {"authors": "Nobody", "price_cents": 950, "currency": "EUR"}
     rows = [{**row, "title": f"Book {index:02}"} for index in range(1, number + 1)]
-    shop.commit(lambda: faces.catalog().create_all(rows))
+    shop.commit(lambda: services.catalog().create_all(rows))
     shop.execute(
         "INSERT INTO prebookings (user_id, book_id, status, created_at) "
         "SELECT :user_id, id, 'waiting', created_at FROM books ORDER BY id",

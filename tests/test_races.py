@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from bookshop import faces, transactions
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.repository import BookRepository
-from bookshop.exceptions import Invalid
 from bookshop.inventory.service import StockChange
+from bookshop.kit import transactions
+from bookshop.kit.exceptions import Invalid
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
 from tests import races
 from tests.clients import text_of
 from tests.factories import PASSWORD, Shop
@@ -55,7 +56,7 @@ def scene(shop, script):
         "withdraw": lambda: shop.withdraw(book_id),
         "deactivate": lambda: shop.deactivate(ADA),
         "change password": lambda: shop.commit(
-            lambda: faces.accounts().change_password(ada_id, PASSWORD, NEW_PASSWORD, keep_login=None)
+            lambda: services.accounts().change_password(ada_id, PASSWORD, NEW_PASSWORD, keep_login=None)
         ),
     }
 
@@ -201,11 +202,11 @@ def storm(app: Flask, shop: Shop, number: int) -> list[Any]:
 
 
 def reserve(customer_id: int, book_id: int) -> int:
-    return int(faces.prebookings().reserve(customer_id, book_id).id)
+    return int(services.prebookings().reserve(customer_id, book_id).id)
 
 
 def restock(_customer_id: int | None, book_id: int) -> list[str]:
-    return faces.update_stock(StockChange(book_id=book_id, quantity=5)).notified
+    return services.update_stock(StockChange(book_id=book_id, quantity=5)).notified
 
 
 def stranded(shop: Shop) -> int:
@@ -267,12 +268,12 @@ def test_twin_without_the_users_lock_a_login_outlives_what_overtakes_it(app, sho
 def test_a_login_that_has_to_begin_again_does_not_let_an_old_password_in(app, scene, monkeypatch):
     """The password is changed after the login gave up waiting for the user's lock and before it tries once more."""
     with app.app_context(), races.users_locked(app) as let_go:
-        user = faces.accounts().check_password(ADA, PASSWORD)
+        user = services.accounts().check_password(ADA, PASSWORD)
         change = lambda _seconds: (let_go(), scene["change password"]())  # noqa: E731
         pause = SimpleNamespace(sleep=change, monotonic=time.monotonic)
         monkeypatch.setattr(transactions, "time", pause)
         with pytest.raises(Invalid):
-            faces.commit(lambda: faces.accounts().log_in(user, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(user, PASSWORD))
 
 
 def test_who_looks_at_the_reservations_while_a_restock_commits_still_gets_the_badge(scene, visitor):
@@ -312,29 +313,29 @@ def many_hands(app, chance, books, customers):
 
 
 def cancel(customer_id, book_id):
-    latest = faces.prebookings().latest_for(customer_id, book_id)
-    return faces.prebookings().cancel(customer_id, latest.id if latest else 1)
+    latest = services.prebookings().latest_for(customer_id, book_id)
+    return services.prebookings().cancel(customer_id, latest.id if latest else 1)
 
 
 def sell_out(_customer_id, book_id):
-    return faces.update_stock(StockChange(book_id=book_id, quantity=0, reason="sale")).notified
+    return services.update_stock(StockChange(book_id=book_id, quantity=0, reason="sale")).notified
 
 
 def deliver(_customer_id, book_id):
     """A delivery of three books at once, in no order."""
     changes = [StockChange(book_id=1 + (book_id + step) % 6, delta=3) for step in (4, 1, 3)]
-    notified = faces.inventory().update_stocks(changes)
-    faces.mail().queue_alerts(notified)
+    notified = services.inventory().update_stocks(changes)
+    services.mail().queue_alerts(notified)
     return notified
 
 
 def withdraw(_customer_id, book_id):
-    return faces.catalog().withdraw(book_id)
+    return services.catalog().withdraw(book_id)
 
 
 def put_back(_customer_id, book_id):
-    return faces.put_back(book_id)
+    return services.put_back(book_id)
 
 
 def deactivate(customer_id, _book_id):
-    return faces.accounts().deactivate(customer_id)
+    return services.accounts().deactivate(customer_id)

@@ -10,8 +10,9 @@ from flask import Flask
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.extensions import db
+from bookshop.web import services
 from tests.clients import Browser, Script, text_of
 from tests.factories import PASSWORD, Shop
 from tests.settings import settings_for
@@ -339,8 +340,8 @@ ROWS = (
 def fill(shop: Shop, number: int) -> None:
     """Add books, and rows to every list."""
     book = {"authors": "An author", "price_cents": 1, "currency": "EUR"}
-    ids = shop.commit(lambda: faces.catalog().create_all([{**book, "title": f"Book {n}"} for n in range(number)]))
-    shop.commit(lambda: [faces.accounts().register(f"c{book_id}@example.com", PASSWORD) for book_id in ids])
+    ids = shop.commit(lambda: services.catalog().create_all([{**book, "title": f"Book {n}"} for n in range(number)]))
+    shop.commit(lambda: [services.accounts().register(f"c{book_id}@example.com", PASSWORD) for book_id in ids])
     for sql in ROWS:
         shop.execute(sql)
 
@@ -362,4 +363,4 @@ def test_lists_take_as_many_statements_for_30_rows_as_for_3(world):
 
 def test_a_request_that_only_looks_cannot_begin_to_write(app):
     with app.test_request_context("/books", method="GET"), pytest.raises(RuntimeError, match="only looks"):
-        faces.commit(lambda: None)
+        services.commit(lambda: None)

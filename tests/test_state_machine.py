@@ -18,10 +18,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
 from bookshop.mail.worker import Worker
+from bookshop.web import services
 from tests.clients import Script
 from tests.databases import empty, rows_of
 from tests.factories import PASSWORD, Shop, isbn
@@ -178,7 +179,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         active = [other for other in self.model.users.values() if other.active]
         if len(active) < 2 or not self.model.users[user].active:
             return
-        cancelled = self.shop.commit(lambda: faces.accounts().delete(user, PASSWORD))
+        cancelled = self.shop.commit(lambda: services.accounts().delete(user, PASSWORD))
         assert cancelled == self.model.leave(user)
 
     @rule(book=books, copies=st.integers(1, 3))
@@ -237,7 +238,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     @rule(book=books)
     def staff_put_a_book_back(self, book: int) -> None:
-        self.shop.commit(lambda: faces.put_back(book))
+        self.shop.commit(lambda: services.put_back(book))
         self.model.put_back(book)
 
     @rule(user=users)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bookshop.database import now
 from bookshop.extensions import db
 from bookshop.idempotency.models import GivenAnswer
+from bookshop.kit.database import now
 from tests.races import many_books
 from tests.stand import assert_problem, send
 

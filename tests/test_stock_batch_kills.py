@@ -11,9 +11,10 @@ import flask_migrate
 import pytest
 from flask import Flask
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.inventory.batch import BatchLine, BatchOutcome
+from bookshop.web import services
 from tests import kills, races
 from tests.factories import Shop
 from tests.kills import DYING, SHOP, Server, status
@@ -148,7 +149,7 @@ def test_a_kill_at_any_moment_of_a_batch_of_a_thousand_leaves_all_of_it_or_nothi
 
 def torn_shop() -> Flask:
     """The dying shop with the fault that the kills are to find: each line of a batch is committed for itself."""
-    whole = faces.change_stocks
+    whole = services.change_stocks
 
     def line_by_line(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
         outcome = BatchOutcome([])
@@ -159,7 +160,7 @@ def torn_shop() -> Flask:
             db.session.commit()
         return outcome
 
-    faces.change_stocks = line_by_line
+    services.change_stocks = line_by_line
     return kills.dying_shop()
 
 

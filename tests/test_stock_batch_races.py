@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from bookshop import transactions
 from bookshop.catalog.repository import BookRepository
 from bookshop.idempotency.repository import GivenAnswerRepository
 from bookshop.inventory.batch import StockBatch
+from bookshop.kit import transactions
 from bookshop.prebookings.repository import PreBookRepository
 from tests import races
 

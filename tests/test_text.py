@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookshop.text import LONGEST_WORD, fold, main_title, problem_in, search_words, tidy, words
+from bookshop.kit.text import LONGEST_WORD, fold, main_title, problem_in, search_words, tidy, words
 
 DECOMPOSED = "Garci\N{COMBINING ACUTE ACCENT}a"
 ODD_TEXTS = [

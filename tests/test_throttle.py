@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bookshop import create_app, faces
+from bookshop import create_app
 from bookshop.extensions import db, limiter
+from bookshop.kit.transactions import in_transaction
 from bookshop.throttle.repository import AttemptRepository
 from bookshop.throttle.service import Lane
-from bookshop.transactions import in_transaction
+from bookshop.web import services
 from tests import races
 from tests.clients import Browser, text_of
 from tests.factories import PASSWORD, Shop
@@ -52,7 +53,7 @@ def reset_of(app, email=ADA):
     """The secret of a link for a new password, as its owner is sent it."""
     shop = Shop(app)
     user_id = shop.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
-    return shop.commit(lambda: faces.mailbox().create_reset(user_id, email))
+    return shop.commit(lambda: services.mailbox().create_reset(user_id, email))
 
 
 def wait_is_over(shop):
@@ -196,7 +197,7 @@ def test_who_waits_for_a_count_that_changes_meanwhile_is_counted_too(shop, app):
     """On PostgreSQL the time of the statement that waits is before that of the one it waited for."""
 
     def count(first):
-        with app.app_context(), faces.aside() as session:
+        with app.app_context(), services.aside() as session:
             counts = AttemptRepository(session)
 
             def work():
@@ -219,7 +220,7 @@ def test_twin_that_looks_first_and_counts_afterwards_lets_all_guess(shop, app, m
         looked.wait()  # all have looked, and nobody must wait
         return work()
 
-    monkeypatch.setattr(faces, "prove", look_first)
+    monkeypatch.setattr(services, "prove", look_first)
     assert guesses_at_once(app) == 12
 
 
@@ -228,7 +229,7 @@ def test_lanes_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app
 
     def take(turn):
         with app.app_context():
-            faces.prove([Lane(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3)
+            services.prove([Lane(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(take, range(80)))

@@ -8,8 +8,8 @@ from sqlalchemy import update
 
 from bookshop.accounts.models import ApiToken
 from bookshop.accounts.scopes import scopes_of
-from bookshop.database import now
 from bookshop.extensions import db
+from bookshop.kit.database import now
 from tests.clients import Browser, Script, text_of
 from tests.stand import assert_problem
 from tests.test_routes import assert_let_in

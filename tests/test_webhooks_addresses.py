@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from bookshop.exceptions import Invalid
+from bookshop.kit.exceptions import Invalid
 from bookshop.webhooks import addresses
 from bookshop.webhooks.addresses import NotAllowed, may_be_used, read_url, vetted
 from tests.clients import Browser, Script

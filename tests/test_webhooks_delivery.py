@@ -10,10 +10,11 @@ import trustme
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from bookshop import cli, faces
-from bookshop.backoff import MOST_ATTEMPTS
-from bookshop.database import now
+from bookshop import cli
+from bookshop.kit.backoff import MOST_ATTEMPTS
+from bookshop.kit.database import now
 from bookshop.mail.worker import Worker
+from bookshop.web import services
 from bookshop.webhooks import worker as worker_module
 from bookshop.webhooks.worker import WebhookWorker
 from tests import races
@@ -193,7 +194,7 @@ def test_a_webhook_that_is_deleted_while_it_is_called_is_gone_with_its_log(hooks
     working = threading.Thread(target=hooks.work)
     working.start()
     assert receiver.hangs.wait(races.LONG)
-    hooks.shop.commit(lambda: faces.webhooks().delete(webhook_id))
+    hooks.shop.commit(lambda: services.webhooks().delete(webhook_id))
     receiver.fault = 200
     working.join(races.LONG)
     assert (hooks.deliveries(), len(receiver.calls), hooks.shop.broken()) == ([], 1, [])

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from bookshop import create_app
-from bookshop.outbox import Pace
+from bookshop.kit.outbox import Pace
 from bookshop.webhooks.models import Delivery
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.worker import WebhookWorker

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from bookshop import faces
-from bookshop.database import later
+from bookshop.kit.database import later
+from bookshop.web import services
 from bookshop.webhooks import repository
 from bookshop.webhooks.models import DELIVERED
 from bookshop.webhooks.repository import WebhookRepository
@@ -40,7 +40,7 @@ def claimed_by_two(app, webhook_id):
     """What two workers get of six deliveries; the second comes when the first has taken three."""
 
     def claim(lease):
-        return list(races.attempt(app, lambda: faces.webhooks().claim(webhook_id, 3, lease, 600)))
+        return list(races.attempt(app, lambda: services.webhooks().claim(webhook_id, 3, lease, 600)))
 
     return races.overtake((WebhookRepository, "claim"), partial(claim, "first"), partial(claim, "second"))
 
@@ -49,9 +49,9 @@ def test_while_one_worker_has_deliveries_of_a_webhook_no_other_gets_any(app, hoo
     webhook_id = queue(hooks, 6)
     queue_all(app)
     assert claimed_by_two(app, webhook_id) == ([1, 2, 3], [])
-    assert races.attempt(app, lambda: faces.webhooks().claim(webhook_id, 3, "third", 600)) == []
+    assert races.attempt(app, lambda: services.webhooks().claim(webhook_id, 3, "third", 600)) == []
     hooks.shop.execute("UPDATE webhook_deliveries SET next_attempt_at = queued_at")  # the lease has ended
-    assert races.attempt(app, lambda: faces.webhooks().claim(webhook_id, 9, "fourth", 600)) == [1, 2, 3, 4, 5, 6]
+    assert races.attempt(app, lambda: services.webhooks().claim(webhook_id, 9, "fourth", 600)) == [1, 2, 3, 4, 5, 6]
 
 
 @on_postgresql
@@ -64,10 +64,10 @@ def test_twin_workers_that_do_not_lock_the_webhook_and_look_once_take_the_same(a
 
 def queued_by_two(app, webhook_id):
     def fan_out():
-        races.attempt(app, lambda: faces.webhooks().fan_out(webhook_id, "*"))
+        races.attempt(app, lambda: services.webhooks().fan_out(webhook_id, "*"))
 
     with app.app_context():
-        faces.give_places()
+        services.give_places()
     races.overtake((WebhookRepository, "fan_out"), fan_out, fan_out)
 
 
@@ -89,12 +89,12 @@ def test_a_delivery_that_is_settled_while_it_is_claimed_is_left_alone(app, hooks
     """A worker wakes up after its lease, and says what became of a delivery, just as another takes it for due."""
     webhook_id = queue(hooks, 2)
     queue_all(app)
-    claim = partial(races.attempt, app, lambda: faces.webhooks().claim(webhook_id, 1, "frozen", 0.001))
-    settle = partial(races.attempt, app, lambda: faces.webhooks().webhooks.settle("frozen", 1, **DELIVERED_NOW))
+    claim = partial(races.attempt, app, lambda: services.webhooks().claim(webhook_id, 1, "frozen", 0.001))
+    settle = partial(races.attempt, app, lambda: services.webhooks().webhooks.settle("frozen", 1, **DELIVERED_NOW))
     assert list(claim()) == [1]
     hooks.shop.execute("UPDATE webhook_deliveries SET next_attempt_at = queued_at")
     with in_between(settle):
-        assert list(races.attempt(app, lambda: faces.webhooks().claim(webhook_id, 9, "next", 600))) == [2]
+        assert list(races.attempt(app, lambda: services.webhooks().claim(webhook_id, 9, "next", 600))) == [2]
     assert hooks.shop.rows("SELECT state FROM webhook_deliveries ORDER BY id") == ["delivered", "sending"]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from flask import Flask
 from itsdangerous import URLSafeSerializer
 
-from bookshop import faces
 from bookshop.accounts import links
 from bookshop.accounts.models import PasswordReset
 from bookshop.accounts.tokens import token_hash
 from bookshop.catalog import pictures
 from bookshop.mail.transport import file_of
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.clients import Browser, Script
 from tests.databases import TABLES, Snapshot, rows_of
@@ -177,7 +177,7 @@ def signed(purpose: str, content: Any) -> str:
 def add_reset(shop: Shop, user_id: int) -> None:
     """Make RESET the secret of a link for a user's new password."""
     reset = PasswordReset(token_hash=token_hash(RESET), user_id=user_id)
-    shop.commit(lambda: faces.mailbox().users.add_reset(reset))
+    shop.commit(lambda: services.mailbox().users.add_reset(reset))
 
 
 # The links that Ada finds in her e-mail.
@@ -270,7 +270,7 @@ class World:
         """
         staff = self.shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
         with self.app.app_context():
-            faces.register_webhook(staff, RECEIVER, ["*"])
+            services.register_webhook(staff, RECEIVER, ["*"])
         self.shop.set_stock(self.shop.book("Catharine"), 1)
         with self.app.app_context():
             WebhookWorker().queue_new()

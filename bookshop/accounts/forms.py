@@ -20,7 +20,7 @@ from bookshop.accounts.models import EMAIL_MAX, TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
 from bookshop.accounts.tokens import new_token
-from bookshop.forms import ONCE, ShopForm, Storable, new_once, tidied
+from bookshop.web.forms import ONCE, ShopForm, Storable, new_once, tidied
 
 ENDS = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
 HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"

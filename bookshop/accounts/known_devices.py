@@ -12,11 +12,11 @@ from flask import current_app, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop import faces
 from bookshop.accounts.emails import normal_email
-from bookshop.exceptions import Invalid
 from bookshop.extensions import network_of_visitor
+from bookshop.kit.exceptions import Invalid
 from bookshop.throttle.service import Lane
+from bookshop.web import services
 
 COOKIE = "bookshop_device"
 KEPT_FOR = 180 * 24 * 3600  # seconds
@@ -70,7 +70,7 @@ def _serializer() -> URLSafeTimedSerializer:
 
 def _mark(email: str) -> str:
     """Stands for an account with its password as it is now."""
-    return faces.accounts().mark(email, str(current_app.secret_key))
+    return services.accounts().mark(email, str(current_app.secret_key))
 
 
 def _key_of(email: str) -> str:

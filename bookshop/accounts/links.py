@@ -5,7 +5,7 @@ from typing import Any
 from flask import current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from bookshop.exceptions import NotFound
+from bookshop.kit.exceptions import NotFound
 
 CONFIRM, UNSUBSCRIBE = "confirm an address", "want no alerts"
 

@@ -10,8 +10,8 @@ from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
 from bookshop.accounts.tokens import token_hash
-from bookshop.database import now
-from bookshop.exceptions import Conflict, Invalid, NotFound
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UNSUBSCRIBED
 from bookshop.mail.service import MailService
 

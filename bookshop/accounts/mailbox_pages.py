@@ -2,13 +2,13 @@
 
 from flask import flash, redirect, render_template, request, url_for
 
-from bookshop import faces
 from bookshop.accounts import bp, known_devices, links
-from bookshop.accounts.access import customer_required, login_required, visitor
 from bookshop.accounts.forms import ForgotForm, ResetForm
 from bookshop.accounts.views import Answer, limited
-from bookshop.exceptions import Invalid, NotFound
-from bookshop.forms import ShopForm
+from bookshop.kit.exceptions import Invalid, NotFound
+from bookshop.web import services
+from bookshop.web.access import customer_required, login_required, visitor
+from bookshop.web.forms import ShopForm
 
 ALERTS = {
     "yes": "We write to you when a book that you reserved is back in stock.",
@@ -27,8 +27,8 @@ ASKED_TO_CONFIRM = "We have written to {}; at most once in five minutes. Please 
 def forgot() -> Answer:
     form = ForgotForm()
     if form.validate_on_submit():
-        mailbox = faces.mailbox()
-        faces.commit(lambda: mailbox.ask_for_reset(form.email.data))
+        mailbox = services.mailbox()
+        services.commit(lambda: mailbox.ask_for_reset(form.email.data))
         flash(ASKED, "info")
         return redirect(url_for("accounts.login"), 303)
     return render_template("accounts/forgot.html", form=form), form.status
@@ -45,10 +45,10 @@ def reset(token: str) -> Answer:
 
 
 def _reset(token: str) -> Answer:
-    form, mailbox = ResetForm(), faces.mailbox()
+    form, mailbox = ResetForm(), services.mailbox()
     if form.validate_on_submit():
         try:
-            email = faces.commit(lambda: mailbox.reset_password(token, form.new.data))
+            email = services.commit(lambda: mailbox.reset_password(token, form.new.data))
         except Invalid as refused:
             form.add_error(refused)
         else:
@@ -60,10 +60,10 @@ def _reset(token: str) -> Answer:
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> Answer:
-    form, mailbox = ShopForm(), faces.mailbox()
+    form, mailbox = ShopForm(), services.mailbox()
     user_id, email_key = links.read(links.CONFIRM, token)
     if form.validate_on_submit():
-        faces.commit(lambda: mailbox.confirm(user_id, email_key))
+        services.commit(lambda: mailbox.confirm(user_id, email_key))
         flash("Thank you, your e-mail address is confirmed.", "success")
         return redirect(url_for("catalog.home"), 303)
     done = mailbox.is_confirmed(user_id, email_key)
@@ -74,8 +74,8 @@ def confirm(token: str) -> Answer:
 @login_required
 @limited
 def ask_to_confirm() -> Answer:
-    me, mailbox = visitor(), faces.mailbox()
-    faces.commit(lambda: mailbox.ask_to_confirm(me.user_id))
+    me, mailbox = visitor(), services.mailbox()
+    services.commit(lambda: mailbox.ask_to_confirm(me.user_id))
     flash(ASKED_TO_CONFIRM.format(me.email), "info")
     return redirect(url_for("accounts.account"), 303)
 
@@ -83,18 +83,18 @@ def ask_to_confirm() -> Answer:
 @bp.route("/unsubscribe/<token>", methods=["GET", "POST"])
 def unsubscribe(token: str) -> Answer:
     """Asks, or does it at once: mail programs post here for their readers, without cookies or CSRF token (RFC 8058)."""
-    user_id, mailbox = links.read(links.UNSUBSCRIBE, token), faces.mailbox()
+    user_id, mailbox = links.read(links.UNSUBSCRIBE, token), services.mailbox()
     if request.method == "POST":
-        faces.commit(lambda: mailbox.want_alerts(user_id, False))
+        services.commit(lambda: mailbox.want_alerts(user_id, False))
     return render_template("accounts/unsubscribe.html", done=request.method == "POST")
 
 
 @bp.post("/account/alerts")
 @customer_required
 def alerts() -> Answer:
-    user_id, mailbox, wanted = visitor().user_id, faces.mailbox(), request.form.get("wanted", "")
+    user_id, mailbox, wanted = visitor().user_id, services.mailbox(), request.form.get("wanted", "")
     if wanted not in ALERTS:
         raise Invalid("Please say whether you want these e-mails.", "wanted")
-    faces.commit(lambda: mailbox.want_alerts(user_id, wanted == "yes"))
+    services.commit(lambda: mailbox.want_alerts(user_id, wanted == "yes"))
     flash(ALERTS[wanted], "success")
     return redirect(url_for("accounts.account"), 303)

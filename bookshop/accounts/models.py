@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime, later, now
+from bookshop.kit.database import Base, UtcDateTime, later, now
 
 EMAIL_MAX = 254
 USER_AGENT_MAX = 300

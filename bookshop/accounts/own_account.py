@@ -6,18 +6,18 @@ from typing import TypeVar
 from flask import Response, flash, g, redirect, render_template, session, url_for
 from flask_login import logout_user
 
-from bookshop import faces
 from bookshop.accounts import bp, known_devices
-from bookshop.accounts.access import login_required, visitor
 from bookshop.accounts.devices import device_in_words
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
 from bookshop.accounts.schemas import personal_data_json
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.accounts.views import Answer, limited
-from bookshop.database import now
-from bookshop.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
-from bookshop.forms import ShopForm
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.throttle.service import Lane
+from bookshop.web import services
+from bookshop.web.access import login_required, visitor
+from bookshop.web.forms import ShopForm
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ bp.add_app_template_filter(device_in_words, "device")
 @bp.get("/account")
 @login_required
 def account() -> Answer:
-    accounts, me = faces.accounts(), visitor()
+    accounts, me = services.accounts(), visitor()
     logins, tokens = accounts.list_logins(me.user_id), accounts.list_tokens(me.user_id)
     user, form = accounts.get_user(me.user_id), ShopForm()
     return render_template("accounts/account.html", user=user, logins=len(logins), tokens=len(tokens), form=form)
@@ -40,7 +40,7 @@ def email() -> Answer:
     form = EmailForm()
     status = form.status
     if form.validate_on_submit():
-        me, accounts = visitor(), faces.accounts()
+        me, accounts = visitor(), services.accounts()
         try:
             kept = _proven(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
         except (Invalid, Conflict, TooManyAttempts) as refused:
@@ -62,7 +62,7 @@ def _moved(former: str, kept: str) -> str:
 def _proven(work: Callable[[], T]) -> T:
     """Do and commit what asks for the current password; who does not know it must wait longer after each guess."""
     lanes = [Lane(f"password {visitor().login_id}", 5, 900)]
-    return faces.prove(lanes, g.get("form_key", ""), lambda: faces.commit(work))
+    return services.prove(lanes, g.get("form_key", ""), lambda: services.commit(work))
 
 
 def _refuse(form: ShopForm, refused: BookshopError) -> int:
@@ -77,7 +77,7 @@ def _refuse(form: ShopForm, refused: BookshopError) -> int:
 def password() -> Answer:
     form = PasswordForm()
     if form.validate_on_submit():
-        me, accounts = visitor(), faces.accounts()
+        me, accounts = visitor(), services.accounts()
         try:
             _proven(
                 lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
@@ -94,15 +94,15 @@ def password() -> Answer:
 @login_required
 def sessions() -> Answer:
     me = visitor()
-    logins = faces.accounts().list_logins(me.user_id)
+    logins = services.accounts().list_logins(me.user_id)
     return render_template("accounts/sessions.html", logins=logins, here=me.login_id, form=ShopForm())
 
 
 @bp.post("/account/sessions/end-others")
 @login_required
 def end_other_sessions() -> Answer:
-    me, accounts = visitor(), faces.accounts()
-    ended = faces.commit(lambda: accounts.end_other_logins(me.user_id, me.login_id))
+    me, accounts = visitor(), services.accounts()
+    ended = services.commit(lambda: accounts.end_other_logins(me.user_id, me.login_id))
     flash(f"You are logged out on {_devices(ended)}." if ended else "You were logged in nowhere else.", "success")
     return redirect(url_for("accounts.sessions"), 303)
 
@@ -115,13 +115,13 @@ def _devices(count: int) -> str:
 @login_required
 def tokens() -> Answer:
     """The tokens; the answer that creates one is the only page that ever shows it."""
-    me, accounts, token = visitor(), faces.accounts(), None
+    me, accounts, token = visitor(), services.accounts(), None
     form = TokenForm(me.role)
     status = form.status
     if form.validate_on_submit():
         try:
             given = form.name.data, form.scopes.data, form.days.data, form.token(me.user_id)
-            token, status = faces.commit(lambda: accounts.create_token(me.user_id, *given)), 201
+            token, status = services.commit(lambda: accounts.create_token(me.user_id, *given)), 201
             form.empty()
         except (Invalid, Conflict) as refused:
             status = _refuse(form, refused)
@@ -134,9 +134,9 @@ def tokens() -> Answer:
 @bp.post("/account/tokens/<int:token_id>/revoke")
 @login_required
 def revoke_token(token_id: int) -> Answer:
-    user_id, accounts = visitor().user_id, faces.accounts()
+    user_id, accounts = visitor().user_id, services.accounts()
     try:
-        faces.commit(lambda: accounts.revoke_token(user_id, token_id))
+        services.commit(lambda: accounts.revoke_token(user_id, token_id))
     except NotFound as refused:
         flash(refused.sentence, "warning")
     else:
@@ -147,7 +147,7 @@ def revoke_token(token_id: int) -> Answer:
 @bp.get("/account/data.json")
 @login_required
 def data() -> Answer:
-    kept = faces.accounts().personal_data(visitor().user_id)
+    kept = services.accounts().personal_data(visitor().user_id)
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
     return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
 
@@ -156,7 +156,7 @@ def data() -> Answer:
 @login_required
 @limited
 def delete() -> Answer:
-    form, accounts, user_id = DeleteForm(), faces.accounts(), visitor().user_id
+    form, accounts, user_id = DeleteForm(), services.accounts(), visitor().user_id
     if form.validate_on_submit():
         try:
             _proven(lambda: accounts.delete(user_id, form.current.data))
@@ -169,5 +169,5 @@ def delete() -> Answer:
             session["csrf_token"] = of_forms  # for who clicks twice
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
-    waiting, orders = accounts.count_waiting(user_id), faces.orders().count_open(user_id)
+    waiting, orders = accounts.count_waiting(user_id), services.orders().count_open(user_id)
     return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status, form.headers

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, UtcDateTime, is_sqlite, later, now, paginate
 from bookshop.inventory.models import Movement
+from bookshop.kit.database import Base, Page, UtcDateTime, is_sqlite, later, now, paginate
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
 users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))

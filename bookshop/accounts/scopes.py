@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from bookshop.accounts.models import CUSTOMER, STAFF
-from bookshop.exceptions import Invalid
+from bookshop.kit.exceptions import Invalid
 
 CATALOG_READ = "catalog:read"  # is open: every token has it, and so has who has none
 PREBOOKINGS = "prebookings"

@@ -29,16 +29,16 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
 from bookshop.accounts.tokens import new_token, token_hash
 from bookshop.cart.repository import CartRepository
-from bookshop.database import ID_MAX, Page, now
-from bookshop.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
+from bookshop.kit.database import ID_MAX, Page, now
+from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
+from bookshop.kit.text import problem_in, tidy
 from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.text import problem_in, tidy
 
 MOST_TOKENS = 20
 DAYS_MAX = 3650

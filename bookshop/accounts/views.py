@@ -7,19 +7,19 @@ from flask import Response, flash, redirect, render_template, request, session, 
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop import faces
 from bookshop.accounts import bp, known_devices
-from bookshop.accounts.access import View, visitor
 from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.service import Checked
 from bookshop.cart import visitors
-from bookshop.exceptions import Invalid, TooManyAttempts
 from bookshop.extensions import limiter, network_of_visitor, settings
-from bookshop.forms import ONCE
 from bookshop.idempotency.views import form_key
-from bookshop.navigation import safe_next
-from bookshop.text import shortened
+from bookshop.kit.exceptions import Invalid, TooManyAttempts
+from bookshop.kit.text import shortened
+from bookshop.web import services
+from bookshop.web.access import View, visitor
+from bookshop.web.forms import ONCE
+from bookshop.web.navigation import safe_next
 
 NOTIFIED_SEEN = "notified_seen"
 # The same for an address that is known: nobody learns here who is a customer.
@@ -76,9 +76,9 @@ def register() -> Answer:
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
-        mailbox = faces.mailbox()
+        mailbox = services.mailbox()
         try:
-            faces.commit(lambda: mailbox.sign_up(form.email.data, form.password.data))
+            services.commit(lambda: mailbox.sign_up(form.email.data, form.password.data))
         except Invalid as refused:
             form.add_error(refused)
         else:
@@ -91,7 +91,7 @@ def register() -> Answer:
 @bp.post("/logout")
 def logout() -> Answer:
     if current_user.is_authenticated:
-        faces.commit(lambda: _end(visitor()))
+        services.commit(lambda: _end(visitor()))
     logout_user()
     session.clear()
     flash("You are logged out.", "info")
@@ -103,19 +103,19 @@ def _log_in(form: LoginForm) -> None:
 
     But for the visitor's cart, which becomes part of the customer's in the same transaction.
     """
-    accounts, cart, wanted = faces.accounts(), faces.cart(), visitors.entries()
+    accounts, cart, wanted = services.accounts(), services.cart(), visitors.entries()
     email, password = form.email.data, form.password.data
     sent = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
 
     def enter() -> tuple[Identity, Sequence[str]]:
         checked = accounts.check_password(email, password)
-        return faces.commit(lambda: admit(checked))
+        return services.commit(lambda: admit(checked))
 
     def admit(checked: Checked) -> tuple[Identity, Sequence[str]]:
         identity = accounts.log_in(checked, password, request.user_agent.string, sent)
         return identity, cart.merge(identity.user_id, wanted) if wanted and identity.is_customer else ()
 
-    identity, left_out = faces.prove(known_devices.lanes_of_login(email), sent, enter)
+    identity, left_out = services.prove(known_devices.lanes_of_login(email), sent, enter)
     session.clear()
     session.permanent = True
     login_user(identity)
@@ -134,7 +134,7 @@ def _some(titles: Sequence[str]) -> str:
 
 def _end(me: Identity) -> None:
     """End this login, and remember for the next what its visitor has seen."""
-    accounts = faces.accounts()
+    accounts = services.accounts()
     accounts.remember_notified_seen(me.user_id, session.get(NOTIFIED_SEEN, 0))
     if me.login_id is not None:
         accounts.log_out(me.login_id)

@@ -4,18 +4,18 @@ from typing import Any
 
 from flask import Response, url_for
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.accounts.scopes import CATALOG_WRITE, REPORTS_READ, STOCK_WRITE
 from bookshop.admin import bp
 from bookshop.admin.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
-from bookshop.api import contract, list_of, place
 from bookshop.catalog.api import BOOKS, asked_versions, show
 from bookshop.catalog.schemas import BookChanges, NewBook, RestockedBookOut, StaffBookOut
 from bookshop.extensions import settings
 from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
-from bookshop.schemas import ListOf, PageQuery
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.contract import contract, list_of, place
+from bookshop.web.schemas import ListOf, PageQuery
 
 BOOK = "/api/v1/books/<int:book_id>"
 STOCK = "Stock"
@@ -26,10 +26,10 @@ STOCK = "Stock"
 @contract("BOOK_ISBN_CONFLICT", tag=BOOKS, scope=CATALOG_WRITE, HTTP_201=StaffBookOut)
 def api_create_book(json: NewBook) -> Response:
     """Add a book; it has no copies until its stock is changed."""
-    catalog = faces.catalog()
+    catalog = services.catalog()
     values = json.model_dump()
     values["currency"] = values["currency"] or settings().currency
-    book_id = faces.commit(lambda: catalog.create(values))
+    book_id = services.commit(lambda: catalog.create(values))
     location = url_for("catalog.api_book", book_id=book_id)
     return show(catalog.get(book_id), 201, {"Location": location})
 
@@ -41,8 +41,8 @@ def api_create_book(json: NewBook) -> Response:
 )
 def api_update_book(book_id: int, json: BookChanges) -> Response:
     """Change the given fields of a book. With its ETag in `If-Match` only if nobody has changed it meanwhile."""
-    catalog, versions = faces.catalog(), asked_versions()
-    faces.commit(lambda: catalog.update(book_id, json.values(), versions))
+    catalog, versions = services.catalog(), asked_versions()
+    services.commit(lambda: catalog.update(book_id, json.values(), versions))
     return show(catalog.get(book_id, withdrawn=True))
 
 
@@ -52,8 +52,8 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
     change, versions = json.change(book_id, visitor().user_id), asked_versions()
-    notified = faces.commit(lambda: faces.update_stock(change, versions)).notified
-    book = faces.catalog().get(book_id, withdrawn=True)
+    notified = services.commit(lambda: services.update_stock(change, versions)).notified
+    book = services.catalog().get(book_id, withdrawn=True)
     return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
 
 
@@ -69,7 +69,7 @@ def api_change_stocks(json: NewBatch) -> Response:
     lines, user_id = json.batch_lines(), visitor().user_id
 
     def work() -> Answer:
-        outcome = faces.change_stocks(lines, user_id, atomic=json.mode == "atomic")
+        outcome = services.change_stocks(lines, user_id, atomic=json.mode == "atomic")
         return Answer(batch_out(json.mode, outcome).model_dump_json())
 
     return commit_once(work)
@@ -80,7 +80,7 @@ def api_change_stocks(json: NewBatch) -> Response:
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=REPORTS_READ, HTTP_200=ListOf[MovementOut])
 def api_movements(book_id: int, query: PageQuery) -> Response:
     """The ledger of a book's stock, newest first."""
-    found = faces.inventory().list_movements(book_id, place(query), query.size)
+    found = services.inventory().list_movements(book_id, place(query), query.size)
     return list_of(found, [_movement_out(movement, email) for movement, email, _number in found.items])
 
 

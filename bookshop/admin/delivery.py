@@ -2,12 +2,12 @@
 
 from flask import render_template
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
 from bookshop.admin.views import Answer, leaving, queued_again
 from bookshop.inventory.service import Delivery
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
 
 
 @bp.route("/admin/delivery", methods=["GET", "POST"])
@@ -22,9 +22,9 @@ def delivery() -> Answer:
 
 def _preview(form: DeliveryForm, given: Delivery) -> Answer:
     """What would come in, and once more what was typed, to be mended or added to."""
-    lines = faces.inventory().preview_delivery(given)
+    lines = services.inventory().preview_delivery(given)
     expected = [line for line in lines if not line.refusal]
-    stopped = faces.mail().count_gone([line.book_id for line in expected if line.comes_back])
+    stopped = services.mail().count_gone([line.book_id for line in expected if line.comes_back])
     form.show_preview(given)
     page = render_template(
         "admin/delivery.html", form=form, expected=expected, again=sum(stopped.values()), wrong=form.wrong(lines)
@@ -34,7 +34,7 @@ def _preview(form: DeliveryForm, given: Delivery) -> Answer:
 
 def _receive(form: DeliveryForm, given: Delivery) -> Answer:
     """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
-    lines, notified = faces.commit(lambda: faces.receive(given))
+    lines, notified = services.commit(lambda: services.receive(given))
     received = [line for line in lines if not line.refusal]
     sending = f"{queued_again(notified.again.total())} {leaving(notified)}".strip()
     page = render_template(

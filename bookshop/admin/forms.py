@@ -27,12 +27,12 @@ from bookshop.catalog.models import (
 )
 from bookshop.events import kinds
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm, Storable, WholeNumberField, readable, tidied
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
-from bookshop.money import in_words, major, read_amount
-from bookshop.text import LONGEST_TEXT
+from bookshop.kit.money import in_words, major, read_amount
+from bookshop.kit.text import LONGEST_TEXT
+from bookshop.web.forms import ShopForm, Storable, WholeNumberField, readable, tidied
 from bookshop.webhooks.addresses import URL_MAX
 
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")

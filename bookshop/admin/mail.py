@@ -10,17 +10,17 @@ from typing import Any
 from flask import flash, redirect, render_template, request, send_file, url_for
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required
 from bookshop.admin import bp
 from bookshop.admin.views import Answer, chosen_ids, flash_outcome
-from bookshop.database import Page, now
-from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
+from bookshop.kit.database import Page, now
+from bookshop.kit.exceptions import NotFound
 from bookshop.mail.models import FAILED, OF_ACCOUNTS, SENT, SUPPRESSED, Message
 from bookshop.mail.transport import file_of
-from bookshop.navigation import asked_page, render_list, safe_next
+from bookshop.web import services
+from bookshop.web.access import staff_required
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, render_list, safe_next
 
 SIZE = 50
 TO_SEND = "to_send"
@@ -31,7 +31,7 @@ OWN_ID = re.compile(r"<[a-z0-9_.]{1,100}@[^@<>\s]+>")  # the Message-IDs of the 
 @bp.get("/admin/mail")
 @staff_required
 def mail() -> Answer:
-    outbox, asked = faces.mail().outbox(), request.args.get("status", "")
+    outbox, asked = services.mail().outbox(), request.args.get("status", "")
     tab = asked if asked in TABS else FAILED if outbox.failed else TO_SEND
     return render_list(
         "admin/mail.html",
@@ -46,14 +46,14 @@ def mail() -> Answer:
 
 
 def _found(tab: str) -> Page[Any]:
-    service, page = faces.mail(), asked_page()
+    service, page = services.mail(), asked_page()
     return service.list_unsent(page, SIZE) if tab == TO_SEND else service.list_in(tab, page, SIZE)
 
 
 @bp.get("/admin/mail/<int:message_id>")
 @staff_required
 def message(message_id: int) -> Answer:
-    row = faces.mail().get(message_id)
+    row = services.mail().get(message_id)
     path = _kept(row.Message)
     return render_template(
         "admin/message.html",
@@ -69,7 +69,7 @@ def message(message_id: int) -> Answer:
 @bp.get("/admin/mail/<int:message_id>/message.eml")
 @staff_required
 def message_file(message_id: int) -> Response:
-    path = _kept(faces.mail().get(message_id).Message)
+    path = _kept(services.mail().get(message_id).Message)
     if path is None:
         raise NotFound("This message is not kept here.", "MESSAGE_NOT_FOUND")
     return send_file(path, "message/rfc822", as_attachment=True, download_name=f"message-{message_id}.eml")
@@ -106,20 +106,20 @@ def _read(path: Path) -> dict[str, str]:
 @staff_required
 def retry_mail() -> Response:
     chosen = _chosen()
-    return _say(chosen, faces.commit(lambda: faces.mail().retry(chosen)), "to be sent now")
+    return _say(chosen, services.commit(lambda: services.mail().retry(chosen)), "to be sent now")
 
 
 @bp.post("/admin/mail/drop")
 @staff_required
 def drop_mail() -> Response:
     chosen = _chosen()
-    return _say(chosen, faces.commit(lambda: faces.mail().drop(chosen)), "not sent any more")
+    return _say(chosen, services.commit(lambda: services.mail().drop(chosen)), "not sent any more")
 
 
 @bp.post("/admin/mail/retry-failed")
 @staff_required
 def retry_failed_mail() -> Response:
-    number = faces.commit(lambda: faces.mail().retry_failed())
+    number = services.commit(lambda: services.mail().retry_failed())
     flash(f"{_messages(number)} to be sent now." if number else "No message has failed any more.", "success")
     return redirect(url_for("admin.mail", status=TO_SEND), 303)
 
@@ -130,7 +130,7 @@ def _chosen() -> Collection[int]:
 
 def _say(chosen: Collection[int], changed: Collection[int], become: str) -> Response:
     """Flash what became of the chosen messages, and go back to the page where the button was."""
-    left = [_left(row.Message) for row in faces.mail().list_these(set(chosen) - set(changed))]
+    left = [_left(row.Message) for row in services.mail().list_these(set(chosen) - set(changed))]
     flash_outcome("messages", f"{_messages(len(changed))} {become}." if changed else "", left)
     return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
 

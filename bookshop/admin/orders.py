@@ -5,19 +5,19 @@ from collections.abc import Collection, Mapping, Sequence
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.views import Answer, chosen_ids, flash_outcome, told
-from bookshop.database import Page, now
-from bookshop.exceptions import Invalid
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
 from bookshop.inventory.service import Notified
-from bookshop.navigation import asked_page, render_list, safe_next
+from bookshop.kit.database import Page, now
+from bookshop.kit.exceptions import Invalid
+from bookshop.kit.text import tidy
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.service import OrderSearch
-from bookshop.text import tidy
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, render_list, safe_next
 
 SIZE = 50
 MOST = 100  # orders that one button changes
@@ -35,7 +35,7 @@ TABS = {
 @bp.get("/admin/orders")
 @staff_required
 def orders() -> Answer:
-    q, service, refusal = tidy(request.args.get("q", "")), faces.orders(), ""
+    q, service, refusal = tidy(request.args.get("q", "")), services.orders(), ""
     tab = _asked_tab(q)
     try:
         found = service.search(_search(tab, q), asked_page(), SIZE)
@@ -73,13 +73,13 @@ def _counts(counts: Mapping[str, int]) -> Mapping[str, int]:
 @bp.get("/admin/orders/pick-list")
 @staff_required
 def pick_list() -> Answer:
-    return render_template("admin/pick_list.html", picks=faces.orders().pick_list(), now=now())
+    return render_template("admin/pick_list.html", picks=services.orders().pick_list(), now=now())
 
 
 @bp.get("/admin/orders/<int:order_id>")
 @staff_required
 def order(order_id: int) -> Answer:
-    return render_template("admin/order.html", order=faces.orders().get_with_books(order_id), form=ShopForm())
+    return render_template("admin/order.html", order=services.orders().get_with_books(order_id), form=ShopForm())
 
 
 @bp.post("/admin/orders/ready")
@@ -102,12 +102,12 @@ def cancel_orders() -> Response:
 
 def _change(status: str) -> Response:
     """Change the chosen orders, say what came of it, and go back to the page where the button was."""
-    service, me, chosen = faces.orders(), visitor().user_id, chosen_ids("order")
+    service, me, chosen = services.orders(), visitor().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
     if len(chosen) > MOST:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
         return back
-    changed, notified = faces.commit(lambda: service.change_all(chosen, status, me))
+    changed, notified = services.commit(lambda: service.change_all(chosen, status, me))
     _say(status, service.list_these(chosen), changed, notified)
     return back
 

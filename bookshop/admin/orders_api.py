@@ -2,16 +2,16 @@
 
 from flask import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.accounts.scopes import ORDERS as ORDERS_SCOPE
 from bookshop.admin import bp
 from bookshop.admin.schemas import StaffOrderQuery
-from bookshop.api import answer, contract, list_of, place
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.schemas import StaffOrderOut, staff_order_out
 from bookshop.orders.service import OrderSearch
-from bookshop.schemas import ListOf
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.schemas import ListOf
 
 ORDERS = "/api/v1/admin/orders"
 ALL = {"tag": "Orders, for staff", "scope": ORDERS_SCOPE}
@@ -24,7 +24,7 @@ REFUSALS = ("ORDER_NOT_FOUND", "ORDER_STATE")
 def api_all_orders(query: StaffOrderQuery) -> Response:
     """List and search the orders of all customers; what is to be done oldest first, all else newest first."""
     wanted = OrderSearch(q=query.q, status=query.status, uncollected=query.uncollected)
-    found = faces.orders().search(wanted, place(query), query.size)
+    found = services.orders().search(wanted, place(query), query.size)
     return list_of(found, [staff_order_out(order) for order in found.items])
 
 
@@ -53,6 +53,6 @@ def api_cancel_any(order_id: int) -> Response:
 
 
 def _change(order_id: int, status: str) -> Response:
-    service, me = faces.orders(), visitor().user_id
-    faces.commit(lambda: service.change(order_id, status, me))
+    service, me = services.orders(), visitor().user_id
+    services.commit(lambda: service.change(order_id, status, me))
     return answer(staff_order_out(service.get_any(order_id)))

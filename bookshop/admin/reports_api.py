@@ -5,15 +5,15 @@ from io import StringIO
 
 from flask import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required
 from bookshop.accounts.scopes import REPORTS_READ
 from bookshop.admin import bp
 from bookshop.admin.schemas import DemandOut, DemandQuery, StaffPreBookOut, demand_out, staff_prebook_out
-from bookshop.api import contract, list_of, place, tagged
+from bookshop.kit.text import as_cell
 from bookshop.prebookings.schemas import PreBookQuery
-from bookshop.schemas import ListOf
-from bookshop.text import as_cell
+from bookshop.web import services
+from bookshop.web.access import staff_required
+from bookshop.web.contract import contract, list_of, place, tagged
+from bookshop.web.schemas import ListOf
 
 REPORTS = {"tag": "Reports", "scope": REPORTS_READ}
 
@@ -27,8 +27,8 @@ def api_demand(query: DemandQuery) -> Response:
     With `format=csv` all of it as a file for a spreadsheet, whatever the page.
     """
     if query.format == "csv":
-        return _as_csv([demand_out(row) for row in faces.prebookings().all_demand()])
-    found = faces.prebookings().demand(place(query), query.size)
+        return _as_csv([demand_out(row) for row in services.prebookings().all_demand()])
+    found = services.prebookings().demand(place(query), query.size)
     return list_of(found, [demand_out(row) for row in found.items])
 
 
@@ -49,5 +49,5 @@ def _as_csv(rows: list[DemandOut]) -> Response:
 @contract("BOOK_NOT_FOUND", **REPORTS, HTTP_200=ListOf[StaffPreBookOut])
 def api_book_prebookings(book_id: int, query: PreBookQuery) -> Response:
     """The pre-bookings of a book, the oldest first, each with its customer."""
-    found = faces.prebookings().list_of_book(book_id, query.status, place(query), query.size)
+    found = services.prebookings().list_of_book(book_id, query.status, place(query), query.size)
     return list_of(found, [staff_prebook_out(prebook, email) for prebook, email in found.items])

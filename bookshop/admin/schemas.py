@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bookshop.catalog.models import STOCK_MAX
-from bookshop.database import ID_MAX
-from bookshop.examples import ISBN
 from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX, Reason
 from bookshop.inventory.service import StockChange
+from bookshop.kit.database import ID_MAX
 from bookshop.orders.schemas import Status
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.schemas import PreBookOut, prebook_out
-from bookshop.schemas import Body, Id, Line, Maybe, PageQuery, Plain
+from bookshop.web.examples import ISBN
+from bookshop.web.schemas import Body, Id, Line, Maybe, PageQuery, Plain
 
 LINES_MAX = 1_000
 CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}

@@ -3,12 +3,12 @@
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.views import Answer
-from bookshop.forms import ShopForm
-from bookshop.navigation import asked_page, render_list
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, render_list
 
 USER = "/admin/users/<int:user_id>"
 SIZE = 50
@@ -18,29 +18,29 @@ SIZE = 50
 @staff_required
 def users() -> Answer:
     q = request.args.get("q", "")
-    found = faces.accounts().list_users(q, asked_page(), SIZE)
-    waiting = faces.prebookings().waiting_counts([user.id for user in found.items])
+    found = services.accounts().list_users(q, asked_page(), SIZE)
+    waiting = services.prebookings().waiting_counts([user.id for user in found.items])
     return render_list("admin/users.html", found, q=q, waiting=waiting, form=ShopForm())
 
 
 @bp.route(f"{USER}/deactivate", methods=["GET", "POST"])
 @staff_required
 def deactivate_user(user_id: int) -> Answer:
-    form, user = ShopForm(), faces.accounts().get_user(user_id)
+    form, user = ShopForm(), services.accounts().get_user(user_id)
     if form.validate_on_submit():
         email, me = user.email, visitor().user_id
-        cancelled = faces.commit(lambda: faces.accounts().deactivate(user_id, by=me))
+        cancelled = services.commit(lambda: services.accounts().deactivate(user_id, by=me))
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
-    waiting = faces.prebookings().waiting_counts([user_id]).get(user_id, 0)
-    orders = faces.orders().count_open(user_id)
+    waiting = services.prebookings().waiting_counts([user_id]).get(user_id, 0)
+    orders = services.orders().count_open(user_id)
     return render_template("admin/deactivate.html", form=form, user=user, waiting=waiting, orders=orders), form.status
 
 
 @bp.post(f"{USER}/reactivate")
 @staff_required
 def reactivate_user(user_id: int) -> Response:
-    email = faces.accounts().get_user(user_id).email
-    faces.commit(lambda: faces.accounts().reactivate(user_id))
+    email = services.accounts().get_user(user_id).email
+    services.commit(lambda: services.accounts().reactivate(user_id))
     flash(f"{email} can log in again. Reservations that were cancelled stay cancelled.", "success")
     return redirect(url_for("admin.users", q=email), 303)

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, CoverForm, StockForm
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria
-from bookshop.database import ID_MAX, now
-from bookshop.exceptions import Conflict, Invalid
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
 from bookshop.inventory.models import SALE
 from bookshop.inventory.service import Notified
+from bookshop.kit.database import ID_MAX, now
+from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.mail.models import SUPPRESSED
-from bookshop.navigation import asked_page, flash_with_way, render_list
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, flash_with_way, render_list
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
@@ -34,8 +34,8 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    prebookings, inventory, orders = faces.prebookings(), faces.inventory(), faces.orders()
-    found = faces.catalog().most_wanted(asked_page(), WANTED)
+    prebookings, inventory, orders = services.prebookings(), services.inventory(), services.orders()
+    found = services.catalog().most_wanted(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
     restocks = inventory.recent_restocks(SHORT)
     return render_list(
@@ -49,15 +49,15 @@ def dashboard() -> Answer:
         outcomes=orders.outcomes(),
         low=inventory.low_stock(FEW, SHORT),
         restocks=restocks,
-        outbox=faces.mail().outbox(),
-        empty=not found.total and not restocks and not faces.catalog().newest(1),
+        outbox=services.mail().outbox(),
+        empty=not found.total and not restocks and not services.catalog().newest(1),
     )
 
 
 @bp.get("/admin/books")
 @staff_required
 def books() -> Answer:
-    q, catalog = request.args.get("q", ""), faces.catalog()
+    q, catalog = request.args.get("q", ""), services.catalog()
     found = catalog.search(BookCriteria(q=q, withdrawn=True), asked_page(), SIZE)
     return render_list("admin/books.html", found, q=q, waiting=catalog.waiting_counts(found.items))
 
@@ -65,10 +65,10 @@ def books() -> Answer:
 @bp.route("/admin/books/new", methods=["GET", "POST"])
 @staff_required
 def create() -> Answer:
-    form, catalog = BookForm(), faces.catalog()
+    form, catalog = BookForm(), services.catalog()
     if form.validate_on_submit():
         try:
-            book_id = faces.commit(lambda: catalog.create(form.values()))
+            book_id = services.commit(lambda: catalog.create(form.values()))
         except Conflict as refused:
             form.add_error(refused)
         else:
@@ -80,11 +80,11 @@ def create() -> Answer:
 @bp.route(f"{BOOK}/edit", methods=["GET", "POST"])
 @staff_required
 def edit(book_id: int) -> Answer:
-    catalog, book = faces.catalog(), _book(book_id)
+    catalog, book = services.catalog(), _book(book_id)
     form = BookForm(book)
     if form.validate_on_submit():
         try:
-            faces.commit(lambda: catalog.update(book_id, form.values()))
+            services.commit(lambda: catalog.update(book_id, form.values()))
         except Conflict as refused:
             form.add_error(refused)
         else:
@@ -123,7 +123,7 @@ def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
     with pictures.changing(folder):
         if new:
             pictures.keep(folder, new)
-        unused = faces.commit(lambda: faces.catalog().set_cover(book_id, new.name if new else None))
+        unused = services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
         if unused:
             pictures.remove(folder, unused)
 
@@ -147,8 +147,8 @@ def stock(book_id: int) -> Answer:
     book = _book(book_id)
     form.expected.process_data(book.stock_quantity)
     form.expected.raw_data = None
-    outcomes, set_aside = faces.orders().outcomes(book_id), faces.orders().count_set_aside(book_id)
-    alerts = faces.mail().alerts_about(book_id) if outcomes.notified else {}
+    outcomes, set_aside = services.orders().outcomes(book_id), services.orders().count_set_aside(book_id)
+    alerts = services.mail().alerts_about(book_id) if outcomes.notified else {}
     page = render_template(
         "admin/stock.html", form=form, book=book, outcomes=outcomes, set_aside=set_aside, alerts=alerts
     )
@@ -157,7 +157,7 @@ def stock(book_id: int) -> Answer:
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
-    notified, stopped = faces.commit(lambda: faces.update_stock(change))
+    notified, stopped = services.commit(lambda: services.update_stock(change))
     said = [f"The stock is now {_book(book_id).stock_quantity:,}."]
     if change.reason == SALE:
         said.append(f"Copies sold: {form.copies.data:,}.")
@@ -206,17 +206,17 @@ def queued_again(count: int) -> str:
 def withdraw(book_id: int) -> Answer:
     book, form = _book(book_id), ShopForm()
     if form.validate_on_submit():
-        cancelled = faces.commit(lambda: faces.catalog().withdraw(book_id))
+        cancelled = services.commit(lambda: services.catalog().withdraw(book_id))
         flash(f"The book is withdrawn; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.stock", book_id=book_id), 303)
-    waiting = faces.catalog().waiting_count(book)
+    waiting = services.catalog().waiting_count(book)
     return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), form.status
 
 
 @bp.post(f"{BOOK}/put-back")
 @staff_required
 def put_back(book_id: int) -> Response:
-    again = queued_again(faces.commit(lambda: faces.put_back(book_id)))
+    again = queued_again(services.commit(lambda: services.put_back(book_id)))
     flash(f"The book is on sale again. {again}".strip(), "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
@@ -224,14 +224,14 @@ def put_back(book_id: int) -> Response:
 @bp.get(f"{BOOK}/waiting")
 @staff_required
 def waiting(book_id: int) -> Answer:
-    found = faces.prebookings().list_waiting_for(book_id, asked_page(), SIZE)
+    found = services.prebookings().list_waiting_for(book_id, asked_page(), SIZE)
     return render_list("admin/waiting.html", found, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 def movements(book_id: int) -> Answer:
-    found = faces.inventory().list_movements(book_id, asked_page(), SIZE)
+    found = services.inventory().list_movements(book_id, asked_page(), SIZE)
     return render_list("admin/movements.html", found, book=_book(book_id))
 
 
@@ -256,4 +256,4 @@ def flash_outcome(rows: str, done: str, left: Sequence[str]) -> None:
 
 
 def _book(book_id: int) -> Book:
-    return faces.catalog().get(book_id, withdrawn=True)
+    return services.catalog().get(book_id, withdrawn=True)

@@ -3,15 +3,15 @@
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.admin import bp
 from bookshop.admin.forms import WebhookForm
 from bookshop.admin.views import Answer
-from bookshop.database import now
-from bookshop.exceptions import Conflict, Invalid
-from bookshop.forms import ShopForm
-from bookshop.navigation import asked_page, render_list, safe_next
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Conflict, Invalid
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, render_list, safe_next
 from bookshop.webhooks.models import DELIVERED, FAILED, MOST_WEBHOOKS, QUEUED, SENDING
 
 WEBHOOK = "/admin/webhooks/<int:webhook_id>"
@@ -26,13 +26,13 @@ def webhooks() -> Answer:
     form = WebhookForm()
     if form.validate_on_submit():
         try:
-            webhook_id = faces.register_webhook(visitor().user_id, form.url.data, form.kinds.data)
+            webhook_id = services.register_webhook(visitor().user_id, form.url.data, form.kinds.data)
         except (Conflict, Invalid) as refused:
             form.add_error(refused)
         else:
             flash("The webhook is registered. Give its secret to the program that listens there.", "success")
             return redirect(url_for("admin.webhook", webhook_id=webhook_id), 303)
-    found = faces.webhooks().list_all()
+    found = services.webhooks().list_all()
     return render_template("admin/webhooks.html", found=found, form=form, most=MOST_WEBHOOKS), form.status
 
 
@@ -43,8 +43,8 @@ def webhook(webhook_id: int) -> Answer:
     tab = asked if asked in TABS else ""
     return render_list(
         "admin/webhook.html",
-        faces.webhooks().list_deliveries(webhook_id, STATES.get(tab, ()), asked_page(), SIZE),
-        webhook=faces.webhooks().get(webhook_id),
+        services.webhooks().list_deliveries(webhook_id, STATES.get(tab, ()), asked_page(), SIZE),
+        webhook=services.webhooks().get(webhook_id),
         tab=tab,
         tabs=TABS,
         now=now(),
@@ -55,7 +55,7 @@ def webhook(webhook_id: int) -> Answer:
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
 def redeliver(webhook_id: int, delivery_id: int) -> Response:
-    found = faces.commit(lambda: faces.webhooks().redeliver(webhook_id, delivery_id))
+    found = services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))
     flash(f"Event {found.position} is to be delivered again now.", "success")
     there = request.form.get("next", url_for("admin.webhook", webhook_id=webhook_id))
     return redirect(safe_next(there), 303)
@@ -64,6 +64,6 @@ def redeliver(webhook_id: int, delivery_id: int) -> Response:
 @bp.post(f"{WEBHOOK}/delete")
 @staff_required
 def delete_webhook(webhook_id: int) -> Response:
-    faces.commit(lambda: faces.webhooks().delete(webhook_id))
+    services.commit(lambda: services.webhooks().delete(webhook_id))
     flash("The webhook is deleted. Its address is told nothing any more.", "success")
     return redirect(url_for("admin.webhooks"), 303)

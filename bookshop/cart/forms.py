@@ -2,10 +2,10 @@
 
 from wtforms.validators import InputRequired
 
-from bookshop.database import ID_MAX
-from bookshop.exceptions import Invalid, book_not_found
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm, WholeNumberField, readable
+from bookshop.kit.database import ID_MAX
+from bookshop.kit.exceptions import Invalid, book_not_found
+from bookshop.web.forms import ShopForm, WholeNumberField, readable
 
 
 class CopiesForm(ShopForm):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
-from bookshop.database import Base, is_sqlite, now
+from bookshop.kit.database import Base, is_sqlite, now
 
 # Every page of a customer counts the cart, and every checkout empties it: made once, of the table.
 items = Base.metadata.tables[CartItem.__tablename__]

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from bookshop.cart.service import CartLine
-from bookshop.schemas import Body, Id
+from bookshop.web.schemas import Body, Id
 
 
 class NewCartItem(Body):

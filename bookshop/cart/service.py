@@ -10,8 +10,8 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import AnyBook, BookRepository
-from bookshop.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
-from bookshop.money import Amount, totals
+from bookshop.kit.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
+from bookshop.kit.money import Amount, totals
 from bookshop.prebookings.service import PreBookService
 
 

@@ -7,23 +7,23 @@ from flask import flash, redirect, render_template, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import Anonymous, customer_required, not_for_staff, visitor
 from bookshop.accounts.identity import Identity
 from bookshop.cart import bp, visitors
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import CartLine
-from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
-from bookshop.navigation import asked_next, flash_with_way
-from bookshop.text import shortened
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound
+from bookshop.kit.text import shortened
+from bookshop.web import services
+from bookshop.web.access import Anonymous, customer_required, not_for_staff, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_next, flash_with_way
 
 
 @bp.get("/cart")
 @not_for_staff
 def cart() -> str:
-    service = faces.cart()
+    service = services.cart()
     found = service.get(visitor().user_id) if current_user.is_customer else service.look_at(visitors.entries())
     form = ShopForm() if found.lines else None  # its token would give every visitor a cookie
     return render_template("cart/cart.html", cart=found, form=form, most=settings().cart_copies)
@@ -45,10 +45,10 @@ def add() -> Response:
 
 
 def _add(book_id: int, copies: int) -> CartLine:
-    service = faces.cart()
+    service = services.cart()
     if current_user.is_customer:
         user_id = visitor().user_id
-        return faces.commit(lambda: service.add(user_id, book_id, copies))
+        return services.commit(lambda: service.add(user_id, book_id, copies))
     line = service.added(visitors.held(), book_id, copies)
     visitors.keep(line.entry)
     return line
@@ -57,13 +57,13 @@ def _add(book_id: int, copies: int) -> CartLine:
 @bp.post("/cart/items/<int:book_id>")
 @not_for_staff
 def change(book_id: int) -> Response:
-    copies, service = CopiesForm().copies(), faces.cart()
+    copies, service = CopiesForm().copies(), services.cart()
     if copies == 0:
         return remove(book_id)
     with _told_if_gone():
         if current_user.is_customer:
             user_id = visitor().user_id
-            line = faces.commit(lambda: service.set_quantity(user_id, book_id, copies))
+            line = services.commit(lambda: service.set_quantity(user_id, book_id, copies))
         else:
             line = service.changed(visitors.held(), book_id, copies)
             visitors.keep(line.entry)
@@ -74,11 +74,11 @@ def change(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/remove")
 @not_for_staff
 def remove(book_id: int) -> Response:
-    service = faces.cart()
+    service = services.cart()
     with _told_if_gone():
         if current_user.is_customer:
             user_id = visitor().user_id
-            faces.commit(lambda: service.remove(user_id, book_id))
+            services.commit(lambda: service.remove(user_id, book_id))
         else:
             visitors.remove(book_id)
         flash("Taken out of your cart.", "success")
@@ -88,11 +88,11 @@ def remove(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/take-left")
 @not_for_staff
 def take_left(book_id: int) -> Response:
-    service = faces.cart()
+    service = services.cart()
     with _told_if_gone():
         if current_user.is_customer:
             user_id = visitor().user_id
-            faces.commit(lambda: service.take_what_is_left(user_id, book_id))
+            services.commit(lambda: service.take_what_is_left(user_id, book_id))
         elif entry := service.lowered(visitors.held(), book_id):
             visitors.keep(entry)
         else:
@@ -104,9 +104,9 @@ def take_left(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/reserve")
 @customer_required
 def reserve_instead(book_id: int) -> Response:
-    user_id, service = visitor().user_id, faces.cart()
+    user_id, service = visitor().user_id, services.cart()
     try:
-        prebook = faces.commit(lambda: service.reserve_instead(user_id, book_id))
+        prebook = services.commit(lambda: service.reserve_instead(user_id, book_id))
     except Conflict as refused:
         if refused.code != "PREBOOK_BOOK_IN_STOCK":
             raise
@@ -144,4 +144,4 @@ def _told_if_gone() -> Iterator[None]:
 
 def cart_count(user: Identity | Anonymous) -> int:
     """How many copies are in the cart of who looks at a page."""
-    return faces.cart().count(user.user_id) if isinstance(user, Identity) else visitors.count()
+    return services.cart().count(user.user_id) if isinstance(user, Identity) else visitors.count()

@@ -7,7 +7,7 @@ from flask import g, session
 
 from bookshop.cart.repository import Entry
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
-from bookshop.database import ID_MAX
+from bookshop.kit.database import ID_MAX
 
 CART = "cart"
 CURRENCY = re.compile(r"[A-Z]{3}")

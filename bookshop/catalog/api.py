@@ -7,12 +7,12 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
-from bookshop import faces
-from bookshop.api import answer, asked_etags, contract, list_of, place
 from bookshop.catalog import bp
 from bookshop.catalog.repository import ReadBook
 from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, book_out
-from bookshop.schemas import ListOf
+from bookshop.web import services
+from bookshop.web.contract import answer, asked_etags, contract, list_of, place
+from bookshop.web.schemas import ListOf
 
 BOOKS = "Books"
 VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
@@ -22,7 +22,7 @@ VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 @contract(tag=BOOKS, HTTP_200=ListOf[AnyBookOut])
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
-    catalog = faces.catalog()
+    catalog = services.catalog()
     found = catalog.search(query.criteria(), place(query), query.size)
     if not current_user.is_staff:
         return list_of(found, [book_out(book) for book in found.items])
@@ -34,19 +34,19 @@ def api_books(query: BookQuery) -> Response:
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book(book_id: int) -> Response:
     """One book. Its `ETag` stands for its present state: for `If-None-Match`, and for `If-Match` of a change."""
-    return show(faces.catalog().read(book_id, withdrawn=current_user.is_staff))
+    return show(services.catalog().read(book_id, withdrawn=current_user.is_staff))
 
 
 @bp.get("/api/v1/books/isbn/<isbn>")
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book_by_isbn(isbn: str) -> Response:
     """One book by its ISBN-10 or ISBN-13."""
-    return show(faces.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff))
+    return show(services.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff))
 
 
 def show(book: ReadBook, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
-    waiting = faces.catalog().waiting_count(book) if current_user.is_staff else None
+    waiting = services.catalog().waiting_count(book) if current_user.is_staff else None
     seen = book_out(book, waiting)
     shown = RestockedBookOut(**seen.model_dump(), **more) if more else seen
     return answer(shown, status, headers, etag(book, waiting))

@@ -5,10 +5,10 @@ from math import ceil
 
 from flask import Response, abort, render_template
 
-from bookshop import faces
 from bookshop.catalog import bp
-from bookshop.navigation import whole_address
-from bookshop.text import slug
+from bookshop.kit.text import slug
+from bookshop.web import services
+from bookshop.web.navigation import whole_address
 
 SITEMAP_SIZE = 50_000
 FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
@@ -35,7 +35,7 @@ def sitemap(number: int) -> Response:
         abort(404)
     pages: list[tuple[str, datetime | None]] = [(whole_address(f"catalog.{page}"), None) for page in ("home", "books")]
     if number > 1:
-        books = faces.catalog().on_sale((number - 2) * SITEMAP_SIZE + 1, (number - 1) * SITEMAP_SIZE)
+        books = services.catalog().on_sale((number - 2) * SITEMAP_SIZE + 1, (number - 1) * SITEMAP_SIZE)
         pages = [
             (whole_address("catalog.book", book_id=book.id, slug=slug(book.title)), book.updated_at) for book in books
         ]
@@ -43,7 +43,7 @@ def sitemap(number: int) -> Response:
 
 
 def _last_number() -> int:
-    return 1 + ceil(faces.catalog().highest_id() / SITEMAP_SIZE)
+    return 1 + ceil(services.catalog().highest_id() / SITEMAP_SIZE)
 
 
 def _xml(template: str, **context: object) -> Response:

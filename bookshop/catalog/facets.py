@@ -14,8 +14,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bookshop.catalog.languages import base_language, language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookCriteria, BookRepository, filters
-from bookshop.money import in_words
-from bookshop.text import year_in_words
+from bookshop.kit.money import in_words
+from bookshop.kit.text import year_in_words
 
 # What each facet asks for, by the names of BookCriteria.
 FACETS = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field, ValidationError
 
 from bookshop.catalog.schemas import BookQuery, Year
-from bookshop.money import read_amount
+from bookshop.kit.money import read_amount
 
 LONGEST_TYPED = 20
 

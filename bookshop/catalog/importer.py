@@ -10,16 +10,16 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from bookshop import faces
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
 from bookshop.catalog.service import CatalogService
-from bookshop.exceptions import Conflict, Invalid
 from bookshop.inventory.models import IMPORT
 from bookshop.inventory.service import BookService, Notified, StockChange
-from bookshop.text import fold, from_cell
-from bookshop.transactions import in_transaction
+from bookshop.kit.exceptions import Conflict, Invalid
+from bookshop.kit.text import fold, from_cell
+from bookshop.kit.transactions import in_transaction
+from bookshop.web import services
 
 BATCH = 500
 REQUIRED = ("title", "authors")
@@ -164,7 +164,7 @@ class _Batch:
         self.books = BookRepository(session)
         self.catalog = CatalogService(session)
         self.inventory = BookService(session)
-        self.mail = faces.mail(session)
+        self.mail = services.mail(session)
         self.defaults = defaults
         self.seen = seen
         self.report = report

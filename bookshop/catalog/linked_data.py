@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from bookshop.catalog.models import NO_PRICE, Book
-from bookshop.money import major
+from bookshop.kit.money import major
 
 AnyBook = Book | Row[*tuple[Any, ...]]  # the model, or a row with the same names
 AVAILABILITY = "https://schema.org/"

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import DDL, CheckConstraint, Index, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, now
 
 TITLE_MAX = 500
 AUTHORS_MAX = 1000

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from bookshop.exceptions import Busy, Invalid
+from bookshop.kit.exceptions import Busy, Invalid
 
 log = logging.getLogger(__name__)
 

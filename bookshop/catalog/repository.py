@@ -26,9 +26,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.database import Base, Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate
-from bookshop.exceptions import Outdated
-from bookshop.keyset import By, Place, list_page
+from bookshop.kit.database import Base, Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate
+from bookshop.kit.exceptions import Outdated
+from bookshop.kit.pagination import By, Place, list_page
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once

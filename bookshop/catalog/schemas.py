@@ -19,8 +19,8 @@ from bookshop.catalog.models import (
     YEAR_MIN,
 )
 from bookshop.catalog.repository import BookCriteria, ReadBook
-from bookshop.money import CURRENCIES, known_currency
-from bookshop.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
+from bookshop.kit.money import CURRENCIES, known_currency
+from bookshop.web.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
 
 Isbn = Annotated[str, AfterValidator(isbn13), Field(json_schema_extra={"format": "isbn", "pattern": ISBN_PATTERN})]
 Currency = Annotated[str, AfterValidator(known_currency), Field(json_schema_extra={"enum": CURRENCIES})]

@@ -20,9 +20,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from stdnum import isbn
 
 from bookshop.catalog.models import Book
-from bookshop.database import is_sqlite
-from bookshop.keyset import By
-from bookshop.text import main_title, words
+from bookshop.kit.database import is_sqlite
+from bookshop.kit.pagination import By
+from bookshop.kit.text import main_title, words
 
 LONGEST_QUERY = 200
 MOST_WORDS = 12

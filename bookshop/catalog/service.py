@@ -12,11 +12,11 @@ from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository, ReadBook
 from bookshop.catalog.search import MOST_WORDS
-from bookshop.database import Page, now
-from bookshop.exceptions import Conflict, book_not_found
-from bookshop.keyset import Place
+from bookshop.kit.database import Page, now
+from bookshop.kit.exceptions import Conflict, book_not_found
+from bookshop.kit.pagination import Place
+from bookshop.kit.text import fold, main_title, search_words
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.text import fold, main_title, search_words
 
 T = TypeVar("T")
 B = TypeVar("B", Book, Row[*tuple[Any, ...]])

@@ -8,19 +8,19 @@ from flask import Response, redirect, render_template, request, send_from_direct
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop import faces
-from bookshop.assets import FOR_EVER
 from bookshop.cart import visitors
 from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS
 from bookshop.catalog.forms import book_query
 from bookshop.catalog.linked_data import AnyBook, book_as_linked_data
-from bookshop.exceptions import NotFound
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
-from bookshop.navigation import listed, render_list, whole_address
-from bookshop.text import slug as slug_of
+from bookshop.kit.exceptions import NotFound
+from bookshop.kit.text import slug as slug_of
+from bookshop.web import services
+from bookshop.web.assets import FOR_EVER
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import listed, render_list, whole_address
 
 ROW = 6
 TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major units, for what a facet asks for
@@ -28,14 +28,14 @@ TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major 
 
 @bp.get("/")
 def home() -> str:
-    catalog = faces.catalog()
+    catalog = services.catalog()
     back, new = catalog.back_in_stock(ROW), catalog.newest(ROW)
     return render_template("catalog/home.html", back=back, new=new, facets=catalog.facets(settings().currency))
 
 
 @bp.get("/books")
 def books() -> str | AnyResponse:
-    query, catalog = book_query(request.args, settings().currency), faces.catalog()
+    query, catalog = book_query(request.args, settings().currency), services.catalog()
     found, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
     helpful = {} if found.total else catalog.words_that_find(query.criteria())
     return render_list("catalog/books.html", found, query=query, facets=facets, helpful=helpful, narrowed=narrowed)
@@ -44,14 +44,14 @@ def books() -> str | AnyResponse:
 @bp.get("/books/<int:book_id>")
 @bp.get("/books/<int:book_id>/<slug>")
 def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
-    found = faces.catalog().shown(book_id)
+    found = services.catalog().shown(book_id)
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
     mine, in_cart = None, 0
     if current_user.is_customer:
-        mine = faces.prebookings().latest_for(current_user.user_id, book_id)
-        in_cart = faces.cart().quantity(current_user.user_id, book_id)
+        mine = services.prebookings().latest_for(current_user.user_id, book_id)
+        in_cart = services.cart().quantity(current_user.user_id, book_id)
     elif entry := visitors.held().get(book_id):
         in_cart = entry.quantity
     canonical = whole_address("catalog.book", book_id=book_id, slug=slug)
@@ -71,7 +71,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
 @bp.get("/books/<int:book_id>/cover.svg")
 def drawn_cover(book_id: int) -> AnyResponse:
     """The cover that the shop draws; kept for ever under the address that names what is drawn."""
-    found = faces.catalog().get(book_id, withdrawn=True)
+    found = services.catalog().get(book_id, withdrawn=True)
     edition = _edition(found)
     response = Response(draw_cover(found.title, found.authors), mimetype="image/svg+xml")
     response.headers["Cache-Control"] = FOR_EVER if request.args.get("v") == edition else "public, no-cache"

@@ -2,12 +2,12 @@
 
 from flask import Response
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required
 from bookshop.accounts.scopes import REPORTS_READ
-from bookshop.api import answer, contract
 from bookshop.events import bp
 from bookshop.events.schemas import EventQuery, FeedOut, event_out
+from bookshop.web import services
+from bookshop.web.access import staff_required
+from bookshop.web.contract import answer, contract
 
 
 @bp.get("/api/v1/events")
@@ -18,6 +18,6 @@ def api_events(query: EventQuery) -> Response:
 
     Every event comes once, and keeps its place for ever: ask again `after` what `next` says.
     """
-    faces.give_places()
-    feed = faces.events().read(query.after, query.wanted, query.size)
+    services.give_places()
+    feed = services.events().read(query.after, query.wanted, query.size)
     return answer(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))

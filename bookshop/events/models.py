@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, now
 
 HAS_NO_PLACE = text("position IS NULL")
 

@@ -21,10 +21,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import Book
-from bookshop.database import Base, UtcDateTime, given_rows, now
 from bookshop.events.kinds import BOOK_RESTOCKED, OF_MOVEMENTS, OF_PREBOOKINGS, PREBOOKING_NOTIFIED
 from bookshop.events.models import HAS_NO_PLACE
 from bookshop.inventory.models import Movement
+from bookshop.kit.database import Base, UtcDateTime, given_rows, now
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, NOTIFIED, PreBook
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from bookshop.database import ID_MAX
 from bookshop.events.kinds import ALL, KINDS_PATTERN, read_kinds
 from bookshop.inventory.models import Reason
-from bookshop.schemas import Plain, Query, written
+from bookshop.kit.database import ID_MAX
+from bookshop.web.schemas import Plain, Query, written
 
 SIZE_MAX = 1000
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from flask import Response, request
 
-from bookshop import faces
-from bookshop.accounts.access import visitor
-from bookshop.exceptions import Invalid
 from bookshop.idempotency.models import KEY_MAX
 from bookshop.idempotency.service import Answer
+from bookshop.kit.exceptions import Invalid
+from bookshop.web import services
+from bookshop.web.access import visitor
 
 
 def commit_once(work: Callable[[], Answer]) -> Response:
@@ -21,12 +21,12 @@ def commit_once(work: Callable[[], Answer]) -> Response:
     """
     key, user_id = request.headers.get("Idempotency-Key"), visitor().user_id
     if key is None:
-        answer = faces.commit(work)
+        answer = services.commit(work)
     elif not (key.strip() and len(key) <= KEY_MAX and key.isascii() and key.isprintable()):
         raise Invalid(f"An Idempotency-Key has 1 to {KEY_MAX} printable ASCII characters.")
     else:
-        asked, keys = _fingerprint(), faces.idempotency()
-        answer = faces.commit(lambda: keys.once(user_id, key, asked, work))
+        asked, keys = _fingerprint(), services.idempotency()
+        answer = services.commit(lambda: keys.once(user_id, key, asked, work))
     headers = {"Location": answer.location} if answer.location else {}
     return Response(answer.body, answer.status, headers, mimetype="application/json")
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, now
 
 KEY_MAX = 200
 

@@ -8,10 +8,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from bookshop.database import Base, is_sqlite, later, now
-from bookshop.exceptions import Conflict
 from bookshop.idempotency.models import GivenAnswer, SentForm
-from bookshop.transactions import LOCK_NOT_AVAILABLE
+from bookshop.kit.database import Base, is_sqlite, later, now
+from bookshop.kit.exceptions import Conflict
+from bookshop.kit.transactions import LOCK_NOT_AVAILABLE
 
 answers, forms = (Base.metadata.tables[model.__tablename__] for model in (GivenAnswer, SentForm))
 SENT = select(forms.c.answer, forms.c.created_at, later(0)).where(forms.c.key == bindparam("key"))

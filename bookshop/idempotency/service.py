@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from bookshop.database import now
-from bookshop.exceptions import BookshopError, Invalid
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository, in_flight
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import BookshopError, Invalid
 
 KEPT_FOR = timedelta(hours=24)
 ANSWER_KEPT_FOR = 600  # seconds

@@ -15,11 +15,11 @@ from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
-from bookshop import faces
-from bookshop.accounts.access import is_api
-from bookshop.forms import ONCE, new_once
 from bookshop.idempotency.service import FormAnswer, SentBefore
-from bookshop.navigation import asked_next, here
+from bookshop.web import services
+from bookshop.web.access import is_api
+from bookshop.web.forms import ONCE, new_once
+from bookshop.web.navigation import asked_next, here
 
 IN_COOKIE = "sent"  # the last form that changed the cart of a visitor, which is in the cookie, too
 DOUBLE_CLICK = 10  # seconds
@@ -44,9 +44,9 @@ def repeat() -> AnyResponse | None:
     g.form_key, g.said_before = form_key(), list(session.get("_flashes", ()))
     if kept := _in_cookie(g.form_key):
         return _again(*kept)
-    if not faces.form_was_sent(g.form_key):
+    if not services.form_was_sent(g.form_key):
         return None
-    found = faces.form_answer(g.form_key)
+    found = services.form_answer(g.form_key)
     if found.answer and found.answer.page and found.age > DOUBLE_CLICK:
         g.pop("form_key")  # who answers with a page knows what came before, and shows that better than we can
         return None
@@ -64,7 +64,7 @@ def _is_own() -> bool:
 
 def repeat_first(_error: SentBefore | None = None) -> AnyResponse:
     """The answer to the first request with this form, which may be a moment away; without one, where things stand."""
-    while not (found := faces.form_answer(g.form_key)).answer and found.age < PATIENCE:
+    while not (found := services.form_answer(g.form_key)).answer and found.age < PATIENCE:
         time.sleep(STEP)
     answer = found.answer or FormAnswer(asked_next() or here(), [["info", DONE]])
     return _again(answer, found.age)
@@ -96,10 +96,10 @@ def keep(response: AnyResponse) -> AnyResponse:
     before: Sequence[Any] = g.said_before
     said = notices[len(before) :] if notices[: len(before)] == before else notices
     if g.get("form_claimed"):
-        faces.keep_answer(key, _kept(response, said))
+        services.keep_answer(key, _kept(response, said))
     elif g.get("cart_written"):
         session[IN_COOKIE] = [key[:16], int(time.time()), *_kept(response, said)]
-    elif response.status_code < 500 and not g.get("form_repeated") and faces.form_was_sent(key):
+    elif response.status_code < 500 and not g.get("form_repeated") and services.form_was_sent(key):
         session["_flashes"] = g.said_before
         response = repeat_first()
     _say_once()

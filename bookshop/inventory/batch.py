@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.repository import BookRepository, LockedBook
-from bookshop.exceptions import BookshopError, Misshapen, NotFound, book_not_found
 from bookshop.inventory.repository import MovementRepository, is_restock
 from bookshop.inventory.service import BookService, Notified, StockChange, movement_of
+from bookshop.kit.exceptions import BookshopError, Misshapen, NotFound, book_not_found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, now
 
 Reason = Literal["received", "correction", "sale", "return", "import"]
 RECEIVED, CORRECTION, SALE, RETURN, IMPORT = ("received", "correction", "sale", "return", "import")

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, UtcDateTime, given_rows, now
 from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.keyset import By, Place, list_page
+from bookshop.kit.database import Base, Page, UtcDateTime, given_rows, now
+from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import STOCK_MAX, Book
 from bookshop.catalog.repository import AnyBook, BookRepository, LockedBook
-from bookshop.database import Page
-from bookshop.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
-from bookshop.keyset import Place
+from bookshop.kit.database import Page
+from bookshop.kit.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
+from bookshop.kit.pagination import Place
 from bookshop.prebookings.repository import PreBookRepository
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from flask import current_app
 
-from bookshop import faces
 from bookshop.accounts import links
-from bookshop.database import now
 from bookshop.extensions import settings
+from bookshop.kit.database import now
+from bookshop.kit.text import one_line, shortened, slug
 from bookshop.mail.headers import POLICY, POLICY_BEYOND_ASCII
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
 from bookshop.mail.transport import envelope
-from bookshop.navigation import whole_address
-from bookshop.text import one_line, shortened, slug
+from bookshop.web import services
+from bookshop.web.navigation import whole_address
 
 
 def letter(message: Any) -> EmailMessage:
@@ -68,12 +68,12 @@ def _what_it_is_about(message: Any) -> dict[str, Any]:
             "unsubscribe": whole_address("accounts.unsubscribe", token=token),
         }
     if message.kind in OF_ORDERS:
-        return {"order": faces.orders().get_any(message.order_id), "days": settings().collect_days}
+        return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
     if message.kind == CONFIRMATION:
         token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
         return {"confirm": whole_address("accounts.confirm", token=token)}
     if message.kind == PASSWORD_RESET:
-        token = faces.commit(lambda: faces.mailbox().create_reset(message.user_id, message.email_key))
+        token = services.commit(lambda: services.mailbox().create_reset(message.user_id, message.email_key))
         return {"reset": whole_address("accounts.reset", token=token)}
     return {}
 

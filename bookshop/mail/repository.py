@@ -27,8 +27,8 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, is_sqlite, later, paginate
 from bookshop.inventory.models import IS_RESTOCK, Movement
+from bookshop.kit.database import Base, Page, is_sqlite, later, paginate
 from bookshop.mail.models import (
     BOUGHT,
     CLOSED,

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.backoff import GIVEN_UP, MOST_ATTEMPTS, spread_wait_after
 from bookshop.catalog.repository import BookRepository
-from bookshop.database import Page, later
-from bookshop.exceptions import NotFound
 from bookshop.inventory.service import Notified
+from bookshop.kit.backoff import GIVEN_UP, MOST_ATTEMPTS, spread_wait_after
+from bookshop.kit.database import Page, later
+from bookshop.kit.exceptions import NotFound
 from bookshop.mail.models import (
     ADDRESS_CHANGED,
     BOUGHT,

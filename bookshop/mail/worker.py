@@ -15,15 +15,15 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop import faces
 from bookshop.extensions import db, settings, without_transactions
-from bookshop.logs import without_addresses
+from bookshop.kit.logs import without_addresses
+from bookshop.kit.outbox import DATABASE_AWAY, OutboxWorker, Pace
+from bookshop.kit.text import one_line
 from bookshop.mail.letters import letter
 from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.service import why_not
 from bookshop.mail.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
-from bookshop.outbox import DATABASE_AWAY, OutboxWorker
-from bookshop.text import one_line
+from bookshop.web import services
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,17 @@ log = logging.getLogger(__name__)
 class Worker(OutboxWorker):
     """Sends the e-mail that is due."""
 
+    def __init__(self, pace: Pace | None = None) -> None:
+        super().__init__(services.commit, db.session.remove, pace)
+
     def send_batch(self) -> bool | None:
         """Claim and send one batch; returns None if nothing was due, else whether the mail server could be used."""
-        lease, is_due = secrets.token_hex(16), faces.mail().has_due()
+        lease, is_due = secrets.token_hex(16), services.mail().has_due()
         db.session.rollback()
         if not is_due:
             return None
         self._lease_ends = time.monotonic() + self.pace.lease
-        claimed = faces.commit(lambda: faces.mail().claim(self.pace.batch, lease, self.pace.lease))
+        claimed = services.commit(lambda: services.mail().claim(self.pace.batch, lease, self.pace.lease))
         if not claimed:  # others hold what is due
             return None
         noted = self.done.total()
@@ -46,7 +49,7 @@ class Worker(OutboxWorker):
             return self._send_all(claimed, lease)
         finally:
             if self.done.total() - noted < len(claimed):
-                self._write(lambda: faces.mail().release(lease), also_when_stopped=False)
+                self._write(lambda: services.mail().release(lease), also_when_stopped=False)
 
     def _send_all(self, claimed: Mapping[int, int], lease: str) -> bool:
         """Send messages, given with their former attempts, over one connection."""
@@ -86,7 +89,7 @@ class Worker(OutboxWorker):
             send(found.recipient, _written(found))
         except Refused as error:
             refusal = _reason(error, found.recipient)
-            self._note(FAILED, lambda: faces.mail().fail(message_id, lease, attempts, refusal))
+            self._note(FAILED, lambda: services.mail().fail(message_id, lease, attempts, refusal))
         except PutOff as error:
             self._put_off(message_id, lease, attempts, _reason(error, found.recipient))
         except (Unreachable, *DATABASE_AWAY):
@@ -96,7 +99,7 @@ class Worker(OutboxWorker):
             self._put_off(message_id, lease, attempts, _reason(error, found.recipient))
             return False
         else:
-            self._note(SENT, lambda: faces.mail().mark_sent(message_id, lease))
+            self._note(SENT, lambda: services.mail().mark_sent(message_id, lease))
         return True
 
     def _look(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
@@ -104,7 +107,7 @@ class Worker(OutboxWorker):
         while True:
             # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
             with Session(without_transactions(db.engine)) as looking:
-                found = faces.mail(looking).get_to_send(message_id, lease)
+                found = services.mail(looking).get_to_send(message_id, lease)
             if found is None:
                 log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
                 return None
@@ -120,14 +123,14 @@ class Worker(OutboxWorker):
 
         def note() -> bool:
             if reason in {GONE, BOUGHT}:
-                return faces.mail().suppress_if_gone(found.id, lease, reason, found.book_id)
-            faces.mail().suppress(found.id, lease, reason)
+                return services.mail().suppress_if_gone(found.id, lease, reason, found.book_id)
+            services.mail().suppress(found.id, lease, reason)
             return True
 
         return self._write(note, also_when_stopped=True)
 
     def _put_off(self, message_id: int, lease: str, attempts: int, why: str) -> None:
-        self._note(QUEUED, lambda: faces.mail().put_off(message_id, lease, attempts, why))
+        self._note(QUEUED, lambda: services.mail().put_off(message_id, lease, attempts, why))
 
 
 def _written(message: Any) -> EmailMessage:

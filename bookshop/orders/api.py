@@ -2,15 +2,15 @@
 
 from flask import Response, url_for
 
-from bookshop import faces
-from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.scopes import ORDERS
-from bookshop.api import answer, contract, list_of, place
 from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
 from bookshop.orders import bp
 from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
-from bookshop.schemas import ListOf
+from bookshop.web import services
+from bookshop.web.access import customer_required, visitor
+from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.schemas import ListOf
 
 OWN = {"tag": "Orders", "scope": ORDERS}
 REFUSALS = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
@@ -21,7 +21,7 @@ REFUSALS = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
 @contract(*REFUSALS, **OWN, once=True, HTTP_201=OrderOut)
 def api_place(json: NewOrder) -> Response:
     """Order what is in one's cart: all of it, or nothing. With an `Idempotency-Key` once, however often it is sent."""
-    user_id, service = visitor().user_id, faces.orders()
+    user_id, service = visitor().user_id, services.orders()
 
     def work() -> Answer:
         placed = service.place(user_id, json.checkout())
@@ -36,7 +36,7 @@ def api_place(json: NewOrder) -> Response:
 @contract(**OWN, HTTP_200=ListOf[OrderOut])
 def api_orders(query: OrderQuery) -> Response:
     """List one's own orders, newest first."""
-    found = faces.orders().list_own(visitor().user_id, query.status, place(query), query.size)
+    found = services.orders().list_own(visitor().user_id, query.status, place(query), query.size)
     return list_of(found, [order_out(order) for order in found.items])
 
 
@@ -45,7 +45,7 @@ def api_orders(query: OrderQuery) -> Response:
 @contract("ORDER_NOT_FOUND", **OWN, HTTP_200=OrderOut)
 def api_order(order_id: int) -> Response:
     """One of one's own orders."""
-    return answer(order_out(faces.orders().get(visitor().user_id, order_id)))
+    return answer(order_out(services.orders().get(visitor().user_id, order_id)))
 
 
 @bp.post("/api/v1/orders/<int:order_id>/cancel")
@@ -53,10 +53,10 @@ def api_order(order_id: int) -> Response:
 @contract("ORDER_NOT_FOUND", "ORDER_STATE", **OWN, HTTP_200=OrderOut)
 def api_cancel(order_id: int) -> Response:
     """Cancel one's own order while it is placed; its copies go back on the shelf."""
-    user_id, service = visitor().user_id, faces.orders()
+    user_id, service = visitor().user_id, services.orders()
 
     def cancelled() -> OrderOut:
         service.cancel(user_id, order_id)
         return order_out(service.get(user_id, order_id))
 
-    return answer(faces.commit(cancelled))
+    return answer(services.commit(cancelled))

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import TITLE_MAX, Book
-from bookshop.database import Base, UtcDateTime, now
-from bookshop.money import Amount, totals
+from bookshop.kit.database import Base, UtcDateTime, now
+from bookshop.kit.money import Amount, totals
 
 PLACED, READY, COLLECTED, CANCELLED = "placed", "ready", "collected", "cancelled"
 STATUSES = (PLACED, READY, COLLECTED, CANCELLED)

@@ -24,11 +24,11 @@ from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selec
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, now
 from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.keyset import By, Place, list_page
+from bookshop.kit.database import Base, Page, now
+from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 from bookshop.prebookings.models import NOTIFIED, PreBook

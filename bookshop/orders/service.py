@@ -15,14 +15,15 @@ from bookshop.cart.service import Cart, CartLine
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import LockedBook
-from bookshop.database import Page, now
-from bookshop.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, Notified, StockChange
-from bookshop.keyset import Place, sliced
+from bookshop.kit.database import Page, now
+from bookshop.kit.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
+from bookshop.kit.money import Amount
+from bookshop.kit.pagination import Place, sliced
+from bookshop.kit.text import fold, problem_in, shortened, tidy
 from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
 from bookshop.mail.service import MailService
-from bookshop.money import Amount
 from bookshop.orders import repository as sql
 from bookshop.orders.models import (
     CANCELLED,
@@ -38,7 +39,6 @@ from bookshop.orders.models import (
 )
 from bookshop.orders.numbers import is_misheard, read_number
 from bookshop.orders.repository import OrderRepository, Outcomes
-from bookshop.text import fold, problem_in, shortened, tidy
 
 # What an order must be before it can become something else.
 BEFORE = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}

@@ -7,18 +7,18 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import customer_required, visitor
-from bookshop.database import now
-from bookshop.exceptions import Conflict, Invalid, NotFound
 from bookshop.extensions import settings
-from bookshop.forms import ShopForm
 from bookshop.idempotency.service import Answer as KeptAnswer
-from bookshop.navigation import asked_page, flash_with_way, render_list
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.orders import bp
 from bookshop.orders.forms import Aside, CheckoutForm
 from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.prebookings.views import reserved_notice
+from bookshop.web import services
+from bookshop.web.access import customer_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_page, flash_with_way, render_list
 
 SIZE = 20
 # Refusals that the page says in other words than JSON.
@@ -52,18 +52,18 @@ def checkout() -> Answer:
 
 def _last_order() -> Order | None:
     """The customer's last order, whose contact will mostly do again."""
-    return next(iter(faces.orders().list_own(visitor().user_id, None, 1, 1).items), None)
+    return next(iter(services.orders().list_own(visitor().user_id, None, 1, 1).items), None)
 
 
 def _place(form: CheckoutForm) -> Response:
     """Place the order, or lead to the one that was placed with this very page."""
     user_id, asked = visitor().user_id, form.checkout()
-    keys, orders = faces.idempotency(), faces.orders()
+    keys, orders = services.idempotency(), services.orders()
 
     def work() -> KeptAnswer:
         return KeptAnswer(str(orders.place(user_id, asked).order.id))
 
-    order_id = int(faces.commit(lambda: keys.once(user_id, form.key.data, form.asked, work)).body)
+    order_id = int(services.commit(lambda: keys.once(user_id, form.key.data, form.asked, work)).body)
     flash("Thank you! Your order is placed.", "success")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
@@ -79,10 +79,10 @@ def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> Ans
 
 def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     """Do what a button beside a book asks for, and show the page again with all that was typed."""
-    user_id, cart = visitor().user_id, faces.cart()
+    user_id, cart = visitor().user_id, services.cart()
     work = {"take": cart.take_what_is_left, "reserve": cart.reserve_instead, "remove": cart.remove}[aside.name]
     try:
-        faces.commit(lambda: work(user_id, aside.book_id))
+        services.commit(lambda: work(user_id, aside.book_id))
     except NotFound:  # it was taken out of the cart before, or is no longer sold, which the page says
         if aside.name != "remove":
             return _show(form, 200)
@@ -101,7 +101,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
 
 def _show(form: CheckoutForm, status: int) -> Answer:
     """The page with the cart as it is now; an empty one is shown on its own page."""
-    cart = faces.cart().get(visitor().user_id)
+    cart = services.cart().get(visitor().user_id)
     if not cart.lines:
         flash("Your cart is empty, so there is nothing to order. What you ordered before is in My orders.", "info")
         return redirect(url_for("cart.cart"), 303)
@@ -112,13 +112,13 @@ def _show(form: CheckoutForm, status: int) -> Answer:
 @bp.get("/orders")
 @customer_required
 def orders() -> Answer:
-    return render_list("orders/orders.html", faces.orders().list_own(visitor().user_id, None, asked_page(), SIZE))
+    return render_list("orders/orders.html", services.orders().list_own(visitor().user_id, None, asked_page(), SIZE))
 
 
 @bp.get("/orders/<int:order_id>")
 @customer_required
 def order(order_id: int) -> Answer:
-    found = faces.orders().get(visitor().user_id, order_id)
+    found = services.orders().get(visitor().user_id, order_id)
     kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
     return render_template("orders/order.html", order=found, kept_until=kept_until, now=now())
 
@@ -127,13 +127,13 @@ def order(order_id: int) -> Answer:
 @customer_required
 def cancel(order_id: int) -> Answer:
     """Ask first: there is no way back."""
-    user_id, service, form = visitor().user_id, faces.orders(), ShopForm()
+    user_id, service, form = visitor().user_id, services.orders(), ShopForm()
     found = service.get(user_id, order_id)
     if found.status == PLACED:
         if not form.validate_on_submit():
             return render_template("orders/cancel.html", order=found, form=form), form.status
         with suppress(Conflict):  # somebody was quicker, as the order then says
-            faces.commit(lambda: service.cancel(user_id, order_id))
+            services.commit(lambda: service.cancel(user_id, order_id))
             flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
             return redirect(url_for("orders.order", order_id=order_id), 303)
     flash(_too_late(service.get(user_id, order_id)), "info")
@@ -148,4 +148,4 @@ def _too_late(order: Order) -> str:
 
 def orders_ready() -> int:
     """How many of the visitor's orders are ready, and wait to be collected or posted."""
-    return faces.orders().count_ready(visitor().user_id) if current_user.is_customer else 0
+    return services.orders().count_ready(visitor().user_id) if current_user.is_customer else 0

@@ -2,13 +2,13 @@
 
 from flask import Response, url_for
 
-from bookshop import faces
-from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.scopes import PREBOOKINGS
-from bookshop.api import answer, contract, list_of, place
 from bookshop.prebookings import bp
 from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
-from bookshop.schemas import ListOf
+from bookshop.web import services
+from bookshop.web.access import customer_required, visitor
+from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.schemas import ListOf
 
 OWN = {"tag": "Pre-bookings", "scope": PREBOOKINGS}
 REFUSALS = ("BOOK_NOT_FOUND", "PREBOOK_BOOK_IN_STOCK", "PREBOOK_DUPLICATE", "PREBOOK_LIMIT_REACHED")
@@ -20,8 +20,8 @@ NOT_CANCELLED = ("PREBOOK_NOT_FOUND", "PREBOOK_ALREADY_CANCELLED", "PREBOOK_ALRE
 @contract(*REFUSALS, **OWN, HTTP_201=PreBookOut)
 def api_reserve(json: NewPreBook) -> Response:
     """Reserve a book that is out of stock."""
-    user_id, service = visitor().user_id, faces.prebookings()
-    prebook = faces.commit(lambda: service.reserve(user_id, json.book_id))
+    user_id, service = visitor().user_id, services.prebookings()
+    prebook = services.commit(lambda: service.reserve(user_id, json.book_id))
     location = url_for("prebookings.api_prebooking", prebook_id=prebook.id)
     return answer(prebook_out(prebook), 201, {"Location": location})
 
@@ -31,7 +31,7 @@ def api_reserve(json: NewPreBook) -> Response:
 @contract(**OWN, HTTP_200=ListOf[PreBookOut])
 def api_prebookings(query: PreBookQuery) -> Response:
     """List one's own pre-bookings, newest first."""
-    found = faces.prebookings().list_own(visitor().user_id, query.status, place(query), query.size)
+    found = services.prebookings().list_own(visitor().user_id, query.status, place(query), query.size)
     return list_of(found, [prebook_out(prebook) for prebook in found.items])
 
 
@@ -40,7 +40,7 @@ def api_prebookings(query: PreBookQuery) -> Response:
 @contract("PREBOOK_NOT_FOUND", **OWN, HTTP_200=PreBookOut)
 def api_prebooking(prebook_id: int) -> Response:
     """One of one's own pre-bookings."""
-    return answer(prebook_out(faces.prebookings().get(visitor().user_id, prebook_id)))
+    return answer(prebook_out(services.prebookings().get(visitor().user_id, prebook_id)))
 
 
 @bp.delete("/api/v1/prebookings/<int:prebook_id>")
@@ -48,6 +48,6 @@ def api_prebooking(prebook_id: int) -> Response:
 @contract(*NOT_CANCELLED, **OWN, HTTP_204=None)
 def api_cancel(prebook_id: int) -> Response:
     """Cancel one's own pre-booking while it waits."""
-    user_id, service = visitor().user_id, faces.prebookings()
-    faces.commit(lambda: service.cancel(user_id, prebook_id))
+    user_id, service = visitor().user_id, services.prebookings()
+    services.commit(lambda: service.cancel(user_id, prebook_id))
     return Response(status=204)

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bookshop.catalog.models import Book
-from bookshop.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, now
 
 WAITING, NOTIFIED, CANCELLED = "waiting", "notified", "cancelled"
 IS_WAITING = text("status = 'waiting'")

@@ -24,11 +24,11 @@ from sqlalchemy.orm import Session, aliased, contains_eager
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
 from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import Movement
-from bookshop.keyset import By, Place, list_page
+from bookshop.kit.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook

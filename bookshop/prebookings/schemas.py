@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row
 
 from bookshop.prebookings.models import PreBook
-from bookshop.schemas import Body, Id, PageQuery
+from bookshop.web.schemas import Body, Id, PageQuery
 
 Status = Literal["waiting", "notified", "cancelled"]
 

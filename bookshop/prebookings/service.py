@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
-from bookshop.database import Page
-from bookshop.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
-from bookshop.keyset import Place
+from bookshop.kit.database import Page
+from bookshop.kit.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
+from bookshop.kit.pagination import Place
 from bookshop.prebookings.models import CANCELLED, PreBook
 from bookshop.prebookings.repository import PreBookRepository
 

@@ -4,15 +4,15 @@ from flask import redirect, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from bookshop import faces
-from bookshop.accounts.access import customer_required, visitor
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
-from bookshop.forms import ShopForm
-from bookshop.navigation import asked_next, asked_page, flash_with_way, render_list
 from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
+from bookshop.web import services
+from bookshop.web.access import customer_required, visitor
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import asked_next, asked_page, flash_with_way, render_list
 
 SIZE = 20
 
@@ -20,8 +20,8 @@ SIZE = 20
 @bp.post("/books/<int:book_id>/reserve")
 @customer_required
 def reserve(book_id: int) -> Response:
-    me, service = visitor(), faces.prebookings()
-    prebook = faces.commit(lambda: service.reserve(me.user_id, book_id))
+    me, service = visitor(), services.prebookings()
+    prebook = services.commit(lambda: service.reserve(me.user_id, book_id))
     flash_with_way(reserved_notice(me), "success")
     address = address_of(book_id, prebook.book_title)
     return redirect(asked_next() or f"{address}#availability", 303)
@@ -45,8 +45,8 @@ def reserved_notice(me: Identity) -> dict[str, str]:
 @bp.get("/reservations")
 @customer_required
 def reservations() -> str | Response:
-    back = faces.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
-    found = faces.prebookings().overview(visitor().user_id, asked_page(), SIZE)
+    back = services.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
+    found = services.prebookings().overview(visitor().user_id, asked_page(), SIZE)
     session[NOTIFIED_SEEN] = back
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 
@@ -54,8 +54,8 @@ def reservations() -> str | Response:
 @bp.post("/reservations/<int:prebook_id>/cancel")
 @customer_required
 def cancel(prebook_id: int) -> Response:
-    user_id, service = visitor().user_id, faces.prebookings()
-    faces.commit(lambda: service.cancel(user_id, prebook_id))
+    user_id, service = visitor().user_id, services.prebookings()
+    services.commit(lambda: service.cancel(user_id, prebook_id))
     back = asked_next() or url_for("prebookings.reservations")
     flash_with_way(_undo(service.get(user_id, prebook_id), back), "success")
     return redirect(back, 303)
@@ -75,4 +75,4 @@ def books_back() -> int:
     """How many of the visitor's reserved books came back since the last look at the reservations, and are there."""
     if not current_user.is_customer:
         return 0
-    return faces.prebookings().count_back(visitor().user_id, session.get(NOTIFIED_SEEN, 0))
+    return services.prebookings().count_back(visitor().user_id, session.get(NOTIFIED_SEEN, 0))

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.database import Base, UtcDateTime
+from bookshop.kit.database import Base, UtcDateTime
 
 
 class Attempts(Base):

@@ -6,7 +6,7 @@ from sqlalchemy import case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from bookshop.database import Base, is_sqlite, later
+from bookshop.kit.database import Base, is_sqlite, later
 from bookshop.throttle.models import Attempts
 
 attempts = Base.metadata.tables[Attempts.__tablename__]

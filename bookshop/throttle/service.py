@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from bookshop.exceptions import TooManyAttempts
+from bookshop.kit.exceptions import TooManyAttempts
 from bookshop.throttle.repository import AttemptRepository
 
 COUNTED_FOR = 24 * 3600  # seconds after the first attempt in which the others add to it

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import idna
 
-from bookshop.exceptions import Invalid
+from bookshop.kit.exceptions import Invalid
 
 URL_MAX = 500
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]+")

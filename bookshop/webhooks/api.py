@@ -2,12 +2,12 @@
 
 from flask import Response, url_for
 
-from bookshop import faces
-from bookshop.accounts.access import staff_required, visitor
 from bookshop.accounts.scopes import WEBHOOKS
-from bookshop.api import answer, contract, list_of, place
-from bookshop.keyset import sliced
-from bookshop.schemas import ListOf, PageQuery
+from bookshop.kit.pagination import sliced
+from bookshop.web import services
+from bookshop.web.access import staff_required, visitor
+from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.schemas import ListOf, PageQuery
 from bookshop.webhooks import bp
 from bookshop.webhooks.schemas import (
     DeliveryOut,
@@ -30,9 +30,9 @@ WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
 @contract("WEBHOOK_LIMIT", **ALL, HTTP_201=WebhookWithSecretOut)
 def api_register(json: NewWebhook) -> Response:
     """Tell an https address of events from now on; the answer holds the secret for its signatures."""
-    webhook_id = faces.register_webhook(visitor().user_id, json.url, json.kinds)
+    webhook_id = services.register_webhook(visitor().user_id, json.url, json.kinds)
     location = url_for("webhooks.api_webhook", webhook_id=webhook_id)
-    return answer(webhook_out(faces.webhooks().get(webhook_id)), 201, {"Location": location})
+    return answer(webhook_out(services.webhooks().get(webhook_id)), 201, {"Location": location})
 
 
 @bp.get("/api/v1/webhooks")
@@ -40,7 +40,7 @@ def api_register(json: NewWebhook) -> Response:
 @contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
 def api_webhooks(query: PageQuery) -> Response:
     """All webhooks, without their secrets, oldest first."""
-    found = sliced({one.webhook.id: one for one in faces.webhooks().list_all()}, place(query), query.size)
+    found = sliced({one.webhook.id: one for one in services.webhooks().list_all()}, place(query), query.size)
     return list_of(found, [listed_out(one) for one in found.items])
 
 
@@ -49,7 +49,7 @@ def api_webhooks(query: PageQuery) -> Response:
 @contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=WebhookWithSecretOut)
 def api_webhook(webhook_id: int) -> Response:
     """One webhook with its secret."""
-    return answer(webhook_out(faces.webhooks().get(webhook_id)))
+    return answer(webhook_out(services.webhooks().get(webhook_id)))
 
 
 @bp.delete(WEBHOOK)
@@ -57,7 +57,7 @@ def api_webhook(webhook_id: int) -> Response:
 @contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_204=None)
 def api_delete(webhook_id: int) -> Response:
     """Forget a webhook, what waits for it, and its log."""
-    faces.commit(lambda: faces.webhooks().delete(webhook_id))
+    services.commit(lambda: services.webhooks().delete(webhook_id))
     return Response(status=204)
 
 
@@ -67,7 +67,7 @@ def api_delete(webhook_id: int) -> Response:
 def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
     """The log of a webhook, newest first."""
     states = [query.state] if query.state else []
-    found = faces.webhooks().list_deliveries(webhook_id, states, place(query), query.size)
+    found = services.webhooks().list_deliveries(webhook_id, states, place(query), query.size)
     return list_of(found, [delivery_out(row) for row in found.items])
 
 
@@ -76,4 +76,4 @@ def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
 @contract(*REFUSALS, **ALL, HTTP_200=DeliveryOut)
 def api_redeliver(webhook_id: int, delivery_id: int) -> Response:
     """Queue a delivery anew, to be made at once, whether it failed, waits or was made before."""
-    return answer(delivery_out(faces.commit(lambda: faces.webhooks().redeliver(webhook_id, delivery_id))))
+    return answer(delivery_out(services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))))

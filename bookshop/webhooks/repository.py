@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, insert
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
-from bookshop.database import Base, Page, is_sqlite, later
 from bookshop.events.models import Event
 from bookshop.events.repository import LAST_PLACE, READ, events
-from bookshop.keyset import By, Place, list_page
+from bookshop.kit.database import Base, Page, is_sqlite, later
+from bookshop.kit.pagination import By, Place, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
 REGISTRATION = 20_121  # any number that names the advisory lock of who registers a webhook

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from bookshop.events.kinds import NAMES, WANTED_MAX, matching
-from bookshop.schemas import Body, PageQuery, written
+from bookshop.web.schemas import Body, PageQuery, written
 from bookshop.webhooks.addresses import URL_MAX
 from bookshop.webhooks.models import Webhook
 from bookshop.webhooks.service import State as Listed

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.backoff import GIVEN_UP, JITTER, MOST_ATTEMPTS, PATIENCE, spread_wait_after, wait_after
-from bookshop.database import Page, later
 from bookshop.events.kinds import matching
-from bookshop.exceptions import Conflict, NotFound
-from bookshop.keyset import Place
+from bookshop.kit.backoff import GIVEN_UP, JITTER, MOST_ATTEMPTS, PATIENCE, spread_wait_after, wait_after
+from bookshop.kit.database import Page, later
+from bookshop.kit.exceptions import Conflict, NotFound
+from bookshop.kit.pagination import Place
 from bookshop.webhooks.models import DELIVERED, ERROR_MAX, FAILED, MOST_WEBHOOKS, QUEUED, SENDING, Webhook
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.signing import new_secret

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bookshop import faces
 from bookshop.events.schemas import event_out
 from bookshop.extensions import db, settings, without_transactions
-from bookshop.outbox import OutboxWorker, Pace
-from bookshop.text import one_line
+from bookshop.kit.outbox import OutboxWorker, Pace
+from bookshop.kit.text import one_line
+from bookshop.web import services
 from bookshop.webhooks.addresses import read_url
 from bookshop.webhooks.signing import signed_headers
 from bookshop.webhooks.transport import Broken, Transport, Unreachable
@@ -33,7 +33,7 @@ class WebhookWorker(OutboxWorker):
     """Delivers to one webhook after the other what is due, a batch each, so that none waits for all of another's."""
 
     def __init__(self, pace: Pace = PACE) -> None:
-        super().__init__(pace)
+        super().__init__(services.commit, db.session.remove, pace)
 
     def send_batch(self) -> bool | None:
         """Queue what is new in the feed, and deliver a batch to each webhook; returns None if nothing was due.
@@ -41,33 +41,35 @@ class WebhookWorker(OutboxWorker):
         Never False: a receiver that cannot be reached is no reason to let the others wait.
         """
         self.queue_new()
-        due = faces.webhooks().list_due()
+        due = services.webhooks().list_due()
         db.session.rollback()
         sent = [self._send_to(webhook_id) for webhook_id in due if not self.stopping]
         return True if any(sent) else None
 
     def queue_new(self) -> None:
         """Queue all that webhooks want of what is in the feed by now; without any webhook the feed is let alone."""
-        if not faces.webhooks().has_any():
+        if not services.webhooks().has_any():
             db.session.rollback()
             return
-        faces.give_places()
-        while (behind := faces.webhooks().list_behind()) and not self.stopping:
+        services.give_places()
+        while (behind := services.webhooks().list_behind()) and not self.stopping:
             db.session.rollback()
             for row in behind:
-                faces.commit(partial(_queue_next, row.id, row.kinds))
+                services.commit(partial(_queue_next, row.id, row.kinds))
         db.session.rollback()
 
     def _send_to(self, webhook_id: int) -> bool:
         """Claim and make a batch of deliveries to a webhook; returns whether there were any."""
         lease, noted = secrets.token_hex(16), self.done.total()
         self._lease_ends = time.monotonic() + self.pace.lease
-        claimed = faces.commit(lambda: faces.webhooks().claim(webhook_id, self.pace.batch, lease, self.pace.lease))
+        claimed = services.commit(
+            lambda: services.webhooks().claim(webhook_id, self.pace.batch, lease, self.pace.lease)
+        )
         try:
             self._send_all(claimed, lease)
         finally:
             if self.done.total() - noted < len(claimed):
-                self._write(lambda: faces.webhooks().release(lease), also_when_stopped=False)
+                self._write(lambda: services.webhooks().release(lease), also_when_stopped=False)
         return bool(claimed)
 
     def _send_all(self, claimed: Sequence[int], lease: str) -> None:
@@ -80,7 +82,7 @@ class WebhookWorker(OutboxWorker):
     def _send_one(self, delivery_id: int, lease: str, transport: Transport) -> bool:
         """Make one delivery and note the outcome; returns whether the receiver could be reached."""
         with Session(without_transactions(db.engine)) as looking:
-            found = faces.webhooks(looking).get_to_send(delivery_id, lease)
+            found = services.webhooks(looking).get_to_send(delivery_id, lease)
         if found is None:
             log.warning("delivery %d: its lease has ended or its webhook is deleted", delivery_id)
             return True
@@ -89,17 +91,17 @@ class WebhookWorker(OutboxWorker):
         except Unreachable as error:
             why = one_line(str(error))
             log.warning("webhook %d, delivery %d: %s", found.webhook_id, delivery_id, why)
-            self._note_outcome(lambda: faces.webhooks().note_unreachable(found, delivery_id, lease, why))
+            self._note_outcome(lambda: services.webhooks().note_unreachable(found, delivery_id, lease, why))
             return False
         except Broken as error:
             why = one_line(str(error))
-            self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
+            self._note_outcome(lambda: services.webhooks().note_broken(found, delivery_id, lease, why))
         except Exception as error:  # what cannot be written must not keep the others
             log.exception("delivery %d cannot be written", delivery_id)
             why = f"It cannot be written: {one_line(str(error)) or type(error).__name__}"
-            self._note_outcome(lambda: faces.webhooks().note_broken(found, delivery_id, lease, why))
+            self._note_outcome(lambda: services.webhooks().note_broken(found, delivery_id, lease, why))
         else:
-            self._note_outcome(lambda: faces.webhooks().note_answer(found, delivery_id, lease, status))
+            self._note_outcome(lambda: services.webhooks().note_answer(found, delivery_id, lease, status))
         return True
 
     def _note_outcome(self, write: Callable[[], str]) -> None:
@@ -108,7 +110,7 @@ class WebhookWorker(OutboxWorker):
 
 
 def _queue_next(webhook_id: int, kinds: str) -> None:
-    faces.webhooks().fan_out(webhook_id, kinds)
+    services.webhooks().fan_out(webhook_id, kinds)
 
 
 def _send(found: Any, transport: Transport) -> int:

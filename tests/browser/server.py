@@ -8,7 +8,7 @@ from bookshop.config import PREFIX, Settings
 from tests.forks import Gunicorn, Start, by_command, by_fork
 
 SHOP = "wsgi:app"
-AS_RUN = ("--worker-class", "bookshop.server.Buffering", "--threads", "8")
+AS_RUN = ("--worker-class", "bookshop.web.server.Buffering", "--threads", "8")
 
 
 def environment(settings: Settings) -> dict[str, str]:

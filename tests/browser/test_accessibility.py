@@ -11,9 +11,9 @@ from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
-from bookshop import faces
 from bookshop.accounts import links
 from bookshop.mail.worker import Worker
+from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits, bring_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
@@ -257,8 +257,10 @@ def send(shop: Shop) -> None:
 def call(shop: Shop, staff: int) -> None:
     """Let one webhook have a delivery in every state and rest, and another, with a long address, none."""
     with shop.app.app_context():
-        faces.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
-        faces.register_webhook(staff, f"https://1.1.1.1/{'a-very-long-way/' * 20}", ["order.collected", "prebooking.*"])
+        services.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
+        services.register_webhook(
+            staff, f"https://1.1.1.1/{'a-very-long-way/' * 20}", ["order.collected", "prebooking.*"]
+        )
     for quantity in (3, 5, 4, 6):
         shop.set_stock(IN_STOCK, quantity)
     with shop.app.app_context():

@@ -10,17 +10,17 @@ from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from bookshop import transactions
 from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.events.service import EventService
-from bookshop.exceptions import BookshopError, Invalid, WrongPassword
 from bookshop.extensions import db, only_looks, settings, writer
 from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
+from bookshop.kit import transactions
+from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService

@@ -14,7 +14,7 @@ from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
-from bookshop.errors import MOST_HEARD
+from bookshop.web.errors import MOST_HEARD
 
 BEAT = 1.0  # seconds after which a worker says that it lives
 CONNECTIONS = 900  # of each process, which may usually open 1,024 files

@@ -12,8 +12,8 @@ from wtforms import Field, Form, HiddenField, IntegerField
 from wtforms.validators import StopValidation, ValidationError
 from wtforms.widgets import TextInput
 
-from bookshop.exceptions import BookshopError, TooManyAttempts
-from bookshop.text import problem_in, tidy
+from bookshop.kit.exceptions import BookshopError, TooManyAttempts
+from bookshop.kit.text import problem_in, tidy
 
 ONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 WHOLE = re.compile(r"-?[0-9]{1,20}")

@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.accounts.access import bearer_token, is_api
 from bookshop.catalog import pictures
-from bookshop.exceptions import (
+from bookshop.extensions import db, limiter, settings
+from bookshop.kit.exceptions import (
     BeyondScope,
     BookshopError,
     Busy,
@@ -32,9 +32,9 @@ from bookshop.exceptions import (
     Outdated,
     TooManyAttempts,
 )
-from bookshop.extensions import db, limiter, settings
-from bookshop.navigation import asked_next, here, page_above
-from bookshop.transactions import has_committed
+from bookshop.kit.transactions import has_committed
+from bookshop.web.access import bearer_token, is_api
+from bookshop.web.navigation import asked_next, here, page_above
 
 log = logging.getLogger(__name__)
 

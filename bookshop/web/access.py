@@ -9,11 +9,11 @@ from flask import Request, request
 from flask_login import AnonymousUserMixin, current_user
 from sqlalchemy.exc import DBAPIError
 
-from bookshop import faces
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.models import CUSTOMER, STAFF
-from bookshop.exceptions import Forbidden, NotAuthenticated
 from bookshop.extensions import db, login_manager
+from bookshop.kit.exceptions import Forbidden, NotAuthenticated
+from bookshop.web import services
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def bearer_token(asked: Request) -> str | None:
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_login(login_id: str) -> Identity | None:
-    return faces.accounts().identify_login(login_id)
+    return services.accounts().identify_login(login_id)
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_token(asked: Request) -> Identity | None:
     token = bearer_token(asked)
-    identity = faces.accounts().identify_token(token) if token and is_api() else None
+    identity = services.accounts().identify_token(token) if token and is_api() else None
     if identity and identity.token_to_note is not None:
         _note_token_use(identity.token_to_note)
     return identity
@@ -65,11 +65,11 @@ def load_token(asked: Request) -> Identity | None:
 def _note_token_use(token_id: int) -> None:
     """Write down that a token is in use, in a transaction of its own that is over before the request's work begins.
 
-    One try that waits for nobody, therefore without `faces.commit`: where others write just now, it is left to the
+    One try that waits for nobody, therefore without `services.commit`: where others write just now, it is left to the
     next request.
     """
     try:
-        faces.accounts().note_token_use(token_id)
+        services.accounts().note_token_use(token_id)
         db.session.commit()
     except DBAPIError as error:
         db.session.rollback()

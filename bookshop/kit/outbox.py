@@ -6,17 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from bookshop import faces
-from bookshop.exceptions import Busy, OutcomeUnknown
-from bookshop.extensions import db
+from bookshop.kit.exceptions import Busy, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class Commit(Protocol):
+    """Runs some work in a transaction of its own, commits it and returns what it returned."""
+
+    def __call__(self, work: Callable[[], T]) -> T: ...
+
 
 GLANCE = 0.25  # seconds after which one who rests sees that it is to stop
 DATABASE_AWAY = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
@@ -44,9 +49,13 @@ class Pace:
 
 
 class OutboxWorker:
-    """Sends what is due, one batch after the other, until it is told to stop. `done` counts what became of it."""
+    """Sends what is due, one batch after the other, until it is told to stop. `done` counts what became of it.
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    It is handed how its work is committed, and how a session is given up whose database is away.
+    """
+
+    def __init__(self, commit: Commit, give_up: Callable[[], None], pace: Pace | None = None) -> None:
+        self.commit, self.give_up = commit, give_up
         self.pace = pace or Pace()
         self.stopping = False
         self._lease_ends = 0.0
@@ -73,7 +82,7 @@ class OutboxWorker:
                 reached = self.send_batch()
             except (SQLAlchemyError, Busy, OutcomeUnknown):
                 log.exception("the outbox cannot be used just now")
-                db.session.remove()
+                self.give_up()
                 reached = False
             if reached is False:
                 self._rest(pause)
@@ -105,9 +114,9 @@ class OutboxWorker:
         """Commit what `write` does, trying again while the lease lasts; it asks for its service at each try anew."""
         while True:
             try:
-                return faces.commit(write)
+                return self.commit(write)
             except (SQLAlchemyError, Busy, OutcomeUnknown):
-                db.session.remove()
+                self.give_up()
                 if time.monotonic() > self._lease_ends or (self.stopping and not also_when_stopped):
                     raise
                 log.exception("what became of messages cannot be written down; trying again")

@@ -10,14 +10,14 @@ from bookshop.cart.views import cart_count
 from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.views import book_address, cover_address
-from bookshop.database import now
 from bookshop.extensions import settings
-from bookshop.money import LOCALE, Amount, in_words
-from bookshop.navigation import listed, turned, whole_address
+from bookshop.kit.database import now
+from bookshop.kit.money import LOCALE, Amount, in_words
+from bookshop.kit.text import isolated, one_line, year_in_words
 from bookshop.orders.models import OrderLine
 from bookshop.orders.views import orders_ready
 from bookshop.prebookings.views import books_back
-from bookshop.text import isolated, one_line, year_in_words
+from bookshop.web.navigation import listed, turned, whole_address
 
 
 def init_app(app: Flask) -> None:

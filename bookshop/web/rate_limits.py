@@ -19,11 +19,11 @@ from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import TooManyRequests
 
-from bookshop import faces
-from bookshop.accounts.access import is_api
 from bookshop.config import DATABASE
 from bookshop.extensions import limiter, network_of_visitor, settings
-from bookshop.transactions import in_transaction
+from bookshop.kit.transactions import in_transaction
+from bookshop.web import services
+from bookshop.web.access import is_api
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ class DatabaseStorage(Storage):
         return DBAPIError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        with faces.aside() as session:
-            return in_transaction(session, lambda: faces.throttle(session).count(key, expiry, amount))
+        with services.aside() as session:
+            return in_transaction(session, lambda: services.throttle(session).count(key, expiry, amount))
 
     def get(self, key: str) -> int:
-        return faces.throttle().in_window(key)[0]
+        return services.throttle().in_window(key)[0]
 
     def get_expiry(self, key: str) -> float:
-        return time() + faces.throttle().in_window(key)[1]
+        return time() + services.throttle().in_window(key)[1]
 
     def check(self) -> bool:
         return True
@@ -59,8 +59,8 @@ class DatabaseStorage(Storage):
         self._forget(key)
 
     def _forget(self, *keys: str) -> None:
-        with faces.aside() as session:
-            in_transaction(session, lambda: faces.throttle(session).forget(*keys))
+        with services.aside() as session:
+            in_transaction(session, lambda: services.throttle(session).forget(*keys))
 
 
 def init_app(app: Flask) -> None:

@@ -9,8 +9,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, MapAdapter
 from werkzeug.wrappers import Response
 
-from bookshop.database import ID_MAX, Page
 from bookshop.extensions import settings
+from bookshop.kit.database import ID_MAX, Page
 
 OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 

@@ -17,10 +17,10 @@ from spectree import SpecTree
 from spectree.plugins.flask_plugin import FlaskPlugin
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from bookshop.database import Page
-from bookshop.exceptions import BeyondScope, Misshapen, NotFound
-from bookshop.keyset import Cursor, Place
-from bookshop.schemas import ListOf, PageQuery
+from bookshop.kit.database import Page
+from bookshop.kit.exceptions import BeyondScope, Misshapen, NotFound
+from bookshop.kit.pagination import Cursor, Place
+from bookshop.web.schemas import ListOf, PageQuery
 
 View = TypeVar("View", bound=Callable[..., Any])
 Item = TypeVar("Item", bound=BaseModel)

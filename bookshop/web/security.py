@@ -10,13 +10,13 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bookshop import limits
-from bookshop.accounts.access import Anonymous, bearer_token, is_api
 from bookshop.catalog import pictures
-from bookshop.exceptions import NotAuthenticated
 from bookshop.extensions import csrf, db, login_manager, settings
 from bookshop.idempotency import views as idempotency_pages
-from bookshop.transactions import set_deadline
+from bookshop.kit.exceptions import NotAuthenticated
+from bookshop.kit.transactions import set_deadline
+from bookshop.web import rate_limits
+from bookshop.web.access import Anonymous, bearer_token, is_api
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +65,14 @@ def init_app(app: Flask) -> None:
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
     app.before_request(warn_about_proxy)
-    app.before_request(limits.spend)
+    app.before_request(rate_limits.spend)
     app.before_request(check_token)
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(start_clock)
     app.before_request(idempotency_pages.repeat)
     app.before_request(check_csrf)
-    app.after_request(limits.say)
+    app.after_request(rate_limits.say)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
     if proxies:

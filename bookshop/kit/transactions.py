@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from bookshop.database import WRITES, is_sqlite
-from bookshop.exceptions import Busy, OutcomeUnknown
+from bookshop.kit.database import WRITES, is_sqlite
+from bookshop.kit.exceptions import Busy, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 

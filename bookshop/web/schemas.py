@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bookshop.database import ID_MAX
-from bookshop.text import problem_in, tidy
+from bookshop.kit.database import ID_MAX
+from bookshop.kit.text import problem_in, tidy
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ from flask import Flask, Response, current_app, jsonify, render_template
 
 from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.accounts.scopes import SCOPES
-from bookshop.api import Operation, spec
-from bookshop.examples import example_of
 from bookshop.idempotency.models import KEY_MAX
-from bookshop.problems import PROBLEMS, by_status
-from bookshop.schemas import ProblemOut
+from bookshop.web.contract import Operation, spec
+from bookshop.web.examples import example_of
+from bookshop.web.problems import PROBLEMS, by_status
+from bookshop.web.schemas import ProblemOut
 
 PREFIX = "/api/v1/"
 VERSION = "1"

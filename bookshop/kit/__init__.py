@@ -1,0 +1,1 @@
+"""The ground on which everything stands: no feature, and no Flask."""
