@@ -22,7 +22,7 @@ run: $(VENV)/installed
 	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM HUP; \
 	wait $$server
 
-# `make test ALL=1` runs every case on PostgreSQL, too, and compares what the database is sent: see tests/cases.py.
+# `make test ALL=1` runs every case on PostgreSQL, too, and compares what the database is sent: see tests/support/cases.py.
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not prove" -n 3 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from bench.shop import analyze, fill, make_app
 from bookshop.extensions import db
-from tests.factories import isbn
+from tests.support.factories import isbn
 
 LINES, ROUNDS = 1_000, 15
 STAFF = text("UPDATE users SET role = 'staff' WHERE id = 1")

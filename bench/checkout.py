@@ -14,7 +14,7 @@ from bench.shop import analyze, fill, make_app, settings_for
 from bookshop.config import Settings
 from bookshop.extensions import db
 from tests.browser.server import SHOP, environment, started
-from tests.factories import Shop
+from tests.support.factories import Shop
 
 TARGET = 0.6
 PATH, SAID = "/api/v1/orders", {"name": "Ada Lovelace"}

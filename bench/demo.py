@@ -11,7 +11,7 @@ from bookshop.cli import DEMO_ACCOUNTS
 from bookshop.config import Settings
 from bookshop.extensions import db
 from tests.browser.server import SHOP, environment, started
-from tests.factories import Shop
+from tests.support.factories import Shop
 
 ACCOUNTS = {email.partition("@")[0]: (email, password) for email, (password, _role) in DEMO_ACCOUNTS.items()}
 

@@ -16,7 +16,7 @@ from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import LOOKS
 from tests.browser.chromium import launch_options, log_in
-from tests.factories import Shop
+from tests.support.factories import Shop
 
 FOLDER = ROOT / "screenshots"
 NOBODY, ADA, BEN, STAFF = "nobody", "ada", "ben", "staff"

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from bookshop import create_app
 from bookshop.config import Settings
 from bookshop.extensions import db
-from tests.postgresql import server
+from tests.support.postgresql import server
 
 SECRET_KEY = "a key for measuring, long enough indeed"
 

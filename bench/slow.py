@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from bench.shop import make_app
 from tests.browser.server import AS_RUN, SHOP, environment, started
-from tests.settings import settings_for
+from tests.support.settings import settings_for
 
 SENDERS, SECONDS, PATIENCE = 200, 10.0, 10.0
 SERVERS = {"as `make run`": AS_RUN, "gunicorn's gthread": ("--worker-class", "gthread", "--threads", "8")}

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
 from tests.browser.chromium import launch_options, log_in
-from tests.factories import Shop
+from tests.support.factories import Shop
 
 REQUESTS = 12
 PHONE = {"width": 360, "height": 800}

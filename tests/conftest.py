@@ -18,19 +18,19 @@ from jinja2 import FileSystemBytecodeCache
 from bookshop import create_app
 from bookshop.accounts import passwords
 from bookshop.extensions import db
-from tests.clients import Browser, Script
-from tests.databases import drop_everything, empty, folder_in_memory, new_database
-from tests.factories import Shop
-from tests.hostile import Target
-from tests.postbox import Postbox
-from tests.postgresql import NoServer, server
-from tests.receiver import Hooks, Receiver
-from tests.settings import settings_for
-from tests.smtp import Post, Sink
-from tests.stand import Stand
-from tests.world import World, world_of
+from tests.support.clients import Browser, Script
+from tests.support.databases import drop_everything, empty, folder_in_memory, new_database
+from tests.support.factories import Shop
+from tests.support.hostile import Target
+from tests.support.postbox import Postbox
+from tests.support.postgresql import NoServer, server
+from tests.support.receiver import Hooks, Receiver
+from tests.support.settings import settings_for
+from tests.support.smtp import Post, Sink
+from tests.support.stand import Stand
+from tests.support.world import World, world_of
 
-pytest_plugins = ["tests.cases"]
+pytest_plugins = ["tests.support.cases"]
 GIVEN = "BOOKSHOP_TEST_DATABASE_URL"
 # Each template is compiled once for all applications.
 Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}

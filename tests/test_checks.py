@@ -13,8 +13,8 @@ from bookshop.extensions import db
 from bookshop.kit.database import is_sqlite
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
-from tests.databases import empty
-from tests.factories import Shop
+from tests.support.databases import empty
+from tests.support.factories import Shop
 
 
 @pytest.fixture(scope="module")

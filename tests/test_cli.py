@@ -11,8 +11,8 @@ from bookshop import create_app
 from bookshop.checks import MOST_LINES
 from bookshop.config import ROOT
 from bookshop.extensions import db
-from tests.factories import PASSWORD
-from tests.settings import SECRET_KEY, settings_for
+from tests.support.factories import PASSWORD
+from tests.support.settings import SECRET_KEY, settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
 

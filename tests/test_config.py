@@ -11,8 +11,8 @@ import pytest
 from bookshop import config, create_app
 from bookshop.config import Settings, settings_from
 from bookshop.kit.exceptions import SettingsError
-from tests.clients import Browser
-from tests.settings import SECRET_KEY, settings_for
+from tests.support.clients import Browser
+from tests.support.settings import SECRET_KEY, settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from tests.forks import DEADLINE, Gunicorn, by_command, by_fork, processes
+from tests.support.forks import DEADLINE, Gunicorn, by_command, by_fork, processes
 
 HOW = pytest.mark.parametrize("start", [by_fork, by_command])
 

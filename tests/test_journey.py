@@ -1,6 +1,6 @@
 """The main job, end to end, through both services."""
 
-from tests.clients import text_of
+from tests.support.clients import text_of
 
 
 def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the_form(shop, visitor):

@@ -19,11 +19,11 @@ from bookshop.inventory.service import BookService, Notified, StockChange
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from tests import kills
-from tests.factories import Shop
-from tests.kills import DYING, SHOP, Server, status
-from tests.races import many_customers
-from tests.settings import settings_for
+from tests.support import kills
+from tests.support.factories import Shop
+from tests.support.kills import DYING, SHOP, Server, status
+from tests.support.races import many_customers
+from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.prove
 

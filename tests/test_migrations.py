@@ -19,9 +19,9 @@ from bookshop.extensions import db
 from bookshop.kit.database import Base
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
-from tests.factories import PASSWORD, Shop
-from tests.postbox import Postbox
-from tests.settings import SECRET_KEY, settings_for
+from tests.support.factories import PASSWORD, Shop
+from tests.support.postbox import Postbox
+from tests.support.settings import SECRET_KEY, settings_for
 
 Schema = dict[str, list[tuple[Any, ...]]]
 

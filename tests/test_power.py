@@ -16,8 +16,8 @@ from bookshop.mail.models import ORDER_READY
 from bookshop.web import services
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from bookshop.webhooks.repository import WebhookRepository
-from tests import races
-from tests.factories import PASSWORD
+from tests.support import races
+from tests.support.factories import PASSWORD
 
 EVENTS = "SELECT kind FROM events ORDER BY id"
 LEDGER = "SELECT delta, quantity_after, reason FROM movements ORDER BY id"

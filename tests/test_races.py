@@ -1,7 +1,7 @@
 """Races, on both databases, with real threads.
 
-Every race has a twin: the same race in a shop whose lock is taken out (tests/races.py says how), which must show the
-fault. A race whose twin shows nothing would prove nothing.
+Every race has a twin: the same race in a shop whose lock is taken out (tests/support/races.py says how), which must
+show the fault. A race whose twin shows nothing would prove nothing.
 """
 
 import random
@@ -20,9 +20,9 @@ from bookshop.kit import transactions
 from bookshop.kit.exceptions import Invalid
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from tests import races
-from tests.clients import text_of
-from tests.factories import PASSWORD, Shop
+from tests.support import races
+from tests.support.clients import text_of
+from tests.support.factories import PASSWORD, Shop
 
 INSERT = (PreBookRepository, "insert_if_out_of_stock")
 COUNT = (PreBookRepository, "count_waiting")

@@ -23,13 +23,13 @@ from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
 from bookshop.mail.worker import Worker
 from bookshop.web import services
-from tests.clients import Script
-from tests.databases import empty, rows_of
-from tests.factories import PASSWORD, Shop, isbn
-from tests.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
-from tests.order_machine import OrderSteps
-from tests.postbox import DUE_NOW
-from tests.settings import settings_for
+from tests.support.clients import Script
+from tests.support.databases import empty, rows_of
+from tests.support.factories import PASSWORD, Shop, isbn
+from tests.support.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
+from tests.support.order_machine import OrderSteps
+from tests.support.postbox import DUE_NOW
+from tests.support.settings import settings_for
 
 STATUSES = ("waiting", "notified", "cancelled")
 WISHES = "SELECT id, user_id, book_id, status FROM prebookings"

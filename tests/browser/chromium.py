@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.factories import PASSWORD
+from tests.support.factories import PASSWORD
 
 # The headless shell first: it draws no window around the page, which halves what a new one costs.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -20,9 +20,9 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.chromium import NoBrowser, launch_options
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
-from tests.clients import Browser
-from tests.settings import settings_for
-from tests.world import COOKIE
+from tests.support.clients import Browser
+from tests.support.settings import settings_for
+from tests.support.world import COOKIE
 
 TIMEOUT = 30_000  # a loaded machine is slow, not broken; nothing waits that long where all is well
 NewContext = Callable[..., BrowserContext]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bookshop.config import PREFIX, Settings
-from tests.forks import Gunicorn, Start, by_command, by_fork
+from tests.support.forks import Gunicorn, Start, by_command, by_fork
 
 SHOP = "wsgi:app"
 AS_RUN = ("--worker-class", "bookshop.web.server.Buffering", "--threads", "8")

@@ -18,11 +18,11 @@ from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits, bring_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
 from tests.browser.watch import Watch
-from tests.clients import Browser
-from tests.databases import empty
-from tests.factories import Shop
-from tests.stand import ISBN
-from tests.world import TOKENS, add_reset, signed
+from tests.support.clients import Browser
+from tests.support.databases import empty
+from tests.support.factories import Shop
+from tests.support.stand import ISBN
+from tests.support.world import TOKENS, add_reset, signed
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ONE_DATABASE
 from tests.browser.hands import Hands, Keyboard, in_every_way
-from tests.factories import PASSWORD
+from tests.support.factories import PASSWORD
 
 pytestmark = pytest.mark.one_postgresql_case
 

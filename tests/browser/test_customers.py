@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.chromium import log_in
 from tests.browser.conftest import ONE_DATABASE
-from tests.factories import PASSWORD
+from tests.support.factories import PASSWORD
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 

@@ -11,7 +11,7 @@ from bookshop.catalog.cover_setting import BOLD
 from bookshop.catalog.cover_text import width_of
 from bookshop.catalog.covers import draw_cover
 from tests.browser.watch import Watch
-from tests.titles import ODD, ORDINARY
+from tests.support.titles import ODD, ORDINARY
 
 NOWHERE = "http://nowhere.invalid"  # a cover asks for nothing
 FONTS = ["", "DejaVu Serif"]  # those that the cover asks for, and the widest that is common

@@ -5,13 +5,13 @@ import re
 import pytest
 from flask import Flask
 
-from tests import postbox
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
 from tests.browser.conftest import ONE_DATABASE
-from tests.databases import empty
-from tests.factories import Shop
-from tests.postbox import Postbox
-from tests.test_mail_letters import KINDS, by_kind, one_of_each
+from tests.mail.test_mail_letters import KINDS, by_kind, one_of_each
+from tests.support import postbox
+from tests.support.databases import empty
+from tests.support.factories import Shop
+from tests.support.postbox import Postbox
 
 pytestmark = ONE_DATABASE
 

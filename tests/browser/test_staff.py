@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.chromium import log_in
 from tests.browser.conftest import ONE_DATABASE
-from tests.factories import isbn
+from tests.support.factories import isbn
 
 pytestmark = pytest.mark.prove
 

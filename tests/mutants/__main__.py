@@ -22,7 +22,7 @@ from sqlalchemy import create_engine, make_url, text
 from tests.mutants import faults as lists
 from tests.mutants.faults import ROOT, Fault
 from tests.mutants.trial import BROKEN, CAUGHT, PASSED, SURVIVED, Copy, Outcome
-from tests.postgresql import server
+from tests.support.postgresql import server
 
 CLEAN_SECONDS = 1800
 TITLE = f"{'fault':60}  {'area':9}  {'database':10}  {'seconds':>7}  caught by"

@@ -1,0 +1,254 @@
+"""Races about accounts, on both databases, with real threads; what a lock prevents has a twin without it."""
+
+from functools import partial
+
+import pytest
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.service import MOST_TOKENS
+from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
+from tests.support import races
+from tests.support.factories import PASSWORD
+
+LOCK_USER = (UserRepository, "lock_active")
+LOOK_AT_USER = (UserRepository, "get")
+LOCK_STAFF = (UserRepository, "lock_with_staff")
+LOOK_AT_RESET = (UserRepository, "user_of_reset")
+USE_RESET = (UserRepository, "use_reset")
+FIND_OWNER = (UserRepository, "lock_by_email")
+COUNT_TOKENS = (UserRepository, "count_tokens")
+CANCEL = (PreBookRepository, "cancel_waiting_by_user")
+NOTIFY = (PreBookRepository, "notify_waiting_by_book")
+UPDATE = {" FOR NO KEY UPDATE": ""}
+
+ADA, STAFF = "ada@example.com", "staff@example.com"
+NEW, OTHER = "ada.new@example.com", "three other words"
+
+
+def leaving(app, user_id):
+    """Who deletes the account; returns how many reservations that cancelled, or the code of the refusal."""
+    return partial(races.attempt, app, lambda: services.accounts().delete(user_id, PASSWORD))
+
+
+@pytest.fixture
+def scene(app, shop, script):
+    """One book, out of stock, and what Ada and staff do to it: each name is one who can race."""
+    ada_id, _staff_id, book_id = shop.customer(ADA), shop.staff(STAFF), shop.book("Emma")
+    ada = script(ADA)
+    return {
+        "reserve": lambda: ada.reserve(book_id),
+        "leave": leaving(app, ada_id),
+        "restock": lambda: shop.set_stock(book_id, 5),
+    }
+
+
+def waiting(shop):
+    return shop.rows("SELECT count(*) FROM prebookings WHERE status = 'waiting'")[0]
+
+
+# ---------------------------------------------------------------- leaving while reserving
+
+
+@pytest.mark.parametrize(
+    ("slow", "point", "fast"), [("reserve", LOCK_USER, "leave"), ("leave", CANCEL, "reserve")], ids=["reserve", "leave"]
+)
+def test_nobody_who_left_waits_for_a_book(shop, scene, slow, point, fast):
+    races.overtake(point, scene[slow], scene[fast])
+    assert (waiting(shop), shop.broken()) == (0, [])
+
+
+def test_twin_without_the_users_lock_somebody_who_left_waits(app, shop, scene):
+    with races.unlocked(app, UPDATE):
+        races.overtake(LOCK_USER, scene["reserve"], scene["leave"], races.LONG)
+    assert "is waiting, but user" in " ".join(shop.broken())
+
+
+@pytest.mark.parametrize(
+    ("slow", "point", "fast"), [("restock", NOTIFY, "leave"), ("leave", CANCEL, "restock")], ids=["restock", "leave"]
+)
+def test_a_book_that_comes_back_while_its_customer_leaves_breaks_nothing(shop, scene, slow, point, fast):
+    scene["reserve"]()
+    races.overtake(point, scene[slow], scene[fast])
+    assert (waiting(shop), shop.broken()) == (0, [])
+
+
+def test_who_clicks_twice_leaves_once_and_is_then_nobody(scene):
+    assert races.overtake(LOCK_STAFF, scene["leave"], scene["leave"]) == (0, "NOT_AUTHENTICATED")
+
+
+def test_a_login_that_a_deletion_overtakes_is_ended(shop, scene, visitor):
+    browser = visitor()
+    races.overtake(LOOK_AT_USER, lambda: browser.log_in(ADA), scene["leave"])
+    assert browser.get("/account").status_code == 303
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
+
+
+def test_twin_without_the_users_lock_a_login_outlives_the_account(app, shop, scene, visitor):
+    with races.unlocked(app, UPDATE):
+        races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), scene["leave"], races.LONG)
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
+
+
+# ---------------------------------------------------------------- the last two of staff
+
+
+def last_two_leave(app, shop, patience):
+    """Let both leave at the same moment; returns what they were answered, and how many of staff are left."""
+    first, second = (leaving(app, shop.staff(email)) for email in (STAFF, "grace@example.com"))
+    answers = races.overtake(LOCK_STAFF, first, second, patience)
+    return answers, shop.rows("SELECT count(*) FROM users WHERE deleted_at IS NULL")[0]
+
+
+def test_of_the_last_two_of_staff_who_leave_at_the_same_moment_one_stays(app, shop):
+    assert last_two_leave(app, shop, races.SHORT) == ((0, "USER_LAST_STAFF"), 1)
+
+
+def test_twin_without_the_lock_of_all_staff_nobody_is_left(app, shop):
+    with races.unlocked(app, UPDATE):
+        assert last_two_leave(app, shop, races.LONG) == ((0, 0), 0)
+
+
+def two_deactivate_each_other(app, shop, patience):
+    """Returns how many of staff are still active when both have done so at the same moment."""
+    first, second = shop.staff(STAFF), shop.staff("grace@example.com")
+
+    def deactivate(user_id, by):
+        return partial(races.attempt, app, lambda: services.accounts().deactivate(user_id, by=by))
+
+    races.overtake(LOCK_STAFF, deactivate(first, second), deactivate(second, first), patience)
+    return shop.rows("SELECT count(*) FROM users WHERE deactivated_at IS NULL")[0]
+
+
+def test_of_two_of_staff_who_deactivate_each_other_one_stays(app, shop):
+    assert two_deactivate_each_other(app, shop, races.SHORT) == 1
+
+
+def test_twin_without_the_lock_of_all_staff_both_are_deactivated(app, shop):
+    with races.unlocked(app, UPDATE):
+        assert two_deactivate_each_other(app, shop, races.LONG) == 0
+
+
+# ---------------------------------------------------------------- tokens and addresses
+
+
+def two_tokens_for_the_last_place(app, shop, patience):
+    """Make two at the same moment for somebody who may have one more; returns how many there are then."""
+    user_id = shop.customer(ADA)
+    for _token in range(MOST_TOKENS - 1):
+        shop.token(ADA)
+    create = partial(races.attempt, app, lambda: services.accounts().create_token(user_id, "till"))
+    answers = races.overtake(COUNT_TOKENS, create, create, patience)
+    return shop.rows("SELECT count(*) FROM api_tokens")[0], answers.count("TOKEN_LIMIT_REACHED")
+
+
+def test_of_two_tokens_for_the_last_place_one_is_refused(app, shop):
+    assert two_tokens_for_the_last_place(app, shop, races.SHORT) == (MOST_TOKENS, 1)
+
+
+def test_twin_without_the_users_lock_there_is_one_token_too_many(app, shop):
+    with races.unlocked(app, UPDATE):
+        assert two_tokens_for_the_last_place(app, shop, races.LONG) == (MOST_TOKENS + 1, 0)
+
+
+def test_of_many_who_want_one_address_at_the_same_moment_one_gets_it(app, shop):
+    wanted = "wanted@example.com"
+    changes = [
+        partial(
+            races.attempt, app, partial(lambda user_id: services.accounts().change_email(user_id, wanted, PASSWORD), n)
+        )
+        for n in shop.customers(8)
+    ]
+    answers = races.together(changes)
+    assert (answers.count(wanted), answers.count("EMAIL_TAKEN")) == (1, 7)
+
+
+# ---------------------------------------------------------------- links from e-mail
+
+
+@pytest.fixture
+def reset(app, shop):
+    """Somebody who sends the form behind Ada's link for a new password; returns her address, or why it is refused."""
+    ada_id = shop.customer(ADA)
+    token = shop.commit(lambda: services.mailbox().create_reset(ada_id, ADA))
+    return partial(races.attempt, app, lambda: services.mailbox().reset_password(token, OTHER))
+
+
+@pytest.mark.parametrize("point", [LOOK_AT_RESET, LOCK_USER, USE_RESET], ids=["look", "lock", "use"])
+def test_of_two_who_use_a_link_for_a_new_password_at_the_same_moment_one_is_refused(reset, point):
+    assert sorted(map(str, races.overtake(point, reset, reset))) == ["RESET_NOT_FOUND", ADA]
+
+
+def test_twin_without_the_lock_and_with_a_look_for_the_use_a_link_is_good_twice(app, reset, monkeypatch):
+    monkeypatch.setattr(*USE_RESET, UserRepository.user_of_reset)
+    with races.unlocked(app, UPDATE):
+        assert races.overtake(USE_RESET, reset, reset, races.LONG) == (ADA, ADA)
+
+
+def test_a_login_with_the_old_password_that_a_reset_overtakes_is_ended(shop, reset, visitor):
+    browser = visitor()
+    races.overtake(LOOK_AT_USER, lambda: browser.log_in(ADA), reset)
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
+
+
+def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_reset(app, shop, reset, visitor):
+    with races.unlocked(app, UPDATE):
+        races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), reset, races.LONG)
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
+
+
+QUEUEING = {
+    "forget": (FIND_OWNER, lambda: services.mailbox().ask_for_reset(ADA)),
+    "register": (FIND_OWNER, lambda: services.mailbox().sign_up(ADA, OTHER)),
+    "confirm": (LOOK_AT_USER, lambda: services.mailbox().ask_to_confirm(1)),
+}
+
+
+def sign_up(shop):
+    """Let Ada register herself, and her first message be forgotten: of a kind there is one in five minutes."""
+    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
+    shop.execute("DELETE FROM messages")
+
+
+def address_is_kept(app, shop, way, patience):
+    """Let Ada delete her account while a message to her is queued; returns whether the outbox keeps her address."""
+    sign_up(shop)
+    point, work = QUEUEING[way]
+    races.overtake(point, partial(races.attempt, app, work), leaving(app, 1), patience)
+    return ADA in shop.rows("SELECT recipient FROM messages")
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_of_who_leaves_while_a_message_to_them_is_queued_no_address_is_kept(app, shop, way):
+    assert not address_is_kept(app, shop, way, races.SHORT)
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_twin_without_the_users_lock_the_outbox_keeps_the_address_of_who_left(app, shop, way):
+    with races.unlocked(app, UPDATE):
+        assert address_is_kept(app, shop, way, races.LONG)
+
+
+@pytest.mark.parametrize("way", QUEUEING)
+def test_to_who_is_just_leaving_nothing_more_is_queued(app, shop, way):
+    sign_up(shop)
+    races.overtake(LOCK_STAFF, leaving(app, 1), partial(races.attempt, app, QUEUEING[way][1]))
+    assert ADA not in shop.rows("SELECT recipient FROM messages WHERE user_id = 1")
+
+
+def confirmed_while_changed(app, shop, patience):
+    """Let Ada confirm her address while she changes it; returns whether the new one counts as confirmed."""
+    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
+    confirm = partial(races.attempt, app, lambda: services.mailbox().confirm(1, ADA))
+    change = partial(races.attempt, app, lambda: services.accounts().change_email(1, NEW, PASSWORD))
+    races.overtake(LOOK_AT_USER, confirm, change, patience)
+    return shop.rows("SELECT email FROM users WHERE email_confirmed_at IS NOT NULL")
+
+
+def test_an_address_that_is_changed_while_the_old_one_is_confirmed_is_not_confirmed(app, shop):
+    assert confirmed_while_changed(app, shop, races.SHORT) == []
+
+
+def test_twin_without_the_users_lock_an_address_is_confirmed_that_nobody_saw(app, shop):
+    with races.unlocked(app, UPDATE):
+        assert confirmed_while_changed(app, shop, races.LONG) == [NEW]

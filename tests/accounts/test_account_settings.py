@@ -1,0 +1,271 @@
+"""One's own account as its owner meets it: the overview, another address, the devices, and leaving."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from bookshop import create_app
+from bookshop.accounts.devices import device_in_words
+from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
+from bookshop.extensions import db
+from bookshop.kit.database import now
+from bookshop.web import services
+from tests.support.clients import Browser, text_of
+from tests.support.factories import PASSWORD
+from tests.support.settings import settings_for
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA, NEW, STAFF = "ada@example.com", "ada.new@example.com", "staff@example.com"
+FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"
+)
+
+
+@pytest.fixture
+def ada(shop, visitor):
+    """A browser in which Ada is logged in."""
+    shop.customer(ADA)
+    return visitor(ADA)
+
+
+def change_email(browser, email, current=PASSWORD):
+    return browser.submit("/account/email", email=email, current=current)
+
+
+def delete(browser, current=PASSWORD):
+    return browser.submit("/account/delete", current=current)
+
+
+def is_logged_in(browser):
+    return browser.get("/account").status_code == 200
+
+
+# ---------------------------------------------------------------- the overview
+
+
+def test_the_account_shows_who_one_is_and_leads_to_everything_that_can_be_changed(ada):
+    page = ada.get("/account")
+    assert ADA in text_of(page)
+    ways = ["email", "password", "sessions", "tokens", "data.json", "delete"]
+    assert [ada.get(f"/account/{way}").status_code for way in ways if f'href="/account/{way}"' in page.text] == [
+        200
+    ] * 6
+
+
+def test_staff_have_an_account_too(shop, visitor):
+    shop.staff(STAFF)
+    assert "Staff since" in text_of(visitor(STAFF).get("/account"))
+
+
+# ---------------------------------------------------------------- another address
+
+
+def test_who_changes_the_address_logs_in_with_the_new_one_from_then_on(ada, visitor):
+    answer = change_email(ada, "Ada.New@EXAMPLE.com ")
+    assert (answer.status_code, answer.location) == (303, "/account")
+    words = text_of(ada.get("/account"))
+    assert "Your e-mail address is now Ada.New@example.com: log in with it from now on. We have written to it" in words
+    assert [visitor().log_in(email).status_code for email in (ADA, NEW)] == [400, 303]
+
+
+def test_a_wrong_password_changes_no_address_and_is_said_at_its_field(shop, ada):
+    answer = change_email(ada, NEW, current="not the password")
+    assert (answer.status_code, shop.rows("SELECT email FROM users")) == (400, [ADA])
+    said = re.findall(r'name="current".*?invalid-feedback[^>]*>([^<]*)', answer.text, re.DOTALL)
+    assert said == ["This is not your current password."]
+
+
+@pytest.mark.parametrize("taken", ["ben@example.com", "BEN@Example.com"])
+def test_an_address_that_somebody_else_has_is_refused_and_stays_typed(shop, ada, taken):
+    shop.customer("ben@example.com")
+    answer = change_email(ada, taken)
+    assert (answer.status_code, f'value="{taken}"' in answer.text) == (409, True)
+    assert "Another account has this e-mail address." in text_of(answer)
+
+
+@pytest.mark.parametrize("address", ["ada", "ada@localhost", "a b@example.com", "nul\0@example.com", "", "deleted-1"])
+def test_what_is_no_address_is_refused_as_at_registration(shop, ada, address):
+    assert change_email(ada, address).status_code == 400
+    assert shop.rows("SELECT email FROM users") == [ADA]
+
+
+def test_ones_own_address_may_be_written_in_other_letters(shop, ada):
+    assert change_email(ada, "ADA@example.com").status_code == 303
+    assert shop.rows("SELECT email, email_key FROM users") == [("ADA@example.com", ADA)]
+
+
+def test_the_old_address_is_free_for_somebody_else(shop, ada):
+    change_email(ada, NEW)
+    assert shop.customer(ADA) != shop.rows("SELECT id FROM users WHERE email = :new", new=NEW)[0]
+
+
+def test_who_has_changed_the_password_is_back_at_the_account(ada):
+    new = "four other random words"
+    assert ada.submit("/account/password", current=PASSWORD, new=new, repeat=new).location == "/account"
+
+
+@pytest.mark.parametrize("page", ["/account/email", "/account/delete"])
+def test_a_password_cannot_be_guessed_many_times_where_it_confirms_something(ada, database_url, page):
+    browser = Browser(create_app(settings_for(database_url, login_limit="2 per minute")))
+    browser.client.set_cookie("bookshop", ada.client.get_cookie("bookshop").value)
+    token = browser.csrf_token(page)
+    tries = [browser.post(page, email=NEW, current="wrong", csrf_token=token).status_code for _try in range(3)]
+    assert tries == [400, 400, 429]
+
+
+# ---------------------------------------------------------------- devices
+
+
+def log_in_from(browser, user_agent):
+    browser.client.environ_base["HTTP_USER_AGENT"] = user_agent
+    browser.log_in(ADA)
+    return browser
+
+
+def test_the_devices_are_listed_in_words_and_the_one_in_hand_is_marked(shop, visitor):
+    shop.customer(ADA)
+    log_in_from(visitor(), PHONE)
+    words = text_of(log_in_from(visitor(), FIREFOX).get("/account/sessions"))
+    assert "Firefox on Windows this device" in words
+    assert "Chrome on Android" in words
+    assert words.count("this device") == 1
+
+
+def test_logging_out_everywhere_else_ends_the_others_and_says_how_many(ada, visitor):
+    others = [visitor(ADA), visitor(ADA)]
+    answer = ada.submit("/account/sessions/end-others", page="/account/sessions")
+    assert answer.location == "/account/sessions"
+    assert "You are logged out on 2 other devices." in text_of(ada.get("/account/sessions"))
+    assert [is_logged_in(browser) for browser in (ada, *others)] == [True, False, False]
+
+
+def test_who_is_logged_in_nowhere_else_is_told_so_and_nobody_else_is_logged_out(shop, ada, visitor):
+    shop.customer("ben@example.com")
+    ben = visitor("ben@example.com")
+    ada.submit("/account/sessions/end-others", page="/account/sessions")
+    assert "You were logged in nowhere else." in text_of(ada.get("/account/sessions"))
+    assert is_logged_in(ben)
+
+
+def test_a_login_that_has_expired_is_neither_listed_nor_counted(shop, ada):
+    with shop.app.app_context():
+        db.session.add(LoginSession(id="old", user_id=1, user_agent=PHONE, created_at=now() - timedelta(days=31)))
+        db.session.commit()
+    assert "Android" not in text_of(ada.get("/account/sessions"))
+    ada.submit("/account/sessions/end-others", page="/account/sessions")
+    assert "You were logged in nowhere else." in text_of(ada.get("/account"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("", None), ("  ", None), ("Fire\0fox\ud800", "Firefox"), ("é" * 1000, "é" * USER_AGENT_MAX), ("\x1b\n", None)],
+)
+def test_a_browser_may_call_itself_anything(shop, sent, kept):
+    shop.customer(ADA)
+    accounts = services.accounts
+    shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, PASSWORD), PASSWORD, sent))
+    assert shop.rows("SELECT user_agent FROM login_sessions") == [kept]
+
+
+MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        (FIREFOX, "Firefox on Windows"),
+        (PHONE, "Chrome on Android"),
+        (MAC, "Safari on Mac"),
+        (f"{IPHONE} Version/18.5 Mobile/15E148 Safari/604.1", "Safari on iPhone"),
+        (f"{IPHONE} CriOS/139.0 Mobile/15E148 Safari/604.1", "Chrome on iPhone"),
+        (PHONE.replace("Android 10", "X11; Linux x86_64") + " Edg/139.0", "Edge on Linux"),
+        ("curl/8.5.0", "Unknown device"),
+        (None, "Unknown device"),
+    ],
+)
+def test_a_device_is_named_by_its_browser_and_system(user_agent, words):
+    assert device_in_words(user_agent) == words
+
+
+# ---------------------------------------------------------------- leaving
+
+
+def test_who_wants_to_leave_is_told_what_happens(shop, ada):
+    shop.reserve(1, shop.book("Emma"))
+    shop.reserve(1, shop.book("Sanditon"))
+    words = text_of(ada.get("/account/delete"))
+    assert "This cannot be undone." in words
+    assert "Your 2 waiting reservations are cancelled." in words
+
+
+@pytest.mark.parametrize("typed", ["not the password", ""])
+def test_without_the_password_nobody_leaves(shop, ada, typed):
+    before = shop.everything()
+    assert delete(ada, typed).status_code == 400
+    assert (shop.everything(), is_logged_in(ada)) == (before, True)
+
+
+def test_who_leaves_is_logged_out_everywhere_and_said_goodbye_on_the_home_page(ada, visitor, script):
+    phone, program = visitor(ADA), script(ADA)
+    answer = delete(ada)
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert "Your account is deleted." in text_of(ada.get("/"))
+    assert [is_logged_in(browser) for browser in (ada, phone)] == [False, False]
+    assert program.get("/api/v1/prebookings").status_code == 401
+
+
+def test_nothing_that_names_a_person_is_left_of_who_leaves(shop, ada):
+    shop.token(ADA)
+    delete(ada)
+    assert shop.rows("SELECT email, email_key FROM users") == [("deleted-1", "deleted-1")]
+    assert shop.rows("SELECT id FROM login_sessions UNION ALL SELECT name FROM api_tokens") == []
+    assert "ada@" not in str(shop.everything())
+
+
+def test_the_reservations_of_who_leaves_are_cancelled_and_their_history_is_kept(shop, ada):
+    waits, came = shop.book("Emma"), shop.book("Sanditon")
+    shop.reserve(1, came)
+    shop.set_stock(came, 1)
+    shop.reserve(1, waits)
+    delete(ada)
+    assert (shop.statuses(waits), shop.statuses(came)) == (["cancelled"], ["notified"])
+    assert shop.broken() == []
+
+
+def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_account_is_empty(shop, ada, visitor):
+    shop.reserve(1, shop.book("Emma"))
+    delete(ada)
+    assert visitor().log_in(ADA).status_code == 400
+    again = visitor()
+    assert again.submit("/register", email=ADA, password=PASSWORD).status_code == 303
+    assert again.log_in(ADA).status_code == 303
+    assert "Emma" not in text_of(again.get("/reservations"))
+
+
+def test_nobody_registers_or_logs_in_as_somebody_deleted(ada, visitor):
+    delete(ada)
+    tries = [visitor().submit(path, email="deleted-1", password=PASSWORD) for path in ("/register", "/login")]
+    assert [answer.status_code for answer in tries] == [400, 400]
+
+
+def test_the_ledger_keeps_what_staff_who_left_had_written(shop, visitor, script):
+    for email in (STAFF, "grace@example.com"):
+        shop.staff(email)
+    book_id = shop.book("Emma")
+    script(STAFF).set_stock(book_id, 3)
+    assert delete(visitor(STAFF)).status_code == 303
+    assert "deleted-1" in text_of(visitor("grace@example.com").get(f"/admin/books/{book_id}/movements"))
+
+
+def test_the_last_member_of_staff_cannot_leave(shop, visitor):
+    for email in (STAFF, "grace@example.com"):
+        shop.staff(email)
+    shop.customer(ADA)
+    shop.deactivate("grace@example.com")
+    browser = visitor(STAFF)
+    assert delete(browser).location == "/account"
+    assert "Yours is the last account of the shop's staff" in text_of(browser.get("/account"))

@@ -1,0 +1,231 @@
+"""API tokens as their owners make and revoke them, what is written down of their use, and the data one takes along."""
+
+import json
+import re
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from bookshop.accounts.models import ApiToken
+from bookshop.accounts.service import MOST_TOKENS
+from bookshop.extensions import db
+from bookshop.kit.database import WRITES, now
+from tests.support.clients import Script, text_of
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA, STAFF = "ada@example.com", "staff@example.com"
+TOKEN = re.compile(r"bookshop_[\w-]{43}")
+
+
+@pytest.fixture
+def ada(shop, visitor):
+    """A browser in which Ada is logged in."""
+    shop.customer(ADA)
+    return visitor(ADA)
+
+
+def create(browser, name="till"):
+    return browser.submit("/account/tokens", name=name, scopes=["prebookings", "orders"])
+
+
+def revoke(browser, token_id):
+    return browser.submit(f"/account/tokens/{token_id}/revoke", page="/account/tokens")
+
+
+def shown(answer):
+    """The token that a page shows, '' if it shows none."""
+    found = TOKEN.search(answer.text)
+    return found[0] if found else ""
+
+
+def program_with(app, token):
+    program = Script(app)
+    program.headers = {"Authorization": f"Bearer {token}"}
+    return program
+
+
+# ---------------------------------------------------------------- making and revoking them
+
+
+def test_a_token_that_one_makes_opens_the_json(app, ada):
+    answer = create(ada)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
+    assert program_with(app, shown(answer)).get("/api/v1/prebookings").status_code == 200
+
+
+def test_a_token_is_shown_once_and_is_in_no_cookie(shop, ada):
+    answer = create(ada, "my reader")
+    token = shown(answer)
+    with ada.client.session_transaction() as session:
+        assert token not in str(dict(session))
+    page = ada.get("/account/tokens")
+    assert ("my reader" in text_of(page), shown(page), len(token)) == (True, "", 52)
+    assert token not in str(shop.everything())
+
+
+@pytest.mark.parametrize("name", ["", "  ", "n" * 101, "nul\0", "two\nlines", "caf\ufffd"])
+def test_a_name_that_cannot_be_shown_makes_no_token(shop, ada, name):
+    assert create(ada, name).status_code == 400
+    assert shop.rows("SELECT id FROM api_tokens") == []
+
+
+def test_one_has_at_most_20_tokens_and_may_make_another_when_one_is_revoked(shop, ada):
+    for _token in range(MOST_TOKENS):
+        shop.token(ADA)
+    refused = ada.post("/account/tokens", name="one more", csrf_token=ada.csrf_token("/account"))
+    assert refused.status_code == 409
+    assert "There are 20 tokens already, the most at a time." in text_of(refused)
+    revoke(ada, 7)
+    assert create(ada).status_code == 201
+
+
+def test_a_revoked_token_is_refused_at_once_and_no_longer_listed(app, ada):
+    program = program_with(app, shown(create(ada, "my reader")))
+    assert revoke(ada, 1).location == "/account/tokens"
+    assert program.get("/api/v1/prebookings").status_code == 401
+    assert "my reader" not in text_of(ada.get("/account/tokens"))
+
+
+def test_somebody_elses_token_is_neither_listed_nor_revoked(shop, ada, script):
+    shop.customer("ben@example.com")
+    ben = script("ben@example.com")
+    revoke(ada, 1)
+    assert "There is no such token among yours" in text_of(ada.get("/account/tokens"))
+    assert ben.get("/api/v1/prebookings").status_code == 200
+
+
+# ---------------------------------------------------------------- their use
+
+
+def set_last_use(shop, moment):
+    with shop.app.app_context():
+        db.session.execute(update(ApiToken).values(last_used_at=moment))
+        db.session.commit()
+
+
+def last_use(shop):
+    with shop.app.app_context():
+        return db.session.scalar(select(ApiToken.last_used_at))
+
+
+@contextmanager
+def somebody_writing(app):
+    """Hold every token's row, and on SQLite the database."""
+    with app.app_context():
+        engine = db.engine
+    with engine.connect().execution_options(**{WRITES: True}) as connection:
+        connection.execute(update(ApiToken).values(name=ApiToken.name))
+        yield
+
+
+def test_the_first_use_of_a_token_is_written_down_and_shown(shop, ada, script):
+    program = script(ADA)
+    assert "never used" in text_of(ada.get("/account/tokens"))
+    program.get("/api/v1/books")
+    assert now() - last_use(shop) < timedelta(minutes=1)
+    assert "last used on" in text_of(ada.get("/account/tokens"))
+
+
+@pytest.mark.parametrize(("minutes", "is_written"), [(55, False), (65, True)])
+def test_the_use_of_a_token_is_written_down_once_an_hour(shop, ada, script, minutes, is_written):
+    program, before = script(ADA), now() - timedelta(minutes=minutes)
+    set_last_use(shop, before)
+    program.get("/api/v1/books")
+    assert (last_use(shop) > before) is is_written
+
+
+def test_a_token_that_is_refused_is_not_in_use(shop, ada, script):
+    program = script(ADA)
+    revoke(ada, 1)
+    program.get("/api/v1/books")
+    assert last_use(shop) is None
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_request_does_not_wait_to_write_down_the_use_of_its_token(app, shop, script):
+    program, began = script(ADA), time.monotonic()
+    with somebody_writing(app):
+        assert program.get("/api/v1/books").status_code == 200
+    assert time.monotonic() - began < 10  # SQLite's own patience is 20 seconds, PostgreSQL's has no end
+    assert last_use(shop) is None
+    program.get("/api/v1/books")
+    assert last_use(shop) is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("ada")
+def test_a_connection_is_as_patient_as_before_when_the_use_of_a_token_is_written_down(app, shop, script):
+    program = script(ADA)
+    with app.app_context():
+        db.engine.dispose()  # so that one connection serves all that follows
+    before = shop.rows("PRAGMA busy_timeout")
+    program.get("/api/v1/books")
+    assert last_use(shop) is not None
+    assert shop.rows("PRAGMA busy_timeout") == before != [0]
+
+
+# ---------------------------------------------------------------- what one takes along
+
+
+def download(browser):
+    return browser.get("/account/data.json")
+
+
+def test_ones_data_comes_as_a_file_that_people_can_read_and_nobody_caches(ada):
+    answer = download(ada)
+    assert (answer.mimetype, answer.headers["Cache-Control"]) == ("application/json", "no-store")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=bookshop-data.json"
+    assert answer.text.startswith('{\n  "account": {\n    "email": "ada@example.com",\n')
+
+
+def test_ones_data_holds_the_account_every_reservation_every_login_and_every_token(shop, ada, visitor):
+    emma, sanditon = shop.book("Emma"), shop.book("Sanditon")
+    shop.cancel(1, shop.reserve(1, emma))
+    shop.reserve(1, sanditon)
+    visitor(ADA)
+    create(ada, "kept")
+    create(ada, "revoked")
+    revoke(ada, 2)
+    data = download(ada).json
+    assert {name: len(rows) for name, rows in data.items()} == {
+        "account": 5, "reservations": 2, "orders": 0, "cart": 0, "logins": 2, "tokens": 2, "movements": 0,
+        "messages": 0,
+    }  # fmt: skip
+    assert [(made["book_title"], made["status"]) for made in data["reservations"]] == [
+        ("Sanditon", "waiting"),
+        ("Emma", "cancelled"),
+    ]
+    assert [(token["name"], token["revoked_at"] is None) for token in data["tokens"]] == [
+        ("revoked", False),
+        ("kept", True),
+    ]
+
+
+def test_the_times_in_ones_data_are_in_utc(ada):
+    created = download(ada).json["account"]["created_at"]
+    assert created.endswith("Z")
+    assert timedelta(0) <= now() - datetime.fromisoformat(created) < timedelta(minutes=5)
+
+
+def test_staff_take_along_what_they_wrote_into_the_ledger_and_nobody_elses_lines(shop, visitor, script):
+    for email in (STAFF, "grace@example.com"):
+        shop.staff(email)
+    book_id = shop.book("Emma")
+    script(STAFF).set_stock(book_id, 3)
+    script("grace@example.com").set_stock(book_id, 5)
+    [line] = download(visitor(STAFF)).json["movements"]
+    assert (line["book_title"], line["delta"], line["quantity_after"]) == ("Emma", 3, 3)
+
+
+def test_nothing_in_ones_data_opens_an_account_or_is_somebody_elses(shop, ada, visitor):
+    shop.customer("ben@example.com")
+    visitor("ben@example.com")
+    create(ada)
+    text = download(ada).text
+    secrets = shop.rows("SELECT id FROM login_sessions UNION ALL SELECT token_hash FROM api_tokens")
+    assert [secret for secret in [*secrets, *shop.rows("SELECT password_hash FROM users")] if secret in text] == []
+    assert ("ben@example.com" in text, len(json.loads(text)["logins"])) == (False, 1)

@@ -1,0 +1,336 @@
+"""What no page can show of accounts: how passwords and tokens are kept, and two registrations at the same moment."""
+
+import hashlib
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.low_level import Type
+
+from bookshop.accounts import passwords
+from bookshop.accounts.identity import Identity
+from bookshop.accounts.service import AccountService
+from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound
+from bookshop.web import services
+from tests.support.factories import PASSWORD, Shop
+
+ADA = "ada@example.com"
+THREADS = 8
+
+
+def log_in(shop: Shop, password: str = PASSWORD) -> Identity:
+    """Log in as the page does; returns who that is."""
+    return shop.commit(lambda: services.accounts().log_in(services.accounts().check_password(ADA, password), password))
+
+
+def stored_hash(shop: Shop) -> str:
+    return str(shop.rows("SELECT password_hash FROM users")[0])
+
+
+# ---------------------------------------------------------------- passwords
+
+
+def test_passwords_are_kept_as_argon2id_and_nowhere_in_clear(shop):
+    shop.customer(ADA)
+    assert extract_parameters(stored_hash(shop)).type is Type.ID
+    assert PASSWORD not in str(shop.everything())
+
+
+def test_the_hash_costs_in_use_what_was_decided():
+    code = "from bookshop.accounts.passwords import hash_password; print(hash_password('x'))"
+    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    cost = extract_parameters(made.strip())
+    assert (cost.type, cost.memory_cost, cost.time_cost, cost.parallelism) == (Type.ID, 19 * 1024, 2, 1)
+
+
+def test_two_users_with_the_same_password_have_different_hashes(shop):
+    shop.customers(2)
+    assert len(set(shop.rows("SELECT password_hash FROM users"))) == 2
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_password_is_the_same_however_the_keyboard_composes_its_letters(shop, forms):
+    chosen, typed = (unicodedata.normalize(form, "drei größere Wörter") for form in forms)
+    shop.commit(lambda: services.accounts().register(ADA, chosen))
+    assert chosen != typed
+    assert log_in(shop, typed).email == ADA
+
+
+def test_the_length_of_a_password_is_counted_in_composed_characters():
+    assert passwords.problem_in_password("e\N{COMBINING ACUTE ACCENT}" * 7) is not None
+    assert passwords.problem_in_password("e\N{COMBINING ACUTE ACCENT}" * 128) is None
+
+
+def test_a_hash_of_another_strength_is_replaced_at_the_next_login(shop, monkeypatch):
+    shop.customer(ADA)
+    before = stored_hash(shop)
+    stronger = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(passwords, "hasher", stronger)
+    log_in(shop)
+    assert stored_hash(shop) != before
+    assert not stronger.check_needs_rehash(stored_hash(shop))
+    assert log_in(shop).email == ADA
+
+
+def test_a_hash_of_the_right_strength_stays(shop):
+    shop.customer(ADA)
+    before = stored_hash(shop)
+    log_in(shop)
+    assert stored_hash(shop) == before
+
+
+@pytest.mark.parametrize("broken", ["", "!", "not a hash", "$2b$12$" + "a" * 53])
+def test_an_account_whose_hash_is_no_hash_cannot_be_logged_into(shop, broken):
+    shop.customer(ADA)
+    shop.execute("UPDATE users SET password_hash = :broken", broken=broken)
+    with pytest.raises(Invalid, match="do not fit together"):
+        log_in(shop)
+
+
+class CountingHasher:
+    """The real hasher; remembers which hashes it was asked to check a password against."""
+
+    def __init__(self, real: PasswordHasher) -> None:
+        self.real = real
+        self.checked: list[str] = []
+
+    def verify(self, stored: str, password: str) -> bool:
+        self.checked.append(stored)
+        return self.real.verify(stored, password)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize("email", [ADA, "gone@example.com", "nobody@example.com", "no address", "nul\0@example.com"])
+@pytest.mark.parametrize("password", [PASSWORD, "not the password"])
+def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, visitor, monkeypatch, email, password):
+    for known in (ADA, "gone@example.com"):
+        shop.customer(known)
+    shop.deactivate("gone@example.com")
+    counting = CountingHasher(passwords.hasher)
+    monkeypatch.setattr(passwords, "hasher", counting)
+    visitor().log_in(email, password)
+    strength = extract_parameters(shop.rows("SELECT password_hash FROM users")[0])
+    assert [extract_parameters(found) for found in counting.checked] == [strength]
+
+
+# ---------------------------------------------------------------- a login and what happens beside it
+
+
+def test_a_login_is_refused_if_the_user_was_deactivated_after_the_password_was_checked(shop):
+    shop.customer(ADA)
+    with shop.app.app_context():
+        checked = services.accounts().check_password(ADA, PASSWORD)
+        shop.deactivate(ADA)
+        with pytest.raises(Invalid):
+            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
+    assert shop.rows("SELECT id FROM login_sessions") == []
+
+
+def test_a_login_is_refused_if_the_password_was_changed_after_it_was_checked(shop):
+    user_id = shop.customer(ADA)
+    with shop.app.app_context():
+        checked = services.accounts().check_password(ADA, PASSWORD)
+        shop.commit(lambda: services.accounts().change_password(user_id, PASSWORD, "other words now", keep_login=None))
+        with pytest.raises(Invalid):
+            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
+    assert shop.rows("SELECT id FROM login_sessions") == []
+
+
+def test_deactivating_twice_keeps_the_first_date(shop):
+    shop.customer(ADA)
+    shop.deactivate(ADA)
+    first = shop.rows("SELECT deactivated_at FROM users")
+    assert shop.deactivate("ADA@EXAMPLE.COM") == 0
+    assert shop.rows("SELECT deactivated_at FROM users") == first
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "", "'; --"])
+def test_nobody_cannot_be_deactivated_nor_get_a_token(shop, email):
+    with pytest.raises(NotFound):
+        shop.deactivate(email)
+    with pytest.raises(NotFound):
+        shop.token(email)
+
+
+# ---------------------------------------------------------------- what staff see of users
+
+
+def listed(shop: Shop, q: str = "", page: int = 1, size: int = 10) -> list[str]:
+    """The addresses that staff find."""
+    with shop.app.app_context():
+        return [user.email for user in services.accounts().list_users(q, page, size).items]
+
+
+@pytest.fixture
+def four(shop):
+    """Four users, one of them with signs that mean something to LIKE."""
+    emails = ["ada@example.com", "Ben@Example.com", "a_b%c@example.com", "ÉMILE@example.com"]
+    return [shop.customer(email) for email in emails]
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("", ["ÉMILE@example.com", "a_b%c@example.com", "Ben@example.com", "ada@example.com"]),
+        (" BEN@EX", ["Ben@example.com"]),
+        ("émile", ["ÉMILE@example.com"]),
+        ("e\N{COMBINING ACUTE ACCENT}mile", ["ÉMILE@example.com"]),
+        ("a_", ["a_b%c@example.com"]),
+        ("%", ["a_b%c@example.com"]),
+        ("/", []),
+        ("nul\0", []),
+        ("\ud800", []),
+        ("x" * 100_000, []),
+    ],
+)
+def test_users_are_found_by_part_of_their_address_newest_first(shop, q, found):
+    assert listed(shop, q) == found
+
+
+@pytest.mark.usefixtures("four")
+def test_users_are_listed_in_pages(shop):
+    assert listed(shop, "example", page=2, size=3) == ["ada@example.com"]
+    with shop.app.app_context():
+        assert services.accounts().list_users("example", 2, 3).total == 4
+
+
+@pytest.mark.parametrize("touch", [AccountService.get_user, AccountService.deactivate, AccountService.reactivate])
+def test_who_deleted_the_account_is_not_listed_and_cannot_be_touched(shop, touch):
+    gone = shop.customer(ADA)
+    shop.commit(lambda: services.accounts().delete(gone, PASSWORD))
+    assert listed(shop) == []
+    with pytest.raises(NotFound):
+        shop.commit(lambda: touch(services.accounts(), gone))
+
+
+def test_nobody_deactivates_the_own_account(shop):
+    user_id = shop.staff()
+    with pytest.raises(Conflict, match="cannot deactivate yourself"):
+        shop.commit(lambda: services.accounts().deactivate(user_id, by=user_id))
+    assert shop.rows("SELECT deactivated_at FROM users") == [None]
+
+
+def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
+    user_id, book_id = shop.customer(ADA), shop.book()
+    shop.reserve(user_id, book_id)
+    shop.deactivate(ADA)
+    for _again in range(2):
+        shop.commit(lambda: services.accounts().reactivate(user_id))
+    assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
+
+
+def test_the_command_reactivates_who_was_deactivated_by_another(app, shop):
+    for email in (ADA, "staff@example.com"):
+        shop.staff(email)
+    shop.commit(lambda: services.accounts().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
+    done = app.test_cli_runner().invoke(args=["users", "reactivate", "ADA@example.com"])
+    assert (done.exit_code, done.output) == (0, "Reactivated ADA@example.com.\n")
+    assert log_in(shop).is_staff
+
+
+# ---------------------------------------------------------------- one account per address
+
+
+def spellings() -> list[str]:
+    """ada@example.com with another letter in capitals in each."""
+    return [ADA[:index] + ADA[index:].capitalize() for index in (0, 1, 2, 4, 5, 6, 7, 8)]
+
+
+def race(shop: Shop, emails: list[str]) -> Counter[object]:
+    """Register all addresses at the same moment, each in a thread; counts what came of it."""
+    barrier = Barrier(len(emails))
+
+    def register(email: str) -> object:
+        barrier.wait(timeout=30)
+        try:
+            shop.commit(lambda: services.accounts().register(email, PASSWORD))
+        except BookshopError as refused:
+            return type(refused)
+        return "registered"
+
+    with ThreadPoolExecutor(len(emails)) as threads:
+        return Counter(threads.map(register, emails))
+
+
+def test_of_many_registrations_of_one_address_at_the_same_moment_one_wins(shop):
+    assert len(set(spellings())) == THREADS
+    assert race(shop, spellings()) == {"registered": 1, Conflict: THREADS - 1}
+    assert len(shop.rows("SELECT id FROM users")) == 1
+
+
+def test_a_refused_registration_leaves_the_transaction_usable(shop):
+    shop.customer(ADA)
+
+    def work():
+        with pytest.raises(Conflict):
+            services.accounts().register(ADA.upper(), PASSWORD)
+        return services.accounts().register("ben@example.com", PASSWORD)
+
+    shop.commit(work)
+    assert shop.rows("SELECT email FROM users ORDER BY id") == [ADA, "ben@example.com"]
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def test_a_token_is_random_and_only_its_hash_is_stored(shop):
+    shop.customer(ADA)
+    first, second = shop.token(ADA), shop.token(ADA)
+    assert first != second
+    assert len(first) >= 40
+    assert shop.rows("SELECT token_hash FROM api_tokens ORDER BY id") == [
+        hashlib.sha256(token.encode()).hexdigest() for token in (first, second)
+    ]
+    assert first not in str(shop.everything())
+
+
+def test_a_revoked_token_is_refused_and_others_are_not(shop, script):
+    shop.customer(ADA)
+    revoked, kept = script(ADA), script(ADA)
+    shop.execute("UPDATE api_tokens SET name = 'kept' WHERE id = (SELECT max(id) FROM api_tokens)")
+    assert shop.commit(lambda: services.accounts().revoke_tokens(shop.id_of("ADA@example.com"), "test")) == 1
+    assert revoked.get("/api/v1/prebookings").status_code == 401
+    assert kept.get("/api/v1/prebookings").status_code == 200
+
+
+def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop, script):
+    shop.customer(ADA)
+    ada = script(ADA)
+    shop.deactivate(ADA)
+    shop.execute("UPDATE api_tokens SET revoked_at = NULL")
+    assert ada.get("/api/v1/prebookings").status_code == 401
+    with pytest.raises(Conflict, match="deactivated"):
+        shop.token(ADA)
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Bearer x", "Bearer bookshop_", "bearer é", "Bearer \x00", "Bearer a b"]
+)
+def test_a_token_that_is_none_is_refused_even_where_none_is_needed(script, header):
+    anybody = script()
+    anybody.headers = {"Authorization": header.encode().decode("latin-1")}
+    answer = anybody.get("/api/v1/books")
+    assert (answer.status_code, answer.json["code"]) == (401, "NOT_AUTHENTICATED")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("name", ["", "n" * 101, "nul\0", "two\nlines"])
+def test_a_token_needs_a_name_that_can_be_shown(shop, name):
+    shop.customer(ADA)
+    with pytest.raises(Invalid):
+        shop.commit(lambda: services.accounts().create_token(shop.id_of(ADA), name))
+    assert shop.rows("SELECT id FROM api_tokens") == []
+
+
+def test_a_token_does_not_open_pages(shop, script):
+    shop.customer(ADA)
+    assert script(ADA).get("/reservations").status_code == 303

@@ -1,0 +1,370 @@
+"""The pages to which e-mail leads, each reached by the link that was really sent; and those that ask for it."""
+
+import re
+from email import message_from_bytes, policy
+
+import pytest
+
+from bookshop.accounts import links
+from bookshop.extensions import settings
+from bookshop.mail.transport import file_of
+from bookshop.mail.worker import Worker
+from tests.support.clients import text_of
+from tests.support.factories import PASSWORD
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA, NEW = "ada@example.com", "ada.new@example.com"
+OTHER = "three other words"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+@pytest.fixture
+def ada(shop, visitor):
+    """A browser in which Ada, who registered herself, is logged in."""
+    visitor().submit("/register", email=ADA, password=PASSWORD)
+    return visitor(ADA)
+
+
+@pytest.fixture
+def link(app, shop):
+    """Sends what is queued; returns the path of the first link in the latest message of a kind."""
+
+    def latest(kind):
+        sent = "SELECT message_id FROM messages WHERE kind = :kind AND state = 'sent' ORDER BY id DESC"
+        with app.app_context():
+            assert Worker().run_once()
+            path, base = file_of(settings().mail_folder, shop.rows(sent, kind=kind)[0]), settings().base_url
+        written = message_from_bytes(path.read_bytes(), policy=policy.default)
+        [text] = [part.get_content() for part in written.walk() if part.get_content_type() == "text/plain"]
+        return re.findall(rf"^(?:No more of these e-mails: )?{base}(/\S+)\r?$", text, re.MULTILINE)
+
+    return latest
+
+
+def queued(shop):
+    return shop.rows("SELECT kind, recipient FROM messages WHERE state = 'queued' ORDER BY id")
+
+
+def is_confirmed(shop):
+    return shop.rows("SELECT count(*) FROM users WHERE email_confirmed_at IS NOT NULL") == [1]
+
+
+def gets_alerts(shop):
+    return shop.rows("SELECT count(*) FROM users WHERE unsubscribed_at IS NULL") == [1]
+
+
+def can_log_in(visitor, password):
+    return visitor().log_in(ADA, password).status_code == 303
+
+
+def forget(visitor, email=ADA):
+    return visitor().submit("/password/forgot", email=email)
+
+
+def reset(browser, path, new=OTHER, repeat=None):
+    return browser.submit(path, page="/login", new=new, repeat=repeat or new)
+
+
+# ---------------------------------------------------------------- confirming
+
+
+def test_looking_at_the_link_confirms_nothing_and_its_button_does(shop, ada, link, visitor):
+    path = link("confirmation")[0]
+    assert "Is ada@example.com your address?" in text_of(visitor().get(path))
+    assert not is_confirmed(shop)
+    phone = visitor()
+    assert phone.submit(path).location == "/"
+    assert "Thank you, your e-mail address is confirmed." in text_of(phone.get("/"))
+    assert is_confirmed(shop)
+
+
+def test_a_link_that_was_used_says_that_nothing_is_left_to_do(shop, ada, link, visitor):
+    path = link("confirmation")[0]
+    visitor().submit(path)
+    before = shop.everything()
+    assert "Your address is confirmed" in text_of(visitor().get(path))
+    assert visitor().submit(path, page="/login").status_code == 303
+    assert shop.everything() == before
+
+
+def test_without_the_csrf_token_nothing_is_confirmed(shop, ada, link):
+    assert ada.post(link("confirmation")[0]).status_code == 400
+    assert not is_confirmed(shop)
+
+
+def test_the_account_says_what_is_missing_and_asks_for_the_message_again(shop, ada):
+    words = text_of(ada.get("/account"))
+    assert "not confirmed" in words
+    assert "Until then you get no e-mail when a reserved book is back." in words
+    shop.execute("DELETE FROM messages")
+    assert ada.submit("/account/confirm", page="/account").location == "/account"
+    assert "We have written to ada@example.com; at most once in five minutes." in text_of(ada.get("/account"))
+    assert queued(shop) == [("confirmation", ADA)]
+
+
+def test_who_has_confirmed_is_not_written_to_again(shop, visitor):
+    shop.customer(ADA)
+    browser = visitor(ADA)
+    assert "Send the message again" not in text_of(browser.get("/account"))
+    browser.submit("/account/confirm", page="/account")
+    assert "Your e-mail address is confirmed already." in text_of(browser.get("/account"))
+    assert queued(shop) == []
+
+
+def test_another_address_must_be_confirmed_and_the_link_to_the_old_one_is_of_no_use(shop, ada, link, visitor):
+    old = link("confirmation")[0]
+    visitor().submit(old)
+    ada.submit("/account/email", email=NEW, current=PASSWORD)
+    assert not is_confirmed(shop)
+    for answer in (visitor().get(old), visitor().submit(old, page="/login")):
+        assert answer.status_code == 404
+        assert "This link is about an address that the account no longer has." in text_of(answer)
+    assert queued(shop) == [("confirmation", NEW)]
+    assert visitor().submit(link("confirmation")[0]).status_code == 303
+    assert is_confirmed(shop)
+
+
+def test_an_address_in_other_letters_stays_confirmed(shop, visitor):
+    shop.customer(ADA)
+    browser = visitor(ADA)
+    browser.submit("/account/email", email="ADA@example.com", current=PASSWORD)
+    assert (is_confirmed(shop), queued(shop)) == (True, [])
+    words = text_of(browser.get("/account"))
+    assert "Your e-mail address is now ADA@example.com: log in with it" in words
+    assert "We have written" not in words
+
+
+# ---------------------------------------------------------------- whose link is it
+
+
+def signed(app, purpose, content):
+    with app.app_context():
+        return links.signed(purpose, content)
+
+
+TAMPERED = ["x", "x.y", ".", "é", "%00", "a" * 5000, "WzEsImFkYUBleGFtcGxlLmNvbSJd.", "..%2f..", "%ff"]
+
+
+@pytest.mark.parametrize("token", TAMPERED, ids=lambda token: token[:20])
+@pytest.mark.parametrize("page", ["confirm", "unsubscribe", "password/reset"])
+def test_a_link_that_the_shop_did_not_make_leads_nowhere(shop, ada, page, token):
+    before = shop.everything()
+    answers = [ada.get(f"/{page}/{token}"), ada.submit(f"/{page}/{token}", page="/", new=OTHER, repeat=OTHER)]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    words = text_of(answers[0])
+    assert "is not whole" in words or "nothing at this address" in words
+    assert ("Or log in: your account page can send the message again" in words) is ("copy all of it" in words)
+    assert shop.everything() == before
+
+
+def test_a_link_is_good_for_its_one_purpose_only(app, shop, ada):
+    confirm, unsubscribe = signed(app, links.CONFIRM, [1, ADA]), signed(app, links.UNSUBSCRIBE, 1)
+    before = shop.everything()
+    for path in (f"/unsubscribe/{confirm}", f"/confirm/{unsubscribe}", f"/password/reset/{confirm}"):
+        assert ada.get(path).status_code == 404
+        assert ada.submit(path, page="/", new=OTHER, repeat=OTHER).status_code == 404
+    assert shop.everything() == before
+
+
+def test_the_session_cookies_signature_makes_no_link(app, ada):
+    cookie = ada.client.get_cookie("bookshop").value
+    assert [ada.get(f"/{page}/{cookie}").status_code for page in ("confirm", "unsubscribe")] == [404, 404]
+
+
+# ---------------------------------------------------------------- a new password
+
+
+def test_who_forgot_the_password_gets_a_link_for_a_new_one(shop, ada, link, visitor):
+    assert 'href="/password/forgot"' in visitor().get("/login").text
+    assert forget(visitor).location == "/login"
+    phone, path = visitor(), link("password_reset")[0]
+    assert reset(phone, path).location == "/login"
+    assert "Log in with the new one." in text_of(phone.get("/login"))
+    assert (can_log_in(visitor, PASSWORD), can_log_in(visitor, OTHER)) == (False, True)
+    assert is_confirmed(shop)
+
+
+def test_a_new_password_ends_all_logins_but_not_those_of_others(shop, ada, link, visitor):
+    shop.customer("ben@example.com")
+    ben, phone = visitor("ben@example.com"), visitor(ADA)
+    forget(visitor)
+    reset(visitor(), link("password_reset")[0])
+    assert [browser.get("/account").status_code for browser in (ada, phone, ben)] == [303, 303, 200]
+
+
+def test_a_link_for_a_new_password_is_good_once(ada, link, visitor):
+    forget(visitor)
+    path = link("password_reset")[0]
+    reset(visitor(), path)
+    for answer in (visitor().get(path), reset(visitor(), path, "three more words")):
+        assert answer.status_code == 404
+        assert "This link was used before, is older than 30 minutes" in text_of(answer)
+    assert can_log_in(visitor, OTHER)
+
+
+@pytest.mark.parametrize(("new", "repeat"), [("short", "short"), ("password", "password"), (OTHER, "other words")])
+def test_a_mistake_in_the_form_does_not_use_up_the_link(ada, link, visitor, new, repeat):
+    forget(visitor)
+    path = link("password_reset")[0]
+    assert reset(visitor(), path, new, repeat).status_code == 400
+    assert reset(visitor(), path).status_code == 303
+
+
+def test_without_the_csrf_token_no_password_is_changed(ada, link, visitor):
+    forget(visitor)
+    path = link("password_reset")[0]
+    assert visitor().post(path, new=OTHER, repeat=OTHER).status_code == 400
+    assert reset(visitor(), path).status_code == 303
+
+
+def test_the_page_with_the_secret_in_its_address_is_kept_by_nobody_and_told_to_no_other_site(ada, link, visitor):
+    forget(visitor)
+    answer = visitor().get(link("password_reset")[0])
+    assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "same-origin")
+    assert "http" not in "".join(re.findall(r'(?:href|src|action)="([^"]*)', answer.text))
+
+
+def test_the_secret_is_nowhere_in_the_database(shop, ada, link, visitor):
+    forget(visitor)
+    secret = link("password_reset")[0].rpartition("/")[2]
+    assert len(shop.rows("SELECT token_hash FROM password_resets")) == 1
+    assert secret not in str(shop.everything())
+
+
+def change_the_password(browser):
+    return browser.submit("/account/password", current=PASSWORD, new="one two three four", repeat="one two three four")
+
+
+def change_the_address(browser):
+    return browser.submit("/account/email", email=NEW, current=PASSWORD)
+
+
+def leave(browser):
+    return browser.submit("/account/delete", current=PASSWORD)
+
+
+@pytest.mark.parametrize("change", [change_the_password, change_the_address, leave])
+def test_what_changes_the_account_ends_the_links_for_a_new_password(ada, link, visitor, change):
+    forget(visitor)
+    path = link("password_reset")[0]
+    assert change(ada).status_code == 303
+    assert [visitor().get(path).status_code, reset(visitor(), path).status_code] == [404, 404]
+
+
+def test_a_deactivation_ends_the_links_for_a_new_password(shop, ada, link, visitor):
+    forget(visitor)
+    path = link("password_reset")[0]
+    shop.deactivate(ADA)
+    assert reset(visitor(), path).status_code == 404
+
+
+# ---------------------------------------------------------------- no more alerts
+
+
+@pytest.fixture
+def unsubscribe(shop, visitor, link):
+    """The path of the link in an alert to Ada; visitors follow it."""
+    user_id, book_id = shop.customer(ADA), shop.book()
+    shop.reserve(user_id, book_id)
+    shop.set_stock(book_id, 3)
+    shop.execute("UPDATE messages SET next_attempt_at = created_at")
+    return link("restock")[-1]
+
+
+def test_looking_at_the_link_only_asks_and_its_button_ends_the_alerts(shop, visitor, unsubscribe):
+    browser = visitor()
+    assert "No more e-mails about books that are back?" in text_of(browser.get(unsubscribe))
+    assert gets_alerts(shop)
+    answer = browser.post(unsubscribe)
+    assert (answer.status_code, gets_alerts(shop)) == (200, False)
+    assert "Your reservations stay" in text_of(answer)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize("origin", ["http://localhost", "https://localhost"])
+def test_a_mail_program_ends_the_alerts_in_one_click(shop, app, unsubscribe, kind, origin):
+    program = app.test_client(use_cookies=False)
+    for _time in range(2):
+        answer = program.post(unsubscribe, data=ONE_CLICK, content_type=kind, base_url=origin)
+        assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (200, [])
+    assert not gets_alerts(shop)
+
+
+def test_the_link_of_somebody_who_left_is_no_error(visitor, unsubscribe):
+    visitor(ADA).submit("/account/delete", current=PASSWORD)
+    assert visitor().post(unsubscribe).status_code == 200
+
+
+def want(browser, wanted):
+    return browser.submit("/account/alerts", page="/account", wanted=wanted)
+
+
+def test_alerts_are_turned_off_and_on_in_the_account(shop, visitor):
+    shop.customer(ADA)
+    browser = visitor(ADA)
+    assert "E-mail me when a reserved book is back: on ." in text_of(browser.get("/account"))
+    assert want(browser, "no").location == "/account"
+    assert "We no longer write to you" in text_of(browser.get("/account"))
+    assert not gets_alerts(shop)
+    assert "E-mail me when a reserved book is back: off ." in text_of(browser.get("/account"))
+    want(browser, "yes")
+    assert gets_alerts(shop)
+
+
+@pytest.mark.parametrize("wanted", ["", "maybe", "YES"])
+def test_an_unclear_wish_changes_nothing(shop, visitor, wanted):
+    shop.customer(ADA)
+    browser = visitor(ADA)
+    assert want(browser, wanted).status_code == 303
+    assert "Please say whether you want these e-mails." in text_of(browser.get("/account"))
+    assert gets_alerts(shop)
+
+
+def test_staff_who_reserve_nothing_are_not_asked(shop, visitor):
+    shop.staff()
+    assert "E-mail me when" not in text_of(visitor("staff@example.com").get("/account"))
+
+
+def said_of(browser, shop, link=""):
+    """What is said to who reserves a book, with this link, which leads to what there is."""
+    path = f"/books/{shop.book()}"
+    browser.submit(f"{path}/reserve", page=path)
+    said = browser.get(path)
+    assert f'href="{link}' in said.text
+    assert not link or f'id="{link.partition("#")[2]}"' in browser.get("/account").text
+    return text_of(said)
+
+
+def test_who_reserves_is_told_by_e_mail_and_who_gets_none_reads_why_and_where_to_change_it(shop, visitor, ada):
+    assert "No e-mail comes before you confirm your address." in said_of(ada, shop, link="/account#you")
+    shop.customer("ben@example.com")
+    ben = visitor("ben@example.com")
+    assert "you get an e-mail" in said_of(ben, shop)
+    want(ben, "no")
+    assert "You have turned off e-mails about books that are back." in said_of(ben, shop, link="/account#mail")
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_ones_data_holds_the_messages_and_the_wish(shop, ada, link):
+    link("confirmation")
+    want(ada, "no")
+    data = ada.get("/account/data.json").json
+    assert (data["account"]["email_confirmed_at"], data["account"]["wants_alerts"]) == (None, False)
+    [message] = data["messages"]
+    assert message.keys() == {"kind", "recipient", "state", "created_at", "sent_at"}
+    assert (message["kind"], message["recipient"], message["state"]) == ("confirmation", ADA, "sent")
+    assert message["sent_at"] >= message["created_at"]
+
+
+def test_of_who_leaves_no_address_is_left_in_the_outbox_and_nothing_is_sent(app, shop, ada, visitor, link):
+    link("confirmation")
+    forget(visitor)
+    leave(ada)
+    assert shop.rows("SELECT state, recipient FROM messages ORDER BY id") == [
+        ("sent", "deleted-1"),
+        ("suppressed", "deleted-1"),
+    ]
+    assert "ada@" not in str(shop.everything())  # "ada" alone may stand in a random id

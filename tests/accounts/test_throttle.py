@@ -1,0 +1,391 @@
+"""Passwords cannot be guessed, and no guessing locks an owner out: all processes count together, in the database."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bookshop import create_app
+from bookshop.extensions import db, limiter
+from bookshop.kit.transactions import in_transaction
+from bookshop.throttle.repository import AttemptRepository
+from bookshop.throttle.service import Lane
+from bookshop.web import services
+from tests.support import races
+from tests.support.clients import Browser, text_of
+from tests.support.factories import PASSWORD, Shop
+from tests.support.settings import settings_for
+
+ADA, BEN, NOBODY = "ada@example.com", "ben@example.com", "nobody@example.com"
+NEW = "four other random words"
+FREE = 5
+
+
+@pytest.fixture
+def process(app, database_url):
+    """Starts one more process of the shop: process(login_limit="2 per hour")."""
+    made, kept = [], dict(vars(limiter))
+
+    def start(**settings):
+        made.append(create_app(settings_for(database_url, ratelimit_storage="database://", **settings)))
+        return made[-1]
+
+    yield start
+    vars(limiter).update(kept)  # there is one for all applications of a process, and the last that is made sets it up
+    for other in made:
+        with other.app_context():
+            db.engine.dispose()
+
+
+def at(app, network):
+    browser = Browser(app)
+    browser.client.environ_base = {**browser.client.environ_base, "REMOTE_ADDR": network}
+    return browser
+
+
+def guess(browser, times=1, email=ADA):
+    """The statuses of so many wrong logins, with the token of one page."""
+    token = browser.csrf_token()
+    return [browser.post("/login", email=email, password="wrong", csrf_token=token).status_code for _ in range(times)]
+
+
+def reset_of(app, email=ADA):
+    """The secret of a link for a new password, as its owner is sent it."""
+    shop = Shop(app)
+    user_id = shop.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
+    return shop.commit(lambda: services.mailbox().create_reset(user_id, email))
+
+
+def wait_is_over(shop):
+    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00'")
+
+
+# ---------------------------------------------------------------- a wait that grows
+
+
+@pytest.mark.parametrize("email", [ADA, NOBODY])
+def test_each_wrong_password_makes_the_next_wait_longer_whether_the_address_is_known_or_not(shop, app, email):
+    shop.customer(ADA)
+    browser, waits = Browser(app), []
+    assert guess(browser, FREE, email) == [400] * FREE
+    for _time in range(11):
+        refused = browser.log_in(email, "wrong")
+        assert (refused.status_code, "Please try again in" in text_of(refused)) == (429, True)
+        waits.append(int(refused.headers["Retry-After"]))
+        wait_is_over(shop)
+        assert guess(browser, 1, email) == [400]
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
+
+
+def test_who_must_wait_keeps_what_was_typed_and_does_not_wait_longer_for_asking(shop, app):
+    shop.customer(ADA)
+    browser = Browser(app)
+    guess(browser, FREE)
+    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00', count = 11")
+    assert guess(browser, 4) == [400, 429, 429, 429]
+    refused = browser.log_in(ADA, PASSWORD)
+    assert (refused.status_code, f'value="{ADA}"' in refused.text) == (429, True)
+    assert int(refused.headers["Retry-After"]) <= 128
+    assert PASSWORD not in refused.text
+    wait_is_over(shop)
+    assert browser.log_in(ADA, PASSWORD).status_code == 303
+
+
+def test_a_login_that_succeeds_counts_for_nothing(shop, app):
+    shop.customer(ADA)
+    assert [Browser(app).log_in(ADA, PASSWORD).status_code for _time in range(3 * FREE)] == [303] * 3 * FREE
+    assert set(shop.rows("SELECT count FROM attempts")) == {0}
+
+
+def test_wrong_passwords_are_forgotten_after_a_day(shop, app):
+    shop.customer(ADA)
+    browser = Browser(app)
+    assert guess(browser, FREE + 1)[-1] == 429
+    shop.execute("UPDATE attempts SET forget_at = '2020-01-01 00:00:00.000000+00:00'")
+    assert guess(browser, FREE + 1) == [400] * FREE + [429]
+    assert len(shop.rows("SELECT key FROM attempts")) == 3
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_hours(shop, app):
+    shop.customer(ADA)
+    browser = Browser(app)
+    assert guess(browser, FREE + 1)[-1] == 429
+    shop.execute("UPDATE attempts SET until = '2099-01-01 00:00:00.000000+00:00'")
+    assert browser.log_in(ADA, PASSWORD).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/account/email", "/account/password", "/account/delete"])
+def test_guesses_at_the_password_of_who_is_logged_in_wait_too(shop, app, visitor, path):
+    shop.customer(ADA)
+    thief, owner = visitor(ADA), visitor(ADA)
+    token = thief.csrf_token(path)
+    fields = {"email": BEN, "new": NEW, "repeat": NEW, "csrf_token": token}
+    found = [thief.post(path, current="wrong", **fields) for _time in range(FREE + 1)]
+    assert [answer.status_code for answer in found] == [400] * FREE + [429]
+    assert found[-1].headers["Retry-After"] == "1"
+    right = {"email": BEN, "current": PASSWORD, "new": NEW, "repeat": NEW}
+    assert owner.submit(path, **right).status_code == 303
+
+
+def test_nobody_is_named_in_what_is_counted(shop, process):
+    shop.customer(ADA)
+    guess(at(process(), "192.0.2.1"), 2)
+    found = str(shop.rows("SELECT * FROM attempts"))
+    assert len(found) > 200
+    assert not [name for name in (ADA, "192.0.2") if name in found]
+
+
+# ---------------------------------------------------------------- for all processes together
+
+
+def test_logins_are_counted_for_all_processes_together(shop, process):
+    first, second = (Browser(process(login_limit="3 per hour")) for _process in range(2))
+    assert guess(first, 2, NOBODY) == [400, 400]
+    assert guess(second, 2, NOBODY) == [400, 429]
+    assert guess(first, 1, NOBODY) == [429]
+
+
+@pytest.mark.parametrize("page", ["/register", "/password/forgot"])
+def test_e_mails_are_counted_for_all_processes_together(shop, process, page):
+    browsers = [Browser(process(login_limit="2 per hour")) for _process in range(2)]
+    sent = [browser.submit(page, email=f"{n}@example.com", password=PASSWORD) for n in "ab" for browser in browsers]
+    assert [answer.status_code for answer in sent] == [303, 303, 429, 429]
+    assert 3500 < int(sent[-1].headers["Retry-After"]) <= 3600
+
+
+def test_a_limit_begins_anew_when_its_time_is_over(shop, process):
+    browser = Browser(process(login_limit="1 per hour"))
+    assert guess(browser, 2, NOBODY) == [400, 429]
+    wait_is_over(shop)
+    assert guess(browser, 2, NOBODY) == [400, 429]
+    shop.execute("UPDATE attempts SET until = '2099-01-01 00:00:00.000000+00:00'")  # the clock was set back
+    assert guess(browser, 1, NOBODY) == [400]
+
+
+def test_counts_that_are_over_are_deleted_on_the_way(shop, app):
+    guess(at(app, "192.0.2.1"), 1, NOBODY)
+    shop.execute("UPDATE attempts SET forget_at = '2020-01-01 00:00:00.000000+00:00'")
+    guess(at(app, "192.0.2.2"), 1, BEN)
+    assert len(shop.rows("SELECT key FROM attempts")) == 3
+
+
+# ---------------------------------------------------------------- of many at the same moment
+
+
+def guesses_at_once(app, many=12):
+    """How many of so many guesses at the same moment were made, and were not told to wait."""
+    browsers = [Browser(app) for _browser in range(many)]
+    tokens = [browser.csrf_token() for browser in browsers]
+    start = threading.Barrier(many)
+
+    def attempt(browser, token):
+        start.wait()
+        return browser.post("/login", email=ADA, password="wrong", csrf_token=token).status_code
+
+    with ThreadPoolExecutor(many) as pool:
+        found = list(pool.map(attempt, browsers, tokens))
+    assert set(found) <= {400, 429}
+    return found.count(400)
+
+
+def test_of_many_guesses_at_the_same_moment_no_more_are_made_than_are_free(shop, app):
+    shop.customer(ADA)
+    assert guesses_at_once(app) == FREE
+
+
+def test_who_waits_for_a_count_that_changes_meanwhile_is_counted_too(shop, app):
+    """On PostgreSQL the time of the statement that waits is before that of the one it waited for."""
+
+    def count(first):
+        with app.app_context(), services.aside() as session:
+            counts = AttemptRepository(session)
+
+            def work():
+                if first:
+                    counts.delay("k", 0)
+                    counts.delay("w", 0)
+                return counts.claim("k", 900, 3600), counts.count("w", 3600, 1)
+
+            return in_transaction(session, work)
+
+    assert count(False) == (1, 1)
+    assert races.overtake((AttemptRepository, "delay"), lambda: count(True), lambda: count(False)) == ((2, 1), (3, 2))
+
+
+def test_twin_that_looks_first_and_counts_afterwards_lets_all_guess(shop, app, monkeypatch):
+    shop.customer(ADA)
+    looked = threading.Barrier(12)
+
+    def look_first(_lanes, _form, work):
+        looked.wait()  # all have looked, and nobody must wait
+        return work()
+
+    monkeypatch.setattr(services, "prove", look_first)
+    assert guesses_at_once(app) == 12
+
+
+def test_lanes_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app, caplog):
+    names = [f"lane {number}" for number in range(4)]
+
+    def take(turn):
+        with app.app_context():
+            services.prove([Lane(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, range(80)))
+    assert shop.rows("SELECT count FROM attempts") == [0] * 4
+    assert "transaction given up" not in caplog.text
+
+
+# ---------------------------------------------------------------- nobody locks an owner out
+
+
+def test_an_owner_on_a_known_device_logs_in_whatever_others_try_also_from_the_same_network(shop, process):
+    shop.customer(ADA)
+    app = process(login_limit="20 per hour")
+    owner, other = Browser(app), Browser(app)
+    assert owner.log_in(ADA, PASSWORD).status_code == 303
+    owner.submit("/logout", page="/account")
+    for _guess in range(30):
+        guess(other)
+        wait_is_over_for_guesses(shop)
+    assert guess(other) == [429]
+    assert owner.log_in(ADA, PASSWORD).status_code == 303
+
+
+def wait_is_over_for_guesses(shop):
+    """Let the waits of a minute pass, but no window of an hour."""
+    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00' WHERE forget_at <> until")
+
+
+def test_an_owner_on_a_new_device_elsewhere_logs_in_whatever_others_try(shop, app):
+    shop.customer(ADA)
+    guess(at(app, "192.0.2.1"), 3 * FREE)
+    assert at(app, "192.0.2.2").log_in(ADA, PASSWORD).status_code == 303
+
+
+def test_guesses_from_many_networks_wait_too_but_never_longer_than_a_minute(shop, app):
+    shop.customer(ADA)
+    found = [guess(at(app, f"192.0.2.{n}"), 1)[0] for n in range(52)]
+    assert found == [400] * 50 + [429] * 2
+    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00', count = 5000 WHERE count > 5")
+    assert guess(at(app, "198.51.100.1")) == [400]
+    refused = at(app, "198.51.100.2").log_in(ADA, PASSWORD)
+    assert (refused.status_code, int(refused.headers["Retry-After"]) <= 60) == (429, True)
+
+
+def test_a_link_by_e_mail_lets_an_owner_in_while_others_guess_from_everywhere(shop, app):
+    shop.customer(ADA)
+    owner = at(app, "198.51.100.1")
+    for n in range(52):
+        guess(at(app, f"192.0.2.{n}"), 1)
+    assert owner.log_in(ADA, PASSWORD).status_code == 429
+    assert owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW).status_code == 303
+    assert owner.log_in(ADA, NEW).status_code == 303
+
+
+def test_a_known_device_is_known_for_its_own_accounts_only(shop, app):
+    shop.customer(ADA)
+    shop.customer(BEN)
+    ben = Browser(app)
+    ben.log_in(BEN, PASSWORD)
+    ben.submit("/logout", page="/account")
+    assert guess(ben, FREE + 1, ADA) == [400] * FREE + [429]
+    assert guess(ben, FREE + 1, BEN) == [400] * (FREE + 1)
+
+
+def known(app, email=ADA):
+    """A browser that has logged in and out."""
+    browser = Browser(app)
+    browser.log_in(email, PASSWORD)
+    browser.submit("/logout", page="/account")
+    return browser
+
+
+@pytest.mark.parametrize("how", ["link", "page"])
+def test_with_another_password_all_devices_are_unknown_but_the_one_on_which_it_was_changed(shop, app, how):
+    shop.customer(ADA)
+    former, owner = known(app), known(app)
+    if how == "link":
+        owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW)
+    else:
+        owner.log_in(ADA, PASSWORD)
+        owner.submit("/account/password", current=PASSWORD, new=NEW, repeat=NEW)
+        owner.submit("/logout", page="/account")
+    assert guess(former, FREE + 1) == [400] * FREE + [429]
+    assert guess(owner, FREE + 1) == [400] * (FREE + 1)
+
+
+def test_a_device_stays_known_with_another_address_and_for_the_other_accounts(shop, app):
+    shop.customer(ADA)
+    shop.customer(BEN)
+    browser = known(app, BEN)
+    browser.log_in(ADA, PASSWORD)
+    browser.submit("/account/email", email="ada.new@example.com", current=PASSWORD)
+    browser.submit("/logout", page="/account")
+    browser.submit(f"/password/reset/{reset_of(app, BEN)}", new=NEW, repeat=NEW)
+    assert guess(browser, FREE + 1, "ada.new@example.com") == [400] * (FREE + 1)
+    assert guess(browser, FREE + 1, BEN) == [400] * (FREE + 1)
+
+
+def test_a_right_password_counts_for_nothing_whatever_else_is_refused(shop, app, visitor):
+    shop.customer(ADA)
+    shop.customer(BEN)
+    ada = visitor(ADA)
+    taken = [ada.submit("/account/email", email=BEN, current=PASSWORD).status_code for _time in range(2 * FREE)]
+    weak = [ada.submit("/account/password", current=PASSWORD, new="x", repeat="x").status_code for _ in range(2 * FREE)]
+    assert (set(taken), set(weak)) == ({409}, {400})
+    assert shop.rows("SELECT count FROM attempts") == [0]
+
+
+def test_who_logs_in_often_sends_no_more_e_mail_than_others_of_the_network(shop, process):
+    shop.customer(ADA)
+    app, found = process(login_limit="3 per hour"), []
+    for _login in range(2):
+        browser = Browser(app, ADA)
+        found += [browser.submit("/password/forgot", email=ADA).status_code for _time in range(2)]
+    assert found == [303, 303, 303, 429]
+
+
+@pytest.mark.parametrize("forged", ["", "x", "WyJkZXZpY2UiLFsiYSJdXQ.AAAA", "é" * 50])
+def test_a_cookie_that_the_shop_did_not_sign_makes_no_device_known(shop, app, forged):
+    shop.customer(ADA)
+    browser = Browser(app)
+    browser.client.set_cookie("bookshop_device", forged)
+    assert guess(browser, FREE + 1) == [400] * FREE + [429]
+
+
+def test_the_cookie_of_a_known_device_is_for_no_scripts_and_names_nobody(shop, app):
+    shop.customer(ADA)
+    answer = Browser(app).log_in(ADA, PASSWORD)
+    (cookie,) = [value for value in answer.headers.getlist("Set-Cookie") if value.startswith("bookshop_device=")]
+    assert all(part in cookie for part in ("Path=/;", "HttpOnly", "SameSite=Lax", "Max-Age=15552000"))
+    assert "ada" not in cookie
+
+
+def test_an_owner_who_must_wait_is_shown_the_way_by_e_mail_which_no_crowd_on_the_network_closes(shop, process):
+    shop.customer(ADA)
+    app = process(login_limit="3 per hour")
+    other, owner = Browser(app), Browser(app)
+    token = reset_of(app)
+    guess(other, 4)
+    assert guess(other) == [429]
+    for _try in range(5):
+        other.submit("/password/reset/made-up", new=NEW, repeat=NEW)
+    assert owner.submit(f"/password/reset/{token}", new=NEW, repeat=NEW).status_code == 303
+    assert owner.log_in(ADA, NEW).status_code == 303
+
+
+def test_who_must_wait_is_offered_a_link_by_e_mail(shop, app):
+    shop.customer(ADA)
+    browser = Browser(app)
+    guess(browser, FREE)
+    assert "have a link sent to you by e-mail" in text_of(browser.log_in(ADA, "wrong"))
+
+
+def test_each_login_makes_a_device_of_its_own(shop, app):
+    shop.customer(ADA)
+    browser = known(app)
+    former = browser.client.get_cookie("bookshop_device").value
+    browser.log_in(ADA, PASSWORD)
+    assert browser.client.get_cookie("bookshop_device").value.partition(".")[0] != former.partition(".")[0]

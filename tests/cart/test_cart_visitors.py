@@ -1,0 +1,263 @@
+"""The cart before login: in the signed cookie, and what becomes of it at login."""
+
+import random
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from bookshop import create_app
+from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
+from bookshop.kit.database import ID_MAX
+from tests.support.clients import Browser, text_of
+from tests.support.factories import PASSWORD, Shop
+from tests.support.settings import settings_for
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA = "ada@example.com"
+
+
+@pytest.fixture
+def emma(shop):
+    return shop.book("Emma", stock=5)
+
+
+@pytest.fixture
+def ben(visitor):
+    """A browser of somebody who is not logged in."""
+    return visitor()
+
+
+def add(browser: Browser, book_id: int, **fields: Any) -> TestResponse:
+    return browser.submit("/cart/items", page="/login", book_id=book_id, **fields)
+
+
+def kept(browser: Browser) -> Any:
+    """What the cookie holds of the cart."""
+    with browser.client.session_transaction() as cookie:
+        return cookie.get("cart")
+
+
+def keep(browser: Browser, cart: Any) -> None:
+    """Put something into the cookie as the cart, signed as the shop signs it."""
+    with browser.client.session_transaction() as cookie:
+        cookie["cart"] = cart
+
+
+def in_cart(shop: Shop) -> dict[int, int]:
+    return dict(shop.rows("SELECT book_id, quantity FROM cart_items ORDER BY book_id"))
+
+
+def test_a_visitor_fills_a_cart_from_the_list_and_sees_it(shop, ben, emma):
+    added = ben.submit("/cart/items", page="/books", book_id=emma, next="/books")
+    assert (added.status_code, added.location) == (303, "/books")
+    words = text_of(ben.get("/books"))
+    assert ("Emma is in your cart. View cart" in words, "Cart 1 copy" in words) == (True, True)
+    assert "Emma Jane Austen · €9.50" in text_of(ben.get("/cart"))
+    assert "1 in your cart" in text_of(ben.get(f"/books/{emma}"))
+    assert in_cart(shop) == {}
+
+
+def test_a_visitor_changes_and_removes(ben, emma):
+    add(ben, emma)
+    add(ben, emma)
+    ben.submit(f"/cart/items/{emma}", page="/cart", quantity=4)
+    assert [line[:2] for line in kept(ben)] == [[emma, 4]]
+    ben.submit(f"/cart/items/{emma}", page="/cart", quantity=0)
+    assert (kept(ben), "Your cart is empty." in text_of(ben.get("/cart"))) == (None, True)
+
+
+def test_the_limits_are_the_same_as_for_customers(shop, ben, emma):
+    for number in range(20):
+        add(ben, shop.book(f"Book {number}", stock=1))
+    add(ben, emma)
+    assert "A cart holds 20 different books at most." in text_of(ben.get("/books"))
+    ben.submit("/cart/items/2", page="/cart", quantity=11)
+    assert "A cart holds 10 copies of a book at most." in text_of(ben.get("/cart"))
+    assert (len(kept(ben)), kept(ben)[0][:2]) == (20, [2, 1])
+
+
+def test_what_changed_since_is_shown_to_a_visitor_too(shop, ben, emma):
+    add(ben, emma, quantity=3)
+    shop.set_stock(emma, 1)
+    assert "Only 1 left ; you want 3. Take 1 of Emma" in text_of(ben.get("/cart"))
+    ben.submit(f"/cart/items/{emma}/take-left", page="/cart")
+    assert [line[:2] for line in kept(ben)] == [[emma, 1]]
+    shop.set_stock(emma, 0)
+    assert "Sold out since." in text_of(ben.get("/cart"))
+    assert 'href="/login?next=/cart">Log in to reserve' in ben.get("/cart").text
+    ben.submit(f"/cart/items/{emma}/take-left", page="/cart")
+    assert kept(ben) is None
+
+
+def test_a_visitor_logs_in_to_check_out(shop, ben, emma):
+    shop.customer(ADA)
+    add(ben, emma)
+    assert 'href="/login?next=/checkout">Log in to check out' in ben.get("/cart").text
+    assert ben.submit("/login?next=/checkout", email=ADA, password=PASSWORD, next="/checkout").location == "/checkout"
+    assert in_cart(shop) == {emma: 1}
+
+
+@pytest.mark.parametrize("path", ["/cart/items/1", "/cart/items/1/remove", "/cart/items/1/take-left"])
+def test_what_is_not_in_the_cart_is_no_error(ben, emma, path):
+    assert (ben.submit(path, page="/login", quantity=2).location, kept(ben)) == ("/cart", None)
+
+
+# ---------------------------------------------------------------- login
+
+
+def test_at_login_the_cart_becomes_part_of_the_customers(shop, ben, emma):
+    sanditon = shop.book("Sanditon", stock=1)
+    shop.fill_cart(shop.customer(ADA), {emma: 1, sanditon: 1})
+    add(ben, emma, quantity=3)
+    ben.log_in(ADA)
+    assert (in_cart(shop), kept(ben)) == ({emma: 3, sanditon: 1}, None)
+
+
+def test_a_failed_login_loses_nothing(shop, ben, emma):
+    shop.customer(ADA)
+    add(ben, emma, quantity=2)
+    assert ben.log_in(ADA, "wrong").status_code == 400
+    assert (in_cart(shop), [line[:2] for line in kept(ben)]) == ({}, [[emma, 2]])
+    ben.log_in(ADA)
+    assert in_cart(shop) == {emma: 2}
+
+
+def test_a_double_clicked_login_does_not_double_the_cart(shop, app, ben, emma):
+    shop.customer(ADA)
+    add(ben, emma, quantity=2)
+    again = Browser(app)
+    again.client.set_cookie("bookshop", ben.client.get_cookie("bookshop").value)
+    token = ben.csrf_token()
+    for browser in (ben, again):
+        assert browser.post("/login", email=ADA, password=PASSWORD, csrf_token=token).status_code == 303
+    assert in_cart(shop) == {emma: 2}
+
+
+def test_a_new_account_begins_with_the_visitors_cart(shop, ben, emma):
+    add(ben, emma, quantity=2)
+    ben.submit("/register", email=ADA, password=PASSWORD)
+    ben.log_in(ADA)
+    assert (in_cart(shop), shop.broken()) == ({emma: 2}, [])
+
+
+def test_after_logging_out_the_cart_stays_with_the_account(shop, ben, emma):
+    shop.customer(ADA)
+    add(ben, emma)
+    ben.log_in(ADA)
+    ben.submit("/logout", page="/")
+    assert "Your cart is empty." in text_of(ben.get("/cart"))
+    assert in_cart(shop) == {emma: 1}
+
+
+def test_what_has_no_room_is_said(app, database_url, shop):
+    small = Shop(create_app(settings_for(database_url, cart_lines=1, cart_copies=3)))
+    books = [small.book(title, stock=9) for title in ("Emma", "Sanditon")]
+    small.fill_cart(small.customer(ADA), {books[0]: 1})
+    browser = Browser(small.app)
+    keep(browser, [[books[1], 9, 950, "EUR", 9], [books[0], 9, 950, "EUR", 9]])
+    browser.log_in(ADA)
+    assert "Your cart is full, so it does not hold Sanditon." in text_of(browser.get("/"))
+    assert in_cart(small) == {books[0]: 3}
+
+
+def test_staff_are_told_that_they_have_no_cart(shop, ben, emma):
+    shop.staff("staff@example.com")
+    add(ben, emma)
+    ben.log_in("staff@example.com")
+    assert "Staff accounts have no cart, so what you had put into one is not kept." in text_of(ben.get("/"))
+    assert in_cart(shop) == {}
+
+
+def test_another_customer_on_the_same_device_finds_nothing(shop, ben, emma):
+    for email in (ADA, "cleo@example.com"):
+        shop.customer(email)
+    add(ben, emma)
+    ben.log_in(ADA)
+    ben.submit("/logout", page="/")
+    ben.log_in("cleo@example.com")
+    assert "Your cart is empty." in text_of(ben.get("/cart"))
+
+
+# ---------------------------------------------------------------- the cookie
+
+
+GOOD: list[Any] = [1, 1, 950, "EUR", 5]
+NO_CARTS: list[Any] = [None, 1, "x", {}, {"1": 1}, [1], [[]], ["EUR"], [[1, 1]], [None], [GOOD[:4]], [[*GOOD, 1]]]
+ODD_PARTS: list[list[Any]] = [
+    [0, -1, ID_MAX + 1, 2**63, 10**400, "1", 1.0, True, None, []],
+    [0, -1, 2**63, "1", 1.5, True],
+    [-1, PRICE_MAX + 1, 2**63, "950", None],
+    ["", "eur", "EURO", "E\x00R", "<b>", "EUR\n", None, 1, []],
+    [-1, STOCK_MAX + 1, 2**63, None],
+]
+ODD_LINES = [[[*GOOD[:at], odd, *GOOD[at + 1 :]]] for at, parts in enumerate(ODD_PARTS) for odd in parts]
+
+
+@pytest.mark.parametrize("cart", [*NO_CARTS, *ODD_LINES], ids=lambda cart: repr(cart)[:40])
+def test_what_is_no_cart_is_passed_over(shop, ben, emma, cart):
+    shop.customer(ADA)
+    keep(ben, cart)
+    assert "Your cart is empty." in text_of(ben.get("/cart"))
+    assert "in your cart" not in text_of(ben.get(f"/books/{emma}"))
+    assert ben.log_in(ADA).status_code == 303
+    assert in_cart(shop) == {}
+
+
+def test_what_is_good_beside_what_is_odd_is_kept_and_a_book_is_there_once(ben, emma):
+    keep(ben, [["x"], GOOD, None, [1, 2, *GOOD[2:]], [999, *GOOD[1:]]])
+    assert "Copies of Emma" in text_of(ben.get("/cart"))
+    add(ben, emma)
+    assert kept(ben) == [[emma, 3, 950, "EUR", 5], [999, 1, 950, "EUR", 5]]
+
+
+@pytest.mark.parametrize("path", ["/cart/items/999", "/cart/items/999/take-left", "/cart/items/999/remove"])
+def test_a_book_that_never_was_is_no_error(shop, ben, path):
+    keep(ben, [[999, *GOOD[1:]]])
+    assert ben.submit(path, page="/login", quantity=1).location == "/cart"
+    assert "Your cart is empty." in text_of(ben.get("/cart"))
+
+
+def test_a_cookie_that_was_changed_is_nobodys(ben, emma):
+    add(ben, emma)
+    value = ben.client.get_cookie("bookshop").value
+    ben.client.set_cookie("bookshop", ("A" if value[0] != "A" else "B") + value[1:])
+    assert "Your cart is empty." in text_of(ben.get("/cart"))
+
+
+def test_the_largest_cart_is_far_below_what_a_cookie_holds(ben, emma):
+    add(ben, emma)
+    chance = random.Random(1)
+    bounds = (10**9, 1000, PRICE_MAX, STOCK_MAX)
+    numbers = [[chance.randrange(1, bound) for bound in bounds] for _line in range(50)]
+    keep(ben, [[*line[:3], "EUR", line[3]] for line in numbers])
+    assert len(ben.client.get_cookie("bookshop").value) < 2500
+
+
+def test_only_pages_where_something_can_be_bought_set_a_cookie(shop, visitor):
+    sold_out = shop.book("Sanditon")
+    paths = ["/", "/books", f"/books/{sold_out}/sanditon", "/cart"]
+    assert [path for path in paths if "Set-Cookie" in visitor().get(path).headers] == []
+    emma = shop.book("Emma", stock=1)
+    paths = ["/", "/books", f"/books/{emma}/emma"]
+    assert [path for path in paths if "Set-Cookie" in visitor().get(path).headers] == paths
+
+
+def test_the_cart_is_still_there_when_the_browser_was_closed(ben, emma):
+    add(ben, emma)
+    assert ben.client.get_cookie("bookshop").expires is not None
+
+
+def test_a_page_that_is_older_than_the_cookie_leads_back_to_itself(ben, emma):
+    refused = ben.post("/cart/items", book_id=emma, csrf_token="old", next="/books?q=emma")
+    assert (refused.status_code, refused.location, kept(ben)) == (303, "/books?q=emma", None)
+    assert ben.post("/cart/items", book_id=emma, next="//evil.example").location == "/"
+
+
+def test_looking_at_pages_does_not_change_a_cart(ben, emma):
+    add(ben, emma)
+    before = kept(ben)
+    for path in ("/cart", "/", "/books", f"/books/{emma}", f"/cart/items/{emma}", f"/cart/items/{emma}/remove"):
+        ben.get(path)
+    assert kept(ben) == before

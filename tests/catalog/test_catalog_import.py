@@ -1,0 +1,288 @@
+"""`flask books import`: what goes in, what is refused and why, and that a second time changes nothing."""
+
+import io
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from bookshop.catalog.importer import import_books
+from bookshop.extensions import db
+from bookshop.kit.exceptions import Invalid
+from tests.support.clients import Script
+
+OWN = "isbn,title,authors,publisher,language,published_year,description,price_cents,currency,stock_quantity\n"
+GOODBOOKS = "book_id,isbn,isbn13,authors,original_publication_year,original_title,title,language_code\n"
+SHORT = "title,authors,price_cents\n"
+COLUMNS = OWN.strip().replace("isbn,", "", 1)
+
+
+@pytest.fixture
+def run(app, tmp_path):
+    """Imports the bytes or text of a file by the command; returns its result."""
+
+    def run_import(content, *options):
+        path = tmp_path / "books.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return app.test_cli_runner().invoke(args=["books", "import", str(path), *options])
+
+    return run_import
+
+
+def counts(result: Result) -> str:
+    """The line of counts, the last one that the command prints."""
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()[-1]
+
+
+def refused(result: Result) -> dict[int, str]:
+    """The lines that were refused, line number -> reason."""
+    found = [line.removeprefix("line ").partition(": ") for line in result.stderr.splitlines() if line[:5] == "line "]
+    return {int(number): reason for number, _colon, reason in found}
+
+
+def test_the_projects_own_columns_give_every_field_of_a_book(shop, run):
+    line = '0-14-143958-0,Émma,"Austen, Jane",Penguin,en,1815,"One ""village"".\nNo ball.",950,GBP,3\n'
+    assert counts(run(OWN + line)) == "1 added, 0 updated, 0 unchanged, 0 refused"
+    assert shop.rows(f"SELECT isbn, {COLUMNS} FROM books") == [
+        ("9780141439587", "Émma", "Austen, Jane", "Penguin", "en", 1815, 'One "village".\nNo ball.', 950, "GBP", 3)
+    ]
+    assert shop.broken() == []
+
+
+def test_goodbooks_columns_are_understood_and_lost_zeros_put_back(shop, run):
+    line = '7,141439580,9.78014e+12,Jane Austen,1815.0,Emma,"Emma (Highbury, #1)",eng\n'
+    assert counts(run(GOODBOOKS + line, "--price-cents", "950")) == "1 added, 0 updated, 0 unchanged, 0 refused"
+    assert shop.rows("SELECT isbn, title, authors, published_year, language, price_cents, currency FROM books") == [
+        ("9780141439587", "Emma (Highbury, #1)", "Jane Austen", 1815, "en", 950, "EUR")
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SHORT + "Emma,Jane Austen,950\n",
+        SHORT + "Emma,Jane Austen,950",
+        "\ufeff" + SHORT + "Emma,Jane Austen,950\n",
+        (SHORT + "Emma,Jane Austen,950\n").replace("\n", "\r\n"),
+        " Title , AUTHORS,Price_Cents\nEmma,Jane Austen,950\n",
+        SHORT + '"Emma","Jane Austen","950"\n\n\n',
+        SHORT + " Emma ,\u00a0Jane Austen , 950 \n",
+        "authors,rating,title,price_cents\nJane Austen,5,Emma,950\n",
+    ],
+    ids=["plain", "no last line end", "BOM", "CRLF", "header", "quoted, empty lines", "blanks", "order, other columns"],
+)
+def test_a_file_may_be_written_in_many_ways(shop, run, content):
+    assert counts(run(content)) == "1 added, 0 updated, 0 unchanged, 0 refused"
+    assert shop.rows("SELECT title, authors, price_cents FROM books") == [("Emma", "Jane Austen", 950)]
+
+
+def test_the_same_file_again_changes_nothing(shop, run):
+    content = OWN + "9780141439587,Emma,Jane Austen,,en,1815,,950,EUR,3\n,Émile,Rousseau,,,,,700,EUR,\n"
+    assert counts(run(content)) == "2 added, 0 updated, 0 unchanged, 0 refused"
+    before = shop.everything()
+    assert counts(run(content)) == "0 added, 0 updated, 2 unchanged, 0 refused"
+    assert shop.everything() == before
+
+
+def test_a_known_book_is_updated_by_isbn_else_by_title_and_authors(shop, run, script):
+    by_isbn, by_title = shop.book("Emma", isbn="9780141439587"), shop.book("Persuasion")
+    content = "isbn,title,authors,price_cents\n141439580,Emma!,J. Austen,1290\n,Persuasion,Jane Austen,1000\n"
+    assert counts(run(content)) == "0 added, 2 updated, 0 unchanged, 0 refused"
+    assert shop.rows("SELECT id, title, price_cents FROM books ORDER BY id") == [
+        (by_isbn, "Emma!", 1290),
+        (by_title, "Persuasion", 1000),
+    ]
+    found = script().get("/api/v1/books", q="j austen", sort="title")
+    assert [book["title"] for book in found.json["items"]] == ["Emma!", "Persuasion"]
+
+
+def test_what_a_line_leaves_empty_stays_as_it_is(shop, run):
+    shop.book(isbn="9780141439587", publisher="Penguin", language="en", stock=3)
+    before = shop.everything()
+    assert counts(run(OWN + "9780141439587,Emma,Jane Austen,,,,,,,\n")) == "0 added, 0 updated, 1 unchanged, 0 refused"
+    assert shop.everything() == before
+
+
+def test_price_and_stock_given_to_the_command_are_for_new_books_that_the_file_gives_none(shop, run):
+    shop.book("Emma", price_cents=950)
+    content = "title,authors,price_cents,stock_quantity\nEmma,Jane Austen,,\nA,B,,\nC,D,700,0\n"
+    result = run(content, "--price-cents", "1290", "--stock", "4")
+    assert counts(result) == "2 added, 0 updated, 1 unchanged, 0 refused"
+    assert shop.rows("SELECT title, price_cents, stock_quantity FROM books ORDER BY id") == [
+        ("Emma", 950, 0),
+        ("A", 1290, 4),
+        ("C", 700, 0),
+    ]
+    assert shop.broken() == []
+
+
+def test_new_books_without_a_price_are_counted_and_a_later_import_can_price_them(shop, run):
+    result = run("title,authors\nEmma,Jane Austen\n")
+    assert "without a price" in result.stdout
+    assert counts(result) == "1 added, 0 updated, 0 unchanged, 0 refused"
+    assert counts(run("title,authors\nEmma,Jane Austen\n", "--price-cents", "950")).startswith("0 added, 1 updated")
+    assert counts(run("title,authors\nEmma,Jane Austen\n", "--price-cents", "1")).startswith("0 added, 0 updated")
+    assert shop.rows("SELECT price_cents FROM books") == [950]
+
+
+REFUSED = {
+    "wrong digit": (b"9780141439588,Emma,Jane Austen,950", "check digit"),
+    "no ISBN": (b"123456789012,Emma,Jane Austen,950", "10 or 13 digits"),
+    "no title": (b"9780141439587,,Jane Austen,950", "title"),
+    "blank title": (b"9780141439587,   ,Jane Austen,950", "title"),
+    "no authors": (b"9780141439587,Emma,,950", "authors"),
+    "too few": (b"9780141439587,Emma,Jane Austen", "has 3 columns, but the header has 4"),
+    "too many": (b"9780141439587,Emma,Austen, Jane,950", "has 5 columns, but the header has 4"),
+    "Latin-1": (b"9780141439587,\xc9mile,Rousseau,950", "UTF-8"),
+    "NUL": (b"9780141439587,Em\x00ma,Jane Austen,950", "title must not contain control characters"),
+    "too long": (b"9780141439587," + b"x" * 501 + b",Jane Austen,950", "title"),
+    "price": (b"9780141439587,Emma,Jane Austen,9.50", "price_cents"),
+    "negative": (b"9780141439587,Emma,Jane Austen,-1", "price_cents"),
+    "too dear": (b"9780141439587,Emma,Jane Austen,9223372036854775808", "price_cents"),
+    "huge cell": (b"9780141439587,Emma," + b"x" * 200_000 + b",950", "CSV"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_bad_line_is_reported_with_its_number_and_reason_and_does_not_stop_the_rest(shop, run, line, reason):
+    good = b"isbn,title,authors,price_cents\n,First,A,1\n"
+    result = run(good + line + b"\n,Last,B,1\n")
+    assert counts(result) == "2 added, 0 updated, 0 unchanged, 1 refused"
+    assert list(refused(result)) == [3]
+    assert reason in refused(result)[3]
+    assert shop.rows("SELECT title FROM books ORDER BY id") == ["First", "Last"]
+
+
+def test_a_second_line_about_the_same_book_is_refused_and_names_the_first(run):
+    content = "isbn,title,authors,price_cents\n9780141439587,A,B,1\n0141439580,C,D,2\n,E,F,3\n,E,F,4\n"
+    result = run(content)
+    same = "describes the same book as line "
+    assert refused(result) == {3: f"{same}2", 5: f"{same}4"}
+    assert counts(result) == "2 added, 0 updated, 0 unchanged, 2 refused"
+
+
+def test_two_lines_about_one_book_one_with_its_isbn_and_one_without_keep_its_ledger_whole(shop, run):
+    shop.reserve(shop.customer(), shop.book("Emma", isbn="9780141439587"))
+    content = "isbn,title,authors,stock_quantity\n9780141439587,Emma,Jane Austen,3\n,Emma,Jane Austen,5\n"
+    assert run(content).exit_code == 0
+    assert shop.broken() == []
+
+
+def test_line_numbers_are_those_of_the_file_also_after_cells_of_several_lines(run):
+    content = 'title,authors,price_cents,description\nA,B,1,"one\ntwo\nthree"\n\n,B,1,\nC,D,x,"a\nb"\n,,1,\n'
+    assert list(refused(run(content))) == [6, 7, 9]
+
+
+def test_line_numbers_hold_over_many_batches(run):
+    lines = ["Book,Author,x" if number % 500 == 0 else f"Book {number},Author,1" for number in range(2, 1502)]
+    result = run(SHORT + "\n".join(lines))
+    assert list(refused(result)) == [500, 1000, 1500]
+    assert counts(result) == "1497 added, 0 updated, 0 unchanged, 3 refused"
+
+
+def test_several_faults_of_one_line_are_all_named(run):
+    reason = refused(run("isbn,title,authors,price_cents\n1,,Jane Austen,x\n"))[2]
+    assert all(name in reason for name in ("isbn", "title", "price_cents"))
+
+
+def test_stock_from_a_file_that_rises_from_0_notifies_with_an_import_movement(shop, run):
+    emma, other = shop.book("Emma"), shop.book("Persuasion", stock=2)
+    for user_id in shop.customers(2):
+        shop.reserve(user_id, emma)
+    content = "title,authors,stock_quantity\nEmma,Jane Austen,3\nPersuasion,Jane Austen,5\n"
+    assert run(content).stdout == "customers notified: 2\n0 added, 2 updated, 0 unchanged, 0 refused\n"
+    assert (shop.statuses(emma), shop.stock(emma), shop.stock(other)) == (["notified"] * 2, 3, 5)
+    movements = shop.rows("SELECT delta, quantity_after, user_id FROM movements WHERE reason = 'import' ORDER BY id")
+    assert movements == [(3, 3, None), (3, 5, None)]
+    assert shop.broken() == []
+
+
+def test_a_file_tells_a_script_that_its_book_is_back(shop, run, app):
+    shop.customer("ada@example.com")
+    ada = Script(app, "ada@example.com")
+    made = ada.reserve(shop.book("Emma"))
+    run("title,authors,stock_quantity\nEmma,Jane Austen,1\n")
+    seen: Any = ada.get(made.headers["Location"]).json
+    assert seen["status"] == "notified"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["title", "authors"]),
+        ("\n", ["title", "authors"]),
+        ("isbn,title\n1,Emma\n", ["authors"]),
+        ("name,writer\nEmma,Jane Austen\n", ["title", "authors"]),
+        ("title;authors;price_cents\nEmma;Jane Austen;950\n", ["comma"]),
+        ("title\tauthors\tprice_cents\nEmma\tJane Austen\t950\n", ["comma"]),
+        ("title,authors,title\nEmma,Jane Austen,Emma\n", ["twice"]),
+        ("language,language_code,title,authors\nen,en,Emma,Jane Austen\n", ["twice"]),
+        ("x" * 200_000, ["title", "authors"]),
+        (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", ["title", "authors"]),
+        ("title,authors\n".encode("utf-16"), ["title", "authors"]),
+    ],
+    ids=[
+        "empty",
+        "blank",
+        "no authors",
+        "other",
+        "semicolon",
+        "tab",
+        "twice",
+        "two names",
+        "one cell",
+        "PNG",
+        "UTF-16",
+    ],
+)
+def test_a_file_without_the_right_header_is_refused_whole_with_a_clear_message(shop, run, content, words):
+    result = run(content, "--price-cents", "950")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert [word for word in words if word not in result.stderr] == []
+    assert shop.rows("SELECT id FROM books") == []
+
+
+def test_a_file_with_a_header_only_adds_nothing(run):
+    assert counts(run(SHORT)) == "0 added, 0 updated, 0 unchanged, 0 refused"
+
+
+@pytest.mark.parametrize("options", [["--price-cents", "-1"], ["--stock", "1000001"], ["--stock", "many"]])
+def test_options_that_cannot_be_are_refused(shop, run, options):
+    assert run(SHORT + "Emma,Jane Austen,950\n", *options).exit_code == 2
+    assert shop.rows("SELECT id FROM books") == []
+
+
+def test_a_withdrawn_book_that_a_file_names_stays_withdrawn(shop, run):
+    book_id = shop.book("Emma")
+    shop.withdraw(book_id)
+    assert counts(run(SHORT + "Emma,Jane Austen,950\n")) == "0 added, 0 updated, 1 unchanged, 0 refused"
+    assert shop.rows("SELECT withdrawn_at IS NOT NULL FROM books") == [True]
+
+
+def test_the_service_reports_batch_by_batch_and_commits_each(shop):
+    lines = "\n".join(f"Book {number},Author,1" for number in range(501))
+    with shop.app.app_context():
+        reports = import_books(db.session(), io.StringIO(SHORT + lines), {"currency": "EUR"})
+        assert next(reports).added == 500
+        assert shop.rows("SELECT count(*) FROM books") == [500]
+        assert [report.added for report in reports] == [1]
+
+
+def test_the_service_refuses_a_wrong_header_before_it_writes(shop):
+    with shop.app.app_context(), pytest.raises(Invalid, match="title and authors"):
+        list(import_books(db.session(), io.StringIO("a,b\n"), {}))
+
+
+@pytest.mark.prove
+def test_the_10000_real_books_go_in_and_a_second_time_change_nothing(app, repository_root):
+    path = repository_root.parent / "shared" / "data" / "goodbooks-10k-books.csv"
+    if not path.exists():
+        pytest.skip(f"NOT TESTED ON THE 10,000 REAL BOOKS: there is no {path}")
+    command = ["books", "import", str(path), "--price-cents", "1290", "--stock", "0"]
+    first, second = (counts(app.test_cli_runner().invoke(args=command)) for _ in range(2))
+    assert first == "9977 added, 0 updated, 0 unchanged, 23 refused"
+    assert second == "0 added, 0 updated, 9977 unchanged, 23 refused"
+    found: Any = Script(app).get("/api/v1/books", q="harr pott rowl").json
+    assert found["total"] >= 7

@@ -1,0 +1,297 @@
+"""A form has one effect however often it is sent, and says what a single click would have said."""
+
+import gzip
+import html
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.exc import TimeoutError
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.idempotency import views
+from bookshop.idempotency.repository import SentFormRepository
+from bookshop.idempotency.service import SentFormService
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import Busy, OutcomeUnknown
+from bookshop.web import services
+from bookshop.web.forms import ONCE
+from tests.support import races
+from tests.support.clients import Browser, text_of
+from tests.support.databases import empty
+from tests.support.world import COOKIE, PAGES, ROUTES, UNSAFE, path_of
+
+ADA, STAFF = "ada@example.com", "staff@example.com"
+NAME = "n" * 22  # of a page and its forms
+ONE_CLICK = "POST /unsubscribe/{token}"  # mail programs send it, from no page
+# These are known by a name of their own.
+OWN_NAMES = {
+    "POST /login": {"key": NAME},
+    "POST /account/tokens": {"key": NAME},
+    "POST /checkout": {"key": "0" * 32},
+}
+FORMS = [route for route in PAGES if route in UNSAFE and route != ONE_CLICK]
+NOTICE = re.compile(r'<div class="alert[^>]*role="status">.*?</div>', re.DOTALL)
+TEXT = re.compile(r"<[^>]*>")
+HIDDEN = re.compile(r'name="(csrf_token|once|key)"[^>]*value="[^"]*"')
+FORM = re.compile(r'<form[^>]*method="post".*?</form>', re.DOTALL)
+
+
+def ago(**past):
+    return (now() - timedelta(**past)).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def notices(page):
+    return [" ".join(html.unescape(TEXT.sub(" ", found)).split()) for found in NOTICE.findall(page)]
+
+
+def told(browser, answer):
+    """Where a form led, and what is said there; or the page itself. And which cookies came besides the session's."""
+    cookies = [name for cookie in answer.headers.getlist("Set-Cookie") if (name := cookie.partition("=")[0]) != COOKIE]
+    if answer.location is not None:
+        return answer.status_code, answer.location, notices(browser.follow(answer.location).text), cookies
+    page = answer.get_data()
+    page = gzip.decompress(page) if "Content-Encoding" in answer.headers else page
+    return answer.status_code, HIDDEN.sub("", page.decode()), cookies
+
+
+def sent(world, who, route):
+    """Send the form of a route as `who` sees it, with a browser that takes compressed answers."""
+    body = {**ROUTES[route][1], **OWN_NAMES.get(route, {"once": NAME}), "csrf_token": world.csrf_tokens[who]}
+    return world.browsers[who].client.post(path_of(route), data=body, headers={"Accept-Encoding": "gzip"})
+
+
+def put_out_of_date(world, who):
+    """Let the browser have the cookie that it had before the first answer."""
+    world.browsers[who] = Browser(world.app)
+    if world.cookies[who] is not None:
+        world.browsers[who].client.set_cookie(COOKIE, world.cookies[who].value)
+
+
+@pytest.mark.one_postgresql_case
+@pytest.mark.parametrize("route", FORMS)
+@pytest.mark.parametrize("cookie", ["new", "old"])
+def test_a_form_that_is_sent_twice_has_one_effect_and_says_what_one_click_says(world, route, cookie):
+    may = ROUTES[route][0]
+    who = "nobody" if route in ("POST /login", "POST /register", "POST /password/forgot") else sorted(may)[0]
+    single = told(world.browsers[who], sent(world, who, route))
+    after_one = sizes(world)
+    empty(world.app)
+    world.begin_again()
+    first = sent(world, who, route)
+    assert first.status_code == single[0]
+    if cookie == "old":
+        put_out_of_date(world, who)
+    *second, cookies = told(world.browsers[who], sent(world, who, route))
+    assert second == list(single[:-1])
+    assert cookies == single[-1] or cookie == "new"  # then those of the first are there
+    assert sizes(world) == after_one
+
+
+def sizes(world):
+    """How many rows there are of each table, and how many copies of each book, on the shelf and in carts."""
+    counts = {name: len(rows) for name, rows in world.tables().items() if name != "sent_forms"}
+    copies = "SELECT id, stock_quantity FROM books UNION ALL SELECT book_id, quantity FROM cart_items ORDER BY 1, 2"
+    return counts, world.shop.rows(copies)
+
+
+OF_VISITORS = {
+    "": {"book_id": "1", "quantity": "2"},
+    "/1": {"quantity": "3"},
+    "/1/remove": {},
+    "/1/take-left": {},
+}
+
+
+@pytest.mark.one_postgresql_case
+@pytest.mark.parametrize("path", OF_VISITORS)
+@pytest.mark.parametrize("cookie", ["new", "old"])
+def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, visitor, path, cookie):
+    shop.book("Emma", stock=9)
+
+    def clicks(times):
+        browser = visitor()
+        token = browser.csrf_token()
+        browser.client.post("/cart/items", data={"book_id": "1", "quantity": "4", "csrf_token": token})
+        browser.follow("/cart")
+        shop.set_stock(1, 3)
+        before = browser.client.get_cookie(COOKIE).value
+        for click in range(times):
+            if click and cookie == "old":
+                browser.client.set_cookie(COOKIE, before)
+            form = {**OF_VISITORS[path], "once": NAME, "csrf_token": token}
+            answer = browser.client.post(f"/cart/items{path}", data=form)
+        shop.set_stock(1, 9)
+        return told(browser, answer), text_of(browser.follow("/cart"))
+
+    assert clicks(3) == clicks(1)
+
+
+def test_what_a_visitor_put_into_the_cart_much_earlier_is_added_to_by_the_next_form(shop, visitor):
+    shop.book("Emma", stock=9)
+    browser = visitor()
+    form = {"book_id": "1", "csrf_token": browser.csrf_token()}
+    for name in (NAME, NAME, "m" * 22, "m" * 22):
+        browser.client.post("/cart/items", data={**form, "once": name})
+    browser.follow("/cart")  # with the notices, which name other numbers
+    assert "2 copies: " in text_of(browser.follow("/cart"))
+
+
+# ---------------------------------------------------------------- at the same moment
+
+
+@pytest.fixture
+def adding(shop, visitor):
+    """Ada, who adds a book to her cart by one form, clicking in many threads: adding(2) returns the answers."""
+    shop.customer(ADA)
+    book_id, browser = shop.book("Emma", stock=5), visitor(ADA)
+    token = browser.csrf_token("/")
+    cookie = browser.client.get_cookie(COOKIE).value
+    form = {"book_id": book_id, "quantity": 1, "once": NAME, "csrf_token": token}
+
+    def add(times):
+        start = threading.Barrier(times)
+
+        def click(_time):
+            clicking = visitor()
+            clicking.client.set_cookie(COOKIE, cookie)
+            start.wait()
+            return told(clicking, clicking.client.post("/cart/items", data=form))
+
+        with ThreadPoolExecutor(times) as pool:
+            return list(pool.map(click, range(times)))
+
+    return add
+
+
+def copies_in_carts(shop):
+    return shop.rows("SELECT quantity FROM cart_items")
+
+
+def test_clicks_at_the_same_moment_add_one_copy_and_all_say_so(shop, adding):
+    answers = adding(6)
+    assert copies_in_carts(shop) == [1]
+    assert {(answer[0], str(answer[2])) for answer in answers} == {(303, "['Emma is in your cart. View cart']")}
+
+
+def test_twin_in_which_nobody_claims_the_form_adds_one_for_each_click(shop, adding, monkeypatch):
+    monkeypatch.setattr(SentFormRepository, "claim", lambda *_asked: True)
+    adding(6)
+    assert copies_in_carts(shop) == [6]
+
+
+def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, visitor):
+    shop.customer(ADA)
+    book_id, browser, other = shop.book("Emma"), visitor(ADA), visitor(ADA)
+    form = {"once": NAME, "csrf_token": "x"}
+    tokens = [clicking.csrf_token("/") for clicking in (browser, other)]
+    other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
+    form["csrf_token"] = tokens[0]
+
+    def click(clicking):
+        return told(clicking, clicking.client.post(f"/books/{book_id}/reserve", data=form))
+
+    locked = (UserRepository, "lock_active")
+    first, second = races.overtake(locked, lambda: click(browser), lambda: click(other))
+    assert first == second
+    assert "Reserved." in str(second)
+    assert shop.statuses(book_id) == ["waiting"]
+
+
+def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(shop, visitor, monkeypatch):
+    shop.customer(ADA)
+    book_id, browser = shop.book("Emma"), visitor(ADA)
+    monkeypatch.setattr(services, "keep_answer", lambda *_answer: None)
+    monkeypatch.setattr(views, "PATIENCE", 0)
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
+    answers = [browser.client.post(f"/books/{book_id}/reserve", data=form) for _click in range(2)]
+    assert (answers[1].status_code, answers[1].location) == (303, f"/books/{book_id}")
+    assert "This was done already." in text_of(browser.follow(answers[1].location))
+    assert shop.statuses(book_id) == ["waiting"]
+
+
+@pytest.mark.parametrize("failure", [Busy("Too many others."), OutcomeUnknown(), TimeoutError("no connection is free")])
+def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, visitor, monkeypatch, caplog, failure):
+    shop.customer(ADA)
+    book_id, browser = shop.book("Emma"), visitor(ADA)
+
+    def fail():
+        raise failure
+
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
+    monkeypatch.setattr(services, "aside", fail)
+    answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
+    assert (answer.status_code, shop.statuses(book_id)) == (303, ["waiting"])
+    assert "the answer to a form is not kept" in caplog.text
+
+
+def test_nobody_waits_for_an_answer_that_will_not_come(shop, visitor, monkeypatch):
+    """Those who wait are no writers, of whom there are few: they could be all threads of the shop."""
+    shop.customer(ADA)
+    book_id, browser = shop.book("Emma"), visitor(ADA)
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
+    browser.client.post(f"/books/{book_id}/reserve", data=form)
+    shop.execute("UPDATE sent_forms SET answer = NULL")
+    shop.execute("UPDATE sent_forms SET created_at = :then", then=ago(seconds=3))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
+    answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
+    assert "This was done already." in text_of(browser.follow(answer.location))
+
+
+def test_whatever_a_form_was_answered_nobody_waits_for_it(shop, visitor, monkeypatch):
+    shop.customer(ADA)
+    browser = visitor(ADA)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
+    form = {"name": "till", "once": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
+    answers = [browser.client.post("/account/tokens", data=form).status_code for _click in range(2)]
+    assert answers == [201, 303]
+
+
+def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, visitor):
+    ada, book_id = shop.customer(ADA), shop.book("Emma", stock=3)
+    order_id = shop.order(ada, {book_id: 1})
+    browser, other = visitor(ADA), visitor()
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
+    other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
+
+    def click(clicking):
+        return told(clicking, clicking.client.post(f"/orders/{order_id}/cancel", data=form))
+
+    looked = (SentFormService, "was_sent")
+    second, first = races.overtake(looked, lambda: click(browser), lambda: click(other), races.LONG)
+    assert first == second
+    assert "Your order is cancelled." in str(second)
+
+
+def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, visitor, monkeypatch):
+    shop.customer(ADA)
+    book_id, browser = shop.book("Emma"), visitor(ADA)
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
+    monkeypatch.setattr(services, "keep_answer", lambda *_answer: 1 / 0)
+    answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
+    assert (answer.status_code, "after your change was saved" in text_of(answer)) == (500, True)
+    assert shop.statuses(book_id) == ["waiting"]
+
+
+# ---------------------------------------------------------------- all pages
+
+
+@pytest.mark.one_postgresql_case
+@pytest.mark.parametrize("route", [route for route in PAGES if route not in UNSAFE])
+def test_every_form_of_a_page_has_a_name(world, route):
+    for who in sorted(ROUTES[route][0]):
+        for form in FORM.findall(world.browsers[who].follow(path_of(route)).text):
+            named = re.search(r'name="(once|key|number)"', form)
+            assert named or 'action="/logout"' in form or "/unsubscribe/" in path_of(route)
+
+
+def test_two_pages_have_two_names(shop, visitor):
+    shop.book("Emma", stock=5)
+    browser = visitor()
+    names = [re.findall(r'name="once" value="([^"]*)"', browser.get("/books").text) for _look in range(2)]
+    assert [len(found) for found in names] == [1, 1]
+    assert names[0] != names[1]
+    assert all(ONCE.fullmatch(*found) for found in names)

@@ -1,0 +1,159 @@
+"""What a change of stock does to those who wait (DESIGN 2.4 to 2.7), from whatever source it comes."""
+
+import pytest
+
+from bookshop.inventory.service import StockChange
+from bookshop.kit.exceptions import Invalid
+from bookshop.prebookings.repository import PreBookRepository
+from bookshop.web import services
+from tests.support.clients import Browser, Script
+
+NOTIFIED = "SELECT notified_at FROM prebookings ORDER BY id"
+
+
+def by_page(app):
+    """Staff at the stock form."""
+    staff = Browser(app, "staff@example.com")
+
+    def set_stock(book_id, quantity, expected):
+        path = f"/admin/books/{book_id}/stock"
+        answer = staff.submit(path, change="correction", copies=quantity, expected=expected)
+        assert answer.status_code == 303
+
+    return set_stock
+
+
+def by_json(app):
+    """Staff's script."""
+    staff = Script(app, "staff@example.com")
+
+    def set_stock(book_id, quantity, expected):
+        assert staff.set_stock(book_id, quantity).status_code == 200
+
+    return set_stock
+
+
+@pytest.fixture(params=[by_page, by_json], ids=["page", "json"])
+def set_stock(request, app, shop):
+    """Sets a book's stock by one of the two faces: set_stock(book_id, quantity, expected)."""
+    shop.staff("staff@example.com")
+    return request.param(app)
+
+
+@pytest.fixture
+def emma(shop):
+    """A book that is out of stock, and for which three customers wait."""
+    book_id = shop.book("Emma")
+    for user_id in shop.customers(3):
+        shop.reserve(user_id, book_id)
+    return book_id
+
+
+@pytest.mark.parametrize("copies", [1, 100])
+def test_all_who_wait_are_notified_however_few_copies_came(shop, emma, set_stock, copies):
+    set_stock(emma, copies, 0)
+    assert shop.statuses(emma) == ["notified"] * 3
+    assert shop.broken() == []
+
+
+def test_those_who_wait_for_another_book_go_on_waiting(shop, emma, set_stock):
+    other = shop.book("Persuasion")
+    shop.reserve(shop.customer(), other)
+    set_stock(emma, 1, 0)
+    assert shop.statuses(other) == ["waiting"]
+
+
+def test_who_cancelled_is_not_notified(shop, emma, set_stock):
+    shop.cancel(*shop.rows("SELECT user_id, id FROM prebookings ORDER BY id")[0])
+    set_stock(emma, 1, 0)
+    assert shop.statuses(emma) == ["cancelled", "notified", "notified"]
+
+
+def test_notified_is_final_no_later_change_of_stock_touches_it(shop, emma, set_stock):
+    set_stock(emma, 5, 0)
+    told = shop.rows("SELECT * FROM prebookings ORDER BY id")
+    for before, after in ((5, 9), (9, 2), (2, 0), (0, 7)):
+        set_stock(emma, after, before)
+        assert shop.rows("SELECT * FROM prebookings ORDER BY id") == told
+
+
+def test_only_who_reserved_since_is_told_of_the_next_restock(shop, emma, set_stock):
+    set_stock(emma, 5, 0)
+    set_stock(emma, 0, 5)
+    told = shop.rows(NOTIFIED)
+    shop.reserve(shop.customer("ada@example.com"), emma)
+    set_stock(emma, 1, 0)
+    assert shop.rows(NOTIFIED)[:3] == told
+    assert shop.statuses(emma) == ["notified"] * 4
+
+
+def test_a_notified_pre_booking_names_the_movement_that_notified_it(shop, emma, set_stock):
+    set_stock(emma, 5, 0)
+    set_stock(emma, 6, 5)
+    movement_id = shop.rows("SELECT id FROM movements WHERE delta = 5")[0]
+    assert shop.rows("SELECT DISTINCT movement_id FROM prebookings") == [movement_id]
+
+
+def test_the_service_returns_the_addresses_of_those_it_notified(shop, emma):
+    assert sorted(shop.set_stock(emma, 1)) == [f"customer{number}@example.com" for number in range(3)]
+    assert shop.set_stock(emma, 2) == shop.set_stock(emma, 0) == shop.set_stock(emma, 3) == []
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """The notifying fails, after the stock was changed and everyone was told."""
+    notify = PreBookRepository.notify_waiting_by_book
+
+    def fail(self, movements):
+        notify(self, movements)
+        raise RuntimeError("the power went out")
+
+    monkeypatch.setattr(PreBookRepository, "notify_waiting_by_book", fail)
+
+
+def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, script, visitor, emma, failing):
+    shop.staff("staff@example.com")
+    staff, browser = script("staff@example.com"), visitor("staff@example.com")
+    before = shop.everything()
+    path = f"/admin/books/{emma}/stock"
+    assert staff.set_stock(emma, 5).status_code == 500
+    assert browser.submit(path, change="received", copies=5, expected=0).status_code == 500
+    assert shop.everything() == before
+
+
+def test_the_savepoint_alone_undoes_a_failed_restock_in_a_transaction_that_goes_on(shop, emma, failing):
+    def restock_and_go_on():
+        with pytest.raises(RuntimeError, match="power"):
+            services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
+        return services.catalog().create({"title": "Other", "authors": "A", "price_cents": 1, "currency": "EUR"})
+
+    other = shop.commit(restock_and_go_on)
+    assert (shop.stock(emma), shop.statuses(emma), shop.stock(other)) == (0, ["waiting"] * 3, 0)
+    assert shop.rows("SELECT id FROM movements") == []
+
+
+def test_many_changes_of_stock_are_all_written_or_none(shop, emma):
+    other = shop.book("Persuasion", stock=1)
+    changes = [StockChange(book_id=emma, quantity=5), StockChange(book_id=other, delta=-2)]
+    before = shop.everything()
+    with pytest.raises(Invalid, match="cannot fall below 0"):
+        shop.commit(lambda: services.inventory().update_stocks(changes))
+    assert shop.everything() == before
+
+
+def test_the_service_does_not_commit(shop, emma):
+    with shop.app.app_context():
+        services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
+    assert (shop.stock(emma), shop.statuses(emma)) == (0, ["waiting"] * 3)
+
+
+def test_withdrawing_hides_the_book_and_cancels_who_waits_and_putting_back_wakes_nobody(shop, visitor, emma):
+    shop.staff("staff@example.com")
+    staff = visitor("staff@example.com")
+    assert staff.submit(f"/admin/books/{emma}/withdraw").status_code == 303
+    assert shop.statuses(emma) == ["cancelled"] * 3
+    assert "No longer sold." in visitor().get(f"/books/{emma}").text
+    staff.submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
+    assert "No longer sold." not in visitor().get(f"/books/{emma}").text
+    assert (shop.set_stock(emma, 1), shop.statuses(emma)) == ([], ["cancelled"] * 3)
+    assert shop.broken() == []

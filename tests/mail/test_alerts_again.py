@@ -1,0 +1,314 @@
+"""Alerts that were stopped because the book had gone: queued again when it is back, and sent once."""
+
+from collections import Counter
+
+import pytest
+
+from bookshop.mail.models import RESTOCK
+from bookshop.mail.repository import MessageRepository
+from bookshop.mail.service import MailService
+from bookshop.web import services
+from tests.admin.test_admin_delivery import check, receive
+from tests.support import races, smtp
+from tests.support.clients import Browser, Script, text_of
+from tests.support.factories import PASSWORD, isbn
+
+ADA, BEN, CLEO, STAFF = (f"{name}@example.com" for name in ("ada", "ben", "cleo", "staff"))
+STATES = "SELECT state, reason FROM messages WHERE kind = 'restock' ORDER BY id"
+KEYS = "SELECT id, dedupe_key, message_id FROM messages WHERE kind = 'restock' ORDER BY id"
+ISBN = isbn(7)
+GONE, QUEUED, SENT = ("suppressed", "gone"), ("queued", None), ("sent", None)
+
+
+@pytest.fixture
+def emma(shop):
+    """A book that Ada, the user 1, was told of, and Cleo, the user 3; Ben, the user 2, buys what there is."""
+    for address in (ADA, BEN, CLEO):
+        shop.customer(address)
+    shop.staff(STAFF)
+    book = shop.book("Emma", isbn=ISBN)
+    for user_id in (1, 3):
+        shop.reserve(user_id, book)
+    shop.set_stock(book, 1)
+    return book
+
+
+def alerts(messages):
+    return sorted(message["To"] for message in messages if message["Message-ID"].startswith("<restock."))
+
+
+# ---------------------------------------------------------------- how the book goes, and how it comes back
+
+
+def sold_out_when_due(shop, box, emma):
+    shop.order(2, {emma: 1})
+    assert alerts(box.deliver()) == []
+
+
+def withdrawn_when_due(shop, box, emma):
+    shop.withdraw(emma)
+    assert alerts(box.deliver()) == []
+
+
+def withdrawn_and_sold_out(shop, box, emma):
+    withdrawn_when_due(shop, box, emma)
+    shop.set_stock(emma, 0)
+
+
+GOES = {
+    "set to 0": lambda shop, _box, emma: shop.set_stock(emma, 0),
+    "sold out when due": sold_out_when_due,
+    "withdrawn when due": withdrawn_when_due,
+    "withdrawn and sold out": withdrawn_and_sold_out,
+}
+
+
+def press_put_back(shop, emma):
+    Browser(shop.app, STAFF).submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
+
+
+def import_copies(shop, _emma, tmp_path):
+    path = tmp_path / "books.csv"
+    path.write_text("title,authors,stock_quantity\nEmma,Jane Austen,3\n")
+    shop.app.test_cli_runner().invoke(args=["books", "import", str(path)])
+
+
+@pytest.mark.parametrize("name", GOES)
+def test_an_alert_stopped_as_gone_is_queued_again_when_the_book_is_back_and_sent_once(shop, box, emma, name):
+    GOES[name](shop, box, emma)
+    before = shop.rows(KEYS)
+    assert shop.rows(STATES) == [GONE, GONE]
+    if "withdrawn" in name:
+        press_put_back(shop, emma)
+    shop.set_stock(emma, 5)
+    assert (shop.rows(STATES), shop.rows(KEYS)) == ([QUEUED, QUEUED], before)
+    assert (alerts(box.deliver()), shop.broken()) == ([ADA, CLEO], [])
+    for copies in (0, 5):
+        shop.set_stock(emma, copies)
+    assert (alerts(box.deliver()), shop.rows(STATES), shop.broken()) == ([], [SENT, SENT], [])
+
+
+def test_what_comes_while_a_book_is_withdrawn_is_told_when_it_is_put_back(shop, box, emma):
+    withdrawn_and_sold_out(shop, box, emma)
+    shop.set_stock(emma, 5)
+    assert shop.rows(STATES) == [GONE, GONE]
+    staff = Browser(shop.app, STAFF)
+    answer = staff.submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
+    assert "The book is on sale again. 2 e-mails stopped before will now be sent." in text_of(
+        staff.get(answer.location)
+    )
+    assert (alerts(box.deliver()), shop.broken()) == ([ADA, CLEO], [])
+
+
+def test_a_withdrawn_book_that_is_put_back_without_copies_is_still_gone(shop, box, emma):
+    withdrawn_and_sold_out(shop, box, emma)
+    press_put_back(shop, emma)
+    assert (shop.rows(STATES), shop.broken()) == ([GONE, GONE], [])
+
+
+BACK = {
+    "stock page": lambda shop, emma, _tmp_path: Browser(shop.app, STAFF).submit(
+        f"/admin/books/{emma}/stock", change="received", copies="3", expected="0"
+    ),
+    "stock json": lambda shop, emma, _tmp_path: Script(shop.app, STAFF).set_stock(emma, 3),
+    "batch": lambda shop, emma, _tmp_path: Script(shop.app, STAFF).post(
+        "/api/v1/stock/batch", {"lines": [{"isbn": ISBN, "delta": 3}]}
+    ),
+    "import": import_copies,
+    "cancelled order": lambda shop, _emma, _tmp_path: shop.cancel_order(2, 1),
+}
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_every_way_in_which_a_book_comes_back_queues_the_stopped_alerts_again(shop, box, emma, tmp_path, name):
+    sold_out_when_due(shop, box, emma)
+    BACK[name](shop, emma, tmp_path)
+    assert (shop.rows(STATES), alerts(box.deliver()), shop.broken()) == ([QUEUED, QUEUED], [ADA, CLEO], [])
+
+
+def test_a_delivery_says_before_and_after_who_is_told_by_an_e_mail_that_was_stopped(shop, box, emma):
+    shop.set_stock(emma, 0)
+    shop.reserve(2, emma)
+    staff = Browser(shop.app, STAFF)
+    preview = check(staff, f"{ISBN} 3")
+    assert "3 customers will be told, 2 of them by e-mails stopped before." in text_of(preview)
+    assert "1 customer was told. 2 e-mails stopped before will now be sent." in text_of(receive(staff, preview))
+    assert (alerts(box.deliver()), shop.broken()) == ([ADA, BEN, CLEO], [])
+
+
+def test_alerts_that_are_queued_again_wait_for_the_usual_delay(shop, box, emma):
+    for copies in (0, 5):
+        shop.set_stock(emma, copies)
+    box.work()
+    assert shop.rows(STATES) == [QUEUED, QUEUED]
+
+
+def test_the_answer_counts_the_alerts_and_those_who_are_notified_apart(shop, emma):
+    shop.set_stock(emma, 0)
+    shop.reserve(2, emma)
+    script = Script(shop.app, STAFF)
+    answer = script.set_stock(emma, 5).get_json()
+    assert (answer["notified_count"], answer["alerts_queued"]) == (1, 3)
+    shop.set_stock(emma, 0)
+    lines = [{"isbn": ISBN, "delta": delta} for delta in (2, -2, 3)]
+    batch = script.post("/api/v1/stock/batch", {"lines": lines}).get_json()
+    assert [line["alerts_queued"] for line in batch["results"]] == [3, 0, 0]
+    assert (batch["notified_count"], batch["alerts_queued"], shop.rows(STATES)) == (0, 3, [QUEUED] * 3)
+
+
+def test_a_batch_that_leaves_no_copy_queues_no_alert(shop, emma):
+    shop.set_stock(emma, 0)
+    lines = [{"isbn": ISBN, "delta": delta} for delta in (2, -2)]
+    batch = Script(shop.app, STAFF).post("/api/v1/stock/batch", {"lines": lines}).get_json()
+    assert (batch["alerts_queued"], shop.rows(STATES), shop.broken()) == (0, [GONE, GONE], [])
+
+
+def test_the_page_says_how_many_e_mails_are_sent_after_all(shop, emma):
+    shop.set_stock(emma, 0)
+    staff, path = Browser(shop.app, STAFF), f"/admin/books/{emma}/stock"
+    staff.submit(path, change="received", copies="3", expected="0")
+    assert "2 e-mails stopped before will now be sent. The e-mails leave in 60 seconds." in text_of(staff.get(path))
+
+
+# ---------------------------------------------------------------- what wins over gone
+
+
+def buy(shop, emma):
+    shop.order(1, {emma: 1})
+
+
+def buy_and_cancel(shop, emma):
+    shop.cancel_order(1, shop.order(1, {emma: 1}))
+
+
+def reserve_again(shop, emma):
+    shop.reserve(1, emma)
+
+
+def reserve_again_and_cancel(shop, emma):
+    reserve_again(shop, emma)
+    shop.cancel(1, shop.rows("SELECT max(id) FROM prebookings")[0])
+
+
+def unsubscribe(shop, _emma):
+    shop.commit(lambda: services.mailbox().want_alerts(1, False))
+
+
+def unsubscribe_for_a_while(shop, emma):
+    unsubscribe(shop, emma)
+    shop.commit(lambda: services.mailbox().want_alerts(1, True))
+
+
+def deactivate_for_a_while(shop, _emma):
+    shop.deactivate(ADA)
+    shop.commit(lambda: services.accounts().reactivate(1))
+
+
+# What Ada does while the book is gone, or with its last copy; why her alert ends for good; what she gets.
+WINS = {
+    "bought": (buy, "bought", []),
+    "bought and cancelled": (buy_and_cancel, "bought", []),
+    "reserved again": (reserve_again, "reserved_again", [ADA]),
+    "reserved again and cancelled": (reserve_again_and_cancel, "reserved_again", []),
+    "unsubscribed": (unsubscribe, "unsubscribed", []),
+    "unsubscribed for a while": (unsubscribe_for_a_while, "unsubscribed", []),
+    "deactivated": (lambda shop, _emma: shop.deactivate(ADA), "closed", []),
+    "deactivated for a while": (deactivate_for_a_while, "closed", []),
+    "left": (lambda shop, _emma: shop.commit(lambda: services.accounts().delete(1, PASSWORD)), "closed", []),
+}
+
+
+@pytest.mark.parametrize("name", WINS)
+def test_what_wins_over_gone_keeps_an_alert_from_ever_being_queued_again(shop, box, emma, name):
+    happen, reason, told = WINS[name]
+    if not name.startswith("bought"):
+        shop.set_stock(emma, 0)
+    happen(shop, emma)
+    shop.set_stock(emma, 0)
+    box.deliver()
+    for copies in (5, 0, 5):
+        shop.set_stock(emma, copies)
+        box.seen.clear()
+    arrived = [to for to in alerts(box.deliver()) if to != CLEO]
+    assert (shop.rows(STATES)[0], arrived) == (("suppressed", reason), told)
+    assert shop.broken() == []
+
+
+@pytest.mark.parametrize("state", ["failed", "sending", "sent"])
+def test_what_was_sent_or_is_being_sent_or_failed_is_never_queued_again(shop, emma, state):
+    more = {"sending": ", lease = 'x'", "sent": ", sent_at = created_at"}.get(state, "")
+    shop.execute(f"UPDATE messages SET state = '{state}'{more} WHERE kind = 'restock'")
+    for copies in (0, 5):
+        shop.set_stock(emma, copies)
+    assert shop.rows(STATES) == [(state, None)] * 2
+
+
+def test_an_alert_that_staff_dropped_stays_dropped(shop, emma):
+    shop.commit(lambda: services.mail().drop([1]))
+    for copies in (0, 5):
+        shop.set_stock(emma, copies)
+    assert shop.rows(STATES) == [("suppressed", "dropped"), QUEUED]
+
+
+def test_alerts_about_other_books_stay_as_they_are(shop, emma):
+    other = shop.book("Persuasion")
+    shop.reserve(1, other)
+    for copies in (1, 0):
+        shop.set_stock(other, copies)
+    shop.set_stock(emma, 0)
+    shop.set_stock(emma, 5)
+    assert shop.rows(STATES) == [QUEUED, QUEUED, GONE]
+
+
+# ---------------------------------------------------------------- the worker and a restock at the same moment
+
+
+def stop_while_restocked(app, shop, box, emma):
+    """The worker finds the book sold out; before it notes that, the book is restocked."""
+    shop.order(2, {emma: 1})
+    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE kind = 'restock'")
+    races.overtake((MessageRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
+    return alerts(box.deliver())
+
+
+def test_a_restock_just_before_the_worker_stops_an_alert_is_not_missed(app, shop, box, emma):
+    assert stop_while_restocked(app, shop, box, emma) == [ADA, CLEO]
+    assert (shop.rows(STATES), shop.broken()) == ([SENT, SENT], [])
+
+
+def test_twin_a_worker_that_does_not_look_again_under_the_lock_misses_the_restock(app, shop, box, emma, monkeypatch):
+    def suppress(self, message_id, lease, reason, _book_id):
+        self.suppress(message_id, lease, reason)
+        return True
+
+    monkeypatch.setattr(MailService, "suppress_if_gone", suppress)
+    assert stop_while_restocked(app, shop, box, emma) != [ADA, CLEO]
+    assert "is stopped as gone" in " ".join(shop.broken())
+
+
+def come_and_go(post, customers):
+    """A worker sends, every fifth e-mail sells the last copy, and a copy comes: until all are told, or it is no use."""
+    book, buyer = smtp.waiting(post.shop, customers), post.shop.customer(BEN)
+
+    def sell(_message):
+        if len(post.sink.received) % 5 == 0:
+            post.shop.order(buyer, {book: 1})
+
+    post.sink.look = sell
+    for _round in range(customers):
+        races.together([post.work, lambda: post.shop.set_stock(book, 1)])
+        told = [post.sink.times.get(one.message_id, 0) for one in post.messages() if one.kind == RESTOCK]
+        if 0 not in told:
+            break
+    return told
+
+
+@pytest.mark.parametrize("customers", [30, pytest.param(100, marks=pytest.mark.prove)])
+def test_restocks_sales_and_a_worker_at_once_tell_everybody_once_when_copies_remain(post, customers):
+    assert come_and_go(post, customers) == [1] * customers
+    assert post.shop.broken() == []
+
+
+def test_twin_a_shop_that_queues_no_alert_again_leaves_somebody_untold(post, monkeypatch):
+    monkeypatch.setattr(MailService, "queue_again", lambda *_arguments: Counter())
+    assert 0 in come_and_go(post, 10)

@@ -1,0 +1,381 @@
+"""What is queued, by whatever happens in the shop, and what is looked at once more before it leaves."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import event
+
+from bookshop.extensions import db
+from bookshop.mail import service
+from bookshop.mail.models import Message
+from bookshop.web import services
+from tests.support.clients import Browser, Script, text_of
+from tests.support.factories import PASSWORD, isbn
+from tests.support.postbox import Postbox
+from tests.support.races import many_customers
+from tests.web.test_routes import statements
+
+ADA, BEN, CLEO, STAFF = (f"{name}@example.com" for name in ("ada", "ben", "cleo", "staff"))
+ISBN = isbn(7)
+EMMA, ORDER = 1, 1
+ALERTS = "SELECT user_id, recipient, state, dedupe_key FROM messages WHERE kind = 'restock' ORDER BY id"
+OF_ORDERS = "SELECT kind, order_id, recipient FROM messages WHERE kind LIKE 'order%' ORDER BY id"
+STATES = "SELECT state, reason FROM messages WHERE kind = :kind"
+
+
+@pytest.fixture
+def emma(shop):
+    """A book whose one copy Ben has ordered, and for which Ada and Cleo, the users 1 and 3, wait."""
+    for address in (ADA, BEN, CLEO):
+        shop.customer(address)
+    shop.staff(STAFF)
+    shop.book("Emma", isbn=ISBN, stock=1)
+    shop.order(2, {EMMA: 1})
+    for user_id in (1, 3):
+        shop.reserve(user_id, EMMA)
+    return EMMA
+
+
+def kinds(messages):
+    return [message["Message-ID"].strip("<").partition(".")[0] for message in messages]
+
+
+def outcome(shop, kind):
+    """What became of the only message of a kind, and why."""
+    (found,) = shop.rows(STATES, kind=kind)
+    return found
+
+
+# ---------------------------------------------------------------- every way in which a book comes back
+
+
+def by_stock_page(shop, _tmp_path):
+    Browser(shop.app, STAFF).submit("/admin/books/1/stock", change="received", copies="3", expected="0")
+
+
+def by_stock_json(shop, _tmp_path):
+    Script(shop.app, STAFF).set_stock(EMMA, 3)
+
+
+def by_delivery(shop, _tmp_path):
+    page, lines = "/admin/delivery", f"{ISBN} x3"
+    Browser(shop.app, STAFF).submit(page, lines=lines, previewed=f"{ISBN}x3", receive="yes")
+
+
+def by_import(shop, tmp_path):
+    path = tmp_path / "books.csv"
+    path.write_text(f"isbn,title,authors,stock_quantity\n{ISBN},Emma,Jane Austen,3\n")
+    shop.app.test_cli_runner().invoke(args=["books", "import", str(path)])
+
+
+def by_customer_who_cancels(shop, _tmp_path):
+    Browser(shop.app, BEN).submit("/orders/1/cancel", page="/orders/1")
+
+
+def by_program_that_cancels(shop, _tmp_path):
+    Script(shop.app, BEN).post("/api/v1/orders/1/cancel")
+
+
+def by_staff_who_cancel(shop, _tmp_path):
+    Browser(shop.app, STAFF).submit("/admin/orders/cancel", page="/admin", order=["1"])
+
+
+def by_program_of_staff_that_cancels(shop, _tmp_path):
+    Script(shop.app, STAFF).post("/api/v1/admin/orders/1/cancel")
+
+
+def by_customer_who_leaves(shop, _tmp_path):
+    Browser(shop.app, BEN).submit("/account/delete", current=PASSWORD)
+
+
+WAYS: list[Callable[..., None]] = [
+    *(by_stock_page, by_stock_json, by_delivery, by_import, by_customer_who_cancels, by_program_that_cancels),
+    *(by_staff_who_cancel, by_program_of_staff_that_cancels, by_customer_who_leaves),
+]
+every_way = pytest.mark.parametrize("come_back", WAYS)
+
+
+@every_way
+def test_whoever_is_notified_has_one_alert_queued_by_one_statement(shop, emma, tmp_path, come_back):
+    with statements(shop.app) as sent:
+        come_back(shop, tmp_path)
+    ids = shop.rows("SELECT id FROM prebookings WHERE status = 'notified' ORDER BY id")
+    alerts = [
+        (user, address, "queued", f"restock:{ids[at]}") for at, (user, address) in enumerate([(1, ADA), (3, CLEO)])
+    ]
+    assert shop.rows(ALERTS) == alerts
+    assert len([sql for sql in sent if "INSERT INTO messages" in sql and "FROM prebookings" in sql]) == 1
+    assert shop.broken() == []
+
+
+@every_way
+def test_a_transaction_that_fails_at_its_commit_leaves_no_alert_and_nobody_notified(shop, emma, tmp_path, come_back):
+    failed = []
+
+    def fail(connection):
+        if connection.exec_driver_sql("SELECT 1 FROM messages WHERE kind = 'restock'").first():
+            failed.append("COMMIT")
+            raise RuntimeError("the commit fails")
+
+    with shop.app.app_context():
+        engine = db.engine
+    event.listen(engine, "commit", fail)
+    try:
+        come_back(shop, tmp_path)
+    finally:
+        event.remove(engine, "commit", fail)
+    assert (failed, shop.rows(ALERTS), shop.statuses(EMMA)) == (["COMMIT"], [], ["waiting", "waiting"])
+    assert (shop.stock(EMMA), shop.broken()) == (0, [])
+
+
+def test_queueing_takes_as_many_statements_for_many_as_for_one(shop, emma):
+    customers, counts = many_customers(shop, 60), []
+    for number in (1, 60):
+        book_id = shop.book()
+        for user_id in customers[:number]:
+            shop.reserve(user_id, book_id)
+        with statements(shop.app) as sent:
+            assert len(shop.set_stock(book_id, 1)) == number
+        counts.append(len(sent))
+    assert counts[0] == counts[1]
+    assert len(shop.rows(ALERTS)) == 61
+
+
+def test_nobody_is_told_twice_of_one_reservation_and_anew_of_a_new_one(shop, emma, box):
+    for stock in (2, 1, 0, 3):
+        shop.set_stock(EMMA, stock)
+    assert len(shop.rows(ALERTS)) == 2
+    box.deliver()
+    shop.set_stock(EMMA, 0)
+    shop.reserve(1, EMMA)
+    shop.set_stock(EMMA, 1)
+    (again,) = box.deliver()
+    assert (kinds([again]), again["To"], len(shop.rows(ALERTS))) == (["restock"], ADA, 3)
+
+
+# ---------------------------------------------------------------- orders
+
+
+def test_an_order_is_answered_once_however_often_its_request_is_sent(shop, emma):
+    shop.set_stock(EMMA, 5)
+    shop.fill_cart(1, {EMMA: 1})
+    script = Script(shop.app, ADA)
+    for _again in range(3):
+        headers = {**script.headers, "Idempotency-Key": "one"}
+        assert script.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers).status_code == 201
+    assert shop.rows(OF_ORDERS) == [("order_placed", 1, BEN), ("order_placed", 2, ADA)]
+
+
+def test_a_button_for_many_orders_pressed_again_tells_nobody_twice(shop, emma):
+    shop.set_stock(EMMA, 5)
+    shop.order(1, {EMMA: 1})
+    shop.execute("DELETE FROM messages WHERE kind LIKE 'order%'")
+    staff = Browser(shop.app, STAFF)
+    for button in ("ready", "ready", "cancel", "cancel"):
+        staff.submit(f"/admin/orders/{button}", page="/admin", order=["1", "2"])
+    told = [(kind, *order) for kind in ("order_ready", "order_cancelled") for order in ((1, BEN), (2, ADA))]
+    assert (shop.rows(OF_ORDERS), shop.broken()) == (told, [])
+
+
+def test_each_step_of_an_order_is_told_once_and_collecting_it_is_not(shop, emma, box):
+    for status in ("ready", "collected"):
+        shop.change_order(ORDER, status, 4)
+        box.deliver()
+    assert shop.rows(OF_ORDERS) == [("order_placed", 1, BEN), ("order_ready", 1, BEN)]
+
+
+def test_an_order_that_cannot_be_placed_is_not_told(shop, emma):
+    shop.set_stock(EMMA, 1)
+    for user_id in (1, 3):
+        shop.fill_cart(user_id, {EMMA: 1})
+    for address in (ADA, CLEO):
+        Script(shop.app, address).post("/api/v1/orders", {"name": "First"})
+    assert [order for order in shop.rows(OF_ORDERS) if order[1] > 1] == [("order_placed", 2, ADA)]
+
+
+# ---------------------------------------------------------------- messages about accounts
+
+
+def test_an_address_gets_one_message_of_a_kind_about_its_account_in_five_minutes(shop, emma, monkeypatch):
+    clock = SimpleNamespace(time=lambda: 300_000.0)
+    monkeypatch.setattr(service, "time", clock)
+    kinds_of = "SELECT kind, count(*) FROM messages WHERE user_id = 1 GROUP BY kind ORDER BY kind"
+    for number in (1, 2):
+        for _again in range(3):
+            shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
+            shop.commit(lambda: services.mailbox().sign_up(ADA.upper(), PASSWORD))
+        assert shop.rows(kinds_of) == [("known_address", number), ("password_reset", number)]
+        clock.time = lambda: 300_300.0
+
+
+# ---------------------------------------------------------------- looked at once more before it leaves
+
+
+def change_address(shop):
+    shop.commit(lambda: services.accounts().change_email(1, "lovelace@example.com", PASSWORD))
+
+
+def confirm_address(shop, address="lovelace@example.com"):
+    shop.commit(lambda: services.mailbox().confirm(1, address))
+
+
+def want_alerts(wanted):
+    return lambda shop: shop.commit(lambda: services.mailbox().want_alerts(1, wanted))
+
+
+NO_ALERT = {
+    "deactivated": (lambda shop: shop.deactivate(ADA), "closed"),
+    "unsubscribed": (want_alerts(False), "unsubscribed"),
+    "unconfirmed": (change_address, "unconfirmed"),
+    "sold out": (lambda shop: shop.order(2, {EMMA: 1}), "gone"),
+    "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
+}
+BUT_THEN = {
+    "deactivated": lambda shop: shop.commit(lambda: services.accounts().reactivate(1)),
+    "unsubscribed": want_alerts(True),
+    "unconfirmed": confirm_address,
+    "sold out": lambda shop: shop.cancel_order(2, 2),
+    "withdrawn": lambda shop: shop.commit(lambda: services.put_back(EMMA)),
+}
+
+
+@pytest.fixture
+def told(shop, emma, box):
+    """Ada alone was just told that the one copy of Emma is back; nothing else is queued."""
+    shop.cancel(3, 2)
+    shop.execute("DELETE FROM messages")
+    shop.set_stock(EMMA, 1)
+    return box
+
+
+@pytest.mark.parametrize("name", NO_ALERT)
+def test_an_alert_that_is_no_longer_wanted_or_true_does_not_leave(shop, told, name):
+    happen, reason = NO_ALERT[name]
+    happen(shop)
+    assert outcome(shop, "restock") == ("queued", None)
+    assert "restock" not in kinds(told.deliver())
+    assert outcome(shop, "restock") == ("suppressed", reason)
+    assert (shop.statuses(EMMA), shop.broken()) == (["notified", "cancelled"], [])
+
+
+@pytest.mark.parametrize("name", BUT_THEN)
+def test_an_alert_whose_obstacle_is_gone_before_the_worker_comes_leaves(shop, told, name):
+    NO_ALERT[name][0](shop)
+    BUT_THEN[name](shop)
+    (alert,) = [message for message in told.deliver() if kinds([message]) == ["restock"]]
+    assert alert["To"] == ("lovelace@example.com" if name == "unconfirmed" else ADA)
+    assert outcome(shop, "restock")[0] == "sent"
+
+
+@pytest.mark.parametrize("status", ["collected", "cancelled"])
+def test_an_order_that_is_no_longer_ready_is_not_called_ready(shop, emma, box, status):
+    for step in ("ready", status):
+        shop.change_order(ORDER, step, 4)
+    assert "order_ready" not in kinds(box.deliver())
+    assert outcome(shop, "order_ready") == ("suppressed", "order_changed")
+
+
+def test_who_has_confirmed_meanwhile_is_not_asked_to(shop, emma, box):
+    change_address(shop)
+    confirm_address(shop)
+    assert "confirmation" not in kinds(box.deliver())
+    assert outcome(shop, "confirmation") == ("suppressed", "confirmed")
+
+
+@pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
+def test_who_is_deactivated_gets_no_other_message_either(shop, emma, box, kind):
+    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
+    shop.deactivate(BEN)
+    assert box.deliver() == []
+    assert outcome(shop, kind) == ("suppressed", "closed")
+
+
+def test_an_unsubscribed_or_unconfirmed_customer_is_told_about_orders(shop, emma, box):
+    shop.execute("UPDATE users SET email_confirmed_at = NULL, unsubscribed_at = created_at")
+    assert kinds(box.deliver()) == ["order_placed"]
+
+
+# ---------------------------------------------------------------- undo
+
+
+def test_alerts_wait_for_the_delay_and_other_messages_do_not(shop, emma, box):
+    shop.set_stock(EMMA, 3)
+    with shop.app.app_context():
+        alerts = [message for message in db.session.query(Message) if message.bulk]
+        waits = [(alert.next_attempt_at - alert.created_at).total_seconds() for alert in alerts]
+    assert waits == pytest.approx([60, 60], abs=0.1)
+    box.work()
+    assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["queued", "queued"]
+    assert outcome(shop, "order_placed")[0] == "sent"
+
+
+def test_without_a_delay_alerts_are_due_at_once(shop, emma, box):
+    Postbox(shop.app, box.folder, mail_delay=0)
+    shop.set_stock(EMMA, 3)
+    box.work()
+    assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sent", "sent"]
+
+
+def test_a_stock_set_back_to_0_stops_what_waits_and_the_reservations_stay_notified(shop, told):
+    staff = Browser(shop.app, STAFF)
+    fields = {"change": "correction", "copies": "0", "expected": "1"}
+    answer = staff.submit("/admin/books/1/stock", **fields)
+    assert "1 e-mail was stopped in time;" in text_of(staff.get(answer.location))
+    assert (told.deliver(), outcome(shop, "restock")) == ([], ("suppressed", "gone"))
+    assert shop.statuses(EMMA) == ["notified", "cancelled"]
+
+
+def test_what_a_worker_has_taken_or_sent_and_alerts_about_other_books_are_not_stopped(shop, told):
+    other = shop.book("Persuasion")
+    for user_id in (1, 3):
+        shop.reserve(user_id, other)
+    shop.set_stock(other, 1)
+    shop.execute("UPDATE messages SET state = 'sending', lease = 'x' WHERE id = (SELECT min(id) FROM messages)")
+    shop.set_stock(EMMA, 0)
+    assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sending", "queued", "queued"]
+
+
+# ---------------------------------------------------------------- people who move and people who leave
+
+
+def test_what_is_queued_follows_its_customer_to_another_address(shop, emma, box):
+    shop.commit(lambda: services.accounts().change_email(2, "okafor@example.com", PASSWORD))
+    assert [(*kinds([message]), message["To"]) for message in box.deliver()] == [
+        ("order_placed", "okafor@example.com"),
+        ("confirmation", "okafor@example.com"),
+    ]
+
+
+def test_a_message_goes_to_the_address_that_its_customer_has_when_it_leaves(shop, emma, box):
+    """A restock that does not see a change of address, which is not committed yet, queues for the former one."""
+    shop.execute("UPDATE messages SET recipient = 'former@example.com'")
+    assert [message["To"] for message in box.deliver()] == [BEN]
+
+
+@pytest.mark.parametrize("state", ["queued", "failed"])
+def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma, box, state):
+    shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
+    shop.execute("UPDATE messages SET state = :state WHERE kind = 'password_reset'", state=state)
+    change_address(shop)
+    shop.commit(lambda: services.mail().retry_failed())
+    assert "password_reset" not in kinds(box.deliver())
+    assert outcome(shop, "password_reset") == ("suppressed", "address_changed")
+
+
+def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
+    box.deliver()
+    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
+    refused = "550 <ben@example.com>: unknown"
+    shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
+    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
+    shop.set_stock(EMMA, 5)
+    assert BEN not in repr(shop.everything()["messages"])
+    assert BEN not in [message["To"] for message in box.deliver()]
+    assert shop.broken() == []
+
+
+def test_who_leaves_is_not_told_of_the_order_that_ends_with_the_account(shop, emma, box):
+    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
+    assert sorted(kinds(box.deliver())) == ["restock", "restock"]
+    assert shop.rows("SELECT DISTINCT state FROM messages WHERE user_id = 2") == ["suppressed"]

@@ -1,0 +1,301 @@
+"""One's own orders as a customer meets them, and what becomes of them when the customer leaves."""
+
+from functools import partial
+
+import pytest
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.inventory.service import StockChange
+from bookshop.orders.repository import OrderRepository
+from bookshop.orders.service import Checkout
+from bookshop.web import services
+from tests.support import races
+from tests.support.clients import text_of
+from tests.support.factories import PASSWORD
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA, BEN = "ada@example.com", "ben@example.com"
+
+
+@pytest.fixture
+def ada(shop, visitor):
+    """A browser in which Ada is logged in."""
+    shop.customer(ADA)
+    return visitor(ADA)
+
+
+@pytest.fixture
+def emma(shop, ada):
+    return shop.book("Emma", stock=9)
+
+
+@pytest.fixture
+def staff(shop):
+    return shop.staff()
+
+
+def number_of(shop, order_id):
+    return shop.rows("SELECT number FROM orders WHERE id = :id", id=order_id)[0]
+
+
+def cancel(browser, order_id=1):
+    return browser.submit(f"/orders/{order_id}/cancel", page="/orders")
+
+
+def delete(browser):
+    return browser.submit("/account/delete", current=PASSWORD)
+
+
+# ---------------------------------------------------------------- the list
+
+
+def test_my_orders_are_in_the_navigation_of_customers_alone(shop, ada, staff, visitor):
+    shows = ["My orders" in text_of(browser.get("/")) for browser in (ada, visitor("staff@example.com"), visitor())]
+    assert shows == [True, False, False]
+
+
+def test_who_has_ordered_nothing_is_told_how(ada):
+    assert "You have ordered nothing yet." in text_of(ada.get("/orders"))
+
+
+def test_my_orders_are_listed_newest_first_with_their_books_and_what_they_cost(shop, ada, emma):
+    shop.order(1, {emma: 2})
+    shop.order(1, {emma: 1, shop.book("Sanditon", stock=1, price_cents=1000): 1})
+    words = text_of(ada.get("/orders"))
+    first, second = (words.index(f"Order {number_of(shop, order_id)}") for order_id in (2, 1))
+    assert first < second
+    assert words.index("€19.50 Emma Sanditon") < words.index("€19.00 2")
+
+
+def test_many_orders_have_pages(shop, ada, emma):
+    shop.set_stock(emma, 50)
+    for _order in range(21):
+        shop.order(1, {emma: 1})
+    assert f"Order {number_of(shop, 1)}" in text_of(ada.get("/orders?page=2"))
+    assert ada.get("/orders?page=9").location == "/orders?page=2"
+
+
+def test_orders_of_others_are_not_there(shop, ada, emma, visitor):
+    shop.customer(BEN)
+    shop.order(1, {emma: 1})
+    ben = visitor(BEN)
+    assert number_of(shop, 1) not in ben.get("/orders").text
+    assert [ben.get("/orders/1").status_code, cancel(ben).status_code] == [404, 404]
+    assert shop.rows("SELECT status FROM orders") == ["placed"]
+
+
+@pytest.mark.parametrize("order_id", ["0", "99", str(2**31), str(2**63)])
+def test_an_order_that_is_not_there_is_404(ada, order_id):
+    assert [ada.get(f"/orders/{order_id}").status_code, cancel(ada, order_id).status_code] == [404, 404]
+
+
+# ---------------------------------------------------------------- one order
+
+NEXT = {
+    "placed": "Placed. We take your books off the shelf for you.",
+    "ready": "Ready to collect. Your books wait for you in the shop",
+    "collected": "Collected. You collected it on",
+    "cancelled": "Cancelled. It was cancelled on",
+}
+STEPS = {"placed": [], "ready": ["ready"], "collected": ["ready", "collected"], "cancelled": ["cancelled"]}
+
+
+@pytest.mark.parametrize("status", NEXT)
+def test_an_order_says_its_state_and_what_happens_next(shop, ada, emma, staff, status):
+    shop.order(1, {emma: 1})
+    for step in STEPS[status]:
+        shop.change_order(1, step, staff)
+    page = ada.get("/orders/1")
+    assert NEXT[status] in text_of(page)
+    assert ("Cancel the order" in page.text) is (status == "placed")
+
+
+@pytest.mark.parametrize("status", NEXT)
+def test_an_order_by_post_speaks_of_no_collecting(shop, ada, emma, staff, status):
+    shop.order(1, {emma: 1})
+    shop.execute("UPDATE orders SET delivery = 'post', address = '1 Fen Street'")
+    for step in STEPS[status]:
+        shop.change_order(1, step, staff)
+    words = text_of(ada.get("/orders/1"))
+    assert ("collect" in words.lower(), "by post" in words, "1 Fen Street" in words) == (False, True, True)
+
+
+def test_an_order_shows_what_was_sold_as_it_was_sold(shop, ada, emma):
+    shop.order(1, {emma: 2})
+    shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
+    shop.withdraw(emma)
+    assert "Emma 2 €9.50 Total €19.00" in text_of(ada.get("/orders/1"))
+
+
+def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, visitor):
+    emma, ben = shop.book("Emma", stock=1), shop.customer(BEN)
+    shop.order(1, {emma: 1})
+    shop.reserve(ben, emma)
+    answer = cancel(ada)
+    assert (answer.status_code, answer.location) == (303, "/orders/1")
+    assert "Your order is cancelled. Its books are back on our shelves" in text_of(ada.get("/orders/1"))
+    assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["notified"], [])
+    assert "1 back in stock" in text_of(visitor(BEN).get("/"))
+
+
+def test_a_customer_is_asked_before_an_order_is_cancelled_and_may_keep_it(shop, ada, emma):
+    shop.order(1, {emma: 2})
+    assert 'href="/orders/1/cancel"' in ada.get("/orders/1").text
+    asked = ada.get("/orders/1/cancel")
+    assert ("Emma, 2 copies" in text_of(asked), 'href="/orders/1"' in asked.text) == (True, True)
+    assert shop.rows("SELECT status FROM orders") == ["placed"]
+
+
+def test_without_its_csrf_token_the_question_is_asked_again(shop, ada, emma):
+    shop.order(1, {emma: 1})
+    answer = ada.post("/orders/1/cancel")
+    assert (answer.status_code, "please send it once more" in text_of(answer)) == (400, True)
+    assert shop.rows("SELECT status FROM orders") == ["placed"]
+
+
+@pytest.mark.parametrize("status", ["ready", "cancelled"])
+def test_nobody_is_asked_about_what_cannot_be_cancelled_any_more(shop, ada, emma, staff, status):
+    shop.order(1, {emma: 1})
+    shop.change_order(1, status, staff)
+    assert ada.get("/orders/1/cancel").location == "/orders/1"
+    assert shop.rows("SELECT status FROM orders") == [status]
+
+
+def test_an_order_that_is_cancelled_twice_gives_its_copies_back_once(shop, ada, emma):
+    shop.order(1, {emma: 2})
+    assert [cancel(ada).status_code, cancel(ada).status_code] == [303, 303]
+    assert "This order was cancelled before." in text_of(ada.get("/orders/1"))
+    assert (shop.stock(emma), shop.broken()) == (9, [])
+
+
+@pytest.mark.parametrize("status", ["ready", "collected"])
+def test_what_is_put_together_is_cancelled_by_nobody_but_staff(shop, ada, emma, staff, status):
+    shop.order(1, {emma: 1})
+    for step in STEPS[status]:
+        shop.change_order(1, step, staff)
+    cancel(ada)
+    assert "it cannot be cancelled here" in text_of(ada.get("/orders/1"))
+    assert shop.rows("SELECT status FROM orders") == [status]
+
+
+# ---------------------------------------------------------------- one's data, and leaving
+
+
+def test_ones_data_holds_every_order_with_its_lines_and_what_is_in_the_cart(shop, ada, emma):
+    shop.order(1, {emma: 2}, note="Ring twice")
+    shop.fill_cart(1, {emma: 1})
+    data = ada.get("/account/data.json").json
+    (order,), (item,) = data["orders"], data["cart"]
+    assert (order["number"], order["note"], order["status"]) == (number_of(shop, 1), "Ring twice", "placed")
+    assert [(line["title"], line["quantity"], line["price_cents"]) for line in order["lines"]] == [("Emma", 2, 950)]
+    assert (item["book_title"], item["quantity"], item["price_cents"]) == ("Emma", 1, 950)
+
+
+def test_who_wants_to_leave_is_told_what_becomes_of_the_orders(shop, ada, emma, staff):
+    assert "You have no open order" in text_of(ada.get("/account/delete"))
+    orders = [shop.order(1, {emma: 1}) for _order in range(3)]
+    shop.change_order(orders[0], "ready", staff)
+    shop.change_order(orders[1], "cancelled", staff)
+    assert "Your 2 open orders are cancelled, also what is ready to collect." in text_of(ada.get("/account/delete"))
+
+
+def test_the_open_orders_of_who_leaves_are_cancelled_and_the_next_one_is_told(shop, ada, staff):
+    emma, ben = shop.book("Emma", stock=3), shop.customer(BEN)
+    orders = [shop.order(1, {emma: 1}) for _order in range(3)]
+    for step in ("ready", "collected"):
+        shop.change_order(orders[0], step, staff)
+    shop.change_order(orders[1], "ready", staff)
+    shop.reserve(ben, emma)
+    assert delete(ada).status_code == 303
+    assert shop.rows("SELECT status FROM orders ORDER BY id") == ["collected", "cancelled", "cancelled"]
+    assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (2, ["notified"], [])
+
+
+def test_who_leaves_while_waiting_for_the_very_book_that_they_give_back_is_not_told(shop, ada):
+    emma = shop.book("Emma", stock=1)
+    shop.order(1, {emma: 1})
+    shop.reserve(1, emma)
+    delete(ada)
+    assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["cancelled"], [])
+
+
+def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, script):
+    program = script(ADA)
+    program.headers["Idempotency-Key"] = "ada's own key"
+    shop.fill_cart(1, {emma: 1})
+    said = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Dear all, Ada"}
+    assert program.post("/api/v1/orders", said).status_code == 201
+    shop.fill_cart(1, {emma: 1})
+    delete(ada)
+    assert shop.rows("SELECT name, name_key, phone, address, note FROM orders") == [("", "", None, None, None)]
+    assert shop.rows("SELECT 1 FROM cart_items UNION ALL SELECT 1 FROM given_answers") == []
+    assert ("ada" in str(shop.everything()).lower(), shop.broken()) == (False, [])
+
+
+def test_staff_can_still_look_at_the_orders_of_who_left(shop, ada, emma, staff, visitor):
+    shop.order(1, {emma: 1})
+    delete(ada)
+    grace = visitor("staff@example.com")
+    assert [grace.get(path).status_code for path in ("/admin/orders?status=cancelled", "/admin/orders/1")] == [200, 200]
+
+
+def test_a_customer_who_is_locked_out_keeps_the_orders_for_staff(shop, emma, staff):
+    shop.order(1, {emma: 1})
+    shop.deactivate(ADA)
+    assert shop.rows("SELECT status, name FROM orders") == [("placed", "Ada Lovelace")]
+    assert shop.change_order(1, "ready", staff) == []
+
+
+# ---------------------------------------------------------------- at the same moment
+
+FORGET = (OrderRepository, "forget_person")
+CHANGE = (OrderRepository, "change_status")
+LOCK_USER = (UserRepository, "lock_active")
+
+
+@pytest.fixture
+def scene(app, shop):
+    """Ada has ordered a book, has another in her cart and waits for a third; each name is one who can race."""
+    ada, staff = shop.customer(ADA), shop.staff()
+    third, ordered, other = shop.book("Emma"), shop.book("Sanditon", stock=1), shop.book("Persuasion", stock=1)
+    shop.reserve(ada, third)
+    shop.order(ada, {ordered: 1})
+    shop.fill_cart(ada, {other: 1})
+    works = {
+        "leave": lambda: services.accounts().delete(ada, PASSWORD),
+        "cancel": lambda: services.orders().cancel(ada, 1),
+        "make ready": lambda: services.orders().change(1, "ready", staff),
+        "order": lambda: services.orders().place(ada, Checkout(name="Ada")).order.number,
+        "restock": lambda: services.update_stock(StockChange(book_id=third, quantity=5)).notified,
+    }
+    return {name: partial(races.attempt, app, work) for name, work in works.items()}
+
+
+@pytest.mark.parametrize(
+    ("slow", "point", "fast"),
+    [
+        ("leave", FORGET, "order"),
+        ("leave", FORGET, "cancel"),
+        ("leave", FORGET, "make ready"),
+        ("leave", FORGET, "restock"),
+        ("order", LOCK_USER, "leave"),
+        ("cancel", CHANGE, "leave"),
+        ("make ready", CHANGE, "leave"),
+    ],
+    ids=lambda named: named if isinstance(named, str) else "",
+)
+def test_who_leaves_at_the_same_moment_as_anything_else_leaves_nothing_open(shop, scene, slow, point, fast):
+    races.overtake(point, scene[slow], scene[fast])
+    open_ones = "SELECT count(*) FROM orders WHERE status IN ('placed', 'ready') OR name <> ''"
+    assert (shop.rows(open_ones), shop.broken()) == ([0], [])
+    assert shop.rows("SELECT deleted_at IS NULL FROM users WHERE id = 1")[0] in (False, 0)
+
+
+def test_every_page_says_that_an_order_is_ready_until_it_is_collected(shop, ada, emma, staff):
+    order_id, seen = shop.order(1, {emma: 1}), []
+    for status in (None, "ready", "collected"):
+        if status:
+            shop.change_order(order_id, status, staff)
+        seen.append("My orders 1 ready" in text_of(ada.get("/")))
+    assert seen == [False, True, False]

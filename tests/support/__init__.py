@@ -1,0 +1,1 @@
+"""What the tests stand on: databases, users of the shop, servers, races and kills."""

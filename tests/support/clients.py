@@ -1,0 +1,101 @@
+"""Those who use the shop in tests: a browser with cookies and forms, and a script with a token."""
+
+import html
+import re
+import secrets
+from collections.abc import Collection
+from typing import Any
+
+from flask import Flask, request, session
+from flask_login import login_user
+from werkzeug.test import TestResponse
+
+from bookshop.accounts.identity import Identity
+from bookshop.accounts.views import NOTIFIED_SEEN
+from bookshop.web import services
+from tests.support.factories import PASSWORD, Shop
+
+TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+TAG = re.compile(r"<[^>]*>")
+
+
+class Browser:
+    """A browser: keeps cookies, and sends with each form the CSRF token of the page that holds it."""
+
+    def __init__(self, app: Flask, email: str | None = None) -> None:
+        self.app, self.client = app, app.test_client()
+        if email is not None:
+            self._enter(email)
+
+    def log_in(self, email: str, password: str = PASSWORD, **fields: Any) -> TestResponse:
+        return self.submit("/login", email=email, password=password, **fields)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """Look at a page, where it is by now: at another address for good (301), one is taken there."""
+        answer = self.client.get(path, **options)
+        return self.client.get(answer.location, **options) if answer.status_code == 301 else answer
+
+    def follow(self, path: str) -> TestResponse:
+        return self.client.get(path, follow_redirects=True)
+
+    def submit(self, path: str, *, page: str | None = None, **fields: Any) -> TestResponse:
+        """Send a form to `path`, with the token of `page` (or of the form's own address)."""
+        return self.post(path, csrf_token=self.csrf_token(page or path), **fields)
+
+    def post(self, path: str, **fields: Any) -> TestResponse:
+        """Send a form just as given."""
+        return self.client.post(path, data=fields)
+
+    def csrf_token(self, page: str = "/login") -> str:
+        found = TOKEN.search(self.follow(page).text)
+        return html.unescape(found.group(1)) if found else ""
+
+    def _enter(self, email: str) -> None:
+        """Be logged in as by the form, at a fraction of its cost: most tests log in and do not look at it."""
+        with self.app.test_request_context(method="POST", environ_base=self.client.environ_base):
+            accounts, login_id = services.accounts(), secrets.token_urlsafe(32)
+            user = accounts.user_by_email(email)
+            services.commit(lambda: accounts.users.add_login(login_id, user.id, request.user_agent.string))
+            login_user(Identity(user.id, user.email, user.role, login_id))
+            session.permanent, session[NOTIFIED_SEEN] = True, user.notified_seen
+            entered = dict(session)
+        with self.client.session_transaction() as cookie:
+            cookie.update(entered)
+
+
+class Script:
+    """A script: sends JSON with a Bearer token and nothing else."""
+
+    def __init__(self, app: Flask, email: str | None = None, scopes: Collection[str] | None = None) -> None:
+        self.client = app.test_client(use_cookies=False)
+        self.headers: dict[str, str] = {}
+        if email is not None:
+            self.headers = {"Authorization": f"Bearer {Shop(app).token(email, scopes)}"}
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> TestResponse:
+        """Send a request with more headers: `If_Match="*"` is sent as `If-Match: *`."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.open(path, method=method, json=body, headers={**self.headers, **more})
+
+    def get(self, path: str, **query: Any) -> TestResponse:
+        return self.client.get(path, query_string=query, headers=self.headers)
+
+    def post(self, path: str, body: Any = None) -> TestResponse:
+        return self.client.post(path, json=body, headers=self.headers)
+
+    def patch(self, path: str, body: Any = None) -> TestResponse:
+        return self.client.patch(path, json=body, headers=self.headers)
+
+    def delete(self, path: str) -> TestResponse:
+        return self.client.delete(path, headers=self.headers)
+
+    def reserve(self, book_id: Any) -> TestResponse:
+        return self.post("/api/v1/prebookings", {"book_id": book_id})
+
+    def set_stock(self, book_id: int, quantity: Any) -> TestResponse:
+        return self.patch(f"/api/v1/books/{book_id}/stock", {"quantity": quantity})
+
+
+def text_of(response: TestResponse) -> str:
+    """The words of a page as one reads them."""
+    return " ".join(html.unescape(TAG.sub(" ", response.text)).split())

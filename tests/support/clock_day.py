@@ -1,0 +1,62 @@
+"""A few hours in the shop as a program: `python -m tests.support.clock_day URL FOLDER` prints what went wrong.
+
+Run three times, the second time with the clock set back, see test_clock.py.
+"""
+
+import sys
+from pathlib import Path
+
+import flask_migrate
+
+from bookshop import create_app
+from bookshop.extensions import db
+from bookshop.mail.worker import Worker
+from tests.support.clients import Browser, Script
+from tests.support.factories import PASSWORD, Shop
+from tests.support.settings import settings_for
+
+ADA, STAFF = "ada@example.com", "staff@example.com"
+
+
+def main(url: str, folder: str) -> None:
+    """Guess, log in, reserve, restock, order, send what is due; and look whether anything is torn."""
+    app = create_app(settings_for(url, mail_folder=Path(folder), mail_delay=0, ratelimit_storage="database://"))
+    shop = Shop(app)
+    with app.app_context():
+        flask_migrate.upgrade()
+    if not shop.rows("SELECT id FROM users"):
+        shop.staff(STAFF)
+        shop.customer(ADA)
+    wrong = [line for line in (*_work(shop), *shop.broken()) if line]
+    print(*wrong, sep="\n")
+    with app.app_context():
+        db.engine.dispose()
+
+
+def _work(shop: Shop) -> list[str]:
+    ada, staff = Script(shop.app, ADA), Script(shop.app, STAFF)
+    browser, guesser = Browser(shop.app), Browser(shop.app)
+    book_id = shop.book("Emma")
+    login = browser.log_in(ADA, PASSWORD).status_code
+    wait = max(int(guesser.log_in(ADA, "wrong").headers.get("Retry-After", 0)) for _guess in range(7))
+    reserved, restocked = ada.reserve(book_id).status_code, staff.set_stock(book_id, 2).get_json()["notified_count"]
+    for _time in range(2):
+        browser.submit("/cart/items", page="/", book_id=book_id, once="n" * 22)
+    order = ada.post("/api/v1/orders", {"name": "Ada"})
+    with shop.app.app_context():
+        Worker().run_once()
+    waiting = shop.rows("SELECT count(*) FROM messages WHERE state = 'queued'")[0]
+    found = {
+        "login": (login, 303),
+        "a wait of a minute at most": (0 < wait <= 60, True),
+        "reservation": (reserved, 201),
+        "restock": (restocked, 1),
+        "order": (order.status_code, 201),
+        "copies": (order.get_json()["lines"][0]["quantity"], 1),
+        "messages that wait": (waiting, 0),
+    }
+    return [f"{name}: {is_}, not {should}" for name, (is_, should) in found.items() if is_ != should]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,139 @@
+"""What tests start from: users, books and reservations, made by the shop's own services."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
+
+from flask import Flask
+from sqlalchemy import text
+from stdnum import ean
+
+from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.checks import broken_invariants
+from bookshop.extensions import db
+from bookshop.inventory.service import StockChange
+from bookshop.orders.service import Checkout
+from bookshop.web import services
+from tests.support.databases import BY_TEST, rows_of
+
+T = TypeVar("T")
+
+PASSWORD = "three random words"
+_numbers = count(1)
+
+
+def isbn(number: int | None = None) -> str:
+    """A valid ISBN-13, another one at each call."""
+    digits = f"978{next(_numbers) if number is None else number:09d}"
+    return digits + ean.calc_check_digit(digits)
+
+
+class Shop:
+    """The shop behind its services. Each call has an app context of its own and commits."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def commit(self, work: Callable[[], T]) -> T:
+        with self.app.app_context():
+            return services.commit(work)
+
+    def customer(self, email: str = "ada@example.com") -> int:
+        """A customer; returns the id."""
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, CUSTOMER)).id
+
+    def customers(self, number: int) -> list[int]:
+        """Many customers, quickly; returns their ids."""
+        return [self.customer(f"customer{index}@example.com") for index in range(number)]
+
+    def staff(self, email: str = "staff@example.com") -> int:
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, STAFF)).id
+
+    def id_of(self, email: str) -> int:
+        """The id of the user with this address; within a call."""
+        return services.accounts().user_by_email(email).id
+
+    def token(self, email: str, scopes: Collection[str] | None = None) -> str:
+        """A token of the user's with these scopes, or with all that there are for the user."""
+        return self.commit(lambda: services.accounts().create_token(self.id_of(email), "test", scopes))
+
+    def deactivate(self, email: str) -> int:
+        return self.commit(lambda: services.accounts().deactivate(self.id_of(email)))
+
+    def book(self, title: str = "Emma", *, stock: int = 0, **values: Any) -> int:
+        """A book; returns its id."""
+        values = {"title": title, "authors": "Jane Austen", "price_cents": 950, "currency": "EUR", **values}
+        book_id = self.commit(lambda: services.catalog().create(values))
+        if stock:
+            self.set_stock(book_id, stock)
+        return book_id
+
+    def set_stock(self, book_id: int, quantity: int) -> list[str]:
+        """Set a book's stock; returns the addresses of those whom that notified."""
+        return self.commit(lambda: services.update_stock(StockChange(book_id=book_id, quantity=quantity))).notified
+
+    def reserve(self, user_id: int, book_id: int) -> int:
+        """Reserve a book for a customer; returns the pre-booking's id."""
+        return int(self.commit(lambda: services.prebookings().reserve(user_id, book_id)).id)
+
+    def cancel(self, user_id: int, prebook_id: int) -> None:
+        self.commit(lambda: services.prebookings().cancel(user_id, prebook_id))
+
+    def fill_cart(self, user_id: int, copies: dict[int, int]) -> None:
+        """Put copies of books into a customer's cart: book id -> number."""
+        for book_id, quantity in copies.items():
+            self.commit(partial(lambda *line: services.cart().add(*line), user_id, book_id, quantity))
+
+    def order(self, user_id: int, copies: dict[int, int], **said: Any) -> int:
+        """Let a customer order copies of books; returns the order's id."""
+        self.fill_cart(user_id, copies)
+        checkout = Checkout(**{"name": "Ada Lovelace", **said})
+        return int(self.commit(lambda: services.orders().place(user_id, checkout)).order.id)
+
+    def cancel_order(self, user_id: int, order_id: int) -> list[str]:
+        """Cancel a customer's own order; returns the addresses of those whom that notified."""
+        return self.commit(lambda: services.orders().cancel(user_id, order_id))
+
+    def change_order(self, order_id: int, status: str, by: int) -> list[str]:
+        """Let staff make an order ready, collected or cancelled; returns whom that notified."""
+        return self.commit(lambda: services.orders().change(order_id, status, by))
+
+    def withdraw(self, book_id: int) -> int:
+        return self.commit(lambda: services.catalog().withdraw(book_id))
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        """The rows of a SELECT, as tuples; single columns as scalars."""
+        with self.app.app_context():
+            found = [tuple(row) for row in db.session.execute(text(sql), values, execution_options={BY_TEST: True})]
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    def execute(self, sql: str, **values: Any) -> None:
+        """Change the database behind the shop's back."""
+        with self.app.app_context():
+            db.session.execute(text(sql), values, execution_options={BY_TEST: True})
+            db.session.commit()
+
+    def stock(self, book_id: int) -> int:
+        found: int = self.rows("SELECT stock_quantity FROM books WHERE id = :id", id=book_id)[0]
+        return found
+
+    def statuses(self, book_id: int) -> list[str]:
+        """The statuses of all the book's pre-bookings, oldest first."""
+        return self.rows("SELECT status FROM prebookings WHERE book_id = :id ORDER BY id", id=book_id)
+
+    def broken(self) -> list[str]:
+        """The lines of `flask check`."""
+        with self.app.app_context():
+            return list(broken_invariants(db.session()))
+
+    def everything(self) -> dict[str, list[Any]]:
+        """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
+        names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
+        names += ["given_answers", "messages", "password_resets"]
+        names += ["webhooks", "webhook_deliveries"]
+        tables = dict.fromkeys(names, "*")
+        tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads
+        tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
+        queries = [f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in tables.items()]
+        return dict(zip(tables, rows_of(self.app, *queries), strict=True))

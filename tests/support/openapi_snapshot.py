@@ -1,0 +1,51 @@
+"""The OpenAPI document that scripts were promised; `python -m tests.support.openapi_snapshot` writes it anew."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bookshop import create_app
+from bookshop.web.openapi import document
+from tests.support.settings import settings_for
+
+SNAPSHOT = Path(__file__).with_name("openapi-v1.json")
+WORDS = {"description", "summary", "example", "examples", "tags", "title", "links", "info"}
+
+
+def promised() -> Any:
+    return json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def without_words(value: Any, *, named: bool = False) -> Any:
+    """What a program depends on, without what people read; `named` are the names of members and components."""
+    if isinstance(value, list):
+        return [without_words(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: without_words(held, named=name in {"properties", "schemas", "headers", "responses"} and not named)
+        for name, held in value.items()
+        if named or name not in WORDS
+    }
+
+
+def write() -> None:
+    app = create_app(settings_for("sqlite:////nowhere/shop.db"))
+    with app.app_context():
+        kept = without_words(document())
+    SNAPSHOT.write_text(_laid_out(kept, 3) + "\n", encoding="utf-8")
+
+
+def _laid_out(value: Any, levels: int) -> str:
+    """JSON with a line for each operation and each schema."""
+    if levels == 0 or not isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return (
+        "{\n"
+        + ",\n".join(f"{json.dumps(name)}: {_laid_out(value[name], levels - 1)}" for name in sorted(value))
+        + "\n}"
+    )
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,74 @@
+"""One shop on which all cases of bad input are tried, and what they have in common."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tests.support.clients import Browser, Script
+from tests.support.databases import empty
+from tests.support.factories import Shop
+
+BOOK, OTHER, PREBOOK = 1, 2, 1
+ISBN, OTHER_ISBN = "9780141439518", "9780141439587"
+SCRIPT = "\"'><script>alert(1)</script>"
+MEGABYTE = "x" * 1_000_000
+NEW_BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
+JSON = "application/json"
+
+
+class Stand:
+    """One shop for all cases of a file, as none of them changes it: its book is called by a script, and Ada waits."""
+
+    def __init__(self, app: Flask) -> None:
+        empty(app)
+        self.app, self.shop = app, Shop(app)
+        self.shop.staff("staff@example.com")
+        ada = self.shop.customer("ada@example.com")
+        self.shop.book(
+            SCRIPT,
+            authors=SCRIPT,
+            publisher=SCRIPT,
+            language=SCRIPT,
+            description=SCRIPT,
+            isbn=ISBN,
+            published_year=1815,
+        )
+        self.shop.book("Emma", isbn=OTHER_ISBN)
+        self.ada, self.staff, self.nobody = (
+            Script(app, "ada@example.com"),
+            Script(app, "staff@example.com"),
+            Script(app),
+        )
+        self.visitor = Browser(app)
+        self.ada_browser, self.staff_browser = Browser(app, "ada@example.com"), Browser(app, "staff@example.com")
+        self.visitors_token, self.adas_token = self.visitor.csrf_token(), self.ada_browser.csrf_token("/")
+        self.token = self.staff_browser.csrf_token("/")
+        self.browsers = {
+            "visitor": (self.visitor, self.visitors_token),
+            "ada": (self.ada_browser, self.adas_token),
+            "staff": (self.staff_browser, self.token),
+        }
+        self.staff.patch(f"/api/v1/books/{BOOK}/stock", {"delta": 1, "note": SCRIPT})
+        self.staff.patch(f"/api/v1/books/{BOOK}/stock", {"delta": -1})
+        assert self.shop.reserve(ada, BOOK) == PREBOOK
+
+
+def assert_problem(response: TestResponse, status: int, code: str) -> None:
+    """The answer is a problem (RFC 9457) with this status and code, whose `errors` say where."""
+    assert (response.status_code, response.mimetype) == (status, "application/problem+json"), response.text[:300]
+    problem = response.get_json()
+    assert (problem["status"], problem["code"], problem["title"]) == (status, code, HTTPStatus(status).phrase)
+    assert all(problem[name] for name in ("type", "detail"))
+    assert ("errors" in problem) == (code == "VALIDATION_ERROR")
+    for error in problem.get("errors", []):
+        assert error.keys() == {"detail", "pointer"}
+        assert (bool(error["detail"]), error["pointer"][0]) == (True, "#")
+
+
+def send(script: Script, method: str, path: str, body: Any, content_type: str | None = JSON) -> TestResponse:
+    """Send bytes just as they are, anything else as JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return script.client.open(path, method=method, data=data, content_type=content_type, headers=script.headers)

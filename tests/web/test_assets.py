@@ -1,0 +1,136 @@
+"""Static files: hashed names, caching, compression; and what every answer tells a browser it may do."""
+
+import gzip
+import re
+
+import brotli
+import pytest
+
+from bookshop import create_app
+from bookshop.web.assets import ICONS, assets
+from tests.support.settings import settings_for
+
+pytestmark = pytest.mark.one_postgresql_case
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("name", ["css/shop.css", "css/bootstrap.css", "icons.svg", "favicon.svg", "touch-icon.svg"])
+def test_a_static_file_is_kept_for_ever_under_its_hashed_name(visitor, name):
+    address = assets()[name].address
+    answer = visitor().get(address)
+    assert (answer.status_code, answer.data) == (200, assets()[name].content)
+    assert answer.headers["Cache-Control"] == FOR_EVER
+    assert re.fullmatch(r"/static/(css/)?\w+(-icon)?\.[0-9a-f]{12}\.(css|svg)", address)
+
+
+@pytest.mark.parametrize("address", ["/static/css/shop.css", "/static/css/shop.0123456789ab.css", "/favicon.ico"])
+def test_under_another_name_a_static_file_is_asked_for_again(visitor, address):
+    answer = visitor().get(address)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, no-cache")
+
+
+@pytest.mark.parametrize(
+    "address", ["/static/../setup.cfg", "/static/css", "/static/", "/static/%2e%2e/wsgi.py", "/static/css/shop.css.map"]
+)
+def test_nothing_else_is_served(visitor, address):
+    assert visitor().get(address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "plain"),
+    [
+        ("br, gzip", "br", brotli.decompress),
+        ("gzip", "gzip", gzip.decompress),
+        ("", None, bytes),
+        ("identity", None, bytes),
+    ],
+)
+def test_a_static_file_is_compressed_as_the_browser_takes_it(visitor, accepted, encoding, plain):
+    asset = assets()["css/bootstrap.css"]
+    answer = visitor().get(asset.address, headers={"Accept-Encoding": accepted})
+    assert (answer.headers.get("Content-Encoding"), plain(answer.data)) == (encoding, asset.content)
+    assert "Accept-Encoding" in answer.headers["Vary"]
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip", ""])
+def test_what_a_browser_has_is_not_sent_again(visitor, encoding):
+    address, headers = assets()["css/shop.css"].address, {"Accept-Encoding": encoding}
+    known = visitor().get(address, headers=headers).headers["ETag"]
+    again = visitor().get(address, headers={**headers, "If-None-Match": known})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_pages_are_compressed_too(shop, visitor):
+    shop.book("Emma")
+    answer = visitor().get("/books", headers={"Accept-Encoding": "br"})
+    assert answer.headers["Content-Encoding"] == "br"
+    assert b"Emma" in brotli.decompress(answer.data)
+
+
+CHOSEN_BY_KIND = {"check-circle", "exclamation-triangle", "info-circle"}  # the icons of messages
+
+
+def test_the_icons_served_are_those_that_pages_use(repository_root):
+    templates = "".join(path.read_text() for path in (repository_root / "templates").rglob("*.html"))
+    used = set(re.findall(r"icon\('([\w-]+)'\)", templates)) | CHOSEN_BY_KIND
+    served = set(re.findall(r'id="([\w-]+)"', assets()["icons.svg"].content.decode()))
+    assert served == set(ICONS) == used
+
+
+def test_every_class_of_our_stylesheet_is_used_and_described(repository_root):
+    css = re.sub(r"/\*.*?\*/|url\(.*?\)", "", (repository_root / "static/css/shop.css").read_text(), flags=re.DOTALL)
+    ours = {name for name in re.findall(r"\.([a-z][\w-]+)", css) if not name.startswith(BOOTSTRAPS)}
+    pages = "".join(path.read_text() for path in (repository_root / "templates").rglob("*.html"))
+    assert {name for name in ours if not re.search(rf"\b{name}\b", pages)} == set()
+    design = (repository_root / "docs/design.md").read_text()
+    assert {name for name in ours if not re.search(rf"\b{name}\b", design)} == set()
+
+
+BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-", "d-", "table", "text-", "visually-")
+
+
+# ---------------------------------------------------------------- headers
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/books", "/login", "/nothing", "/api/v1/books", "/static/css/shop.css", "/robots.txt"]
+)
+def test_every_answer_tells_the_browser_what_it_may_do(visitor, address):
+    headers = visitor().get(address).headers
+    policy = headers["Content-Security-Policy"]
+    assert ("default-src 'none'" in policy, "frame-ancestors 'none'" in policy, "unsafe" in policy) == (
+        True,
+        True,
+        False,
+    )
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "same-origin")
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_under_https_the_browser_is_told_to_stay_there(database_url):
+    answer = create_app(settings_for(database_url)).test_client().get("/login", base_url="https://localhost")
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_a_bug_is_answered_with_the_same_headers(database_url):
+    app = create_app(settings_for(database_url))
+    app.add_url_rule("/broken", "broken", lambda: str(1 / 0))
+    answer = app.test_client().get("/broken")
+    assert (answer.status_code, "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]) == (500, True)
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_what_may_change_is_asked_for_anew(shop, visitor):
+    assert visitor().get(f"/books/{shop.book()}").headers["Cache-Control"] == "no-cache"
+
+
+def test_no_page_asks_for_anything_outside(shop, visitor):
+    shop.book("Emma")
+    outside = re.compile(r'(?:src|href|action)="(?!/|#|http://127.0.0.1:5000/)([^"]*)"')
+    for address in ("/", "/books", "/books/1", "/login"):
+        assert [found for found in outside.findall(visitor().get(address).text) if found] == []
+
+
+def test_the_favicon_is_a_picture(visitor):
+    assert visitor().get("/favicon.ico").mimetype == "image/svg+xml"

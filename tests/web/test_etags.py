@@ -1,0 +1,297 @@
+"""ETags: who has an answer already is not sent it again, and who changes what was changed meanwhile is refused."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from tempfile import NamedTemporaryFile
+
+import pytest
+
+from bookshop.catalog.repository import BookRepository, LockedBook
+from tests.support import races
+from tests.support.stand import assert_problem
+from tests.support.uploads import Upload, plain, saved
+from tests.support.world import GETS, path_of
+
+pytestmark = pytest.mark.one_postgresql_case
+
+ADA, STAFF = "ada@example.com", "staff@example.com"
+BOOK = "/api/v1/books/1"
+LOCK = (BookRepository, "lock")
+
+
+@pytest.fixture
+def staff(shop, script):
+    shop.staff(STAFF)
+    return script(STAFF)
+
+
+@pytest.fixture
+def emma(staff, shop):
+    """The book 1, of which there is none."""
+    return shop.book("Emma", isbn="9780141439587")
+
+
+def tag(script, path=BOOK):
+    return script.get(path).headers["ETag"]
+
+
+def change(script, title="Emma again", path=BOOK, **headers):
+    return script.send("PATCH", path, {"title": title}, **headers)
+
+
+# ---------------------------------------------------------------- what changes an ETag
+
+
+def upload(visitor):
+    visitor(STAFF).submit("/admin/books/1/cover", picture=(Upload(saved(plain())), "cover.png"))
+
+
+def bring(shop):
+    """Import a file that says more about the book."""
+    with NamedTemporaryFile(suffix=".csv") as file:
+        file.write(b"isbn,title,authors,publisher\n9780141439587,Emma,Jane Austen,Penguin\n")
+        file.flush()
+        assert shop.app.test_cli_runner().invoke(args=["books", "import", file.name]).exit_code == 0
+
+
+CHANGES: dict[str, Callable[..., object]] = {
+    "a change": lambda shop, staff, visitor: change(staff),
+    "the same title again": lambda shop, staff, visitor: change(staff, "Emma"),
+    "a restock": lambda shop, staff, visitor: staff.set_stock(1, 5),
+    "a batch": lambda shop, staff, visitor: staff.post("/api/v1/stock/batch", {"lines": [{"book_id": 1, "delta": 1}]}),
+    "a new cover": lambda shop, staff, visitor: upload(visitor),
+    "a form": lambda shop, staff, visitor: visitor(STAFF).submit(
+        "/admin/books/1/edit", title="Emma", authors="Austen", price="9"
+    ),
+    "a withdrawal": lambda shop, staff, visitor: shop.withdraw(1),
+    "an import": lambda shop, staff, visitor: bring(shop),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_changes_a_book_changes_its_etag_and_refuses_what_was_meant_for_the_book_before(
+    shop, staff, emma, visitor, name
+):
+    before = tag(staff)
+    CHANGES[name](shop, staff, visitor)
+    assert tag(staff) != before
+    stored = shop.everything()
+    for path, body in ((BOOK, {"title": "Mine"}), (BOOK, {}), (f"{BOOK}/stock", {"quantity": 9})):
+        assert_problem(staff.send("PATCH", path, body, If_Match=before), 412, "HTTP_412")
+    assert shop.everything() == stored
+
+
+def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, emma, script):
+    ada, nobody = shop.customer(ADA), script()
+    shop.set_stock(emma, 2)
+    seen = [(tag(nobody), tag(staff))]
+    order = shop.order(ada, {emma: 1})
+    seen.append((tag(nobody), tag(staff)))
+    shop.cancel_order(ada, order)
+    seen.append((tag(nobody), tag(staff)))
+    assert all(len(set(tags)) == 3 for tags in zip(*seen, strict=True))
+
+
+def test_taking_a_cover_off_and_putting_a_book_back_change_the_etag(shop, staff, emma, visitor):
+    upload(visitor), shop.withdraw(emma)
+    tags = [tag(staff)]
+    for form in ("/admin/books/1/cover/remove", "/admin/books/1/put-back"):
+        assert visitor(STAFF).submit(form, page="/admin/books").status_code == 303
+        tags.append(tag(staff))
+    assert len(set(tags)) == 3
+
+
+def test_a_reservation_changes_what_staff_see_and_stands_in_the_way_of_no_change(shop, staff, emma, script):
+    nobody, ada = script(), shop.customer(ADA)
+    public, own = tag(nobody), tag(staff)
+    shop.reserve(ada, emma)
+    assert (tag(nobody) == public, tag(staff) == own) == (True, False)
+    assert staff.send("GET", BOOK, If_None_Match=own).status_code == 200
+    assert change(staff, If_Match=own).status_code == 200
+
+
+def test_what_changes_nothing_leaves_the_etag_alone(staff, emma):
+    before = tag(staff)
+    assert staff.patch(BOOK, {}).headers["ETag"] == before
+    assert staff.set_stock(1, 0).headers["ETag"] == before
+    assert change(staff, "", If_Match=before).status_code == 422
+    assert tag(staff) == before
+
+
+def test_the_answer_to_a_change_has_the_new_etag_good_for_the_next_change(staff, emma):
+    made = staff.post("/api/v1/books", {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 1})
+    path, etag = made.headers["Location"], made.headers["ETag"]
+    assert tag(staff, path) == etag
+    for method, at, body in (
+        ("PATCH", path, {"title": "A"}),
+        ("PATCH", f"{path}/stock", {"quantity": 5}),
+        ("PATCH", path, {"title": "B"}),
+    ):
+        answer = staff.send(method, at, body, If_Match=etag)
+        assert (answer.status_code, answer.headers["ETag"] != etag) == (200, True)
+        etag = answer.headers["ETag"]
+        assert tag(staff, path) == etag
+
+
+def test_a_book_has_one_etag_by_its_id_and_by_its_isbn(staff, emma, script):
+    for reader in (staff, script()):
+        assert tag(reader) == tag(reader, "/api/v1/books/isbn/0-14-143958-0")
+
+
+# ---------------------------------------------------------------- If-Match
+
+MATCHING = [
+    *("*", "{0}", "{0} ", '"x", {0}', '{0},"999"', '"9999999999999999999999", {0}', '"{1}:gzip"', '"{1}:br"'),
+    *("W/{0}", 'W/"x", W/{0}'),
+]
+NOT_MATCHING = [
+    *("", '""', 'W/"x"', '"999"', '"0{1}"', '"{1}-"', '"{1}-x"', '"-{1}"', '"{1}.0"', '"٣"'),
+    *('"{1}:deflate"', '"{1}:gzip:x"', '"*"', "garbage", ",,,", '"', "\\", "W/"),
+]
+
+
+@pytest.mark.parametrize("header", MATCHING)
+def test_a_change_is_made_if_one_of_the_etags_is_the_books(staff, emma, header):
+    change(staff), change(staff)
+    etag = tag(staff)
+    assert change(staff, "Changed", If_Match=header.format(etag, etag.strip('"'))).status_code == 200
+
+
+def latin(header):
+    """A header as WSGI hands it over."""
+    return header.encode().decode("latin-1")
+
+
+@pytest.mark.parametrize("header", NOT_MATCHING)
+def test_a_change_is_refused_if_none_of_the_etags_is_the_books(shop, staff, emma, header):
+    change(staff), change(staff)
+    etag, before = tag(staff), shop.everything()
+    answer = change(staff, "Changed", If_Match=latin(header.format(etag, etag.strip('"').partition("-")[0])))
+    assert_problem(answer, 412, "HTTP_412")
+    assert shop.everything() == before
+
+
+def test_without_the_header_a_change_is_made_whatever_the_state(staff, emma):
+    assert [change(staff).status_code, change(staff).status_code] == [200, 200]
+
+
+@pytest.mark.parametrize("header", ["*", '"1"'])
+def test_a_change_of_a_book_that_is_not_there_is_404_whatever_the_etag(staff, header):
+    for path, body in (("/api/v1/books/999", {"title": "X"}), ("/api/v1/books/999/stock", {"quantity": 1})):
+        assert_problem(staff.send("PATCH", path, body, If_Match=header), 404, "BOOK_NOT_FOUND")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_the_etag_of_a_compressed_answer_is_good_for_both_headers(shop, staff, emma, coding):
+    staff.patch(BOOK, {"description": "A long text. " * 200})
+    packed = staff.send("GET", BOOK, Accept_Encoding=coding)
+    etag = packed.headers["ETag"]
+    assert (packed.headers["Content-Encoding"], etag.endswith(f':{coding}"')) == (coding, True)
+    for more in ({}, {"Accept_Encoding": coding}):
+        assert staff.send("GET", BOOK, If_None_Match=etag, **more).status_code == 304
+    assert change(staff, If_Match=etag).status_code == 200
+    assert change(staff, If_Match=etag).status_code == 412
+
+
+# ---------------------------------------------------------------- If-None-Match
+
+
+JSON = [route for route in GETS if "/api/v1/" in route and "openapi" not in route]
+
+
+@pytest.mark.parametrize("route", JSON)
+def test_every_get_is_answered_304_without_a_body_to_who_has_the_answer(world, route):
+    who = next(who for who in ("staff", "ada") if world.by_token(who, route).status_code == 200)
+    script, path = world.scripts[who], path_of(route)
+    first = script.get(path)
+    for method in ("GET", "HEAD"):
+        for known in (first.headers["ETag"], f'"x", {first.headers["ETag"]}', "*"):
+            again = script.send(method, path, If_None_Match=known)
+            assert (again.status_code, again.data) == (304, b"")
+            assert "Content-Type" not in again.headers
+            for name in ("ETag", "Cache-Control", "Vary"):
+                assert again.headers.get(name) == first.headers.get(name), name
+    head = script.send("HEAD", path)
+    assert (head.status_code, head.data, head.headers["ETag"]) == (200, b"", first.headers["ETag"])
+    assert head.headers["Content-Length"] == first.headers["Content-Length"]
+    for unknown in ('"x"', "", "garbage", '""', "W/"):
+        assert script.send("GET", path, If_None_Match=unknown).data == first.data
+
+
+def test_weak_and_strong_are_the_same_to_who_only_reads(staff, emma):
+    assert staff.send("GET", BOOK, If_None_Match=f"W/{tag(staff)}").status_code == 304
+    listed = tag(staff, "/api/v1/books")
+    assert listed.startswith('W/"')
+    assert staff.send("GET", "/api/v1/books", If_None_Match=listed.removeprefix("W/")).status_code == 304
+
+
+def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma, script):
+    nobody = script()
+    known = tag(nobody, "/api/v1/books")
+    assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 304
+    assert nobody.send("GET", "/api/v1/books?size=1", If_None_Match=known).status_code == 200
+    shop.set_stock(emma, 1)
+    assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 200
+
+
+def test_the_etag_of_staff_tells_a_customer_nothing_and_the_other_way_round(shop, staff, emma, script):
+    nobody = script()
+    assert nobody.send("GET", BOOK, If_None_Match=tag(staff)).status_code == 200
+    assert staff.send("GET", BOOK, If_None_Match=tag(nobody)).json["stock_quantity"] == 0
+
+
+def test_if_none_match_on_a_refusal_or_a_change_does_nothing(shop, staff, emma):
+    assert_problem(staff.send("GET", "/api/v1/books/999", If_None_Match="*"), 404, "BOOK_NOT_FOUND")
+    assert change(staff, If_None_Match="*").status_code == 200
+
+
+# ---------------------------------------------------------------- at the same moment
+
+
+def test_of_two_changes_with_one_etag_one_is_made_and_the_other_refused(shop, staff, emma):
+    etag = tag(staff)
+    first, second = races.overtake(
+        LOCK, partial(change, staff, "First", If_Match=etag), partial(change, staff, "Second", If_Match=etag)
+    )
+    assert sorted([first.status_code, second.status_code]) == [200, 412]
+    winner = first if first.status_code == 200 else second
+    assert (staff.get(BOOK).json["title"], tag(staff)) == (winner.json["title"], winner.headers["ETag"])
+
+
+def test_of_ten_changes_and_restocks_with_one_etag_one_is_made(shop, staff, emma):
+    etag = tag(staff)
+    works = [partial(change, staff, f"No. {number}", If_Match=etag) for number in range(5)]
+    works += [partial(staff.send, "PATCH", f"{BOOK}/stock", {"quantity": n + 1}, If_Match=etag) for n in range(5)]
+    assert sorted(answer.status_code for answer in races.together(works)) == [200] + [412] * 9
+    assert (shop.rows("SELECT version FROM books"), shop.broken()) == ([2], [])
+
+
+@contextmanager
+def checked_before():
+    """The shop with the ETag compared as one would at first: with the book as it is read, before it is locked."""
+
+    def read(self, book_ids):
+        books = filter(None, map(self.get, book_ids))
+        return [LockedBook(*(getattr(book, name) for name in LockedBook._fields)) for book in books]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BookRepository, "lock", read)
+        yield
+
+
+def test_twin_without_the_lock_both_changes_are_made_and_one_is_lost(app, staff, emma):
+    etag = tag(staff)
+    with races.unlocked(app, {}), checked_before(), races.meeting(LOCK, 2, races.LONG):
+        works = [partial(change, staff, title, If_Match=etag) for title in ("First", "Second")]
+        assert [answer.status_code for answer in races.together(works)] == [200, 200]
+
+
+def test_a_change_that_waits_for_an_order_is_refused_and_the_order_stands(shop, staff, emma):
+    ada = shop.customer(ADA)
+    shop.set_stock(emma, 1)
+    etag = tag(staff)
+    restock = partial(staff.send, "PATCH", f"{BOOK}/stock", {"quantity": 5}, If_Match=etag)
+    shop.fill_cart(ada, {emma: 1})
+    _order, answer = races.overtake(LOCK, partial(shop.order, ada, {}), restock)
+    assert (answer.status_code, shop.stock(emma), shop.broken()) == (412, 0, [])

@@ -1,0 +1,168 @@
+"""The OpenAPI document: valid, whole, with scopes and examples, and the same for everybody on both databases."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+from bookshop.accounts.scopes import SCOPES
+from bookshop.web.openapi import document
+from bookshop.web.problems import PROBLEMS
+from tests.support.world import ROUTES, routes_of
+
+ABOUT_ITSELF = "GET /api/v1/openapi.json"
+REFUSALS = {"NotFound", "Conflict", "Invalid", "NotAuthenticated", "Forbidden", "Busy", "Outdated", "InsufficientStock"}
+NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
+# What only pages, commands and letters ask for: no view of JSON comes upon it.
+OF_PAGES = {
+    *("USER_NOT_FOUND", "USER_LAST_STAFF", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
+    *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "RESET_NOT_FOUND", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
+    "STOCK_CHANGED",  # their forms say what they were made from
+}
+
+
+@pytest.fixture(scope="module")
+def said(shared_app: Flask) -> dict[str, Any]:
+    """The document, made anew for this database."""
+    document.cache_clear()
+    with shared_app.app_context():
+        return document()
+
+
+@pytest.fixture(scope="module")
+def operations(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, ways in said["paths"].items()
+        for method, operation in ways.items()
+    }
+
+
+def test_it_is_a_valid_document_of_openapi_3_1(said):
+    assert said["openapi"].startswith("3.1.")
+    validate(said, cls=OpenAPIV31SpecValidator)
+
+
+def test_a_document_that_is_not_valid_is_noticed(said):
+    broken = {**said, "paths": {"/api/v1/books": {"get": {"responses": {"200": {}}}}}}
+    with pytest.raises(Exception, match="description"):
+        validate(broken, cls=OpenAPIV31SpecValidator)
+
+
+def test_it_has_every_route_of_json_and_nothing_else(shared_app, operations):
+    assert set(operations) == {route for route in routes_of(shared_app) if "/api/v1/" in route} - {ABOUT_ITSELF}
+
+
+def test_every_operation_has_a_summary_a_chapter_and_a_name_of_its_own(operations):
+    for name, operation in operations.items():
+        assert operation["summary"].endswith("."), name
+        assert len(operation["tags"]) == 1, name
+    assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
+
+
+def test_every_operation_says_which_scope_it_needs(operations):
+    for name, operation in operations.items():
+        open_to_all = "nobody" in ROUTES[name][0]
+        scopes = [scope for demand in operation["security"] for held in demand.values() for scope in held]
+        assert ({} in operation["security"]) == open_to_all, name
+        assert (scopes == []) if open_to_all else (len(scopes) == 1 and scopes[0] in SCOPES), name
+
+
+def _examples(operation: dict[str, Any], said: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Where an example must be, the schema that it must fit, and the example."""
+    found = []
+    for given in operation.get("parameters", []):
+        shown = [given["example"]] if "example" in given else given["schema"].get("examples", [])
+        if shown or not _is_free_text(given["schema"]):
+            found.append((given["name"], given["schema"], shown[0] if shown else None))
+    contents = [("body", operation.get("requestBody", {}).get("content", {}))]
+    contents += [(status, _of(answer, said).get("content", {})) for status, answer in operation["responses"].items()]
+    for where, content in contents:
+        for kind, media in content.items():
+            many = [given["value"] for given in media.get("examples", {}).values()]
+            if "json" in kind:
+                found += [(where, media["schema"], example) for example in many or [media.get("example")]]
+    return found
+
+
+def _of(answer: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    name = answer.get("$ref", "").removeprefix("#/components/responses/")
+    return said["components"]["responses"][name] if name else answer
+
+
+def _is_free_text(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "string" and not {"enum", "const", "format"} & set(schema)
+
+
+def test_every_body_parameter_and_answer_has_an_example_that_fits_its_schema(said, operations):
+    wrong = []
+    for name, operation in operations.items():
+        for where, schema, example in _examples(operation, said):
+            whole = {**schema, "components": said["components"]}
+            wrong += [
+                f"{name}, {where}: {error.message[:200]}" for error in Draft202012Validator(whole).iter_errors(example)
+            ]
+    assert wrong == []
+
+
+# ---------------------------------------------------------------- codes
+
+
+def _codes_in_the_package() -> set[str]:
+    """What is raised: the codes that a refusal is made with, and those that a class of refusals has."""
+    found = set()
+    for file in Path(document.__wrapped__.__code__.co_filename).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            given: list[ast.expr] = []
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
+                given = [*node.args[1:], *(keyword.value for keyword in node.keywords)]
+            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in {"code", "EMAIL_TAKEN"}:
+                given = [node.value]
+            found |= {str(part.value) for part in given if isinstance(part, ast.Constant) and part.value}
+    return {code for code in found if NAMES_A_CODE.fullmatch(code)}
+
+
+def test_every_code_that_is_raised_is_a_problem_of_the_document_or_one_of_pages():
+    raised = _codes_in_the_package()
+    assert raised - set(PROBLEMS) == OF_PAGES
+    assert {code for code in PROBLEMS if not code.startswith("HTTP_")} <= raised | {"FORBIDDEN", "NOT_AUTHENTICATED"}
+
+
+def test_every_problem_is_told_under_the_operations_that_may_answer_it(said, operations):
+    told = {code for operation in operations.values() for code in codes_of(operation, said)}
+    assert told == set(PROBLEMS)
+
+
+def codes_of(operation: dict[str, Any], said: dict[str, Any]) -> set[str]:
+    """The codes of problems that an operation may answer."""
+    problems = [
+        media["schema"]
+        for answer in operation["responses"].values()
+        for kind, media in _of(answer, said).get("content", {}).items()
+        if "problem" in kind
+    ]
+    return {code for schema in problems for code in schema["properties"]["code"]["enum"]}
+
+
+# ---------------------------------------------------------------- for whom
+
+
+def test_it_is_the_same_whoever_asks(shop, script):
+    shop.customer("ada@example.com")
+    shop.staff("staff@example.com")
+    answers = [script(email).get("/api/v1/openapi.json") for email in (None, "ada@example.com", "staff@example.com")]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert len({answer.text for answer in answers}) == 1
+
+
+MADE: list[dict[str, Any]] = []
+
+
+def test_it_is_the_same_on_every_database(said):
+    MADE.append(said)
+    assert all(made == said for made in MADE)

@@ -1,0 +1,366 @@
+"""Every route: who may call it, what it asks of cookies and tokens, and what it answers when it refuses."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from bookshop import create_app
+from bookshop.extensions import db
+from bookshop.web import services
+from tests.support.clients import Browser, Script, text_of
+from tests.support.factories import PASSWORD, Shop
+from tests.support.settings import settings_for
+from tests.support.stand import assert_problem
+from tests.support.world import (
+    ANYONE,
+    FORM_PAGES,
+    GETS,
+    LOGGED_IN,
+    LOGIN,
+    NEW_JSON,
+    PAGES,
+    PUBLIC,
+    ROUTES,
+    UNSAFE,
+    World,
+    path_of,
+    routes_of,
+)
+
+pytestmark = pytest.mark.one_postgresql_case
+
+
+def test_every_route_is_in_the_table_and_nothing_else_is(shared_app):
+    assert routes_of(shared_app) == set(ROUTES)
+
+
+def test_a_route_that_is_missing_in_the_table_is_noticed(database_url):
+    app = create_app(settings_for(database_url))
+    app.add_url_rule("/api/v1/secrets/<int:number>", "secrets", methods=["POST"])
+    assert routes_of(app) - set(ROUTES) == {"POST /api/v1/secrets/{number}"}
+
+
+@pytest.mark.every_case  # the walk of all routes
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_lets_in_who_may_and_nobody_else(world, route):
+    may, _body = ROUTES[route]
+    before = world.tables()
+    for who in sorted(ANYONE - may):
+        for call in world.ways(route):
+            assert_refused(call(who, route), who, route)
+    assert world.tables() == before
+    for who in sorted(may):
+        for call in world.ways(route):
+            assert_let_in(call(who, route))
+
+
+def assert_refused(answer: TestResponse, who: str, route: str) -> None:
+    """To the login page, or 403; for JSON a problem, 401 or 403."""
+    if route in PAGES and who == "nobody":
+        assert (answer.status_code, answer.location.partition("=")[0]) == (303, "/login?next")
+    elif route in PAGES:
+        assert (answer.status_code, answer.mimetype) == (403, "text/html")
+    elif who == "nobody":
+        assert_problem(answer, 401, "NOT_AUTHENTICATED")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    else:
+        assert_problem(answer, 403, "FORBIDDEN")
+
+
+def assert_let_in(answer: TestResponse) -> None:
+    """Done, or refused for what the call before did (409, or 404 for what is gone or used up)."""
+    gone = answer.is_json and answer.get_json().get("code") in {"CART_ITEM_NOT_FOUND", "WEBHOOK_NOT_FOUND"}
+    gone = gone or (answer.status_code == 404 and "This link was used before" in answer.text)
+    assert gone or answer.status_code in {200, 201, 204, 301, 303, 409}
+    assert not (answer.location or "").startswith("/login?")
+
+
+# Mail programs post here, without cookies or token, for who wants no more alerts (RFC 8058).
+ONE_CLICK = "POST /unsubscribe/{token}"
+
+
+@pytest.mark.parametrize("route", [route for route in UNSAFE if route != ONE_CLICK])
+def test_a_cookie_without_the_csrf_token_changes_nothing(world, route):
+    who = "ada" if "ada" in ROUTES[route][0] else "staff"
+    who = "nobody" if route in ("POST /login", "POST /register") else who
+    before = world.tables()
+    answer = world.by_cookie(who, route, token=False)
+    if route not in PAGES:
+        assert_problem(answer, 400, "HTTP_400")
+    else:
+        assert answer.status_code == (400 if route in FORM_PAGES else 303)
+    assert world.tables() == before
+
+
+KEPT = {
+    "/login": {"email": "typed@example.com"},
+    "/register": {"email": "typed@example.com"},
+    "/password/forgot": {"email": "typed@example.com"},
+    "/admin/books/new": {"title": "A typed title", "description": "A typed text"},
+    "/admin/books/1/edit": {"title": "A typed title", "isbn": "978-typed"},
+    "/admin/books/1/stock": {"copies": "717", "note": "A typed note"},
+    "/admin/delivery": {"lines": "A typed line"},
+    "/checkout": {"name": "A typed name", "phone": "030 typed", "note": "A typed note"},
+}
+
+
+@pytest.mark.parametrize("page", KEPT)
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_a_form_without_its_token_is_shown_again_with_what_was_typed(world, page, token):
+    browser = world.browsers["staff" if "admin" in page else "ada" if page == "/checkout" else "nobody"]
+    answer = browser.post(page, csrf_token=token, **KEPT[page])
+    assert (answer.status_code, "open for too long" in text_of(answer)) == (400, True)
+    assert all(typed in answer.text for typed in KEPT[page].values())
+
+
+def test_a_token_of_another_login_does_not_count(world):
+    others = world.browsers["staff"].csrf_token("/")
+    assert world.browsers["ada"].post("/books/1/reserve", csrf_token=others).status_code == 303
+    assert world.shop.statuses(1) == []
+
+
+def test_the_csrf_token_lets_json_with_a_cookie_through(world):
+    client, token = world.browsers["ada"].client, world.browsers["ada"].csrf_token("/")
+    answer = client.post("/api/v1/prebookings", json={"book_id": 1}, headers={"X-CSRFToken": token})
+    assert answer.status_code == 201
+
+
+def test_with_a_token_cookies_are_ignored_and_no_csrf_token_is_asked_for(world):
+    staffs_cookies, adas_cookies = world.browsers["staff"].client, world.browsers["ada"].client
+    ada, staff = world.scripts["ada"].headers, world.scripts["staff"].headers
+    assert_problem(staffs_cookies.post("/api/v1/books", json=NEW_JSON, headers=ada), 403, "FORBIDDEN")
+    made = adas_cookies.post("/api/v1/books", json=NEW_JSON, headers=staff)
+    assert (made.status_code, made.headers.getlist("Set-Cookie")) == (201, [])
+
+
+def test_a_wrong_token_is_refused_even_with_good_cookies(world):
+    answer = world.browsers["ada"].get("/api/v1/prebookings", headers={"Authorization": "Bearer wrong"})
+    assert_problem(answer, 401, "NOT_AUTHENTICATED")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_a_token_does_not_open_pages(world):
+    answer = world.scripts["staff"].get("/admin")
+    assert (answer.status_code, answer.location) == (303, "/login?next=/admin")
+
+
+BACK = {
+    "POST /books/{book_id}/reserve": "/books/1",
+    "POST /reservations/{prebook_id}/cancel": "/reservations",
+    "POST /cart/items/{book_id}/reserve": "/cart",
+    "POST /orders/{order_id}/cancel": "/orders/1",
+    "POST /account/confirm": "/account",
+    "POST /account/alerts": "/account",
+    "POST /admin/books/{book_id}/put-back": "/admin/books",
+    "POST /admin/books/{book_id}/cover/remove": "/admin/books/1/cover",
+    "POST /admin/users/{user_id}/reactivate": "/admin/users",
+    **{f"POST /admin/mail/{change}": "/admin/mail" for change in ("retry", "drop", "retry-failed")},
+    "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": "/admin/webhooks/1",
+    "POST /admin/webhooks/{webhook_id}/delete": "/admin/webhooks/1",
+    **{f"POST /admin/orders/{change}": "/admin/orders" for change in ("ready", "collected", "cancel")},
+    **{route: path_of(route) for route in FORM_PAGES if "nobody" not in ROUTES[route][0]},
+}
+
+
+@pytest.mark.parametrize("route", BACK)
+def test_who_pressed_a_button_logged_out_logs_in_and_is_back_on_its_page(world, route):
+    login = world.by_cookie("nobody", route).location
+    assert login == f"/login?next={BACK[route]}"
+    who = "ada" if "ada" in ROUTES[route][0] else "staff"
+    answer = world.browsers["nobody"].submit(login, email=f"{who}@example.com", password=PASSWORD)
+    assert answer.location == BACK[route]
+    assert world.browsers["nobody"].get(answer.location).status_code == 200
+
+
+def test_a_page_asked_for_when_logged_out_is_shown_after_the_login_with_its_query(world):
+    wanted = "/reservations?page=1"
+    login = world.browsers["nobody"].get(wanted).location
+    assert world.browsers["nobody"].submit(login, **LOGIN).location == wanted
+
+
+LOOKS = re.compile(r"\s*(SELECT|WITH|BEGIN$)")
+
+
+@pytest.mark.parametrize("who", sorted(ANYONE))
+def test_get_and_head_change_nothing(world, who):
+    before, wrote = world.tables(), []
+    for route in GETS:
+        with statements(world.app) as sent:
+            world.browsers[who].get(path_of(route))
+            world.browsers[who].client.head(path_of(route))
+            world.scripts[who].get(path_of(route))
+        wrote += [(route, statement) for statement in sent if not LOOKS.match(statement)]
+    assert (wrote, world.tables()) == ([], before)
+
+
+def test_another_customers_reservation_is_not_there(world):
+    world.shop.customer("ben@example.com")
+    ben, browser = Script(world.app, "ben@example.com"), Browser(world.app, "ben@example.com")
+    assert_problem(ben.get("/api/v1/prebookings/1"), 404, "PREBOOK_NOT_FOUND")
+    assert_problem(ben.delete("/api/v1/prebookings/1"), 404, "PREBOOK_NOT_FOUND")
+    assert browser.submit("/reservations/1/cancel", page="/").status_code == 404
+    assert world.shop.statuses(2) == ["waiting"]
+
+
+def test_what_is_somebodys_own_is_not_cached(world):
+    for who in LOGGED_IN:
+        for route in (route for route in GETS if route not in PUBLIC):
+            for answer in (world.by_cookie(who, route), *[call(who, route) for call in world.ways(route)[1:]]):
+                assert answer.headers["Cache-Control"] == "no-store", route
+
+
+def test_another_method_is_405_and_names_those_that_there_are(world):
+    for path in {path_of(route) for route in ROUTES}:
+        answer = world.browsers["nobody"].client.put(path)
+        methods = {route.partition(" ")[0] for route in ROUTES if path_of(route) == path}
+        assert (answer.status_code, methods <= set(answer.headers["Allow"].split(", "))) == (405, True), path
+        assert answer.mimetype == ("application/problem+json" if path.startswith("/api/") else "text/html")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/nothing", "/static/nothing"])
+def test_an_unknown_address_is_404(world, path):
+    answer = world.browsers["nobody"].get(path)
+    assert answer.status_code == 404
+    assert answer.mimetype == ("application/problem+json" if path.startswith("/api/") else "text/html")
+
+
+@pytest.mark.parametrize("path", ["/bootstrapNone/js/bootstrap.min.js", "/bootstrap/static/icons/bootstrap-icons.svg"])
+def test_of_bootstrap_only_what_pages_use_is_served(world, path):
+    assert world.browsers["nobody"].get(path).status_code == 404
+
+
+def test_too_much_is_413_and_no_json_is_415(world):
+    staff = world.scripts["staff"]
+    much = {"title": "x" * 2**20, "authors": "y", "price_cents": 1}
+    assert_problem(staff.post("/api/v1/books", much), 413, "HTTP_413")
+    assert_problem(staff.client.post("/api/v1/books", data="x", headers=staff.headers), 415, "HTTP_415")
+    assert world.browsers["nobody"].post("/login", email="x" * 2**20).status_code == 413
+
+
+@pytest.mark.parametrize("page", ["/login", "/register", "/password/forgot", "/account/password"])
+def test_too_many_tries_are_429_and_say_when_to_come_back(world, database_url, page):
+    browser = Browser(create_app(settings_for(database_url, login_limit="2 per minute")))
+    if page == "/account/password":
+        browser.client.set_cookie("bookshop", world.browsers["ada"].client.get_cookie("bookshop").value)
+    statuses = [browser.post(page).status_code for _try in range(2)]
+    answer = browser.post(page)
+    assert (statuses, answer.status_code) == ([400, 400], 429)
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert re.search(r"Please try again in (a second|\d+ seconds)\.", text_of(answer))
+
+
+@pytest.mark.parametrize("path", ["/broken", "/api/v1/broken"])
+def test_a_bug_is_500_without_details(world, database_url, path):
+    app = create_app(settings_for(database_url))
+    app.add_url_rule(path, "broken", lambda: str(1 / 0))
+    answer = app.test_client().get(path)
+    assert ("division" in answer.text, "Traceback" in answer.text) == (False, False)
+    assert (answer.status_code, answer.headers["X-Request-Id"] in answer.text) == (500, path == "/broken")
+    assert answer.mimetype == ("text/html" if path == "/broken" else "application/problem+json")
+
+
+@contextmanager
+def statements(app: Flask) -> Iterator[list[str]]:
+    """The statements that are sent to the database meanwhile."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        sent.append(statement)
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("route", ["POST /api/v1/prebookings", "POST /books/{book_id}/reserve"])
+def test_reserving_takes_at_most_6_statements(world, route):
+    token = world.browsers["ada"].csrf_token("/")
+    with statements(world.app) as sent:
+        if route in PAGES:
+            world.browsers["ada"].post(path_of(route), csrf_token=token)
+        else:
+            world.by_token("ada", route)
+    assert world.shop.statuses(1) == ["waiting"]
+    assert len([statement for statement in sent if not statement.startswith("BEGIN")]) <= 6, sent  # SQLite's go nowhere
+
+
+LISTS = [
+    *[("nobody", path) for path in ("/", "/books", "/books?q=book&sort=price", "/api/v1/books?size=100")],
+    *[("ada", path) for path in ("/reservations", "/api/v1/prebookings?size=100")],
+    *[("ada", path) for path in ("/books", "/cart", "/api/v1/cart/items?size=100")],
+    *[("ada", path) for path in ("/checkout", "/orders", "/api/v1/orders?size=100")],
+    *[("staff", path) for path in ("/admin", "/admin/books", "/admin/books/1/waiting", "/admin/books/1/movements")],
+    *[("staff", path) for path in ("/admin/users", "/admin/orders", "/admin/orders/pick-list", "/admin/orders/1")],
+    *[("staff", path) for path in ("/api/v1/books?size=100", "/api/v1/books/1/movements?size=100")],
+    ("staff", "/api/v1/admin/orders?size=100"),
+    *[("staff", path) for path in ("/api/v1/events?size=100", "/admin/webhooks/1", "/api/v1/webhooks/1/deliveries")],
+    *[("staff", path) for path in ("/admin/mail", "/admin/mail?status=sent", "/admin/mail/1")],
+]
+# A customer for each book, who waits for the first one and wrote a line of its ledger; Ada waits for every book,
+# and has each in her cart and in her order. Each customer has ordered the first book.
+ROWS = (
+    """INSERT INTO prebookings (user_id, book_id, status, created_at)
+       SELECT id, 1, 'waiting', created_at FROM users WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO prebookings (user_id, book_id, status, created_at)
+       SELECT 1, id, 'waiting', created_at FROM books WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO cart_items (user_id, book_id, quantity, price_cents, currency, stock_quantity, created_at)
+       SELECT 1, id, 1, 1, 'EUR', 1, created_at FROM books WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO movements (book_id, delta, quantity_after, reason, user_id, created_at)
+       SELECT 1, 1, 1, 'sale', id, created_at FROM users""",
+    """INSERT INTO orders (number, user_id, status, payment, delivery, name, name_key, created_at)
+       SELECT 'no. ' || id, id, 'placed', 'on_collection', 'collect', email, email, created_at FROM users WHERE true
+       ON CONFLICT DO NOTHING""",
+    """INSERT INTO orders (number, user_id, status, payment, delivery, name, name_key, created_at)
+       SELECT 'ada ' || id, 1, 'placed', 'on_collection', 'collect', email, email, created_at FROM users WHERE true
+       ON CONFLICT DO NOTHING""",
+    """INSERT INTO order_lines (order_id, book_id, title, price_cents, currency, quantity)
+       SELECT id, 1, 'Book', 1, 'EUR', 1 FROM orders WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO order_lines (order_id, book_id, title, price_cents, currency, quantity)
+       SELECT 1, id, title, 1, 'EUR', 1 FROM books WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO messages (kind, bulk, user_id, order_id, recipient, dedupe_key, message_id, state, attempts,
+       next_attempt_at, created_at) SELECT 'order_ready', false, user_id, id, number || '@example.com', number, number,
+       'failed', 1, created_at, created_at FROM orders WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO events (position, kind, order_id, created_at)
+       SELECT (SELECT max(position) FROM events) + row_number() OVER (), 'order.ready', id, created_at FROM orders""",
+    """INSERT INTO webhook_deliveries (webhook_id, event_id, state, attempts, next_attempt_at, queued_at)
+       SELECT 1, id, 'failed', 1, created_at, created_at FROM events WHERE true ON CONFLICT DO NOTHING""",
+)
+
+
+def fill(shop: Shop, number: int) -> None:
+    """Add books, and rows to every list."""
+    book = {"authors": "An author", "price_cents": 1, "currency": "EUR"}
+    ids = shop.commit(lambda: services.catalog().create_all([{**book, "title": f"Book {n}"} for n in range(number)]))
+    shop.commit(lambda: [services.accounts().register(f"c{book_id}@example.com", PASSWORD) for book_id in ids])
+    for sql in ROWS:
+        shop.execute(sql)
+
+
+def count(world: World, who: str, path: str) -> int:
+    """How many statements this list takes."""
+    caller = world.scripts[who] if path.startswith("/api/") else world.browsers[who]
+    with statements(world.app) as sent:
+        assert caller.client.get(path, headers=getattr(caller, "headers", {})).status_code == 200
+    return len(sent)
+
+
+def test_lists_take_as_many_statements_for_30_rows_as_for_3(world):
+    fill(world.shop, 3)
+    few = [count(world, *call) for call in LISTS]
+    fill(world.shop, 30)
+    assert [count(world, *call) for call in LISTS] == few
+
+
+def test_a_request_that_only_looks_cannot_begin_to_write(app):
+    with app.test_request_context("/books", method="GET"), pytest.raises(RuntimeError, match="only looks"):
+        services.commit(lambda: None)

@@ -1,0 +1,60 @@
+"""Scripts in texts and addresses: every page shows them as what they are."""
+
+import re
+
+import pytest
+
+from tests.support.stand import BOOK, SCRIPT
+
+IN_ADDRESS = "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+ESCAPED, LINKED_DATA = "&lt;script&gt;", '<script type="application/ld+json">'
+# The pages that each of them opens; a script stands in place of {}.
+SHOWN = {
+    "visitor": [
+        *("/", "/books?q=script", f"/books/{BOOK}", "/books?language={}", "/books?min_price={}&sort={}"),
+        *("/books?q={}", "/books?author={}", "/login?next={}", "/register?next={}", "/{}", "/books/{}", "/static/{}"),
+    ],
+    "ada": ["/", f"/books/{BOOK}", "/reservations", "/reservations?page={}"],
+    "staff": [
+        *("/", f"/books/{BOOK}", "/admin", "/admin/books", "/admin/books?q={}", "/admin/users?q={}", "/admin/{}"),
+        *(f"/admin/books/{BOOK}/{page}" for page in ("edit", "stock", "withdraw", "waiting", "movements")),
+    ],
+}
+
+
+@pytest.mark.parametrize("who", SHOWN)
+def test_a_script_in_a_text_or_an_address_is_never_part_of_the_page(stand, who):
+    wrong = []
+    for path in SHOWN[who]:
+        page = stand.browsers[who][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
+        if "<script" in page or (ESCAPED not in page and "{}" not in path):
+            wrong.append(path)
+    assert wrong == []
+
+
+def test_a_script_that_was_typed_is_escaped_in_the_form_and_in_the_refusal(stand):
+    typed = stand.staff_browser.post("/admin/books/new", csrf_token=stand.token, title=SCRIPT, price="-1")
+    stale = {"change": "received", "copies": "1", "note": SCRIPT, "expected": "7"}
+    refused = stand.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=stand.token, **stale)
+    wrong = stand.visitor.post("/login", csrf_token=stand.visitors_token, email=SCRIPT, password=SCRIPT)
+    for page in (typed, refused, wrong):
+        assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
+
+
+def test_a_script_in_linked_data_cannot_end_it(stand):
+    page = stand.visitor.get(f"/books/{BOOK}").text
+    (data,) = re.findall(f"{re.escape(LINKED_DATA)}(.*?)</script>", page, re.DOTALL)
+    assert ("<" in data, "alert(1)" in data) == (False, True)
+
+
+def test_scripts_in_texts_are_data_in_json(stand):
+    found = stand.nobody.get("/api/v1/books", q="script alert")
+    assert (found.mimetype, found.json["items"][0]["title"]) == ("application/json", SCRIPT)
+
+
+def test_a_title_of_500_emoji_is_stored(shop, script):
+    shop.staff()
+    emoji = "".join(chr(code) for code in [*range(0x1F300, 0x1F440), *range(0x1F600, 0x1F6B4)])
+    book = {"title": emoji, "authors": "Jane Austen", "price_cents": 1}
+    made = script("staff@example.com").post("/api/v1/books", book)
+    assert (made.status_code, made.json["title"], len(emoji)) == (201, emoji, 500)

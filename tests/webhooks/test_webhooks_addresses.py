@@ -1,0 +1,208 @@
+"""Where webhooks may not go: neither when they are registered nor when they leave, whatever a name leads to then."""
+
+import threading
+from ipaddress import ip_address
+
+import pytest
+
+from bookshop.kit.exceptions import Invalid
+from bookshop.webhooks import addresses
+from bookshop.webhooks.addresses import NotAllowed, may_be_used, read_url, vetted
+from tests.support.clients import Browser, Script
+from tests.support.receiver import HOST, NAME
+from tests.support.stand import assert_problem
+
+pytestmark = pytest.mark.one_postgresql_case
+
+WEBHOOKS = "/api/v1/webhooks"
+PUBLIC = "93.184.215.14"
+PRIVATE = [
+    *("127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1"),
+    *("::1", "fc00::1", "fd12:3456::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
+    *("64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:c0a8:101::1", "3fff::1", "3fff:fff::1"),
+]
+NEVER = [
+    *("169.254.169.254", "0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+    *("::", "fe80::1", "ff02::1", "::127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1"),
+    *("fd00:ec2::254", "fd20:ce::254"),
+]
+# Written in all the ways that the resolver understands.
+URLS = [
+    *(
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://LOCALHOST:8443/hooks",
+        "https://127.1/",
+    ),
+    *(
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://017700000001/",
+    ),
+    *("https://10.0.0.1/", "https://192.168.0.1/", "https://169.254.169.254/latest/meta-data", "https://100.64.1.1/"),
+    *("https://0.0.0.0/", "https://0/", "https://[::]/", "https://[fe80::1]/", "https://[64:ff9b::10.0.0.1]/"),
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_private_addresses_are_used_if_a_setting_allows_it(address):
+    found = [may_be_used(ip_address(address), private=private) for private in (False, True)]
+    assert found == [False, True]
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_some_addresses_are_never_used(address):
+    assert not any(may_be_used(ip_address(address), private=private) for private in (False, True))
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"])
+def test_public_addresses_are_used(address):
+    assert may_be_used(ip_address(address), private=False)
+
+
+@pytest.fixture
+def staff(app, shop):
+    shop.staff()
+    return Script(app, "staff@example.com")
+
+
+def register(script, url):
+    return script.post(WEBHOOKS, {"url": url, "kinds": ["*"]})
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_an_address_that_leads_to_a_private_network_is_not_registered(shop, staff, url):
+    answer = register(staff, url)
+    assert_problem(answer, 422, "VALIDATION_ERROR")
+    (error,) = answer.get_json()["errors"]
+    assert error["detail"].endswith("leads to a private network or another to which webhooks do not go.")
+    assert (error["pointer"], shop.rows("SELECT count(*) FROM webhooks")) == ("#/url", [0])
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://example.com/", "must begin with https://"),
+        ("ftp://example.com/", "must begin with https://"),
+        ("example.com", "must begin with https://"),
+        ("https://", "is not the address of a receiver"),
+        ("https:///hooks", "is not the address of a receiver"),
+        ("https://user:word@example.com/", "no user name and no password"),
+        ("https://user@example.com/", "no user name and no password"),
+        ("https://example.com/#there", "must end before the #"),
+        ("https://example.com/#", "must end before the #"),
+        ("https://example.com:99999/", "is not the address of a receiver"),
+        ("https://example.com:0/", "is not the address of a receiver"),
+        ("https://exam ple.com/", "is not the address of a receiver"),
+        ("https://example.com/a b", "is not the address of a receiver"),
+        ("https://example.com\\@127.0.0.1/", "no user name and no password"),
+        ("https://example.com\\x/", "is not the address of a receiver"),
+        ("https://[::1/", "is not the address of a receiver"),
+        ("https://exa%6dple.com/", "is not the address of a receiver"),
+        ("https://example.com/" + "x" * 481, "is longer than 500 characters"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_to_write(url, words):
+    with pytest.raises(Invalid) as refused:
+        read_url(url)
+    assert words in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://example.com/", "example.com"),
+        ("https://example.com:443/", "example.com"),
+        ("https://example.com:8443/x", "example.com:8443"),
+        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
+        ("https://[2606:4700::1111]:8443/x?y", "[2606:4700::1111]:8443"),
+    ],
+)
+def test_the_host_is_named_as_a_host_header_has_it(url, host):
+    assert read_url(url).authority == host
+
+
+def test_an_address_is_kept_in_one_form():
+    assert str(read_url(" https://EXAMPLE.com:443 ")) == "https://example.com/"
+    assert str(read_url("https://Bücher.example:8443/a?b=c")) == "https://xn--bcher-kva.example:8443/a?b=c"
+    assert str(read_url("https://[2606:4700::1111]/x")) == "https://[2606:4700::1111]/x"
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """What the resolver answers: one list of addresses for each question, the last for ever."""
+    answers: list[list[str]] = []
+    asked: list[tuple[str, int]] = []
+
+    def resolve(host, port):
+        asked.append((host, port))
+        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        if not found:
+            raise OSError("Name or service not known")
+        return found
+
+    monkeypatch.setattr(addresses, "resolve", resolve)
+    return answers, asked
+
+
+@pytest.mark.parametrize("found", [[PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], ["fe80::1%eth0"], []])
+def test_a_name_is_refused_unless_every_address_of_it_may_be_used(staff, names, found):
+    names[0].append(found)
+    answer = register(staff, "https://hooks.example.com/")
+    assert_problem(answer, 422, "VALIDATION_ERROR")
+    words = "leads to a private network" if found else "was not found"
+    assert words in answer.get_json()["errors"][0]["detail"]
+
+
+def test_a_look_up_that_takes_for_ever_is_not_waited_for(monkeypatch):
+    hanging = threading.Event()
+    monkeypatch.setattr(addresses, "resolve", lambda *_asked: hanging.wait(60))
+    with pytest.raises(NotAllowed, match="was not found in time"):
+        vetted(read_url("https://hooks.example.com/"), private=False, timeout=0.05)
+    hanging.set()
+
+
+def test_the_form_says_at_the_field_what_is_wrong(app, shop):
+    shop.staff()
+    browser = Browser(app, "staff@example.com")
+    answer = browser.submit("/admin/webhooks", url="https://localhost/", kinds="order.placed")
+    assert answer.status_code == 400
+    assert "localhost leads to a private network" in answer.text
+
+
+def test_a_name_that_was_public_and_is_private_by_now_is_not_called(hooks, receiver, names):
+    """Nor anything else in the network of the shop, however often it is tried; the others go on."""
+    hooks.set(webhook_private=False)
+    names[0][:] = [[PUBLIC], [HOST]]
+    webhook_id = hooks.register(f"https://{NAME}:{receiver.port}/")
+    hooks.happen(2)
+    for _time in range(3):
+        hooks.work()
+        hooks.end_the_wait()
+    assert (receiver.connections, hooks.states()) == (0, {"queued": 4})
+    assert "leads to a private network" in str(hooks.deliveries()[0].last_error)
+    assert hooks.webhook(webhook_id).misses == 3
+
+
+def test_what_is_connected_to_is_what_was_vetted_whatever_the_name_leads_to_a_moment_later(hooks, receiver, names):
+    """Each attempt looks the name up once: a second answer would gain nothing. TLS is checked against the name."""
+    names[0].append([HOST])
+    url = f"https://{NAME}:{receiver.port}/"
+    hooks.register(url)
+    names[1].clear()
+    hooks.happen(1)
+    names[0][:] = [[HOST], [HOST], [HOST], ["169.254.169.254"]]
+    hooks.work()
+    assert (hooks.states(), len(receiver.calls)) == ({"delivered": 3}, 3)
+    assert names[1] == [(NAME, receiver.port)] * 3
+    assert receiver.calls[0].headers["host"] == f"{NAME}:{receiver.port}"
+
+
+def test_of_several_addresses_the_next_is_taken_if_nobody_is_at_the_first(hooks, receiver, names):
+    names[0].append(["127.0.0.2", HOST])
+    hooks.register(f"https://{NAME}:{receiver.port}/")
+    hooks.happen(1)
+    hooks.work()
+    assert hooks.states() == {"delivered": 3}
