@@ -30,7 +30,7 @@ FLOORS = (
     {"models", "kit.pagination"},
     {"kit.transactions", "kit.outbox"},
     {"repository", "search", "facets", "checks", "identity", "scopes", "emails"},
-    {"service", "batch", "linked_data", "mailbox"},
+    {"service", "authentication", "batch", "linked_data", "mailbox"},
     {"extensions", "web.assets", "web.navigation", "web.services", "web.forms", "web.schemas", "web.contract"}
     | {"forms", "schemas", "visitors", "links", "headers", "transport", "letters", "worker"},
     {"known_devices"},
@@ -43,7 +43,19 @@ FLOORS = (
 BELOW_FLASK = {
     *("kit", "kit.exceptions", "kit.logs", "kit.text", "kit.money", "kit.database", "kit.backoff", "kit.pagination"),
     *("kit.transactions", "kit.outbox", "models", "scopes", "batch", "repository", "search", "facets", "service"),
-    *("linked_data", "mailbox", "identity", "checks", "isbn", "languages", "passwords", "devices", "emails", "tokens"),
+    *(
+        "authentication",
+        "linked_data",
+        "mailbox",
+        "identity",
+        "checks",
+        "isbn",
+        "languages",
+        "passwords",
+        "devices",
+        "emails",
+        "tokens",
+    ),
     *("numbers", "delivery_note", "pictures", "covers", "cover_layouts", "cover_sheet", "cover_setting", "cover_text"),
     *("kinds", "addresses", "signing", "web.problems", "web.examples"),
 }

@@ -328,7 +328,7 @@ def test_the_fifth_migration_leaves_every_token_all_that_its_user_may(new_databa
     upgrade(app)
     kept = dict(zip(("customer", "staff"), shop.rows("SELECT scopes FROM api_tokens ORDER BY id"), strict=True))
     found: list[Any] = [
-        shop.commit(partial(lambda role: services.accounts().identify_token(role), role)) for role in kept
+        shop.commit(partial(lambda role: services.authentication().by_token(role), role)) for role in kept
     ]
     with app.app_context():
         db.engine.dispose()

@@ -44,7 +44,6 @@ MOST_TOKENS = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
 SHOWN_FOR = timedelta(minutes=1)  # a new token, to a form that is sent twice
-USE_IS_NOTED_FOR = timedelta(hours=1)
 NO_HASH = "!"  # of a password that nobody has
 WRONG_LOGIN = "E-mail address and password do not fit together."
 
@@ -143,7 +142,7 @@ class AccountService:
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
-        return row[0] if row and row[0] and self.identify_login(row[0]) else None
+        return row[0] if row and row[0] and self.users.identity_by_login(row[0], since=now() - self.lifetime) else None
 
     def mark(self, email: str, secret: str) -> str:
         """Stands for the account with this address and for its password; an address without an account has one, too."""
@@ -154,28 +153,6 @@ class AccountService:
     def log_out(self, login_id: str) -> None:
         """End this login, on this device only."""
         self.users.end_login(login_id)
-
-    def identify_login(self, login_id: str) -> Identity | None:
-        """Who is logged in with this id; None if the login has ended."""
-        row = self.users.identity_by_login(login_id, since=now() - self.lifetime)
-        if row is None:
-            return None
-        user_id, email, role, email_confirmed, unsubscribed = row
-        return Identity(user_id, email, role, login_id, email_confirmed=email_confirmed, unsubscribed=unsubscribed)
-
-    def identify_token(self, token: str) -> Identity | None:
-        """Whose API token this is, and what it may do; None if it is unknown, revoked or expired."""
-        row = self.users.identity_by_token(token_hash(token))
-        if row is None:
-            return None
-        user_id, email, role, token_id, last_used_at, scopes = row
-        is_noted = last_used_at is not None and last_used_at > now() - USE_IS_NOTED_FOR
-        to_note, may = None if is_noted else token_id, frozenset(scopes.split())
-        return Identity(user_id, email, role, token_id=token_id, token_to_note=to_note, scopes=may)
-
-    def note_token_use(self, token_id: int) -> None:
-        """Write down that a token is in use; waits for nobody, see UserRepository."""
-        self.users.note_token_use(token_id)
 
     def list_logins(self, user_id: int) -> Sequence[LoginSession]:
         """Where the user is logged in, newest first."""

@@ -164,7 +164,7 @@ class _Batch:
         self.books = BookRepository(session)
         self.catalog = CatalogService(session)
         self.inventory = BookService(session)
-        self.mail = services.mail(session)
+        self.mail = services.mail_on(session)
         self.defaults = defaults
         self.seen = seen
         self.report = report

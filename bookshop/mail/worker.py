@@ -107,7 +107,7 @@ class Worker(OutboxWorker):
         while True:
             # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
             with Session(without_transactions(db.engine)) as looking:
-                found = services.mail(looking).get_to_send(message_id, lease)
+                found = services.mail_on(looking).get_to_send(message_id, lease)
             if found is None:
                 log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
                 return None

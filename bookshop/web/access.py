@@ -50,13 +50,13 @@ def bearer_token(asked: Request) -> str | None:
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_login(login_id: str) -> Identity | None:
-    return services.accounts().identify_login(login_id)
+    return services.authentication().by_login(login_id)
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_token(asked: Request) -> Identity | None:
     token = bearer_token(asked)
-    identity = services.accounts().identify_token(token) if token and is_api() else None
+    identity = services.authentication().by_token(token) if token and is_api() else None
     if identity and identity.token_to_note is not None:
         _note_token_use(identity.token_to_note)
     return identity
@@ -69,7 +69,7 @@ def _note_token_use(token_id: int) -> None:
     next request.
     """
     try:
-        services.accounts().note_token_use(token_id)
+        services.authentication().note_token_use(token_id)
         db.session.commit()
     except DBAPIError as error:
         db.session.rollback()

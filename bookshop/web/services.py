@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 from flask import current_app, g
 from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
@@ -31,38 +33,71 @@ from bookshop.webhooks.service import WebhookService
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+MADE = "bookshop_services"
 
 LOOK_UP = 5  # seconds in which the name of a receiver must be found
 
 
+def once_per_session(make: Callable[[], S]) -> Callable[[], S]:
+    """A service that is made when it is first asked for, and then kept for as long as the session of the request."""
+
+    @wraps(make)
+    def kept() -> S:
+        made: dict[Any, Any] = db.session().info.setdefault(MADE, {})
+        if make not in made:
+            made[make] = make()
+        return cast(S, made[make])
+
+    return kept
+
+
+@once_per_session
+def authentication() -> Authentication:
+    return Authentication(db.session(), settings().session_days)
+
+
+@once_per_session
 def accounts() -> AccountService:
     return AccountService(db.session(), orders(), mail(), settings().session_days)
 
 
+@once_per_session
 def mailbox() -> MailboxService:
     return MailboxService(db.session(), accounts(), mail())
 
 
-def mail(session: Session | None = None) -> MailService:
-    return MailService(session or db.session(), settings().mail_host, settings().mail_delay)
+@once_per_session
+def mail() -> MailService:
+    return mail_on(db.session())
 
 
+def mail_on(session: Session) -> MailService:
+    return MailService(session, settings().mail_host, settings().mail_delay)
+
+
+@once_per_session
 def catalog() -> CatalogService:
     return CatalogService(db.session())
 
 
+@once_per_session
 def inventory() -> BookService:
     return BookService(db.session())
 
 
+@once_per_session
 def prebookings() -> PreBookService:
     return PreBookService(db.session(), settings().max_waiting)
 
 
+@once_per_session
 def cart() -> CartService:
     return CartService(db.session(), prebookings(), settings().cart_lines, settings().cart_copies)
 
 
+@once_per_session
 def orders() -> OrderService:
     given = settings()
     return OrderService(
@@ -70,6 +105,7 @@ def orders() -> OrderService:
     )
 
 
+@once_per_session
 def events() -> EventService:
     return EventService(db.session())
 
@@ -78,6 +114,7 @@ def webhooks(session: Session | None = None) -> WebhookService:
     return WebhookService(session or db.session())
 
 
+@once_per_session
 def idempotency() -> IdempotencyService:
     return IdempotencyService(db.session())
 
@@ -191,6 +228,7 @@ def aside() -> Iterator[Session]:
     db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
     with writer(), Session(db.engine) as session:
         session.info.update(db.session().info)  # the deadline of the request
+        session.info.pop(MADE, None)
         yield session
 
 
