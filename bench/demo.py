@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from bench.shop import SECRET_KEY
 from bookshop import create_app
-from bookshop.cli import DEMO_ACCOUNTS
+from bookshop.cli.demo import DEMO_ACCOUNTS
 from bookshop.config import Settings
 from bookshop.extensions import db
 from tests.browser.server import SHOP, environment, started

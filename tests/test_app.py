@@ -15,10 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "bookshop").rglob("*.py"))
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 LETTERS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.html")}
-FEATURES = {folder.name for folder in (ROOT / "bookshop").iterdir() if (folder / "__init__.py").exists()} - {
-    "kit",
-    "web",
-}
+LAYERS = {"kit", "web", "cli"}
+FEATURES = {path.parent.name for path in (ROOT / "bookshop").glob("*/__init__.py")} - LAYERS
 
 # From the ground up: a module imports from its own floor and from those below. What is the same in every feature is
 # named once, without the feature. Put a new module on the lowest floor that holds it.

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from flask import Flask
 
-from bookshop.cli import STAFF_EMAIL
+from bookshop.cli.demo import STAFF_EMAIL
 from bookshop.config import ROOT
 from bookshop.inventory.service import StockChange
 from bookshop.web import services

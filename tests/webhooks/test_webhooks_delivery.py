@@ -10,7 +10,7 @@ import trustme
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from bookshop import cli
+from bookshop.cli.worker import beside
 from bookshop.kit.backoff import MOST_ATTEMPTS
 from bookshop.kit.database import now
 from bookshop.mail.worker import Worker
@@ -222,7 +222,7 @@ def test_e_mail_leaves_while_a_receiver_hangs(app, hooks, receiver, post, sink):
     emails = hooks.shop.set_stock(waiting(hooks.shop, 5), 1)
     receiver.fault = HANG
     mail, calls = Worker(), WebhookWorker(QUICK)
-    with app.app_context(), cli._beside(mail, calls, once=False):
+    with app.app_context(), beside(mail, calls, once=False):
         assert receiver.hangs.wait(races.LONG)
         assert mail.run_once()
         assert (sink.recipients, len(receiver.calls)) == (dict.fromkeys(emails, 1), 1)
@@ -238,7 +238,7 @@ def test_what_ends_the_calls_ends_the_worker(app, hooks, monkeypatch):
 
     monkeypatch.setattr(WebhookWorker, "send_batch", fails)
     mail = Worker()
-    with app.app_context(), pytest.raises(LookupError), cli._beside(mail, WebhookWorker(), once=False):
+    with app.app_context(), pytest.raises(LookupError), beside(mail, WebhookWorker(), once=False):
         mail.run()
     assert mail.stopping
 

@@ -1,0 +1,14 @@
+"""The commands: flask users|tokens|books|worker|check|demo."""
+
+from flask import Flask
+
+from bookshop.cli.books import books
+from bookshop.cli.check import check
+from bookshop.cli.demo import demo
+from bookshop.cli.users import tokens, users
+from bookshop.cli.worker import worker
+
+
+def init_app(app: Flask) -> None:
+    for command in (users, tokens, books, worker, check, demo):
+        app.cli.add_command(command)
