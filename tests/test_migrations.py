@@ -19,6 +19,7 @@ from bookshop.extensions import db
 from bookshop.kit.database import Base
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
+from tests.support.databases import WORKER
 from tests.support.factories import PASSWORD, Shop
 from tests.support.postbox import Postbox
 from tests.support.settings import SECRET_KEY, settings_for
@@ -58,7 +59,7 @@ def new_database(request, tmp_path):
     server_url = Settings(secret_key=SECRET_KEY, database_url=request.getfixturevalue("postgresql_url")).database_url
 
     def create():
-        name = f"bookshop_migrations_{next(_numbers)}"
+        name = f"bookshop_migrations_{WORKER}_{next(_numbers)}"
         _on_server(server_url, f"CREATE DATABASE {name}")
         request.addfinalizer(lambda: _on_server(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
         return create_engine(server_url).url.set(database=name).render_as_string(hide_password=False)

@@ -2,9 +2,8 @@
 
 from email_validator import EmailNotValidError, validate_email
 
-from bookshop.accounts.models import EMAIL_MAX
 from bookshop.kit.exceptions import Invalid
-from bookshop.kit.text import problem_in, tidy
+from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
 
 
 def normal_email(email: str) -> str:

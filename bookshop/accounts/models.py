@@ -6,8 +6,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.kit.database import Base, UtcDateTime, later, now
+from bookshop.kit.text import EMAIL_MAX
 
-EMAIL_MAX = 254
 USER_AGENT_MAX = 300
 TOKEN_NAME_MAX = 100
 SCOPES_MAX = 200

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
 from bookshop.catalog.models import Book
 from bookshop.inventory.models import Movement
-from bookshop.kit.database import Base, Page, UtcDateTime, is_sqlite, later, now, paginate
+from bookshop.kit.database import Page, UtcDateTime, is_sqlite, later, now, paginate, table_of
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
-users, logins, tokens = (Base.metadata.tables[name] for name in ("users", "login_sessions", "api_tokens"))
+users, logins, tokens = table_of(User), table_of(LoginSession), table_of(ApiToken)
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
 BY_LOGIN = (
     ACTIVE.add_columns(users.c.email_confirmed_at.is_not(None), users.c.unsubscribed_at.is_not(None))

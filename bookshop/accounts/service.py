@@ -14,16 +14,7 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.devices import storable
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.identity import Identity
-from bookshop.accounts.models import (
-    CUSTOMER,
-    EMAIL_MAX,
-    STAFF,
-    TOKEN_NAME_MAX,
-    USER_AGENT_MAX,
-    ApiToken,
-    LoginSession,
-    User,
-)
+from bookshop.accounts.models import CUSTOMER, STAFF, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
@@ -32,7 +23,7 @@ from bookshop.cart.repository import CartRepository
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
 from bookshop.kit.database import ID_MAX, Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
-from bookshop.kit.text import problem_in, tidy
+from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
 from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order

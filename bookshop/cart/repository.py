@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
-from bookshop.kit.database import Base, is_sqlite, now
+from bookshop.kit.database import dialect_of, insert_into, now, table_of
 
 # Every page of a customer counts the cart, and every checkout empties it: made once, of the table.
-items = Base.metadata.tables[CartItem.__tablename__]
+items = table_of(CartItem)
 IS_THEIRS = items.c.user_id == bindparam("user")
 COUNT = select(func.coalesce(func.sum(items.c.quantity), 0)).where(IS_THEIRS)
 QUANTITY = select(items.c.quantity).where(IS_THEIRS, items.c.book_id == bindparam("book"))
@@ -57,7 +56,7 @@ class CartRepository:
 
     def put(self, user_id: int, entry: Entry) -> None:
         """Write an entry, new or in place of the one of the same book."""
-        insert = sqlite.insert(items) if is_sqlite(self.session) else postgresql.insert(items)
+        insert = insert_into(dialect_of(self.session), items)
         key, values = {"user_id": user_id, "book_id": entry.book_id}, entry._asdict()
         del values["book_id"]
         written = insert.values(**key, **values, created_at=now())

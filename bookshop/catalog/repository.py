@@ -26,7 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.kit.database import Base, Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate
+from bookshop.kit.database import Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate, table_of
 from bookshop.kit.exceptions import Outdated
 from bookshop.kit.pagination import By, Place, list_page
 
@@ -77,7 +77,7 @@ IN_JSON = (
 )
 
 # What is asked all the time is made once, of the table.
-books = Base.metadata.tables[Book.__tablename__]
+books = table_of(Book)
 READ = select(*(books.c[name] for name in IN_JSON), (books.c.stock_quantity > 0).label("in_stock")).where(
     books.c.id == bindparam("book")
 )

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.kit.database import Base, UtcDateTime, now
+from bookshop.kit.database import Base, UtcDateTime, later, now
 
 KEY_MAX = 200
 
@@ -28,10 +28,10 @@ class GivenAnswer(Base):
 
 
 class SentForm(Base):
-    """A form of a page that has had its effect, written in the transaction of that; and, as soon as it is known, how
-    it was answered.
+    """A form of a page that has had its effect, written in the transaction of that effect.
 
-    `key` stands for the form as one page showed it, with all that was filled in.
+    How it was answered is added as soon as that is known. `key` stands for the form as one page showed it, with all
+    that was filled in.
     """
 
     __tablename__ = "sent_forms"
@@ -39,4 +39,4 @@ class SentForm(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[int | None] = mapped_column(index=True)  # no foreign key, for the same reason
     answer: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=later(0), index=True)

@@ -4,16 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bookshop.idempotency.models import GivenAnswer, SentForm
-from bookshop.kit.database import Base, is_sqlite, later, now
+from bookshop.kit.database import dialect_of, insert_into, later, now, table_of
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.transactions import LOCK_NOT_AVAILABLE
 
-answers, forms = (Base.metadata.tables[model.__tablename__] for model in (GivenAnswer, SentForm))
+answers, forms = table_of(GivenAnswer), table_of(SentForm)
 SENT = select(forms.c.answer, forms.c.created_at, later(0)).where(forms.c.key == bindparam("key"))
 
 
@@ -29,7 +28,7 @@ class GivenAnswerRepository:
         The unique key makes a second request wait here until the first is committed (then the answer is there) or
         rolled back (then the key is free again). Raises Conflict if that takes as long as one waits for a lock.
         """
-        insert = sqlite.insert(answers) if is_sqlite(self.session) else postgresql.insert(answers)
+        insert = insert_into(dialect_of(self.session), answers)
         values = {"fingerprint": fingerprint, "created_at": now(), "status": None, "body": None, "location": None}
         claimed = insert.values(user_id=user_id, key=key, **values).on_conflict_do_update(
             index_elements=["user_id", "key"], set_=values, where=answers.c.created_at < expired
@@ -72,8 +71,8 @@ class SentFormRepository:
 
         The unique key makes a second request wait here until the first is committed or rolled back.
         """
-        insert = sqlite.insert(forms) if is_sqlite(self.session) else postgresql.insert(forms)
-        claimed = insert.values(key=key, user_id=user_id, answer=answer, created_at=later(0)).on_conflict_do_nothing()
+        insert = insert_into(dialect_of(self.session), forms)
+        claimed = insert.values(key=key, user_id=user_id, answer=answer).on_conflict_do_nothing()
         return self.session.connection().execute(claimed.returning(forms.c.key)).first() is not None
 
     def get(self, key: str) -> Row[str | None, datetime, datetime] | None:

@@ -26,7 +26,7 @@ DOUBLE_CLICK = 10  # seconds
 PAGES = (200, 400, 409)  # not 201, which shows a secret
 LARGEST_PAGE = 300_000  # bytes, as large as a delivery becomes
 DONE = "This was done already."
-NOT_AGAIN = "You have sent this form before. It was done then, and not again now."
+NOT_AGAIN = "You have already sent this form, so it was not carried out a second time."
 PATIENCE, STEP = 2.0, 0.05  # seconds in which the first request should be answered
 
 

@@ -12,12 +12,12 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.kit.database import Base, Page, UtcDateTime, given_rows, now
+from bookshop.kit.database import Page, UtcDateTime, given_rows, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 
-ledger = Base.metadata.tables["movements"]
+ledger = table_of(Movement)
 TOLD = select(func.count()).where(PreBook.movement_id == Movement.id, IS_NOTIFIED).scalar_subquery()
 
 

@@ -4,7 +4,7 @@ import select
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     MetaData,
     Select,
+    Table,
     any_,
     bindparam,
     column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     literal,
 )
 from sqlalchemy import select as select_rows
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -112,8 +114,23 @@ def among(dialect: str, column: ColumnElement[Any], parameter: str) -> ColumnEle
     return column.in_(bindparam(parameter, expanding=True))
 
 
+def dialect_of(session: Session) -> str:
+    """`sqlite` or `postgresql`."""
+    return session.get_bind().dialect.name
+
+
 def is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
+    return dialect_of(session) == "sqlite"
+
+
+def table_of(model: type[Base]) -> Table:
+    """The table of a model, for statements that are made once: see docs/architecture.md."""
+    return Base.metadata.tables[model.__tablename__]
+
+
+def insert_into(dialect: str, table: Table) -> postgresql.Insert:
+    """An INSERT that may have ON CONFLICT, which both databases know but SQLAlchemy's common INSERT does not."""
+    return cast(postgresql.Insert, sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table))
 
 
 def prepare_sqlite(engine: Engine) -> None:

@@ -12,6 +12,7 @@ MOST_MARKS = 30  # on one letter, as in the Stream-Safe Text Format (Unicode UAX
 LONGEST_WORD = 64
 LONGEST_FOLDED = 500  # one letter may become many, and an index has no room for a text of any length
 LONGEST_SLUG = 80
+EMAIL_MAX = 254  # characters of an address (RFC 5321, erratum 1690)
 LONGEST_NAMED = 60
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bookshop.accounts.models import EMAIL_MAX
 from bookshop.kit.database import Base, UtcDateTime, now
+from bookshop.kit.text import EMAIL_MAX
 
 RESTOCK = "restock"
 ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"

@@ -22,13 +22,12 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.kit.database import Base, Page, is_sqlite, later, paginate
+from bookshop.kit.database import Page, dialect_of, insert_into, is_sqlite, later, paginate, table_of
 from bookshop.mail.models import (
     BOUGHT,
     CLOSED,
@@ -52,7 +51,7 @@ from bookshop.prebookings.repository import IS_RESERVED_ANEW, WAS_BOUGHT
 
 TOO_OLD = 4 * 3600  # seconds after which nobody expects an answer to a question any more
 
-messages = Base.metadata.tables["messages"]
+messages = table_of(Message)
 
 # All that is asked of a message before it is sent, and what its letter names; made once, as every message asks it.
 TO_SEND = (
@@ -142,7 +141,7 @@ LISTED = (
 @cache
 def _insert_at_once(dialect: str) -> Executable:
     """Made once, as every checkout sends it."""
-    insert = sqlite.insert(messages) if dialect == "sqlite" else postgresql.insert(messages)
+    insert = insert_into(dialect, messages)
     queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
     again = {**queued, "reason": None, "last_error": None}
     return insert.values(queued).on_conflict_do_update(
@@ -186,7 +185,7 @@ class MessageRepository:
         }
         told = select(*alerts.values()).join(User, User.id == PreBook.user_id)
         told = told.where(PreBook.movement_id.in_(movement_ids), IS_NOTIFIED).order_by(PreBook.id)
-        insert = sqlite.insert(messages) if is_sqlite(self.session) else postgresql.insert(messages)
+        insert = insert_into(dialect_of(self.session), messages)
         queued = insert.from_select(list(alerts), told, include_defaults=False)
         self.session.connection().execute(queued.on_conflict_do_nothing(index_elements=["dedupe_key"]))
 

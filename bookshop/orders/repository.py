@@ -19,7 +19,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import update as update_rows
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, contains_eager, joinedload, raiseload, selectinload
 
 from bookshop.accounts.models import User
@@ -27,7 +26,7 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.kit.database import Base, Page, now
+from bookshop.kit.database import Page, insert_into, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
@@ -35,7 +34,7 @@ from bookshop.prebookings.models import NOTIFIED, PreBook
 from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
-orders, order_lines = (Base.metadata.tables[name] for name in ("orders", "order_lines"))
+orders, order_lines = table_of(Order), table_of(OrderLine)
 HAPPENED = {READY: ORDER_READY, COLLECTED: ORDER_COLLECTED, CANCELLED: ORDER_CANCELLED}
 IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
 # Every page of a customer says how many wait to be collected.
@@ -71,7 +70,7 @@ class Outcomes(NamedTuple):
 
 @cache
 def _insert(dialect: str) -> Executable:
-    written = sqlite.insert(orders) if dialect == "sqlite" else postgresql.insert(orders)
+    written = insert_into(dialect, orders)
     return written.on_conflict_do_nothing(index_elements=["number"]).returning(*orders.c)
 
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Row
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import EMAIL_MAX
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.cart.service import Cart, CartLine
@@ -21,7 +20,7 @@ from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Conflict, InsufficientStock, Invalid, NotAuthenticated, NotFound
 from bookshop.kit.money import Amount
 from bookshop.kit.pagination import Place, sliced
-from bookshop.kit.text import fold, problem_in, shortened, tidy
+from bookshop.kit.text import EMAIL_MAX, fold, problem_in, shortened, tidy
 from bookshop.mail.models import ORDER_CANCELLED, ORDER_PLACED, ORDER_READY
 from bookshop.mail.service import MailService
 from bookshop.orders import repository as sql

@@ -19,7 +19,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, contains_eager
 
 from bookshop.accounts.models import User
@@ -27,7 +26,7 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import Movement
-from bookshop.kit.database import Base, Page, UtcDateTime, is_sqlite, now, paginate
+from bookshop.kit.database import Page, UtcDateTime, insert_into, is_sqlite, now, paginate, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
@@ -37,7 +36,7 @@ from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")
 
 # A sale to the customer who was told, which was not cancelled, ends a reservation for good.
-order_lines, orders = (Base.metadata.tables[model.__tablename__] for model in (OrderLine, Order))
+order_lines, orders = table_of(OrderLine), table_of(Order)
 IS_BOUGHT = exists().where(
     order_lines.c.prebooking_id == PreBook.id,
     orders.c.id == order_lines.c.order_id,
@@ -51,7 +50,7 @@ IS_RESERVED_ANEW = exists().where(
 
 # Reserving is what the shop does most. Its statements are made once, of tables instead of models, and sent on the
 # connection: that takes a third of the time that a statement by the session takes.
-books, prebookings = (Base.metadata.tables[name] for name in ("books", "prebookings"))
+books, prebookings = table_of(Book), table_of(PreBook)
 COUNT_WAITING = (
     select(func.count()).select_from(prebookings).where(prebookings.c.user_id == bindparam("user"), IS_WAITING)
 )
@@ -114,7 +113,7 @@ def _reserve(dialect: str) -> Executable:
         select(books.c[name]).where(books.c.id == bindparam("book")).scalar_subquery().label(f"book_{name}")
         for name in ("title", "authors")
     )
-    insert = sqlite.insert(prebookings) if dialect == "sqlite" else postgresql.insert(prebookings)
+    insert = insert_into(dialect, prebookings)
     columns = ["user_id", "book_id", "status", "created_at"]
     return (
         insert.from_select(columns, may_be_reserved, include_defaults=False)

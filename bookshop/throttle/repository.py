@@ -3,13 +3,12 @@
 from typing import Any
 
 from sqlalchemy import case, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from bookshop.kit.database import Base, is_sqlite, later
+from bookshop.kit.database import dialect_of, insert_into, later, table_of
 from bookshop.throttle.models import Attempts
 
-attempts = Base.metadata.tables[Attempts.__tablename__]
+attempts = table_of(Attempts)
 NOW = later(0)
 # The time in a statement is that of its beginning: one that waited for a row may read what was written after it.
 SLACK = 60
@@ -21,7 +20,7 @@ class AttemptRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.insert = sqlite.insert if is_sqlite(session) else postgresql.insert
+        self.dialect = dialect_of(session)
 
     def claim(self, key: str, longest: float, kept: float) -> int | None:
         """Count one more and return how many there were in the last `kept` seconds; None if it comes too early.
@@ -31,7 +30,7 @@ class AttemptRepository:
         """
         values = {"key": key, "count": 1, "until": AT_ONCE, "forget_at": later(kept)}
         forgotten = (attempts.c.forget_at <= NOW) | (attempts.c.forget_at > later(kept + SLACK))
-        counted = self.insert(attempts).values(values)
+        counted = insert_into(self.dialect, attempts).values(values)
         counted = counted.on_conflict_do_update(
             index_elements=["key"],
             set_={
@@ -63,7 +62,7 @@ class AttemptRepository:
         ended = (attempts.c.until <= NOW) | (attempts.c.until > later(seconds + SLACK))
         end = case((ended, later(seconds)), else_=attempts.c.until)
         values = {"key": key, "count": amount, "until": later(seconds), "forget_at": later(seconds)}
-        counted = self.insert(attempts).values(values)
+        counted = insert_into(self.dialect, attempts).values(values)
         counted = counted.on_conflict_do_update(
             index_elements=["key"],
             set_={

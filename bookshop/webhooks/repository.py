@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import User
 from bookshop.events.models import Event
 from bookshop.events.repository import LAST_PLACE, READ, events
-from bookshop.kit.database import Base, Page, is_sqlite, later
+from bookshop.kit.database import Page, is_sqlite, later, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
 REGISTRATION = 20_121  # any number that names the advisory lock of who registers a webhook
 UNSENT = (QUEUED, SENDING)
 
-webhooks, deliveries = (Base.metadata.tables[model.__tablename__] for model in (Webhook, Delivery))
+webhooks, deliveries = table_of(Webhook), table_of(Delivery)
 
 
 def _is_due() -> ColumnElement[bool]:
