@@ -18,7 +18,7 @@ from bookshop.cart import views as cart_pages
 from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
-from bookshop.events import api as events_json
+from bookshop.feed import api as feed_json
 from bookshop.orders import api as orders_json
 from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
@@ -48,7 +48,7 @@ FACES = (
     admin_json,
     admin_orders_json,
     admin_reports_json,
-    events_json,
+    feed_json,
     webhooks_json,
 )
 

@@ -23,14 +23,14 @@ from sqlalchemy.orm import Session, aliased, contains_eager
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
-from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED
+from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED, PREBOOKING_NOTIFIED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import Movement
 from bookshop.kit.database import Page, UtcDateTime, insert_into, is_sqlite, now, paginate, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
-from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
+from bookshop.prebookings.models import CANCELLED, IS_NOTIFIED, NOTIFIED, WAITING, PreBook
 
 # Written out instead of passed as a parameter, so that any plan may use the partial indexes.
 IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")
@@ -56,6 +56,9 @@ COUNT_WAITING = (
 )
 COUNT_WAITING_FOR = (
     select(func.count()).select_from(prebookings).where(prebookings.c.book_id == bindparam("book"), IS_WAITING)
+)
+NOTIFIED_BY = select(prebookings.c.id).where(
+    prebookings.c.movement_id.in_(bindparam("restocks", type_=Integer, expanding=True)), IS_NOTIFIED
 )
 # So is the page of a book what is looked at most.
 ON_ITS_PAGE = (
@@ -162,7 +165,7 @@ class PreBookRepository:
             statement = statement.where(is_theirs).returning(User.email)
         emails = list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
         if emails:
-            self.events.insert_notified(movements)
+            self.events.insert_each(PREBOOKING_NOTIFIED, NOTIFIED_BY, {"restocks": list(movements)})
         return emails
 
     def cancel(self, user_id: int, prebook_id: int) -> bool:

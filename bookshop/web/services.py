@@ -16,8 +16,9 @@ from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
-from bookshop.events.service import EventService
+from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, only_looks, settings, writer
+from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
@@ -45,12 +46,21 @@ def once_per_session(make: Callable[[], S]) -> Callable[[], S]:
 
     @wraps(make)
     def kept() -> S:
-        made: dict[Any, Any] = db.session().info.setdefault(MADE, {})
-        if make not in made:
-            made[make] = make()
-        return cast(S, made[make])
+        return _kept(make, make)
 
     return kept
+
+
+def repository(kind: Callable[[Session], S]) -> S:
+    """A repository on the session of this request, for a view that reads; whatever writes is a service's."""
+    return _kept(kind, lambda: kind(db.session()))
+
+
+def _kept(key: object, make: Callable[[], S]) -> S:
+    made: dict[object, Any] = db.session().info.setdefault(MADE, {})
+    if key not in made:
+        made[key] = make()
+    return cast(S, made[key])
 
 
 @once_per_session
@@ -106,8 +116,8 @@ def orders() -> OrderService:
 
 
 @once_per_session
-def events() -> EventService:
-    return EventService(db.session())
+def feed() -> FeedService:
+    return FeedService(db.session())
 
 
 def webhooks(session: Session | None = None) -> WebhookService:
@@ -178,8 +188,8 @@ def give_places() -> None:
     writes is nothing that anybody decided. Raises Busy.
     """
     with aside() as session:
-        service = EventService(session)
-        while service.is_behind() and transactions.in_transaction(session, service.give_places):
+        events = EventRepository(session)
+        while events.is_behind() and transactions.in_transaction(session, events.give_places):
             pass
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.events.models import Event
-from bookshop.events.repository import LAST_PLACE, READ, events
+from bookshop.events.repository import LAST_PLACE, events
+from bookshop.feed.repository import READ
 from bookshop.kit.database import Page, is_sqlite, later, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bookshop.events.schemas import event_out
 from bookshop.extensions import db, settings, without_transactions
+from bookshop.feed.schemas import event_out
 from bookshop.kit.outbox import OutboxWorker, Pace
 from bookshop.kit.text import one_line
 from bookshop.web import services

@@ -21,7 +21,7 @@ from bookshop.kit.exceptions import BookshopError
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.service import Checkout
 from bookshop.web import services
-from tests.events.test_events_feed import EVENTS, STAFF, read
+from tests.feed.test_feed import EVENTS, STAFF, read
 from tests.support import races
 from tests.support.clients import Script
 

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 
 from bookshop.extensions import db
+from bookshop.feed.repository import FeedRepository
 from bookshop.kit.outbox import Pace
 from bookshop.web import services
 from bookshop.webhooks.models import Delivery, Webhook
@@ -169,7 +170,7 @@ class Hooks:
         self.book = self.book or self.shop.book(stock=1)
         with self.app.app_context():
             services.give_places()
-            before = services.events().events.last_place()
+            before = services.repository(FeedRepository).last_place()
         for _time in range(number):
             self.shop.set_stock(self.book, self.shop.stock(self.book) + 1)
         return [*range(before + 1, before + 1 + number)]

@@ -4,7 +4,7 @@ import pytest
 
 from bookshop.admin.schemas import DemandQuery, StaffOrderQuery
 from bookshop.catalog.schemas import BookQuery
-from bookshop.events.schemas import EventQuery
+from bookshop.feed.schemas import EventQuery
 from bookshop.orders.schemas import OrderQuery
 from bookshop.prebookings.schemas import PreBookQuery
 from bookshop.web.schemas import PageQuery

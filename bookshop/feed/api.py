@@ -3,8 +3,8 @@
 from flask import Response
 
 from bookshop.accounts.scopes import REPORTS_READ
-from bookshop.events import bp
-from bookshop.events.schemas import EventQuery, FeedOut, event_out
+from bookshop.feed import bp
+from bookshop.feed.schemas import EventQuery, FeedOut, event_out
 from bookshop.web import services
 from bookshop.web.access import staff_required
 from bookshop.web.contract import answer, contract
@@ -19,5 +19,5 @@ def api_events(query: EventQuery) -> Response:
     Every event comes once, and keeps its place for ever: ask again `after` what `next` says.
     """
     services.give_places()
-    feed = services.events().read(query.after, query.wanted, query.size)
+    feed = services.feed().read(query.after, query.wanted, query.size)
     return answer(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))

@@ -6,10 +6,11 @@ from functools import partial
 import pytest
 from sqlalchemy import event
 
-from bookshop.events import repository, service
+from bookshop.events import repository
 from bookshop.events.kinds import KINDS, matching
-from bookshop.events.schemas import FeedOut
 from bookshop.extensions import db
+from bookshop.feed import service
+from bookshop.feed.schemas import FeedOut
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
 from bookshop.web import services

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bookshop.events.repository import EventRepository
+from bookshop.feed.repository import FeedRepository
 
 LOOKED_AT = 10_000  # places that one page goes through at most, however few of them are of the kinds that are wanted
 
@@ -20,19 +20,11 @@ class Feed:
     more: bool
 
 
-class EventService:
-    """Reads the feed and gives events their places; never commits."""
+class FeedService:
+    """Reads the feed."""
 
     def __init__(self, session: Session) -> None:
-        self.events = EventRepository(session)
-
-    def is_behind(self) -> bool:
-        """Whether events wait for their places; never on SQLite, where they have them from the beginning."""
-        return self.events.is_behind()
-
-    def give_places(self) -> bool:
-        """Give events that wait their places, in a transaction of its own; returns whether more may wait."""
-        return self.events.give_places()
+        self.feed = FeedRepository(session)
 
     def read(self, after: int, kinds: Collection[str], size: int) -> Feed:
         """The events of these kinds beyond the place `after`.
@@ -40,8 +32,8 @@ class EventService:
         A page may hold fewer than `size`, or none, and there be more: it goes through 10,000 places at most. Nothing
         ever appears before a place that was read.
         """
-        end = self.events.last_place()
+        end = self.feed.last_place()
         until = min(after + LOOKED_AT, end)
-        found = self.events.list_between(after, until, kinds, size)
+        found = self.feed.list_between(after, until, kinds, size)
         read_to = found[-1].position if len(found) == size else max(after, until)
         return Feed(found, read_to, read_to < end)

@@ -33,7 +33,7 @@ class EventQuery(Query):
 
 
 class Data(BaseModel):
-    """What an event says; read from a row of EventRepository."""
+    """What an event says; read from a row of FeedRepository."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -126,6 +126,6 @@ class FeedOut(BaseModel):
 
 
 def event_out(row: Any) -> Any:
-    """An event of a row of EventRepository."""
+    """An event of a row of FeedRepository."""
     members = {"id": row.position, "kind": row.kind, "created_at": row.created_at, "data": row}
     return _event.validate_python(members, from_attributes=True)

@@ -1,0 +1,5 @@
+"""The feed of events: what happened in the shop, in one order that never changes."""
+
+from flask import Blueprint
+
+bp = Blueprint("events", __name__)
