@@ -84,7 +84,7 @@ def _reset(waiting: int) -> None:
 
 def _by_service() -> int:
     change = StockChange(book_id=BOOK, quantity=5)
-    return len(services.commit(lambda: services.update_stock(change)).notified)
+    return len(services.commit(lambda: services.shelf().update_stock(change)).notified)
 
 
 def _by_hand() -> int:

@@ -169,9 +169,9 @@ def torn_shop() -> Flask:
         update(self, change)
         self.session.commit()
         movements = self.session.scalars(select(Movement.id).where(Movement.book_id == change.book_id)).all()
-        emails = services.commit(lambda: notify(self.prebookings, movements))
-        return Notified(emails, dict.fromkeys(movements, change.book_id))
+        restocks = dict.fromkeys(movements, change.book_id)
+        return Notified(services.commit(lambda: notify(self.prebookings, restocks)), restocks)
 
-    PreBookRepository.notify_waiting_by_book = lambda self, movements: []  # type: ignore[method-assign]
+    PreBookRepository.notify_waiting_by_book = lambda self, restocks: []  # type: ignore[method-assign]
     BookService.update_stock = update_then_notify  # type: ignore[method-assign]
     return kills.dying_shop()

@@ -12,6 +12,7 @@ from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Invalid
+from bookshop.letters.repository import LetterRepository
 from bookshop.mail.models import ORDER_READY
 from bookshop.web import services
 from bookshop.webhooks.models import MOST_WEBHOOKS
@@ -52,7 +53,7 @@ def test_alerts_are_queued_in_the_transaction_that_notifies(app, shop):
     emma = shop.book()
     shop.reserve(shop.customer(), emma)
     with app.app_context():
-        assert services.update_stock(StockChange(book_id=emma, quantity=1)).notified == ["ada@example.com"]
+        assert services.shelf().update_stock(StockChange(book_id=emma, quantity=1)).notified == ["ada@example.com"]
         db.session.rollback()
     assert (shop.stock(emma), shop.statuses(emma), shop.rows("SELECT id FROM messages")) == (0, ["waiting"], [])
 
@@ -60,9 +61,9 @@ def test_alerts_are_queued_in_the_transaction_that_notifies(app, shop):
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(shop):
     shop.order(shop.customer(), {shop.book(stock=1): 1})
     assert list(shop.commit(lambda: services.mail().claim(1, "frozen", 600))) == [1]
-    assert shop.commit(lambda: services.mail().get_to_send(1, "frozen")) is not None
+    assert shop.commit(lambda: services.repository(LetterRepository).get_to_send(1, "frozen")) is not None
     shop.execute("UPDATE messages SET next_attempt_at = created_at")
-    assert shop.commit(lambda: services.mail().get_to_send(1, "frozen")) is None
+    assert shop.commit(lambda: services.repository(LetterRepository).get_to_send(1, "frozen")) is None
 
 
 def test_a_message_about_an_order_is_queued_once_for_each_kind(shop):

@@ -206,7 +206,7 @@ def reserve(customer_id: int, book_id: int) -> int:
 
 
 def restock(_customer_id: int | None, book_id: int) -> list[str]:
-    return services.update_stock(StockChange(book_id=book_id, quantity=5)).notified
+    return services.shelf().update_stock(StockChange(book_id=book_id, quantity=5)).notified
 
 
 def stranded(shop: Shop) -> int:
@@ -318,23 +318,23 @@ def cancel(customer_id, book_id):
 
 
 def sell_out(_customer_id, book_id):
-    return services.update_stock(StockChange(book_id=book_id, quantity=0, reason="sale")).notified
+    return services.shelf().update_stock(StockChange(book_id=book_id, quantity=0, reason="sale")).notified
 
 
 def deliver(_customer_id, book_id):
     """A delivery of three books at once, in no order."""
     changes = [StockChange(book_id=1 + (book_id + step) % 6, delta=3) for step in (4, 1, 3)]
     notified = services.inventory().update_stocks(changes)
-    services.mail().queue_alerts(notified)
+    services.alerts().queue(notified)
     return notified
 
 
 def withdraw(_customer_id, book_id):
-    return services.catalog().withdraw(book_id)
+    return services.shelf().withdraw(book_id)
 
 
 def put_back(_customer_id, book_id):
-    return services.put_back(book_id)
+    return services.shelf().put_back(book_id)
 
 
 def deactivate(customer_id, _book_id):

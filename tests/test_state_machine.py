@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from bookshop import create_app
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from bookshop.web import services
 from tests.support.clients import Script
 from tests.support.databases import empty, rows_of
@@ -238,7 +238,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     @rule(book=books)
     def staff_put_a_book_back(self, book: int) -> None:
-        self.shop.commit(lambda: services.put_back(book))
+        self.shop.commit(lambda: services.shelf().put_back(book))
         self.model.put_back(book)
 
     @rule(user=users)

@@ -14,6 +14,7 @@ from bookshop.accounts.service import MOST_TOKENS
 from bookshop.accounts.views import Answer, limited
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
+from bookshop.orders.repository import OrderRepository
 from bookshop.throttle.service import Lane
 from bookshop.web import services
 from bookshop.web.access import login_required, visitor
@@ -169,5 +170,5 @@ def delete() -> Answer:
             session["csrf_token"] = of_forms  # for who clicks twice
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
-    waiting, orders = accounts.count_waiting(user_id), services.orders().count_open(user_id)
+    waiting, orders = accounts.count_waiting(user_id), services.repository(OrderRepository).count_open(user_id)
     return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status, form.headers

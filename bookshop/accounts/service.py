@@ -20,6 +20,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
 from bookshop.accounts.tokens import new_token, token_hash
 from bookshop.cart.repository import CartRepository
+from bookshop.checkout.service import CheckoutService
 from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
 from bookshop.kit.database import ID_MAX, Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
@@ -27,7 +28,7 @@ from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
 from bookshop.mail.models import CLOSED, CONFIRMATION, Message
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
-from bookshop.orders.service import OrderService
+from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 
@@ -62,9 +63,10 @@ class PersonalData(NamedTuple):
 class AccountService:
     """All about accounts; never commits."""
 
-    def __init__(self, session: Session, orders: OrderService, mail: MailService, session_days: int = 30) -> None:
+    def __init__(self, session: Session, checkout: CheckoutService, mail: MailService, session_days: int = 30) -> None:
         self.session = session
-        self.orders = orders
+        self.checkout = checkout
+        self.orders = OrderRepository(session)
         self.mail = mail
         self.users = UserRepository(session)
         self.prebookings = PreBookRepository(session)
@@ -190,12 +192,12 @@ class AccountService:
         return PersonalData(
             account=self.get_user(user_id),
             reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
-            orders=self.orders.list_own(user_id, None, 1, ID_MAX).items,
+            orders=self.orders.list_by_user(user_id, None, 1, ID_MAX).items,
             cart=self.items.list_titled(user_id),
             logins=self.users.list_logins(user_id),
             tokens=self.users.list_tokens(user_id, revoked=True),
             movements=self.users.list_movements(user_id),
-            messages=self.mail.list_of_user(user_id),
+            messages=self.mail.messages.list_by_user(user_id),
         )
 
     def count_waiting(self, user_id: int) -> int:
@@ -218,9 +220,9 @@ class AccountService:
                 "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
                 "USER_LAST_STAFF",
             )
-        self.orders.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
+        self.checkout.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
-        self.orders.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
+        self.checkout.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
         self._forget(user_id, user.email)
         return cancelled
 

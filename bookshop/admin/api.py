@@ -52,7 +52,7 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
     change, versions = json.change(book_id, visitor().user_id), asked_versions()
-    notified = services.commit(lambda: services.update_stock(change, versions)).notified
+    notified = services.commit(lambda: services.shelf().update_stock(change, versions)).notified
     book = services.catalog().get(book_id, withdrawn=True)
     return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
 
@@ -69,7 +69,7 @@ def api_change_stocks(json: NewBatch) -> Response:
     lines, user_id = json.batch_lines(), visitor().user_id
 
     def work() -> Answer:
-        outcome = services.change_stocks(lines, user_id, atomic=json.mode == "atomic")
+        outcome = services.shelf().change_stocks(lines, user_id, atomic=json.mode == "atomic")
         return Answer(batch_out(json.mode, outcome).model_dump_json())
 
     return commit_once(work)

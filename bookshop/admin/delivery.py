@@ -5,6 +5,7 @@ from flask import render_template
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
 from bookshop.admin.views import Answer, leaving, queued_again
+from bookshop.alerts.repository import AlertRepository
 from bookshop.inventory.service import Delivery
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
@@ -24,7 +25,7 @@ def _preview(form: DeliveryForm, given: Delivery) -> Answer:
     """What would come in, and once more what was typed, to be mended or added to."""
     lines = services.inventory().preview_delivery(given)
     expected = [line for line in lines if not line.refusal]
-    stopped = services.mail().count_gone([line.book_id for line in expected if line.comes_back])
+    stopped = services.repository(AlertRepository).count_gone([line.book_id for line in expected if line.comes_back])
     form.show_preview(given)
     page = render_template(
         "admin/delivery.html", form=form, expected=expected, again=sum(stopped.values()), wrong=form.wrong(lines)
@@ -34,7 +35,7 @@ def _preview(form: DeliveryForm, given: Delivery) -> Answer:
 
 def _receive(form: DeliveryForm, given: Delivery) -> Answer:
     """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
-    lines, notified = services.commit(lambda: services.receive(given))
+    lines, notified = services.commit(lambda: services.shelf().receive(given))
     received = [line for line in lines if not line.refusal]
     sending = f"{queued_again(notified.again.total())} {leaving(notified)}".strip()
     page = render_template(

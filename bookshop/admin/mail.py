@@ -15,8 +15,9 @@ from bookshop.admin.views import Answer, chosen_ids, flash_outcome
 from bookshop.extensions import settings
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import NotFound
+from bookshop.letters.repository import LetterRepository
+from bookshop.letters.transport import file_of
 from bookshop.mail.models import FAILED, OF_ACCOUNTS, SENT, SUPPRESSED, Message
-from bookshop.mail.transport import file_of
 from bookshop.web import services
 from bookshop.web.access import staff_required
 from bookshop.web.forms import ShopForm
@@ -46,14 +47,14 @@ def mail() -> Answer:
 
 
 def _found(tab: str) -> Page[Any]:
-    service, page = services.mail(), asked_page()
-    return service.list_unsent(page, SIZE) if tab == TO_SEND else service.list_in(tab, page, SIZE)
+    letters, page = services.repository(LetterRepository), asked_page()
+    return letters.list_unsent(page, SIZE) if tab == TO_SEND else letters.list_by_state(tab, page, SIZE)
 
 
 @bp.get("/admin/mail/<int:message_id>")
 @staff_required
 def message(message_id: int) -> Answer:
-    row = services.mail().get(message_id)
+    row = services.letters().get(message_id)
     path = _kept(row.Message)
     return render_template(
         "admin/message.html",
@@ -69,7 +70,7 @@ def message(message_id: int) -> Answer:
 @bp.get("/admin/mail/<int:message_id>/message.eml")
 @staff_required
 def message_file(message_id: int) -> Response:
-    path = _kept(services.mail().get(message_id).Message)
+    path = _kept(services.letters().get(message_id).Message)
     if path is None:
         raise NotFound("This message is not kept here.", "MESSAGE_NOT_FOUND")
     return send_file(path, "message/rfc822", as_attachment=True, download_name=f"message-{message_id}.eml")
@@ -130,7 +131,7 @@ def _chosen() -> Collection[int]:
 
 def _say(chosen: Collection[int], changed: Collection[int], become: str) -> Response:
     """Flash what became of the chosen messages, and go back to the page where the button was."""
-    left = [_left(row.Message) for row in services.mail().list_these(set(chosen) - set(changed))]
+    left = [_left(row.Message) for row in services.repository(LetterRepository).find(set(chosen) - set(changed))]
     flash_outcome("messages", f"{_messages(len(changed))} {become}." if changed else "", left)
     return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
 

@@ -13,6 +13,7 @@ from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Invalid
 from bookshop.kit.text import tidy
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
+from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
@@ -102,13 +103,13 @@ def cancel_orders() -> Response:
 
 def _change(status: str) -> Response:
     """Change the chosen orders, say what came of it, and go back to the page where the button was."""
-    service, me, chosen = services.orders(), visitor().user_id, chosen_ids("order")
+    checkout, me, chosen = services.checkout(), visitor().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
     if len(chosen) > MOST:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
         return back
-    changed, notified = services.commit(lambda: service.change_all(chosen, status, me))
-    _say(status, service.list_these(chosen), changed, notified)
+    changed, notified = services.commit(lambda: checkout.change_all(chosen, status, me))
+    _say(status, services.repository(OrderRepository).list_by_id(chosen), changed, notified)
     return back
 
 

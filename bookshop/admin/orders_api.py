@@ -53,6 +53,6 @@ def api_cancel_any(order_id: int) -> Response:
 
 
 def _change(order_id: int, status: str) -> Response:
-    service, me = services.orders(), visitor().user_id
-    services.commit(lambda: service.change(order_id, status, me))
-    return answer(staff_order_out(service.get_any(order_id)))
+    checkout, me = services.checkout(), visitor().user_id
+    services.commit(lambda: checkout.change(order_id, status, me))
+    return answer(staff_order_out(services.orders().get_any(order_id)))

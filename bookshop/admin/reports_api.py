@@ -10,6 +10,7 @@ from bookshop.admin import bp
 from bookshop.admin.schemas import DemandOut, DemandQuery, StaffPreBookOut, demand_out, staff_prebook_out
 from bookshop.kit.text import as_cell
 from bookshop.prebookings.schemas import PreBookQuery
+from bookshop.reports.repository import ReportRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required
 from bookshop.web.contract import contract, list_of, place, tagged
@@ -27,8 +28,8 @@ def api_demand(query: DemandQuery) -> Response:
     With `format=csv` all of it as a file for a spreadsheet, whatever the page.
     """
     if query.format == "csv":
-        return _as_csv([demand_out(row) for row in services.prebookings().all_demand()])
-    found = services.prebookings().demand(place(query), query.size)
+        return _as_csv([demand_out(row) for row in services.repository(ReportRepository).all_demand()])
+    found = services.repository(ReportRepository).list_demand(place(query), query.size)
     return list_of(found, [demand_out(row) for row in found.items])
 
 

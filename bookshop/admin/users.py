@@ -5,6 +5,7 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.views import Answer
+from bookshop.orders.repository import OrderRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
 from bookshop.web.forms import ShopForm
@@ -33,7 +34,7 @@ def deactivate_user(user_id: int) -> Answer:
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
     waiting = services.prebookings().waiting_counts([user_id]).get(user_id, 0)
-    orders = services.orders().count_open(user_id)
+    orders = services.repository(OrderRepository).count_open(user_id)
     return render_template("admin/deactivate.html", form=form, user=user, waiting=waiting, orders=orders), form.status
 
 

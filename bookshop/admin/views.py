@@ -7,15 +7,20 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, CoverForm, StockForm
+from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookCriteria
+from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.catalog.views import waiting_for
 from bookshop.extensions import settings
 from bookshop.inventory.models import SALE
 from bookshop.inventory.service import Notified
 from bookshop.kit.database import ID_MAX, now
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.mail.models import SUPPRESSED
+from bookshop.orders.repository import OrderRepository
+from bookshop.prebookings.repository import PreBookRepository
+from bookshop.reports.repository import ReportRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
 from bookshop.web.forms import ShopForm
@@ -34,32 +39,33 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    prebookings, inventory, orders = services.prebookings(), services.inventory(), services.orders()
-    found = services.catalog().most_wanted(asked_page(), WANTED)
+    prebookings, inventory, orders = services.repository(PreBookRepository), services.inventory(), services.orders()
+    found = prebookings.list_out_of_stock(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
     restocks = inventory.recent_restocks(SHORT)
     return render_list(
         "admin/dashboard.html",
         found,
-        since=prebookings.waiting_since([book for book, _waiting in found.items]),
+        since=prebookings.waiting_since([book.id for book, _waiting in found.items]),
         now=now(),
         reservations=reservations,
         titles=titles,
         orders=orders.counts(),
-        outcomes=orders.outcomes(),
+        outcomes=services.repository(ReportRepository).count_outcomes(),
         low=inventory.low_stock(FEW, SHORT),
         restocks=restocks,
         outbox=services.mail().outbox(),
-        empty=not found.total and not restocks and not services.catalog().newest(1),
+        empty=not found.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 
 
 @bp.get("/admin/books")
 @staff_required
 def books() -> Answer:
-    q, catalog = request.args.get("q", ""), services.catalog()
-    found = catalog.search(BookCriteria(q=q, withdrawn=True), asked_page(), SIZE)
-    return render_list("admin/books.html", found, q=q, waiting=catalog.waiting_counts(found.items))
+    q = request.args.get("q", "")
+    found = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), asked_page(), SIZE)
+    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
+    return render_list("admin/books.html", found, q=q, waiting=waiting)
 
 
 @bp.route("/admin/books/new", methods=["GET", "POST"])
@@ -147,8 +153,9 @@ def stock(book_id: int) -> Answer:
     book = _book(book_id)
     form.expected.process_data(book.stock_quantity)
     form.expected.raw_data = None
-    outcomes, set_aside = services.orders().outcomes(book_id), services.orders().count_set_aside(book_id)
-    alerts = services.mail().alerts_about(book_id) if outcomes.notified else {}
+    outcomes = services.repository(ReportRepository).count_outcomes(book_id)
+    set_aside = services.repository(OrderRepository).count_open_copies(book_id)
+    alerts = services.repository(AlertRepository).count_alerts(book_id) if outcomes.notified else {}
     page = render_template(
         "admin/stock.html", form=form, book=book, outcomes=outcomes, set_aside=set_aside, alerts=alerts
     )
@@ -157,7 +164,7 @@ def stock(book_id: int) -> Answer:
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, visitor().user_id)
-    notified, stopped = services.commit(lambda: services.update_stock(change))
+    notified, stopped = services.commit(lambda: services.shelf().update_stock(change))
     said = [f"The stock is now {_book(book_id).stock_quantity:,}."]
     if change.reason == SALE:
         said.append(f"Copies sold: {form.copies.data:,}.")
@@ -206,17 +213,17 @@ def queued_again(count: int) -> str:
 def withdraw(book_id: int) -> Answer:
     book, form = _book(book_id), ShopForm()
     if form.validate_on_submit():
-        cancelled = services.commit(lambda: services.catalog().withdraw(book_id))
+        cancelled = services.commit(lambda: services.shelf().withdraw(book_id))
         flash(f"The book is withdrawn; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.stock", book_id=book_id), 303)
-    waiting = services.catalog().waiting_count(book)
+    waiting = waiting_for(book)
     return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), form.status
 
 
 @bp.post(f"{BOOK}/put-back")
 @staff_required
 def put_back(book_id: int) -> Response:
-    again = queued_again(services.commit(lambda: services.put_back(book_id)))
+    again = queued_again(services.commit(lambda: services.shelf().put_back(book_id)))
     flash(f"The book is on sale again. {again}".strip(), "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 

@@ -8,8 +8,10 @@ from flask import Response
 from flask_login import current_user
 
 from bookshop.catalog import bp
-from bookshop.catalog.repository import ReadBook
+from bookshop.catalog.repository import BookRepository, ReadBook
 from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, book_out
+from bookshop.catalog.views import waiting_for
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.contract import answer, asked_etags, contract, list_of, place
 from bookshop.web.schemas import ListOf
@@ -22,11 +24,10 @@ VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 @contract(tag=BOOKS, HTTP_200=ListOf[AnyBookOut])
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
-    catalog = services.catalog()
-    found = catalog.search(query.criteria(), place(query), query.size)
+    found = services.repository(BookRepository).search(query.criteria(), place(query), query.size)
     if not current_user.is_staff:
         return list_of(found, [book_out(book) for book in found.items])
-    waiting = catalog.waiting_counts(found.items)
+    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
     return list_of(found, [book_out(book, waiting.get(book.id, 0)) for book in found.items])
 
 
@@ -46,7 +47,7 @@ def api_book_by_isbn(isbn: str) -> Response:
 
 def show(book: ReadBook, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
-    waiting = services.catalog().waiting_count(book) if current_user.is_staff else None
+    waiting = waiting_for(book) if current_user.is_staff else None
     seen = book_out(book, waiting)
     shown = RestockedBookOut(**seen.model_dump(), **more) if more else seen
     return answer(shown, status, headers, etag(book, waiting))

@@ -6,6 +6,7 @@ from math import ceil
 from flask import Response, abort, render_template
 
 from bookshop.catalog import bp
+from bookshop.catalog.repository import BookRepository
 from bookshop.kit.text import slug
 from bookshop.web import services
 from bookshop.web.navigation import whole_address
@@ -35,7 +36,8 @@ def sitemap(number: int) -> Response:
         abort(404)
     pages: list[tuple[str, datetime | None]] = [(whole_address(f"catalog.{page}"), None) for page in ("home", "books")]
     if number > 1:
-        books = services.catalog().on_sale((number - 2) * SITEMAP_SIZE + 1, (number - 1) * SITEMAP_SIZE)
+        first = (number - 2) * SITEMAP_SIZE + 1
+        books = services.repository(BookRepository).list_on_sale(first, first + SITEMAP_SIZE - 1)
         pages = [
             (whole_address("catalog.book", book_id=book.id, slug=slug(book.title)), book.updated_at) for book in books
         ]
@@ -43,7 +45,7 @@ def sitemap(number: int) -> Response:
 
 
 def _last_number() -> int:
-    return 1 + ceil(services.catalog().highest_id() / SITEMAP_SIZE)
+    return 1 + ceil(services.repository(BookRepository).highest_id() / SITEMAP_SIZE)
 
 
 def _xml(template: str, **context: object) -> Response:

@@ -15,7 +15,7 @@ from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
 from bookshop.catalog.service import CatalogService
 from bookshop.inventory.models import IMPORT
-from bookshop.inventory.service import BookService, Notified, StockChange
+from bookshop.inventory.service import Notified, StockChange
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.kit.text import fold, from_cell
 from bookshop.kit.transactions import in_transaction
@@ -163,8 +163,7 @@ class _Batch:
     def __init__(self, session: Session, defaults: Mapping[str, Any], seen: Seen, report: BatchReport) -> None:
         self.books = BookRepository(session)
         self.catalog = CatalogService(session)
-        self.inventory = BookService(session)
-        self.mail = services.mail_on(session)
+        self.shelf = services.shelf_on(session)
         self.defaults = defaults
         self.seen = seen
         self.report = report
@@ -179,9 +178,7 @@ class _Batch:
             if book := same.get(_identity(values)):
                 self._update(number, book, values)
         self._add(new)
-        self.report.notified = self.inventory.update_stocks(self.stock)
-        self.mail.queue_alerts(self.report.notified)
-        self.mail.stop_alerts([change.book_id for change in self.stock if change.quantity == 0])
+        self.report.notified = self.shelf.update_stocks(self.stock)
         return self.report
 
     def _find_same(self, rows: list[Values]) -> dict[Any, Book]:

@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Integer,
     Row,
     Select,
-    Update,
     and_,
     bindparam,
-    case,
     exists,
     func,
     insert,
@@ -26,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.kit.database import Page, UtcDateTime, among, given_rows, is_sqlite, now, paginate, table_of
+from bookshop.kit.database import Page, among, is_sqlite, now, paginate, table_of
 from bookshop.kit.exceptions import Outdated
 from bookshop.kit.pagination import By, Place, list_page
 
@@ -154,16 +151,6 @@ class BookRepository:
         """Whether any book has this uploaded cover."""
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
-    def set_stock(self, changes: Mapping[int, tuple[int, int]]) -> bool:
-        """Write the stock of locked books, id -> (before, after); for BookService alone, which writes the ledger too.
-
-        A book that had stock before, by its ledger, and is given some again is back in stock from now on. False if
-        the stock of one was another than `before`, which a lock that was really held does not let happen.
-        """
-        rows = [{"book_id": book_id, "before": before, "after": after} for book_id, (before, after) in changes.items()]
-        written: Any = self.session.connection().execute(_set_stock(self.dialect), {"rows": rows, "time": now()})
-        return bool(written.rowcount == len(changes))
-
     def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
         """One page of the books that match, in the order asked for."""
         return list_page(self.session, *self._search(criteria), place, size)
@@ -249,23 +236,6 @@ class BookRepository:
 def _lock(dialect: str) -> Select[Any]:
     wanted = select(*(books.c[name] for name in LockedBook._fields)).where(among(dialect, books.c.id, "ids"))
     return wanted.order_by(books.c.id).with_for_update(key_share=True)
-
-
-@cache
-def _set_stock(dialect: str) -> Update:
-    """The statement that writes stocks: one for all of a delivery or batch; made once."""
-    movements = Book.metadata.tables["movements"]
-    given = given_rows(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
-    comes_back = (books.c.stock_quantity == 0) & exists().where(movements.c.book_id == books.c.id)
-    time = bindparam("time", type_=UtcDateTime)
-    values = {
-        "stock_quantity": given.c.after,
-        "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
-        "updated_at": time,
-        "version": books.c.version + 1,
-    }
-    as_before = (books.c.id == given.c.book_id) & (books.c.stock_quantity == given.c.before)
-    return update(books).where(as_before).values(values)
 
 
 def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:

@@ -1,4 +1,4 @@
-"""Books: finding, describing and withdrawing them."""
+"""Books: finding and describing them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,13 +10,11 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository, ReadBook
+from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.catalog.search import MOST_WORDS
-from bookshop.kit.database import Page, now
+from bookshop.kit.database import Page
 from bookshop.kit.exceptions import Conflict, book_not_found
-from bookshop.kit.pagination import Place
 from bookshop.kit.text import fold, main_title, search_words
-from bookshop.prebookings.repository import PreBookRepository
 
 T = TypeVar("T")
 B = TypeVar("B", Book, Row[*tuple[Any, ...]])
@@ -28,42 +26,17 @@ class CatalogService:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.books = BookRepository(session)
-        self.prebookings = PreBookRepository(session)
-
-    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
-        """One page of the books that match the criteria, best first."""
-        return self.books.search(criteria, place, size)
 
     def browse(self, criteria: BookCriteria, page: int, size: int, currency: str) -> tuple[Page[Book], Facets]:
         """One page of the books that match, best first, and what else they can be narrowed by."""
         facets = count_facets(self.books, criteria, currency)
         return self.books.search_cards(criteria, page, size, facets.total), facets
 
-    def facets(self, currency: str) -> Facets:
-        """What all the books on sale can be narrowed by."""
-        return count_facets(self.books, BookCriteria(), currency)
-
-    def on_sale(self, first: int, last: int) -> Sequence[Any]:
-        """Rows of id, title and last change of the books on sale whose ids are in that range."""
-        return self.books.list_on_sale(first, last)
-
-    def highest_id(self) -> int:
-        """The id of the book that was added last, 0 if there is none."""
-        return self.books.highest_id()
-
     def words_that_find(self, criteria: BookCriteria) -> Mapping[str, int]:
         """Of what was typed, in case it finds nothing as a whole: the words that find books alone, rarest first."""
         typed = dict.fromkeys((criteria.q or "").split()[:MOST_WORDS])
         counts = {word: self.books.count(BookCriteria(q=word)) for word in typed} if len(typed) > 1 else {}
         return {word: counts[word] for word in sorted(counts, key=counts.__getitem__) if counts[word]}
-
-    def back_in_stock(self, limit: int) -> Sequence[Book]:
-        """The books on the shelf that had been sold out, the latest to come back first."""
-        return self.books.list_back_in_stock(limit)
-
-    def newest(self, limit: int) -> Sequence[Book]:
-        """The books that were last added to the catalogue."""
-        return self.books.list_newest(limit)
 
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
@@ -72,13 +45,6 @@ class CatalogService:
     def read(self, book_id: int, *, withdrawn: bool = False) -> Row[*tuple[Any, ...]]:
         """The book as JSON says it, a row with the names of the model and `in_stock`; raises NotFound as `get` does."""
         return _found(self.books.read(book_id), withdrawn)
-
-    def shown(self, book_id: int) -> Row[*tuple[Any, ...]]:
-        """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`; raises NotFound."""
-        book = self.prebookings.shown_book(book_id)
-        if book is None:
-            raise book_not_found()
-        return book
 
     def get_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> Book:
         """The book with this ISBN-10 or -13; raises NotFound as `get` does."""
@@ -120,36 +86,6 @@ class CatalogService:
         former = locked[0].cover
         self.books.update(book_id, {"cover": name})
         return former if former and not self.books.has_cover(former) else None
-
-    def withdraw(self, book_id: int) -> int:
-        """Take a book off sale and cancel all that wait for it; returns how many.
-
-        Locks the book's row: a reservation at the same moment is either cancelled here or refused.
-        """
-        locked = self.books.lock([book_id])
-        if not locked:
-            raise book_not_found()
-        if locked[0].withdrawn_at is None:
-            self.books.update(book_id, {"withdrawn_at": now()})
-        return self.prebookings.cancel_waiting_by_book(book_id)
-
-    def put_back(self, book_id: int) -> None:
-        """Put a withdrawn book back on sale."""
-        if not self.books.lock([book_id]):
-            raise book_not_found()
-        self.books.update(book_id, {"withdrawn_at": None})
-
-    def waiting_counts(self, books: Sequence[Book]) -> Mapping[int, int]:
-        """How many wait for each of the books: book id -> count, 0 left out."""
-        return self.prebookings.count_waiting_by_book([book.id for book in books])
-
-    def waiting_count(self, book: ReadBook) -> int:
-        """How many wait for the book; for one on the shelf, of which nobody waits, without asking the database."""
-        return 0 if book.in_stock else self.prebookings.count_waiting_for(book.id)
-
-    def most_wanted(self, page: int, size: int) -> Page[Any]:
-        """The books that are out of stock, most wanted first: rows of a book and how many wait for it."""
-        return self.prebookings.list_out_of_stock(page, size)
 
     def _unless_isbn_taken(self, write: Callable[[], T]) -> T:
         """Let the database say whether an ISBN is taken: asking first would leave a gap for another to take it."""

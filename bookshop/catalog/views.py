@@ -9,14 +9,17 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop.cart import visitors
+from bookshop.cart.repository import CartRepository
 from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
-from bookshop.catalog.facets import FACETS
+from bookshop.catalog.facets import FACETS, count_facets
 from bookshop.catalog.forms import book_query
 from bookshop.catalog.linked_data import AnyBook, book_as_linked_data
+from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.assets import FOR_EVER
 from bookshop.web.forms import ShopForm
@@ -28,9 +31,10 @@ TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major 
 
 @bp.get("/")
 def home() -> str:
-    catalog = services.catalog()
-    back, new = catalog.back_in_stock(ROW), catalog.newest(ROW)
-    return render_template("catalog/home.html", back=back, new=new, facets=catalog.facets(settings().currency))
+    books = services.repository(BookRepository)
+    back, new = books.list_back_in_stock(ROW), books.list_newest(ROW)
+    facets = count_facets(books, BookCriteria(), settings().currency)
+    return render_template("catalog/home.html", back=back, new=new, facets=facets)
 
 
 @bp.get("/books")
@@ -44,20 +48,21 @@ def books() -> str | AnyResponse:
 @bp.get("/books/<int:book_id>")
 @bp.get("/books/<int:book_id>/<slug>")
 def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
-    found = services.catalog().shown(book_id)
+    found = services.catalog().read(book_id)
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
     mine, in_cart = None, 0
     if current_user.is_customer:
-        mine = services.prebookings().latest_for(current_user.user_id, book_id)
-        in_cart = services.cart().quantity(current_user.user_id, book_id)
+        mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
+        in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
     elif entry := visitors.held().get(book_id):
         in_cart = entry.quantity
     canonical = whole_address("catalog.book", book_id=book_id, slug=slug)
     return render_template(
         "catalog/book.html",
         book=found,
+        waiting=waiting_for(found),
         mine=mine,
         in_cart=in_cart,
         most=settings().cart_copies,
@@ -77,6 +82,11 @@ def drawn_cover(book_id: int) -> AnyResponse:
     response.headers["Cache-Control"] = FOR_EVER if request.args.get("v") == edition else "public, no-cache"
     response.set_etag(edition)
     return response.make_conditional(request)
+
+
+def waiting_for(book: AnyBook) -> int:
+    """How many wait for the book; for one on the shelf, of which nobody waits, without asking the database."""
+    return 0 if book.in_stock else services.repository(PreBookRepository).count_waiting_for(book.id)
 
 
 def book_address(book: AnyBook) -> str:

@@ -12,12 +12,12 @@ from sqlalchemy import select
 from bookshop.accounts.models import CUSTOMER, STAFF, User
 from bookshop.catalog.importer import import_books
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookCriteria
+from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.checkout.service import Checkout
 from bookshop.cli.refusals import refusals_as_messages
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import READY
-from bookshop.orders.service import Checkout
 from bookshop.web import services
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
@@ -53,8 +53,9 @@ def demo() -> None:
 
 def _open_the_demo() -> None:
     """Let a few books sell out and come back, and one customer reserve and order, so that there is something to see."""
-    sold = services.catalog().search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
-    wanted = services.catalog().search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
+    books = services.repository(BookRepository)
+    sold = books.search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
+    wanted = books.search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
     ben, staff = (services.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
     before = {book.id: book.stock_quantity for book in sold}
     told, missed, other, *_rest = before
@@ -62,17 +63,17 @@ def _open_the_demo() -> None:
     for book_id in [*(book.id for book in wanted), told, missed]:
         services.commit(partial(services.prebookings().reserve, ben, book_id))
     _set_stocks(before)
-    services.commit(partial(services.orders().change, _order(ben, told), READY, staff))
+    services.commit(partial(services.checkout().change, _order(ben, told), READY, staff))
     _order(ben, other)
 
 
 def _set_stocks(quantities: Mapping[int, int]) -> None:
     for book_id, quantity in quantities.items():
-        services.commit(partial(services.update_stock, StockChange(book_id=book_id, quantity=quantity)))
+        services.commit(partial(services.shelf().update_stock, StockChange(book_id=book_id, quantity=quantity)))
 
 
 def _order(user_id: int, book_id: int) -> int:
     """Let a customer of the demo order a book; returns the order's id."""
     services.commit(partial(services.cart().add, user_id, book_id))
     checkout = Checkout(name="Ben Okafor", phone="030 5550 173")
-    return int(services.commit(partial(services.orders().place, user_id, checkout)).order.id)
+    return int(services.commit(partial(services.checkout().place, user_id, checkout)).order.id)

@@ -65,7 +65,7 @@ class BatchOutcome:
     def alerts_by_line(self) -> list[int]:
         """How many alerts each line queued, those queued again among them; none about a book that ends at 0.
 
-        To be asked when they are queued; see MailService.queue_alerts.
+        To be asked when they are queued; see AlertService.queue.
         """
         again, sold_out = Counter(self.notified.again), self.sold_out
         return [

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Integer, Row, String, bindparam, func, insert, select
+from sqlalchemy import Executable, Integer, Row, String, Update, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
@@ -12,12 +12,12 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.kit.database import Page, UtcDateTime, given_rows, now, table_of
+from bookshop.kit.database import Page, UtcDateTime, dialect_of, given_rows, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import IS_NOTIFIED, PreBook
 
-ledger = table_of(Movement)
+ledger, books = table_of(Movement), table_of(Book)
 TOLD = select(func.count()).where(PreBook.movement_id == Movement.id, IS_NOTIFIED).scalar_subquery()
 
 
@@ -31,21 +31,48 @@ def _insert(dialect: str) -> Executable:
     return written.returning(ledger.c.book_id, ledger.c.id)
 
 
+@cache
+def _set_stock(dialect: str) -> Update:
+    """The statement that writes stocks: one for all of a delivery or batch; made once."""
+    given = given_rows(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
+    comes_back = (books.c.stock_quantity == 0) & exists().where(ledger.c.book_id == books.c.id)
+    time = bindparam("time", type_=UtcDateTime)
+    values = {
+        "stock_quantity": given.c.after,
+        "back_in_stock_at": case((comes_back, time), else_=books.c.back_in_stock_at),
+        "updated_at": time,
+        "version": books.c.version + 1,
+    }
+    as_before = (books.c.id == given.c.book_id) & (books.c.stock_quantity == given.c.before)
+    return update(books).where(as_before).values(values)
+
+
 def is_restock(row: Mapping[str, Any]) -> bool:
     """Whether a line of the ledger takes a stock from 0 to more than 0."""
     return bool(row["quantity_after"] == row["delta"] > 0)
 
 
 class MovementRepository:
-    """Writes and lists movements; never commits."""
+    """Writes stocks and their ledger, and lists movements; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.events = EventRepository(session)
 
+    def set_stock(self, changes: Mapping[int, tuple[int, int]]) -> bool:
+        """Write the stock of locked books, id -> (before, after); for BookService, which writes the ledger too.
+
+        A book that had stock before, by its ledger, and is given some again is back in stock from now on. False if
+        the stock of one was another than `before`, which a lock that was really held does not let happen.
+        """
+        rows = [{"book_id": book_id, "before": before, "after": after} for book_id, (before, after) in changes.items()]
+        statement = _set_stock(dialect_of(self.session))
+        written: Any = self.session.connection().execute(statement, {"rows": rows, "time": now()})
+        return bool(written.rowcount == len(changes))
+
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
         """Write lines into the ledger, each of another book, and their events; returns the restocks: id -> book id."""
-        statement = _insert(self.session.get_bind().dialect.name)
+        statement = _insert(dialect_of(self.session))
         written = self.session.connection().execute(statement, {"rows": list(rows), "time": now()})
         ids = {row[0]: row[1] for row in written}
         restocks = {ids[row["book_id"]]: row["book_id"] for row in rows if is_restock(row)}

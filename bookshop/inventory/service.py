@@ -21,7 +21,7 @@ class Notified(list[str]):
     """The e-mail addresses of the customers whom changes of stock notified, and the restocks that did it.
 
     `restocks` are movements: id -> book id. `again` counts the alerts, by book id, that were stopped before and that
-    MailService.queue_alerts has queued again.
+    AlertService.queue has queued again.
     """
 
     def __init__(self, emails: Iterable[str] = (), restocks: Mapping[int, int] | None = None) -> None:
@@ -125,7 +125,7 @@ class BookService:
         """Change one book's stock; returns the e-mail addresses of those whom it notified.
 
         Locks the book's row until the caller's transaction ends; what was written is one savepoint, there whole or
-        not at all. The caller queues mail to them in the same transaction: see MailService.queue_alerts. Raises
+        not at all. The caller queues mail to them in the same transaction: see AlertService.queue. Raises
         NotFound, Outdated (`versions` are given and the book has none of them), Conflict (`expected` is no longer so)
         or Invalid (the stock would leave 0 to 1,000,000).
         """
@@ -168,7 +168,7 @@ class BookService:
         The lines are as `movement_of` makes them.
         """
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
-        if not self.books.set_stock(quantities):
+        if not self.movements.set_stock(quantities):
             raise Busy("Others are changing this book just now. Please try again in a moment.")
         restocks = self.movements.insert(rows)
         return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()

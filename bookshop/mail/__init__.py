@@ -1,1 +1,1 @@
-"""E-mail: the outbox, the worker that empties it, and what the messages say."""
+"""The outbox: messages that the shop has decided to send, and what becomes of them; knows no other feature."""

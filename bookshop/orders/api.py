@@ -6,6 +6,7 @@ from bookshop.accounts.scopes import ORDERS
 from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
 from bookshop.orders import bp
+from bookshop.orders.repository import OrderRepository
 from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
 from bookshop.web import services
 from bookshop.web.access import customer_required, visitor
@@ -21,10 +22,10 @@ REFUSALS = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
 @contract(*REFUSALS, **OWN, once=True, HTTP_201=OrderOut)
 def api_place(json: NewOrder) -> Response:
     """Order what is in one's cart: all of it, or nothing. With an `Idempotency-Key` once, however often it is sent."""
-    user_id, service = visitor().user_id, services.orders()
+    user_id, checkout = visitor().user_id, services.checkout()
 
     def work() -> Answer:
-        placed = service.place(user_id, json.checkout())
+        placed = checkout.place(user_id, json.checkout())
         location = url_for("orders.api_order", order_id=placed.order.id)
         return Answer(order_out(placed.order, placed.lines).model_dump_json(), 201, location)
 
@@ -36,7 +37,7 @@ def api_place(json: NewOrder) -> Response:
 @contract(**OWN, HTTP_200=ListOf[OrderOut])
 def api_orders(query: OrderQuery) -> Response:
     """List one's own orders, newest first."""
-    found = services.orders().list_own(visitor().user_id, query.status, place(query), query.size)
+    found = services.repository(OrderRepository).list_by_user(visitor().user_id, query.status, place(query), query.size)
     return list_of(found, [order_out(order) for order in found.items])
 
 
@@ -56,7 +57,7 @@ def api_cancel(order_id: int) -> Response:
     user_id, service = visitor().user_id, services.orders()
 
     def cancelled() -> OrderOut:
-        service.cancel(user_id, order_id)
+        services.checkout().cancel(user_id, order_id)
         return order_out(service.get(user_id, order_id))
 
     return answer(services.commit(cancelled))

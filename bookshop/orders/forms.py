@@ -12,9 +12,9 @@ from wtforms.validators import DataRequired, Length, Optional
 from wtforms.widgets import HiddenInput
 
 from bookshop.cart.service import Cart
+from bookshop.checkout.service import Checkout
 from bookshop.kit.database import ID_MAX
 from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST, Order
-from bookshop.orders.service import Checkout
 from bookshop.web.forms import ShopForm, Storable, tidied
 
 KEY = re.compile(r"[0-9a-f]{32}")

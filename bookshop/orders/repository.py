@@ -3,18 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Executable,
     Row,
-    Select,
     and_,
     bindparam,
     exists,
     func,
-    insert,
     literal_column,
     select,
 )
@@ -25,47 +23,20 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
 from bookshop.events.repository import EventRepository
-from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.kit.database import Page, insert_into, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
-from bookshop.prebookings.models import NOTIFIED, PreBook
-from bookshop.prebookings.repository import IS_BOUGHT, IS_WAITING
 
 # The checkout is what everybody waits for at once: its statements are made once, of tables.
 orders, order_lines = table_of(Order), table_of(OrderLine)
 HAPPENED = {READY: ORDER_READY, COLLECTED: ORDER_COLLECTED, CANCELLED: ORDER_CANCELLED}
-IS_NOTIFIED = PreBook.status == literal_column(f"'{NOTIFIED}'")
 # Every page of a customer says how many wait to be collected.
 COUNT_READY = (
     select(func.count())
     .select_from(orders)
     .where(orders.c.user_id == bindparam("user"), orders.c.status == literal_column(f"'{READY}'"))
 )
-# The last reservation of the book that the customer was told of, if they have not bought it: this sale ends it.
-LAST_TOLD = select(func.max(PreBook.id)).where(
-    PreBook.user_id == bindparam("user"), PreBook.book_id == bindparam("book"), IS_NOTIFIED
-)
-ENDED = select(PreBook.id).where(PreBook.id == LAST_TOLD.scalar_subquery(), ~IS_BOUGHT)
-INSERT_LINES = (
-    insert(order_lines)
-    .values(prebooking_id=ENDED.scalar_subquery())
-    .returning(*order_lines.c, sort_by_parameter_order=True)
-)
-
-
-class Outcomes(NamedTuple):
-    """What became of reservations: how many wait, were told that the book is back, and bought it then."""
-
-    waiting: int
-    notified: int
-    bought: int
-
-    @property
-    def not_bought(self) -> int:
-        """How many were told and have not bought."""
-        return self.notified - self.bought
 
 
 @cache
@@ -90,11 +61,6 @@ class OrderRepository:
             if written is not None:
                 self.events.insert((ORDER_PLACED, [written.id]))
                 return written
-
-    def insert_lines(self, user_id: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Write the lines of the customer's order, each with the reservation that it ends; returns them in order."""
-        lines = [{**row, "user": user_id, "book": row["book_id"]} for row in rows]
-        return self.session.connection().execute(INSERT_LINES, lines).all()
 
     def get(self, order_id: int, user_id: int | None = None) -> Order | None:
         """The order as the database has it now, with the customer's account; with `user_id` only if it is theirs."""
@@ -165,6 +131,11 @@ class OrderRepository:
         self.events.insert((HAPPENED[status], found))
         return found
 
+    def customers_of(self, order_ids: Collection[int]) -> Sequence[Row[int, int, str]]:
+        """The id of each of these orders, that of its customer and their e-mail address."""
+        customers = select(Order.id, User.id, User.email).join(User, User.id == Order.user_id)
+        return self.session.execute(customers.where(Order.id.in_(order_ids)).order_by(Order.id)).all()
+
     def list_lines(self, order_ids: Collection[int]) -> Sequence[OrderLine]:
         """The lines of these orders, by order and book."""
         found = select(OrderLine).where(OrderLine.order_id.in_(order_ids))
@@ -181,34 +152,15 @@ class OrderRepository:
         own = select(Order.id).where(Order.user_id == user_id, Order.status.in_([PLACED, READY]))
         return self.session.scalars(own.order_by(Order.id)).all()
 
+    def count_open(self, user_id: int) -> int:
+        """How many of the customer's orders are placed or ready."""
+        return len(self.list_open(user_id))
+
     def forget_person(self, user_id: int) -> None:
         """Forget who ordered; what was ordered is kept."""
         nobody = {"name": "", "name_key": "", "phone": None, "address": None, "note": None}
         own = update_rows(Order).where(Order.user_id == user_id).values(nobody)
         self.session.execute(own, execution_options={"synchronize_session": False})
-
-    def count_outcomes(self, book_id: int | None = None) -> Outcomes:
-        """What became of the reservations of a book, or of all."""
-        waiting, notified = (
-            select(func.count()).select_from(PreBook).where(is_so) for is_so in (IS_WAITING, IS_NOTIFIED)
-        )
-        if book_id is not None:
-            # Which pre-bookings a restock notified is in an index, but not all those of a book.
-            restocks = select(Movement.id).where(Movement.book_id == book_id, IS_RESTOCK)
-            waiting, notified = (
-                waiting.where(PreBook.book_id == book_id),
-                notified.where(PreBook.movement_id.in_(restocks)),
-            )
-        counts = [_count(waiting), _count(notified)]
-        bought = select(func.count(OrderLine.prebooking_id.distinct())).join(Order, Order.id == OrderLine.order_id)
-        if book_id is not None:
-            bought = bought.where(OrderLine.book_id == book_id)
-        counts.append(_count(bought.where(Order.status != CANCELLED)))
-        return Outcomes(*self.session.execute(select(*counts)).one())
-
-
-def _count(query: Select[int]) -> Any:
-    return query.scalar_subquery()
 
 
 def uncollected(before: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Row
 
 from bookshop.catalog.schemas import Currency
+from bookshop.checkout.service import Checkout
 from bookshop.kit.money import Amount, totals
 from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
-from bookshop.orders.service import Checkout
 from bookshop.web.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery
 
 MOST_CENTS = 2**53 - 1  # the largest integer that every reader of JSON takes (RFC 8259, 6)

@@ -14,6 +14,7 @@ from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.orders import bp
 from bookshop.orders.forms import Aside, CheckoutForm
 from bookshop.orders.models import CANCELLED, PLACED, Order
+from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.views import reserved_notice
 from bookshop.web import services
 from bookshop.web.access import customer_required, visitor
@@ -52,16 +53,16 @@ def checkout() -> Answer:
 
 def _last_order() -> Order | None:
     """The customer's last order, whose contact will mostly do again."""
-    return next(iter(services.orders().list_own(visitor().user_id, None, 1, 1).items), None)
+    return next(iter(services.repository(OrderRepository).list_by_user(visitor().user_id, None, 1, 1).items), None)
 
 
 def _place(form: CheckoutForm) -> Response:
     """Place the order, or lead to the one that was placed with this very page."""
     user_id, asked = visitor().user_id, form.checkout()
-    keys, orders = services.idempotency(), services.orders()
+    keys, checkout = services.idempotency(), services.checkout()
 
     def work() -> KeptAnswer:
-        return KeptAnswer(str(orders.place(user_id, asked).order.id))
+        return KeptAnswer(str(checkout.place(user_id, asked).order.id))
 
     order_id = int(services.commit(lambda: keys.once(user_id, form.key.data, form.asked, work)).body)
     flash("Thank you! Your order is placed.", "success")
@@ -112,7 +113,8 @@ def _show(form: CheckoutForm, status: int) -> Answer:
 @bp.get("/orders")
 @customer_required
 def orders() -> Answer:
-    return render_list("orders/orders.html", services.orders().list_own(visitor().user_id, None, asked_page(), SIZE))
+    found = services.repository(OrderRepository).list_by_user(visitor().user_id, None, asked_page(), SIZE)
+    return render_list("orders/orders.html", found)
 
 
 @bp.get("/orders/<int:order_id>")
@@ -133,7 +135,7 @@ def cancel(order_id: int) -> Answer:
         if not form.validate_on_submit():
             return render_template("orders/cancel.html", order=found, form=form), form.status
         with suppress(Conflict):  # somebody was quicker, as the order then says
-            services.commit(lambda: service.cancel(user_id, order_id))
+            services.commit(lambda: services.checkout().cancel(user_id, order_id))
             flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
             return redirect(url_for("orders.order", order_id=order_id), 303)
     flash(_too_late(service.get(user_id, order_id)), "info")
@@ -148,4 +150,4 @@ def _too_late(order: Order) -> str:
 
 def orders_ready() -> int:
     """How many of the visitor's orders are ready, and wait to be collected or posted."""
-    return services.orders().count_ready(visitor().user_id) if current_user.is_customer else 0
+    return services.repository(OrderRepository).count_ready(visitor().user_id) if current_user.is_customer else 0

@@ -25,15 +25,23 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.events.kinds import PREBOOKING_CANCELLED, PREBOOKING_CREATED, PREBOOKING_NOTIFIED
 from bookshop.events.repository import EventRepository
-from bookshop.inventory.models import Movement
-from bookshop.kit.database import Page, UtcDateTime, insert_into, is_sqlite, now, paginate, table_of
+from bookshop.kit.database import (
+    Page,
+    UtcDateTime,
+    dialect_of,
+    given_rows,
+    insert_into,
+    now,
+    paginate,
+    table_of,
+)
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
-from bookshop.prebookings.models import CANCELLED, IS_NOTIFIED, NOTIFIED, WAITING, PreBook
+from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 
 # Written out instead of passed as a parameter, so that any plan may use the partial indexes.
-IS_WAITING = PreBook.status == literal_column(f"'{WAITING}'")
+IS_WAITING, IS_NOTIFIED = (PreBook.status == literal_column(f"'{status}'") for status in (WAITING, NOTIFIED))
 
 # A sale to the customer who was told, which was not cancelled, ends a reservation for good.
 order_lines, orders = table_of(OrderLine), table_of(Order)
@@ -50,7 +58,7 @@ IS_RESERVED_ANEW = exists().where(
 
 # Reserving is what the shop does most. Its statements are made once, of tables instead of models, and sent on the
 # connection: that takes a third of the time that a statement by the session takes.
-books, prebookings = table_of(Book), table_of(PreBook)
+books, prebookings, users = table_of(Book), table_of(PreBook), table_of(User)
 COUNT_WAITING = (
     select(func.count()).select_from(prebookings).where(prebookings.c.user_id == bindparam("user"), IS_WAITING)
 )
@@ -59,49 +67,6 @@ COUNT_WAITING_FOR = (
 )
 NOTIFIED_BY = select(prebookings.c.id).where(
     prebookings.c.movement_id.in_(bindparam("restocks", type_=Integer, expanding=True)), IS_NOTIFIED
-)
-# So is the page of a book what is looked at most.
-ON_ITS_PAGE = (
-    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description"),
-    *("price_cents", "currency", "stock_quantity", "withdrawn_at", "cover"),
-)
-SHOWN_BOOK = select(
-    *(books.c[name] for name in ON_ITS_PAGE),
-    (books.c.stock_quantity > 0).label("in_stock"),
-    COUNT_WAITING_FOR.scalar_subquery().label("waiting"),
-).where(books.c.id == bindparam("book"))
-
-
-# What became of the reservations of each book that anybody waits for or was told of.
-waits = case((IS_WAITING, PreBook.created_at))
-told = case((PreBook.status == literal_column(f"'{NOTIFIED}'"), PreBook.id))
-demand = (
-    select(
-        PreBook.book_id,
-        func.count(waits).label("waiting"),
-        func.min(waits, type_=UtcDateTime).label("waiting_since"),
-        func.count(told).label("notified"),
-    )
-    .where(PreBook.status != literal_column(f"'{CANCELLED}'"))
-    .group_by(PreBook.book_id)
-    .subquery()
-)
-bought = (
-    select(order_lines.c.book_id, func.count(order_lines.c.prebooking_id.distinct()).label("bought"))
-    .join(orders, orders.c.id == order_lines.c.order_id)
-    .where(orders.c.status != literal_column(f"'{CANCELLED_ORDER}'"))
-    .group_by(order_lines.c.book_id)
-    .subquery()
-)
-DEMAND = (
-    select(
-        Book.id.label("book_id"),
-        *(Book.isbn, Book.title, Book.authors, Book.stock_quantity),
-        *(demand.c.waiting, demand.c.waiting_since, demand.c.notified),
-        func.coalesce(bought.c.bought, 0).label("bought"),
-    )
-    .join(demand, demand.c.book_id == Book.id)
-    .outerjoin(bought, bought.c.book_id == Book.id)
 )
 
 
@@ -125,6 +90,23 @@ def _reserve(dialect: str) -> Executable:
     )
 
 
+@cache
+def _notify(dialect: str) -> Executable:
+    """The statement that notifies. Its LIMIT changes nothing but what PostgreSQL expects: not a hundred restocks."""
+    given = given_rows(dialect, "rows", movement_id=Integer, book_id=Integer)
+    restocks = select(*given.c).limit(bindparam("number")).subquery("restocks")
+    values = {
+        "status": NOTIFIED,
+        "notified_at": bindparam("time", type_=UtcDateTime),
+        "movement_id": restocks.c.movement_id,
+    }
+    notified = update(prebookings).where(prebookings.c.book_id == restocks.c.book_id, IS_WAITING).values(values)
+    is_theirs = users.c.id == prebookings.c.user_id
+    if dialect == "sqlite":  # where RETURNING knows no other table
+        return notified.returning(select(users.c.email).where(is_theirs).scalar_subquery())
+    return notified.where(is_theirs).returning(users.c.email)
+
+
 class PreBookRepository:
     """Finds and changes pre-bookings; never commits."""
 
@@ -140,32 +122,25 @@ class PreBookRepository:
         and its customer would wait for a book that is on the shelf. The lock is held until the commit, which should
         therefore be next. Only the event is written in between, so that it stands before those of the next restock.
         """
-        statement = _reserve(self.session.get_bind().dialect.name)
+        statement = _reserve(dialect_of(self.session))
         values = {"user": user_id, "book": book_id, "time": now()}
         reserved = self.session.connection().execute(statement, values).first()
         if reserved is not None:
             self.events.insert((PREBOOKING_CREATED, [reserved.id]))
         return reserved
 
-    def notify_waiting_by_book(self, movements: Collection[int]) -> list[str]:
+    def notify_waiting_by_book(self, restocks: Mapping[int, int]) -> list[str]:
         """Turn everyone who waits for the books of these restocks into notified; returns their e-mail addresses.
 
-        One statement for all, then one for their events. It must come after, and apart from, the one that changed the
-        stock: only a later statement sees the reservations for whose commits that one had to wait.
+        `restocks` are movements: id -> book id. One statement for all, then one for their events. It must come after,
+        and apart from, the one that changed the stock: only a later statement sees the reservations for whose commits
+        that one had to wait.
         """
-        statement = (
-            update(PreBook)
-            .where(Movement.id.in_(movements), PreBook.book_id == Movement.book_id, IS_WAITING)
-            .values(status=NOTIFIED, notified_at=now(), movement_id=Movement.id)
-        )
-        is_theirs = User.id == PreBook.user_id
-        if is_sqlite(self.session):  # where RETURNING knows no other table
-            statement = statement.returning(select(User.email).where(is_theirs).scalar_subquery())
-        else:
-            statement = statement.where(is_theirs).returning(User.email)
-        emails = list(self.session.scalars(statement, execution_options={"synchronize_session": False}))
+        rows = [{"movement_id": movement_id, "book_id": book_id} for movement_id, book_id in restocks.items()]
+        values = {"rows": rows, "number": len(rows), "time": now()}
+        emails = list(self.session.connection().scalars(_notify(dialect_of(self.session)), values))
         if emails:
-            self.events.insert_each(PREBOOKING_NOTIFIED, NOTIFIED_BY, {"restocks": list(movements)})
+            self.events.insert_each(PREBOOKING_NOTIFIED, NOTIFIED_BY, {"restocks": list(restocks)})
         return emails
 
     def cancel(self, user_id: int, prebook_id: int) -> bool:
@@ -205,7 +180,7 @@ class PreBookRepository:
         own = own.where(PreBook.status == status) if status else own
         return list_page(self.session, own, [By(PreBook.id, falling=True)], place, size)
 
-    def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
+    def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[PreBook, str]]:
         """The customer's own pre-bookings, each with its state for people.
 
         In this order: `back`, `waiting`, `bought`, `past`. A book is back while it can be had; once it is sold out
@@ -223,7 +198,7 @@ class PreBookRepository:
         own = own.options(contains_eager(PreBook.book)).order_by(order, PreBook.id.desc())
         return paginate(self.session, own, page, size)
 
-    def list_waiting_by_book(self, book_id: int, page: int, size: int) -> Page[Row[tuple[PreBook, str]]]:
+    def list_waiting_by_book(self, book_id: int, page: int, size: int) -> Page[Row[PreBook, str]]:
         """Who waits for the book, and their addresses, longest first."""
         waiting = select(PreBook, User.email).join(User, User.id == PreBook.user_id)
         waiting = waiting.where(PreBook.book_id == book_id, IS_WAITING).order_by(PreBook.id)
@@ -235,14 +210,6 @@ class PreBookRepository:
         found = select(PreBook, email).join(User, User.id == PreBook.user_id).where(PreBook.book_id == book_id)
         found = found.where(PreBook.status == status) if status else found
         return list_page(self.session, found, [By(PreBook.id)], place, size)
-
-    def list_demand(self, place: Place, size: int) -> Page[Any]:
-        """How much books are wanted, most first: rows of DEMAND."""
-        return list_page(self.session, DEMAND, [By(demand.c.waiting, falling=True), By(Book.id)], place, size)
-
-    def all_demand(self) -> Sequence[Row[*tuple[Any, ...]]]:
-        """The same, all of it."""
-        return self.session.execute(DEMAND.order_by(demand.c.waiting.desc(), Book.id)).all()
 
     def count_waiting(self, user_id: int) -> int:
         """How many books the customer waits for."""
@@ -267,10 +234,6 @@ class PreBookRepository:
         count = select(func.count()).select_from(PreBook).join(Book, PreBook.book_id == Book.id)
         count = count.where(PreBook.id.in_(latest_told.scalar_subquery()), ~IS_BOUGHT, ~IS_RESERVED_ANEW, *here)
         return self.session.scalar(count) or 0
-
-    def shown_book(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
-        """The book as its page shows it: a row with `in_stock`, and with how many are `waiting`."""
-        return self.session.connection().execute(SHOWN_BOOK, {"book": book_id}).first()
 
     def count_waiting_for(self, book_id: int) -> int:
         """How many wait for the book."""
@@ -298,7 +261,7 @@ class PreBookRepository:
         reservations, titles = self.session.execute(totals).one()
         return int(reservations or 0), titles
 
-    def list_out_of_stock(self, page: int, size: int) -> Page[Row[tuple[Book, int]]]:
+    def list_out_of_stock(self, page: int, size: int) -> Page[Row[Book, int]]:
         """The books that are out of stock and how many wait for each, most wanted first."""
         waiting = (
             select(PreBook.book_id, func.count().label("count")).where(IS_WAITING).group_by(PreBook.book_id).subquery()

@@ -93,14 +93,6 @@ class PreBookService:
         """How many of the customer's reserved books ever came back; it never falls."""
         return self.prebookings.count_notified(user_id)
 
-    def demand(self, place: Place, size: int) -> Page[Any]:
-        """How much books are wanted, most first: rows of a book, how many wait, since when, were told, and bought."""
-        return self.prebookings.list_demand(place, size)
-
-    def all_demand(self) -> Sequence[Any]:
-        """The same, all of it."""
-        return self.prebookings.all_demand()
-
     def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
         """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
         if self.books.get(book_id) is None:

@@ -1,10 +1,10 @@
 """What pages and JSON share: the services, bound to this request's database session and to the settings."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import current_app, g
 from flask_login import current_user
@@ -14,19 +14,22 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.mailbox import MailboxService
 from bookshop.accounts.service import AccountService
+from bookshop.alerts.service import AlertService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
+from bookshop.checkout.service import CheckoutService
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, only_looks, settings, writer
 from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
-from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
-from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
+from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
+from bookshop.letters.service import LetterService
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
 from bookshop.prebookings.service import PreBookService
+from bookshop.shelf.service import ShelfService
 from bookshop.throttle.service import Lane, ThrottleService
 from bookshop.webhooks.addresses import NotAllowed, read_url, vetted
 from bookshop.webhooks.service import WebhookService
@@ -70,7 +73,7 @@ def authentication() -> Authentication:
 
 @once_per_session
 def accounts() -> AccountService:
-    return AccountService(db.session(), orders(), mail(), settings().session_days)
+    return AccountService(db.session(), checkout(), mail(), settings().session_days)
 
 
 @once_per_session
@@ -80,11 +83,30 @@ def mailbox() -> MailboxService:
 
 @once_per_session
 def mail() -> MailService:
-    return mail_on(db.session())
+    return MailService(db.session(), settings().mail_host, settings().mail_delay)
 
 
-def mail_on(session: Session) -> MailService:
-    return MailService(session, settings().mail_host, settings().mail_delay)
+@once_per_session
+def letters() -> LetterService:
+    return LetterService(db.session())
+
+
+@once_per_session
+def alerts() -> AlertService:
+    return alerts_on(db.session())
+
+
+def alerts_on(session: Session) -> AlertService:
+    return AlertService(session, settings().mail_host, settings().mail_delay)
+
+
+@once_per_session
+def shelf() -> ShelfService:
+    return shelf_on(db.session())
+
+
+def shelf_on(session: Session) -> ShelfService:
+    return ShelfService(session, BookService(session), alerts_on(session))
 
 
 @once_per_session
@@ -109,10 +131,12 @@ def cart() -> CartService:
 
 @once_per_session
 def orders() -> OrderService:
-    given = settings()
-    return OrderService(
-        db.session(), inventory(), mail(), post_orders=given.post_orders, collect_days=given.collect_days
-    )
+    return OrderService(db.session(), settings().collect_days)
+
+
+@once_per_session
+def checkout() -> CheckoutService:
+    return CheckoutService(db.session(), inventory(), mail(), alerts(), post_orders=settings().post_orders)
 
 
 @once_per_session
@@ -135,50 +159,6 @@ def sent_forms(session: Session | None = None) -> SentFormService:
 
 def throttle(session: Session | None = None) -> ThrottleService:
     return ThrottleService(session or db.session(), str(current_app.secret_key))
-
-
-class Restocked(NamedTuple):
-    """What a change of a book's stock did: whom it notified, and how many alerts it stopped before they were sent."""
-
-    notified: Notified
-    stopped: int
-
-
-def update_stock(change: StockChange, versions: Collection[int] | None = None) -> Restocked:
-    """Change a book's stock, and queue the alerts to those whom that notified, in the caller's transaction.
-
-    Alerts about a book that has none left are stopped. With `versions` only if the book has one of these.
-    """
-    notified = inventory().update_stock(change, versions)
-    mail().queue_alerts(notified)
-    return Restocked(notified, 0 if notified.restocks else mail().stop_alerts([change.book_id]))
-
-
-def change_stocks(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
-    """Change many stocks, all or none or each for itself, and see to the alerts, in the caller's transaction."""
-    batch = StockBatch(db.session(), inventory(), user_id)
-    outcome = batch.change_all(lines) if atomic else batch.change_each(lines)
-    mail().queue_alerts(outcome.notified)
-    mail().stop_alerts(outcome.sold_out)
-    return outcome
-
-
-def receive(delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
-    """Take in a delivery, and queue the alerts to those whom that notified, in the caller's transaction.
-
-    Returns its lines, and all whom it notified.
-    """
-    lines, notified = inventory().receive(delivery), Notified()
-    for line in lines:
-        notified.add(line.emails)
-    mail().queue_alerts(notified)
-    return lines, notified
-
-
-def put_back(book_id: int) -> int:
-    """Put a withdrawn book back on sale, in the caller's transaction; returns how many alerts that queued again."""
-    catalog().put_back(book_id)
-    return mail().queue_again([book_id]).total()
 
 
 def give_places() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 

@@ -7,8 +7,8 @@ import pytest
 
 from bookshop.accounts import links
 from bookshop.extensions import settings
-from bookshop.mail.transport import file_of
-from bookshop.mail.worker import Worker
+from bookshop.letters.transport import file_of
+from bookshop.letters.worker import Worker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 

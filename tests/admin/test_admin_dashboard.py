@@ -125,7 +125,7 @@ def test_it_counts_the_orders_to_get_ready_those_that_are_and_those_that_nobody_
     orders = [shop.order(ada, {book_id: 1}) for _order in range(6)]
     ready, collected, cancelled = orders[1:4], orders[3:4], orders[4:5]
     for status, changed in (("ready", ready), ("collected", collected), ("cancelled", cancelled)):
-        shop.commit(lambda ids=changed, to=status: services.orders().change_all(ids, to, 1))
+        shop.commit(lambda ids=changed, to=status: services.checkout().change_all(ids, to, 1))
     shop.execute("UPDATE orders SET ready_at = '2026-01-02 10:00:00+00:00' WHERE id = :id", id=orders[1])
     page = staff.get("/admin")
     shown = re.findall(r'href="/admin/orders\?status=(\w+)"><strong>(\d+)</strong>', page.text)

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
 from bookshop.accounts import links
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits, bring_axe

@@ -219,7 +219,7 @@ def test_a_withdrawn_book_is_never_listed_until_it_is_put_back(shop, find, scrip
     assert [find(**query) for query in searches] == [[]] * 4
     assert script("staff@example.com").get("/api/v1/books", q="emma").json["total"] == 0
 
-    shop.commit(lambda: services.put_back(book_id))
+    shop.commit(lambda: services.shelf().put_back(book_id))
     assert [find(**query) for query in searches] == [[book_id]] * 4
 
 

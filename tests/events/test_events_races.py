@@ -13,13 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bookshop.checkout.service import Checkout
 from bookshop.events import repository
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db
 from bookshop.inventory.service import BookService, StockChange
 from bookshop.kit.exceptions import BookshopError
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
-from bookshop.orders.service import Checkout
+from bookshop.orders.repository import OrderRepository
 from bookshop.web import services
 from tests.feed.test_feed import EVENTS, STAFF, read
 from tests.support import races
@@ -49,7 +50,7 @@ class Reader:
 
 
 def change_stock(chance, _customer, book_id):
-    services.update_stock(StockChange(book_id=book_id, quantity=chance.choice([0, 0, 1, 3])))
+    services.shelf().update_stock(StockChange(book_id=book_id, quantity=chance.choice([0, 0, 1, 3])))
 
 
 def reserve(_chance, customer, book_id):
@@ -63,13 +64,13 @@ def cancel(chance, customer, _book_id):
 
 def order(_chance, customer, book_id):
     services.cart().add(customer, book_id, 1)
-    services.orders().place(customer, Checkout(name="Ada Lovelace"))
+    services.checkout().place(customer, Checkout(name="Ada Lovelace"))
 
 
 def change_order(chance, customer, _book_id):
-    orders = services.orders().list_own(customer, None, 1, 20).items
+    orders = services.repository(OrderRepository).list_by_user(customer, None, 1, 20).items
     if orders:
-        services.orders().change(chance.choice(orders).id, chance.choice([READY, COLLECTED, CANCELLED]), customer)
+        services.checkout().change(chance.choice(orders).id, chance.choice([READY, COLLECTED, CANCELLED]), customer)
 
 
 THINGS = (change_stock, change_stock, reserve, reserve, cancel, order, change_order)
@@ -150,7 +151,7 @@ def test_who_polls_sees_every_event_once_in_an_order_that_never_changes(app, sho
 def places_at_insertion():
     """The shop with a feed as one would write it at first: an event's place is its id, from the beginning."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("insert", "insert_notified"):
+        for name in ("insert", "insert_each"):
             patch.setattr(EventRepository, name, _with_places(getattr(EventRepository, name)))
         yield
 

@@ -135,7 +135,7 @@ def test_what_is_refused_or_rolled_back_is_not_told(app, shop, staff):
     assert staff.patch(f"/api/v1/books/{emma}/stock", {"delta": -2}).status_code == 422
 
     def fails():
-        services.update_stock(StockChange(book_id=emma, quantity=5))
+        services.shelf().update_stock(StockChange(book_id=emma, quantity=5))
         raise LookupError
 
     with app.app_context(), pytest.raises(LookupError):

@@ -7,19 +7,19 @@ from functools import partial
 import pytest
 from sqlalchemy import insert
 
+from bookshop.checkout.repository import CheckoutRepository
 from bookshop.extensions import db
 from bookshop.idempotency.models import GivenAnswer
 from bookshop.idempotency.repository import GivenAnswerRepository
 from bookshop.kit import transactions
 from bookshop.kit.database import now
-from bookshop.orders.repository import OrderRepository
 from tests.support import races
 from tests.support.stand import assert_problem
 
 URL = "/api/v1/orders"
 ADA, BEN = "ada@example.com", "ben@example.com"
 CLAIM = (GivenAnswerRepository, "claim")
-SOLD = (OrderRepository, "insert_lines")
+SOLD = (CheckoutRepository, "insert")
 SAID = {"name": "Ada Lovelace", "note": "Zoë"}
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -14,7 +14,7 @@ from flask import Flask
 from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.inventory.batch import BatchLine, BatchOutcome
-from bookshop.web import services
+from bookshop.shelf.service import ShelfService
 from tests.support import kills, races
 from tests.support.factories import Shop
 from tests.support.kills import DYING, SHOP, Server, status
@@ -149,18 +149,18 @@ def test_a_kill_at_any_moment_of_a_batch_of_a_thousand_leaves_all_of_it_or_nothi
 
 def torn_shop() -> Flask:
     """The dying shop with the fault that the kills are to find: each line of a batch is committed for itself."""
-    whole = services.change_stocks
+    whole = ShelfService.change_stocks
 
-    def line_by_line(lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
+    def line_by_line(self: ShelfService, lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
         outcome = BatchOutcome([])
         for line in lines:
-            done = whole([line], user_id, atomic=atomic)
+            done = whole(self, [line], user_id, atomic=atomic)
             outcome.results += done.results
             outcome.notified.add(done.notified)
             db.session.commit()
         return outcome
 
-    services.change_stocks = line_by_line
+    ShelfService.change_stocks = line_by_line  # type: ignore[method-assign]
     return kills.dying_shop()
 
 

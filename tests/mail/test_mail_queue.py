@@ -236,7 +236,7 @@ BUT_THEN = {
     "unsubscribed": want_alerts(True),
     "unconfirmed": confirm_address,
     "sold out": lambda shop: shop.cancel_order(2, 2),
-    "withdrawn": lambda shop: shop.commit(lambda: services.put_back(EMMA)),
+    "withdrawn": lambda shop: shop.commit(lambda: services.shelf().put_back(EMMA)),
 }
 
 

@@ -10,13 +10,13 @@ from functools import partial
 import pytest
 from sqlalchemy import event, select, text, update
 
+from bookshop.alerts.service import AlertService
 from bookshop.extensions import db
 from bookshop.kit import database
+from bookshop.letters.worker import Worker
 from bookshop.mail import repository
 from bookshop.mail.models import SENDING
 from bookshop.mail.repository import MessageRepository, messages
-from bookshop.mail.service import MailService
-from bookshop.mail.worker import Worker
 from bookshop.web import services
 from tests.support import races, smtp
 from tests.support.smtp import HOST, QUICK
@@ -226,7 +226,7 @@ def test_twin_a_shop_that_writes_to_the_mail_server_in_the_transaction_is_caught
             for number, email in enumerate(notified, 1):
                 server.sendmail("shop@example.com", email, f"Message-ID: <restock.{number}.x@example.com>\r\n\r\nhere")
 
-    monkeypatch.setattr(MailService, "queue_alerts", send_at_once)
+    monkeypatch.setattr(AlertService, "queue", send_at_once)
     assert len(post.queue(3)) == len(early) == 3
 
 

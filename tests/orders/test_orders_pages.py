@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from bookshop.accounts.repository import UserRepository
+from bookshop.checkout.service import Checkout
 from bookshop.inventory.service import StockChange
 from bookshop.orders.repository import OrderRepository
-from bookshop.orders.service import Checkout
 from bookshop.web import services
 from tests.support import races
 from tests.support.clients import text_of
@@ -264,10 +264,10 @@ def scene(app, shop):
     shop.fill_cart(ada, {other: 1})
     works = {
         "leave": lambda: services.accounts().delete(ada, PASSWORD),
-        "cancel": lambda: services.orders().cancel(ada, 1),
-        "make ready": lambda: services.orders().change(1, "ready", staff),
-        "order": lambda: services.orders().place(ada, Checkout(name="Ada")).order.number,
-        "restock": lambda: services.update_stock(StockChange(book_id=third, quantity=5)).notified,
+        "cancel": lambda: services.checkout().cancel(ada, 1),
+        "make ready": lambda: services.checkout().change(1, "ready", staff),
+        "order": lambda: services.checkout().place(ada, Checkout(name="Ada")).order.number,
+        "restock": lambda: services.shelf().update_stock(StockChange(book_id=third, quantity=5)).notified,
     }
     return {name: partial(races.attempt, app, work) for name, work in works.items()}
 

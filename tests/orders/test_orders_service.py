@@ -2,8 +2,8 @@
 
 import pytest
 
+from bookshop.checkout.service import Checkout
 from bookshop.kit.exceptions import Conflict, InsufficientStock, Invalid, NotFound
-from bookshop.orders.service import Checkout
 from bookshop.web import services
 
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -20,7 +20,7 @@ def staff(shop):
 
 
 def place(shop, user_id, **said):
-    return shop.commit(lambda: services.orders().place(user_id, Checkout(**said)))
+    return shop.commit(lambda: services.checkout().place(user_id, Checkout(**said)))
 
 
 def order_of(shop, order_id):
@@ -179,7 +179,7 @@ def test_staff_cancel_many_orders_of_one_book_at_once(shop, ada, staff):
     orders = [shop.order(ada, {emma: 1}) for _order in range(3)]
     shop.change_order(orders[1], "ready", staff)
     shop.change_order(orders[1], "collected", staff)
-    changed, emails = shop.commit(lambda: services.orders().change_all(orders, "cancelled", staff))
+    changed, emails = shop.commit(lambda: services.checkout().change_all(orders, "cancelled", staff))
     assert (changed, emails, shop.stock(emma), shop.broken()) == ([orders[0], orders[2]], [], 2, [])
 
 

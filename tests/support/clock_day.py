@@ -10,7 +10,7 @@ import flask_migrate
 
 from bookshop import create_app
 from bookshop.extensions import db
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from tests.support.clients import Browser, Script
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from stdnum import ean
 
 from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.checkout.service import Checkout
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
-from bookshop.orders.service import Checkout
 from bookshop.web import services
 from tests.support.databases import BY_TEST, rows_of
 
@@ -71,7 +71,9 @@ class Shop:
 
     def set_stock(self, book_id: int, quantity: int) -> list[str]:
         """Set a book's stock; returns the addresses of those whom that notified."""
-        return self.commit(lambda: services.update_stock(StockChange(book_id=book_id, quantity=quantity))).notified
+        return self.commit(
+            lambda: services.shelf().update_stock(StockChange(book_id=book_id, quantity=quantity))
+        ).notified
 
     def reserve(self, user_id: int, book_id: int) -> int:
         """Reserve a book for a customer; returns the pre-booking's id."""
@@ -89,18 +91,18 @@ class Shop:
         """Let a customer order copies of books; returns the order's id."""
         self.fill_cart(user_id, copies)
         checkout = Checkout(**{"name": "Ada Lovelace", **said})
-        return int(self.commit(lambda: services.orders().place(user_id, checkout)).order.id)
+        return int(self.commit(lambda: services.checkout().place(user_id, checkout)).order.id)
 
     def cancel_order(self, user_id: int, order_id: int) -> list[str]:
         """Cancel a customer's own order; returns the addresses of those whom that notified."""
-        return self.commit(lambda: services.orders().cancel(user_id, order_id))
+        return self.commit(lambda: services.checkout().cancel(user_id, order_id))
 
     def change_order(self, order_id: int, status: str, by: int) -> list[str]:
         """Let staff make an order ready, collected or cancelled; returns whom that notified."""
-        return self.commit(lambda: services.orders().change(order_id, status, by))
+        return self.commit(lambda: services.checkout().change(order_id, status, by))
 
     def withdraw(self, book_id: int) -> int:
-        return self.commit(lambda: services.catalog().withdraw(book_id))
+        return self.commit(lambda: services.shelf().withdraw(book_id))
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """The rows of a SELECT, as tuples; single columns as scalars."""

@@ -227,10 +227,10 @@ def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[L
     return [LockedBook(*row) for row in self.session.execute(books)]
 
 
-def _tell_the_seen(self: PreBookRepository, movements: Sequence[int]) -> list[str]:
+def _tell_the_seen(self: PreBookRepository, restocks: Mapping[int, int]) -> list[str]:
     seen = self.session.info.pop("seen")
     told = update(PreBook).where(PreBook.id.in_([prebook_id for prebook_id, _email in seen]))
-    values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": min(movements)}
+    values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": min(restocks)}
     self.session.execute(told.values(values), execution_options={"synchronize_session": False})
     return [email for _prebook_id, email in seen]
 

@@ -17,8 +17,8 @@ from sqlalchemy import insert, select
 
 from bookshop.extensions import db
 from bookshop.kit.outbox import Pace
+from bookshop.letters.worker import Worker
 from bookshop.mail.models import Message
-from bookshop.mail.worker import Worker
 from bookshop.prebookings.models import PreBook
 from tests.support.factories import Shop
 from tests.support.races import many_customers

@@ -11,7 +11,7 @@ from bookshop.accounts import links
 from bookshop.accounts.models import PasswordReset
 from bookshop.accounts.tokens import token_hash
 from bookshop.catalog import pictures
-from bookshop.mail.transport import file_of
+from bookshop.letters.transport import file_of
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.clients import Browser, Script

@@ -225,7 +225,7 @@ def sell_and_restock(shop: Shop, book_id: int, times: int) -> None:
 
     def work() -> None:
         for quantity in [1, 0] * times:
-            services.update_stock(StockChange(book_id=book_id, quantity=quantity))
+            services.shelf().update_stock(StockChange(book_id=book_id, quantity=quantity))
 
     shop.commit(work)
 

@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from bookshop.cli.worker import beside
 from bookshop.kit.backoff import MOST_ATTEMPTS
 from bookshop.kit.database import now
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from bookshop.web import services
 from bookshop.webhooks import worker as worker_module
 from bookshop.webhooks.worker import WebhookWorker

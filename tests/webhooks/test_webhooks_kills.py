@@ -16,7 +16,7 @@ from bookshop.kit.outbox import Pace
 from bookshop.webhooks.models import Delivery
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.worker import WebhookWorker
-from tests.mail.test_mail_kills import DEADLINE, Crew, crew_of, wait_until, write
+from tests.letters.test_mail_kills import DEADLINE, Crew, crew_of, wait_until, write
 from tests.support.receiver import HANG
 from tests.support.settings import SECRET_KEY, settings_for
 

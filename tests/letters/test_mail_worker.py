@@ -16,10 +16,10 @@ from bookshop.kit.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import OutcomeUnknown
 from bookshop.kit.outbox import Pace
-from bookshop.mail import worker as worker_module
-from bookshop.mail.letters import letter
+from bookshop.letters import worker as worker_module
+from bookshop.letters.compose import letter
+from bookshop.letters.worker import Worker
 from bookshop.mail.service import MailService
-from bookshop.mail.worker import Worker
 from bookshop.web import services
 from tests.support import smtp
 from tests.support.smtp import QUICK, Post, Sink

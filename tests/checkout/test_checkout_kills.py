@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from bookshop import create_app
+from bookshop.checkout.repository import CheckoutRepository
 from bookshop.extensions import db
-from bookshop.orders.repository import OrderRepository
 from tests.support import kills, races
 from tests.support.factories import Shop
 from tests.support.forks import Start, by_command, by_fork
@@ -75,13 +75,13 @@ def till(own_url: str) -> Iterator[Till]:
 
 def torn_shop() -> Flask:
     """The dying shop with the fault that the kills are to find: the stock is committed before the lines are written."""
-    insert = OrderRepository.insert_lines
+    insert = CheckoutRepository.insert
 
-    def commit_then_insert(self: OrderRepository, *lines: Any) -> Any:
+    def commit_then_insert(self: CheckoutRepository, *lines: Any) -> Any:
         self.session.commit()
         return insert(self, *lines)
 
-    OrderRepository.insert_lines = commit_then_insert  # type: ignore[assignment, method-assign]
+    CheckoutRepository.insert = commit_then_insert  # type: ignore[assignment, method-assign]
     return kills.dying_shop()
 
 
@@ -152,7 +152,7 @@ def test_a_shop_that_its_command_started_is_killed_in_a_checkout_and_who_asks_ag
 
 def test_twin_a_shop_that_commits_between_stock_and_lines_is_caught(till):
     for step in count(1):
-        with till.server("tests.orders.test_checkout_kills:torn_shop()") as server:
+        with till.server("tests.checkout.test_checkout_kills:torn_shop()") as server:
             answered, change = killed(till, server, None, **kills.before(step))
         if answered or change != NOTHING:
             break

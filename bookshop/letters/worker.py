@@ -19,10 +19,11 @@ from bookshop.extensions import db, settings, without_transactions
 from bookshop.kit.logs import without_addresses
 from bookshop.kit.outbox import DATABASE_AWAY, OutboxWorker, Pace
 from bookshop.kit.text import one_line
-from bookshop.mail.letters import letter
-from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, QUEUED, SENT, SUPPRESSED
-from bookshop.mail.service import why_not
-from bookshop.mail.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
+from bookshop.letters.compose import letter
+from bookshop.letters.repository import LetterRepository
+from bookshop.letters.service import why_not
+from bookshop.letters.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
+from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_RESET, QUEUED, SENT, SUPPRESSED
 from bookshop.web import services
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Worker(OutboxWorker):
             self._put_off(message_id, lease, attempts, _reason(error, found.recipient))
             return False
         else:
-            self._note(SENT, lambda: services.mail().mark_sent(message_id, lease))
+            self._note(SENT, lambda: services.letters().mark_sent(message_id, lease))
         return True
 
     def _look(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
@@ -107,7 +108,7 @@ class Worker(OutboxWorker):
         while True:
             # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
             with Session(without_transactions(db.engine)) as looking:
-                found = services.mail_on(looking).get_to_send(message_id, lease)
+                found = LetterRepository(looking).get_to_send(message_id, lease)
             if found is None:
                 log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
                 return None
@@ -123,7 +124,7 @@ class Worker(OutboxWorker):
 
         def note() -> bool:
             if reason in {GONE, BOUGHT}:
-                return services.mail().suppress_if_gone(found.id, lease, reason, found.book_id)
+                return services.letters().suppress_if_gone(found.id, lease, reason, found.book_id)
             services.mail().suppress(found.id, lease, reason)
             return True
 
@@ -136,9 +137,14 @@ class Worker(OutboxWorker):
 def _written(message: Any) -> EmailMessage:
     """The letter, with nothing left open in the database that would stay so while the mail server is waited for."""
     try:
-        return letter(message)
+        return letter(message, _new_reset(message) if message.kind == PASSWORD_RESET else "")
     finally:
         db.session.rollback()
+
+
+def _new_reset(message: Any) -> str:
+    """The secret of a link for a new password, made and committed as its message leaves."""
+    return services.commit(lambda: services.mailbox().create_reset(message.user_id, message.email_key))
 
 
 def _reason(error: Exception, recipient: str = "") -> str:

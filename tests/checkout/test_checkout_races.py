@@ -8,10 +8,10 @@ import pytest
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog.repository import BookRepository
+from bookshop.checkout.service import Checkout
 from bookshop.extensions import db
 from bookshop.inventory.models import Movement
 from bookshop.orders.repository import OrderRepository
-from bookshop.orders.service import Checkout
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.support import races
@@ -145,7 +145,7 @@ def order_as_shown(app, shop, scene, point):
     ada_id = shop.rows("SELECT user_id FROM cart_items")[0]
     with app.app_context():
         shown = Checkout(shown=services.cart().get(ada_id).fingerprint)
-    order = partial(races.attempt, app, lambda: services.orders().place(ada_id, shown) and DONE)
+    order = partial(races.attempt, app, lambda: services.checkout().place(ada_id, shown) and DONE)
     answer, _raised = races.overtake(point, order, scene["raise the price"])
     return answer, shop.rows("SELECT price_cents FROM order_lines")
 
@@ -268,7 +268,7 @@ def test_twin_without_the_conditional_update_a_customer_cancels_what_is_ready(ap
 def test_an_order_that_is_placed_while_its_id_is_cancelled_is_left_alone(app, shop, ordered):
     """Staff name the id of an order that is not there yet: it is cancelled with its copies or not at all."""
     shop.set_stock(1, 1)
-    cancel = partial(races.attempt, app, lambda: services.orders().change_all([2], "cancelled", 3))
+    cancel = partial(races.attempt, app, lambda: services.checkout().change_all([2], "cancelled", 3))
     assert races.overtake(LOOK_AT_LINES, cancel, ordered["order again"]) == (([], []), DONE)
     assert (shop.rows("SELECT status FROM orders"), shop.broken()) == (["placed", "placed"], [])
 

@@ -16,9 +16,9 @@ from sqlalchemy import update
 from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.kit.outbox import Pace
+from bookshop.letters.worker import Worker
 from bookshop.mail.models import Message
 from bookshop.mail.repository import MessageRepository
-from bookshop.mail.worker import Worker
 from tests.support.forks import processes
 from tests.support.settings import settings_for
 

@@ -12,20 +12,17 @@ from bookshop.accounts import links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.mail.headers import POLICY, POLICY_BEYOND_ASCII
+from bookshop.letters.headers import POLICY, POLICY_BEYOND_ASCII
+from bookshop.letters.transport import envelope
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
-from bookshop.mail.transport import envelope
 from bookshop.web import services
 from bookshop.web.navigation import whole_address
 
 
-def letter(message: Any) -> EmailMessage:
-    """The whole message for a row of MailService.get_to_send.
-
-    A new password's link gets its secret here, which is committed: so nothing else must be under way in the session.
-    """
+def letter(message: Any, reset: str = "") -> EmailMessage:
+    """The whole message for a row of LetterRepository.get_to_send; `reset` is the secret of a new password's link."""
     context = {
-        **_what_it_is_about(message),
+        **_what_it_is_about(message, reset),
         "message": message,
         "link": whole_address,
         "shop_name": settings().shop_name,
@@ -58,7 +55,7 @@ def _part(subtype: str, text: str) -> EmailMessage:
     return part
 
 
-def _what_it_is_about(message: Any) -> dict[str, Any]:
+def _what_it_is_about(message: Any, reset: str) -> dict[str, Any]:
     """What the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
         token = links.signed(links.UNSUBSCRIBE, message.user_id)
@@ -73,8 +70,7 @@ def _what_it_is_about(message: Any) -> dict[str, Any]:
         token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
         return {"confirm": whole_address("accounts.confirm", token=token)}
     if message.kind == PASSWORD_RESET:
-        token = services.commit(lambda: services.mailbox().create_reset(message.user_id, message.email_key))
-        return {"reset": whole_address("accounts.reset", token=token)}
+        return {"reset": whole_address("accounts.reset", token=reset)}
     return {}
 
 

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from bookshop.catalog.repository import BookRepository
+from bookshop.checkout.service import Checkout
 from bookshop.idempotency.service import Answer
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
-from bookshop.orders.service import Checkout
 from bookshop.web import services
 from tests.support import races
 from tests.support.clients import Script
@@ -190,21 +190,21 @@ def buy(chance, customer_id, _book_id, _staff_id):
     """Under one of few keys, so that some are sent again."""
 
     def place():
-        return Answer(str(services.orders().place(customer_id, Checkout()).order.id))
+        return Answer(str(services.checkout().place(customer_id, Checkout()).order.id))
 
     services.idempotency().once(customer_id, f"key {chance.randint(1, 30)}", "the same", place)
 
 
 def cancel(chance, customer_id, _book_id, _staff_id):
-    services.orders().cancel(customer_id, chance.choice(ORDERS))
+    services.checkout().cancel(customer_id, chance.choice(ORDERS))
 
 
 def change(chance, _customer_id, _book_id, staff_id):
-    services.orders().change(chance.choice(ORDERS), chance.choice([READY, READY, COLLECTED, CANCELLED]), staff_id)
+    services.checkout().change(chance.choice(ORDERS), chance.choice([READY, READY, COLLECTED, CANCELLED]), staff_id)
 
 
 def change_many(chance, _customer_id, _book_id, staff_id):
-    services.orders().change_all(chance.sample(ORDERS, 5), chance.choice([READY, COLLECTED, CANCELLED]), staff_id)
+    services.checkout().change_all(chance.sample(ORDERS, 5), chance.choice([READY, COLLECTED, CANCELLED]), staff_id)
 
 
 def reserve(_chance, customer_id, book_id, _staff_id):
@@ -221,25 +221,25 @@ def cancel_reservation(_chance, customer_id, book_id, _staff_id):
 
 
 def restock(chance, _customer_id, book_id, staff_id):
-    services.update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
+    services.shelf().update_stock(StockChange(book_id=book_id, delta=chance.randint(1, 3), user_id=staff_id))
 
 
 def sell(_chance, _customer_id, book_id, staff_id):
-    services.update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
+    services.shelf().update_stock(StockChange(book_id=book_id, delta=-1, reason="sale", user_id=staff_id))
 
 
 def deliver(chance, _customer_id, _book_id, _staff_id):
     """A delivery of three books at once, in no order."""
     changes = [StockChange(book_id=book_id, delta=2) for book_id in chance.sample(BOOKS, 3)]
-    services.mail().queue_alerts(services.inventory().update_stocks(changes))
+    services.alerts().queue(services.inventory().update_stocks(changes))
 
 
 def withdraw(_chance, _customer_id, book_id, _staff_id):
-    services.catalog().withdraw(book_id)
+    services.shelf().withdraw(book_id)
 
 
 def put_back(_chance, _customer_id, book_id, _staff_id):
-    services.put_back(book_id)
+    services.shelf().put_back(book_id)
 
 
 def deactivate(_chance, customer_id, _book_id, staff_id):

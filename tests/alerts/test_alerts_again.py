@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
+from bookshop.alerts.service import AlertService
+from bookshop.letters.repository import LetterRepository
+from bookshop.letters.service import LetterService
 from bookshop.mail.models import RESTOCK
-from bookshop.mail.repository import MessageRepository
-from bookshop.mail.service import MailService
 from bookshop.web import services
 from tests.admin.test_admin_delivery import check, receive
 from tests.support import races, smtp
@@ -267,7 +268,7 @@ def stop_while_restocked(app, shop, box, emma):
     """The worker finds the book sold out; before it notes that, the book is restocked."""
     shop.order(2, {emma: 1})
     shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE kind = 'restock'")
-    races.overtake((MessageRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
+    races.overtake((LetterRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
     return alerts(box.deliver())
 
 
@@ -278,10 +279,10 @@ def test_a_restock_just_before_the_worker_stops_an_alert_is_not_missed(app, shop
 
 def test_twin_a_worker_that_does_not_look_again_under_the_lock_misses_the_restock(app, shop, box, emma, monkeypatch):
     def suppress(self, message_id, lease, reason, _book_id):
-        self.suppress(message_id, lease, reason)
+        self.messages.settle(lease, message_id, state="suppressed", reason=reason)
         return True
 
-    monkeypatch.setattr(MailService, "suppress_if_gone", suppress)
+    monkeypatch.setattr(LetterService, "suppress_if_gone", suppress)
     assert stop_while_restocked(app, shop, box, emma) != [ADA, CLEO]
     assert "is stopped as gone" in " ".join(shop.broken())
 
@@ -310,5 +311,5 @@ def test_restocks_sales_and_a_worker_at_once_tell_everybody_once_when_copies_rem
 
 
 def test_twin_a_shop_that_queues_no_alert_again_leaves_somebody_untold(post, monkeypatch):
-    monkeypatch.setattr(MailService, "queue_again", lambda *_arguments: Counter())
+    monkeypatch.setattr(AlertService, "queue_again", lambda *_arguments: Counter())
     assert 0 in come_and_go(post, 10)

@@ -12,7 +12,7 @@ import pytest
 from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.kit.outbox import Pace
-from bookshop.mail.worker import Worker
+from bookshop.letters.worker import Worker
 from tests.support import smtp
 from tests.support.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 

@@ -1,0 +1,86 @@
+"""Changes of stock with their alerts, for pages, JSON, commands and imports; and taking books off sale."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from bookshop.alerts.service import AlertService
+from bookshop.catalog.repository import BookRepository
+from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
+from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
+from bookshop.kit.database import now
+from bookshop.kit.exceptions import book_not_found
+from bookshop.prebookings.repository import PreBookRepository
+
+
+class Restocked(NamedTuple):
+    """What a change of a book's stock did: whom it notified, and how many alerts it stopped before they were sent."""
+
+    notified: Notified
+    stopped: int
+
+
+class ShelfService:
+    """Changes stocks and sees to the alerts, in the caller's transaction; never commits.
+
+    The stock, the ledger and who is notified are BookService's, which locks the books.
+    """
+
+    def __init__(self, session: Session, inventory: BookService, alerts: AlertService) -> None:
+        self.session = session
+        self.inventory = inventory
+        self.alerts = alerts
+        self.books = BookRepository(session)
+        self.prebookings = PreBookRepository(session)
+
+    def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Restocked:
+        """Change a book's stock, and queue the alerts to those whom that notified.
+
+        Alerts about a book that has none left are stopped. Raises as BookService.update_stock does.
+        """
+        notified = self.inventory.update_stock(change, versions)
+        self.alerts.queue(notified)
+        return Restocked(notified, 0 if notified.restocks else self.alerts.stop([change.book_id]))
+
+    def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
+        """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
+        notified = self.inventory.update_stocks(changes)
+        self.alerts.queue(notified)
+        self.alerts.stop([change.book_id for change in changes if change.quantity == 0])
+        return notified
+
+    def change_stocks(self, lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
+        """Change many stocks, all or none or each for itself; see StockBatch."""
+        batch = StockBatch(self.session, self.inventory, user_id)
+        outcome = batch.change_all(lines) if atomic else batch.change_each(lines)
+        self.alerts.queue(outcome.notified)
+        self.alerts.stop(outcome.sold_out)
+        return outcome
+
+    def receive(self, delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
+        """Take in a delivery; returns its lines, and all whom it notified. See BookService.receive."""
+        lines, notified = self.inventory.receive(delivery), Notified()
+        for line in lines:
+            notified.add(line.emails)
+        self.alerts.queue(notified)
+        return lines, notified
+
+    def withdraw(self, book_id: int) -> int:
+        """Take a book off sale and cancel all that wait for it; returns how many.
+
+        Locks the book's row: a reservation at the same moment is either cancelled here or refused.
+        """
+        locked = self.books.lock([book_id])
+        if not locked:
+            raise book_not_found()
+        if locked[0].withdrawn_at is None:
+            self.books.update(book_id, {"withdrawn_at": now()})
+        return self.prebookings.cancel_waiting_by_book(book_id)
+
+    def put_back(self, book_id: int) -> int:
+        """Put a withdrawn book back on sale; returns how many alerts that queued again. Locks the book's row."""
+        if not self.books.lock([book_id]):
+            raise book_not_found()
+        self.books.update(book_id, {"withdrawn_at": None})
+        return self.alerts.queue_again([book_id]).total()
