@@ -255,7 +255,7 @@ def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addres
     shop = Shop(migrated)
     fill(shop)
     shop.set_stock(2, 1)
-    shop.commit(lambda: services.accounts().delete(3, PASSWORD))
+    shop.commit(lambda: services.people().delete(3, PASSWORD))
     with migrated.app_context():
         flask_migrate.downgrade(revision="0003")
     upgrade(migrated)

@@ -338,4 +338,4 @@ def put_back(_customer_id, book_id):
 
 
 def deactivate(customer_id, _book_id):
-    return services.accounts().deactivate(customer_id)
+    return services.people().deactivate(customer_id)

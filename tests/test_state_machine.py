@@ -179,7 +179,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         active = [other for other in self.model.users.values() if other.active]
         if len(active) < 2 or not self.model.users[user].active:
             return
-        cancelled = self.shop.commit(lambda: services.accounts().delete(user, PASSWORD))
+        cancelled = self.shop.commit(lambda: services.people().delete(user, PASSWORD))
         assert cancelled == self.model.leave(user)
 
     @rule(book=books, copies=st.integers(1, 3))

@@ -9,12 +9,16 @@ from flask_login import logout_user
 from bookshop.accounts import bp, known_devices
 from bookshop.accounts.devices import device_in_words
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
-from bookshop.accounts.schemas import personal_data_json
+from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.accounts.views import Answer, limited
+from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.orders.repository import OrderRepository
+from bookshop.people.schemas import personal_data_json
+from bookshop.people.service import personal_data
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.throttle.service import Lane
 from bookshop.web import services
 from bookshop.web.access import login_required, visitor
@@ -29,7 +33,7 @@ bp.add_app_template_filter(device_in_words, "device")
 @login_required
 def account() -> Answer:
     accounts, me = services.accounts(), visitor()
-    logins, tokens = accounts.list_logins(me.user_id), accounts.list_tokens(me.user_id)
+    logins, tokens = accounts.list_logins(me.user_id), services.repository(UserRepository).list_tokens(me.user_id)
     user, form = accounts.get_user(me.user_id), ShopForm()
     return render_template("accounts/account.html", user=user, logins=len(logins), tokens=len(tokens), form=form)
 
@@ -126,7 +130,7 @@ def tokens() -> Answer:
             form.empty()
         except (Invalid, Conflict) as refused:
             status = _refuse(form, refused)
-    found = accounts.list_tokens(me.user_id)
+    found = services.repository(UserRepository).list_tokens(me.user_id)
     return render_template(
         "accounts/tokens.html", form=form, token=token, found=found, most=MOST_TOKENS, now=now()
     ), status
@@ -148,7 +152,7 @@ def revoke_token(token_id: int) -> Answer:
 @bp.get("/account/data.json")
 @login_required
 def data() -> Answer:
-    kept = services.accounts().personal_data(visitor().user_id)
+    kept = personal_data(db.session(), services.accounts().get_user(visitor().user_id))
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
     return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
 
@@ -157,10 +161,10 @@ def data() -> Answer:
 @login_required
 @limited
 def delete() -> Answer:
-    form, accounts, user_id = DeleteForm(), services.accounts(), visitor().user_id
+    form, people, user_id = DeleteForm(), services.people(), visitor().user_id
     if form.validate_on_submit():
         try:
-            _proven(lambda: accounts.delete(user_id, form.current.data))
+            _proven(lambda: people.delete(user_id, form.current.data))
         except (Invalid, TooManyAttempts) as refused:
             form.add_error(refused)
         else:
@@ -170,5 +174,6 @@ def delete() -> Answer:
             session["csrf_token"] = of_forms  # for who clicks twice
             flash("Your account is deleted. You are welcome to come back at any time.", "info")
             return redirect("/", 303)
-    waiting, orders = accounts.count_waiting(user_id), services.repository(OrderRepository).count_open(user_id)
+    waiting = services.repository(PreBookRepository).count_waiting(user_id)
+    orders = services.repository(OrderRepository).count_open(user_id)
     return render_template("accounts/delete.html", form=form, waiting=waiting, orders=orders), form.status, form.headers

@@ -8,8 +8,6 @@ from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
-from bookshop.catalog.models import Book
-from bookshop.inventory.models import Movement
 from bookshop.kit.database import Page, UtcDateTime, is_sqlite, later, now, paginate, table_of
 
 # Every request asks who it is: these statements are made once, of tables, and sent on the connection.
@@ -193,8 +191,3 @@ class UserRepository:
         """End all the user's links for a new password, or forget those that are too old."""
         ended = delete(PasswordReset).where(PasswordReset.user_id == user_id)
         self.session.execute(ended.where(~IS_GOOD) if too_old else ended)
-
-    def list_movements(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
-        """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""
-        own = select(*Movement.__table__.c, Book.title.label("book_title")).join(Book, Book.id == Movement.book_id)
-        return self.session.execute(own.where(Movement.user_id == user_id).order_by(Movement.id.desc())).all()

@@ -1,42 +1,34 @@
-"""Who you are: registration, logins, passwords, tokens; what becomes of an account."""
+"""Who you are: registration, logins, passwords, tokens."""
 
 import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.devices import storable
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.identity import Identity
-from bookshop.accounts.models import CUSTOMER, STAFF, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
+from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
 from bookshop.accounts.tokens import new_token, token_hash
-from bookshop.cart.repository import CartRepository
-from bookshop.checkout.service import CheckoutService
-from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
-from bookshop.kit.database import ID_MAX, Page, now
+from bookshop.idempotency.repository import SentFormRepository
+from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
 from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
-from bookshop.mail.models import CLOSED, CONFIRMATION, Message
+from bookshop.mail.models import CONFIRMATION
 from bookshop.mail.service import MailService
-from bookshop.orders.models import Order
-from bookshop.orders.repository import OrderRepository
-from bookshop.prebookings.models import PreBook
-from bookshop.prebookings.repository import PreBookRepository
 
 MOST_TOKENS = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
 SHOWN_FOR = timedelta(minutes=1)  # a new token, to a form that is sent twice
-NO_HASH = "!"  # of a password that nobody has
 WRONG_LOGIN = "E-mail address and password do not fit together."
 
 
@@ -47,31 +39,13 @@ class Checked(NamedTuple):
     password_hash: str
 
 
-class PersonalData(NamedTuple):
-    """All that the shop keeps of a person."""
-
-    account: User
-    reservations: Sequence[PreBook]
-    orders: Sequence[Order]
-    cart: Sequence[Row[*tuple[Any, ...]]]
-    logins: Sequence[LoginSession]
-    tokens: Sequence[ApiToken]
-    movements: Sequence[Row[*tuple[Any, ...]]]
-    messages: Sequence[Message]
-
-
 class AccountService:
-    """All about accounts; never commits."""
+    """All about accounts; never commits. Closing and exporting one is PeopleService's."""
 
-    def __init__(self, session: Session, checkout: CheckoutService, mail: MailService, session_days: int = 30) -> None:
+    def __init__(self, session: Session, mail: MailService, session_days: int = 30) -> None:
         self.session = session
-        self.checkout = checkout
-        self.orders = OrderRepository(session)
         self.mail = mail
         self.users = UserRepository(session)
-        self.prebookings = PreBookRepository(session)
-        self.items = CartRepository(session)
-        self.answers = GivenAnswerRepository(session)
         self.forms = SentFormRepository(session)
         self.lifetime = timedelta(days=session_days)
 
@@ -158,7 +132,7 @@ class AccountService:
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
         """Change the password and end all other logins; raises Invalid for a wrong current or a bad new one."""
-        self._lock_confirmed(user_id, current)
+        self.lock_proven(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
@@ -172,7 +146,7 @@ class AccountService:
         address or a wrong password, Conflict if somebody else has the address.
         """
         address = normal_email(email)
-        former = self._lock_confirmed(user_id, password).email_key
+        former = self.lock_proven(user_id, password).email_key
         try:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
@@ -186,60 +160,6 @@ class AccountService:
             self.users.delete_resets(user_id)
             self.mail.queue_of_account(CONFIRMATION, user_id, address)
         return address
-
-    def personal_data(self, user_id: int) -> PersonalData:
-        """All that the shop keeps of a user, newest first."""
-        return PersonalData(
-            account=self.get_user(user_id),
-            reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
-            orders=self.orders.list_by_user(user_id, None, 1, ID_MAX).items,
-            cart=self.items.list_titled(user_id),
-            logins=self.users.list_logins(user_id),
-            tokens=self.users.list_tokens(user_id, revoked=True),
-            movements=self.users.list_movements(user_id),
-            messages=self.mail.messages.list_by_user(user_id),
-        )
-
-    def count_waiting(self, user_id: int) -> int:
-        """How many books the user waits for."""
-        return self.prebookings.count_waiting(user_id)
-
-    def delete(self, user_id: int, password: str) -> int:
-        """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
-
-        Open orders are cancelled, and their copies come back for those who wait. Locks kept answers, then as
-        `deactivate` does, but with the books waited for those of the open orders too; and for staff all their active
-        colleagues: of the last two who leave at the same moment one is refused. Raises Invalid for a wrong password,
-        Conflict for the last member of staff.
-        """
-        self.answers.forget(user_id)
-        locked = self.users.lock_with_staff(user_id)
-        user = self._lock_confirmed(user_id, password)
-        if user.role == STAFF and len(locked) == 1:
-            raise Conflict(
-                "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
-                "USER_LAST_STAFF",
-            )
-        self.checkout.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
-        cancelled = self.prebookings.cancel_waiting_by_user(user_id)
-        self.checkout.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
-        self._forget(user_id, user.email)
-        return cancelled
-
-    def _forget(self, user_id: int, email: str) -> None:
-        """Erase what names a person; no order must be open."""
-        self.forms.forget_person(user_id, email)
-        self.orders.forget_person(user_id)
-        self.items.clear(user_id)
-        self.users.end_logins(user_id)
-        self.users.delete_tokens(user_id)
-        self.users.delete_resets(user_id)
-        # No address looks like this one, so nobody can register it; the old one is free at once.
-        nobody, gone = f"deleted-{user_id}", now()
-        self.mail.forget(user_id, nobody)
-        self.users.update(
-            user_id, email=nobody, email_key=nobody, password_hash=NO_HASH, deleted_at=gone, deactivated_at=gone
-        )
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
         """The users with this part of an e-mail address, newest first; those who deleted their account are left out."""
@@ -262,42 +182,11 @@ class AccountService:
             raise NotFound("There is no user with this e-mail address.", "USER_NOT_FOUND")
         return user
 
-    def deactivate(self, user_id: int, *, by: int | None = None) -> int:
-        """Deactivate a user: end all logins and tokens, cancel what they wait for; returns how many of these.
-
-        Locks the user, so that no reservation slips in, then the books waited for, as the lock order has it; if it is
-        one of staff, their active colleagues too: of two who deactivate each other (`by`) one comes too late. Raises
-        NotFound, NotAuthenticated if `by` is deactivated by now, or Conflict if it is the user.
-        """
-        if by == user_id:
-            raise Conflict("You cannot deactivate yourself.", "USER_IS_YOURSELF")
-        locked = self.users.lock_with_staff(user_id)
-        user = self.get_user(user_id)
-        if by is not None and user.role == STAFF and by not in locked:
-            raise NotAuthenticated("Please log in first.")
-        cancelled = self._cancel_waiting(user_id)
-        self.users.end_logins(user_id)
-        self.users.revoke_tokens(user_id)
-        self.users.delete_resets(user_id)
-        self.mail.end_alerts(user_id, CLOSED)
-        if user.deactivated_at is None:
-            self.users.update(user_id, deactivated_at=now())
-        return cancelled
-
     def reactivate(self, user_id: int) -> None:
         """Let a deactivated user log in again; what was cancelled stays so. Raises NotFound."""
         self.users.lock(user_id)
         self.get_user(user_id)
         self.users.update(user_id, deactivated_at=None)
-
-    def _cancel_waiting(self, user_id: int) -> int:
-        """Cancel all that the user, whose row must be locked, waits for; returns how many."""
-        self.prebookings.lock_books_waited_for(user_id)
-        return self.prebookings.cancel_waiting_by_user(user_id)
-
-    def list_tokens(self, user_id: int) -> Sequence[ApiToken]:
-        """The user's tokens that are not revoked, newest first; those that have expired are among them."""
-        return self.users.list_tokens(user_id)
 
     def create_token(
         self,
@@ -352,7 +241,7 @@ class AccountService:
         if count > self.notified_seen(user_id):
             self.users.update(user_id, notified_seen=count)
 
-    def _lock_confirmed(self, user_id: int, password: str) -> User:
+    def lock_proven(self, user_id: int, password: str) -> User:
         """Lock the row of the user whose password this is; raises Invalid, or NotAuthenticated if deactivated."""
         if not self.users.lock_active(user_id):
             raise NotAuthenticated("Please log in first.")

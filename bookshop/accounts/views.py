@@ -1,6 +1,5 @@
 """Registering, logging in and logging out."""
 
-from collections.abc import Sequence
 from typing import cast
 
 from flask import Response, flash, redirect, render_template, request, session, url_for
@@ -11,11 +10,9 @@ from bookshop.accounts import bp, known_devices
 from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.service import Checked
-from bookshop.cart import visitors
 from bookshop.extensions import limiter, network_of_visitor, settings
 from bookshop.idempotency.views import form_key
 from bookshop.kit.exceptions import Invalid, TooManyAttempts
-from bookshop.kit.text import shortened
 from bookshop.web import services
 from bookshop.web.access import View, visitor
 from bookshop.web.forms import ONCE
@@ -101,35 +98,33 @@ def logout() -> Answer:
 def _log_in(form: LoginForm) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
 
-    But for the visitor's cart, which becomes part of the customer's in the same transaction.
+    Flask-Login announces it in the transaction of the login, by `user_logged_in`: the cart of the visitor becomes part
+    of the customer's, both or neither. A login that fails leaves the session as it was.
     """
-    accounts, cart, wanted = services.accounts(), services.cart(), visitors.entries()
+    accounts, before = services.accounts(), dict(session)
     email, password = form.email.data, form.password.data
     sent = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
 
-    def enter() -> tuple[Identity, Sequence[str]]:
+    def enter() -> Identity:
         checked = accounts.check_password(email, password)
         return services.commit(lambda: admit(checked))
 
-    def admit(checked: Checked) -> tuple[Identity, Sequence[str]]:
+    def admit(checked: Checked) -> Identity:
         identity = accounts.log_in(checked, password, request.user_agent.string, sent)
-        return identity, cart.merge(identity.user_id, wanted) if wanted and identity.is_customer else ()
+        session.clear()
+        session.permanent = True
+        login_user(identity)
+        return identity
 
-    identity, left_out = services.prove(known_devices.lanes_of_login(email), sent, enter)
-    session.clear()
-    session.permanent = True
-    login_user(identity)
+    try:
+        identity = services.prove(known_devices.lanes_of_login(email), sent, enter)
+    except Exception:
+        if current_user.is_authenticated:  # who was not logged in before the commit that failed
+            logout_user()
+            session.clear()
+            session.update(before)
+        raise
     session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
-    if left_out:
-        flash(f"Your cart is full, so it does not hold {_some(left_out)}.", "warning")
-    elif wanted and identity.is_staff:
-        flash("Staff accounts have no cart, so what you had put into one is not kept.", "info")
-
-
-def _some(titles: Sequence[str]) -> str:
-    """The first titles, and how many more there are."""
-    named = ", ".join(shortened(title) for title in titles[:3])
-    return f"{named} and {len(titles) - 3} more" if len(titles) > 3 else named
 
 
 def _end(me: Identity) -> None:

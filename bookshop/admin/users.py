@@ -30,7 +30,7 @@ def deactivate_user(user_id: int) -> Answer:
     form, user = ShopForm(), services.accounts().get_user(user_id)
     if form.validate_on_submit():
         email, me = user.email, visitor().user_id
-        cancelled = services.commit(lambda: services.accounts().deactivate(user_id, by=me))
+        cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me))
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
     waiting = services.prebookings().waiting_counts([user_id]).get(user_id, 0)

@@ -1,10 +1,10 @@
 """The cart's pages, for customers and for visitors who are not logged in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from flask import flash, redirect, render_template, url_for
-from flask_login import current_user
+from flask_login import current_user, user_logged_in
 from werkzeug.wrappers import Response
 
 from bookshop.accounts.identity import Identity
@@ -140,6 +140,25 @@ def _told_if_gone() -> Iterator[None]:
         yield
     except NotFound as gone:
         flash(gone.sentence, "info")
+
+
+def take_along(_app: object, user: Identity) -> None:
+    """Put what a visitor had in the cart into that of who logs in, in the transaction of the login."""
+    if not (entries := visitors.brought()):
+        return
+    if user.is_staff:
+        flash("Staff accounts have no cart, so what you had put into one is not kept.", "info")
+    elif left_out := services.cart().merge(user.user_id, entries):
+        flash(f"Your cart is full, so it does not hold {_some(left_out)}.", "warning")
+
+
+user_logged_in.connect(take_along)
+
+
+def _some(titles: Sequence[str]) -> str:
+    """The first titles, and how many more there are."""
+    named = ", ".join(shortened(title) for title in titles[:3])
+    return f"{named} and {len(titles) - 3} more" if len(titles) > 3 else named
 
 
 def cart_count(user: Identity | Anonymous) -> int:

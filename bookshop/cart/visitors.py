@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from flask import g, session
+from flask import current_app, g, request, session
 
 from bookshop.cart.repository import Entry
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
@@ -19,9 +19,18 @@ def held() -> dict[int, Entry]:
 
     A cookie may be older than this code, or signed by somebody who knows the key: what is no entry is passed over.
     """
-    kept = session.get(CART)
+    return _entries(session.get(CART))
+
+
+def _entries(kept: Any) -> dict[int, Entry]:
     found = [Entry(*line) for line in kept if _is_entry(line)] if isinstance(kept, list) else []
     return {entry.book_id: entry for entry in found}
+
+
+def brought() -> list[Entry]:
+    """What was in the visitor's cart when the request came, whatever has become of its session since."""
+    sent: Any = current_app.session_interface.open_session(current_app, request) or {}
+    return list(_entries(sent.get(CART)).values())
 
 
 def entries() -> list[Entry]:

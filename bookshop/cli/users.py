@@ -30,8 +30,8 @@ def create_user(email: str, staff: bool, password: str) -> None:
 @refusals_as_messages
 def deactivate_user(email: str) -> None:
     """Deactivate a user: ends all logins and tokens, cancels all that waits."""
-    accounts = services.accounts()
-    cancelled = services.commit(lambda: accounts.deactivate(accounts.user_by_email(email).id))
+    accounts, people = services.accounts(), services.people()
+    cancelled = services.commit(lambda: people.deactivate(accounts.user_by_email(email).id))
     click.echo(f"Deactivated {email}; waiting reservations cancelled: {cancelled}.")
 
 

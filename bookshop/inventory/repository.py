@@ -86,6 +86,11 @@ class MovementRepository:
         movements = movements.where(Movement.book_id == book_id)
         return list_page(self.session, movements, [By(Movement.id, falling=True)], place, size)
 
+    def list_by_user(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+        """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""
+        own = select(*ledger.c, Book.title.label("book_title")).join(Book, Book.id == Movement.book_id)
+        return self.session.execute(own.where(Movement.user_id == user_id).order_by(Movement.id.desc())).all()
+
     def list_by_note(self, book_ids: Collection[int], note: str) -> Sequence[Row[Movement, int]]:
         """The movements of these books that have this note, each with how many customers it notified."""
         noted = select(Movement, TOLD).where(Movement.book_id.in_(book_ids), Movement.note == note)

@@ -28,6 +28,7 @@ from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
 from bookshop.letters.service import LetterService
 from bookshop.mail.service import MailService
 from bookshop.orders.service import OrderService
+from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
 from bookshop.shelf.service import ShelfService
 from bookshop.throttle.service import Lane, ThrottleService
@@ -73,7 +74,12 @@ def authentication() -> Authentication:
 
 @once_per_session
 def accounts() -> AccountService:
-    return AccountService(db.session(), checkout(), mail(), settings().session_days)
+    return AccountService(db.session(), mail(), settings().session_days)
+
+
+@once_per_session
+def people() -> PeopleService:
+    return PeopleService(db.session(), accounts(), checkout(), mail())
 
 
 @once_per_session

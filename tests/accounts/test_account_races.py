@@ -28,7 +28,7 @@ NEW, OTHER = "ada.new@example.com", "three other words"
 
 def leaving(app, user_id):
     """Who deletes the account; returns how many reservations that cancelled, or the code of the refusal."""
-    return partial(races.attempt, app, lambda: services.accounts().delete(user_id, PASSWORD))
+    return partial(races.attempt, app, lambda: services.people().delete(user_id, PASSWORD))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def two_deactivate_each_other(app, shop, patience):
     first, second = shop.staff(STAFF), shop.staff("grace@example.com")
 
     def deactivate(user_id, by):
-        return partial(races.attempt, app, lambda: services.accounts().deactivate(user_id, by=by))
+        return partial(races.attempt, app, lambda: services.people().deactivate(user_id, by=by))
 
     races.overtake(LOCK_STAFF, deactivate(first, second), deactivate(second, first), patience)
     return shop.rows("SELECT count(*) FROM users WHERE deactivated_at IS NULL")[0]

@@ -215,7 +215,7 @@ WINS = {
     "unsubscribed for a while": (unsubscribe_for_a_while, "unsubscribed", []),
     "deactivated": (lambda shop, _emma: shop.deactivate(ADA), "closed", []),
     "deactivated for a while": (deactivate_for_a_while, "closed", []),
-    "left": (lambda shop, _emma: shop.commit(lambda: services.accounts().delete(1, PASSWORD)), "closed", []),
+    "left": (lambda shop, _emma: shop.commit(lambda: services.people().delete(1, PASSWORD)), "closed", []),
 }
 
 

@@ -244,10 +244,10 @@ def put_back(_chance, _customer_id, book_id, _staff_id):
 
 def deactivate(_chance, customer_id, _book_id, staff_id):
     """And let them come back at once: else nobody would be left in the end."""
-    services.accounts().deactivate(customer_id, by=staff_id)
+    services.people().deactivate(customer_id, by=staff_id)
     services.accounts().reactivate(customer_id)
 
 
 def leave(chance, _customer_id, _book_id, _staff_id):
     """Few ever leave, for good."""
-    services.accounts().delete(chance.choice(LEAVERS), PASSWORD)
+    services.people().delete(chance.choice(LEAVERS), PASSWORD)

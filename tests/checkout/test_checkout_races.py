@@ -58,7 +58,7 @@ def scene(app, shop, script):
     shop.fill_cart(ada_id, {book_id: 1})
     ada, staff = script(ADA), script(STAFF)
     change_stock = partial(staff.patch, f"/api/v1/books/{book_id}/stock")
-    leave = partial(races.attempt, app, lambda: services.accounts().delete(ada_id, PASSWORD) or DONE)
+    leave = partial(races.attempt, app, lambda: services.people().delete(ada_id, PASSWORD) or DONE)
     return {
         "order": lambda: said(ada.post("/api/v1/orders", {"name": "Ada"})),
         "restock": lambda: said(change_stock({"delta": 5})),

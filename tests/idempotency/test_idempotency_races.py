@@ -107,7 +107,7 @@ def test_a_request_that_waits_for_one_that_is_refused_is_worked_on(shop, send):
 
 def test_who_leaves_while_an_order_with_a_key_is_placed_is_gone_and_nothing_is_broken(app, shop, send):
     """A key holds nothing of the customer, so it cannot stand in the way of who holds the customer."""
-    leave = partial(races.attempt, app, lambda: services.accounts().delete(1, PASSWORD))
+    leave = partial(races.attempt, app, lambda: services.people().delete(1, PASSWORD))
     order, left_now = races.overtake(CLAIM, partial(send, "key"), leave)
     assert (order.status_code in {201, 401}, left_now) == (True, 0)
     assert (left(shop)[1], shop.rows("SELECT count(*) FROM given_answers"), shop.broken()) == (5, [0], [])

@@ -82,6 +82,6 @@ def test_what_the_server_said_of_who_left_meanwhile_does_not_name_them(shop, emm
     lease = "a worker"
     shop.commit(lambda: services.mail().retry([1]))
     shop.commit(lambda: services.mail().claim(1, lease, 60))
-    shop.commit(lambda: services.accounts().delete(1, PASSWORD))
+    shop.commit(lambda: services.people().delete(1, PASSWORD))
     shop.commit(lambda: services.letters().mark_sent(1, lease))
     assert shop.rows("SELECT recipient, state FROM messages") == [("deleted-1", "sent")]

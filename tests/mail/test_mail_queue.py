@@ -368,7 +368,7 @@ def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
     shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
     refused = "550 <ben@example.com>: unknown"
     shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
-    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
+    shop.commit(lambda: services.people().delete(2, PASSWORD))
     shop.set_stock(EMMA, 5)
     assert BEN not in repr(shop.everything()["messages"])
     assert BEN not in [message["To"] for message in box.deliver()]
@@ -376,6 +376,6 @@ def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
 
 
 def test_who_leaves_is_not_told_of_the_order_that_ends_with_the_account(shop, emma, box):
-    shop.commit(lambda: services.accounts().delete(2, PASSWORD))
+    shop.commit(lambda: services.people().delete(2, PASSWORD))
     assert sorted(kinds(box.deliver())) == ["restock", "restock"]
     assert shop.rows("SELECT DISTINCT state FROM messages WHERE user_id = 2") == ["suppressed"]

@@ -263,7 +263,7 @@ def scene(app, shop):
     shop.order(ada, {ordered: 1})
     shop.fill_cart(ada, {other: 1})
     works = {
-        "leave": lambda: services.accounts().delete(ada, PASSWORD),
+        "leave": lambda: services.people().delete(ada, PASSWORD),
         "cancel": lambda: services.checkout().cancel(ada, 1),
         "make ready": lambda: services.checkout().change(1, "ready", staff),
         "order": lambda: services.checkout().place(ada, Checkout(name="Ada")).order.number,

@@ -45,7 +45,7 @@ def books(shop, staff):
         shop.set_stock(books["left"], stock)
     shop.reserve(eve, books["left"])
     shop.cancel(ada, shop.reserve(ada, books["given up"]))
-    shop.commit(lambda: services.accounts().delete(eve, PASSWORD))
+    shop.commit(lambda: services.people().delete(eve, PASSWORD))
     return books
 
 

@@ -59,7 +59,7 @@ class Shop:
         return self.commit(lambda: services.accounts().create_token(self.id_of(email), "test", scopes))
 
     def deactivate(self, email: str) -> int:
-        return self.commit(lambda: services.accounts().deactivate(self.id_of(email)))
+        return self.commit(lambda: services.people().deactivate(self.id_of(email)))
 
     def book(self, title: str = "Emma", *, stock: int = 0, **values: Any) -> int:
         """A book; returns its id."""

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from bookshop.accounts.service import PersonalData
 from bookshop.orders.schemas import OrderOut, order_out
+from bookshop.people.service import PersonalData
 from bookshop.prebookings.schemas import PreBookOut
 
 

@@ -1,0 +1,1 @@
+"""What concerns a whole person, in every feature: deactivating, deleting and exporting an account."""
