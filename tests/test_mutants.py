@@ -15,8 +15,8 @@ LOCK = Fault(
     name="no lock",
     why="Copies are lost.",
     file="bookshop/catalog/repository.py",
-    old="wanted.order_by(books.c.id).with_for_update(key_share=True)",
-    new="wanted.order_by(books.c.id)",
+    old="return _stocked(dialect).with_for_update(key_share=True)",
+    new="return _stocked(dialect)",
     tests=("tests/test_races.py::test_a_restock_and_a_sale_add_up",),
 )
 

@@ -313,7 +313,7 @@ def many_hands(app, chance, books, customers):
 
 
 def cancel(customer_id, book_id):
-    latest = services.prebookings().latest_for(customer_id, book_id)
+    latest = services.repository(PreBookRepository).latest(customer_id, book_id)
     return services.prebookings().cancel(customer_id, latest.id if latest else 1)
 
 

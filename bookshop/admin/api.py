@@ -31,7 +31,7 @@ def api_create_book(json: NewBook) -> Response:
     values["currency"] = values["currency"] or settings().currency
     book_id = services.commit(lambda: catalog.create(values))
     location = url_for("catalog.api_book", book_id=book_id)
-    return show(catalog.get(book_id), 201, {"Location": location})
+    return show(catalog.read(book_id), 201, {"Location": location})
 
 
 @bp.patch(BOOK)
@@ -43,7 +43,7 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
     """Change the given fields of a book. With its ETag in `If-Match` only if nobody has changed it meanwhile."""
     catalog, versions = services.catalog(), asked_versions()
     services.commit(lambda: catalog.update(book_id, json.values(), versions))
-    return show(catalog.get(book_id, withdrawn=True))
+    return show(catalog.read(book_id, withdrawn=True))
 
 
 @bp.patch(f"{BOOK}/stock")
@@ -53,7 +53,7 @@ def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
     change, versions = json.change(book_id, visitor().user_id), asked_versions()
     notified = services.commit(lambda: services.shelf().update_stock(change, versions)).notified
-    book = services.catalog().get(book_id, withdrawn=True)
+    book = services.catalog().read(book_id, withdrawn=True)
     return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
 
 

@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 from bookshop.admin import bp
 from bookshop.admin.views import Answer
 from bookshop.orders.repository import OrderRepository
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
 from bookshop.web.forms import ShopForm
@@ -20,7 +21,7 @@ SIZE = 50
 def users() -> Answer:
     q = request.args.get("q", "")
     found = services.accounts().list_users(q, asked_page(), SIZE)
-    waiting = services.prebookings().waiting_counts([user.id for user in found.items])
+    waiting = services.repository(PreBookRepository).count_waiting_by_user([user.id for user in found.items])
     return render_list("admin/users.html", found, q=q, waiting=waiting, form=ShopForm())
 
 
@@ -33,7 +34,7 @@ def deactivate_user(user_id: int) -> Answer:
         cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me))
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
-    waiting = services.prebookings().waiting_counts([user_id]).get(user_id, 0)
+    waiting = services.repository(PreBookRepository).count_waiting(user_id)
     orders = services.repository(OrderRepository).count_open(user_id)
     return render_template("admin/deactivate.html", form=form, user=user, waiting=waiting, orders=orders), form.status
 

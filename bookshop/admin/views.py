@@ -14,6 +14,7 @@ from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.catalog.views import waiting_for
 from bookshop.extensions import settings
 from bookshop.inventory.models import SALE
+from bookshop.inventory.repository import MovementRepository
 from bookshop.inventory.service import Notified
 from bookshop.kit.database import ID_MAX, now
 from bookshop.kit.exceptions import Conflict, Invalid
@@ -39,10 +40,10 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> Answer:
-    prebookings, inventory, orders = services.repository(PreBookRepository), services.inventory(), services.orders()
+    prebookings, movements = services.repository(PreBookRepository), services.repository(MovementRepository)
     found = prebookings.list_out_of_stock(asked_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
-    restocks = inventory.recent_restocks(SHORT)
+    restocks = movements.list_restocks(SHORT)
     return render_list(
         "admin/dashboard.html",
         found,
@@ -50,9 +51,9 @@ def dashboard() -> Answer:
         now=now(),
         reservations=reservations,
         titles=titles,
-        orders=orders.counts(),
+        orders=services.orders().counts(),
         outcomes=services.repository(ReportRepository).count_outcomes(),
-        low=inventory.low_stock(FEW, SHORT),
+        low=services.repository(BookRepository).list_low(FEW, SHORT),
         restocks=restocks,
         outbox=services.mail().outbox(),
         empty=not found.total and not restocks and not services.repository(BookRepository).list_newest(1),

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
-from bookshop.catalog.models import Book
-from bookshop.catalog.repository import AnyBook, BookRepository
+from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.kit.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
 from bookshop.kit.money import Amount, totals
 from bookshop.prebookings.service import PreBookService
@@ -20,7 +19,7 @@ class CartLine:
     """A book in a cart as it is now (`book`), beside what it was when it was put there (`entry`)."""
 
     entry: Entry
-    book: AnyBook
+    book: StockedBook
 
     @property
     def quantity(self) -> int:
@@ -120,17 +119,9 @@ class CartService:
         held = {entry.book_id: entry for entry in self.items.list_entries(user_id)}
         return self.look_at([_in(held, book_id)]).lines[0]
 
-    def quantity(self, user_id: int, book_id: int) -> int:
-        """How many copies of a book are in the customer's cart."""
-        return self.items.quantity(user_id, book_id)
-
-    def count(self, user_id: int) -> int:
-        """How many copies are in the customer's cart."""
-        return self.items.count_copies(user_id)
-
     def look_at(self, entries: Sequence[Entry]) -> Cart:
         """The entries beside what their books are now; those of books that were never there are left out."""
-        books = {book.id: book for book in self.books.list_for_cart([entry.book_id for entry in entries])}
+        books = {book.id: book for book in self.books.list_stocked([entry.book_id for entry in entries])}
         return Cart([CartLine(entry, books[entry.book_id]) for entry in entries if entry.book_id in books])
 
     def add(self, user_id: int, book_id: int, quantity: int = 1) -> CartLine:
@@ -177,7 +168,7 @@ class CartService:
         except Conflict as refused:
             if refused.code != "PREBOOK_DUPLICATE":
                 raise
-            return self.prebookings.latest_for(user_id, book_id)
+            return self.prebookings.prebookings.latest(user_id, book_id)
 
     def merge(self, user_id: int, entries: Sequence[Entry]) -> Sequence[str]:
         """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.
@@ -243,11 +234,11 @@ class CartService:
                 "CART_LIMIT",
             )
 
-    def _book(self, book_id: int) -> Book:
-        book = self.books.get(book_id)
-        if book is None or book.withdrawn_at is not None:
-            raise book_not_found()
-        return book
+    def _book(self, book_id: int) -> StockedBook:
+        for book in self.books.list_stocked([book_id]):
+            if book.withdrawn_at is None:
+                return book
+        raise book_not_found()
 
     def _lock(self, user_id: int) -> None:
         if not self.users.lock_active(user_id):
@@ -259,7 +250,7 @@ class CartService:
         return {entry.book_id: entry for entry in self.items.list_entries(user_id)}
 
 
-def _seen(book: AnyBook, quantity: int) -> Entry:
+def _seen(book: StockedBook, quantity: int) -> Entry:
     """An entry of the book as it is now."""
     return Entry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from bookshop.accounts.identity import Identity
 from bookshop.cart import bp, visitors
 from bookshop.cart.forms import AddForm, CopiesForm
+from bookshop.cart.repository import CartRepository
 from bookshop.cart.service import CartLine
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
@@ -163,4 +164,6 @@ def _some(titles: Sequence[str]) -> str:
 
 def cart_count(user: Identity | Anonymous) -> int:
     """How many copies are in the cart of who looks at a page."""
-    return services.cart().count(user.user_id) if isinstance(user, Identity) else visitors.count()
+    if isinstance(user, Identity):
+        return services.repository(CartRepository).count_copies(user.user_id)
+    return visitors.count()

@@ -8,7 +8,7 @@ from flask import Response
 from flask_login import current_user
 
 from bookshop.catalog import bp
-from bookshop.catalog.repository import BookRepository, ReadBook
+from bookshop.catalog.repository import BookDetails, BookRepository
 from bookshop.catalog.schemas import AnyBookOut, BookQuery, RestockedBookOut, book_out
 from bookshop.catalog.views import waiting_for
 from bookshop.prebookings.repository import PreBookRepository
@@ -42,10 +42,10 @@ def api_book(book_id: int) -> Response:
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book_by_isbn(isbn: str) -> Response:
     """One book by its ISBN-10 or ISBN-13."""
-    return show(services.catalog().get_by_isbn(isbn, withdrawn=current_user.is_staff))
+    return show(services.catalog().read_by_isbn(isbn, withdrawn=current_user.is_staff))
 
 
-def show(book: ReadBook, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
+def show(book: BookDetails, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
     waiting = waiting_for(book) if current_user.is_staff else None
     seen = book_out(book, waiting)
@@ -53,7 +53,7 @@ def show(book: ReadBook, status: int = 200, headers: dict[str, str] | None = Non
     return answer(shown, status, headers, etag(book, waiting))
 
 
-def etag(book: ReadBook, waiting: int | None) -> str:
+def etag(book: BookDetails, waiting: int | None) -> str:
     """What changes with the book and, for staff, with the number of those who wait."""
     return str(book.version) if waiting is None else f"{book.version}-{waiting}"
 

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Row
-
-from bookshop.catalog.models import NO_PRICE, Book
+from bookshop.catalog.models import NO_PRICE
+from bookshop.catalog.repository import BookDetails
 from bookshop.kit.money import major
 
-AnyBook = Book | Row[*tuple[Any, ...]]  # the model, or a row with the same names
 AVAILABILITY = "https://schema.org/"
 
 
-def book_as_linked_data(book: AnyBook, address: str, image: str) -> dict[str, Any]:
+def book_as_linked_data(book: BookDetails, address: str, image: str) -> dict[str, Any]:
     """The book and what it is offered for, as JSON-LD; `address` and `image` are absolute."""
     known = {
         "isbn": book.isbn,
@@ -32,14 +30,14 @@ def book_as_linked_data(book: AnyBook, address: str, image: str) -> dict[str, An
     }
 
 
-def _offer(book: AnyBook, address: str) -> dict[str, Any]:
+def _offer(book: BookDetails, address: str) -> dict[str, Any]:
     offer: dict[str, Any] = {"@type": "Offer", "url": address, "availability": AVAILABILITY + _availability(book)}
     if book.price_cents != NO_PRICE:
         offer |= {"price": str(major(book.price_cents, book.currency)), "priceCurrency": book.currency}
     return offer
 
 
-def _availability(book: AnyBook) -> str:
+def _availability(book: BookDetails) -> str:
     if book.withdrawn_at is not None:
         return "Discontinued"
     return "InStock" if book.in_stock else "OutOfStock"

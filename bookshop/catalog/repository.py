@@ -1,7 +1,7 @@
 """SQL about books."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -32,12 +32,11 @@ LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at th
 ON_SALE = (Book.withdrawn_at.is_(None),)
 ON_CARD = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
 ON_A_CARD = load_only(*(getattr(Book, name) for name in ON_CARD), raiseload=True)
-IN_A_CART = load_only(*(getattr(Book, name) for name in (*ON_CARD, "withdrawn_at")), raiseload=True)
 RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
 
 
-class LockedBook(NamedTuple):
-    """What one needs to know of a book to change its stock, withdraw or sell it; true until the transaction ends."""
+class StockedBook(NamedTuple):
+    """What one needs to know of a book to sell it, change its stock or withdraw it."""
 
     id: int
     isbn: str | None
@@ -51,9 +50,13 @@ class LockedBook(NamedTuple):
     version: int
 
     @property
+    def in_stock(self) -> bool:
+        return self.stock_quantity > 0
+
+    @property
     def is_on_sale(self) -> bool:
         """Whether a copy can be had."""
-        return self.stock_quantity > 0 and self.withdrawn_at is None
+        return self.in_stock and self.withdrawn_at is None
 
     def expect(self, versions: Collection[int] | None) -> None:
         """Raise Outdated unless the book has one of these versions; None stands for any."""
@@ -64,20 +67,38 @@ class LockedBook(NamedTuple):
             )
 
 
-AnyBook = Book | LockedBook
-ReadBook = Book | Row[*tuple[Any, ...]]
+class BookDetails(NamedTuple):
+    """All that a page and JSON say of a book, read by one statement."""
 
-# What JSON says of a book, which no list and no page is asked for as often.
-IN_JSON = (
-    *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
-    *("currency", "stock_quantity", "withdrawn_at", "version", "created_at", "updated_at"),
-)
+    id: int
+    isbn: str | None
+    title: str
+    authors: str
+    publisher: str | None
+    language: str | None
+    published_year: int | None
+    description: str | None
+    price_cents: int
+    currency: str
+    stock_quantity: int
+    withdrawn_at: datetime | None
+    cover: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def in_stock(self) -> bool:
+        return self.stock_quantity > 0
+
+
+AnyBook = Book | StockedBook | BookDetails  # has an id, a title, authors, a cover, a price and a stock
 
 # What is asked all the time is made once, of the table.
 books = table_of(Book)
-READ = select(*(books.c[name] for name in IN_JSON), (books.c.stock_quantity > 0).label("in_stock")).where(
-    books.c.id == bindparam("book")
-)
+DETAILS = select(*(books.c[name] for name in BookDetails._fields))
+READ = DETAILS.where(books.c.id == bindparam("book"))
+READ_BY_ISBN = DETAILS.where(books.c.isbn == bindparam("isbn"))
 
 
 @dataclass(frozen=True)
@@ -108,26 +129,31 @@ class BookRepository:
         """The book as the database has it now, whatever the session remembers."""
         return self.session.get(Book, book_id, populate_existing=True)
 
-    def read(self, book_id: int) -> Row[*tuple[Any, ...]] | None:
-        """What JSON says of the book: a row with the names of the model, without what a model costs."""
-        return self.session.connection().execute(READ, {"book": book_id}).first()
+    def read(self, book_id: int) -> BookDetails | None:
+        """What a page and JSON say of the book, as the database has it now."""
+        return _details(self.session.connection().execute(READ, {"book": book_id}).first())
 
-    def get_by_isbn(self, isbn: str) -> Book | None:
-        """The book with this ISBN-13."""
-        return self.session.scalar(select(Book).where(Book.isbn == isbn))
+    def read_by_isbn(self, isbn: str) -> BookDetails | None:
+        """The same of the book with this ISBN-13."""
+        return _details(self.session.connection().execute(READ_BY_ISBN, {"isbn": isbn}).first())
 
     def ids_by_isbn(self, isbns: Collection[str]) -> Mapping[str, int]:
         """The ids of the books with these ISBN-13s."""
         found = select(books.c.isbn, books.c.id).where(among(self.dialect, books.c.isbn, "isbns"))
         return {row[0]: row[1] for row in self.session.connection().execute(found, {"isbns": list(isbns)})}
 
-    def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
+    def lock(self, book_ids: Collection[int]) -> Sequence[StockedBook]:
         """Lock the books, in id order and with fresh values, until the transaction ends.
 
         Until then nobody else changes, withdraws or reserves them; who only reads them does not wait.
         """
         found = self.session.connection().execute(_lock(self.dialect), {"ids": list(book_ids)})
-        return [LockedBook(*row) for row in found]
+        return [StockedBook(*row) for row in found]
+
+    def list_stocked(self, book_ids: Collection[int]) -> Sequence[StockedBook]:
+        """The books, in id order, withdrawn ones too, as the database has them now; locks nothing."""
+        found = self.session.connection().execute(_stocked(self.dialect), {"ids": list(book_ids)})
+        return [StockedBook(*row) for row in found]
 
     def lock_all_of(self, books: Collection[Book]) -> None:
         """Lock books that the session holds, as `lock` does, and give them the values that they have by now."""
@@ -151,18 +177,20 @@ class BookRepository:
         """Whether any book has this uploaded cover."""
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
-    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[Book]:
+    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[BookDetails]:
         """One page of the books that match, in the order asked for."""
-        return list_page(self.session, *self._search(criteria), place, size)
+        query, order = self._search(DETAILS, criteria)
+        found = list_page(self.session, query, order, place, size)
+        return replace(found, items=[BookDetails(*row) for row in found.items])
 
     def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
         """The same, but of each book only what a card shows, and without counting them: their number is known."""
-        query, order = self._search(criteria)
+        query, order = self._search(select(Book), criteria)
         cards = query.options(ON_A_CARD).order_by(*(by.clause for by in order))
         return paginate(self.session, cards, page, size, total)
 
-    def _search(self, criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
-        query, ranking = self._found(select(Book), criteria)
+    def _search(self, books: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
+        query, ranking = self._found(books, criteria)
         return query.where(*filters(criteria).values()), _order(criteria, ranking)
 
     def count(self, criteria: BookCriteria) -> int:
@@ -202,15 +230,15 @@ class BookRepository:
         back = back.options(ON_A_CARD)
         return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
 
-    def list_for_cart(self, book_ids: Collection[int]) -> Sequence[Book]:
-        """These books, withdrawn ones too: of each what a cart shows, as the database has it now."""
-        found = select(Book).where(Book.id.in_(book_ids)).options(IN_A_CART)
-        return self.session.scalars(found.execution_options(populate_existing=True)).all()
-
     def list_newest(self, limit: int) -> Sequence[Book]:
         """The books that were last added to the catalogue."""
         newest = select(Book).where(*ON_SALE).options(ON_A_CARD).order_by(Book.id.desc()).limit(limit)
         return self.session.scalars(newest).all()
+
+    def list_low(self, copies: int, number: int) -> Sequence[Book]:
+        """The books on sale of which at most so many copies are left, but some, fewest first."""
+        low = select(Book).where(Book.stock_quantity.between(1, copies), Book.withdrawn_at.is_(None))
+        return self.session.scalars(low.order_by(Book.stock_quantity, Book.title_key, Book.id).limit(number)).all()
 
     def list_on_sale(self, first: int, last: int) -> Sequence[Row[int, str, datetime]]:
         """Id, title and last change of the books on sale whose ids are in that range, by id."""
@@ -233,9 +261,18 @@ class BookRepository:
 
 
 @cache
+def _stocked(dialect: str) -> Select[Any]:
+    wanted = select(*(books.c[name] for name in StockedBook._fields)).where(among(dialect, books.c.id, "ids"))
+    return wanted.order_by(books.c.id)
+
+
+@cache
 def _lock(dialect: str) -> Select[Any]:
-    wanted = select(*(books.c[name] for name in LockedBook._fields)).where(among(dialect, books.c.id, "ids"))
-    return wanted.order_by(books.c.id).with_for_update(key_share=True)
+    return _stocked(dialect).with_for_update(key_share=True)
+
+
+def _details(row: Row[*tuple[Any, ...]] | None) -> BookDetails | None:
+    return BookDetails(*row) if row is not None else None
 
 
 def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:

@@ -18,7 +18,7 @@ from bookshop.catalog.models import (
     YEAR_MAX,
     YEAR_MIN,
 )
-from bookshop.catalog.repository import BookCriteria, ReadBook
+from bookshop.catalog.repository import BookCriteria, BookDetails
 from bookshop.kit.money import CURRENCIES, known_currency
 from bookshop.web.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
 
@@ -128,7 +128,7 @@ class AnyBookOut(RootModel[StaffBookOut | BookOut]):
     """A book: with `stock_quantity` and `waiting_count` for staff."""
 
 
-def book_out(book: ReadBook, waiting_count: int | None = None) -> BookOut:
+def book_out(book: BookDetails, waiting_count: int | None = None) -> BookOut:
     """The book in JSON: as anyone sees it or, if the number of waiting customers is given, as staff do."""
     public = BookOut.model_validate(book)
     if waiting_count is None:

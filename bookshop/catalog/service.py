@@ -3,21 +3,20 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
+from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository, StockedBook
 from bookshop.catalog.search import MOST_WORDS
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import Conflict, book_not_found
 from bookshop.kit.text import fold, main_title, search_words
 
 T = TypeVar("T")
-B = TypeVar("B", Book, Row[*tuple[Any, ...]])
+B = TypeVar("B", Book, BookDetails)
 
 
 class CatalogService:
@@ -42,14 +41,14 @@ class CatalogService:
         """The book; raises NotFound, also if it is withdrawn unless those are asked for."""
         return _found(self.books.get(book_id), withdrawn)
 
-    def read(self, book_id: int, *, withdrawn: bool = False) -> Row[*tuple[Any, ...]]:
-        """The book as JSON says it, a row with the names of the model and `in_stock`; raises NotFound as `get` does."""
+    def read(self, book_id: int, *, withdrawn: bool = False) -> BookDetails:
+        """What a page and JSON say of the book; raises NotFound as `get` does."""
         return _found(self.books.read(book_id), withdrawn)
 
-    def get_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> Book:
-        """The book with this ISBN-10 or -13; raises NotFound as `get` does."""
+    def read_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> BookDetails:
+        """The same of the book with this ISBN-10 or -13; raises NotFound as `get` does."""
         try:
-            return _found(self.books.get_by_isbn(isbn13(isbn)), withdrawn)
+            return _found(self.books.read_by_isbn(isbn13(isbn)), withdrawn)
         except ValueError:
             raise book_not_found() from None
 
@@ -104,7 +103,7 @@ def _found(book: B | None, withdrawn: bool) -> B:
     return book
 
 
-def _described(book: AnyBook) -> dict[str, Any]:
+def _described(book: StockedBook) -> dict[str, Any]:
     return {"title": book.title, "authors": book.authors, "isbn": book.isbn}
 
 

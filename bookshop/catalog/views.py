@@ -14,8 +14,8 @@ from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS, count_facets
 from bookshop.catalog.forms import book_query
-from bookshop.catalog.linked_data import AnyBook, book_as_linked_data
-from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.catalog.linked_data import book_as_linked_data
+from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
@@ -48,7 +48,7 @@ def books() -> str | AnyResponse:
 @bp.get("/books/<int:book_id>")
 @bp.get("/books/<int:book_id>/<slug>")
 def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
-    found = services.catalog().read(book_id)
+    found = services.catalog().read(book_id, withdrawn=True)
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)

@@ -11,7 +11,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.alerts.service import AlertService
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.cart.service import Cart, CartLine
-from bookshop.catalog.repository import LockedBook
+from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.checkout.repository import CheckoutRepository
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, Notified, StockChange
@@ -77,6 +77,7 @@ class CheckoutService:
         self.mail = mail
         self.alerts = alerts
         self.users = UserRepository(session)
+        self.books = BookRepository(session)
         self.items = CartRepository(session)
         self.orders = OrderRepository(session)
         self.lines = CheckoutRepository(session)
@@ -95,7 +96,7 @@ class CheckoutService:
         entries = self.items.take_all(user_id)
         if not entries:
             raise Conflict("Your cart is empty, so there is nothing to order.", "ORDER_CART_EMPTY")
-        locked = self.inventory.lock([entry.book_id for entry in entries])
+        locked = self.books.lock([entry.book_id for entry in entries])
         lines = _lines(entries, locked)
         self._check(checkout, lines)
         order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
@@ -158,7 +159,7 @@ class CheckoutService:
     def lock_open(self, user_id: int, also: Collection[int]) -> None:
         """Lock the books of the customer's orders that are placed or ready, and these others, all in one id order."""
         lines = self.orders.list_lines(self.orders.list_open(user_id))
-        self.inventory.lock({*also, *(line.book_id for line in lines)})
+        self.books.lock({*also, *(line.book_id for line in lines)})
 
     def cancel_open(self, user_id: int) -> Notified:
         """Cancel all the customer's orders that are placed or ready; returns whom that notified."""
@@ -168,7 +169,7 @@ class CheckoutService:
         self, order_ids: Collection[int], which: Collection[str], *, by: int, user_id: int | None = None
     ) -> tuple[Sequence[int], Notified]:
         lines = self.orders.list_lines(order_ids)
-        self.inventory.lock({line.book_id for line in lines})
+        self.books.lock({line.book_id for line in lines})
         seen = {line.order_id for line in lines}  # none that was placed since: its copies would not come back
         changed = self.orders.change_status(seen, which, CANCELLED, user_id=user_id)
         notified = Notified()
@@ -203,7 +204,7 @@ def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
     }
 
 
-def _lines(entries: Sequence[Entry], locked: Sequence[LockedBook]) -> list[CartLine]:
+def _lines(entries: Sequence[Entry], locked: Sequence[StockedBook]) -> list[CartLine]:
     books = {book.id: book for book in locked}
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
 

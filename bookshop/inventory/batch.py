@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from bookshop.catalog.isbn import isbn13
-from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.inventory.repository import MovementRepository, is_restock
 from bookshop.inventory.service import BookService, Notified, StockChange, movement_of
 from bookshop.kit.exceptions import BookshopError, Misshapen, NotFound, book_not_found
@@ -43,7 +43,7 @@ class LineResult:
     """What became of a line: the book after it, its movement if it changed the stock, or why it was refused."""
 
     line: BatchLine
-    book: LockedBook | None = None
+    book: StockedBook | None = None
     movement: Mapping[str, Any] | None = None
     notified_count: int = 0
     refused: BookshopError | None = None
@@ -86,7 +86,7 @@ class StockBatch:
         self.user_id = user_id
         self.repository = BookRepository(session)
         self.movements = MovementRepository(session)
-        self.books: dict[int, LockedBook] = {}
+        self.books: dict[int, StockedBook] = {}
 
     def change_all(self, lines: Sequence[BatchLine]) -> BatchOutcome:
         """Change all these stocks or, if one line is refused, none: raises Misshapen, which names every such line."""
@@ -113,7 +113,7 @@ class StockBatch:
         """Lock the books; returns the id of each line's, 0 where there is none."""
         found = self.repository.ids_by_isbn({isbn for line in lines if (isbn := _known(line.isbn))})
         wanted = {line.book_id for line in lines if line.book_id is not None}
-        self.books = {book.id: book for book in self.inventory.lock(wanted.union(found.values()))}
+        self.books = {book.id: book for book in self.repository.lock(wanted.union(found.values()))}
         by_isbn = {book.isbn: book.id for book in self.books.values()}  # as it is now: until the lock it could change
         return [line.book_id or by_isbn.get(_known(line.isbn), 0) for line in lines]
 

@@ -107,8 +107,3 @@ class MovementRepository:
         restocks = select(Movement, Book.title, User.email, TOLD).join(Book, Book.id == Movement.book_id)
         restocks = restocks.outerjoin(User, User.id == Movement.user_id).where(IS_RESTOCK)
         return self.session.execute(restocks.order_by(Movement.id.desc()).limit(number)).all()
-
-    def list_low(self, copies: int, number: int) -> Sequence[Book]:
-        """The books on sale of which at most so many copies are left, but some, fewest first."""
-        low = select(Book).where(Book.stock_quantity.between(1, copies), Book.withdrawn_at.is_(None))
-        return self.session.scalars(low.order_by(Book.stock_quantity, Book.title_key, Book.id).limit(number)).all()

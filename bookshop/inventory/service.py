@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bookshop.catalog.models import STOCK_MAX, Book
-from bookshop.catalog.repository import AnyBook, BookRepository, LockedBook
+from bookshop.catalog.models import STOCK_MAX
+from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import Page
@@ -74,7 +74,7 @@ class Delivery:
     note: str
     user_id: int | None = None
 
-    def change(self, book: AnyBook, copies: int) -> StockChange:
+    def change(self, book: StockedBook, copies: int) -> StockChange:
         """What it does to the stock of one book."""
         return StockChange(book_id=book.id, delta=copies, reason=RECEIVED, note=self.note, user_id=self.user_id)
 
@@ -109,7 +109,7 @@ class DeliveryLine:
         return self.stock_before + self.copies
 
 
-Taking = Callable[[DeliveryLine, AnyBook, StockChange], DeliveryLine]
+Taking = Callable[[DeliveryLine, StockedBook, StockChange], DeliveryLine]
 
 
 class BookService:
@@ -130,7 +130,7 @@ class BookService:
         or Invalid (the stock would leave 0 to 1,000,000).
         """
         with self.session.begin_nested():
-            locked = self.lock([change.book_id])
+            locked = self.books.lock([change.book_id])
             for book in locked:
                 book.expect(versions)
             return self.change_locked(locked, [change])
@@ -138,20 +138,16 @@ class BookService:
     def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
         """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
         with self.session.begin_nested():
-            return self.change_locked(self.lock([change.book_id for change in changes]), changes)
+            return self.change_locked(self.books.lock([change.book_id for change in changes]), changes)
 
-    def sell(self, sales: Sequence[StockChange], locked: Sequence[LockedBook]) -> None:
+    def sell(self, sales: Sequence[StockChange], locked: Sequence[StockedBook]) -> None:
         """Take copies of locked books off the shelf, for a caller who goes back to the start if that is refused.
 
         A sale brings nothing back, so nobody is to be notified, and no savepoint parts it from the caller's order.
         """
         self.change_locked(locked, sales)
 
-    def lock(self, book_ids: Collection[int]) -> Sequence[LockedBook]:
-        """Lock books, in id order and with fresh values, until the caller's transaction ends; see BookRepository."""
-        return self.books.lock(book_ids)
-
-    def change_locked(self, locked: Sequence[AnyBook], changes: Sequence[StockChange]) -> Notified:
+    def change_locked(self, locked: Sequence[StockedBook], changes: Sequence[StockChange]) -> Notified:
         """Change the stock of locked books, each at most once, for a caller who holds their locks and a savepoint.
 
         What it wrote before it was refused is the caller's to take back.
@@ -175,10 +171,10 @@ class BookService:
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
         """What `receive` would do just now, line by line; locks nothing and writes nothing."""
-        books = self.books.find_same(delivery.copies, ())
+        books = self.books.list_stocked(self.books.ids_by_isbn(delivery.copies).values())
         waiting = self.prebookings.count_waiting_by_book([book.id for book in books])
 
-        def expect(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
+        def expect(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
             movement_of(book, change)
             return replace(line, customers=waiting.get(book.id, 0))
 
@@ -192,15 +188,15 @@ class BookService:
         caller queues mail to the lines' `emails` in the same transaction.
         """
 
-        def take_in(line: DeliveryLine, book: AnyBook, change: StockChange) -> DeliveryLine:
+        def take_in(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
             with self.session.begin_nested():
                 emails = self.change_locked([book], [change])
             return replace(line, customers=len(emails), emails=emails)
 
-        books = self.books.lock([book.id for book in self.books.find_same(delivery.copies, ())])
+        books = self.books.lock(self.books.ids_by_isbn(delivery.copies).values())
         return self._deliver(delivery, books, take_in)
 
-    def _deliver(self, delivery: Delivery, books: Sequence[AnyBook], take: Taking) -> list[DeliveryLine]:
+    def _deliver(self, delivery: Delivery, books: Sequence[StockedBook], take: Taking) -> list[DeliveryLine]:
         by_isbn = {book.isbn: book for book in books}
         before = self.movements.list_by_note([book.id for book in books], delivery.note)
         repeated = {movement.book_id: (movement, told) for movement, told in before}
@@ -219,14 +215,6 @@ class BookService:
 
         return [line_of(isbn, copies) for isbn, copies in delivery.copies.items()]
 
-    def low_stock(self, copies: int, number: int) -> Sequence[Book]:
-        """The books on sale that will be sold out next: at most so many copies left, fewest first."""
-        return self.movements.list_low(copies, number)
-
-    def recent_restocks(self, number: int) -> Sequence[Any]:
-        """The last restocks, newest first: rows of a movement, the title, who made it and how many were told."""
-        return self.movements.list_restocks(number)
-
     def list_movements(self, book_id: int, place: Place, size: int) -> Page[Any]:
         """The book's ledger, newest first: rows of a movement, the address of who made it and the order's number."""
         if self.books.get(book_id) is None:
@@ -234,7 +222,7 @@ class BookService:
         return self.movements.list_by_book(book_id, place, size)
 
 
-def movement_of(book: AnyBook | None, change: StockChange) -> dict[str, Any] | None:
+def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any] | None:
     """The line of the ledger for a change of a locked book; None if it changes nothing."""
     if book is None:
         raise book_not_found()
@@ -263,7 +251,7 @@ def movement_of(book: AnyBook | None, change: StockChange) -> dict[str, Any] | N
     }
 
 
-def _quantity(book: AnyBook, change: StockChange) -> int:
+def _quantity(book: StockedBook, change: StockChange) -> int:
     field = "quantity" if change.quantity is not None else "delta"
     quantity = change.quantity if change.quantity is not None else book.stock_quantity + (change.delta or 0)
     if quantity < 0:
@@ -273,7 +261,7 @@ def _quantity(book: AnyBook, change: StockChange) -> int:
     return quantity
 
 
-def _delivery_line(isbn: str, copies: int, book: AnyBook | None) -> DeliveryLine:
+def _delivery_line(isbn: str, copies: int, book: StockedBook | None) -> DeliveryLine:
     if book is None:
         return DeliveryLine(isbn=isbn, copies=copies, refusal="There is no book with this ISBN in the shop.")
     return DeliveryLine(

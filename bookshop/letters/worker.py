@@ -24,6 +24,7 @@ from bookshop.letters.repository import LetterRepository
 from bookshop.letters.service import why_not
 from bookshop.letters.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
 from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_RESET, QUEUED, SENT, SUPPRESSED
+from bookshop.mail.repository import MessageRepository
 from bookshop.web import services
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Worker(OutboxWorker):
 
     def send_batch(self) -> bool | None:
         """Claim and send one batch; returns None if nothing was due, else whether the mail server could be used."""
-        lease, is_due = secrets.token_hex(16), services.mail().has_due()
+        lease, is_due = secrets.token_hex(16), services.repository(MessageRepository).has_due()
         db.session.rollback()
         if not is_due:
             return None

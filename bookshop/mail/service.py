@@ -109,10 +109,6 @@ class MailService:
 
     # -- sending
 
-    def has_due(self) -> bool:
-        """Whether a worker has anything to do now."""
-        return self.messages.has_due()
-
     def claim(self, number: int, lease: str, seconds: float) -> Mapping[int, int]:
         """Take at most so many messages that are due, for so many seconds, under the name `lease`.
 

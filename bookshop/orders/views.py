@@ -7,6 +7,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from bookshop.cart.repository import CartRepository
 from bookshop.extensions import settings
 from bookshop.idempotency.service import Answer as KeptAnswer
 from bookshop.kit.database import now
@@ -95,7 +96,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
         flash("Your cart holds no more of it than there is.", "success")
     else:
         flash_with_way(reserved_notice(visitor()), "success")
-        if not cart.count(user_id):
+        if not services.repository(CartRepository).count_copies(user_id):
             return redirect(url_for("prebookings.reservations"), 303)
     return _show(form, 200)
 

@@ -4,6 +4,7 @@ from flask import Response, url_for
 
 from bookshop.accounts.scopes import PREBOOKINGS
 from bookshop.prebookings import bp
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
 from bookshop.web import services
 from bookshop.web.access import customer_required, visitor
@@ -31,7 +32,9 @@ def api_reserve(json: NewPreBook) -> Response:
 @contract(**OWN, HTTP_200=ListOf[PreBookOut])
 def api_prebookings(query: PreBookQuery) -> Response:
     """List one's own pre-bookings, newest first."""
-    found = services.prebookings().list_own(visitor().user_id, query.status, place(query), query.size)
+    found = services.repository(PreBookRepository).list_by_user(
+        visitor().user_id, query.status, place(query), query.size
+    )
     return list_of(found, [prebook_out(prebook) for prebook in found.items])
 
 

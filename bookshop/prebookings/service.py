@@ -1,14 +1,11 @@
 """Reserving, listing and cancelling: the rules about pre-bookings."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.repository import UserRepository
-from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
@@ -77,43 +74,15 @@ class PreBookService:
             raise Conflict("This reservation was cancelled before.", "PREBOOK_ALREADY_CANCELLED")
         raise Conflict("This book is back in stock, so there is nothing left to cancel.", "PREBOOK_ALREADY_NOTIFIED")
 
-    def list_own(self, user_id: int, status: str | None, place: Place, size: int) -> Page[PreBook]:
-        """The customer's own pre-bookings, newest first."""
-        return self.prebookings.list_by_user(user_id, status, place, size)
-
-    def overview(self, user_id: int, page: int, size: int) -> Page[Any]:
-        """The customer's own pre-bookings as rows with a state: `back`, then `waiting`, `bought` and `past`."""
-        return self.prebookings.list_by_state(user_id, page, size)
-
-    def latest_for(self, user_id: int, book_id: int) -> PreBook | None:
-        """The customer's newest pre-booking of the book, unless a sale has ended it."""
-        return self.prebookings.latest(user_id, book_id)
-
-    def count_notified(self, user_id: int) -> int:
-        """How many of the customer's reserved books ever came back; it never falls."""
-        return self.prebookings.count_notified(user_id)
-
     def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
         """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
         if self.books.get(book_id) is None:
             raise book_not_found()
         return self.prebookings.list_by_book(book_id, status, place, size)
 
-    def waiting_since(self, books: Sequence[Book]) -> Mapping[int, datetime]:
-        """Since when the one who waits longest for each of the books does: book id -> time."""
-        return self.prebookings.waiting_since([book.id for book in books])
-
-    def waiting_counts(self, user_ids: Sequence[int]) -> Mapping[int, int]:
-        """How many books each of the users waits for: user id -> count, 0 left out."""
-        return self.prebookings.count_waiting_by_user(user_ids)
-
-    def count_all_waiting(self) -> tuple[int, int]:
-        """How many reservations wait in the whole shop, and for how many books."""
-        return self.prebookings.count_all_waiting()
-
     def count_back(self, user_id: int, seen: int) -> int:
         """How many books came back for the customer since so many were seen, and can still be had."""
-        unseen = self.count_notified(user_id) - seen
+        unseen = self.prebookings.count_notified(user_id) - seen
         return self.prebookings.count_to_be_had(user_id, unseen) if unseen > 0 else 0
 
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:

@@ -9,6 +9,7 @@ from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
 from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import customer_required, visitor
 from bookshop.web.forms import ShopForm
@@ -45,8 +46,9 @@ def reserved_notice(me: Identity) -> dict[str, str]:
 @bp.get("/reservations")
 @customer_required
 def reservations() -> str | Response:
-    back = services.prebookings().count_notified(visitor().user_id)  # before the list, which then shows no fewer
-    found = services.prebookings().overview(visitor().user_id, asked_page(), SIZE)
+    user_id, prebookings = visitor().user_id, services.repository(PreBookRepository)
+    back = prebookings.count_notified(user_id)  # before the list, which then shows no fewer
+    found = prebookings.list_by_state(user_id, asked_page(), SIZE)
     session[NOTIFIED_SEEN] = back
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 

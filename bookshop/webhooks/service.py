@@ -95,21 +95,9 @@ class WebhookService:
 
     # -- for the workers
 
-    def has_any(self) -> bool:
-        """Whether anybody wants to be told of anything."""
-        return self.webhooks.count() > 0
-
-    def list_behind(self) -> Sequence[Row[int, str]]:
-        """The webhooks for which there are events in the feed that were not queued yet: rows for `fan_out`."""
-        return self.webhooks.list_behind()
-
     def fan_out(self, webhook_id: int, kinds: str) -> None:
         """Queue what a webhook wants of the next events of the feed, each once, however many workers do it."""
         self.webhooks.fan_out(webhook_id, matching(kinds.split(",")), AT_ONCE)
-
-    def list_due(self) -> Sequence[int]:
-        """The webhooks with a delivery to be made now."""
-        return self.webhooks.list_due()
 
     def claim(self, webhook_id: int, number: int, lease: str, seconds: float) -> Sequence[int]:
         """Take at most so many due deliveries of a webhook, for so many seconds, under the name `lease`.
@@ -118,10 +106,6 @@ class WebhookService:
         each is settled or the lease has ended.
         """
         return self.webhooks.claim(webhook_id, number, lease, seconds)
-
-    def get_to_send(self, delivery_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
-        """All that is to be known of a delivery when it leaves; None if the lease was lost."""
-        return self.webhooks.get_to_send(delivery_id, lease)
 
     def note_answer(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, status: int) -> str:
         """Note what a receiver answered; returns the state in which the delivery is now.

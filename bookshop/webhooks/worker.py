@@ -20,6 +20,7 @@ from bookshop.kit.outbox import OutboxWorker, Pace
 from bookshop.kit.text import one_line
 from bookshop.web import services
 from bookshop.webhooks.addresses import read_url
+from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.signing import signed_headers
 from bookshop.webhooks.transport import Broken, Transport, Unreachable
 
@@ -41,18 +42,19 @@ class WebhookWorker(OutboxWorker):
         Never False: a receiver that cannot be reached is no reason to let the others wait.
         """
         self.queue_new()
-        due = services.webhooks().list_due()
+        due = services.repository(WebhookRepository).list_due()
         db.session.rollback()
         sent = [self._send_to(webhook_id) for webhook_id in due if not self.stopping]
         return True if any(sent) else None
 
     def queue_new(self) -> None:
         """Queue all that webhooks want of what is in the feed by now; without any webhook the feed is let alone."""
-        if not services.webhooks().has_any():
+        webhooks = services.repository(WebhookRepository)
+        if not webhooks.count():
             db.session.rollback()
             return
         services.give_places()
-        while (behind := services.webhooks().list_behind()) and not self.stopping:
+        while (behind := webhooks.list_behind()) and not self.stopping:
             db.session.rollback()
             for row in behind:
                 services.commit(partial(_queue_next, row.id, row.kinds))
@@ -82,7 +84,7 @@ class WebhookWorker(OutboxWorker):
     def _send_one(self, delivery_id: int, lease: str, transport: Transport) -> bool:
         """Make one delivery and note the outcome; returns whether the receiver could be reached."""
         with Session(without_transactions(db.engine)) as looking:
-            found = services.webhooks(looking).get_to_send(delivery_id, lease)
+            found = WebhookRepository(looking).get_to_send(delivery_id, lease)
         if found is None:
             log.warning("delivery %d: its lease has ended or its webhook is deleted", delivery_id)
             return True

@@ -54,20 +54,21 @@ def locked_as_on_the_note():
 
     Two deliveries hold their first book before either goes on to its second.
     """
-    find, lock, first_held = BookRepository.find_same, BookRepository.lock, threading.Barrier(2)
+    find, lock, first_held = BookRepository.ids_by_isbn, BookRepository.lock, threading.Barrier(2)
 
-    def find_in_order(self, isbns, title_keys):
-        found = {book.isbn: book for book in find(self, isbns, title_keys)}
-        return [found[code] for code in isbns]
+    def find_in_order(self, isbns):
+        found = find(self, isbns)
+        return {code: found[code] for code in isbns}
 
     def lock_in_order(self, book_ids):
-        locked = list(lock(self, book_ids[:1]))
+        first, *others = book_ids
+        locked = list(lock(self, [first]))
         with suppress(threading.BrokenBarrierError):  # a refused thread tries once more alone
             first_held.wait(1)
-        return locked + [book for book_id in book_ids[1:] for book in lock(self, [book_id])]
+        return locked + [book for book_id in others for book in lock(self, [book_id])]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BookRepository, "find_same", find_in_order)
+        patch.setattr(BookRepository, "ids_by_isbn", find_in_order)
         patch.setattr(BookRepository, "lock", lock_in_order)
         yield
 
@@ -77,7 +78,7 @@ def stocks(shop):
 
 
 def test_two_deliveries_of_the_same_books_in_opposite_order_never_block_each_other(shop, deliver, caplog):
-    with races.meeting((BookRepository, "find_same"), 2):
+    with races.meeting((BookRepository, "ids_by_isbn"), 2):
         races.together(two_deliveries(deliver))
     assert ("given up" in caplog.text, stocks(shop)) == (False, [6, 6])
     assert shop.broken() == []

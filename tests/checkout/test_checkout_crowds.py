@@ -12,6 +12,7 @@ from bookshop.checkout.service import Checkout
 from bookshop.idempotency.service import Answer
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.support import races
 from tests.support.clients import Script
@@ -216,7 +217,7 @@ def reserve_instead(_chance, customer_id, book_id, _staff_id):
 
 
 def cancel_reservation(_chance, customer_id, book_id, _staff_id):
-    latest = services.prebookings().latest_for(customer_id, book_id)
+    latest = services.repository(PreBookRepository).latest(customer_id, book_id)
     services.prebookings().cancel(customer_id, latest.id if latest else 1)
 
 

@@ -21,6 +21,7 @@ from bookshop.inventory.service import BookService, StockChange
 from bookshop.kit.exceptions import BookshopError
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.repository import OrderRepository
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.feed.test_feed import EVENTS, STAFF, read
 from tests.support import races
@@ -58,7 +59,7 @@ def reserve(_chance, customer, book_id):
 
 
 def cancel(chance, customer, _book_id):
-    waiting = services.prebookings().list_own(customer, "waiting", 1, 20).items
+    waiting = services.repository(PreBookRepository).list_by_user(customer, "waiting", 1, 20).items
     services.prebookings().cancel(customer, chance.choice(waiting).id if waiting else 1)
 
 

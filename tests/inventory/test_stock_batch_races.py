@@ -126,7 +126,7 @@ def locked_in_line_order():
 
     def lock(self, lines):
         for line in lines:
-            self.books |= {book.id: book for book in self.inventory.lock([line.book_id])}
+            self.books |= {book.id: book for book in self.repository.lock([line.book_id])}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StockBatch, "_lock", lock)

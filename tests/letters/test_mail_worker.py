@@ -19,7 +19,7 @@ from bookshop.kit.outbox import Pace
 from bookshop.letters import worker as worker_module
 from bookshop.letters.compose import letter
 from bookshop.letters.worker import Worker
-from bookshop.mail.service import MailService
+from bookshop.mail.repository import MessageRepository
 from bookshop.web import services
 from tests.support import smtp
 from tests.support.smtp import QUICK, Post, Sink
@@ -121,7 +121,7 @@ def test_what_a_worker_has_not_tried_is_given_back_when_the_database_is_there_ag
     """At once, and not when its lease would have ended."""
     emails = post.queue(3)
 
-    def lost(_message):
+    def lost(*_given):
         lose(3)
         raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
 
@@ -137,7 +137,7 @@ def test_what_a_worker_has_not_tried_is_given_back_when_the_database_is_there_ag
 @pytest.mark.parametrize("error", LOST, ids=["away", "unknown"])
 def test_a_worker_outlasts_a_database_that_is_away(app, post, sink, monkeypatch, error):
     emails, tries = post.queue(2), []
-    has_due, worker = MailService.has_due, Worker(QUICK)
+    has_due, worker = MessageRepository.has_due, Worker(QUICK)
 
     def away(self):
         tries.append(self)
@@ -145,7 +145,7 @@ def test_a_worker_outlasts_a_database_that_is_away(app, post, sink, monkeypatch,
             raise error
         return has_due(self)
 
-    monkeypatch.setattr(MailService, "has_due", away)
+    monkeypatch.setattr(MessageRepository, "has_due", away)
     sink.look = lambda _one: worker.stop() if sink.received else None
     with app.app_context():
         worker.run()
@@ -156,10 +156,10 @@ def test_a_worker_outlasts_a_database_that_is_away(app, post, sink, monkeypatch,
 def test_a_letter_that_cannot_be_written_waits_and_does_not_keep_the_others(post, sink, monkeypatch, error):
     bad, *others = post.queue(NUMBER)
 
-    def written(message):
+    def written(message, reset):
         if message.recipient == bad:
             raise error
-        return letter(message)
+        return letter(message, reset)
 
     monkeypatch.setattr(worker_module, "letter", written)
     post.work()

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, Index, delete, event, insert, select, update
 from bookshop.accounts.models import User
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.events.models import Event
 from bookshop.extensions import db
 from bookshop.kit import database, transactions
@@ -219,12 +219,12 @@ def plain_notice() -> Iterator[None]:
         yield
 
 
-def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[LockedBook]:
+def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[StockedBook]:
     waiting = select(PreBook.id, User.email).join(User, User.id == PreBook.user_id)
     waiting = waiting.where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
     self.session.info["seen"] = self.session.execute(waiting).all()
-    books = select(*(getattr(Book, name) for name in LockedBook._fields)).where(Book.id.in_(book_ids))
-    return [LockedBook(*row) for row in self.session.execute(books)]
+    books = select(*(getattr(Book, name) for name in StockedBook._fields)).where(Book.id.in_(book_ids))
+    return [StockedBook(*row) for row in self.session.execute(books)]
 
 
 def _tell_the_seen(self: PreBookRepository, restocks: Mapping[int, int]) -> list[str]:

@@ -7,7 +7,7 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 
-from bookshop.catalog.repository import BookRepository, LockedBook
+from bookshop.catalog.repository import BookRepository, StockedBook
 from tests.support import races
 from tests.support.stand import assert_problem
 from tests.support.uploads import Upload, plain, saved
@@ -273,7 +273,7 @@ def checked_before():
 
     def read(self, book_ids):
         books = filter(None, map(self.get, book_ids))
-        return [LockedBook(*(getattr(book, name) for name in LockedBook._fields)) for book in books]
+        return [StockedBook(*(getattr(book, name) for name in StockedBook._fields)) for book in books]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BookRepository, "lock", read)
