@@ -4,9 +4,8 @@ from flask import Flask, abort
 
 from bookshop import cli, config, extensions, features
 from bookshop.config import ROOT, Settings
-from bookshop.idempotency import views as idempotency_pages
 from bookshop.kit import database, logs, transactions
-from bookshop.web import assets, errors, jinja, openapi, rate_limits, security
+from bookshop.web import assets, errors, jinja, openapi, rate_limits, security, sent_forms
 
 __version__ = "0.1.0"
 
@@ -26,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.init_app(app)
     features.init_app(app)
     jinja.init_app(app)
-    idempotency_pages.init_app(app)
+    sent_forms.init_app(app)
     openapi.init_app(app)
     errors.init_app(app)
     cli.init_app(app)

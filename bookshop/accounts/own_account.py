@@ -12,12 +12,10 @@ from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenFo
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.accounts.views import Answer, limited
-from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
-from bookshop.people.service import personal_data
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.throttle.service import Lane
 from bookshop.web import services
@@ -152,7 +150,7 @@ def revoke_token(token_id: int) -> Answer:
 @bp.get("/account/data.json")
 @login_required
 def data() -> Answer:
-    kept = personal_data(db.session(), services.accounts().get_user(visitor().user_id))
+    kept = services.people().personal_data(visitor().user_id)
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
     return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
 

@@ -11,12 +11,12 @@ from bookshop.accounts.forms import LoginForm, RegisterForm
 from bookshop.accounts.identity import Identity
 from bookshop.accounts.service import Checked
 from bookshop.extensions import limiter, network_of_visitor, settings
-from bookshop.idempotency.views import form_key
 from bookshop.kit.exceptions import Invalid, TooManyAttempts
 from bookshop.web import services
 from bookshop.web.access import View, visitor
 from bookshop.web.forms import ONCE
 from bookshop.web.navigation import safe_next
+from bookshop.web.sent_forms import form_key
 
 NOTIFIED_SEEN = "notified_seen"
 # The same for an address that is known: nobody learns here who is a customer.

@@ -162,6 +162,7 @@ def _some(titles: Sequence[str]) -> str:
     return f"{named} and {len(titles) - 3} more" if len(titles) > 3 else named
 
 
+@bp.app_template_global()
 def cart_count(user: Identity | Anonymous) -> int:
     """How many copies are in the cart of who looks at a page."""
     if isinstance(user, Identity):

@@ -51,6 +51,7 @@ class StockedBook(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
+        """Whether a copy is on the shelf."""
         return self.stock_quantity > 0
 
     @property
@@ -89,6 +90,7 @@ class BookDetails(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
+        """Whether a copy is on the shelf."""
         return self.stock_quantity > 0
 
 

@@ -89,6 +89,7 @@ def waiting_for(book: AnyBook) -> int:
     return 0 if book.in_stock else services.repository(PreBookRepository).count_waiting_for(book.id)
 
 
+@bp.app_template_global()
 def book_address(book: AnyBook) -> str:
     """The address of a book's page."""
     return address_of(book.id, book.title)
@@ -99,6 +100,7 @@ def address_of(book_id: int, title: str) -> str:
     return url_for("catalog.book", book_id=book_id, slug=slug_of(title))
 
 
+@bp.app_template_global()
 def cover_address(book: AnyBook, size: str, url: Callable[..., Any] = url_for) -> str:
     """The address of a book's cover, `small` or `large`: the uploaded one or, without one, the drawn one."""
     if book.cover:

@@ -149,6 +149,7 @@ def _too_late(order: Order) -> str:
     return "We have put this order together already, so it cannot be cancelled here. Please tell us in the shop."
 
 
+@bp.app_template_global()
 def orders_ready() -> int:
     """How many of the visitor's orders are ready, and wait to be collected or posted."""
     return services.repository(OrderRepository).count_ready(visitor().user_id) if current_user.is_customer else 0

@@ -45,6 +45,7 @@ class PeopleService:
     def __init__(
         self, session: Session, accounts: AccountService, checkout: CheckoutService, mail: MailService
     ) -> None:
+        self.session = session
         self.accounts = accounts
         self.checkout = checkout
         self.mail = mail
@@ -54,6 +55,19 @@ class PeopleService:
         self.items = CartRepository(session)
         self.answers = GivenAnswerRepository(session)
         self.forms = SentFormRepository(session)
+
+    def personal_data(self, user_id: int) -> PersonalData:
+        """All that the shop keeps of a user, newest first; raises NotFound."""
+        return PersonalData(
+            account=self.accounts.get_user(user_id),
+            reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
+            orders=self.orders.list_by_user(user_id, None, 1, ID_MAX).items,
+            cart=self.items.list_titled(user_id),
+            logins=self.users.list_logins(user_id),
+            tokens=self.users.list_tokens(user_id, revoked=True),
+            movements=MovementRepository(self.session).list_by_user(user_id),
+            messages=MessageRepository(self.session).list_by_user(user_id),
+        )
 
     def delete(self, user_id: int, password: str) -> int:
         """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
@@ -114,18 +128,3 @@ class PeopleService:
         if user.deactivated_at is None:
             self.users.update(user_id, deactivated_at=now())
         return cancelled
-
-
-def personal_data(session: Session, user: User) -> PersonalData:
-    """All that the shop keeps of a user, newest first."""
-    users = UserRepository(session)
-    return PersonalData(
-        account=user,
-        reservations=PreBookRepository(session).list_by_user(user.id, None, 1, ID_MAX).items,
-        orders=OrderRepository(session).list_by_user(user.id, None, 1, ID_MAX).items,
-        cart=CartRepository(session).list_titled(user.id),
-        logins=users.list_logins(user.id),
-        tokens=users.list_tokens(user.id, revoked=True),
-        movements=MovementRepository(session).list_by_user(user.id),
-        messages=MessageRepository(session).list_by_user(user.id),
-    )

@@ -73,6 +73,7 @@ def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
     }
 
 
+@bp.app_template_global()
 def books_back() -> int:
     """How many of the visitor's reserved books came back since the last look at the reservations, and are there."""
     if not current_user.is_customer:

@@ -1,4 +1,7 @@
-"""What every page needs: the words and numbers that templates write, and the shop's name."""
+"""What every page needs: the words and numbers that templates write, and the shop's name.
+
+What a feature adds to all pages it registers by itself, on its blueprint.
+"""
 
 from datetime import datetime
 
@@ -6,17 +9,13 @@ from babel.dates import format_date, format_timedelta
 from flask import Flask, request
 
 from bookshop.cart.repository import Entry
-from bookshop.cart.views import cart_count
 from bookshop.catalog.languages import language_name
 from bookshop.catalog.models import NO_PRICE, Book
-from bookshop.catalog.views import book_address, cover_address
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.money import LOCALE, Amount, in_words
 from bookshop.kit.text import isolated, one_line, year_in_words
 from bookshop.orders.models import OrderLine
-from bookshop.orders.views import orders_ready
-from bookshop.prebookings.views import books_back
 from bookshop.web.navigation import listed, turned, whole_address
 
 
@@ -31,8 +30,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(language_name, "language")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
-    addresses = (book_address, cover_address, listed, turned, whole_address)
-    for named in (*addresses, books_back, cart_count, orders_ready, typed_search):
+    for named in (listed, turned, whole_address, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 

@@ -12,10 +12,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bookshop.catalog import pictures
 from bookshop.extensions import csrf, db, login_manager, settings
-from bookshop.idempotency import views as idempotency_pages
 from bookshop.kit.exceptions import NotAuthenticated
 from bookshop.kit.transactions import set_deadline
-from bookshop.web import rate_limits
+from bookshop.web import rate_limits, sent_forms
 from bookshop.web.access import Anonymous, bearer_token, is_api
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(start_clock)
-    app.before_request(idempotency_pages.repeat)
+    app.before_request(sent_forms.repeat)
     app.before_request(check_csrf)
     app.after_request(rate_limits.say)
     app.after_request(finish)

@@ -246,7 +246,7 @@ def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
 def commit(work: Callable[[], T]) -> T:
     """Run one service call in a writing transaction of its own and commit it; see transactions.in_transaction.
 
-    A form of a page is claimed in it, and raises SentBefore if it was sent before; see idempotency/views.py. Not in a
+    A form of a page is claimed in it, and raises SentBefore if it was sent before; see web/sent_forms.py. Not in a
     request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
     """
     if only_looks():

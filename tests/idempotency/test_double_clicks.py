@@ -12,12 +12,11 @@ import pytest
 from sqlalchemy.exc import TimeoutError
 
 from bookshop.accounts.repository import UserRepository
-from bookshop.idempotency import views
 from bookshop.idempotency.repository import SentFormRepository
 from bookshop.idempotency.service import SentFormService
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Busy, OutcomeUnknown
-from bookshop.web import services
+from bookshop.web import sent_forms, services
 from bookshop.web.forms import ONCE
 from tests.support import races
 from tests.support.clients import Browser, text_of
@@ -205,7 +204,7 @@ def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(sho
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), visitor(ADA)
     monkeypatch.setattr(services, "keep_answer", lambda *_answer: None)
-    monkeypatch.setattr(views, "PATIENCE", 0)
+    monkeypatch.setattr(sent_forms, "PATIENCE", 0)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     answers = [browser.client.post(f"/books/{book_id}/reserve", data=form) for _click in range(2)]
     assert (answers[1].status_code, answers[1].location) == (303, f"/books/{book_id}")

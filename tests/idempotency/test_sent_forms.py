@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bookshop.idempotency import views
+from bookshop.web import sent_forms
 from tests.idempotency.test_double_clicks import ADA, NAME, STAFF, ago
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
@@ -262,7 +262,7 @@ def test_nobody_else_is_shown_the_answer_to_a_form_that_they_send(shop, visitor,
 
 
 def test_a_page_that_is_very_large_is_not_kept(shop, delivery, monkeypatch):
-    monkeypatch.setattr(views, "LARGEST_PAGE", 1_000)
+    monkeypatch.setattr(sent_forms, "LARGEST_PAGE", 1_000)
     assert [delivery().status_code, delivery().status_code] == [200, 303]
     assert shop.rows("SELECT length(answer) < 200 FROM sent_forms") == [True]
 
@@ -304,7 +304,7 @@ def test_a_visitors_form_that_is_found_again_later_adds_nothing_and_says_so(shop
     form = {"book_id": "1", "once": NAME, "csrf_token": browser.csrf_token()}
     browser.client.post("/cart/items", data=form)
     browser.follow("/cart")
-    monkeypatch.setattr(views, "DOUBLE_CLICK", -1)
+    monkeypatch.setattr(sent_forms, "DOUBLE_CLICK", -1)
     answer = browser.client.post("/cart/items", data=form)
     assert "You have already sent this form" in text_of(browser.follow(answer.location))
     assert "1 copy: " in text_of(browser.follow("/cart"))

@@ -1,0 +1,70 @@
+"""The source of the shop, as its guards read it."""
+
+import ast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "bookshop").rglob("*.py"))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file: bookshop/catalog/models.py is bookshop.catalog.models."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it."""
+    return imported_by(tree(path))
+
+
+def imported_by(parsed: ast.Module) -> Iterator[str]:
+    """The modules that a module imports: at its top, within a function, for its types alone, or by their name."""
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (_module(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names)
+        elif isinstance(node, ast.Constant) and node.value in MODULES and node.value != "bookshop":
+            yield node.value  # as for importlib
+
+
+def _module(name: str, parent: str) -> str:
+    """`from bookshop.accounts import views` imports a module, `from bookshop.kit.text import fold` a name of one."""
+    return name if name in MODULES else parent
+
+
+def names_in(path: Path) -> set[str]:
+    """All names and attributes that a file uses."""
+    nodes = list(ast.walk(tree(path)))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def definitions(node: ast.AST, *, public: bool) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """The functions and classes in a module; with `public` only those that others may use."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and not (public and child.name.startswith("_")):
+            yield child
+            if isinstance(child, ast.ClassDef) or not public:
+                yield from definitions(child, public=public)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    return (found for found in definitions(tree(path), public=False) if isinstance(found, ast.FunctionDef))
+
+
+def found_in(paths: Iterable[Path], fault: Callable[[Path], Collection[Any]]) -> dict[str, Collection[Any]]:
+    """The faults in each of these files; files without a fault are left out."""
+    found = {path.relative_to(ROOT).as_posix(): fault(path) for path in paths}
+    return {name: faults for name, faults in found.items() if faults}

@@ -1,0 +1,161 @@
+"""Guards of the layout: floors, features without circles, and what each kind of module may do."""
+
+import ast
+
+import pytest
+
+from tests.support import architecture
+from tests.support.architecture import (
+    FEATURES,
+    FLOORS,
+    Arrow,
+    arrows,
+    circle,
+    of_features,
+    place_of,
+    points_up,
+    sources,
+)
+from tests.support.sources import ROOT, SOURCES, found_in, imports, module_of, names_in, tree
+
+TABLE = 'from bookshop.kit.database import Base\ntable = Base.metadata.tables["prebookings"]'
+WRITES = {  # what a service only passes on: whatever writes goes through one
+    *("Authentication.note_token_use", "AccountService.log_out", "AccountService.revoke_tokens", "AlertService.stop"),
+    *("LetterService.mark_sent", "MailService.claim", "MailService.end_alerts", "WebhookService.claim"),
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return arrows(sources())
+
+
+def planted(module, text):
+    """The arrows of the shop with this text in a module, too."""
+    texts = sources()
+    return arrows({**texts, module: f"{texts[module]}\n{text}\n"})
+
+
+def test_no_arrow_points_up(found):
+    assert [str(arrow) for arrow in found if points_up(arrow)] == []
+    assert len(found) > 500
+
+
+def test_features_form_no_circle_in_the_domain(found):
+    assert circle(of_features(found)) == []
+
+
+def test_modules_form_no_circle_anywhere(found):
+    assert circle(found) == []
+
+
+def test_every_module_has_its_floor():
+    assert {place_of(module_of(path)).floor for path in SOURCES} == set(range(len(FLOORS)))
+    packages = {path.parent.name for path in (ROOT / "bookshop").glob("*/__init__.py")}
+    assert packages == {*FEATURES, "admin", "cli", "kit", "web"}
+
+
+def test_only_these_modules_lie_at_the_root():
+    loose = {path.stem for path in (ROOT / "bookshop").glob("*.py")}
+    assert loose == {"__init__", "config", "extensions", "features", "checks"}
+
+
+UPWARDS = [
+    ("bookshop.kit.text", "from bookshop.catalog.isbn import isbn13", "bookshop.catalog.isbn"),
+    ("bookshop.catalog.service", "from bookshop.prebookings import repository", "bookshop.prebookings.repository"),
+    ("bookshop.mail.service", "def late():\n    from bookshop.letters import service", "bookshop.letters.service"),
+    ("bookshop.mail.service", "if TYPE_CHECKING:\n    import bookshop.accounts.models", "bookshop.accounts.models"),
+    ("bookshop.mail.service", 'import_module("bookshop.accounts.models")', "bookshop.accounts.models"),
+    ("bookshop.catalog.repository", TABLE, "bookshop.prebookings.models"),
+    ("bookshop.orders.service", "import bookshop.web.services", "bookshop.web.services"),
+    ("bookshop.web.forms", "from bookshop.cart.views import cart", "bookshop.cart.views"),
+    ("bookshop.cart.views", "from bookshop.admin import views", "bookshop.admin.views"),
+]
+
+
+@pytest.mark.parametrize(("module", "text", "target"), UPWARDS)
+def test_an_arrow_that_points_up_is_found_however_it_is_written(found, module, text, target):
+    more = set(planted(module, text)) - set(found)
+    assert [arrow for arrow in more if points_up(arrow)] == [Arrow(module, target)]
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "through"),
+    [
+        ("bookshop.mail.service", "from bookshop.checkout import service", {"mail", "checkout"}),
+        ("bookshop.catalog.models", TABLE, {"catalog", "prebookings"}),
+    ],
+)
+def test_a_circle_in_the_domain_is_found(module, text, through):
+    closed = circle(of_features(planted(module, text)))
+    assert (closed[0] == closed[-1], through & set(closed)) == (True, through)
+
+
+def test_the_picture_in_the_docs_is_current():
+    """Draw it anew with `python -m tests.support.architecture`."""
+    text = architecture.PICTURE.read_text(encoding="utf-8")
+    assert architecture.drawn_anew(text) == text
+
+
+# ---------------------------------------------------------------- what a kind of module may do
+
+
+def on(floor):
+    return [path for path in SOURCES if place_of(module_of(path)).floor == FLOORS.index(floor)]
+
+
+def test_what_is_below_the_web_does_not_know_flask():
+    below = [*on("kit"), *on("domain")]
+    assert len(below) > 70
+    assert found_in(below, lambda path: [name for name in imports(path) if name.lower().startswith("flask")]) == {}
+
+
+def test_the_domain_and_the_letters_never_commit():
+    quiet = [*on("domain"), ROOT / "bookshop" / "letters" / "compose.py"]
+    assert found_in(quiet, lambda path: names_in(path) & {"commit", "rollback", "in_transaction"}) == {}
+
+
+def test_models_stand_on_the_ground():
+    models = [path for path in SOURCES if path.name == "models.py"]
+    ground = {"kit", "config"}
+
+    def above(path):
+        used = [name for name in imports(path) if name.startswith("bookshop.")]
+        return [name for name in used if name.split(".")[1] not in ground and name.rpartition(".")[2] != "models"]
+
+    assert len(models) > 8
+    assert found_in([path for path in models if "webhooks" not in path.parts], above) == {}
+
+
+def test_views_send_no_sql():
+    def sql(path):
+        imported = [name for name in imports(path) if name.startswith("sqlalchemy")]
+        return [*imported, *(names_in(path) & {"db", "session_factory", "execute", "scalars"})]
+
+    views = [path for path in SOURCES if path.name in {"views.py", "api.py"} or "admin" in path.parts]
+    assert len(views) > 20
+    assert found_in(views, sql) == {}
+
+
+def only_passes_on(function):
+    """Whether a method does nothing but call the same of an attribute with its own arguments."""
+    *doc, last = function.body
+    call = last.value if isinstance(last, ast.Return | ast.Expr) else None
+    if len(doc) > 1 or not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("self."):
+        return False
+    own = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return ast.unparse(call.func).count(".") == 2 and all(isinstance(one, ast.Name) and one.id in own for one in given)
+
+
+def test_a_service_holds_a_rule_and_passes_on_only_what_writes():
+    classes = [one for path in on("domain") for one in tree(path).body if isinstance(one, ast.ClassDef)]
+    services = [one for one in classes if one.name.endswith("Service") or one.name == "Authentication"]
+    passed_on = {
+        f"{service.name}.{method.name}"
+        for service in services
+        for method in service.body
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and only_passes_on(method)
+    }
+    assert len(services) > 15
+    assert passed_on == WRITES
