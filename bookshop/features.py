@@ -4,12 +4,9 @@ from flask import Flask
 
 from bookshop.accounts import mailbox_pages, own_account
 from bookshop.accounts import views as accounts_pages
-from bookshop.admin import api as admin_json
 from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
-from bookshop.admin import orders_api as admin_orders_json
-from bookshop.admin import reports_api as admin_reports_json
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
 from bookshop.admin import webhooks as admin_webhooks
@@ -19,14 +16,17 @@ from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
 from bookshop.feed import api as feed_json
+from bookshop.inventory import api as inventory_json
 from bookshop.orders import api as orders_json
+from bookshop.orders import staff_api as staff_orders_json
 from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
+from bookshop.reports import api as reports_json
 from bookshop.web.navigation import IdConverter
 from bookshop.webhooks import api as webhooks_json
 
-FACES = (
+PARTS = (
     accounts_pages,
     own_account,
     mailbox_pages,
@@ -45,9 +45,9 @@ FACES = (
     admin_orders,
     admin_mail,
     admin_webhooks,
-    admin_json,
-    admin_orders_json,
-    admin_reports_json,
+    inventory_json,
+    staff_orders_json,
+    reports_json,
     feed_json,
     webhooks_json,
 )
@@ -55,5 +55,5 @@ FACES = (
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["int"] = IdConverter
-    for blueprint in dict.fromkeys(face.bp for face in FACES):
+    for blueprint in dict.fromkeys(part.bp for part in PARTS):
         app.register_blueprint(blueprint)

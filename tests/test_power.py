@@ -67,9 +67,10 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(shop):
 
 
 def test_a_message_about_an_order_is_queued_once_for_each_kind(shop):
-    order_id = shop.order(shop.customer(), {shop.book(stock=1): 1})
+    ada = shop.customer()
+    order_id = shop.order(ada, {shop.book(stock=1): 1})
     for _again in range(2):
-        shop.commit(lambda: services.mail().queue_of_orders(ORDER_READY, [order_id]))
+        shop.commit(lambda: services.mail().queue_of_order(ORDER_READY, order_id, ada, "ada@example.com"))
     assert shop.rows("SELECT kind FROM messages ORDER BY id") == ["order_placed", "order_ready"]
 
 

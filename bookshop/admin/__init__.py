@@ -1,4 +1,4 @@
-"""Staff's face; owns no data."""
+"""Staff's pages; they own no data. The features hang their JSON for staff on the same blueprint."""
 
 from flask import Blueprint
 

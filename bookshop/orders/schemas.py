@@ -11,7 +11,7 @@ from bookshop.catalog.schemas import Currency
 from bookshop.checkout.service import Checkout
 from bookshop.kit.money import Amount, totals
 from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
-from bookshop.web.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery
+from bookshop.web.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery, Plain
 
 MOST_CENTS = 2**53 - 1  # the largest integer that every reader of JSON takes (RFC 8259, 6)
 Status = Literal["placed", "ready", "collected", "cancelled"]
@@ -129,3 +129,11 @@ def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:
         "lines": [OrderLineOut.model_validate(line) for line in lines],
         "totals": [AmountOut(amount_cents=cents, currency=currency) for cents, currency in sums],
     }
+
+
+class StaffOrderQuery(PageQuery):
+    """Which orders to list: in a state, not collected for too long, or by number, name, e-mail or ISBN (`q`)."""
+
+    q: str = ""
+    status: Status | None = None
+    uncollected: Annotated[bool, Plain] = False

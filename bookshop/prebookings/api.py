@@ -1,13 +1,21 @@
-"""Pre-bookings in JSON, each customer's own."""
+"""Pre-bookings in JSON: each customer's own and, for staff, a book's."""
 
 from flask import Response, url_for
 
-from bookshop.accounts.scopes import PREBOOKINGS
+from bookshop.accounts.scopes import PREBOOKINGS, REPORTS_READ
+from bookshop.admin import bp as staff
 from bookshop.prebookings import bp
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.prebookings.schemas import NewPreBook, PreBookOut, PreBookQuery, prebook_out
+from bookshop.prebookings.schemas import (
+    NewPreBook,
+    PreBookOut,
+    PreBookQuery,
+    StaffPreBookOut,
+    prebook_out,
+    staff_prebook_out,
+)
 from bookshop.web import services
-from bookshop.web.access import customer_required, visitor
+from bookshop.web.access import customer_required, staff_required, visitor
 from bookshop.web.contract import answer, contract, list_of, place
 from bookshop.web.schemas import ListOf
 
@@ -54,3 +62,12 @@ def api_cancel(prebook_id: int) -> Response:
     user_id, service = visitor().user_id, services.prebookings()
     services.commit(lambda: service.cancel(user_id, prebook_id))
     return Response(status=204)
+
+
+@staff.get("/api/v1/books/<int:book_id>/prebookings")
+@staff_required
+@contract("BOOK_NOT_FOUND", tag="Reports", scope=REPORTS_READ, HTTP_200=ListOf[StaffPreBookOut])
+def api_book_prebookings(book_id: int, query: PreBookQuery) -> Response:
+    """The pre-bookings of a book, the oldest first, each with its customer."""
+    found = services.prebookings().list_of_book(book_id, query.status, place(query), query.size)
+    return list_of(found, [staff_prebook_out(prebook, email) for prebook, email in found.items])

@@ -42,3 +42,14 @@ class PreBookOut(BaseModel):
 def prebook_out(prebook: PreBook | Row[*tuple[Any, ...]]) -> PreBookOut:
     """The pre-booking in JSON, of the model or of a row with the same names."""
     return PreBookOut.model_validate(prebook)
+
+
+class StaffPreBookOut(PreBookOut):
+    """A pre-booking as staff see it, with its customer's e-mail address: null if the account is deleted."""
+
+    email: str | None
+
+
+def staff_prebook_out(prebook: PreBook, email: str | None) -> StaffPreBookOut:
+    """The pre-booking in JSON for staff."""
+    return StaffPreBookOut(**prebook_out(prebook).model_dump(), email=email)

@@ -22,7 +22,7 @@ DOMAIN = (
 )
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # What of a feature stands with the views. All else is its domain.
-PAGES = {"__init__", "views", "api", "forms", "schemas"} | {
+PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.own_account", "accounts.mailbox_pages", "accounts.known_devices", "accounts.links"),
     *("cart.visitors", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
     *("letters.compose", "letters.headers", "letters.transport", "letters.worker", "webhooks.worker"),
@@ -101,6 +101,8 @@ def place_of(module: str) -> Place:
         return Place(FLOORS.index("kit"))
     if names[0] in WEB:
         return Place(FLOORS.index("web"))
+    if names == ["admin"]:  # its blueprint, on which features hang their JSON for staff
+        return Place(FLOORS.index("views"))
     if names[0] in TOP:
         return Place(FLOORS.index("admin and commands"))
     if names[0] not in FEATURES:

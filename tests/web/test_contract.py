@@ -93,7 +93,7 @@ class Scene:
     def lost_after_the_commit(self) -> None:
         """The database is away when the book is to be shown whose stock was changed."""
         lost = OperationalError("SELECT", {}, Exception("the server is away"))
-        self.monkeypatch.setattr(CatalogService, "get", lambda *_given, **_named: _raise(lost))
+        self.monkeypatch.setattr(CatalogService, "read", lambda *_given, **_named: _raise(lost))
 
     def spend_all(self) -> None:
         """One request a minute may be sent, and it is."""

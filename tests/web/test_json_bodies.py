@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bookshop.admin.schemas import BatchLineIn, NewBatch, NewStock
 from bookshop.cart.schemas import CartItemChange, NewCartItem
 from bookshop.catalog.schemas import BookChanges, NewBook
+from bookshop.inventory.schemas import BatchLineIn, NewBatch, NewStock
 from bookshop.orders.schemas import ExpectedAmount, NewOrder
 from bookshop.prebookings.schemas import NewPreBook
 from bookshop.webhooks.schemas import NewWebhook

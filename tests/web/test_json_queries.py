@@ -2,11 +2,11 @@
 
 import pytest
 
-from bookshop.admin.schemas import DemandQuery, StaffOrderQuery
 from bookshop.catalog.schemas import BookQuery
 from bookshop.feed.schemas import EventQuery
-from bookshop.orders.schemas import OrderQuery
+from bookshop.orders.schemas import OrderQuery, StaffOrderQuery
 from bookshop.prebookings.schemas import PreBookQuery
+from bookshop.reports.schemas import DemandQuery
 from bookshop.web.schemas import PageQuery
 from bookshop.webhooks.schemas import DeliveryQuery
 from tests.support.shapes import Schema, errors_in_query, schemas_in_use

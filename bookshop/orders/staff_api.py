@@ -1,12 +1,11 @@
-"""Staff's JSON about orders."""
+"""All customers' orders in JSON, for staff."""
 
 from flask import Response
 
 from bookshop.accounts.scopes import ORDERS as ORDERS_SCOPE
 from bookshop.admin import bp
-from bookshop.admin.schemas import StaffOrderQuery
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
-from bookshop.orders.schemas import StaffOrderOut, staff_order_out
+from bookshop.orders.schemas import StaffOrderOut, StaffOrderQuery, staff_order_out
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor

@@ -1,7 +1,6 @@
-"""The shape of staff's JSON."""
+"""The shape of stock in JSON."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,11 +11,8 @@ from bookshop.inventory.batch import BatchLine, BatchOutcome, LineResult
 from bookshop.inventory.models import NOTE_MAX, Reason
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
-from bookshop.orders.schemas import Status
-from bookshop.prebookings.models import PreBook
-from bookshop.prebookings.schemas import PreBookOut, prebook_out
 from bookshop.web.examples import ISBN
-from bookshop.web.schemas import Body, Id, Line, Maybe, PageQuery, Plain
+from bookshop.web.schemas import Body, Id, Line, Maybe
 
 LINES_MAX = 1_000
 CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
@@ -144,50 +140,6 @@ def _line_out(number: int, result: LineResult, alerts_queued: int) -> BatchLineO
         alerts_queued=alerts_queued,
         problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,
     )
-
-
-class DemandQuery(PageQuery):
-    """In which form to report."""
-
-    format: Literal["json", "csv"] = "json"
-
-
-class DemandOut(BaseModel):
-    """How much a book is wanted: how many wait and since when the first does, were told, and bought then."""
-
-    book_id: int
-    isbn: str | None
-    title: str
-    authors: str
-    stock_quantity: int
-    waiting: int
-    waiting_since: datetime | None
-    notified: int
-    bought: int
-
-
-def demand_out(row: Sequence[Any]) -> DemandOut:
-    """The demand for a book in JSON, of a row in the same order."""
-    return DemandOut(**dict(zip(DemandOut.model_fields, row, strict=True)))
-
-
-class StaffPreBookOut(PreBookOut):
-    """A pre-booking as staff see it, with its customer's e-mail address: null if the account is deleted."""
-
-    email: str | None
-
-
-def staff_prebook_out(prebook: PreBook, email: str | None) -> StaffPreBookOut:
-    """The pre-booking in JSON for staff."""
-    return StaffPreBookOut(**prebook_out(prebook).model_dump(), email=email)
-
-
-class StaffOrderQuery(PageQuery):
-    """Which orders to list: in a state, not collected for too long, or by number, name, e-mail or ISBN (`q`)."""
-
-    q: str = ""
-    status: Status | None = None
-    uncollected: Annotated[bool, Plain] = False
 
 
 class MovementOut(BaseModel):

@@ -1,49 +1,22 @@
-"""Staff's JSON: books, their stock and its ledger."""
+"""Stock in JSON, for staff: a book's, many at once, and the ledger."""
 
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
-from bookshop.accounts.scopes import CATALOG_WRITE, REPORTS_READ, STOCK_WRITE
+from bookshop.accounts.scopes import REPORTS_READ, STOCK_WRITE
 from bookshop.admin import bp
-from bookshop.admin.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
-from bookshop.catalog.api import BOOKS, asked_versions, show
-from bookshop.catalog.schemas import BookChanges, NewBook, RestockedBookOut, StaffBookOut
-from bookshop.extensions import settings
+from bookshop.catalog.api import BOOK, asked_versions, show
+from bookshop.catalog.schemas import RestockedBookOut
 from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
+from bookshop.inventory.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
 from bookshop.web import services
 from bookshop.web.access import staff_required, visitor
 from bookshop.web.contract import contract, list_of, place
 from bookshop.web.schemas import ListOf, PageQuery
 
-BOOK = "/api/v1/books/<int:book_id>"
 STOCK = "Stock"
-
-
-@bp.post("/api/v1/books")
-@staff_required
-@contract("BOOK_ISBN_CONFLICT", tag=BOOKS, scope=CATALOG_WRITE, HTTP_201=StaffBookOut)
-def api_create_book(json: NewBook) -> Response:
-    """Add a book; it has no copies until its stock is changed."""
-    catalog = services.catalog()
-    values = json.model_dump()
-    values["currency"] = values["currency"] or settings().currency
-    book_id = services.commit(lambda: catalog.create(values))
-    location = url_for("catalog.api_book", book_id=book_id)
-    return show(catalog.read(book_id), 201, {"Location": location})
-
-
-@bp.patch(BOOK)
-@staff_required
-@contract(
-    *("BOOK_NOT_FOUND", "BOOK_ISBN_CONFLICT"), tag=BOOKS, scope=CATALOG_WRITE, if_match=True, HTTP_200=StaffBookOut
-)
-def api_update_book(book_id: int, json: BookChanges) -> Response:
-    """Change the given fields of a book. With its ETag in `If-Match` only if nobody has changed it meanwhile."""
-    catalog, versions = services.catalog(), asked_versions()
-    services.commit(lambda: catalog.update(book_id, json.values(), versions))
-    return show(catalog.read(book_id, withdrawn=True))
 
 
 @bp.patch(f"{BOOK}/stock")

@@ -1,4 +1,4 @@
-"""Staff's JSON about what customers want."""
+"""Reports in JSON, for staff: what customers want."""
 
 import csv
 from io import StringIO
@@ -7,10 +7,9 @@ from flask import Response
 
 from bookshop.accounts.scopes import REPORTS_READ
 from bookshop.admin import bp
-from bookshop.admin.schemas import DemandOut, DemandQuery, StaffPreBookOut, demand_out, staff_prebook_out
 from bookshop.kit.text import as_cell
-from bookshop.prebookings.schemas import PreBookQuery
 from bookshop.reports.repository import ReportRepository
+from bookshop.reports.schemas import DemandOut, DemandQuery, demand_out
 from bookshop.web import services
 from bookshop.web.access import staff_required
 from bookshop.web.contract import contract, list_of, place, tagged
@@ -43,12 +42,3 @@ def _as_csv(rows: list[DemandOut]) -> Response:
         table.writerow({name: as_cell(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
     headers = {"Content-Disposition": "attachment; filename=demand.csv"}
     return tagged(Response(file.getvalue(), headers=headers, mimetype="text/csv"))
-
-
-@bp.get("/api/v1/books/<int:book_id>/prebookings")
-@staff_required
-@contract("BOOK_NOT_FOUND", **REPORTS, HTTP_200=ListOf[StaffPreBookOut])
-def api_book_prebookings(book_id: int, query: PreBookQuery) -> Response:
-    """The pre-bookings of a book, the oldest first, each with its customer."""
-    found = services.prebookings().list_of_book(book_id, query.status, place(query), query.size)
-    return list_of(found, [staff_prebook_out(prebook, email) for prebook, email in found.items])
