@@ -1,6 +1,8 @@
 """Guards of the layout: floors, features without circles, and what each kind of module may do."""
 
 import ast
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,12 @@ from tests.support.architecture import (
     points_up,
     sources,
 )
+from tests.support.clients import Script
 from tests.support.sources import ROOT, SOURCES, found_in, imports, module_of, names_in, tree
 
 TABLE = 'from bookshop.kit.database import Base\ntable = Base.metadata.tables["prebookings"]'
 WRITES = {  # what a service only passes on: whatever writes goes through one
-    *("Authentication.note_token_use", "AccountService.log_out", "AccountService.revoke_tokens", "AlertService.stop"),
+    *("AccountService.log_out", "AccountService.revoke_tokens", "AlertService.stop"),
     *("LetterService.mark_sent", "MailService.claim", "MailService.end_alerts", "WebhookService.claim"),
 }
 
@@ -150,7 +153,7 @@ def only_passes_on(function):
 
 def test_a_service_holds_a_rule_and_passes_on_only_what_writes():
     classes = [one for path in on("domain") for one in tree(path).body if isinstance(one, ast.ClassDef)]
-    services = [one for one in classes if one.name.endswith("Service") or one.name == "Authentication"]
+    services = [one for one in classes if one.name.endswith("Service")]
     passed_on = {
         f"{service.name}.{method.name}"
         for service in services
@@ -159,3 +162,30 @@ def test_a_service_holds_a_rule_and_passes_on_only_what_writes():
     }
     assert len(services) > 15
     assert passed_on == WRITES
+
+
+# ---------------------------------------------------------------- how far a reservation goes
+
+FILES, OBJECTS = 13, 4
+
+
+def test_a_reservation_enters_few_files_and_makes_few_objects(shop):
+    """Once its services are many, every request pays for them: it was 26 of each."""
+    shop.customer("ada@example.com")
+    script, package, entered, made = Script(shop.app, "ada@example.com"), ROOT / "bookshop", set(), []
+    emma, persuasion = shop.book(), shop.book("Persuasion")
+
+    def look(frame, event, _argument):
+        if event == "call" and frame.f_code.co_filename.startswith(str(package)):
+            entered.add(Path(frame.f_code.co_filename).relative_to(package).as_posix())
+            if frame.f_code.co_name == "__init__":
+                made.append(type(frame.f_locals["self"]).__name__)
+
+    assert script.reserve(emma).status_code == 201  # what is made once is made
+    sys.setprofile(look)
+    try:
+        answer = script.reserve(persuasion)
+    finally:
+        sys.setprofile(None)
+    assert answer.status_code == 201
+    assert (len(entered), len(made)) == (FILES, OBJECTS), f"{sorted(entered)} {sorted(made)}"

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
 from bookshop import create_app
+from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.scopes import scopes_of
-from bookshop.accounts.tokens import token_hash
 from bookshop.config import Settings
 from bookshop.extensions import db
 from bookshop.kit.database import Base

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.repository import BookRepository
 from bookshop.inventory.service import StockChange
@@ -29,7 +30,7 @@ COUNT = (PreBookRepository, "count_waiting")
 NOTIFY = (PreBookRepository, "notify_waiting_by_book")
 LOCK_BOOK = (BookRepository, "lock")
 LOOK_AT_BOOK = (BookRepository, "get")
-LOCK_USER = (UserRepository, "lock_active")
+LOCK_USER = (Authentication, "lock_active")
 LOOK_AT_USER = (UserRepository, "get")
 
 SHARE = {" FOR SHARE": ""}

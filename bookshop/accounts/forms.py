@@ -16,10 +16,10 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length
 from wtforms.widgets import CheckboxInput
 
+from bookshop.accounts.authentication import new_token
 from bookshop.accounts.models import TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
-from bookshop.accounts.tokens import new_token
 from bookshop.kit.text import EMAIL_MAX
 from bookshop.web.forms import ONCE, ShopForm, Storable, new_once, tidied
 

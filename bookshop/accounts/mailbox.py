@@ -4,12 +4,12 @@ import secrets
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import PasswordReset, User
 from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
-from bookshop.accounts.tokens import token_hash
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UNSUBSCRIBED
@@ -22,6 +22,7 @@ class MailboxService:
     def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
         self.users = UserRepository(session)
         self.accounts = accounts
+        self.authentication = accounts.authentication
         self.mail = mail
 
     def sign_up(self, email: str, password: str) -> None:
@@ -116,7 +117,7 @@ class MailboxService:
             raise Invalid(problem, "new")
         used = token_hash(token)
         user_id = self.users.user_of_reset(used)
-        if user_id is None or not self.users.lock_active(user_id) or self.users.use_reset(used) is None:
+        if user_id is None or not self.authentication.lock_active(user_id) or self.users.use_reset(used) is None:
             raise _used_up()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)

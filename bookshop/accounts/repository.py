@@ -4,27 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
-from bookshop.kit.database import Page, UtcDateTime, is_sqlite, later, now, paginate, table_of
+from bookshop.kit.database import Page, later, now, paginate
 
-# Every request asks who it is: these statements are made once, of tables, and sent on the connection.
-users, logins, tokens = table_of(User), table_of(LoginSession), table_of(ApiToken)
-ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
-BY_LOGIN = (
-    ACTIVE.add_columns(users.c.email_confirmed_at.is_not(None), users.c.unsubscribed_at.is_not(None))
-    .join(logins, logins.c.user_id == users.c.id)
-    .where(logins.c.id == bindparam("login"), logins.c.created_at >= bindparam("since"))
-)
-BY_TOKEN = (
-    ACTIVE.add_columns(tokens.c.id.label("token_id"), tokens.c.last_used_at, tokens.c.scopes)
-    .join(tokens, tokens.c.user_id == users.c.id)
-    .where(tokens.c.token_hash == bindparam("token_hash"), tokens.c.revoked_at.is_(None))
-    .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now", type_=UtcDateTime)))
-)
-LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
 RESET_IS_GOOD_FOR = 30 * 60  # seconds
 # By the database's clock: the worker that makes a link and the server that is shown it may disagree about the time.
 IS_GOOD = PasswordReset.created_at >= later(-RESET_IS_GOOD_FOR)
@@ -59,13 +44,6 @@ class UserRepository:
         """Lock the row of the user with this address until the transaction ends; None if nobody has it by then."""
         owner = select(User).where(User.email_key == email.casefold()).with_for_update(key_share=True)
         return self.session.scalar(owner.execution_options(populate_existing=True))
-
-    def lock_active(self, user_id: int) -> Row[int, str, str] | None:
-        """Lock the row of a user who is not deactivated until the transaction ends; None if there is none.
-
-        Returns the user's id, e-mail address and role.
-        """
-        return self.session.connection().execute(LOCK_ACTIVE, {"user": user_id}).first()
 
     def lock_with_staff(self, user_id: int) -> Sequence[int]:
         """Lock the user's row and, if it is one of staff, those of all active staff; returns the ids, in order.
@@ -110,35 +88,6 @@ class UserRepository:
             ended = ended.where(LoginSession.created_at < before)
         result: Any = self.session.execute(ended)
         return int(result.rowcount)
-
-    def identity_by_login(self, login_id: str, since: datetime) -> Row[int, str, str, bool, bool] | None:
-        """Who is logged in with this id; None if the login is older than `since`, or the user deactivated.
-
-        Tells whether the address is confirmed, too, and whether the user wants no alerts.
-        """
-        return self.session.connection().execute(BY_LOGIN, {"login": login_id, "since": since}).first()
-
-    def identity_by_token(self, token_hash: str) -> Row[int, str, str, int, datetime | None, str] | None:
-        """Whose token this is, when it was last used and what it may do, if it and the user are active."""
-        return self.session.connection().execute(BY_TOKEN, {"token_hash": token_hash, "now": now()}).first()
-
-    def note_token_use(self, token_id: int) -> None:
-        """Write down that a token is in use, unless somebody else holds its row.
-
-        Waits for nobody: raises OperationalError where another writes to an SQLite database at this moment.
-        """
-        free = select(tokens.c.id).where(tokens.c.id == token_id).with_for_update(key_share=True, skip_locked=True)
-        note = update(tokens).where(tokens.c.id == free.scalar_subquery()).values(last_used_at=now())
-        connection = self.session.connection()
-        if not is_sqlite(self.session):
-            connection.execute(note)
-            return
-        patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")
-        try:
-            connection.execute(note)
-        finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
 
     def add_token(self, token: ApiToken) -> None:
         """Write a new token."""

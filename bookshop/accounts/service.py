@@ -10,14 +10,13 @@ from typing import NamedTuple
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.authentication import Authentication, Identity, new_token, token_hash
 from bookshop.accounts.devices import storable
 from bookshop.accounts.emails import normal_email
-from bookshop.accounts.identity import Identity
 from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
-from bookshop.accounts.tokens import new_token, token_hash
 from bookshop.idempotency.repository import SentFormRepository
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
@@ -42,12 +41,13 @@ class Checked(NamedTuple):
 class AccountService:
     """All about accounts; never commits. Closing and exporting one is PeopleService's."""
 
-    def __init__(self, session: Session, mail: MailService, session_days: int = 30) -> None:
+    def __init__(self, session: Session, authentication: Authentication, mail: MailService) -> None:
         self.session = session
+        self.authentication = authentication
         self.mail = mail
         self.users = UserRepository(session)
         self.forms = SentFormRepository(session)
-        self.lifetime = timedelta(days=session_days)
+        self.lifetime = authentication.lifetime
 
     def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
         """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken.
@@ -109,7 +109,7 @@ class AccountService:
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
-        return row[0] if row and row[0] and self.users.identity_by_login(row[0], since=now() - self.lifetime) else None
+        return row[0] if row and row[0] and self.authentication.by_login(row[0]) else None
 
     def mark(self, email: str, secret: str) -> str:
         """Stands for the account with this address and for its password; an address without an account has one, too."""
@@ -203,7 +203,7 @@ class AccountService:
         makes them. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is deactivated or has the
         most tokens already, or was shown this one before.
         """
-        owner = self.users.lock_active(user_id)
+        owner = self.authentication.lock_active(user_id)
         if not owner:
             raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
         if token and (made := self.users.own_token(user_id, token_hash(token))):
@@ -243,7 +243,7 @@ class AccountService:
 
     def lock_proven(self, user_id: int, password: str) -> User:
         """Lock the row of the user whose password this is; raises Invalid, or NotAuthenticated if deactivated."""
-        if not self.users.lock_active(user_id):
+        if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("Please log in first.")
         user = self.get_user(user_id)
         if not password_matches(user.password_hash, password):

@@ -7,8 +7,8 @@ from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop.accounts import bp, known_devices
+from bookshop.accounts.authentication import Identity
 from bookshop.accounts.forms import LoginForm, RegisterForm
-from bookshop.accounts.identity import Identity
 from bookshop.accounts.service import Checked
 from bookshop.extensions import limiter, network_of_visitor, settings
 from bookshop.kit.exceptions import Invalid, TooManyAttempts
@@ -24,15 +24,6 @@ SIGNED_UP = (
     "Thank you! We have written to {}: our message says how to go on. If your account is new, you can log in at once."
 )
 Answer = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
-
-
-@limiter.request_filter
-def has_no_limits() -> bool:
-    """Spare all other requests the search for limits, which takes as long as two statements of SQL.
-
-    A limit on a view of another blueprint counts for nothing until this lets that blueprint through.
-    """
-    return request.blueprint != bp.name
 
 
 def limited(view: View) -> View:

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.kit.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
@@ -104,7 +103,7 @@ class CartService:
     """
 
     def __init__(self, session: Session, prebookings: PreBookService, max_lines: int, max_copies: int) -> None:
-        self.users = UserRepository(session)
+        self.authentication = prebookings.authentication
         self.books = BookRepository(session)
         self.items = CartRepository(session)
         self.prebookings = prebookings
@@ -241,7 +240,7 @@ class CartService:
         raise book_not_found()
 
     def _lock(self, user_id: int) -> None:
-        if not self.users.lock_active(user_id):
+        if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")
 
     def _locked(self, user_id: int) -> dict[int, Entry]:

@@ -7,7 +7,7 @@ from flask import flash, redirect, render_template, url_for
 from flask_login import current_user, user_logged_in
 from werkzeug.wrappers import Response
 
-from bookshop.accounts.identity import Identity
+from bookshop.accounts.authentication import Identity
 from bookshop.cart import bp, visitors
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.repository import CartRepository

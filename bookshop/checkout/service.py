@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.authentication import Authentication
 from bookshop.alerts.service import AlertService
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.cart.service import Cart, CartLine
@@ -76,7 +76,7 @@ class CheckoutService:
         self.inventory = inventory
         self.mail = mail
         self.alerts = alerts
-        self.users = UserRepository(session)
+        self.authentication = Authentication(session)
         self.books = BookRepository(session)
         self.items = CartRepository(session)
         self.orders = OrderRepository(session)
@@ -90,7 +90,7 @@ class CheckoutService:
         both until the caller's commit. Raises Conflict if the cart is empty or not what was shown, InsufficientStock
         if there are too few copies of anything, Invalid if something of `checkout` is missing.
         """
-        user = self.users.lock_active(user_id)
+        user = self.authentication.lock_active(user_id)
         if user is None:
             raise NotAuthenticated("This account is no longer active.")
         entries = self.items.take_all(user_id)

@@ -11,7 +11,6 @@ from bookshop.prebookings.schemas import (
     PreBookOut,
     PreBookQuery,
     StaffPreBookOut,
-    prebook_out,
     staff_prebook_out,
 )
 from bookshop.web import services
@@ -32,7 +31,7 @@ def api_reserve(json: NewPreBook) -> Response:
     user_id, service = visitor().user_id, services.prebookings()
     prebook = services.commit(lambda: service.reserve(user_id, json.book_id))
     location = url_for("prebookings.api_prebooking", prebook_id=prebook.id)
-    return answer(prebook_out(prebook), 201, {"Location": location})
+    return answer(PreBookOut.model_validate(prebook), 201, {"Location": location})
 
 
 @bp.get("/api/v1/prebookings")
@@ -43,7 +42,7 @@ def api_prebookings(query: PreBookQuery) -> Response:
     found = services.repository(PreBookRepository).list_by_user(
         visitor().user_id, query.status, place(query), query.size
     )
-    return list_of(found, [prebook_out(prebook) for prebook in found.items])
+    return list_of(found, [PreBookOut.model_validate(prebook) for prebook in found.items])
 
 
 @bp.get("/api/v1/prebookings/<int:prebook_id>")
@@ -51,7 +50,7 @@ def api_prebookings(query: PreBookQuery) -> Response:
 @contract("PREBOOK_NOT_FOUND", **OWN, HTTP_200=PreBookOut)
 def api_prebooking(prebook_id: int) -> Response:
     """One of one's own pre-bookings."""
-    return answer(prebook_out(services.prebookings().get(visitor().user_id, prebook_id)))
+    return answer(PreBookOut.model_validate(services.prebookings().get(visitor().user_id, prebook_id)))
 
 
 @bp.delete("/api/v1/prebookings/<int:prebook_id>")

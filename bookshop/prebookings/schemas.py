@@ -1,10 +1,9 @@
 """The shape of pre-bookings in JSON."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Row
 
 from bookshop.prebookings.models import PreBook
 from bookshop.web.schemas import Body, Id, PageQuery
@@ -25,7 +24,7 @@ class PreBookQuery(PageQuery):
 
 
 class PreBookOut(BaseModel):
-    """A pre-booking as its customer sees it."""
+    """A pre-booking as its customer sees it, of the model or of a row with the same names."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -39,11 +38,6 @@ class PreBookOut(BaseModel):
     cancelled_at: datetime | None
 
 
-def prebook_out(prebook: PreBook | Row[*tuple[Any, ...]]) -> PreBookOut:
-    """The pre-booking in JSON, of the model or of a row with the same names."""
-    return PreBookOut.model_validate(prebook)
-
-
 class StaffPreBookOut(PreBookOut):
     """A pre-booking as staff see it, with its customer's e-mail address: null if the account is deleted."""
 
@@ -52,4 +46,4 @@ class StaffPreBookOut(PreBookOut):
 
 def staff_prebook_out(prebook: PreBook, email: str | None) -> StaffPreBookOut:
     """The pre-booking in JSON for staff."""
-    return StaffPreBookOut(**prebook_out(prebook).model_dump(), email=email)
+    return StaffPreBookOut(**PreBookOut.model_validate(prebook).model_dump(), email=email)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.authentication import Authentication
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
@@ -19,9 +19,9 @@ TRIES = 3
 class PreBookService:
     """What customers do with pre-bookings; never commits."""
 
-    def __init__(self, session: Session, max_waiting: int) -> None:
-        self.users = UserRepository(session)
-        self.books = BookRepository(session)
+    def __init__(self, session: Session, authentication: Authentication, max_waiting: int) -> None:
+        self.session = session
+        self.authentication = authentication
         self.prebookings = PreBookRepository(session)
         self.max_waiting = max_waiting
 
@@ -31,7 +31,7 @@ class PreBookService:
         Locks the customer's row, which makes the limit exact and a deactivation wait, then, in its last statement,
         the book's stock; both until the caller's commit, which should be next. Raises NotFound or Conflict.
         """
-        if not self.users.lock_active(user_id):
+        if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")
         for _try in range(TRIES):
             if self.prebookings.count_waiting(user_id) < self.max_waiting:
@@ -44,7 +44,7 @@ class PreBookService:
 
     def _why_not(self, user_id: int, book_id: int) -> BookshopError | None:
         """What stands against a reservation; None if it is gone by now, so that another try will do."""
-        book = self.books.get(book_id)
+        book = BookRepository(self.session).get(book_id)
         if book is None or book.withdrawn_at is not None:
             return book_not_found()
         if book.stock_quantity > 0:
@@ -76,7 +76,7 @@ class PreBookService:
 
     def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
         """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
-        if self.books.get(book_id) is None:
+        if BookRepository(self.session).get(book_id) is None:
             raise book_not_found()
         return self.prebookings.list_by_book(book_id, status, place, size)
 
@@ -87,6 +87,6 @@ class PreBookService:
 
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:
         """Who waits for a book, longest first: rows of a pre-booking and an e-mail address."""
-        if self.books.get(book_id) is None:
+        if BookRepository(self.session).get(book_id) is None:
             raise book_not_found()
         return self.prebookings.list_waiting_by_book(book_id, page, size)

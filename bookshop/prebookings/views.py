@@ -4,7 +4,7 @@ from flask import redirect, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from bookshop.accounts.identity import Identity
+from bookshop.accounts.authentication import Identity
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.catalog.views import address_of
 from bookshop.prebookings import bp

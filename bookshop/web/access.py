@@ -9,7 +9,7 @@ from flask import Request, request
 from flask_login import AnonymousUserMixin, current_user
 from sqlalchemy.exc import DBAPIError
 
-from bookshop.accounts.identity import Identity
+from bookshop.accounts.authentication import Identity
 from bookshop.accounts.models import CUSTOMER, STAFF
 from bookshop.extensions import db, login_manager
 from bookshop.kit.exceptions import Forbidden, NotAuthenticated
@@ -35,6 +35,16 @@ def visitor() -> Identity:
 def is_api() -> bool:
     """Whether this request is for JSON and gets its errors in JSON."""
     return request.path == "/api" or request.path.startswith("/api/")
+
+
+def for_pages(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook before or after requests that is left out where the request is for JSON."""
+
+    @wraps(hook)
+    def hooked(*response: Any) -> Any:
+        return next(iter(response), None) if is_api() else hook(*response)
+
+    return hooked
 
 
 def bearer_token(asked: Request) -> str | None:

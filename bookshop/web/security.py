@@ -15,7 +15,7 @@ from bookshop.extensions import csrf, db, login_manager, settings
 from bookshop.kit.exceptions import NotAuthenticated
 from bookshop.kit.transactions import set_deadline
 from bookshop.web import rate_limits, sent_forms
-from bookshop.web.access import Anonymous, bearer_token, is_api
+from bookshop.web.access import Anonymous, bearer_token, for_pages, is_api
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(start_clock)
-    app.before_request(sent_forms.repeat)
+    app.before_request(for_pages(sent_forms.repeat))
     app.before_request(check_csrf)
     app.after_request(rate_limits.say)
     app.after_request(finish)

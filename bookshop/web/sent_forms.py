@@ -17,7 +17,7 @@ from wtforms import ValidationError
 
 from bookshop.idempotency.service import FormAnswer, SentBefore
 from bookshop.web import services
-from bookshop.web.access import is_api
+from bookshop.web.access import for_pages
 from bookshop.web.forms import ONCE, new_once
 from bookshop.web.navigation import asked_next, here
 
@@ -32,14 +32,14 @@ PATIENCE, STEP = 2.0, 0.05  # seconds in which the first request should be answe
 
 def init_app(app: Flask) -> None:
     """`keep` is to run before the answer is compressed: what is registered last comes first."""
-    app.after_request(keep)
+    app.after_request(for_pages(keep))
     app.register_error_handler(SentBefore, repeat_first)
     app.jinja_env.globals["new_once"] = new_once
 
 
 def repeat() -> AnyResponse | None:
     """Answer a form that has had its effect as it was answered then."""
-    if request.method != "POST" or is_api() or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
+    if request.method != "POST" or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
         return None
     g.form_key, g.said_before = form_key(), list(session.get("_flashes", ()))
     if kept := _in_cookie(g.form_key):

@@ -74,7 +74,7 @@ def authentication() -> Authentication:
 
 @once_per_session
 def accounts() -> AccountService:
-    return AccountService(db.session(), mail(), settings().session_days)
+    return AccountService(db.session(), authentication(), mail())
 
 
 @once_per_session
@@ -127,7 +127,7 @@ def inventory() -> BookService:
 
 @once_per_session
 def prebookings() -> PreBookService:
-    return PreBookService(db.session(), settings().max_waiting)
+    return PreBookService(db.session(), authentication(), settings().max_waiting)
 
 
 @once_per_session

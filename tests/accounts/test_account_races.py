@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.prebookings.repository import PreBookRepository
@@ -11,7 +12,7 @@ from bookshop.web import services
 from tests.support import races
 from tests.support.factories import PASSWORD
 
-LOCK_USER = (UserRepository, "lock_active")
+LOCK_USER = (Authentication, "lock_active")
 LOOK_AT_USER = (UserRepository, "get")
 LOCK_STAFF = (UserRepository, "lock_with_staff")
 LOOK_AT_RESET = (UserRepository, "user_of_reset")

@@ -14,7 +14,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
 from bookshop.accounts import passwords
-from bookshop.accounts.identity import Identity
+from bookshop.accounts.authentication import Identity
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound
 from bookshop.web import services
 from tests.support.factories import PASSWORD, Shop

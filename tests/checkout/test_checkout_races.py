@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.repository import UserRepository
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog.repository import BookRepository
@@ -18,7 +19,7 @@ from tests.support import races
 from tests.support.databases import empty
 from tests.support.factories import PASSWORD
 
-LOCK_USER = (UserRepository, "lock_active")
+LOCK_USER = (Authentication, "lock_active")
 LOCK_STAFF = (UserRepository, "lock_with_staff")
 LOOK_IN_CART = (CartRepository, "list_entries")
 TAKE_CART = (CartRepository, "take_all")

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import TimeoutError
 
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.authentication import Authentication
 from bookshop.idempotency.repository import SentFormRepository
 from bookshop.idempotency.service import SentFormService
 from bookshop.kit.database import now
@@ -193,7 +193,7 @@ def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, vi
     def click(clicking):
         return told(clicking, clicking.client.post(f"/books/{book_id}/reserve", data=form))
 
-    locked = (UserRepository, "lock_active")
+    locked = (Authentication, "lock_active")
     first, second = races.overtake(locked, lambda: click(browser), lambda: click(other))
     assert first == second
     assert "Reserved." in str(second)

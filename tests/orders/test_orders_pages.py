@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.authentication import Authentication
 from bookshop.checkout.service import Checkout
 from bookshop.inventory.service import StockChange
 from bookshop.orders.repository import OrderRepository
@@ -251,7 +251,7 @@ def test_a_customer_who_is_locked_out_keeps_the_orders_for_staff(shop, emma, sta
 
 FORGET = (OrderRepository, "forget_person")
 CHANGE = (OrderRepository, "change_status")
-LOCK_USER = (UserRepository, "lock_active")
+LOCK_USER = (Authentication, "lock_active")
 
 
 @pytest.fixture

@@ -28,9 +28,12 @@ PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("letters.compose", "letters.headers", "letters.transport", "letters.worker", "webhooks.worker"),
 }
 FLOORS = ("kit", "domain", "web", "views", "admin and commands", "create_app")
-GROUND = {"kit", "config", "checks"}
-WEB = {"web", "extensions"}
-TOP = {"admin", "cli"}
+OTHERS = {
+    "kit": {"kit", "config", "checks"},
+    "web": {"web", "extensions"},
+    "admin and commands": {"admin", "cli"},
+    "create_app": {"", "features"},
+}
 BEGIN, END = "<!-- drawn by tests/support/architecture.py -->", "<!-- end -->"
 PICTURE = ROOT / "docs" / "architecture.md"
 
@@ -94,22 +97,15 @@ def feature_of(module: str) -> str:
 
 def place_of(module: str) -> Place:
     """Where a module stands; raises LookupError for one that has no place."""
-    _shop, *names = module.split(".")
-    if not names or names == ["features"]:
-        return Place(FLOORS.index("create_app"))
-    if names[0] in GROUND:
-        return Place(FLOORS.index("kit"))
-    if names[0] in WEB:
-        return Place(FLOORS.index("web"))
-    if names == ["admin"]:  # its blueprint, on which features hang their JSON for staff
+    package, _dot, name = module.removeprefix("bookshop").removeprefix(".").partition(".")
+    if package in FEATURES and name and name not in PAGES and f"{package}.{name}" not in PAGES:
+        return Place(FLOORS.index("domain"), FEATURES[package])
+    if package in FEATURES or module == "bookshop.admin":  # its blueprint, on which features hang JSON for staff
         return Place(FLOORS.index("views"))
-    if names[0] in TOP:
-        return Place(FLOORS.index("admin and commands"))
-    if names[0] not in FEATURES:
-        raise LookupError(f"{module} has no floor: give its feature a row in DOMAIN")
-    if len(names) == 1 or names[1] in PAGES or ".".join(names) in PAGES:
-        return Place(FLOORS.index("views"))
-    return Place(FLOORS.index("domain"), FEATURES[names[0]])
+    for floor, packages in OTHERS.items():
+        if package in packages:
+            return Place(FLOORS.index(floor))
+    raise LookupError(f"{module} has no floor: give its feature a row in DOMAIN")
 
 
 def points_up(arrow: Arrow) -> bool:

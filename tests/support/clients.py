@@ -10,7 +10,7 @@ from flask import Flask, request, session
 from flask_login import login_user
 from werkzeug.test import TestResponse
 
-from bookshop.accounts.identity import Identity
+from bookshop.accounts.authentication import Identity
 from bookshop.accounts.views import NOTIFIED_SEEN
 from bookshop.web import services
 from tests.support.factories import PASSWORD, Shop

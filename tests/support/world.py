@@ -8,8 +8,8 @@ from flask import Flask
 from itsdangerous import URLSafeSerializer
 
 from bookshop.accounts import links
+from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.models import PasswordReset
-from bookshop.accounts.tokens import token_hash
 from bookshop.catalog import pictures
 from bookshop.letters.transport import file_of
 from bookshop.web import services

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from bookshop import create_app
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.authentication import Authentication
 from bookshop.catalog.models import Book
 from bookshop.extensions import db
 from bookshop.kit import transactions
@@ -359,7 +359,7 @@ def test_who_is_logged_in_gets_the_page_of_the_shop_too_when_the_database_is_awa
     shop.customer("ada@example.com")
     ada = visitor("ada@example.com")
     lost = OperationalError("SELECT", {}, Exception("the server is away"))
-    monkeypatch.setattr(UserRepository, "identity_by_login", lambda *_given, **_named: raised(lost))
+    monkeypatch.setattr(Authentication, "by_login", lambda *_given, **_named: raised(lost))
     for address in ("/", "/account", "/nothing"):
         answer = ada.get(address)
         assert (answer.status_code, "Please try again in a moment" in answer.text) == (503, True), address
