@@ -3,7 +3,7 @@
 import os
 import sys
 
-from bench import batch, book, checkout, deep, mail, pages, reserve, restock, slow, weight
+from bench import batch, book, checkout, deep, mail, pages, reserve, restock, slow, statements, weight
 from bench.shop import shop_url
 
 MEASUREMENTS = {
@@ -16,6 +16,7 @@ MEASUREMENTS = {
     "mail": mail.run,
     "pages": pages.run,
     "slow": slow.run,
+    "statements": statements.run,
     "weight": weight.run,
 }
 

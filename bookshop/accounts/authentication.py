@@ -14,7 +14,8 @@ from bookshop.kit.database import UtcDateTime, is_sqlite, now, table_of
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
 USE_IS_NOTED_FOR = timedelta(hours=1)
 
-# Every request asks who it is: these statements are made once, of tables, and sent on the connection.
+# Every request asks who it is. Made once, of tables: 176 µs for a token instead of 372, 139 to lock instead of 246
+# (bench/statements.py).
 users, logins, tokens = table_of(User), table_of(LoginSession), table_of(ApiToken)
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
 BY_LOGIN = (

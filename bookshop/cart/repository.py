@@ -10,7 +10,8 @@ from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.kit.database import dialect_of, insert_into, now, table_of
 
-# Every page of a customer counts the cart, and every checkout empties it: made once, of the table.
+# Every page of a customer counts the cart, and every checkout empties it. Made once, of the table: 129 µs to count
+# instead of 244, 144 to list 5 books instead of 254 (bench/statements.py).
 items = table_of(CartItem)
 IS_THEIRS = items.c.user_id == bindparam("user")
 COUNT = select(func.coalesce(func.sum(items.c.quantity), 0)).where(IS_THEIRS)

@@ -96,7 +96,8 @@ class BookDetails(NamedTuple):
 
 AnyBook = Book | StockedBook | BookDetails  # has an id, a title, authors, a cover, a price and a stock
 
-# What is asked all the time is made once, of the table.
+# What is asked all the time is made once, of the table: 159 µs to read a book instead of 255, 178 to lock 3 instead of
+# 337 (bench/statements.py).
 books = table_of(Book)
 DETAILS = select(*(books.c[name] for name in BookDetails._fields))
 READ = DETAILS.where(books.c.id == bindparam("book"))

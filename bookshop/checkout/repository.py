@@ -11,7 +11,6 @@ from bookshop.orders.models import OrderLine
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_BOUGHT, IS_NOTIFIED
 
-# The checkout is what everybody waits for at once: its statements are made once, of tables.
 order_lines = table_of(OrderLine)
 # The last reservation of the book that the customer was told of, if they have not bought it: this sale ends it.
 LAST_TOLD = select(func.max(PreBook.id)).where(

@@ -23,7 +23,9 @@ TOLD = select(func.count()).where(PreBook.movement_id == Movement.id, IS_NOTIFIE
 
 @cache
 def _insert(dialect: str) -> Executable:
-    """The statement that writes the ledger: one for all of a delivery or batch; made once."""
+    """Writes the ledger, one statement for all of a delivery or batch: 3 lines in 184 µs instead of 328 with the model
+    (bench/statements.py).
+    """
     numbers = dict.fromkeys(("book_id", "delta", "quantity_after", "user_id", "order_id"), Integer)
     given = given_rows(dialect, "rows", **numbers, reason=String, note=String)
     values = {**{part.name: part for part in given.c}, "created_at": bindparam("time", type_=UtcDateTime)}
@@ -33,7 +35,7 @@ def _insert(dialect: str) -> Executable:
 
 @cache
 def _set_stock(dialect: str) -> Update:
-    """The statement that writes stocks: one for all of a delivery or batch; made once."""
+    """Writes stocks, one statement for all of a delivery or batch, which the model cannot say."""
     given = given_rows(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
     comes_back = (books.c.stock_quantity == 0) & exists().where(ledger.c.book_id == books.c.id)
     time = bindparam("time", type_=UtcDateTime)

@@ -18,7 +18,7 @@ from bookshop.prebookings.repository import IS_RESERVED_ANEW, WAS_BOUGHT
 TOO_OLD = 4 * 3600  # seconds after which nobody expects an answer to a question any more
 MOST_LISTED = 10_000
 
-# All that is asked of a message before it is sent, and what its letter names; made once, as every message asks it.
+# All that is asked of a message before it is sent, and what its letter names.
 TO_SEND = (
     select(
         *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts")),

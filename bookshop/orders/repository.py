@@ -28,10 +28,11 @@ from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 
-# The checkout is what everybody waits for at once: its statements are made once, of tables.
+# The checkout is what everybody waits for at once, and every page of a customer says how many orders wait to be
+# collected. Made once, of tables: 191 µs to write an order instead of 284, 128 to count instead of 237
+# (bench/statements.py).
 orders, order_lines = table_of(Order), table_of(OrderLine)
 HAPPENED = {READY: ORDER_READY, COLLECTED: ORDER_COLLECTED, CANCELLED: ORDER_CANCELLED}
-# Every page of a customer says how many wait to be collected.
 COUNT_READY = (
     select(func.count())
     .select_from(orders)

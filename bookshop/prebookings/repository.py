@@ -56,8 +56,8 @@ IS_RESERVED_ANEW = exists().where(
     later.user_id == PreBook.user_id, later.book_id == PreBook.book_id, later.id > PreBook.id
 )
 
-# Reserving is what the shop does most. Its statements are made once, of tables instead of models, and sent on the
-# connection: that takes a third of the time that a statement by the session takes.
+# Reserving is what the shop does most. Made once, of tables: 192 µs instead of 403, and 136 to count what a customer
+# waits for instead of 245 (bench/statements.py).
 books, prebookings, users = table_of(Book), table_of(PreBook), table_of(User)
 COUNT_WAITING = (
     select(func.count()).select_from(prebookings).where(prebookings.c.user_id == bindparam("user"), IS_WAITING)
