@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.authentication import Authentication
 from bookshop.cart.repository import CartRepository, Entry
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.kit.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
 from bookshop.kit.money import Amount, totals
+from bookshop.prebookings.repository import PreBookRepository
 from bookshop.prebookings.service import PreBookService
 
 
@@ -99,11 +101,19 @@ class CartService:
     """Puts books into carts and takes them out; never commits. `max_lines` and `max_copies` are the cart's limits.
 
     A customer's cart is in the database. That of a visitor who is not logged in is a mapping of book ids to entries
-    that the face keeps in a cookie: `added` and `changed` hold the rules for both.
+    that the view keeps in a cookie: `added` and `changed` hold the rules for both.
     """
 
-    def __init__(self, session: Session, prebookings: PreBookService, max_lines: int, max_copies: int) -> None:
-        self.authentication = prebookings.authentication
+    def __init__(
+        self,
+        session: Session,
+        authentication: Authentication,
+        prebookings: PreBookService,
+        max_lines: int,
+        max_copies: int,
+    ) -> None:
+        self.session = session
+        self.authentication = authentication
         self.books = BookRepository(session)
         self.items = CartRepository(session)
         self.prebookings = prebookings
@@ -167,7 +177,7 @@ class CartService:
         except Conflict as refused:
             if refused.code != "PREBOOK_DUPLICATE":
                 raise
-            return self.prebookings.prebookings.latest(user_id, book_id)
+            return PreBookRepository(self.session).latest(user_id, book_id)
 
     def merge(self, user_id: int, entries: Sequence[Entry]) -> Sequence[str]:
         """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.

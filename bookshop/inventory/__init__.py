@@ -1,1 +1,1 @@
-"""The shared inventory service: stock and its ledger; no face of its own."""
+"""The shared inventory service: stock and its ledger."""

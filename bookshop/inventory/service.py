@@ -1,4 +1,4 @@
-"""The shared inventory service: the only code that changes a stock, for every face, command and import."""
+"""The shared inventory service: the only code that changes a stock, for every page, script, command and import."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

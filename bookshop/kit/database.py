@@ -183,7 +183,7 @@ def prepare(engine: Engine) -> None:
 class Page(Generic[T]):
     """One page of a list: `page` counts from 1, `total` is the length of the whole list.
 
-    `next_keys` are those of its last row, if more follow and the list can be read on from there; see keyset.py.
+    `next_keys` are those of its last row, if more follow and the list can be read on from there; see pagination.py.
     """
 
     items: Sequence[T]

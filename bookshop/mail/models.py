@@ -19,7 +19,7 @@ STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
 IS_UNSENT = text("state IN ('queued', 'sending')")
 IS_GONE = text("reason = 'gone'")
 
-# Why a message is suppressed. An alert that is only `gone` is queued again when its book is back; see MailService.
+# Why a message is suppressed. An alert that is only `gone` is queued again when its book is back; see AlertService.
 GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
 UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
 ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"

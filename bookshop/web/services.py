@@ -132,7 +132,7 @@ def prebookings() -> PreBookService:
 
 @once_per_session
 def cart() -> CartService:
-    return CartService(db.session(), prebookings(), settings().cart_lines, settings().cart_copies)
+    return CartService(db.session(), authentication(), prebookings(), settings().cart_lines, settings().cart_copies)
 
 
 @once_per_session
