@@ -215,7 +215,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         values = self.model.books[book]
         line = f"{values.isbn},{values.title},A. Writer,{quantity}"
         with self.app.app_context():
-            (report,) = import_books(db.session(), StringIO(f"isbn,title,authors,stock_quantity\n{line}\n"), {})
+            (report,) = import_books(StringIO(f"isbn,title,authors,stock_quantity\n{line}\n"), {})
         assert (report.refused, len(report.notified)) == ([], self.model.set_stock(book, quantity))
 
     @rule()

@@ -8,17 +8,14 @@ from itertools import islice
 from typing import Any, TextIO
 
 from pydantic import ValidationError
-from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
-from bookshop.catalog.service import CatalogService
 from bookshop.inventory.models import IMPORT
 from bookshop.inventory.service import Notified, StockChange
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.kit.text import fold, from_cell
-from bookshop.kit.transactions import in_transaction
 from bookshop.web import services
 
 BATCH = 500
@@ -66,7 +63,7 @@ class Seen:
         return None
 
 
-def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) -> Iterator[BatchReport]:
+def import_books(file: TextIO, defaults: Mapping[str, Any]) -> Iterator[BatchReport]:
     """Add or update the books of a CSV file with a header, and commit batch by batch; yields a report for each.
 
     A book is the same by its ISBN or, for a line without one, by title and authors. `defaults` (price_cents,
@@ -80,7 +77,7 @@ def import_books(session: Session, file: TextIO, defaults: Mapping[str, Any]) ->
     while batch := list(islice(lines, BATCH)):
         report = BatchReport()
         accepted = list(_accepted(batch, seen, report))
-        yield _write_batch(session, accepted, defaults, seen, report)
+        yield _write_batch(accepted, defaults, seen, report)
 
 
 def _header(reader: Any) -> list[str]:
@@ -146,24 +143,24 @@ def _identity(values: Values) -> Any:
 
 
 def _write_batch(
-    session: Session, lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
+    lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
 ) -> BatchReport:
     def work() -> BatchReport:
-        return _Batch(session, defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
+        return _Batch(defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
 
     try:
-        return in_transaction(session, work)
+        return services.commit(work)
     except Conflict:  # somebody added one of these ISBNs since we looked: now it will be found
-        return in_transaction(session, work)
+        return services.commit(work)
 
 
 class _Batch:
     """Writes the lines of one batch in the caller's transaction."""
 
-    def __init__(self, session: Session, defaults: Mapping[str, Any], seen: Seen, report: BatchReport) -> None:
-        self.books = BookRepository(session)
-        self.catalog = CatalogService(session)
-        self.shelf = services.shelf_on(session)
+    def __init__(self, defaults: Mapping[str, Any], seen: Seen, report: BatchReport) -> None:
+        self.books = services.repository(BookRepository)
+        self.catalog = services.catalog()
+        self.shelf = services.shelf()
         self.defaults = defaults
         self.seen = seen
         self.report = report

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from bookshop.catalog.importer import BatchReport, import_books
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.cli.refusals import refusals_as_messages
-from bookshop.extensions import db, settings
+from bookshop.extensions import settings
 
 books = AppGroup("books", help="The catalogue.")
 
@@ -47,6 +47,6 @@ def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport
         TextIOWrapper(bytes_read, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
         click.progressbar(length=path.stat().st_size, label="Importing", file=sys.stderr) as bar,
     ):
-        for report in import_books(db.session(), file, defaults):
+        for report in import_books(file, defaults):
             yield report
             bar.update(bytes_read.tell() - bar.pos)

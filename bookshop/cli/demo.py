@@ -43,7 +43,7 @@ def demo() -> None:
             services.commit(partial(services.accounts().register, email, password, role))
     if db.session.scalar(select(Book.id).limit(1)) is None:
         with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
-            for _report in import_books(db.session(), file, {}):
+            for _report in import_books(file, {}):
                 pass
         _open_the_demo()
     click.echo("The demo shop is ready. Its accounts:")

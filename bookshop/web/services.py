@@ -99,20 +99,12 @@ def letters() -> LetterService:
 
 @once_per_session
 def alerts() -> AlertService:
-    return alerts_on(db.session())
-
-
-def alerts_on(session: Session) -> AlertService:
-    return AlertService(session, settings().mail_host, settings().mail_delay)
+    return AlertService(db.session(), settings().mail_host, settings().mail_delay)
 
 
 @once_per_session
 def shelf() -> ShelfService:
-    return shelf_on(db.session())
-
-
-def shelf_on(session: Session) -> ShelfService:
-    return ShelfService(session, BookService(session), alerts_on(session))
+    return ShelfService(db.session(), inventory(), alerts())
 
 
 @once_per_session
@@ -150,8 +142,9 @@ def feed() -> FeedService:
     return FeedService(db.session())
 
 
-def webhooks(session: Session | None = None) -> WebhookService:
-    return WebhookService(session or db.session())
+@once_per_session
+def webhooks() -> WebhookService:
+    return WebhookService(db.session())
 
 
 @once_per_session

@@ -7,7 +7,6 @@ import pytest
 from click.testing import Result
 
 from bookshop.catalog.importer import import_books
-from bookshop.extensions import db
 from bookshop.kit.exceptions import Invalid
 from tests.support.clients import Script
 
@@ -264,7 +263,7 @@ def test_a_withdrawn_book_that_a_file_names_stays_withdrawn(shop, run):
 def test_the_service_reports_batch_by_batch_and_commits_each(shop):
     lines = "\n".join(f"Book {number},Author,1" for number in range(501))
     with shop.app.app_context():
-        reports = import_books(db.session(), io.StringIO(SHORT + lines), {"currency": "EUR"})
+        reports = import_books(io.StringIO(SHORT + lines), {"currency": "EUR"})
         assert next(reports).added == 500
         assert shop.rows("SELECT count(*) FROM books") == [500]
         assert [report.added for report in reports] == [1]
@@ -272,7 +271,7 @@ def test_the_service_reports_batch_by_batch_and_commits_each(shop):
 
 def test_the_service_refuses_a_wrong_header_before_it_writes(shop):
     with shop.app.app_context(), pytest.raises(Invalid, match="title and authors"):
-        list(import_books(db.session(), io.StringIO("a,b\n"), {}))
+        list(import_books(io.StringIO("a,b\n"), {}))
 
 
 @pytest.mark.prove
