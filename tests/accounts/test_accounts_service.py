@@ -143,14 +143,6 @@ def test_a_login_is_refused_if_the_password_was_changed_after_it_was_checked(sho
     assert shop.rows("SELECT id FROM login_sessions") == []
 
 
-def test_deactivating_twice_keeps_the_first_date(shop):
-    shop.customer(ADA)
-    shop.deactivate(ADA)
-    first = shop.rows("SELECT deactivated_at FROM users")
-    assert shop.deactivate("ADA@EXAMPLE.COM") == 0
-    assert shop.rows("SELECT deactivated_at FROM users") == first
-
-
 @pytest.mark.parametrize("email", ["nobody@example.com", "", "'; --"])
 def test_nobody_cannot_be_deactivated_nor_get_a_token(shop, email):
     with pytest.raises(NotFound):
@@ -200,47 +192,6 @@ def test_users_are_listed_in_pages(shop):
     assert listed(shop, "example", page=2, size=3) == ["ada@example.com"]
     with shop.app.app_context():
         assert services.accounts().list_users("example", 2, 3).total == 4
-
-
-TOUCHES = {
-    "get": lambda user_id: services.accounts().get_user(user_id),
-    "deactivate": lambda user_id: services.people().deactivate(user_id),
-    "reactivate": lambda user_id: services.accounts().reactivate(user_id),
-}
-
-
-@pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES)
-def test_who_deleted_the_account_is_not_listed_and_cannot_be_touched(shop, touch):
-    gone = shop.customer(ADA)
-    shop.commit(lambda: services.people().delete(gone, PASSWORD))
-    assert listed(shop) == []
-    with pytest.raises(NotFound):
-        shop.commit(lambda: touch(gone))
-
-
-def test_nobody_deactivates_the_own_account(shop):
-    user_id = shop.staff()
-    with pytest.raises(Conflict, match="cannot deactivate yourself"):
-        shop.commit(lambda: services.people().deactivate(user_id, by=user_id))
-    assert shop.rows("SELECT deactivated_at FROM users") == [None]
-
-
-def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
-    user_id, book_id = shop.customer(ADA), shop.book()
-    shop.reserve(user_id, book_id)
-    shop.deactivate(ADA)
-    for _again in range(2):
-        shop.commit(lambda: services.accounts().reactivate(user_id))
-    assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
-
-
-def test_the_command_reactivates_who_was_deactivated_by_another(app, shop):
-    for email in (ADA, "staff@example.com"):
-        shop.staff(email)
-    shop.commit(lambda: services.people().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
-    done = app.test_cli_runner().invoke(args=["users", "reactivate", "ADA@example.com"])
-    assert (done.exit_code, done.output) == (0, "Reactivated ADA@example.com.\n")
-    assert log_in(shop).is_staff
 
 
 # ---------------------------------------------------------------- one account per address

@@ -145,15 +145,3 @@ def test_the_service_does_not_commit(shop, emma):
     with shop.app.app_context():
         services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
     assert (shop.stock(emma), shop.statuses(emma)) == (0, ["waiting"] * 3)
-
-
-def test_withdrawing_hides_the_book_and_cancels_who_waits_and_putting_back_wakes_nobody(shop, visitor, emma):
-    shop.staff("staff@example.com")
-    staff = visitor("staff@example.com")
-    assert staff.submit(f"/admin/books/{emma}/withdraw").status_code == 303
-    assert shop.statuses(emma) == ["cancelled"] * 3
-    assert "No longer sold." in visitor().get(f"/books/{emma}").text
-    staff.submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
-    assert "No longer sold." not in visitor().get(f"/books/{emma}").text
-    assert (shop.set_stock(emma, 1), shop.statuses(emma)) == ([], ["cancelled"] * 3)
-    assert shop.broken() == []
