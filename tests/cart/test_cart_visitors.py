@@ -7,6 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from bookshop import create_app
+from bookshop.cart.repository import CartRepository
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.kit.database import ID_MAX
 from tests.support.clients import Browser, text_of
@@ -120,6 +121,25 @@ def test_a_failed_login_loses_nothing(shop, ben, emma):
     add(ben, emma, quantity=2)
     assert ben.log_in(ADA, "wrong").status_code == 400
     assert (in_cart(shop), [line[:2] for line in kept(ben)]) == ({}, [[emma, 2]])
+    ben.log_in(ADA)
+    assert in_cart(shop) == {emma: 2}
+
+
+def test_a_login_that_fails_with_the_cart_loses_nothing_and_logs_nobody_in(shop, ben, emma, monkeypatch):
+    shop.customer(ADA)
+    add(ben, emma, quantity=2)
+
+    def fail(self, user_id, entry):
+        put(self, user_id, entry)
+        raise RuntimeError("the power went out")
+
+    put = CartRepository.put
+    with monkeypatch.context() as patch:
+        patch.setattr(CartRepository, "put", fail)
+        answer = ben.log_in(ADA)
+    assert answer.status_code == 500
+    assert (shop.rows("SELECT id FROM login_sessions"), in_cart(shop)) == ([], {})
+    assert ([line[:2] for line in kept(ben)], ben.get("/account").status_code) == ([[emma, 2]], 303)
     ben.log_in(ADA)
     assert in_cart(shop) == {emma: 2}
 
