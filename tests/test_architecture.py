@@ -140,6 +140,15 @@ def test_views_send_no_sql():
     assert found_in(views, sql) == {}
 
 
+def test_what_is_committed_goes_through_a_service():
+    def around(path):
+        committed = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        committed = [node for node in committed if ast.unparse(node.func) == "services.commit"]
+        return [ast.unparse(node) for node in committed if "repository(" in ast.unparse(node)]
+
+    assert found_in([*on("views"), *on("admin and commands")], around) == {}
+
+
 def only_passes_on(function):
     """Whether a method does nothing but call the same of an attribute with its own arguments."""
     *doc, last = function.body
