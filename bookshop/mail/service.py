@@ -61,10 +61,6 @@ class MailService:
 
     # -- queueing
 
-    def end_alerts(self, user_id: int, reason: str) -> None:
-        """Let none of a user's alerts that were stopped as gone be queued again, for this reason."""
-        self.messages.end_gone(user_id, reason)
-
     def queue_of_order(self, kind: str, order_id: int, user_id: int, recipient: str) -> None:
         """Queue a message about an order, once for each kind."""
         self.messages.insert([self._of_order(kind, order_id, user_id, recipient)])
@@ -94,6 +90,10 @@ class MailService:
         }
 
     # -- what becomes of a person
+
+    def end_alerts(self, user_id: int, reason: str) -> None:
+        """Let none of a user's alerts that were stopped as gone be queued again, for this reason."""
+        self.messages.end_gone(user_id, reason)
 
     def move(self, user_id: int, recipient: str) -> None:
         """Let what is queued go to a user's new address; what was about the old one is not sent."""
