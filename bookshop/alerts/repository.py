@@ -22,8 +22,8 @@ from bookshop.mail.models import (
     Message,
 )
 from bookshop.mail.repository import MessageRepository, messages
-from bookshop.prebookings.models import IS_NOTIFIED, PreBook
-from bookshop.prebookings.repository import IS_RESERVED_ANEW, WAS_BOUGHT
+from bookshop.prebookings.models import PreBook
+from bookshop.prebookings.repository import IS_NOTIFIED, IS_RESERVED_ANEW, WAS_BOUGHT
 
 # What wins over "gone": an alert with such a reason is never queued again. NULL if there is none.
 NEVER_AGAIN = (

@@ -15,7 +15,8 @@ from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.kit.database import Page, UtcDateTime, dialect_of, given_rows, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import Order
-from bookshop.prebookings.models import IS_NOTIFIED, PreBook
+from bookshop.prebookings.models import PreBook
+from bookshop.prebookings.repository import IS_NOTIFIED
 
 ledger, books = table_of(Movement), table_of(Book)
 TOLD = select(func.count()).where(PreBook.movement_id == Movement.id, IS_NOTIFIED).scalar_subquery()
