@@ -52,7 +52,8 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
-    mine, in_cart = None, 0
+    # Before the visitor's own reservation: a restock in between must not leave one who waits among none.
+    waiting, mine, in_cart = waiting_for(found), None, 0
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
@@ -62,7 +63,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     return render_template(
         "catalog/book.html",
         book=found,
-        waiting=waiting_for(found),
+        waiting=waiting,
         mine=mine,
         in_cart=in_cart,
         most=settings().cart_copies,

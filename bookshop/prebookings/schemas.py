@@ -24,7 +24,7 @@ class PreBookQuery(PageQuery):
 
 
 class PreBookOut(BaseModel):
-    """A pre-booking as its customer sees it, of the model or of a row with the same names."""
+    """A pre-booking as its customer sees it."""
 
     model_config = ConfigDict(from_attributes=True)
 
