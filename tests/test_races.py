@@ -6,6 +6,7 @@ show the fault. A race whose twin shows nothing would prove nothing.
 
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -188,12 +189,12 @@ def test_twin_without_the_users_lock_somebody_waits_for_more_than_fifty(app, sho
     assert waiting > 50
 
 
-def storm(app: Flask, shop: Shop, number: int) -> list[Any]:
+def storm(app: Flask, shop: Shop, number: int, customers: Sequence[int] = ()) -> list[Any]:
     """Restock each of many books while 15 customers reserve it; returns what the customers were answered.
 
     The 16 threads begin each book together. 300 customers take turns, so that nobody ever waits for 50 books.
     """
-    books, customers, answers = races.many_books(shop, number), races.many_customers(shop, 300), []
+    books, customers, answers = races.many_books(shop, number), customers or races.many_customers(shop, 300), []
     for index, book_id in enumerate(books):
         turn = [customers[(index * 15 + n) % 300] for n in range(15)]
         works: list[races.Work] = [partial(reserve, customer_id, book_id) for customer_id in turn]
@@ -219,14 +220,19 @@ def stranded(shop: Shop) -> int:
     return found
 
 
+STORMS = 5  # until one restock meets its customers: a few books may be restocked after all of them
 BOOKS = pytest.mark.parametrize("number", [10, pytest.param(300, marks=pytest.mark.prove)])
 
 
 @BOOKS
 def test_nobody_waits_for_a_book_that_came_while_they_reserved_it(app, shop, number):
-    answers = storm(app, shop, number)
-    assert stranded(shop) == 0
-    assert answers.count("PREBOOK_BOOK_IN_STOCK") not in {0, 15 * number}  # some came before, some after the restock
+    customers, refused = races.many_customers(shop, 300), 0
+    for _storm in range(STORMS):
+        refused = storm(app, shop, number, customers).count("PREBOOK_BOOK_IN_STOCK")
+        assert stranded(shop) == 0
+        if refused not in {0, 15 * number}:
+            break
+    assert refused not in {0, 15 * number}  # some came before the restock, some after it
     assert shop.broken() == []
 
 
