@@ -187,8 +187,8 @@ def queue_message(session: Session) -> None:
 
 
 PAIRS = (
-    Pair("find out whose token it is", lambda s: Authentication(s).by_token("token1"), by_token),
-    Pair("lock who asks", lambda s: Authentication(s).lock_active(ADA), lock_active),
+    Pair("find the user of a token", lambda s: Authentication(s).by_token("token1"), by_token),
+    Pair("lock the user", lambda s: Authentication(s).lock_active(ADA), lock_active),
     Pair("count what a customer waits for", lambda s: PreBookRepository(s).count_waiting(ADA), count_waiting),
     Pair("reserve", lambda s: reserve(s, next(numbers)), reserve_anew),
     Pair("write an event", lambda s: EventRepository(s).insert((PREBOOKING_CREATED, [RESERVATION])), write_event),

@@ -1,4 +1,4 @@
-"""Who asks: the login or the token of a request, by one query; and locking who asks, while they are active."""
+"""Which user makes a request: found by its login or its token, in one query, and locked while they are active."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from bookshop.kit.database import UtcDateTime, is_sqlite, now, table_of
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
 USE_IS_NOTED_FOR = timedelta(hours=1)
 
-# Every request asks who it is. Made once, of tables: 176 µs for a token instead of 372, 139 to lock instead of 246
+# Every request looks up its user. Made once, of tables: 176 µs for a token instead of 372, 139 to lock instead of 246
 # (bench/statements.py).
 users, logins, tokens = table_of(User), table_of(LoginSession), table_of(ApiToken)
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
@@ -34,7 +34,7 @@ LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks: the user, and the login (or, for a token, none) that proves it.
+    """The user who makes a request, and the login (or, for a token, none) that proves it.
 
     `token_id` is the token that proves it, `scopes` what it may do (None for a login, which may do everything), and
     `token_to_note` the token again, if its use was not written down for an hour. Whether the address is confirmed, and
@@ -80,15 +80,14 @@ class Identity:
 
 
 class Authentication:
-    """Finds out who asks, and locks them; never commits."""
+    """Finds the user who makes a request, and locks their row; never commits."""
 
-    def __init__(self, session: Session, session_days: int = 30) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.lifetime = timedelta(days=session_days)
 
-    def by_login(self, login_id: str) -> Identity | None:
-        """Who is logged in with this id; None if the login has ended or the user is deactivated."""
-        values = {"login": login_id, "since": now() - self.lifetime}
+    def by_login(self, login_id: str, days: int) -> Identity | None:
+        """The user who logged in with this id, so many days ago at most; None if the login or the user is gone."""
+        values = {"login": login_id, "since": now() - timedelta(days=days)}
         row = self.session.connection().execute(BY_LOGIN, values).first()
         if row is None:
             return None

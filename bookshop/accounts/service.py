@@ -41,13 +41,13 @@ class Checked(NamedTuple):
 class AccountService:
     """All about accounts; never commits. Closing and exporting one is PeopleService's."""
 
-    def __init__(self, session: Session, authentication: Authentication, mail: MailService) -> None:
+    def __init__(self, session: Session, authentication: Authentication, mail: MailService, session_days: int) -> None:
         self.session = session
         self.authentication = authentication
         self.mail = mail
         self.users = UserRepository(session)
         self.forms = SentFormRepository(session)
-        self.lifetime = authentication.lifetime
+        self.session_days, self.lifetime = session_days, timedelta(days=session_days)
 
     def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
         """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken.
@@ -109,7 +109,7 @@ class AccountService:
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
-        return row[0] if row and row[0] and self.authentication.by_login(row[0]) else None
+        return row[0] if row and row[0] and self.authentication.by_login(row[0], self.session_days) else None
 
     def mark(self, email: str, secret: str) -> str:
         """Stands for the account with this address and for its password; an address without an account has one, too."""

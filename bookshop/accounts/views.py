@@ -90,7 +90,8 @@ def _log_in(form: LoginForm) -> None:
     """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
 
     Flask-Login announces it in the transaction of the login, by `user_logged_in`: the cart of the visitor becomes part
-    of the customer's, both or neither. A login that fails leaves the session as it was.
+    of the customer's, both or neither. Clearing the session first lets a second try begin anew; a login that fails
+    leaves the session as it was.
     """
     accounts, before = services.accounts(), dict(session)
     email, password = form.email.data, form.password.data

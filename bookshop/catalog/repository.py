@@ -23,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.kit.database import Page, among, is_sqlite, now, paginate, table_of
+from bookshop.kit.database import Page, among, dialect_of, is_sqlite, now, paginate, table_of
 from bookshop.kit.exceptions import Outdated
 from bookshop.kit.pagination import By, Place, list_page
 
@@ -126,7 +126,7 @@ class BookRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.dialect = session.get_bind().dialect.name
+        self.dialect = dialect_of(session)
 
     def get(self, book_id: int) -> Book | None:
         """The book as the database has it now, whatever the session remembers."""
@@ -192,8 +192,8 @@ class BookRepository:
         cards = query.options(ON_A_CARD).order_by(*(by.clause for by in order))
         return paginate(self.session, cards, page, size, total)
 
-    def _search(self, books: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
-        query, ranking = self._found(books, criteria)
+    def _search(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
+        query, ranking = self._found(query, criteria)
         return query.where(*filters(criteria).values()), _order(criteria, ranking)
 
     def count(self, criteria: BookCriteria) -> int:

@@ -14,6 +14,7 @@ from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS, count_facets
 from bookshop.catalog.forms import book_query
+from bookshop.catalog.languages import language_name
 from bookshop.catalog.linked_data import book_as_linked_data
 from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.extensions import settings
@@ -24,6 +25,8 @@ from bookshop.web import services
 from bookshop.web.assets import FOR_EVER
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import listed, render_list, whole_address
+
+bp.add_app_template_filter(language_name, "language")
 
 ROW = 6
 TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major units, for what a facet asks for
@@ -52,7 +55,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
-    # Before the visitor's own reservation: a restock in between must not leave one who waits among none.
+    # The count comes before the visitor's own reservation: a restock in between must not leave it below 1.
     waiting, mine, in_cart = waiting_for(found), None, 0
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)

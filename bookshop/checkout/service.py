@@ -33,7 +33,7 @@ from bookshop.orders.models import (
     OrderLine,
 )
 from bookshop.orders.repository import OrderRepository
-from bookshop.orders.service import found
+from bookshop.orders.service import existing
 
 # What an order must be before it can become something else.
 BEFORE = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
@@ -67,7 +67,7 @@ class PlacedOrder(NamedTuple):
 class CheckoutService:
     """Places, changes and cancels orders; never commits. A sale and a return are BookService's.
 
-    Every change queues its mail: to the customer, and to those whom copies that came back notified.
+    Every change queues its mail: to the customer, and to those that returned copies notified.
     """
 
     def __init__(
@@ -124,29 +124,29 @@ class CheckoutService:
     def cancel(self, user_id: int, order_id: int) -> Notified:
         """Cancel the customer's own order while it is placed, and give its copies back.
 
-        Returns those whom that notified; locks as `change_all` does. Raises NotFound or Conflict.
+        Returns the customers that this notified; locks as `change_all` does. Raises NotFound or Conflict.
         """
-        found(self.orders.get(order_id, user_id))
+        existing(self.orders.get(order_id, user_id))
         changed, notified = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
         if not changed:
-            raise _wrong_state(found(self.orders.get(order_id, user_id)), CANCELLED)
+            raise _wrong_state(existing(self.orders.get(order_id, user_id)), CANCELLED)
         return notified
 
     def change(self, order_id: int, status: str, by: int) -> Notified:
         """Let staff (`by`) make one order ready, collected or cancelled; raises NotFound or Conflict.
 
-        Returns those whom copies that came back notified.
+        Returns the customers that returned copies notified.
         """
-        found(self.orders.get(order_id))
+        existing(self.orders.get(order_id))
         changed, notified = self.change_all([order_id], status, by)
         if not changed:
-            raise _wrong_state(found(self.orders.get(order_id)), status)
+            raise _wrong_state(existing(self.orders.get(order_id)), status)
         return notified
 
     def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], Notified]:
         """Let staff (`by`) make orders ready, collected or cancelled; those that cannot become so are left alone.
 
-        Returns the ids of those that did, and those whom copies that came back notified. Locks, for
+        Returns the ids of those that did, and the customers that returned copies notified. Locks, for
         cancelling, the books in id order, then the orders; until the caller's transaction ends.
         """
         if status == CANCELLED:
@@ -162,7 +162,7 @@ class CheckoutService:
         self.books.lock({*also, *(line.book_id for line in lines)})
 
     def cancel_open(self, user_id: int) -> Notified:
-        """Cancel all the customer's orders that are placed or ready; returns whom that notified."""
+        """Cancel all the customer's orders that are placed or ready; returns the customers that this notified."""
         return self._cancel(self.orders.list_open(user_id), BEFORE[CANCELLED], by=user_id)[1]
 
     def _cancel(
@@ -180,7 +180,7 @@ class CheckoutService:
         return changed, notified
 
     def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
-        """Give the copies of an order back; returns whom that notified."""
+        """Give the copies of an order back; returns the customers that this notified."""
         changes = [
             StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=line.order_id)
             for line in lines

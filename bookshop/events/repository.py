@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.events.kinds import OF_MOVEMENTS, OF_PREBOOKINGS
 from bookshop.events.models import HAS_NO_PLACE, Event
-from bookshop.kit.database import UtcDateTime, given_rows, now, table_of
+from bookshop.kit.database import UtcDateTime, dialect_of, given_rows, now, table_of
 
 PLACES = text("SELECT pg_advisory_xact_lock(20120)")  # as one gives out places at a time; a number of no other lock
 AT_ONCE = 10_000  # places that are given in one transaction
@@ -72,7 +72,7 @@ class EventRepository:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.dialect = session.get_bind().dialect.name
+        self.dialect = dialect_of(session)
 
     def insert(self, *happened: tuple[str, Iterable[int]]) -> None:
         """Write what happened: kinds, each with the ids of the movements, pre-bookings or orders of which it is so."""

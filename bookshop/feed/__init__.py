@@ -2,4 +2,4 @@
 
 from flask import Blueprint
 
-bp = Blueprint("events", __name__)
+bp = Blueprint("events", __name__)  # the name in its endpoints, from before the feed had a package of its own

@@ -48,8 +48,9 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
     """Run `work` in a writing transaction, commit, and return what it returned.
 
     A transaction that loses a deadlock or waits too long for a lock is rolled back and runs again, a few times;
-    `work` must therefore do nothing but talk to the database. Raises Busy when the last try failed too or the
-    session's deadline has passed, and OutcomeUnknown if nobody can tell whether the commit took place.
+    `work` must therefore do nothing but talk to the database, or nothing that a second run does not put right. Raises
+    Busy when the last try failed too or the session's deadline has passed, and OutcomeUnknown if nobody can tell
+    whether the commit took place.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from bookshop.kit.database import insert_into, is_sqlite, later, table_of
+from bookshop.kit.database import dialect_of, insert_into, is_sqlite, later, table_of
 from bookshop.mail.models import (
     FAILED,
     IS_GONE,
@@ -69,7 +69,7 @@ class MessageRepository:
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Queue messages to go at once, but those whose dedupe key one has that is queued or was sent."""
         if rows:
-            self.session.connection().execute(_insert_at_once(self.session.get_bind().dialect.name), list(rows))
+            self.session.connection().execute(_insert_at_once(dialect_of(self.session)), list(rows))
 
     def has_due(self) -> bool:
         """Whether a worker has anything to do now."""

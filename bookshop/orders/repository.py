@@ -23,7 +23,7 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
 from bookshop.events.repository import EventRepository
-from bookshop.kit.database import Page, insert_into, now, table_of
+from bookshop.kit.database import Page, dialect_of, insert_into, now, table_of
 from bookshop.kit.pagination import By, Place, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
@@ -55,7 +55,7 @@ class OrderRepository:
 
     def insert(self, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
         """Write a new order under a number that no other has, and its event; returns its row."""
-        statement = _insert(self.session.get_bind().dialect.name)
+        statement = _insert(dialect_of(self.session))
         while True:
             row = {**values, "number": new_number(), "created_at": now()}
             written = self.session.connection().execute(statement, row).first()

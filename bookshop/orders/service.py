@@ -15,11 +15,7 @@ from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.kit.pagination import Place, sliced
 from bookshop.kit.text import EMAIL_MAX, fold, problem_in, tidy
 from bookshop.orders import repository as sql
-from bookshop.orders.models import (
-    PLACED,
-    READY,
-    Order,
-)
+from bookshop.orders.models import PLACED, READY, Order
 from bookshop.orders.numbers import is_misheard, read_number
 from bookshop.orders.repository import OrderRepository
 
@@ -50,15 +46,15 @@ class OrderService:
 
     def get(self, user_id: int, order_id: int) -> Order:
         """The customer's own order; raises NotFound, also when it is another's."""
-        return found(self.orders.get(order_id, user_id))
+        return existing(self.orders.get(order_id, user_id))
 
     def get_any(self, order_id: int) -> Order:
         """Any customer's order, for staff; raises NotFound."""
-        return found(self.orders.get(order_id))
+        return existing(self.orders.get(order_id))
 
     def get_with_books(self, order_id: int) -> Order:
         """Any customer's order, for staff, with the book of each line as it is now; raises NotFound."""
-        return found(self.orders.get_with_books(order_id))
+        return existing(self.orders.get_with_books(order_id))
 
     def search(self, wanted: OrderSearch, place: Place, size: int) -> Page[Order]:
         """The orders that staff look for; what is to be done oldest first, all else newest first.
@@ -96,7 +92,7 @@ def _on_the_shelf(pick: Pick) -> tuple[str, ...]:
     return name.rpartition(" ")[2], name, pick.book.title_key
 
 
-def found(order: Order | None) -> Order:
+def existing(order: Order | None) -> Order:
     """The order that was looked for; raises NotFound if there is none."""
     if order is None:
         raise NotFound("There is no such order.", "ORDER_NOT_FOUND")

@@ -4,6 +4,7 @@ from flask import Response, url_for
 
 from bookshop.accounts.scopes import PREBOOKINGS, REPORTS_READ
 from bookshop.admin import bp as staff
+from bookshop.catalog.api import BOOK
 from bookshop.prebookings import bp
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.prebookings.schemas import (
@@ -63,7 +64,7 @@ def api_cancel(prebook_id: int) -> Response:
     return Response(status=204)
 
 
-@staff.get("/api/v1/books/<int:book_id>/prebookings")
+@staff.get(f"{BOOK}/prebookings")
 @staff_required
 @contract("BOOK_NOT_FOUND", tag="Reports", scope=REPORTS_READ, HTTP_200=ListOf[StaffPreBookOut])
 def api_book_prebookings(book_id: int, query: PreBookQuery) -> Response:

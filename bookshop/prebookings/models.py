@@ -9,8 +9,7 @@ from bookshop.catalog.models import Book
 from bookshop.kit.database import Base, UtcDateTime, now
 
 WAITING, NOTIFIED, CANCELLED = "waiting", "notified", "cancelled"
-IS_WAITING = text("status = 'waiting'")
-IS_NOTIFIED = text("status = 'notified'")
+WHERE_WAITING, WHERE_NOTIFIED = text("status = 'waiting'"), text("status = 'notified'")  # of partial indexes
 
 
 class PreBook(Base):
@@ -23,11 +22,13 @@ class PreBook(Base):
         CheckConstraint("(status = 'notified') = (movement_id IS NOT NULL)", name="movement_id"),
         CheckConstraint("(status = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled_at"),
         Index("uq_prebookings_waiting", "user_id", "book_id", unique=True,
-              sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
-        Index("ix_prebookings_waiting_book_id", "book_id", sqlite_where=IS_WAITING, postgresql_where=IS_WAITING),
+              sqlite_where=WHERE_WAITING, postgresql_where=WHERE_WAITING),
+        Index("ix_prebookings_waiting_book_id", "book_id",
+              sqlite_where=WHERE_WAITING, postgresql_where=WHERE_WAITING),
         Index(None, "user_id", "id"),
         Index(None, "book_id", "id"),
-        Index("ix_prebookings_movement_id", "movement_id", sqlite_where=IS_NOTIFIED, postgresql_where=IS_NOTIFIED),
+        Index("ix_prebookings_movement_id", "movement_id",
+              sqlite_where=WHERE_NOTIFIED, postgresql_where=WHERE_NOTIFIED),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)

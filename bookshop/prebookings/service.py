@@ -76,8 +76,7 @@ class PreBookService:
 
     def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
         """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
-        if BookRepository(self.session).get(book_id) is None:
-            raise book_not_found()
+        self._check_book(book_id)
         return self.prebookings.list_by_book(book_id, status, place, size)
 
     def count_back(self, user_id: int, seen: int) -> int:
@@ -87,6 +86,10 @@ class PreBookService:
 
     def list_waiting_for(self, book_id: int, page: int, size: int) -> Page[Any]:
         """Who waits for a book, longest first: rows of a pre-booking and an e-mail address."""
+        self._check_book(book_id)
+        return self.prebookings.list_waiting_by_book(book_id, page, size)
+
+    def _check_book(self, book_id: int) -> None:
+        """Raise NotFound if there is no such book; one that is withdrawn will do."""
         if BookRepository(self.session).get(book_id) is None:
             raise book_not_found()
-        return self.prebookings.list_waiting_by_book(book_id, page, size)

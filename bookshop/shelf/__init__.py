@@ -1,1 +1,1 @@
-"""The shelf: what goes onto it and off it, and who is told. Above stock, reservations and alerts, it joins them."""
+"""The shelf: every change of stock with its alerts, and taking books off sale."""

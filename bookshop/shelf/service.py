@@ -15,7 +15,7 @@ from bookshop.prebookings.repository import PreBookRepository
 
 
 class Restocked(NamedTuple):
-    """What a change of a book's stock did: whom it notified, and how many alerts it stopped before they were sent."""
+    """What a change of a book's stock did: the customers it notified, and how many unsent alerts it stopped."""
 
     notified: Notified
     stopped: int
@@ -24,7 +24,7 @@ class Restocked(NamedTuple):
 class ShelfService:
     """Changes stocks and sees to the alerts, in the caller's transaction; never commits.
 
-    The stock, the ledger and who is notified are BookService's, which locks the books.
+    BookService locks the books, writes stock and ledger, and notifies the customers.
     """
 
     def __init__(self, session: Session, inventory: BookService, alerts: AlertService) -> None:
@@ -35,7 +35,7 @@ class ShelfService:
         self.prebookings = PreBookRepository(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Restocked:
-        """Change a book's stock, and queue the alerts to those whom that notified.
+        """Change a book's stock, and queue the alerts to the customers that this notified.
 
         Alerts about a book that has none left are stopped. Raises as BookService.update_stock does.
         """
@@ -47,7 +47,7 @@ class ShelfService:
         """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
         notified = self.inventory.update_stocks(changes)
         self.alerts.queue(notified)
-        self.alerts.stop([change.book_id for change in changes if change.quantity == 0])
+        self.alerts.stop([change.book_id for change in changes])
         return notified
 
     def change_stocks(self, lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
@@ -59,7 +59,7 @@ class ShelfService:
         return outcome
 
     def receive(self, delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
-        """Take in a delivery; returns its lines, and all whom it notified. See BookService.receive."""
+        """Take in a delivery; returns its lines, and the customers it notified. See BookService.receive."""
         lines, notified = self.inventory.receive(delivery), Notified()
         for line in lines:
             notified.add(line.emails)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bookshop.accounts.authentication import Identity
 from bookshop.accounts.models import CUSTOMER, STAFF
-from bookshop.extensions import db, login_manager
+from bookshop.extensions import db, login_manager, settings
 from bookshop.kit.exceptions import Forbidden, NotAuthenticated
 from bookshop.web import services
 
@@ -60,7 +60,7 @@ def bearer_token(asked: Request) -> str | None:
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_login(login_id: str) -> Identity | None:
-    return services.authentication().by_login(login_id)
+    return services.authentication().by_login(login_id, settings().session_days)
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]

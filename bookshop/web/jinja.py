@@ -1,6 +1,6 @@
 """What every page needs: the words and numbers that templates write, and the shop's name.
 
-What a feature adds to all pages it registers by itself, on its blueprint.
+A feature registers on its blueprint what it adds to all pages.
 """
 
 from datetime import datetime
@@ -9,8 +9,8 @@ from babel.dates import format_date, format_timedelta
 from flask import Flask, request
 
 from bookshop.cart.repository import Entry
-from bookshop.catalog.languages import language_name
-from bookshop.catalog.models import NO_PRICE, Book
+from bookshop.catalog.models import NO_PRICE
+from bookshop.catalog.repository import AnyBook
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.money import LOCALE, Amount, in_words
@@ -27,7 +27,6 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(price)
     app.add_template_filter(money)
     app.add_template_filter(year_in_words, "year")
-    app.add_template_filter(language_name, "language")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
     for named in (listed, turned, whole_address, typed_search):
@@ -50,7 +49,7 @@ def lasted(moment: datetime) -> str:
     return format_timedelta(now() - moment, locale=LOCALE)
 
 
-def price(sold: Book | OrderLine | Entry) -> str:
+def price(sold: AnyBook | OrderLine | Entry) -> str:
     """What a copy of the book costs, or did when it was sold or put into a cart, for people."""
     return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
 

@@ -56,7 +56,7 @@ def once_per_session(make: Callable[[], S]) -> Callable[[], S]:
 
 
 def repository(kind: Callable[[Session], S]) -> S:
-    """A repository on the session of this request, for a view that reads; whatever writes is a service's."""
+    """A repository on the session of this request, to read or to lock by; whatever writes is a service's."""
     return _kept(kind, lambda: kind(db.session()))
 
 
@@ -69,12 +69,12 @@ def _kept(key: object, make: Callable[[], S]) -> S:
 
 @once_per_session
 def authentication() -> Authentication:
-    return Authentication(db.session(), settings().session_days)
+    return Authentication(db.session())
 
 
 @once_per_session
 def accounts() -> AccountService:
-    return AccountService(db.session(), authentication(), mail())
+    return AccountService(db.session(), authentication(), mail(), settings().session_days)
 
 
 @once_per_session
@@ -164,7 +164,7 @@ def give_places() -> None:
     """Give all events that are committed by now their places in the feed; waits its turn, a moment, if others do it.
 
     In transactions of its own on a session of its own, so that a request that only looks may ask for it, too: what it
-    writes is nothing that anybody decided. Raises Busy.
+    writes is nothing that anybody decided. There is no rule in it, hence no service. Raises Busy.
     """
     with aside() as session:
         events = EventRepository(session)
