@@ -27,9 +27,9 @@ WHO = (
     " AND deactivated_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 )
 CLAIM = (
-    "INSERT INTO given_answers (user_id, key, fingerprint, created_at) VALUES (1, %s, %s, now())"
+    "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (1, %s, %s, now())"
     " ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, created_at = now()"
-    " WHERE given_answers.created_at < now() - interval '24 h' RETURNING key"
+    " WHERE idempotency_records.created_at < now() - interval '24 h' RETURNING key"
 )
 FIND = "SELECT isbn, id FROM books WHERE isbn = ANY(%s)"
 LOCK = (
@@ -52,10 +52,10 @@ EVENTS = (
     " given(number integer, kind varchar, movement_id integer) ORDER BY number"
 )
 SOLD_OUT = "SELECT id FROM movements WHERE book_id = ANY(%s) AND quantity_after = delta AND delta > 0"
-KEEP = "UPDATE given_answers SET status = 200, body = %s WHERE user_id = 1 AND key = %s"
+KEEP = "UPDATE idempotency_records SET status = 200, body = %s WHERE user_id = 1 AND key = %s"
 FORGET = (
-    "DELETE FROM given_answers WHERE (user_id, key) IN (SELECT user_id, key FROM given_answers WHERE created_at <"
-    " now() - interval '24 h' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED)"
+    "DELETE FROM idempotency_records WHERE (user_id, key) IN (SELECT user_id, key FROM idempotency_records"
+    " WHERE created_at < now() - interval '24 h' ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED)"
 )
 keys = count(1)
 

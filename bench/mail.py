@@ -42,7 +42,7 @@ QUEUE = (
 UNSENT = text("SELECT count(*) FROM messages WHERE state IN ('queued', 'sending')")
 WORKER = """
 from bookshop import create_app
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from bookshop.kit.outbox import Pace
 with create_app().app_context():
     works = Worker(Pace(poll=0.02))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
 from bookshop.config import ROOT
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from bookshop.orders.models import READY
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker

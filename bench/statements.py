@@ -17,7 +17,7 @@ from bench.shop import analyze, fill, make_app
 from bookshop.accounts.authentication import Authentication, token_hash
 from bookshop.accounts.models import ApiToken, User
 from bookshop.cart.models import CartItem
-from bookshop.cart.repository import CartRepository, Entry
+from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.events.kinds import PREBOOKING_CREATED
@@ -80,7 +80,7 @@ def prepare(connection: Connection) -> None:
     with Session(connection) as session:
         reserve(session, 1)
         for book_id in range(1, 6):
-            CartRepository(session).put(ADA, Entry(book_id, 1, 990, "EUR", 3))
+            CartRepository(session).put(ADA, CartEntry(book_id, 1, 990, "EUR", 3))
 
 
 def measured(connection: Connection, pair: Pair) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class RequestSession(Session):
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         engine = super().get_bind(*args, **kwargs)
-        return without_transactions(engine) if only_looks() and isinstance(engine, Engine) else engine
+        return without_transactions(engine) if is_read_only() and isinstance(engine, Engine) else engine
 
     def rollback(self) -> None:
         """Take back what was not committed; where the connection is lost, the database does so by itself."""
@@ -68,7 +68,7 @@ class RequestSession(Session):
             self.invalidate()
 
 
-def only_looks() -> bool:
+def is_read_only() -> bool:
     """Whether this is a request that changes nothing in the shop."""
     return has_request_context() and request.method in {"GET", "HEAD"}
 
@@ -79,7 +79,7 @@ def without_transactions(engine: Engine) -> Engine:
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def network_of_visitor() -> str:
+def client_network() -> str:
     """The address that a request comes from, by which it is counted; of IPv6 its /64, as one line has a whole one."""
     try:
         address = ip_address(request.remote_addr or "")
@@ -94,7 +94,7 @@ db = SQLAlchemy(model_class=Base, session_options={"class_": RequestSession, "ex
 migrate = Migrate()
 login_manager = LoginManagerWithoutRemember()
 csrf = CSRFProtect()
-limiter = Limiter(network_of_visitor)
+limiter = Limiter(client_network)
 bootstrap = Bootstrap5()
 compress = Compress()
 

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from bookshop.accounts import mailbox_pages, own_account
+from bookshop.accounts import email_link_pages, own_account
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import mail as admin_mail
@@ -26,10 +26,10 @@ from bookshop.reports import api as reports_json
 from bookshop.web.navigation import IdConverter
 from bookshop.webhooks import api as webhooks_json
 
-PARTS = (
+BLUEPRINTS = (
     accounts_pages,
     own_account,
-    mailbox_pages,
+    email_link_pages,
     catalog_pages,
     catalog_json,
     crawlers,
@@ -55,5 +55,5 @@ PARTS = (
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["int"] = IdConverter
-    for blueprint in dict.fromkeys(part.bp for part in PARTS):
+    for blueprint in dict.fromkeys(part.bp for part in BLUEPRINTS):
         app.register_blueprint(blueprint)

@@ -18,7 +18,7 @@ from jinja2 import FileSystemBytecodeCache
 from bookshop import create_app
 from bookshop.accounts import passwords
 from bookshop.extensions import db
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import drop_everything, empty, folder_in_memory, new_database
 from tests.support.factories import Shop
 from tests.support.hostile import Target
@@ -127,15 +127,15 @@ def shop(app: Flask) -> Shop:
 
 
 @pytest.fixture
-def visitor(app: Flask) -> Callable[..., Browser]:
-    """A browser of its own: `visitor()` anonymous, `visitor("ada@example.com")` logged in."""
-    return lambda email=None: Browser(app, email)
+def web_client(app: Flask) -> Callable[..., WebClient]:
+    """A browser of its own: `web_client()` anonymous, `web_client("ada@example.com")` logged in."""
+    return lambda email=None: WebClient(app, email)
 
 
 @pytest.fixture
-def script(app: Flask) -> Callable[..., Script]:
-    """A script with a token: `script("ada@example.com")`, or with few scopes, or without: `script()`."""
-    return lambda email=None, scopes=None: Script(app, email, scopes)
+def api_client(app: Flask) -> Callable[..., ApiClient]:
+    """A script with a token: `api_client("ada@example.com")`, or with few scopes, or without: `api_client()`."""
+    return lambda email=None, scopes=None: ApiClient(app, email, scopes)
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from tests.support.architecture import (
     points_up,
     sources,
 )
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.sources import ROOT, SOURCES, found_in, imports, module_of, names_in, tree
 
 TABLE = 'from bookshop.kit.database import Base\ntable = Base.metadata.tables["prebookings"]'
 WRITES = {  # what a service only passes on: whatever writes goes through one
     *("AccountService.log_out", "AccountService.revoke_tokens", "AlertService.stop"),
-    *("LetterService.mark_sent", "MailService.claim", "MailService.end_alerts", "WebhookService.claim"),
+    *("MailService.claim", "MailService.end_alerts", "MailerService.mark_sent", "WebhookService.claim"),
 }
 
 
@@ -66,7 +66,7 @@ def test_only_these_modules_lie_at_the_root():
 UPWARDS = [
     ("bookshop.kit.text", "from bookshop.catalog.isbn import isbn13", "bookshop.catalog.isbn"),
     ("bookshop.catalog.service", "from bookshop.prebookings import repository", "bookshop.prebookings.repository"),
-    ("bookshop.mail.service", "def late():\n    from bookshop.letters import service", "bookshop.letters.service"),
+    ("bookshop.mail.service", "def late():\n    from bookshop.mailer import service", "bookshop.mailer.service"),
     ("bookshop.mail.service", "if TYPE_CHECKING:\n    import bookshop.accounts.models", "bookshop.accounts.models"),
     ("bookshop.mail.service", 'import_module("bookshop.accounts.models")', "bookshop.accounts.models"),
     ("bookshop.catalog.repository", TABLE, "bookshop.prebookings.models"),
@@ -113,8 +113,8 @@ def test_what_is_below_the_web_does_not_know_flask():
     assert found_in(below, lambda path: [name for name in imports(path) if name.lower().startswith("flask")]) == {}
 
 
-def test_the_domain_and_the_letters_never_commit():
-    quiet = [*on("domain"), ROOT / "bookshop" / "letters" / "compose.py"]
+def test_the_domain_and_the_mail_composer_never_commit():
+    quiet = [*on("domain"), ROOT / "bookshop" / "mailer" / "compose.py"]
     assert found_in(quiet, lambda path: names_in(path) & {"commit", "rollback", "in_transaction"}) == {}
 
 
@@ -181,7 +181,7 @@ FILES, OBJECTS = 13, 4
 def test_a_reservation_enters_few_files_and_makes_few_objects(shop):
     """Once its services are many, every request pays for them: it was 26 of each."""
     shop.customer("ada@example.com")
-    script, package, entered, made = Script(shop.app, "ada@example.com"), ROOT / "bookshop", set(), []
+    api_client, package, entered, made = ApiClient(shop.app, "ada@example.com"), ROOT / "bookshop", set(), []
     emma, persuasion = shop.book(), shop.book("Persuasion")
 
     def look(frame, event, _argument):
@@ -190,10 +190,10 @@ def test_a_reservation_enters_few_files_and_makes_few_objects(shop):
             if frame.f_code.co_name == "__init__":
                 made.append(type(frame.f_locals["self"]).__name__)
 
-    assert script.reserve(emma).status_code == 201  # what is made once is made
+    assert api_client.reserve(emma).status_code == 201  # what is made once is made
     sys.setprofile(look)
     try:
-        answer = script.reserve(persuasion)
+        answer = api_client.reserve(persuasion)
     finally:
         sys.setprofile(None)
     assert answer.status_code == 201

@@ -43,11 +43,11 @@ def in_process(app: Flask, *words: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 @pytest.mark.parametrize(("flags", "role"), [([], "customer"), (["--staff"], "staff")])
-def test_users_create_makes_customers_and_staff_who_can_log_in(shop, run, visitor, flags, role):
+def test_users_create_makes_customers_and_staff_who_can_log_in(shop, run, web_client, flags, role):
     made = run("users", "create", "Ada@Example.com", "--password", PASSWORD, *flags)
     assert (made.exit_code, made.stdout) == (0, f"Created {role} Ada@example.com.\n")
     assert shop.rows("SELECT role FROM users") == [role]
-    assert visitor().log_in(ADA).status_code == 303
+    assert web_client().log_in(ADA).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_users_create_asks_for_a_password_that_is_not_given_and_does_not_show_it
     assert shop.rows("SELECT email FROM users") == [ADA]
 
 
-def test_users_deactivate_ends_everything_and_says_how_many_reservations_it_cancelled(shop, run, visitor):
+def test_users_deactivate_ends_everything_and_says_how_many_reservations_it_cancelled(shop, run, web_client):
     user_id, books = shop.customer(ADA), [shop.book(), shop.book()]
     for book_id in books:
         shop.reserve(user_id, book_id)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     done = run("users", "deactivate", "ADA@example.com")
     assert (done.exit_code, done.stdout) == (0, "Deactivated ADA@example.com; waiting reservations cancelled: 2.\n")
     assert browser.get("/reservations").status_code == 303
@@ -88,18 +88,18 @@ def test_users_deactivate_ends_everything_and_says_how_many_reservations_it_canc
 # ---------------------------------------------------------------- tokens
 
 
-def test_tokens_create_prints_the_token_and_nothing_else(app, shop, script):
+def test_tokens_create_prints_the_token_and_nothing_else(app, shop, api_client):
     shop.customer(ADA)
     made = in_process(app, "tokens", "create", ADA, "--name", "till")
     assert (made.returncode, made.stderr) == (0, b"")
-    holder = script()
+    holder = api_client()
     holder.headers = {"Authorization": f"Bearer {made.stdout.decode().removesuffix(chr(10))}"}
     assert holder.get("/api/v1/prebookings").status_code == 200
 
 
-def test_tokens_revoke_ends_those_of_one_name(shop, run, script):
+def test_tokens_revoke_ends_those_of_one_name(shop, run, api_client):
     shop.customer(ADA)
-    holder = script()
+    holder = api_client()
     holder.headers = {"Authorization": f"Bearer {run('tokens', 'create', ADA, '--name', 'till').stdout.strip()}"}
     assert run("tokens", "revoke", ADA, "--name", "another").stdout == "Revoked: 0.\n"
     assert holder.get("/api/v1/prebookings").status_code == 200
@@ -173,13 +173,13 @@ def test_check_ends_after_many_lines_of_one_kind_and_says_that_there_are_more(sh
 # ---------------------------------------------------------------- demo
 
 
-def test_demo_fills_an_empty_shop_and_prints_accounts_that_work(shop, run, visitor):
+def test_demo_fills_an_empty_shop_and_prints_accounts_that_work(shop, run, web_client):
     filled = run("demo")
     assert filled.exit_code == 0
     accounts = [line.split() for line in filled.stdout.splitlines() if "password:" in line]
     assert {words[0] for words in accounts} == {"staff", "customer"}
     for _role, email, _label, *password in accounts:
-        assert visitor().log_in(email, " ".join(password)).status_code == 303
+        assert web_client().log_in(email, " ".join(password)).status_code == 303
     assert len(shop.rows("SELECT id FROM books")) >= 50
     assert sorted(shop.rows("SELECT status FROM orders")) == ["placed", "ready"]
     assert shop.rows("SELECT * FROM cart_items") == []

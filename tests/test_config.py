@@ -11,7 +11,7 @@ import pytest
 from bookshop import config, create_app
 from bookshop.config import Settings, settings_from
 from bookshop.kit.exceptions import SettingsError
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.settings import SECRET_KEY, settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -306,13 +306,13 @@ def test_a_given_key_is_used_in_the_demo_too_and_none_is_made(instance):
 
 def test_the_shops_name_is_on_its_pages(tmp_path):
     app = create_app(settings_for(f"sqlite:///{tmp_path}/shop.db", shop_name="Müller & Söhne"))
-    assert "Müller &amp; Söhne" in Browser(app).get("/login").text
+    assert "Müller &amp; Söhne" in WebClient(app).get("/login").text
 
 
 @pytest.mark.parametrize(("proxies", "secure"), [(0, False), (1, True)])
 def test_what_a_proxy_says_is_believed_only_if_there_is_one(tmp_path, proxies, secure):
     app = create_app(settings_for(f"sqlite:///{tmp_path}/shop.db", trusted_proxies=proxies))
-    answer = Browser(app).get("/login", headers={"X-Forwarded-Proto": "https"})
+    answer = WebClient(app).get("/login", headers={"X-Forwarded-Proto": "https"})
     assert ("Secure" in answer.headers["Set-Cookie"]) is secure
 
 

@@ -3,11 +3,11 @@
 from tests.support.clients import text_of
 
 
-def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the_form(shop, visitor):
+def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the_form(shop, web_client):
     shop.customer("ada@example.com")
     shop.staff("staff@example.com")
     book_id = shop.book("Emma")
-    ada, staff = visitor("ada@example.com"), visitor("staff@example.com")
+    ada, staff = web_client("ada@example.com"), web_client("staff@example.com")
 
     assert ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}").status_code == 303
     assert "You reserved this book" in text_of(ada.get(f"/books/{book_id}"))
@@ -23,11 +23,11 @@ def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the
     assert shop.broken() == []
 
 
-def test_a_script_reserves_restocks_and_sees_notified(shop, script):
+def test_a_script_reserves_restocks_and_sees_notified(shop, api_client):
     shop.customer("ada@example.com")
     shop.staff("staff@example.com")
     book_id = shop.book("Emma")
-    ada, staff = script("ada@example.com"), script("staff@example.com")
+    ada, staff = api_client("ada@example.com"), api_client("staff@example.com")
 
     made = ada.reserve(book_id)
     assert made.status_code == 201

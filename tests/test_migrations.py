@@ -27,7 +27,7 @@ from tests.support.settings import SECRET_KEY, settings_for
 Schema = dict[str, list[tuple[Any, ...]]]
 
 TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "prebookings"} | {
-    *("cart_items", "orders", "order_lines", "given_answers", "messages", "password_resets"),
+    *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "password_resets"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
 }
 # A column that was added later holds its foreign key in itself; it means the same as one that stands apart.
@@ -113,10 +113,10 @@ def fill(shop: Shop) -> None:
     shop.order(ada, {emma: 1})
     shop.fill_cart(ada, {emma: 2})
     shop.execute(
-        "INSERT INTO given_answers (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
+        "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
         ada=ada,
     )
-    shop.commit(lambda: services.mailbox().create_reset(ada, "ada@example.com"))
+    shop.commit(lambda: services.email_links().create_reset(ada, "ada@example.com"))
     with shop.app.app_context():
         services.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(emma, 7)

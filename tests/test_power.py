@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from bookshop.accounts.service import Checked
+from bookshop.accounts.service import CheckedPassword
 from bookshop.catalog.isbn import isbn13
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Invalid
-from bookshop.letters.repository import LetterRepository
 from bookshop.mail.models import ORDER_READY
+from bookshop.mailer.repository import MailerRepository
 from bookshop.web import services
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from bookshop.webhooks.repository import WebhookRepository
@@ -32,12 +32,12 @@ def test_a_rise_from_more_than_nothing_is_no_restock(shop):
     assert shop.rows(EVENTS) == ["stock.changed", "book.restocked", "stock.changed"]
 
 
-def test_a_reservation_says_when_the_book_came_and_not_when_it_was_made(shop, script):
+def test_a_reservation_says_when_the_book_came_and_not_when_it_was_made(shop, api_client):
     ada, emma = shop.customer(), shop.book()
     shop.reserve(ada, emma)
     begun = now()
     shop.set_stock(emma, 1)
-    said = script("ada@example.com").get("/api/v1/prebookings/1").json
+    said = api_client("ada@example.com").get("/api/v1/prebookings/1").json
     assert said["created_at"] < begun.isoformat() <= said["notified_at"]
 
 
@@ -61,9 +61,9 @@ def test_alerts_are_queued_in_the_transaction_that_notifies(app, shop):
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(shop):
     shop.order(shop.customer(), {shop.book(stock=1): 1})
     assert list(shop.commit(lambda: services.mail().claim(1, "frozen", 600))) == [1]
-    assert shop.commit(lambda: services.repository(LetterRepository).get_to_send(1, "frozen")) is not None
+    assert shop.commit(lambda: services.repository(MailerRepository).get_to_send(1, "frozen")) is not None
     shop.execute("UPDATE messages SET next_attempt_at = created_at")
-    assert shop.commit(lambda: services.repository(LetterRepository).get_to_send(1, "frozen")) is None
+    assert shop.commit(lambda: services.repository(MailerRepository).get_to_send(1, "frozen")) is None
 
 
 def test_a_message_about_an_order_is_queued_once_for_each_kind(shop):
@@ -96,7 +96,7 @@ def test_a_user_who_was_seen_before_the_lock_is_read_anew_after_it(app, shop):
         seen = services.accounts().get_user(user_id)
         shop.deactivate("ada@example.com")
         with pytest.raises(Invalid):
-            services.commit(lambda: services.accounts().log_in(Checked(user_id, seen.password_hash), PASSWORD))
+            services.commit(lambda: services.accounts().log_in(CheckedPassword(user_id, seen.password_hash), PASSWORD))
 
 
 def test_an_order_that_was_seen_before_it_changed_is_read_anew(app, shop):
@@ -149,10 +149,10 @@ def test_a_writer_of_sqlite_has_its_turn_from_the_beginning(app, database_url):
 
 
 @pytest.fixture
-def ada(shop, visitor, script):
+def ada(shop, web_client, api_client):
     """Ada with a login and a token: functions that say whether each lets her in."""
     shop.customer()
-    browser, program = visitor("ada@example.com"), script("ada@example.com")
+    browser, program = web_client("ada@example.com"), api_client("ada@example.com")
     return {
         "login": lambda: browser.get("/reservations").status_code == 200,
         "token": lambda: program.get("/api/v1/prebookings").status_code == 200,

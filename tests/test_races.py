@@ -45,10 +45,10 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 @pytest.fixture
-def scene(shop, script):
+def scene(shop, api_client):
     """One book, out of stock, and what customers and staff do to it: each name is one who can race."""
     ada_id, _staff_id, book_id = shop.customer(ADA), shop.staff(STAFF), shop.book("Emma")
-    ada, staff = script(ADA), script(STAFF)
+    ada, staff = api_client(ADA), api_client(STAFF)
     change_stock = partial(staff.patch, f"/api/v1/books/{book_id}/stock")
     return {
         "reserve": lambda: ada.reserve(book_id),
@@ -257,16 +257,16 @@ def test_twin_with_a_conditional_insert_without_for_share_customers_are_stranded
 
 
 @pytest.mark.parametrize("fast", ["deactivate", "change password"])
-def test_a_login_is_ended_by_what_overtakes_it(shop, scene, visitor, fast):
-    ada = visitor()
+def test_a_login_is_ended_by_what_overtakes_it(shop, scene, web_client, fast):
+    ada = web_client()
     races.overtake(LOOK_AT_USER, lambda: ada.log_in(ADA), scene[fast])
     assert ada.get("/reservations").status_code == 303
     assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
 
 
 @pytest.mark.parametrize("fast", ["deactivate", "change password"])
-def test_twin_without_the_users_lock_a_login_outlives_what_overtakes_it(app, shop, scene, visitor, fast):
-    ada = visitor()
+def test_twin_without_the_users_lock_a_login_outlives_what_overtakes_it(app, shop, scene, web_client, fast):
+    ada = web_client()
     with races.unlocked(app, UPDATE):
         races.overtake(LOOK_AT_USER, lambda: ada.log_in(ADA), scene[fast], races.LONG)
     assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
@@ -283,8 +283,8 @@ def test_a_login_that_has_to_begin_again_does_not_let_an_old_password_in(app, sc
             services.commit(lambda: services.accounts().log_in(user, PASSWORD))
 
 
-def test_who_looks_at_the_reservations_while_a_restock_commits_still_gets_the_badge(scene, visitor):
-    ada = visitor(ADA)
+def test_who_looks_at_the_reservations_while_a_restock_commits_still_gets_the_badge(scene, web_client):
+    ada = web_client(ADA)
     scene["reserve"]()
     races.overtake(NOTIFY, scene["restock"], lambda: ada.get("/reservations"))
     assert "1 back in stock" in text_of(ada.get("/"))

@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 from bookshop import create_app
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from bookshop.web import services
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.databases import empty, rows_of
 from tests.support.factories import PASSWORD, Shop, isbn
 from tests.support.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
@@ -55,7 +55,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         self.app, self.shop, self.model, self.numbers = app, Shop(app), Model(), count(1)
         empty(app)
         self.shop.staff()
-        self.staff = Script(app, "staff@example.com")
+        self.staff = ApiClient(app, "staff@example.com")
         self.opening_users = [self.new_user(), self.new_user()]
         self.opening_books = [self.new_book(), self.new_book(), self.new_book()]
 
@@ -74,7 +74,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def new_user(self) -> int:
         email = f"c{next(self.numbers)}@example.com"
         user = self.shop.customer(email)
-        self.model.users[user] = User(email, Script(self.app, email))
+        self.model.users[user] = User(email, ApiClient(self.app, email))
         return user
 
     def new_book(self) -> int:
@@ -108,7 +108,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     @rule(target=wishes, user=users, book=books)
     def a_customer_reserves(self, user: int, book: int) -> Any:
         expected = self.model.answer_to_reserve(user, book)
-        answer = self.model.users[user].script.reserve(book)
+        answer = self.model.users[user].api_client.reserve(book)
         assert said(answer) == expected
         if answer.status_code != 201:
             return multiple()
@@ -119,7 +119,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def a_customer_reserves_the_same_book_again(self, wish: int) -> None:
         user, book = self.model.wishes[wish].user, self.model.wishes[wish].book
         if self.model.waiting(user=user, book=book):
-            assert said(self.model.users[user].script.reserve(book)) == self.model.answer_to_reserve(user, book)
+            assert said(self.model.users[user].api_client.reserve(book)) == self.model.answer_to_reserve(user, book)
 
     @rule(target=wishes, user=users)
     def a_customer_reserves_everything_there_is(self, user: int) -> Any:
@@ -141,13 +141,13 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     def cancel(self, user: int, wish: int) -> None:
         expected = self.model.answer_to_cancel(user, wish)
-        assert said(self.model.users[user].script.delete(f"/api/v1/prebookings/{wish}")) == expected
+        assert said(self.model.users[user].api_client.delete(f"/api/v1/prebookings/{wish}")) == expected
         if expected[0] == 204:
             self.model.wishes[wish].status = "cancelled"
 
     @rule(user=users, wish=wishes)
     def a_customer_looks_at_what_may_be_anothers(self, user: int, wish: int) -> None:
-        answer = self.model.users[user].script.get(f"/api/v1/prebookings/{wish}")
+        answer = self.model.users[user].api_client.get(f"/api/v1/prebookings/{wish}")
         if not self.model.users[user].active:
             assert answer.status_code == 401
         elif self.model.wishes[wish].user != user:
@@ -157,7 +157,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     @rule(user=users, status=st.sampled_from(STATUSES))
     def a_customer_lists_reservations(self, user: int, status: str) -> None:
-        answer = self.model.users[user].script.get("/api/v1/prebookings", status=status, size=100)
+        answer = self.model.users[user].api_client.get("/api/v1/prebookings", status=status, size=100)
         if not self.model.users[user].active:
             assert answer.status_code == 401
             return
@@ -261,7 +261,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     @rule(book=books)
     def anyone_looks_at_a_book(self, book: int) -> None:
         expected = self.model.books[book]
-        answer = Script(self.app).get(f"/api/v1/books/{book}")
+        answer = ApiClient(self.app).get(f"/api/v1/books/{book}")
         if expected.withdrawn:
             assert said(answer) == (404, "BOOK_NOT_FOUND")
         else:

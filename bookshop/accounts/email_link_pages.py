@@ -2,12 +2,12 @@
 
 from flask import flash, redirect, render_template, request, url_for
 
-from bookshop.accounts import bp, known_devices, links
+from bookshop.accounts import bp, known_devices, signed_links
 from bookshop.accounts.forms import ForgotForm, ResetForm
 from bookshop.accounts.views import Answer, limited
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.web import services
-from bookshop.web.access import customer_required, login_required, visitor
+from bookshop.web.access import current_identity, customer_required, login_required
 from bookshop.web.forms import ShopForm
 
 ALERTS = {
@@ -27,8 +27,8 @@ ASKED_TO_CONFIRM = "We have written to {}; at most once in five minutes. Please 
 def forgot() -> Answer:
     form = ForgotForm()
     if form.validate_on_submit():
-        mailbox = services.mailbox()
-        services.commit(lambda: mailbox.ask_for_reset(form.email.data))
+        email_links = services.email_links()
+        services.commit(lambda: email_links.ask_for_reset(form.email.data))
         flash(ASKED, "info")
         return redirect(url_for("accounts.login"), 303)
     return render_template("accounts/forgot.html", form=form), form.status
@@ -45,28 +45,28 @@ def reset(token: str) -> Answer:
 
 
 def _reset(token: str) -> Answer:
-    form, mailbox = ResetForm(), services.mailbox()
+    form, email_links = ResetForm(), services.email_links()
     if form.validate_on_submit():
         try:
-            email = services.commit(lambda: mailbox.reset_password(token, form.new.data))
+            email = services.commit(lambda: email_links.reset_password(token, form.new.data))
         except Invalid as refused:
             form.add_error(refused)
         else:
             flash("Your password is changed, and you are logged out everywhere. Log in with the new one.", "success")
             return known_devices.remember(redirect(url_for("accounts.login"), 303), email)
-    mailbox.check_reset(token)
+    email_links.check_reset(token)
     return render_template("accounts/reset.html", form=form), form.status
 
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> Answer:
-    form, mailbox = ShopForm(), services.mailbox()
-    user_id, email_key = links.read(links.CONFIRM, token)
+    form, email_links = ShopForm(), services.email_links()
+    user_id, email_key = signed_links.read(signed_links.CONFIRM, token)
     if form.validate_on_submit():
-        services.commit(lambda: mailbox.confirm(user_id, email_key))
+        services.commit(lambda: email_links.confirm(user_id, email_key))
         flash("Thank you, your e-mail address is confirmed.", "success")
         return redirect(url_for("catalog.home"), 303)
-    done = mailbox.is_confirmed(user_id, email_key)
+    done = email_links.is_confirmed(user_id, email_key)
     return render_template("accounts/confirm.html", form=form, done=done, address=email_key), form.status
 
 
@@ -74,8 +74,8 @@ def confirm(token: str) -> Answer:
 @login_required
 @limited
 def ask_to_confirm() -> Answer:
-    me, mailbox = visitor(), services.mailbox()
-    services.commit(lambda: mailbox.ask_to_confirm(me.user_id))
+    me, email_links = current_identity(), services.email_links()
+    services.commit(lambda: email_links.ask_to_confirm(me.user_id))
     flash(ASKED_TO_CONFIRM.format(me.email), "info")
     return redirect(url_for("accounts.account"), 303)
 
@@ -83,18 +83,18 @@ def ask_to_confirm() -> Answer:
 @bp.route("/unsubscribe/<token>", methods=["GET", "POST"])
 def unsubscribe(token: str) -> Answer:
     """Asks, or does it at once: mail programs post here for their readers, without cookies or CSRF token (RFC 8058)."""
-    user_id, mailbox = links.read(links.UNSUBSCRIBE, token), services.mailbox()
+    user_id, email_links = signed_links.read(signed_links.UNSUBSCRIBE, token), services.email_links()
     if request.method == "POST":
-        services.commit(lambda: mailbox.want_alerts(user_id, False))
+        services.commit(lambda: email_links.set_alerts(user_id, False))
     return render_template("accounts/unsubscribe.html", done=request.method == "POST")
 
 
 @bp.post("/account/alerts")
 @customer_required
 def alerts() -> Answer:
-    user_id, mailbox, wanted = visitor().user_id, services.mailbox(), request.form.get("wanted", "")
+    user_id, email_links, wanted = current_identity().user_id, services.email_links(), request.form.get("wanted", "")
     if wanted not in ALERTS:
         raise Invalid("Please say whether you want these e-mails.", "wanted")
-    services.commit(lambda: mailbox.want_alerts(user_id, wanted == "yes"))
+    services.commit(lambda: email_links.set_alerts(user_id, wanted == "yes"))
     flash(ALERTS[wanted], "success")
     return redirect(url_for("accounts.account"), 303)

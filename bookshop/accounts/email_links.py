@@ -16,7 +16,7 @@ from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UN
 from bookshop.mail.service import MailService
 
 
-class MailboxService:
+class EmailLinkService:
     """Confirms addresses, resets passwords and keeps who wants alerts; never commits."""
 
     def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
@@ -78,7 +78,7 @@ class MailboxService:
             )
         return user
 
-    def want_alerts(self, user_id: int, wanted: bool) -> None:
+    def set_alerts(self, user_id: int, wanted: bool) -> None:
         """Note whether a user wants restock alerts. Mail about orders is not asked about."""
         self.users.update(user_id, unsubscribed_at=None if wanted else now())
         if not wanted:

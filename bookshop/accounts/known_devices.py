@@ -13,9 +13,9 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop.accounts.emails import normal_email
-from bookshop.extensions import network_of_visitor
+from bookshop.extensions import client_network
 from bookshop.kit.exceptions import Invalid
-from bookshop.throttle.service import Lane
+from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 
 COOKIE = "bookshop_device"
@@ -24,19 +24,22 @@ MOST_ACCOUNTS = 5  # of one device
 QUARTER_HOUR, MINUTE = 900, 60
 
 
-def lanes_of_login(email: str) -> Sequence[Lane]:
+def login_limits(email: str) -> Sequence[AttemptLimit]:
     """By what an attempt to log in with this address is counted, whether or not it is that of an account.
 
     From unknown devices it is counted by the network and by the account, there and everywhere. A wait that others may
     have caused is a minute at most; for who finds others quicker each time there is the link by e-mail.
     """
-    account, network = _key_of(email), network_of_visitor()
+    account, network = _key_of(email), client_network()
     if device := device_of(email):
-        return [Lane(f"login {device} {account}", 10, QUARTER_HOUR)]
-    lanes = [Lane(f"login at {network}", 30, MINUTE)]
+        return [AttemptLimit(f"login {device} {account}", 10, QUARTER_HOUR)]
+    limits = [AttemptLimit(f"login at {network}", 30, MINUTE)]
     if account:
-        lanes += [Lane(f"login {account} at {network}", 5, QUARTER_HOUR), Lane(f"login {account}", 50, MINUTE)]
-    return lanes
+        limits += [
+            AttemptLimit(f"login {account} at {network}", 5, QUARTER_HOUR),
+            AttemptLimit(f"login {account}", 50, MINUTE),
+        ]
+    return limits
 
 
 def device_of(email: str) -> str:

@@ -17,9 +17,9 @@ from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, 
 from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
 from bookshop.prebookings.repository import PreBookRepository
-from bookshop.throttle.service import Lane
+from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
-from bookshop.web.access import login_required, visitor
+from bookshop.web.access import current_identity, login_required
 from bookshop.web.forms import ShopForm
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ bp.add_app_template_filter(device_in_words, "device")
 @bp.get("/account")
 @login_required
 def account() -> Answer:
-    accounts, me = services.accounts(), visitor()
+    accounts, me = services.accounts(), current_identity()
     logins, tokens = accounts.list_logins(me.user_id), services.repository(UserRepository).list_tokens(me.user_id)
     user, form = accounts.get_user(me.user_id), ShopForm()
     return render_template("accounts/account.html", user=user, logins=len(logins), tokens=len(tokens), form=form)
@@ -43,7 +43,7 @@ def email() -> Answer:
     form = EmailForm()
     status = form.status
     if form.validate_on_submit():
-        me, accounts = visitor(), services.accounts()
+        me, accounts = current_identity(), services.accounts()
         try:
             kept = _proven(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
         except (Invalid, Conflict, TooManyAttempts) as refused:
@@ -51,7 +51,7 @@ def email() -> Answer:
         else:
             flash(_moved(me.email, kept), "success")
             return known_devices.remember(redirect(url_for("accounts.account"), 303), kept)
-    return render_template("accounts/email.html", form=form, email=visitor().email), status, form.headers
+    return render_template("accounts/email.html", form=form, email=current_identity().email), status, form.headers
 
 
 def _moved(former: str, kept: str) -> str:
@@ -64,8 +64,8 @@ def _moved(former: str, kept: str) -> str:
 
 def _proven(work: Callable[[], T]) -> T:
     """Do and commit what asks for the current password; who does not know it must wait longer after each guess."""
-    lanes = [Lane(f"password {visitor().login_id}", 5, 900)]
-    return services.prove(lanes, g.get("form_key", ""), lambda: services.commit(work))
+    limits = [AttemptLimit(f"password {current_identity().login_id}", 5, 900)]
+    return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work))
 
 
 def _refuse(form: ShopForm, refused: BookshopError) -> int:
@@ -80,7 +80,7 @@ def _refuse(form: ShopForm, refused: BookshopError) -> int:
 def password() -> Answer:
     form = PasswordForm()
     if form.validate_on_submit():
-        me, accounts = visitor(), services.accounts()
+        me, accounts = current_identity(), services.accounts()
         try:
             _proven(
                 lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
@@ -96,7 +96,7 @@ def password() -> Answer:
 @bp.get("/account/sessions")
 @login_required
 def sessions() -> Answer:
-    me = visitor()
+    me = current_identity()
     logins = services.accounts().list_logins(me.user_id)
     return render_template("accounts/sessions.html", logins=logins, here=me.login_id, form=ShopForm())
 
@@ -104,7 +104,7 @@ def sessions() -> Answer:
 @bp.post("/account/sessions/end-others")
 @login_required
 def end_other_sessions() -> Answer:
-    me, accounts = visitor(), services.accounts()
+    me, accounts = current_identity(), services.accounts()
     ended = services.commit(lambda: accounts.end_other_logins(me.user_id, me.login_id))
     flash(f"You are logged out on {_devices(ended)}." if ended else "You were logged in nowhere else.", "success")
     return redirect(url_for("accounts.sessions"), 303)
@@ -118,7 +118,7 @@ def _devices(count: int) -> str:
 @login_required
 def tokens() -> Answer:
     """The tokens; the answer that creates one is the only page that ever shows it."""
-    me, accounts, token = visitor(), services.accounts(), None
+    me, accounts, token = current_identity(), services.accounts(), None
     form = TokenForm(me.role)
     status = form.status
     if form.validate_on_submit():
@@ -137,7 +137,7 @@ def tokens() -> Answer:
 @bp.post("/account/tokens/<int:token_id>/revoke")
 @login_required
 def revoke_token(token_id: int) -> Answer:
-    user_id, accounts = visitor().user_id, services.accounts()
+    user_id, accounts = current_identity().user_id, services.accounts()
     try:
         services.commit(lambda: accounts.revoke_token(user_id, token_id))
     except NotFound as refused:
@@ -150,7 +150,7 @@ def revoke_token(token_id: int) -> Answer:
 @bp.get("/account/data.json")
 @login_required
 def data() -> Answer:
-    kept = services.people().personal_data(visitor().user_id)
+    kept = services.people().personal_data(current_identity().user_id)
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
     return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
 
@@ -159,7 +159,7 @@ def data() -> Answer:
 @login_required
 @limited
 def delete() -> Answer:
-    form, people, user_id = DeleteForm(), services.people(), visitor().user_id
+    form, people, user_id = DeleteForm(), services.people(), current_identity().user_id
     if form.validate_on_submit():
         try:
             _proven(lambda: people.delete(user_id, form.current.data))

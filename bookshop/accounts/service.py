@@ -31,7 +31,7 @@ SHOWN_FOR = timedelta(minutes=1)  # a new token, to a form that is sent twice
 WRONG_LOGIN = "E-mail address and password do not fit together."
 
 
-class Checked(NamedTuple):
+class CheckedPassword(NamedTuple):
     """A user whose password fitted this hash; plain values, which no rollback takes back."""
 
     user_id: int
@@ -71,7 +71,7 @@ class AccountService:
             raise Conflict("There is an account with this e-mail address. Please log in.", EMAIL_TAKEN) from None
         return user
 
-    def check_password(self, email: str, password: str) -> Checked:
+    def check_password(self, email: str, password: str) -> CheckedPassword:
         """Find the active user whom this address and password fit, and the hash that it was checked against.
 
         Raises Invalid, with the same words and after the same time whether the address is known or not.
@@ -81,9 +81,11 @@ class AccountService:
             raise WrongPassword(WRONG_LOGIN)
         if user is None or user.deactivated_at is not None:
             raise WrongPassword(WRONG_LOGIN)
-        return Checked(user.id, user.password_hash)
+        return CheckedPassword(user.id, user.password_hash)
 
-    def log_in(self, checked: Checked, password: str, user_agent: str | None = None, form: str = "") -> Identity:
+    def log_in(
+        self, checked: CheckedPassword, password: str, user_agent: str | None = None, form: str = ""
+    ) -> Identity:
         """Open a login, on a device that calls itself `user_agent`, for a user whose password was just checked.
 
         The same `form`, sent twice, opens one. Locks the form and the user's row: a deactivation or a change of the
@@ -132,7 +134,7 @@ class AccountService:
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
         """Change the password and end all other logins; raises Invalid for a wrong current or a bad new one."""
-        self.lock_proven(user_id, current)
+        self.lock_with_password(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
@@ -146,7 +148,7 @@ class AccountService:
         address or a wrong password, Conflict if somebody else has the address.
         """
         address = normal_email(email)
-        former = self.lock_proven(user_id, password).email_key
+        former = self.lock_with_password(user_id, password).email_key
         try:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
@@ -241,7 +243,7 @@ class AccountService:
         if count > self.notified_seen(user_id):
             self.users.update(user_id, notified_seen=count)
 
-    def lock_proven(self, user_id: int, password: str) -> User:
+    def lock_with_password(self, user_id: int, password: str) -> User:
         """Lock the row of the user whose password this is; raises Invalid, or NotAuthenticated if deactivated."""
         if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("Please log in first.")

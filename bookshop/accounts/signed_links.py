@@ -10,7 +10,7 @@ from bookshop.kit.exceptions import NotFound
 CONFIRM, UNSUBSCRIBE = "confirm an address", "want no alerts"
 
 
-def signed(purpose: str, content: Any) -> str:
+def sign(purpose: str, content: Any) -> str:
     """What a link for this purpose ends with; it holds for ever."""
     return str(_serializer(purpose).dumps(content))
 

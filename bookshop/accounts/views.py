@@ -9,11 +9,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from bookshop.accounts import bp, known_devices
 from bookshop.accounts.authentication import Identity
 from bookshop.accounts.forms import LoginForm, RegisterForm
-from bookshop.accounts.service import Checked
-from bookshop.extensions import limiter, network_of_visitor, settings
+from bookshop.accounts.service import CheckedPassword
+from bookshop.extensions import client_network, limiter, settings
 from bookshop.kit.exceptions import Invalid, TooManyAttempts
 from bookshop.web import services
-from bookshop.web.access import View, visitor
+from bookshop.web.access import View, current_identity
 from bookshop.web.forms import ONCE
 from bookshop.web.navigation import safe_next
 from bookshop.web.sent_forms import form_key
@@ -35,10 +35,10 @@ def limited(view: View) -> View:
 def _who_counts() -> str:
     """By what forms are counted: on pages of an account by its user, elsewhere by the known device or the network."""
     if request.path.startswith("/account/") and current_user.is_authenticated:
-        return f"user {visitor().user_id}"
+        return f"user {current_identity().user_id}"
     if device := known_devices.device_of(request.form.get("email", "")):
         return f"device {device}"
-    return network_of_visitor()
+    return client_network()
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -64,9 +64,9 @@ def register() -> Answer:
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
-        mailbox = services.mailbox()
+        email_links = services.email_links()
         try:
-            services.commit(lambda: mailbox.sign_up(form.email.data, form.password.data))
+            services.commit(lambda: email_links.sign_up(form.email.data, form.password.data))
         except Invalid as refused:
             form.add_error(refused)
         else:
@@ -79,7 +79,7 @@ def register() -> Answer:
 @bp.post("/logout")
 def logout() -> Answer:
     if current_user.is_authenticated:
-        services.commit(lambda: _end(visitor()))
+        services.commit(lambda: _end(current_identity()))
     logout_user()
     session.clear()
     flash("You are logged out.", "info")
@@ -101,7 +101,7 @@ def _log_in(form: LoginForm) -> None:
         checked = accounts.check_password(email, password)
         return services.commit(lambda: admit(checked))
 
-    def admit(checked: Checked) -> Identity:
+    def admit(checked: CheckedPassword) -> Identity:
         identity = accounts.log_in(checked, password, request.user_agent.string, sent)
         session.clear()
         session.permanent = True
@@ -109,7 +109,7 @@ def _log_in(form: LoginForm) -> None:
         return identity
 
     try:
-        identity = services.prove(known_devices.lanes_of_login(email), sent, enter)
+        identity = services.with_counted_attempt(known_devices.login_limits(email), sent, enter)
     except Exception:
         if current_user.is_authenticated:  # who was not logged in before the commit that failed
             logout_user()

@@ -8,7 +8,7 @@ from bookshop.admin.views import Answer, leaving, queued_again
 from bookshop.alerts.repository import AlertRepository
 from bookshop.inventory.service import Delivery
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
+from bookshop.web.access import current_identity, staff_required
 
 
 @bp.route("/admin/delivery", methods=["GET", "POST"])
@@ -17,7 +17,7 @@ def delivery() -> Answer:
     form = DeliveryForm()
     if not form.validate_on_submit():
         return render_template("admin/delivery.html", form=form), form.status
-    given = form.delivery(visitor().user_id)
+    given = form.delivery(current_identity().user_id)
     return _receive(form, given) if form.is_confirmed(given) else _preview(form, given)
 
 

@@ -15,13 +15,13 @@ from bookshop.admin.views import Answer, chosen_ids, flash_outcome
 from bookshop.extensions import settings
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import NotFound
-from bookshop.letters.repository import LetterRepository
-from bookshop.letters.transport import file_of
 from bookshop.mail.models import FAILED, OF_ACCOUNTS, SENT, SUPPRESSED, Message
+from bookshop.mailer.repository import MailerRepository
+from bookshop.mailer.transport import file_of
 from bookshop.web import services
 from bookshop.web.access import staff_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, render_list, safe_next
+from bookshop.web.navigation import render_list, requested_page, safe_next
 
 SIZE = 50
 TO_SEND = "to_send"
@@ -47,14 +47,14 @@ def mail() -> Answer:
 
 
 def _found(tab: str) -> Page[Any]:
-    letters, page = services.repository(LetterRepository), asked_page()
-    return letters.list_unsent(page, SIZE) if tab == TO_SEND else letters.list_by_state(tab, page, SIZE)
+    mailer, page = services.repository(MailerRepository), requested_page()
+    return mailer.list_unsent(page, SIZE) if tab == TO_SEND else mailer.list_by_state(tab, page, SIZE)
 
 
 @bp.get("/admin/mail/<int:message_id>")
 @staff_required
 def message(message_id: int) -> Answer:
-    row = services.letters().get(message_id)
+    row = services.mailer().get(message_id)
     path = _kept(row.Message)
     return render_template(
         "admin/message.html",
@@ -70,7 +70,7 @@ def message(message_id: int) -> Answer:
 @bp.get("/admin/mail/<int:message_id>/message.eml")
 @staff_required
 def message_file(message_id: int) -> Response:
-    path = _kept(services.letters().get(message_id).Message)
+    path = _kept(services.mailer().get(message_id).Message)
     if path is None:
         raise NotFound("This message is not kept here.", "MESSAGE_NOT_FOUND")
     return send_file(path, "message/rfc822", as_attachment=True, download_name=f"message-{message_id}.eml")
@@ -131,7 +131,7 @@ def _chosen() -> Collection[int]:
 
 def _say(chosen: Collection[int], changed: Collection[int], become: str) -> Response:
     """Flash what became of the chosen messages, and go back to the page where the button was."""
-    left = [_left(row.Message) for row in services.repository(LetterRepository).find(set(chosen) - set(changed))]
+    left = [_left(row.Message) for row in services.repository(MailerRepository).find(set(chosen) - set(changed))]
     flash_outcome("messages", f"{_messages(len(changed))} {become}." if changed else "", left)
     return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
 

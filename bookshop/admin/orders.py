@@ -16,9 +16,9 @@ from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, ST
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
+from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, render_list, safe_next
+from bookshop.web.navigation import render_list, requested_page, safe_next
 
 SIZE = 50
 MOST = 100  # orders that one button changes
@@ -39,7 +39,7 @@ def orders() -> Answer:
     q, service, refusal = tidy(request.args.get("q", "")), services.orders(), ""
     tab = _asked_tab(q)
     try:
-        found = service.search(_search(tab, q), asked_page(), SIZE)
+        found = service.search(_search(tab, q), requested_page(), SIZE)
     except Invalid as refused:
         found, refusal = Page([], 0, 1, SIZE), refused.sentence
     return render_list(
@@ -103,7 +103,7 @@ def cancel_orders() -> Response:
 
 def _change(status: str) -> Response:
     """Change the chosen orders, say what came of it, and go back to the page where the button was."""
-    checkout, me, chosen = services.checkout(), visitor().user_id, chosen_ids("order")
+    checkout, me, chosen = services.checkout(), current_identity().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
     if len(chosen) > MOST:
         flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")

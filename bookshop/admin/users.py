@@ -8,9 +8,9 @@ from bookshop.admin.views import Answer
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
+from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, render_list
+from bookshop.web.navigation import render_list, requested_page
 
 USER = "/admin/users/<int:user_id>"
 SIZE = 50
@@ -20,7 +20,7 @@ SIZE = 50
 @staff_required
 def users() -> Answer:
     q = request.args.get("q", "")
-    found = services.accounts().list_users(q, asked_page(), SIZE)
+    found = services.accounts().list_users(q, requested_page(), SIZE)
     waiting = services.repository(PreBookRepository).count_waiting_by_user([user.id for user in found.items])
     return render_list("admin/users.html", found, q=q, waiting=waiting, form=ShopForm())
 
@@ -30,7 +30,7 @@ def users() -> Answer:
 def deactivate_user(user_id: int) -> Answer:
     form, user = ShopForm(), services.accounts().get_user(user_id)
     if form.validate_on_submit():
-        email, me = user.email, visitor().user_id
+        email, me = user.email, current_identity().user_id
         cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me))
         flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)

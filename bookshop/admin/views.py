@@ -23,9 +23,9 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.reports.repository import ReportRepository
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
+from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, flash_with_way, render_list
+from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
@@ -41,7 +41,7 @@ Answer = str | Response | tuple[str, int]
 @staff_required
 def dashboard() -> Answer:
     prebookings, movements = services.repository(PreBookRepository), services.repository(MovementRepository)
-    found = prebookings.list_out_of_stock(asked_page(), WANTED)
+    found = prebookings.list_out_of_stock(requested_page(), WANTED)
     reservations, titles = prebookings.count_all_waiting()
     restocks = movements.list_restocks(SHORT)
     return render_list(
@@ -64,7 +64,7 @@ def dashboard() -> Answer:
 @staff_required
 def books() -> Answer:
     q = request.args.get("q", "")
-    found = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), asked_page(), SIZE)
+    found = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), requested_page(), SIZE)
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
     return render_list("admin/books.html", found, q=q, waiting=waiting)
 
@@ -164,7 +164,7 @@ def stock(book_id: int) -> Answer:
 
 
 def _change_stock(book_id: int, form: StockForm) -> Response:
-    change = form.stock_change(book_id, visitor().user_id)
+    change = form.stock_change(book_id, current_identity().user_id)
     notified, stopped = services.commit(lambda: services.shelf().update_stock(change))
     said = [f"The stock is now {_book(book_id).stock_quantity:,}."]
     if change.reason == SALE:
@@ -174,7 +174,7 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
     if stopped:
         said.append(_stopped(stopped))
     way = {"link": url_for("admin.mail", status=SUPPRESSED), "label": "Mail, Not sent"} if stopped else {}
-    flash_with_way({"sentence": " ".join(said).strip(), **way}, "success")
+    flash_with_link({"sentence": " ".join(said).strip(), **way}, "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
@@ -232,14 +232,14 @@ def put_back(book_id: int) -> Response:
 @bp.get(f"{BOOK}/waiting")
 @staff_required
 def waiting(book_id: int) -> Answer:
-    found = services.prebookings().list_waiting_for(book_id, asked_page(), SIZE)
+    found = services.prebookings().list_waiting_for(book_id, requested_page(), SIZE)
     return render_list("admin/waiting.html", found, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 def movements(book_id: int) -> Answer:
-    found = services.inventory().list_movements(book_id, asked_page(), SIZE)
+    found = services.inventory().list_movements(book_id, requested_page(), SIZE)
     return render_list("admin/movements.html", found, book=_book(book_id))
 
 

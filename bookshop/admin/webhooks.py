@@ -9,9 +9,9 @@ from bookshop.admin.views import Answer
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
+from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, render_list, safe_next
+from bookshop.web.navigation import render_list, requested_page, safe_next
 from bookshop.webhooks.models import DELIVERED, FAILED, MOST_WEBHOOKS, QUEUED, SENDING
 
 WEBHOOK = "/admin/webhooks/<int:webhook_id>"
@@ -26,7 +26,7 @@ def webhooks() -> Answer:
     form = WebhookForm()
     if form.validate_on_submit():
         try:
-            webhook_id = services.register_webhook(visitor().user_id, form.url.data, form.kinds.data)
+            webhook_id = services.register_webhook(current_identity().user_id, form.url.data, form.kinds.data)
         except (Conflict, Invalid) as refused:
             form.add_error(refused)
         else:
@@ -43,7 +43,7 @@ def webhook(webhook_id: int) -> Answer:
     tab = asked if asked in TABS else ""
     return render_list(
         "admin/webhook.html",
-        services.webhooks().list_deliveries(webhook_id, STATES.get(tab, ()), asked_page(), SIZE),
+        services.webhooks().list_deliveries(webhook_id, STATES.get(tab, ()), requested_page(), SIZE),
         webhook=services.webhooks().get(webhook_id),
         tab=tab,
         tabs=TABS,

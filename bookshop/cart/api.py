@@ -5,10 +5,10 @@ from flask import Response, url_for
 from bookshop.accounts.scopes import ORDERS
 from bookshop.cart import bp
 from bookshop.cart.schemas import CartItemChange, CartItemOut, NewCartItem, item_out
-from bookshop.kit.pagination import sliced
+from bookshop.kit.pagination import page_of_rows
 from bookshop.web import services
-from bookshop.web.access import customer_required, visitor
-from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.access import current_identity, customer_required
+from bookshop.web.contract import answer, contract, list_of, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 
 OWN = {"tag": "Cart", "scope": ORDERS}
@@ -20,7 +20,7 @@ REFUSALS = ("CART_BOOK_OUT_OF_STOCK", "CART_LIMIT")
 @contract("BOOK_NOT_FOUND", *REFUSALS, **OWN, HTTP_201=CartItemOut, HTTP_200=CartItemOut)
 def api_add(json: NewCartItem) -> Response:
     """Put copies of a book into the cart: 201, or 200 if there were some in it already."""
-    user_id, service = visitor().user_id, services.cart()
+    user_id, service = current_identity().user_id, services.cart()
     line = services.commit(lambda: service.add(user_id, json.book_id, json.quantity))
     location = url_for("cart.api_item", book_id=json.book_id)
     return answer(item_out(line), 201 if line.quantity == json.quantity else 200, {"Location": location})
@@ -31,8 +31,8 @@ def api_add(json: NewCartItem) -> Response:
 @contract(**OWN, HTTP_200=ListOf[CartItemOut])
 def api_items(query: PageQuery) -> Response:
     """List what is in one's own cart, in the order in which it came in."""
-    lines = {line.book.id: line for line in services.cart().get(visitor().user_id).lines}
-    found = sliced(lines, place(query), query.size)
+    lines = {line.book.id: line for line in services.cart().get(current_identity().user_id).lines}
+    found = page_of_rows(lines, page_request(query), query.size)
     return list_of(found, [item_out(line) for line in found.items])
 
 
@@ -41,7 +41,7 @@ def api_items(query: PageQuery) -> Response:
 @contract("CART_ITEM_NOT_FOUND", **OWN, HTTP_200=CartItemOut)
 def api_item(book_id: int) -> Response:
     """A book in one's own cart."""
-    return answer(item_out(services.cart().get_line(visitor().user_id, book_id)))
+    return answer(item_out(services.cart().get_line(current_identity().user_id, book_id)))
 
 
 @bp.patch("/api/v1/cart/items/<int:book_id>")
@@ -49,7 +49,7 @@ def api_item(book_id: int) -> Response:
 @contract("CART_ITEM_NOT_FOUND", "BOOK_NOT_FOUND", *REFUSALS, **OWN, HTTP_200=CartItemOut)
 def api_change(book_id: int, json: CartItemChange) -> Response:
     """Change how many copies of a book are in one's own cart."""
-    user_id, service = visitor().user_id, services.cart()
+    user_id, service = current_identity().user_id, services.cart()
     return answer(item_out(services.commit(lambda: service.set_quantity(user_id, book_id, json.quantity))))
 
 
@@ -58,6 +58,6 @@ def api_change(book_id: int, json: CartItemChange) -> Response:
 @contract("CART_ITEM_NOT_FOUND", **OWN, HTTP_204=None)
 def api_remove(book_id: int) -> Response:
     """Take a book out of one's own cart."""
-    user_id, service = visitor().user_id, services.cart()
+    user_id, service = current_identity().user_id, services.cart()
     services.commit(lambda: service.remove(user_id, book_id))
     return Response(status=204)

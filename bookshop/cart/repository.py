@@ -22,7 +22,7 @@ CLEAR = delete(items).where(IS_THEIRS)
 TAKE_ALL = CLEAR.returning(*ENTRY, items.c.created_at)
 
 
-class Entry(NamedTuple):
+class CartEntry(NamedTuple):
     """A book in a cart: how many copies, and its price and stock when they were put there or last changed."""
 
     book_id: int
@@ -38,9 +38,9 @@ class CartRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def list_entries(self, user_id: int) -> Sequence[Entry]:
+    def list_entries(self, user_id: int) -> Sequence[CartEntry]:
         """What is in the customer's cart, in the order in which it came in."""
-        return [Entry(*row) for row in self.session.connection().execute(LIST, {"user": user_id})]
+        return [CartEntry(*row) for row in self.session.connection().execute(LIST, {"user": user_id})]
 
     def quantity(self, user_id: int, book_id: int) -> int:
         """How many copies of a book are in the customer's cart."""
@@ -55,7 +55,7 @@ class CartRepository:
         """How many copies are in the customer's cart."""
         return int(self.session.connection().scalar(COUNT, {"user": user_id}) or 0)
 
-    def put(self, user_id: int, entry: Entry) -> None:
+    def put(self, user_id: int, entry: CartEntry) -> None:
         """Write an entry, new or in place of the one of the same book."""
         insert = insert_into(dialect_of(self.session), items)
         key, values = {"user_id": user_id, "book_id": entry.book_id}, entry._asdict()
@@ -68,10 +68,10 @@ class CartRepository:
         removed = delete(items).where(items.c.user_id == user_id, items.c.book_id == book_id)
         return self.session.execute(removed.returning(items.c.book_id)).first() is not None
 
-    def take_all(self, user_id: int) -> Sequence[Entry]:
+    def take_all(self, user_id: int) -> Sequence[CartEntry]:
         """Empty the customer's cart; returns what was in it, in the order in which it came in."""
         taken = self.session.connection().execute(TAKE_ALL, {"user": user_id}).all()
-        return [Entry(*row[:-1]) for row in sorted(taken, key=lambda row: (row.created_at, row.book_id))]
+        return [CartEntry(*row[:-1]) for row in sorted(taken, key=lambda row: (row.created_at, row.book_id))]
 
     def clear(self, user_id: int) -> None:
         """Empty the customer's cart."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
-from bookshop.cart.repository import CartRepository, Entry
+from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.kit.exceptions import Conflict, NotAuthenticated, NotFound, book_not_found
 from bookshop.kit.money import Amount, totals
@@ -19,7 +19,7 @@ from bookshop.prebookings.service import PreBookService
 class CartLine:
     """A book in a cart as it is now (`book`), beside what it was when it was put there (`entry`)."""
 
-    entry: Entry
+    entry: CartEntry
     book: StockedBook
 
     @property
@@ -43,7 +43,7 @@ class CartLine:
         return self.left < self.quantity
 
     @property
-    def had(self) -> "CartLine":
+    def capped(self) -> "CartLine":
         """The same with no more copies than can be had just now."""
         return CartLine(self.entry._replace(quantity=min(self.quantity, self.left)), self.book)
 
@@ -80,9 +80,9 @@ class Cart:
         return totals(line.amount for line in self.lines)
 
     @property
-    def there(self) -> "Cart":
+    def available(self) -> "Cart":
         """What of it can be had just now: no more copies than are left, and no book of which there are none."""
-        return Cart([line.had for line in self.lines if line.left])
+        return Cart([line.capped for line in self.lines if line.left])
 
     @property
     def is_short(self) -> bool:
@@ -121,14 +121,14 @@ class CartService:
 
     def get(self, user_id: int) -> Cart:
         """What is in the customer's cart."""
-        return self.look_at(self.items.list_entries(user_id))
+        return self.with_current_books(self.items.list_entries(user_id))
 
     def get_line(self, user_id: int, book_id: int) -> CartLine:
         """A book in the customer's cart; raises NotFound if it is not in it."""
         held = {entry.book_id: entry for entry in self.items.list_entries(user_id)}
-        return self.look_at([_in(held, book_id)]).lines[0]
+        return self.with_current_books([_in(held, book_id)]).lines[0]
 
-    def look_at(self, entries: Sequence[Entry]) -> Cart:
+    def with_current_books(self, entries: Sequence[CartEntry]) -> Cart:
         """The entries beside what their books are now; those of books that were never there are left out."""
         books = {book.id: book for book in self.books.list_stocked([entry.book_id for entry in entries])}
         return Cart([CartLine(entry, books[entry.book_id]) for entry in entries if entry.book_id in books])
@@ -151,9 +151,9 @@ class CartService:
         self.items.put(user_id, line.entry)
         return line
 
-    def take_what_is_left(self, user_id: int, book_id: int) -> None:
+    def reduce_to_stock(self, user_id: int, book_id: int) -> None:
         """Want no more copies than there are: lower the number in the customer's cart, or take the book out."""
-        entry = self.lowered(self._locked(user_id), book_id)
+        entry = self.reduced(self._locked(user_id), book_id)
         if entry:
             self.items.put(user_id, entry)
         else:
@@ -179,14 +179,14 @@ class CartService:
                 raise
             return PreBookRepository(self.session).latest(user_id, book_id)
 
-    def merge(self, user_id: int, entries: Sequence[Entry]) -> Sequence[str]:
+    def merge(self, user_id: int, entries: Sequence[CartEntry]) -> Sequence[str]:
         """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.
 
         Of a book that was in both the larger number is kept: whoever logs in with a double click, or puts a book in
         again because they were logged out, does not find it doubled.
         """
         held, left_out = self._locked(user_id), []
-        for line in self.look_at(entries).lines:
+        for line in self.with_current_books(entries).lines:
             former = held.get(line.book.id)
             if former is None and len(held) >= self.max_lines:
                 left_out.append(line.book.title)
@@ -196,7 +196,7 @@ class CartService:
             self.items.put(user_id, held[line.book.id])
         return left_out
 
-    def added(self, held: Mapping[int, Entry], book_id: int, quantity: int) -> CartLine:
+    def added(self, held: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
         """The line of a book of which copies are added to a cart that holds these entries.
 
         Raises NotFound, or Conflict if the book is out of stock or the cart is full.
@@ -213,7 +213,7 @@ class CartService:
         self._check_copies(already + quantity)
         return CartLine(_seen(book, already + quantity), book)
 
-    def changed(self, held: Mapping[int, Entry], book_id: int, quantity: int) -> CartLine:
+    def changed(self, held: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
         """The line of a book that is in a cart that holds these entries, with another number of copies.
 
         Fewer can always be had; more are refused as `added` does. Raises NotFound or Conflict.
@@ -225,14 +225,14 @@ class CartService:
                 raise _sold_out()
         return CartLine(_seen(book, quantity), book)
 
-    def lowered(self, held: Mapping[int, Entry], book_id: int) -> Entry | None:
+    def reduced(self, held: Mapping[int, CartEntry], book_id: int) -> CartEntry | None:
         """The entry of a book that is in a cart that holds these entries, with no more copies than there are.
 
         None if there are none. Raises NotFound.
         """
-        for line in self.look_at([_in(held, book_id)]).lines:
+        for line in self.with_current_books([_in(held, book_id)]).lines:
             if line.left:
-                return _seen(line.book, line.had.quantity)
+                return _seen(line.book, line.capped.quantity)
         return None
 
     def _check_copies(self, quantity: int) -> None:
@@ -253,22 +253,22 @@ class CartService:
         if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")
 
-    def _locked(self, user_id: int) -> dict[int, Entry]:
+    def _locked(self, user_id: int) -> dict[int, CartEntry]:
         """What is in the customer's cart, which nobody else changes until the transaction ends."""
         self._lock(user_id)
         return {entry.book_id: entry for entry in self.items.list_entries(user_id)}
 
 
-def _seen(book: StockedBook, quantity: int) -> Entry:
+def _seen(book: StockedBook, quantity: int) -> CartEntry:
     """An entry of the book as it is now."""
-    return Entry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
+    return CartEntry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
 
 
 def _sold_out() -> Conflict:
     return Conflict("This book is out of stock — reserve it instead.", "CART_BOOK_OUT_OF_STOCK")
 
 
-def _in(held: Mapping[int, Entry], book_id: int) -> Entry:
+def _in(held: Mapping[int, CartEntry], book_id: int) -> CartEntry:
     if book_id not in held:
         raise _not_in_cart()
     return held[book_id]

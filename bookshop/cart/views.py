@@ -8,7 +8,7 @@ from flask_login import current_user, user_logged_in
 from werkzeug.wrappers import Response
 
 from bookshop.accounts.authentication import Identity
-from bookshop.cart import bp, visitors
+from bookshop.cart import bp, cookie
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.repository import CartRepository
 from bookshop.cart.service import CartLine
@@ -16,16 +16,20 @@ from bookshop.extensions import settings
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.kit.text import shortened
 from bookshop.web import services
-from bookshop.web.access import Anonymous, customer_required, not_for_staff, visitor
+from bookshop.web.access import Anonymous, current_identity, customer_required, not_for_staff
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_next, flash_with_way
+from bookshop.web.navigation import flash_with_link, requested_next
 
 
 @bp.get("/cart")
 @not_for_staff
 def cart() -> str:
     service = services.cart()
-    found = service.get(visitor().user_id) if current_user.is_customer else service.look_at(visitors.entries())
+    found = (
+        service.get(current_identity().user_id)
+        if current_user.is_customer
+        else service.with_current_books(cookie.entries())
+    )
     form = ShopForm() if found.lines else None  # its token would give every visitor a cookie
     return render_template("cart/cart.html", cart=found, form=form, most=settings().cart_copies)
 
@@ -34,24 +38,24 @@ def cart() -> str:
 @not_for_staff
 def add() -> Response:
     form = AddForm()
-    book_id, back = form.book(), asked_next()
+    book_id, back = form.book(), requested_next()
     try:
         line = _add(book_id, form.copies())
     except (Conflict, Invalid) as refused:
-        flash_with_way({"sentence": refused.sentence, **_way_to_cart()}, "warning")
+        flash_with_link({"sentence": refused.sentence, **_way_to_cart()}, "warning")
         back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page says what can be done
     else:
-        flash_with_way({"sentence": _how_many(line), **_way_to_cart()}, "success")
+        flash_with_link({"sentence": _how_many(line), **_way_to_cart()}, "success")
     return redirect(back or url_for("catalog.book", book_id=book_id, _anchor="availability"), 303)
 
 
 def _add(book_id: int, copies: int) -> CartLine:
     service = services.cart()
     if current_user.is_customer:
-        user_id = visitor().user_id
+        user_id = current_identity().user_id
         return services.commit(lambda: service.add(user_id, book_id, copies))
-    line = service.added(visitors.held(), book_id, copies)
-    visitors.keep(line.entry)
+    line = service.added(cookie.entries_by_book(), book_id, copies)
+    cookie.put(line.entry)
     return line
 
 
@@ -63,11 +67,11 @@ def change(book_id: int) -> Response:
         return remove(book_id)
     with _told_if_gone():
         if current_user.is_customer:
-            user_id = visitor().user_id
+            user_id = current_identity().user_id
             line = services.commit(lambda: service.set_quantity(user_id, book_id, copies))
         else:
-            line = service.changed(visitors.held(), book_id, copies)
-            visitors.keep(line.entry)
+            line = service.changed(cookie.entries_by_book(), book_id, copies)
+            cookie.put(line.entry)
         flash(_how_many(line), "success")
     return _to_cart()
 
@@ -78,10 +82,10 @@ def remove(book_id: int) -> Response:
     service = services.cart()
     with _told_if_gone():
         if current_user.is_customer:
-            user_id = visitor().user_id
+            user_id = current_identity().user_id
             services.commit(lambda: service.remove(user_id, book_id))
         else:
-            visitors.remove(book_id)
+            cookie.remove(book_id)
         flash("Taken out of your cart.", "success")
     return _to_cart()
 
@@ -92,12 +96,12 @@ def take_left(book_id: int) -> Response:
     service = services.cart()
     with _told_if_gone():
         if current_user.is_customer:
-            user_id = visitor().user_id
-            services.commit(lambda: service.take_what_is_left(user_id, book_id))
-        elif entry := service.lowered(visitors.held(), book_id):
-            visitors.keep(entry)
+            user_id = current_identity().user_id
+            services.commit(lambda: service.reduce_to_stock(user_id, book_id))
+        elif entry := service.reduced(cookie.entries_by_book(), book_id):
+            cookie.put(entry)
         else:
-            visitors.remove(book_id)
+            cookie.remove(book_id)
         flash("Your cart holds no more of it than there is.", "success")
     return _to_cart()
 
@@ -105,7 +109,7 @@ def take_left(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/reserve")
 @customer_required
 def reserve_instead(book_id: int) -> Response:
-    user_id, service = visitor().user_id, services.cart()
+    user_id, service = current_identity().user_id, services.cart()
     try:
         prebook = services.commit(lambda: service.reserve_instead(user_id, book_id))
     except Conflict as refused:
@@ -115,7 +119,7 @@ def reserve_instead(book_id: int) -> Response:
     else:
         sentence = f"You reserved {shortened(prebook.book_title)}; it is no longer in your cart."
         link = {"link": url_for("prebookings.reservations"), "label": "My reservations"}
-        flash_with_way({"sentence": sentence, **link}, "success")
+        flash_with_link({"sentence": sentence, **link}, "success")
     return _to_cart()
 
 
@@ -143,9 +147,9 @@ def _told_if_gone() -> Iterator[None]:
         flash(gone.sentence, "info")
 
 
-def take_along(_app: object, user: Identity) -> None:
+def merge_on_login(_app: object, user: Identity) -> None:
     """Put what a visitor had in the cart into that of who logs in, in the transaction of the login."""
-    if not (entries := visitors.brought()):
+    if not (entries := cookie.sent_entries()):
         return
     if user.is_staff:
         flash("Staff accounts have no cart, so what you had put into one is not kept.", "info")
@@ -153,7 +157,7 @@ def take_along(_app: object, user: Identity) -> None:
         flash(f"Your cart is full, so it does not hold {_some(left_out)}.", "warning")
 
 
-user_logged_in.connect(take_along)
+user_logged_in.connect(merge_on_login)
 
 
 def _some(titles: Sequence[str]) -> str:
@@ -167,4 +171,4 @@ def cart_count(user: Identity | Anonymous) -> int:
     """How many copies are in the cart of who looks at a page."""
     if isinstance(user, Identity):
         return services.repository(CartRepository).count_copies(user.user_id)
-    return visitors.count()
+    return cookie.count()

@@ -25,7 +25,7 @@ from bookshop.extensions import settings
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required
-from bookshop.web.contract import answer, asked_etags, contract, list_of, place
+from bookshop.web.contract import answer, asked_etags, contract, list_of, page_request
 from bookshop.web.schemas import ListOf
 
 BOOKS = "Books"
@@ -37,7 +37,7 @@ VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 @contract(tag=BOOKS, HTTP_200=ListOf[AnyBookOut])
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
-    found = services.repository(BookRepository).search(query.criteria(), place(query), query.size)
+    found = services.repository(BookRepository).search(query.criteria(), page_request(query), query.size)
     if not current_user.is_staff:
         return list_of(found, [book_out(book) for book in found.items])
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])

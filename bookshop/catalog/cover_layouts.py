@@ -7,8 +7,8 @@ title and the authors in boxes that its shapes leave free.
 from collections.abc import Callable
 from math import cos, pi, sin
 
-from bookshop.catalog.cover_setting import Box, Style
 from bookshop.catalog.cover_sheet import Sheet
+from bookshop.catalog.cover_typesetting import Box, Style
 
 Layout = Callable[[Sheet], None]
 

@@ -6,7 +6,8 @@ Only presentation attributes: the pages' Content-Security-Policy allows no style
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from bookshop.catalog.cover_setting import (
+from bookshop.catalog.cover_text import initial, is_tall, language, names_of, runs_left, split_title
+from bookshop.catalog.cover_typesetting import (
     LARGEST_PRINT,
     TRACKING,
     Box,
@@ -17,7 +18,6 @@ from bookshop.catalog.cover_setting import (
     fit_title,
     height_of,
 )
-from bookshop.catalog.cover_text import initial, is_tall, language, names_of, runs_left, split_title
 
 WIDTH, HEIGHT = 300, 450
 SERIF = "'Iowan Old Style','Palatino Linotype',Palatino,Georgia,'Noto Serif','DejaVu Serif',serif"

@@ -9,7 +9,7 @@ from bookshop.catalog import bp
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.text import slug
 from bookshop.web import services
-from bookshop.web.navigation import whole_address
+from bookshop.web.navigation import absolute_url
 
 SITEMAP_SIZE = 50_000
 FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
@@ -19,14 +19,14 @@ PRIVATE = ("/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/orde
 @bp.get("/robots.txt")
 def robots() -> Response:
     lines = ["User-agent: *", *(f"Disallow: {path}" for path in PRIVATE), ""]
-    lines += [f"Sitemap: {whole_address('catalog.sitemaps')}", ""]
+    lines += [f"Sitemap: {absolute_url('catalog.sitemaps')}", ""]
     return Response("\n".join(lines), mimetype="text/plain", headers=FOR_A_WHILE)
 
 
 @bp.get("/sitemap.xml")
 def sitemaps() -> Response:
     """The index: file 1 has the shop's own pages, each other one the books of a range of ids."""
-    files = [whole_address("catalog.sitemap", number=number) for number in range(1, _last_number() + 1)]
+    files = [absolute_url("catalog.sitemap", number=number) for number in range(1, _last_number() + 1)]
     return _xml("catalog/sitemaps.xml", files=files)
 
 
@@ -34,12 +34,12 @@ def sitemaps() -> Response:
 def sitemap(number: int) -> Response:
     if not 1 <= number <= _last_number():
         abort(404)
-    pages: list[tuple[str, datetime | None]] = [(whole_address(f"catalog.{page}"), None) for page in ("home", "books")]
+    pages: list[tuple[str, datetime | None]] = [(absolute_url(f"catalog.{page}"), None) for page in ("home", "books")]
     if number > 1:
         first = (number - 2) * SITEMAP_SIZE + 1
         books = services.repository(BookRepository).list_on_sale(first, first + SITEMAP_SIZE - 1)
         pages = [
-            (whole_address("catalog.book", book_id=book.id, slug=slug(book.title)), book.updated_at) for book in books
+            (absolute_url("catalog.book", book_id=book.id, slug=slug(book.title)), book.updated_at) for book in books
         ]
     return _xml("catalog/sitemap.xml", pages=pages)
 

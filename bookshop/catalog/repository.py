@@ -23,9 +23,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.kit.database import Page, among, dialect_of, is_sqlite, now, paginate, table_of
-from bookshop.kit.exceptions import Outdated
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.database import Page, any_of, dialect_of, is_sqlite, now, paginate, table_of
+from bookshop.kit.exceptions import PreconditionFailed
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 
 IMPORTS = 1_978  # any number that names the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
@@ -62,7 +62,7 @@ class StockedBook(NamedTuple):
     def expect(self, versions: Collection[int] | None) -> None:
         """Raise Outdated unless the book has one of these versions; None stands for any."""
         if versions is not None and self.version not in versions:
-            raise Outdated(
+            raise PreconditionFailed(
                 "The book was changed since you read it, so nothing was written. Read it again, and send what is still "
                 "to be changed with its new ETag."
             )
@@ -142,7 +142,7 @@ class BookRepository:
 
     def ids_by_isbn(self, isbns: Collection[str]) -> Mapping[str, int]:
         """The ids of the books with these ISBN-13s."""
-        found = select(books.c.isbn, books.c.id).where(among(self.dialect, books.c.isbn, "isbns"))
+        found = select(books.c.isbn, books.c.id).where(any_of(self.dialect, books.c.isbn, "isbns"))
         return {row[0]: row[1] for row in self.session.connection().execute(found, {"isbns": list(isbns)})}
 
     def lock(self, book_ids: Collection[int]) -> Sequence[StockedBook]:
@@ -180,10 +180,10 @@ class BookRepository:
         """Whether any book has this uploaded cover."""
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
-    def search(self, criteria: BookCriteria, place: Place, size: int) -> Page[BookDetails]:
+    def search(self, criteria: BookCriteria, page_request: PageRequest, size: int) -> Page[BookDetails]:
         """One page of the books that match, in the order asked for."""
         query, order = self._search(DETAILS, criteria)
-        found = list_page(self.session, query, order, place, size)
+        found = list_page(self.session, query, order, page_request, size)
         return replace(found, items=[BookDetails(*row) for row in found.items])
 
     def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
@@ -192,7 +192,7 @@ class BookRepository:
         cards = query.options(ON_A_CARD).order_by(*(by.clause for by in order))
         return paginate(self.session, cards, page, size, total)
 
-    def _search(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[By]]:
+    def _search(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[SortKey]]:
         query, ranking = self._found(query, criteria)
         return query.where(*filters(criteria).values()), _order(criteria, ranking)
 
@@ -212,9 +212,9 @@ class BookRepository:
         found = self._found(select(*labelled).select_from(Book), criteria)[0].subquery()
         return self.session.execute(select(*found.c, func.count().label("books")).group_by(*found.c)).all()
 
-    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[By]]:
+    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[SortKey]]:
         """Narrow a query to the books on sale that the words of the criteria find, and say how to rank them."""
-        ranking: list[By] = []
+        ranking: list[SortKey] = []
         if not criteria.withdrawn:
             query = query.where(Book.withdrawn_at.is_(None))
         if criteria.q and criteria.q.strip():
@@ -265,7 +265,7 @@ class BookRepository:
 
 @cache
 def _stocked(dialect: str) -> Select[Any]:
-    wanted = select(*(books.c[name] for name in StockedBook._fields)).where(among(dialect, books.c.id, "ids"))
+    wanted = select(*(books.c[name] for name in StockedBook._fields)).where(any_of(dialect, books.c.id, "ids"))
     return wanted.order_by(books.c.id)
 
 
@@ -297,16 +297,16 @@ def _between(column: InstrumentedAttribute[Any], least: int | None, most: int | 
     return [*bounds, column <= most] if most is not None else bounds
 
 
-def _order(criteria: BookCriteria, ranking: Sequence[By]) -> Sequence[By]:
+def _order(criteria: BookCriteria, ranking: Sequence[SortKey]) -> Sequence[SortKey]:
     sort = criteria.sort or "relevance"
     if sort == "relevance":
-        return [*ranking, By(Book.title_key), By(Book.id)]
-    falling = criteria.dir == "desc" if criteria.dir else sort not in RISING
+        return [*ranking, SortKey(Book.title_key), SortKey(Book.id)]
+    descending = criteria.dir == "desc" if criteria.dir else sort not in RISING
     sorted_by: dict[str, list[InstrumentedAttribute[Any]]] = {
         "title": [Book.title_key, Book.id],
         "price": [Book.price_cents, Book.id],
         "published": [Book.published_year, Book.id],
         "newest": [Book.id],
     }
-    ordered = [By(column, falling) for column in sorted_by[sort]]
-    return [By(Book.published_year.is_(None)), *ordered] if sort == "published" else ordered
+    ordered = [SortKey(column, descending) for column in sorted_by[sort]]
+    return [SortKey(Book.published_year.is_(None)), *ordered] if sort == "published" else ordered

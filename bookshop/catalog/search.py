@@ -21,7 +21,7 @@ from stdnum import isbn
 
 from bookshop.catalog.models import Book
 from bookshop.kit.database import is_sqlite
-from bookshop.kit.pagination import By
+from bookshop.kit.pagination import SortKey
 from bookshop.kit.text import main_title, words
 
 LONGEST_QUERY = 200
@@ -33,7 +33,7 @@ TITLE_OR_ISBN = "A"
 SQLITE_PARTS = {WHOLE: "", TITLE_OR_ISBN: "{search_title search_isbn} : ", AUTHORS: "{search_authors} : "}
 
 
-def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[Any], list[By]]:
+def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[Any], list[SortKey]]:
     """Narrow a query on books to those that match what was typed; returns it and how to order it, best first.
 
     First a title that is what was typed, then titles that begin with it, that have it inside, that have all its words
@@ -55,7 +55,10 @@ def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[A
         _has_phrase(Book.search_authors, key),
     ]
     length = case((in_title, func.length(Book.main_title)), else_=0)
-    return query.where(_matches(session, found, WHOLE)), [*(By(part, falling=True) for part in better), By(length)]
+    return query.where(_matches(session, found, WHOLE)), [
+        *(SortKey(part, descending=True) for part in better),
+        SortKey(length),
+    ]
 
 
 def matching_authors(session: Session, query: Select[Any], typed: str) -> Select[Any]:

@@ -8,7 +8,7 @@ from flask import Response, redirect, render_template, request, send_from_direct
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.cart import visitors
+from bookshop.cart import cookie
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
@@ -24,7 +24,7 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.assets import FOR_EVER
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import listed, render_list, whole_address
+from bookshop.web.navigation import absolute_url, list_address, render_list
 
 bp.add_app_template_filter(language_name, "language")
 
@@ -60,9 +60,9 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
-    elif entry := visitors.held().get(book_id):
+    elif entry := cookie.entries_by_book().get(book_id):
         in_cart = entry.quantity
-    canonical = whole_address("catalog.book", book_id=book_id, slug=slug)
+    canonical = absolute_url("catalog.book", book_id=book_id, slug=slug)
     return render_template(
         "catalog/book.html",
         book=found,
@@ -73,7 +73,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         form=ShopForm() if current_user.is_customer else None,  # theirs alone are the buttons for it
         address=address,
         canonical=canonical,
-        linked_data=book_as_linked_data(found, canonical, cover_address(found, "large", whole_address)),
+        linked_data=book_as_linked_data(found, canonical, cover_address(found, "large", absolute_url)),
     )
 
 
@@ -120,7 +120,7 @@ def _edition(book: AnyBook) -> str:
 
 def narrowed(facet: str, asked: Mapping[str, Any] | None = None) -> str:
     """The address of the list with another choice of a facet, or with none."""
-    return listed(*FACETS[facet], *TYPED.get(facet, ()), **(asked or {}))
+    return list_address(*FACETS[facet], *TYPED.get(facet, ()), **(asked or {}))
 
 
 @bp.get("/covers/<string(length=32):name>-<any(small, large):size>.webp")

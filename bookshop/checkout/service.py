@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
 from bookshop.alerts.service import AlertService
-from bookshop.cart.repository import CartRepository, Entry
+from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.cart.service import Cart, CartLine
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.checkout.repository import CheckoutRepository
@@ -204,7 +204,7 @@ def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
     }
 
 
-def _lines(entries: Sequence[Entry], locked: Sequence[StockedBook]) -> list[CartLine]:
+def _lines(entries: Sequence[CartEntry], locked: Sequence[StockedBook]) -> list[CartLine]:
     books = {book.id: book for book in locked}
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
 

@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 from bookshop.cli.refusals import refusals_as_messages
 from bookshop.extensions import settings
 from bookshop.kit.outbox import OutboxWorker
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from bookshop.webhooks.worker import WebhookWorker
 
 

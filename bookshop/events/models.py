@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.kit.database import Base, UtcDateTime, now
 
-HAS_NO_PLACE = text("position IS NULL")
+HAS_NO_POSITION = text("position IS NULL")
 
 
 class Event(Base):
@@ -29,7 +29,7 @@ class Event(Base):
         ),
         CheckConstraint("(kind LIKE 'prebooking.%') = (prebooking_id IS NOT NULL)", name="prebooking_id"),
         CheckConstraint("(kind LIKE 'order.%') = (order_id IS NOT NULL)", name="order_id"),
-        Index("ix_events_without_place", "id", sqlite_where=HAS_NO_PLACE, postgresql_where=HAS_NO_PLACE),
+        Index("ix_events_without_place", "id", sqlite_where=HAS_NO_POSITION, postgresql_where=HAS_NO_POSITION),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -20,10 +20,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from bookshop.events.kinds import OF_MOVEMENTS, OF_PREBOOKINGS
-from bookshop.events.models import HAS_NO_PLACE, Event
-from bookshop.kit.database import UtcDateTime, dialect_of, given_rows, now, table_of
+from bookshop.events.models import HAS_NO_POSITION, Event
+from bookshop.kit.database import UtcDateTime, dialect_of, now, rows_from_json, table_of
 
-PLACES = text("SELECT pg_advisory_xact_lock(20120)")  # as one gives out places at a time; a number of no other lock
+POSITIONS_LOCK = text(
+    "SELECT pg_advisory_xact_lock(20120)"
+)  # as one gives out places at a time; a number of no other lock
 AT_ONCE = 10_000  # places that are given in one transaction
 
 SUBJECTS = ("movement_id", "prebooking_id", "order_id")
@@ -31,18 +33,18 @@ SUBJECTS = ("movement_id", "prebooking_id", "order_id")
 # Made once, of tables, as reservations and checkouts send them: 164 µs instead of 280 (bench/statements.py).
 events = table_of(Event)
 placed = events.alias("placed")
-LAST_PLACE = select(func.coalesce(func.max(placed.c.position), 0)).scalar_subquery()
-IS_BEHIND = select(select(events.c.id).where(HAS_NO_PLACE).exists())
+LAST_POSITION = select(func.coalesce(func.max(placed.c.position), 0)).scalar_subquery()
+IS_BEHIND = select(select(events.c.id).where(HAS_NO_POSITION).exists())
 
 
 @cache
 def _insert(dialect: str) -> Executable:
     """One statement for all events. SQLite's writers are one at a time, so there each has its place at once."""
-    given = given_rows(dialect, "rows", number=Integer, kind=String, **dict.fromkeys(SUBJECTS, Integer))
+    given = rows_from_json(dialect, "rows", number=Integer, kind=String, **dict.fromkeys(SUBJECTS, Integer))
     values: dict[str, Any] = {name: given.c[name] for name in ("kind", *SUBJECTS)}
     values["created_at"] = bindparam("time", type_=UtcDateTime)
     if dialect == "sqlite":
-        values["position"] = LAST_PLACE + given.c.number
+        values["position"] = LAST_POSITION + given.c.number
     happened = select(*values.values()).order_by(given.c.number)
     return insert(events).from_select(list(values), happened, include_defaults=False)
 
@@ -58,7 +60,7 @@ def _insert_each(dialect: str, kind: str, subjects: Select[int]) -> Executable:
         "created_at": bindparam("time", type_=UtcDateTime),
     }
     if dialect == "sqlite":
-        values["position"] = LAST_PLACE + func.row_number().over(order_by=subject_id)
+        values["position"] = LAST_POSITION + func.row_number().over(order_by=subject_id)
     happened = select(*values.values()).order_by(subject_id)
     return insert(events).from_select(list(values), happened, include_defaults=False)
 
@@ -92,7 +94,7 @@ class EventRepository:
         """Whether any committed event has no place yet."""
         return bool(self.session.connection().scalar(IS_BEHIND))
 
-    def give_places(self) -> bool:
+    def assign_positions(self) -> bool:
         """Give committed events without a place the next ones, at most 10,000; returns whether more may wait.
 
         In a transaction of its own on PostgreSQL, under READ COMMITTED. Places given before the commits would be seen
@@ -101,11 +103,11 @@ class EventRepository:
         lock is a statement of its own, as the next one must see what those have done who had it before.
         """
         connection = self.session.connection()
-        connection.execute(PLACES)
+        connection.execute(POSITIONS_LOCK)
         waiting = select(events.c.id, func.row_number().over(order_by=events.c.id).label("number"))
-        waiting_ids = waiting.where(HAS_NO_PLACE).order_by(events.c.id).limit(AT_ONCE).subquery("waiting")
+        waiting_ids = waiting.where(HAS_NO_POSITION).order_by(events.c.id).limit(AT_ONCE).subquery("waiting")
         given = update(events).where(events.c.id == waiting_ids.c.id)
-        result: Any = connection.execute(given.values(position=LAST_PLACE + waiting_ids.c.number))
+        result: Any = connection.execute(given.values(position=LAST_POSITION + waiting_ids.c.number))
         return bool(result.rowcount == AT_ONCE)
 
 

@@ -18,6 +18,6 @@ def api_events(query: EventQuery) -> Response:
 
     Every event comes once, and keeps its place for ever: ask again `after` what `next` says.
     """
-    services.give_places()
+    services.assign_positions()
     feed = services.feed().read(query.after, query.wanted, query.size)
     return answer(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))

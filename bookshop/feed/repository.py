@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import Book
 from bookshop.events.kinds import BOOK_RESTOCKED
-from bookshop.events.repository import LAST_PLACE, events
+from bookshop.events.repository import LAST_POSITION, events
 from bookshop.inventory.models import Movement
 from bookshop.kit.database import table_of
 from bookshop.orders.models import Order
@@ -44,9 +44,9 @@ class FeedRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def last_place(self) -> int:
+    def last_position(self) -> int:
         """The last place that is given."""
-        return self.session.connection().scalar(select(LAST_PLACE)) or 0
+        return self.session.connection().scalar(select(LAST_POSITION)) or 0
 
     def list_between(self, after: int, until: int, kinds: Collection[str], size: int) -> Sequence[Any]:
         """At most so many events of these kinds with places beyond `after` up to `until`, in order; see READ."""

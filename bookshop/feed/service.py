@@ -32,7 +32,7 @@ class FeedService:
         A page may hold fewer than `size`, or none, and there be more: it goes through 10,000 places at most. Nothing
         ever appears before a place that was read.
         """
-        end = self.feed.last_place()
+        end = self.feed.last_position()
         until = min(after + LOOKED_AT, end)
         found = self.feed.list_between(after, until, kinds, size)
         read_to = found[-1].position if len(found) == size else max(after, until)

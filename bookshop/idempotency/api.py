@@ -10,7 +10,7 @@ from bookshop.idempotency.models import KEY_MAX
 from bookshop.idempotency.service import Answer
 from bookshop.kit.exceptions import Invalid
 from bookshop.web import services
-from bookshop.web.access import visitor
+from bookshop.web.access import current_identity
 
 
 def commit_once(work: Callable[[], Answer]) -> Response:
@@ -19,7 +19,7 @@ def commit_once(work: Callable[[], Answer]) -> Response:
     A request without a key is run each time. Raises what `work` raises, Invalid for a key that is none or was used
     for something else, Conflict while the first request is still being worked on.
     """
-    key, user_id = request.headers.get("Idempotency-Key"), visitor().user_id
+    key, user_id = request.headers.get("Idempotency-Key"), current_identity().user_id
     if key is None:
         answer = services.commit(work)
     elif not (key.strip() and len(key) <= KEY_MAX and key.isascii() and key.isprintable()):

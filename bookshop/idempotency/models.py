@@ -10,13 +10,13 @@ from bookshop.kit.database import Base, UtcDateTime, later, now
 KEY_MAX = 200
 
 
-class GivenAnswer(Base):
+class IdempotencyRecord(Base):
     """What a user's request with this key was answered, written in the transaction of what it did.
 
     The user is no foreign key: to check it would hold the user's row before the key is claimed and the user locked.
     """
 
-    __tablename__ = "given_answers"
+    __tablename__ = "idempotency_records"
 
     user_id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_MAX), primary_key=True)

@@ -7,16 +7,16 @@ from sqlalchemy import Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from bookshop.idempotency.models import GivenAnswer, SentForm
+from bookshop.idempotency.models import IdempotencyRecord, SentForm
 from bookshop.kit.database import dialect_of, insert_into, later, now, table_of
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.transactions import LOCK_NOT_AVAILABLE
 
-answers, forms = table_of(GivenAnswer), table_of(SentForm)
+answers, forms = table_of(IdempotencyRecord), table_of(SentForm)
 SENT = select(forms.c.answer, forms.c.created_at, later(0)).where(forms.c.key == bindparam("key"))
 
 
-class GivenAnswerRepository:
+class IdempotencyRepository:
     """Claims keys, and keeps and finds answers; never commits."""
 
     def __init__(self, session: Session) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository, in_flight
+from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepository, in_flight
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Invalid
 
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     location: str | None = None
 
 
-class SentBefore(BookshopError):
+class AlreadySent(BookshopError):
     """The form was sent before, and has had its effect."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class SentFormService:
         A second request waits here for the first.
         """
         if not self.forms.claim(key, user_id):
-            raise SentBefore
+            raise AlreadySent
 
     def keep(self, key: str, answer: FormAnswer) -> None:
         """Keep how a form was answered, for some minutes, and that it was sent, for a day."""
@@ -93,7 +93,7 @@ class IdempotencyService:
     """Keeps answers beside what they report, in the caller's transaction; never commits."""
 
     def __init__(self, session: Session) -> None:
-        self.answers = GivenAnswerRepository(session)
+        self.answers = IdempotencyRepository(session)
 
     def once(self, user_id: int, key: str, fingerprint: str, work: Callable[[], Answer]) -> Answer:
         """Do the work and return its answer or, if the user had it done under this key before, the answer of then.

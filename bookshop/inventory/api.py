@@ -12,8 +12,8 @@ from bookshop.idempotency.api import commit_once
 from bookshop.idempotency.service import Answer
 from bookshop.inventory.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
-from bookshop.web.contract import contract, list_of, place
+from bookshop.web.access import current_identity, staff_required
+from bookshop.web.contract import contract, list_of, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 
 STOCK = "Stock"
@@ -24,7 +24,7 @@ STOCK = "Stock"
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=STOCK_WRITE, if_match=True, HTTP_200=RestockedBookOut)
 def api_update_stock(book_id: int, json: NewStock) -> Response:
     """Change a book's stock; everyone who waited is notified if it rose from 0."""
-    change, versions = json.change(book_id, visitor().user_id), asked_versions()
+    change, versions = json.change(book_id, current_identity().user_id), asked_versions()
     notified = services.commit(lambda: services.shelf().update_stock(change, versions)).notified
     book = services.catalog().read(book_id, withdrawn=True)
     return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
@@ -39,7 +39,7 @@ def api_change_stocks(json: NewBatch) -> Response:
     In the mode `atomic` all lines are carried out or, if one is refused, none (422, `errors` names the lines). In the
     mode `each` a line that is refused leaves the others alone, and its result says why.
     """
-    lines, user_id = json.batch_lines(), visitor().user_id
+    lines, user_id = json.batch_lines(), current_identity().user_id
 
     def work() -> Answer:
         outcome = services.shelf().change_stocks(lines, user_id, atomic=json.mode == "atomic")
@@ -53,7 +53,7 @@ def api_change_stocks(json: NewBatch) -> Response:
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=REPORTS_READ, HTTP_200=ListOf[MovementOut])
 def api_movements(book_id: int, query: PageQuery) -> Response:
     """The ledger of a book's stock, newest first."""
-    found = services.inventory().list_movements(book_id, place(query), query.size)
+    found = services.inventory().list_movements(book_id, page_request(query), query.size)
     return list_of(found, [_movement_out(movement, email) for movement, email, _number in found.items])
 
 

@@ -12,7 +12,7 @@ from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.inventory.repository import MovementRepository, is_restock
 from bookshop.inventory.service import BookService, Notified, StockChange, movement_of
-from bookshop.kit.exceptions import BookshopError, Misshapen, NotFound, book_not_found
+from bookshop.kit.exceptions import BookshopError, MalformedRequest, NotFound, book_not_found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class StockBatch:
         ids = self._lock(lines)
         outcome = BatchOutcome([self._look_at(line, book_id) for line, book_id in zip(lines, ids, strict=True)])
         if errors := [_error(number, result) for number, result in enumerate(outcome.results) if result.refused]:
-            raise Misshapen(errors)
+            raise MalformedRequest(errors)
         with self.session.begin_nested():
             for numbers in _rounds(outcome.results):
                 self._write(outcome, numbers)

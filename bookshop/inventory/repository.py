@@ -12,8 +12,8 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import BOOK_RESTOCKED, STOCK_CHANGED
 from bookshop.events.repository import EventRepository
 from bookshop.inventory.models import IS_RESTOCK, Movement
-from bookshop.kit.database import Page, UtcDateTime, dialect_of, given_rows, now, table_of
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.database import Page, UtcDateTime, dialect_of, now, rows_from_json, table_of
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_NOTIFIED
@@ -28,7 +28,7 @@ def _insert(dialect: str) -> Executable:
     (bench/statements.py).
     """
     numbers = dict.fromkeys(("book_id", "delta", "quantity_after", "user_id", "order_id"), Integer)
-    given = given_rows(dialect, "rows", **numbers, reason=String, note=String)
+    given = rows_from_json(dialect, "rows", **numbers, reason=String, note=String)
     values = {**{part.name: part for part in given.c}, "created_at": bindparam("time", type_=UtcDateTime)}
     written = insert(ledger).from_select(list(values), select(*values.values()), include_defaults=False)
     return written.returning(ledger.c.book_id, ledger.c.id)
@@ -37,7 +37,7 @@ def _insert(dialect: str) -> Executable:
 @cache
 def _set_stock(dialect: str) -> Update:
     """Writes stocks, one statement for all of a delivery or batch, which the model cannot say."""
-    given = given_rows(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
+    given = rows_from_json(dialect, "rows", book_id=Integer, before=Integer, after=Integer)
     comes_back = (books.c.stock_quantity == 0) & exists().where(ledger.c.book_id == books.c.id)
     time = bindparam("time", type_=UtcDateTime)
     values = {
@@ -82,12 +82,14 @@ class MovementRepository:
         self.events.insert((STOCK_CHANGED, ids.values()), (BOOK_RESTOCKED, restocks))
         return restocks
 
-    def list_by_book(self, book_id: int, place: Place, size: int) -> Page[tuple[Movement, str | None, str | None]]:
+    def list_by_book(
+        self, book_id: int, page_request: PageRequest, size: int
+    ) -> Page[tuple[Movement, str | None, str | None]]:
         """The book's movements, newest first, each with the e-mail address of who made it and its order's number."""
         movements = select(Movement, User.email, Order.number).outerjoin(User, User.id == Movement.user_id)
         movements = movements.outerjoin(Order, Order.id == Movement.order_id)
         movements = movements.where(Movement.book_id == book_id)
-        return list_page(self.session, movements, [By(Movement.id, falling=True)], place, size)
+        return list_page(self.session, movements, [SortKey(Movement.id, descending=True)], page_request, size)
 
     def list_by_user(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
         """The lines of the stock ledger that the user wrote, newest first, each with the title of its book."""

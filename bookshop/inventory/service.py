@@ -13,7 +13,7 @@ from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Moveme
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
-from bookshop.kit.pagination import Place
+from bookshop.kit.pagination import PageRequest
 from bookshop.prebookings.repository import PreBookRepository
 
 
@@ -215,11 +215,11 @@ class BookService:
 
         return [line_of(isbn, copies) for isbn, copies in delivery.copies.items()]
 
-    def list_movements(self, book_id: int, place: Place, size: int) -> Page[Any]:
+    def list_movements(self, book_id: int, page_request: PageRequest, size: int) -> Page[Any]:
         """The book's ledger, newest first: rows of a movement, the address of who made it and the order's number."""
         if self.books.get(book_id) is None:
             raise book_not_found()
-        return self.movements.list_by_book(book_id, place, size)
+        return self.movements.list_by_book(book_id, page_request, size)
 
 
 def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any] | None:

@@ -93,7 +93,7 @@ def _later_on_sqlite(element: later, compiler: Any, **kwargs: Any) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"  # as UtcDateTime is kept
 
 
-def given_rows(dialect: str, parameter: str, **columns: type[TypeEngine[Any]]) -> FromClause:
+def rows_from_json(dialect: str, parameter: str, **columns: type[TypeEngine[Any]]) -> FromClause:
     """Rows that come as one parameter, a JSON list of objects with these members: a thousand in one statement."""
     parts = [column(name, kind()) for name, kind in columns.items()]
     if dialect == "postgresql":
@@ -107,7 +107,7 @@ def given_rows(dialect: str, parameter: str, **columns: type[TypeEngine[Any]]) -
     return select_rows(*members).select_from(each).subquery("given")
 
 
-def among(dialect: str, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+def any_of(dialect: str, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """That a column has one of the values of a parameter; on PostgreSQL an array, which is one value for the driver."""
     if dialect == "postgresql":
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))

@@ -30,7 +30,7 @@ class Forbidden(BookshopError):
     code = "FORBIDDEN"
 
 
-class BeyondScope(Forbidden):
+class InsufficientScope(Forbidden):
     """The token may not do this, though its user may: it lacks a `scope`."""
 
     def __init__(self, scope: str) -> None:
@@ -60,7 +60,7 @@ class WrongPassword(Invalid):
     """It is not the password of the account."""
 
 
-class Misshapen(Invalid):
+class MalformedRequest(Invalid):
     """The JSON does not have the shape that it needs: `errors` holds a `detail` and a `pointer` (RFC 6901) each."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
@@ -78,7 +78,7 @@ class InsufficientStock(Conflict):
         self.lines = lines
 
 
-class Outdated(BookshopError):
+class PreconditionFailed(BookshopError):
     """A change was meant for another state than there is by now."""
 
     code = "HTTP_412"
@@ -96,7 +96,7 @@ class TooManyAttempts(BookshopError):
     code = "HTTP_429"
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"That was too often. Please try again in {lasting(seconds)}.")
+        super().__init__(f"That was too often. Please try again in {in_seconds_or_minutes(seconds)}.")
         self.seconds = seconds
 
 
@@ -112,7 +112,7 @@ class OutcomeUnknown(BookshopError):
         )
 
 
-def lasting(seconds: int) -> str:
+def in_seconds_or_minutes(seconds: int) -> str:
     """So many seconds in words."""
     return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
 

@@ -28,7 +28,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 
 
 @dataclass(frozen=True)
-class Pace:
+class WorkerTiming:
     """How a worker works: messages at a time, and seconds.
 
     It waits `timeout` for an answer of the other side, `poll` for something to do, and `pause` after the other side
@@ -54,9 +54,9 @@ class OutboxWorker:
     It is handed how its work is committed, and how a session is given up whose database is away.
     """
 
-    def __init__(self, commit: Commit, give_up: Callable[[], None], pace: Pace | None = None) -> None:
+    def __init__(self, commit: Commit, give_up: Callable[[], None], timing: WorkerTiming | None = None) -> None:
         self.commit, self.give_up = commit, give_up
-        self.pace = pace or Pace()
+        self.timing = timing or WorkerTiming()
         self.stopping = False
         self._lease_ends = 0.0
         self.done: Counter[str] = Counter()
@@ -76,7 +76,7 @@ class OutboxWorker:
 
     def run(self) -> None:
         """Send what is due as it comes, until `stop`; waits while the other side or the database is away."""
-        pause = self.pace.pause
+        pause = self.timing.pause
         while not self.stopping:
             try:
                 reached = self.send_batch()
@@ -86,10 +86,10 @@ class OutboxWorker:
                 reached = False
             if reached is False:
                 self._rest(pause)
-                pause = min(2 * pause, self.pace.longest_pause)
+                pause = min(2 * pause, self.timing.longest_pause)
             else:
-                self._rest(self.pace.poll if reached is None else 0)
-                pause = self.pace.pause
+                self._rest(self.timing.poll if reached is None else 0)
+                pause = self.timing.pause
 
     def _rest(self, seconds: float) -> None:
         """Do nothing for a while, or until `stop`."""
@@ -120,4 +120,4 @@ class OutboxWorker:
                 if time.monotonic() > self._lease_ends or (self.stopping and not also_when_stopped):
                     raise
                 log.exception("what became of messages cannot be written down; trying again")
-                time.sleep(self.pace.poll)
+                time.sleep(self.timing.poll)

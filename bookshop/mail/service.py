@@ -126,7 +126,7 @@ class MailService:
         values = {"attempts": attempts + 1, "last_error": error}
         self.messages.settle(lease, message_id, state=FAILED, **values)
 
-    def put_off(self, message_id: int, lease: str, attempts: int, error: str) -> None:
+    def defer(self, message_id: int, lease: str, attempts: int, error: str) -> None:
         """Note that a message could not be sent now, after so many earlier attempts; after 3 days it has failed."""
         if attempts + 1 >= MOST_ATTEMPTS:
             self.fail(message_id, lease, attempts, f"{GIVEN_UP} {error}"[:ERROR_MAX])

@@ -8,23 +8,23 @@ from typing import Any
 
 from flask import current_app
 
-from bookshop.accounts import links
+from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.letters.headers import POLICY, POLICY_BEYOND_ASCII
-from bookshop.letters.transport import envelope
 from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
+from bookshop.mailer.headers import POLICY, POLICY_BEYOND_ASCII
+from bookshop.mailer.transport import envelope
 from bookshop.web import services
-from bookshop.web.navigation import whole_address
+from bookshop.web.navigation import absolute_url
 
 
-def letter(message: Any, reset: str = "") -> EmailMessage:
+def compose(message: Any, reset: str = "") -> EmailMessage:
     """The whole message for a row of LetterRepository.get_to_send; `reset` is the secret of a new password's link."""
     context = {
         **_what_it_is_about(message, reset),
         "message": message,
-        "link": whole_address,
+        "link": absolute_url,
         "shop_name": settings().shop_name,
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
@@ -58,19 +58,19 @@ def _part(subtype: str, text: str) -> EmailMessage:
 def _what_it_is_about(message: Any, reset: str) -> dict[str, Any]:
     """What the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
-        token = links.signed(links.UNSUBSCRIBE, message.user_id)
+        token = signed_links.sign(signed_links.UNSUBSCRIBE, message.user_id)
         return {
             "short_title": shortened(message.title),
-            "book": whole_address("catalog.book", book_id=message.book_id, slug=slug(message.title)),
-            "unsubscribe": whole_address("accounts.unsubscribe", token=token),
+            "book": absolute_url("catalog.book", book_id=message.book_id, slug=slug(message.title)),
+            "unsubscribe": absolute_url("accounts.unsubscribe", token=token),
         }
     if message.kind in OF_ORDERS:
         return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
     if message.kind == CONFIRMATION:
-        token = links.signed(links.CONFIRM, [message.user_id, message.email_key])
-        return {"confirm": whole_address("accounts.confirm", token=token)}
+        token = signed_links.sign(signed_links.CONFIRM, [message.user_id, message.email_key])
+        return {"confirm": absolute_url("accounts.confirm", token=token)}
     if message.kind == PASSWORD_RESET:
-        return {"reset": whole_address("accounts.reset", token=reset)}
+        return {"reset": absolute_url("accounts.reset", token=reset)}
     return {}
 
 

@@ -67,7 +67,7 @@ LISTED = (
 )
 
 
-class LetterRepository:
+class MailerRepository:
     """Reads messages with what they are about, and notes that one is sent; never commits."""
 
     def __init__(self, session: Session) -> None:

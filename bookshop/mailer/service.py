@@ -6,7 +6,6 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.exceptions import NotFound
-from bookshop.letters.repository import LetterRepository
 from bookshop.mail.models import (
     ADDRESS_CHANGED,
     BOUGHT,
@@ -27,26 +26,27 @@ from bookshop.mail.models import (
     UNSUBSCRIBED,
 )
 from bookshop.mail.repository import MessageRepository
+from bookshop.mailer.repository import MailerRepository
 from bookshop.orders.models import CANCELLED, READY
 
 
-class LetterService:
+class MailerService:
     """Finds messages, and notes what became of one on the way out; never commits."""
 
     def __init__(self, session: Session) -> None:
-        self.letters = LetterRepository(session)
+        self.mailer = MailerRepository(session)
         self.messages = MessageRepository(session)
         self.books = BookRepository(session)
 
     def get(self, message_id: int) -> Any:
         """A message with the book or order that it is about; raises NotFound."""
-        for found in self.letters.find([message_id]):
+        for found in self.mailer.find([message_id]):
             return found
         raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
 
     def mark_sent(self, message_id: int, lease: str) -> bool:
         """Note that the mail server has taken a message; returns whether the lease still held."""
-        return self.letters.mark_sent(message_id, lease)
+        return self.mailer.mark_sent(message_id, lease)
 
     def suppress_if_gone(self, message_id: int, lease: str, reason: str, book_id: int) -> bool:
         """Note that an alert is not sent as no copy of its book can be had; False, and nothing noted, if one can.
@@ -60,7 +60,7 @@ class LetterService:
         return True
 
 
-def why_not(message: Any) -> str | None:
+def skip_reason(message: Any) -> str | None:
     """The reason for which a message must not be sent any more, as LetterRepository.get_to_send knows it, or None."""
     if not message.active:
         return CLOSED

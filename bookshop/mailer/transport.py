@@ -20,11 +20,11 @@ ABOUT_US = {500, 502, 503, 504, 530, 534, 535, 538}
 Send = Callable[[str, EmailMessage], None]
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The mail server does not take this message for this recipient, and never will."""
 
 
-class PutOff(Exception):
+class Deferred(Exception):
     """The mail server does not take this message now; the next one it may."""
 
 
@@ -32,7 +32,7 @@ class Unreachable(Exception):
     """The mail server is away, slow, or takes nothing from us: no use to try another message at once."""
 
 
-class HungUp(Unreachable):
+class ConnectionLost(Unreachable):
     """The mail server had closed the connection before it was offered the message."""
 
 
@@ -102,7 +102,7 @@ def _send(server: smtplib.SMTP, sender: str, recipient: str, message: EmailMessa
     whole = message.as_bytes()
     beyond_ascii = bool(getattr(message.policy, "utf8", False))  # in the address: RFC 6531
     if beyond_ascii and not server.has_extn("smtputf8"):
-        raise Refused("The mail server takes no addresses with letters beyond ASCII (SMTPUTF8).")
+        raise Rejected("The mail server takes no addresses with letters beyond ASCII (SMTPUTF8).")
     try:
         _offer(server, sender, ["SMTPUTF8"] if beyond_ascii else [])
         _expect_250(server, *server.rcpt(envelope(recipient)))
@@ -118,9 +118,9 @@ def _offer(server: smtplib.SMTP, sender: str, options: Sequence[str]) -> None:
     try:
         code, reply = server.mail(sender, options)
     except smtplib.SMTPServerDisconnected as error:
-        raise HungUp(_words(error)) from error
+        raise ConnectionLost(_words(error)) from error
     if code != 250:
-        raise HungUp(_reply(code, reply)) if code == 421 else Unreachable(_reply(code, reply))
+        raise ConnectionLost(_reply(code, reply)) if code == 421 else Unreachable(_reply(code, reply))
 
 
 def _expect_250(server: smtplib.SMTP, code: int, reply: bytes | str) -> None:
@@ -137,7 +137,7 @@ def _refusal(server: smtplib.SMTP, code: int, reply: bytes | str) -> Exception:
         return Unreachable(_reply(code, reply))
     with suppress(OSError, smtplib.SMTPException):  # who has hung up will be found out by the next message
         server.rset()
-    return (PutOff if code < 500 else Refused)(_reply(code, reply))
+    return (Deferred if code < 500 else Rejected)(_reply(code, reply))
 
 
 def envelope(recipient: str) -> str:

@@ -17,14 +17,14 @@ from sqlalchemy.orm import Session
 
 from bookshop.extensions import db, settings, without_transactions
 from bookshop.kit.logs import without_addresses
-from bookshop.kit.outbox import DATABASE_AWAY, OutboxWorker, Pace
+from bookshop.kit.outbox import DATABASE_AWAY, OutboxWorker, WorkerTiming
 from bookshop.kit.text import one_line
-from bookshop.letters.compose import letter
-from bookshop.letters.repository import LetterRepository
-from bookshop.letters.service import why_not
-from bookshop.letters.transport import HungUp, PutOff, Refused, Send, Unreachable, open_transport
 from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_RESET, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.repository import MessageRepository
+from bookshop.mailer.compose import compose
+from bookshop.mailer.repository import MailerRepository
+from bookshop.mailer.service import skip_reason
+from bookshop.mailer.transport import ConnectionLost, Deferred, Rejected, Send, Unreachable, open_transport
 from bookshop.web import services
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class Worker(OutboxWorker):
     """Sends the e-mail that is due."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
-        super().__init__(services.commit, db.session.remove, pace)
+    def __init__(self, timing: WorkerTiming | None = None) -> None:
+        super().__init__(services.commit, db.session.remove, timing)
 
     def send_batch(self) -> bool | None:
         """Claim and send one batch; returns None if nothing was due, else whether the mail server could be used."""
@@ -42,8 +42,8 @@ class Worker(OutboxWorker):
         db.session.rollback()
         if not is_due:
             return None
-        self._lease_ends = time.monotonic() + self.pace.lease
-        claimed = services.commit(lambda: services.mail().claim(self.pace.batch, lease, self.pace.lease))
+        self._lease_ends = time.monotonic() + self.timing.lease
+        claimed = services.commit(lambda: services.mail().claim(self.timing.batch, lease, self.timing.lease))
         if not claimed:  # others hold what is due
             return None
         noted = self.done.total()
@@ -56,12 +56,12 @@ class Worker(OutboxWorker):
     def _send_all(self, claimed: Mapping[int, int], lease: str) -> bool:
         """Send messages, given with their former attempts, over one connection."""
         try:
-            with open_transport(settings(), self.pace.timeout, self.pace.batch * self.pace.timeout) as send:
+            with open_transport(settings(), self.timing.timeout, self.timing.batch * self.timing.timeout) as send:
                 return self._send_each(claimed, lease, send)
         except Unreachable as error:
             log.warning("the mail server cannot be used: %s", without_addresses(_reason(error)))
             for message_id, attempts in claimed.items():
-                self._put_off(message_id, lease, attempts, _reason(error))
+                self._defer(message_id, lease, attempts, _reason(error))
             return False
 
     def _send_each(self, claimed: Mapping[int, int], lease: str, send: Send) -> bool:
@@ -77,8 +77,8 @@ class Worker(OutboxWorker):
                 served = self._send_one(message_id, lease, attempts, send) or served
             except Unreachable as error:
                 log.warning("message %d: %s", message_id, without_addresses(_reason(error)))
-                if not (served and isinstance(error, HungUp)):
-                    self._put_off(message_id, lease, attempts, _reason(error))
+                if not (served and isinstance(error, ConnectionLost)):
+                    self._defer(message_id, lease, attempts, _reason(error))
                 return served
         return True
 
@@ -89,19 +89,19 @@ class Worker(OutboxWorker):
             return False
         try:
             send(found.recipient, _written(found))
-        except Refused as error:
+        except Rejected as error:
             refusal = _reason(error, found.recipient)
             self._note(FAILED, lambda: services.mail().fail(message_id, lease, attempts, refusal))
-        except PutOff as error:
-            self._put_off(message_id, lease, attempts, _reason(error, found.recipient))
+        except Deferred as error:
+            self._defer(message_id, lease, attempts, _reason(error, found.recipient))
         except (Unreachable, *DATABASE_AWAY):
             raise
         except Exception as error:  # a letter that cannot be written must not keep the others
             log.exception("message %d cannot be written", message_id)
-            self._put_off(message_id, lease, attempts, _reason(error, found.recipient))
+            self._defer(message_id, lease, attempts, _reason(error, found.recipient))
             return False
         else:
-            self._note(SENT, lambda: services.letters().mark_sent(message_id, lease))
+            self._note(SENT, lambda: services.mailer().mark_sent(message_id, lease))
         return True
 
     def _look(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
@@ -109,11 +109,11 @@ class Worker(OutboxWorker):
         while True:
             # Without a transaction, as BEGIN and ROLLBACK would take two thirds of the time.
             with Session(without_transactions(db.engine)) as looking:
-                found = LetterRepository(looking).get_to_send(message_id, lease)
+                found = MailerRepository(looking).get_to_send(message_id, lease)
             if found is None:
                 log.warning("message %d: its lease has ended, so it is left to another worker", message_id)
                 return None
-            reason = why_not(found)
+            reason = skip_reason(found)
             if reason is None:
                 return found
             if self._suppress(found, lease, reason):
@@ -125,27 +125,27 @@ class Worker(OutboxWorker):
 
         def note() -> bool:
             if reason in {GONE, BOUGHT}:
-                return services.letters().suppress_if_gone(found.id, lease, reason, found.book_id)
+                return services.mailer().suppress_if_gone(found.id, lease, reason, found.book_id)
             services.mail().suppress(found.id, lease, reason)
             return True
 
         return self._write(note, also_when_stopped=True)
 
-    def _put_off(self, message_id: int, lease: str, attempts: int, why: str) -> None:
-        self._note(QUEUED, lambda: services.mail().put_off(message_id, lease, attempts, why))
+    def _defer(self, message_id: int, lease: str, attempts: int, why: str) -> None:
+        self._note(QUEUED, lambda: services.mail().defer(message_id, lease, attempts, why))
 
 
 def _written(message: Any) -> EmailMessage:
     """The letter, with nothing left open in the database that would stay so while the mail server is waited for."""
     try:
-        return letter(message, _new_reset(message) if message.kind == PASSWORD_RESET else "")
+        return compose(message, _new_reset(message) if message.kind == PASSWORD_RESET else "")
     finally:
         db.session.rollback()
 
 
 def _new_reset(message: Any) -> str:
     """The secret of a link for a new password, made and committed as its message leaves."""
-    return services.commit(lambda: services.mailbox().create_reset(message.user_id, message.email_key))
+    return services.commit(lambda: services.email_links().create_reset(message.user_id, message.email_key))
 
 
 def _reason(error: Exception, recipient: str = "") -> str:

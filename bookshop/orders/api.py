@@ -9,8 +9,8 @@ from bookshop.orders import bp
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.schemas import NewOrder, OrderOut, OrderQuery, order_out
 from bookshop.web import services
-from bookshop.web.access import customer_required, visitor
-from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.access import current_identity, customer_required
+from bookshop.web.contract import answer, contract, list_of, page_request
 from bookshop.web.schemas import ListOf
 
 OWN = {"tag": "Orders", "scope": ORDERS}
@@ -22,7 +22,7 @@ REFUSALS = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
 @contract(*REFUSALS, **OWN, once=True, HTTP_201=OrderOut)
 def api_place(json: NewOrder) -> Response:
     """Order what is in one's cart: all of it, or nothing. With an `Idempotency-Key` once, however often it is sent."""
-    user_id, checkout = visitor().user_id, services.checkout()
+    user_id, checkout = current_identity().user_id, services.checkout()
 
     def work() -> Answer:
         placed = checkout.place(user_id, json.checkout())
@@ -37,7 +37,9 @@ def api_place(json: NewOrder) -> Response:
 @contract(**OWN, HTTP_200=ListOf[OrderOut])
 def api_orders(query: OrderQuery) -> Response:
     """List one's own orders, newest first."""
-    found = services.repository(OrderRepository).list_by_user(visitor().user_id, query.status, place(query), query.size)
+    found = services.repository(OrderRepository).list_by_user(
+        current_identity().user_id, query.status, page_request(query), query.size
+    )
     return list_of(found, [order_out(order) for order in found.items])
 
 
@@ -46,7 +48,7 @@ def api_orders(query: OrderQuery) -> Response:
 @contract("ORDER_NOT_FOUND", **OWN, HTTP_200=OrderOut)
 def api_order(order_id: int) -> Response:
     """One of one's own orders."""
-    return answer(order_out(services.orders().get(visitor().user_id, order_id)))
+    return answer(order_out(services.orders().get(current_identity().user_id, order_id)))
 
 
 @bp.post("/api/v1/orders/<int:order_id>/cancel")
@@ -54,7 +56,7 @@ def api_order(order_id: int) -> Response:
 @contract("ORDER_NOT_FOUND", "ORDER_STATE", **OWN, HTTP_200=OrderOut)
 def api_cancel(order_id: int) -> Response:
     """Cancel one's own order while it is placed; its copies go back on the shelf."""
-    user_id, service = visitor().user_id, services.orders()
+    user_id, service = current_identity().user_id, services.orders()
 
     def cancelled() -> OrderOut:
         services.checkout().cancel(user_id, order_id)

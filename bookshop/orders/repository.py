@@ -24,7 +24,7 @@ from bookshop.catalog.models import Book
 from bookshop.events.kinds import ORDER_CANCELLED, ORDER_COLLECTED, ORDER_PLACED, ORDER_READY
 from bookshop.events.repository import EventRepository
 from bookshop.kit.database import Page, dialect_of, insert_into, now, table_of
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, READY, Order, OrderLine
 from bookshop.orders.numbers import new_number
 
@@ -81,18 +81,18 @@ class OrderRepository:
         found = select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)
         return self.session.scalars(found.execution_options(populate_existing=True)).all()
 
-    def list_by_user(self, user_id: int, status: str | None, place: Place, size: int) -> Page[Order]:
+    def list_by_user(self, user_id: int, status: str | None, page_request: PageRequest, size: int) -> Page[Order]:
         """The customer's own orders, newest first."""
         own = select(Order).where(Order.user_id == user_id)
         own = own.where(Order.status == status) if status else own
-        return list_page(self.session, own, [By(Order.id, falling=True)], place, size)
+        return list_page(self.session, own, [SortKey(Order.id, descending=True)], page_request, size)
 
     def search(
-        self, which: Sequence[ColumnElement[bool]], place: Place, size: int, *, oldest_first: bool
+        self, which: Sequence[ColumnElement[bool]], page_request: PageRequest, size: int, *, oldest_first: bool
     ) -> Page[Order]:
         """The orders for which all this holds, with their customers' accounts."""
         found = select(Order).join(Order.user).options(contains_eager(Order.user)).where(*which)
-        return list_page(self.session, found, [By(Order.id, falling=not oldest_first)], place, size)
+        return list_page(self.session, found, [SortKey(Order.id, descending=not oldest_first)], page_request, size)
 
     def count_by_status(self) -> Mapping[str, int]:
         """How many orders there are in each state: status -> count, 0 left out."""

@@ -12,7 +12,7 @@ from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.models import Book
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Invalid, NotFound
-from bookshop.kit.pagination import Place, sliced
+from bookshop.kit.pagination import PageRequest, page_of_rows
 from bookshop.kit.text import EMAIL_MAX, fold, problem_in, tidy
 from bookshop.orders import repository as sql
 from bookshop.orders.models import PLACED, READY, Order
@@ -56,21 +56,21 @@ class OrderService:
         """Any customer's order, for staff, with the book of each line as it is now; raises NotFound."""
         return existing(self.orders.get_with_books(order_id))
 
-    def search(self, wanted: OrderSearch, place: Place, size: int) -> Page[Order]:
+    def search(self, wanted: OrderSearch, page_request: PageRequest, size: int) -> Page[Order]:
         """The orders that staff look for; what is to be done oldest first, all else newest first.
 
         Raises Invalid for a number of which a digit must be wrong.
         """
         q = tidy(wanted.q)
         if problem_in(q) or len(q) > EMAIL_MAX:
-            return sliced({}, place, size)
+            return page_of_rows({}, page_request, size)
         which = _named(q) if q else []
         if wanted.uncollected:
             which += sql.uncollected(now() - self.collect_within)
         if wanted.status:
             which.append(Order.status == wanted.status)
         to_do = wanted.uncollected or wanted.status in (PLACED, READY)
-        return self.orders.search(which, place, size, oldest_first=to_do)
+        return self.orders.search(which, page_request, size, oldest_first=to_do)
 
     def counts(self) -> Mapping[str, int]:
         """How many orders there are in each state, and how many are `uncollected` for too long."""

@@ -8,8 +8,8 @@ from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.orders.schemas import StaffOrderOut, StaffOrderQuery, staff_order_out
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
-from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.access import current_identity, staff_required
+from bookshop.web.contract import answer, contract, list_of, page_request
 from bookshop.web.schemas import ListOf
 
 ORDERS = "/api/v1/admin/orders"
@@ -23,7 +23,7 @@ REFUSALS = ("ORDER_NOT_FOUND", "ORDER_STATE")
 def api_all_orders(query: StaffOrderQuery) -> Response:
     """List and search the orders of all customers; what is to be done oldest first, all else newest first."""
     wanted = OrderSearch(q=query.q, status=query.status, uncollected=query.uncollected)
-    found = services.orders().search(wanted, place(query), query.size)
+    found = services.orders().search(wanted, page_request(query), query.size)
     return list_of(found, [staff_order_out(order) for order in found.items])
 
 
@@ -52,6 +52,6 @@ def api_cancel_any(order_id: int) -> Response:
 
 
 def _change(order_id: int, status: str) -> Response:
-    checkout, me = services.checkout(), visitor().user_id
+    checkout, me = services.checkout(), current_identity().user_id
     services.commit(lambda: checkout.change(order_id, status, me))
     return answer(staff_order_out(services.orders().get_any(order_id)))

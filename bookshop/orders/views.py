@@ -18,9 +18,9 @@ from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.views import reserved_notice
 from bookshop.web import services
-from bookshop.web.access import customer_required, visitor
+from bookshop.web.access import current_identity, customer_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_page, flash_with_way, render_list
+from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
 SIZE = 20
 # Refusals that the page says in other words than JSON.
@@ -54,12 +54,14 @@ def checkout() -> Answer:
 
 def _last_order() -> Order | None:
     """The customer's last order, whose contact will mostly do again."""
-    return next(iter(services.repository(OrderRepository).list_by_user(visitor().user_id, None, 1, 1).items), None)
+    return next(
+        iter(services.repository(OrderRepository).list_by_user(current_identity().user_id, None, 1, 1).items), None
+    )
 
 
 def _place(form: CheckoutForm) -> Response:
     """Place the order, or lead to the one that was placed with this very page."""
-    user_id, asked = visitor().user_id, form.checkout()
+    user_id, asked = current_identity().user_id, form.checkout()
     keys, checkout = services.idempotency(), services.checkout()
 
     def work() -> KeptAnswer:
@@ -81,8 +83,8 @@ def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> Ans
 
 def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     """Do what a button beside a book asks for, and show the page again with all that was typed."""
-    user_id, cart = visitor().user_id, services.cart()
-    work = {"take": cart.take_what_is_left, "reserve": cart.reserve_instead, "remove": cart.remove}[aside.name]
+    user_id, cart = current_identity().user_id, services.cart()
+    work = {"take": cart.reduce_to_stock, "reserve": cart.reserve_instead, "remove": cart.remove}[aside.name]
     try:
         services.commit(lambda: work(user_id, aside.book_id))
     except NotFound:  # it was taken out of the cart before, or is no longer sold, which the page says
@@ -95,7 +97,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     elif aside.name == "take":
         flash("Your cart holds no more of it than there is.", "success")
     else:
-        flash_with_way(reserved_notice(visitor()), "success")
+        flash_with_link(reserved_notice(current_identity()), "success")
         if not services.repository(CartRepository).count_copies(user_id):
             return redirect(url_for("prebookings.reservations"), 303)
     return _show(form, 200)
@@ -103,7 +105,7 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
 
 def _show(form: CheckoutForm, status: int) -> Answer:
     """The page with the cart as it is now; an empty one is shown on its own page."""
-    cart = services.cart().get(visitor().user_id)
+    cart = services.cart().get(current_identity().user_id)
     if not cart.lines:
         flash("Your cart is empty, so there is nothing to order. What you ordered before is in My orders.", "info")
         return redirect(url_for("cart.cart"), 303)
@@ -114,14 +116,14 @@ def _show(form: CheckoutForm, status: int) -> Answer:
 @bp.get("/orders")
 @customer_required
 def orders() -> Answer:
-    found = services.repository(OrderRepository).list_by_user(visitor().user_id, None, asked_page(), SIZE)
+    found = services.repository(OrderRepository).list_by_user(current_identity().user_id, None, requested_page(), SIZE)
     return render_list("orders/orders.html", found)
 
 
 @bp.get("/orders/<int:order_id>")
 @customer_required
 def order(order_id: int) -> Answer:
-    found = services.orders().get(visitor().user_id, order_id)
+    found = services.orders().get(current_identity().user_id, order_id)
     kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
     return render_template("orders/order.html", order=found, kept_until=kept_until, now=now())
 
@@ -130,7 +132,7 @@ def order(order_id: int) -> Answer:
 @customer_required
 def cancel(order_id: int) -> Answer:
     """Ask first: there is no way back."""
-    user_id, service, form = visitor().user_id, services.orders(), ShopForm()
+    user_id, service, form = current_identity().user_id, services.orders(), ShopForm()
     found = service.get(user_id, order_id)
     if found.status == PLACED:
         if not form.validate_on_submit():
@@ -152,4 +154,6 @@ def _too_late(order: Order) -> str:
 @bp.app_template_global()
 def orders_ready() -> int:
     """How many of the visitor's orders are ready, and wait to be collected or posted."""
-    return services.repository(OrderRepository).count_ready(visitor().user_id) if current_user.is_customer else 0
+    return (
+        services.repository(OrderRepository).count_ready(current_identity().user_id) if current_user.is_customer else 0
+    )

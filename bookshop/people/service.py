@@ -11,7 +11,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
 from bookshop.cart.repository import CartRepository
 from bookshop.checkout.service import CheckoutService
-from bookshop.idempotency.repository import GivenAnswerRepository, SentFormRepository
+from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepository
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import ID_MAX, now
 from bookshop.kit.exceptions import Conflict, NotAuthenticated
@@ -53,7 +53,7 @@ class PeopleService:
         self.prebookings = PreBookRepository(session)
         self.orders = OrderRepository(session)
         self.items = CartRepository(session)
-        self.answers = GivenAnswerRepository(session)
+        self.answers = IdempotencyRepository(session)
         self.forms = SentFormRepository(session)
 
     def personal_data(self, user_id: int) -> PersonalData:
@@ -79,7 +79,7 @@ class PeopleService:
         """
         self.answers.forget(user_id)
         locked = self.users.lock_with_staff(user_id)
-        user = self.accounts.lock_proven(user_id, password)
+        user = self.accounts.lock_with_password(user_id, password)
         if user.role == STAFF and len(locked) == 1:
             raise Conflict(
                 "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",

@@ -15,8 +15,8 @@ from bookshop.prebookings.schemas import (
     staff_prebook_out,
 )
 from bookshop.web import services
-from bookshop.web.access import customer_required, staff_required, visitor
-from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.access import current_identity, customer_required, staff_required
+from bookshop.web.contract import answer, contract, list_of, page_request
 from bookshop.web.schemas import ListOf
 
 OWN = {"tag": "Pre-bookings", "scope": PREBOOKINGS}
@@ -29,7 +29,7 @@ NOT_CANCELLED = ("PREBOOK_NOT_FOUND", "PREBOOK_ALREADY_CANCELLED", "PREBOOK_ALRE
 @contract(*REFUSALS, **OWN, HTTP_201=PreBookOut)
 def api_reserve(json: NewPreBook) -> Response:
     """Reserve a book that is out of stock."""
-    user_id, service = visitor().user_id, services.prebookings()
+    user_id, service = current_identity().user_id, services.prebookings()
     prebook = services.commit(lambda: service.reserve(user_id, json.book_id))
     location = url_for("prebookings.api_prebooking", prebook_id=prebook.id)
     return answer(PreBookOut.model_validate(prebook), 201, {"Location": location})
@@ -41,7 +41,7 @@ def api_reserve(json: NewPreBook) -> Response:
 def api_prebookings(query: PreBookQuery) -> Response:
     """List one's own pre-bookings, newest first."""
     found = services.repository(PreBookRepository).list_by_user(
-        visitor().user_id, query.status, place(query), query.size
+        current_identity().user_id, query.status, page_request(query), query.size
     )
     return list_of(found, [PreBookOut.model_validate(prebook) for prebook in found.items])
 
@@ -51,7 +51,7 @@ def api_prebookings(query: PreBookQuery) -> Response:
 @contract("PREBOOK_NOT_FOUND", **OWN, HTTP_200=PreBookOut)
 def api_prebooking(prebook_id: int) -> Response:
     """One of one's own pre-bookings."""
-    return answer(PreBookOut.model_validate(services.prebookings().get(visitor().user_id, prebook_id)))
+    return answer(PreBookOut.model_validate(services.prebookings().get(current_identity().user_id, prebook_id)))
 
 
 @bp.delete("/api/v1/prebookings/<int:prebook_id>")
@@ -59,7 +59,7 @@ def api_prebooking(prebook_id: int) -> Response:
 @contract(*NOT_CANCELLED, **OWN, HTTP_204=None)
 def api_cancel(prebook_id: int) -> Response:
     """Cancel one's own pre-booking while it waits."""
-    user_id, service = visitor().user_id, services.prebookings()
+    user_id, service = current_identity().user_id, services.prebookings()
     services.commit(lambda: service.cancel(user_id, prebook_id))
     return Response(status=204)
 
@@ -69,5 +69,5 @@ def api_cancel(prebook_id: int) -> Response:
 @contract("BOOK_NOT_FOUND", tag="Reports", scope=REPORTS_READ, HTTP_200=ListOf[StaffPreBookOut])
 def api_book_prebookings(book_id: int, query: PreBookQuery) -> Response:
     """The pre-bookings of a book, the oldest first, each with its customer."""
-    found = services.prebookings().list_of_book(book_id, query.status, place(query), query.size)
+    found = services.prebookings().list_of_book(book_id, query.status, page_request(query), query.size)
     return list_of(found, [staff_prebook_out(prebook, email) for prebook, email in found.items])

@@ -29,13 +29,13 @@ from bookshop.kit.database import (
     Page,
     UtcDateTime,
     dialect_of,
-    given_rows,
     insert_into,
     now,
     paginate,
+    rows_from_json,
     table_of,
 )
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
@@ -93,7 +93,7 @@ def _reserve(dialect: str) -> Executable:
 @cache
 def _notify(dialect: str) -> Executable:
     """The statement that notifies. Its LIMIT changes nothing but what PostgreSQL expects: not a hundred restocks."""
-    given = given_rows(dialect, "rows", movement_id=Integer, book_id=Integer)
+    given = rows_from_json(dialect, "rows", movement_id=Integer, book_id=Integer)
     restocks = select(*given.c).limit(bindparam("number")).subquery("restocks")
     values = {
         "status": NOTIFIED,
@@ -174,11 +174,11 @@ class PreBookRepository:
         own = select(func.max(PreBook.id)).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
         return self.session.scalar(select(PreBook).where(PreBook.id == own.scalar_subquery(), ~IS_BOUGHT))
 
-    def list_by_user(self, user_id: int, status: str | None, place: Place, size: int) -> Page[PreBook]:
+    def list_by_user(self, user_id: int, status: str | None, page_request: PageRequest, size: int) -> Page[PreBook]:
         """The customer's own pre-bookings, newest first."""
         own = select(PreBook).where(PreBook.user_id == user_id)
         own = own.where(PreBook.status == status) if status else own
-        return list_page(self.session, own, [By(PreBook.id, falling=True)], place, size)
+        return list_page(self.session, own, [SortKey(PreBook.id, descending=True)], page_request, size)
 
     def list_by_state(self, user_id: int, page: int, size: int) -> Page[Row[PreBook, str]]:
         """The customer's own pre-bookings, each with its state for people.
@@ -204,12 +204,12 @@ class PreBookRepository:
         waiting = waiting.where(PreBook.book_id == book_id, IS_WAITING).order_by(PreBook.id)
         return paginate(self.session, waiting, page, size)
 
-    def list_by_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
+    def list_by_book(self, book_id: int, status: str | None, page_request: PageRequest, size: int) -> Page[Any]:
         """The book's pre-bookings, oldest first, each with its customer's address, None if that account is deleted."""
         email = case((User.deleted_at.is_(None), User.email))
         found = select(PreBook, email).join(User, User.id == PreBook.user_id).where(PreBook.book_id == book_id)
         found = found.where(PreBook.status == status) if status else found
-        return list_page(self.session, found, [By(PreBook.id)], place, size)
+        return list_page(self.session, found, [SortKey(PreBook.id)], page_request, size)
 
     def count_waiting(self, user_id: int) -> int:
         """How many books the customer waits for."""

@@ -9,7 +9,7 @@ from bookshop.accounts.authentication import Authentication
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
-from bookshop.kit.pagination import Place
+from bookshop.kit.pagination import PageRequest
 from bookshop.prebookings.models import CANCELLED, PreBook
 from bookshop.prebookings.repository import PreBookRepository
 
@@ -74,10 +74,10 @@ class PreBookService:
             raise Conflict("This reservation was cancelled before.", "PREBOOK_ALREADY_CANCELLED")
         raise Conflict("This book is back in stock, so there is nothing left to cancel.", "PREBOOK_ALREADY_NOTIFIED")
 
-    def list_of_book(self, book_id: int, status: str | None, place: Place, size: int) -> Page[Any]:
+    def list_of_book(self, book_id: int, status: str | None, page_request: PageRequest, size: int) -> Page[Any]:
         """A book's pre-bookings, oldest first: rows of one and its customer's address; raises NotFound."""
         self._check_book(book_id)
-        return self.prebookings.list_by_book(book_id, status, place, size)
+        return self.prebookings.list_by_book(book_id, status, page_request, size)
 
     def count_back(self, user_id: int, seen: int) -> int:
         """How many books came back for the customer since so many were seen, and can still be had."""

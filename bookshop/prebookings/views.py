@@ -11,9 +11,9 @@ from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.access import customer_required, visitor
+from bookshop.web.access import current_identity, customer_required
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import asked_next, asked_page, flash_with_way, render_list
+from bookshop.web.navigation import flash_with_link, render_list, requested_next, requested_page
 
 SIZE = 20
 
@@ -21,11 +21,11 @@ SIZE = 20
 @bp.post("/books/<int:book_id>/reserve")
 @customer_required
 def reserve(book_id: int) -> Response:
-    me, service = visitor(), services.prebookings()
+    me, service = current_identity(), services.prebookings()
     prebook = services.commit(lambda: service.reserve(me.user_id, book_id))
-    flash_with_way(reserved_notice(me), "success")
+    flash_with_link(reserved_notice(me), "success")
     address = address_of(book_id, prebook.book_title)
-    return redirect(asked_next() or f"{address}#availability", 303)
+    return redirect(requested_next() or f"{address}#availability", 303)
 
 
 def reserved_notice(me: Identity) -> dict[str, str]:
@@ -46,9 +46,9 @@ def reserved_notice(me: Identity) -> dict[str, str]:
 @bp.get("/reservations")
 @customer_required
 def reservations() -> str | Response:
-    user_id, prebookings = visitor().user_id, services.repository(PreBookRepository)
+    user_id, prebookings = current_identity().user_id, services.repository(PreBookRepository)
     back = prebookings.count_notified(user_id)  # before the list, which then shows no fewer
-    found = prebookings.list_by_state(user_id, asked_page(), SIZE)
+    found = prebookings.list_by_state(user_id, requested_page(), SIZE)
     session[NOTIFIED_SEEN] = back
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 
@@ -56,10 +56,10 @@ def reservations() -> str | Response:
 @bp.post("/reservations/<int:prebook_id>/cancel")
 @customer_required
 def cancel(prebook_id: int) -> Response:
-    user_id, service = visitor().user_id, services.prebookings()
+    user_id, service = current_identity().user_id, services.prebookings()
     services.commit(lambda: service.cancel(user_id, prebook_id))
-    back = asked_next() or url_for("prebookings.reservations")
-    flash_with_way(_undo(service.get(user_id, prebook_id), back), "success")
+    back = requested_next() or url_for("prebookings.reservations")
+    flash_with_link(_undo(service.get(user_id, prebook_id), back), "success")
     return redirect(back, 303)
 
 
@@ -78,4 +78,4 @@ def books_back() -> int:
     """How many of the visitor's reserved books came back since the last look at the reservations, and are there."""
     if not current_user.is_customer:
         return 0
-    return services.prebookings().count_back(visitor().user_id, session.get(NOTIFIED_SEEN, 0))
+    return services.prebookings().count_back(current_identity().user_id, session.get(NOTIFIED_SEEN, 0))

@@ -12,7 +12,7 @@ from bookshop.reports.repository import ReportRepository
 from bookshop.reports.schemas import DemandOut, DemandQuery, demand_out
 from bookshop.web import services
 from bookshop.web.access import staff_required
-from bookshop.web.contract import contract, list_of, place, tagged
+from bookshop.web.contract import contract, list_of, page_request, tagged
 from bookshop.web.schemas import ListOf
 
 REPORTS = {"tag": "Reports", "scope": REPORTS_READ}
@@ -28,7 +28,7 @@ def api_demand(query: DemandQuery) -> Response:
     """
     if query.format == "csv":
         return _as_csv([demand_out(row) for row in services.repository(ReportRepository).all_demand()])
-    found = services.repository(ReportRepository).list_demand(place(query), query.size)
+    found = services.repository(ReportRepository).list_demand(page_request(query), query.size)
     return list_of(found, [demand_out(row) for row in found.items])
 
 

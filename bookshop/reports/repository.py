@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.models import Book
 from bookshop.inventory.models import IS_RESTOCK, Movement
 from bookshop.kit.database import Page, UtcDateTime, table_of
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, PreBook
@@ -87,9 +87,11 @@ class ReportRepository:
         counted = waiting, notified, bought.where(Order.status != CANCELLED_ORDER)
         return Outcomes(*self.session.execute(select(*(query.scalar_subquery() for query in counted))).one())
 
-    def list_demand(self, place: Place, size: int) -> Page[Any]:
+    def list_demand(self, page_request: PageRequest, size: int) -> Page[Any]:
         """How much books are wanted, most first: rows of DEMAND."""
-        return list_page(self.session, DEMAND, [By(demand.c.waiting, falling=True), By(Book.id)], place, size)
+        return list_page(
+            self.session, DEMAND, [SortKey(demand.c.waiting, descending=True), SortKey(Book.id)], page_request, size
+        )
 
     def all_demand(self) -> Sequence[Row[*tuple[Any, ...]]]:
         """The same, all of it."""

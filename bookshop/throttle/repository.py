@@ -22,11 +22,11 @@ class AttemptRepository:
         self.session = session
         self.dialect = dialect_of(session)
 
-    def claim(self, key: str, longest: float, kept: float) -> int | None:
-        """Count one more and return how many there were in the last `kept` seconds; None if it comes too early.
+    def claim(self, key: str, longest_wait: float, kept: float) -> int | None:
+        """Count one more attempt and return how many there were in the last `kept` seconds; None if it is too early.
 
-        Locks the row until the transaction ends, so that of many at the same moment each is counted. `longest` is the
-        longest wait that there is.
+        Locks the row until the transaction ends, so that simultaneous attempts are all counted. No wait is longer than
+        `longest_wait` seconds.
         """
         values = {"key": key, "count": 1, "until": AT_ONCE, "forget_at": later(kept)}
         forgotten = (attempts.c.forget_at <= NOW) | (attempts.c.forget_at > later(kept + SLACK))
@@ -38,7 +38,7 @@ class AttemptRepository:
                 "until": AT_ONCE,
                 "forget_at": case((forgotten, later(kept)), else_=attempts.c.forget_at),
             },
-            where=(attempts.c.until <= NOW) | (attempts.c.until > later(longest + SLACK)) | forgotten,
+            where=(attempts.c.until <= NOW) | (attempts.c.until > later(longest_wait + SLACK)) | forgotten,
         )
         count: int | None = self._execute(counted.returning(attempts.c.count)).scalar()
         return count

@@ -15,20 +15,20 @@ COUNTED_FOR = 24 * 3600  # seconds after the first attempt in which the others a
 AT_ONCE = 100  # counts that are over and forgotten beside an attempt
 
 
-class Lane(NamedTuple):
-    """What attempts are counted by: so many are `free`, then the waits double from a second to the `longest`."""
+class AttemptLimit(NamedTuple):
+    """How many attempts are free; after those each wait is twice the last, from a second up to `longest_wait`."""
 
     key: str
-    free: int
-    longest: int
+    free_attempts: int
+    longest_wait: int
 
     def wait(self, count: int) -> int:
         """The seconds to wait after that many attempts."""
-        return min(2 ** min(count - self.free, 20), self.longest) if count >= self.free else 0
+        return min(2 ** min(count - self.free_attempts, 20), self.longest_wait) if count >= self.free_attempts else 0
 
 
 class ThrottleService:
-    """Counts attempts, each in one or more lanes; never commits.
+    """Counts attempts, each in one or more limits; never commits.
 
     `secret` keys the hashes that stand for addresses, so that the table names nobody.
     """
@@ -37,23 +37,23 @@ class ThrottleService:
         self.attempts = AttemptRepository(session)
         self.secret = secret.encode()
 
-    def claim(self, lanes: Sequence[Lane]) -> None:
-        """Count an attempt before it is made; raises TooManyAttempts if one of the lanes must wait.
+    def claim(self, limits: Sequence[AttemptLimit]) -> None:
+        """Count an attempt before it is made; raises TooManyAttempts if one of the limits must wait.
 
         Counted before and not after, so that of a hundred at the same moment no more are made than are free. Locks the
-        lanes until the transaction ends. What is refused must be rolled back: it makes nobody wait longer.
+        limits until the transaction ends. What is refused must be rolled back: it makes nobody wait longer.
         """
-        for key, lane in sorted((self._hashed(lane.key), lane) for lane in lanes):
-            count = self.attempts.claim(key, lane.longest, COUNTED_FOR)
+        for key, limit in sorted((self._hashed(limit.key), limit) for limit in limits):
+            count = self.attempts.claim(key, limit.longest_wait, COUNTED_FOR)
             if count is None:
                 raise TooManyAttempts(max(1, ceil(self.attempts.wait(key))))
-            if wait := lane.wait(count):
+            if wait := limit.wait(count):
                 self.attempts.delay(key, wait)
         self.attempts.forget_old(AT_ONCE)
 
-    def forgive(self, lanes: Sequence[Lane]) -> None:
-        """Take back an attempt that succeeded. Locks the lanes in the order in which `claim` does."""
-        for key in sorted(self._hashed(lane.key) for lane in lanes):
+    def forgive(self, limits: Sequence[AttemptLimit]) -> None:
+        """Take back an attempt that succeeded. Locks the limits in the order in which `claim` does."""
+        for key in sorted(self._hashed(limit.key) for limit in limits):
             self.attempts.forgive(key)
 
     def count(self, key: str, seconds: int, amount: int = 1) -> int:

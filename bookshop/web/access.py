@@ -27,7 +27,7 @@ class Anonymous(AnonymousUserMixin):  # type: ignore[misc]
     is_customer = False
 
 
-def visitor() -> Identity:
+def current_identity() -> Identity:
     """Who is logged in; only for views that wear a guard."""
     return cast(Identity, current_user._get_current_object())  # not the proxy, which looks it up for each attribute
 
@@ -116,7 +116,7 @@ def staff_required(view: View) -> View:
 def _guard(view: View, role: str | None = None, sentence: str = "") -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        identity = visitor()
+        identity = current_identity()
         if not identity.is_authenticated:
             raise NotAuthenticated("Please log in first.")
         if role not in {None, identity.role}:

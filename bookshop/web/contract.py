@@ -18,8 +18,8 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from bookshop.kit.database import Page
-from bookshop.kit.exceptions import BeyondScope, Misshapen, NotFound
-from bookshop.kit.pagination import Cursor, Place
+from bookshop.kit.exceptions import InsufficientScope, MalformedRequest, NotFound
+from bookshop.kit.pagination import Cursor, PageRequest
 from bookshop.web.schemas import ListOf, PageQuery
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -47,7 +47,7 @@ class Operation:
 def _refuse(_request: Any, _response: Any, error: Any, *_unused: Any) -> None:
     """Turn spectree's validation errors into ours."""
     if error is not None:
-        raise Misshapen([_member_error(found) for found in error.errors()])
+        raise MalformedRequest([_member_error(found) for found in error.errors()])
 
 
 def _member_error(found: Any) -> dict[str, str]:
@@ -98,7 +98,7 @@ def contract(*problems: str, **promised: Any) -> Callable[[View], View]:
         @wraps(checked)
         def called(*args: Any, **kwargs: Any) -> Any:
             if operation.scope is not None and not current_user.may(operation.scope):
-                raise BeyondScope(operation.scope)
+                raise InsufficientScope(operation.scope)
             if "json" in view.__annotations__:
                 _check_body()
             return checked(*args, **kwargs)
@@ -118,9 +118,9 @@ def _check_body() -> None:
     except BadRequest:
         raise BadRequest("The body is not valid JSON.") from None
     except RecursionError:
-        raise Misshapen([{"detail": "The JSON is nested too deeply.", "pointer": "#"}]) from None
+        raise MalformedRequest([{"detail": "The JSON is nested too deeply.", "pointer": "#"}]) from None
     if not isinstance(body, dict):
-        raise Misshapen([{"detail": "The body must be a JSON object.", "pointer": "#"}])
+        raise MalformedRequest([{"detail": "The body must be a JSON object.", "pointer": "#"}])
 
 
 # ---------------------------------------------------------------- answers
@@ -187,7 +187,7 @@ def list_of(page: Page[Any], items: list[Item]) -> Response:
     return tagged(Response(shown.model_dump_json(exclude=left_out), headers=headers, mimetype="application/json"))
 
 
-def place(query: PageQuery) -> Place:
+def page_request(query: PageQuery) -> PageRequest:
     """Which page is asked for: by its number, by the cursor that the page before gave, or the first, by an empty one.
 
     Raises NotFound for a cursor that no page of this list, with these filters and this order, has given this reader.

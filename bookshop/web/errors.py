@@ -18,23 +18,23 @@ from werkzeug.wrappers import Response as AnyResponse
 from bookshop.catalog import pictures
 from bookshop.extensions import db, limiter, settings
 from bookshop.kit.exceptions import (
-    BeyondScope,
     BookshopError,
     Busy,
     Conflict,
     Forbidden,
+    InsufficientScope,
     InsufficientStock,
     Invalid,
-    Misshapen,
+    MalformedRequest,
     NotAuthenticated,
     NotFound,
     OutcomeUnknown,
-    Outdated,
+    PreconditionFailed,
     TooManyAttempts,
 )
 from bookshop.kit.transactions import has_committed
 from bookshop.web.access import bearer_token, is_api
-from bookshop.web.navigation import asked_next, here, page_above
+from bookshop.web.navigation import page_above, requested_next, return_address
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
-    Outdated: 412,
+    PreconditionFailed: 412,
     Invalid: 422,
     TooManyAttempts: 429,
     Busy: 503,
@@ -92,7 +92,7 @@ def refuse(error: BookshopError) -> AnyResponse:
         return _refuse_json(error, status)
     if status == 401:
         flash(error.sentence if request.method in {"GET", "HEAD"} else LOGGED_OUT, "info")
-        return redirect(url_for("accounts.login", next=here()), 303)
+        return redirect(url_for("accounts.login", next=return_address()), 303)
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")
         return redirect(page_above(), 303)
@@ -107,7 +107,7 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
     if status == 401:
         invalid = bearer_token(request) is not None
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
-    if isinstance(error, BeyondScope):  # RFC 6750, 3.1
+    if isinstance(error, InsufficientScope):  # RFC 6750, 3.1
         response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     if isinstance(error, Busy):
         response.headers["Retry-After"] = RETRY_AFTER
@@ -116,7 +116,7 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
 
 def _members(error: BookshopError) -> dict[str, Any]:
     """What a problem says besides its sentence (RFC 9457, extension members)."""
-    if isinstance(error, Misshapen):
+    if isinstance(error, MalformedRequest):
         return {"errors": error.errors}
     if isinstance(error, Invalid) and error.code == Invalid.code:
         return {"errors": [{"detail": error.sentence, "pointer": f"#/{error.field}" if error.field else "#"}]}
@@ -130,7 +130,7 @@ def refuse_csrf(error: CSRFError) -> AnyResponse:
     if is_api():
         return problem(400, "HTTP_400", "Send the CSRF token of your session in the header X-CSRFToken.")
     flash("This page was open for too long, so nothing was done. Please try once more.", "warning")
-    return redirect(asked_next() or page_above(), 303)
+    return redirect(requested_next() or page_above(), 303)
 
 
 def refuse_http(error: HTTPException) -> AnyResponse:
@@ -144,7 +144,7 @@ def refuse_http(error: HTTPException) -> AnyResponse:
     if status >= 500 and has_committed(db.session()):
         sentence = FAILED_AFTER_COMMIT
     if status == 413:
-        hear_out()
+        drain_body()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
     _keep(response, original.headers)
@@ -160,7 +160,7 @@ def _seconds_until_more() -> int:
     return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # it says a second too many
 
 
-def hear_out() -> None:
+def drain_body() -> None:
     """Read what is left of a body that is too large: browsers do not look at an answer before they have sent all.
 
     Whoever sends a great deal more is cut off. A server that does not mark the end of a body is not read from.
@@ -214,7 +214,7 @@ def _page(status: int, sentence: str, *, again: bool = True) -> AnyResponse:
     title = TITLES.get(status) or HTTPStatus(status).phrase
     if status >= 500:
         return _page_without_visitor(status, title if again else TITLES[500], sentence, again=again)
-    back = here() if request.method not in {"GET", "HEAD"} else None
+    back = return_address() if request.method not in {"GET", "HEAD"} else None
     try:
         page = render_template("errors/error.html", title=title, sentence=sentence, back=back)
     except OperationalError as error:  # the head of a page asks who is logged in
@@ -225,7 +225,7 @@ def _page(status: int, sentence: str, *, again: bool = True) -> AnyResponse:
 def _page_without_visitor(status: int, title: str, sentence: str, *, again: bool) -> Response:
     """Not by `render_template`, which looks up who is logged in for every page."""
     template = current_app.jinja_env.get_template("errors/down.html")
-    context = {"shop_name": settings().shop_name, "again": here(), "request_id": g.get("request_id")}
+    context = {"shop_name": settings().shop_name, "again": return_address(), "request_id": g.get("request_id")}
     page = template.render(title=title, sentence=sentence, **context)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 and again else {}
     return Response(page, status, headers, mimetype="text/html")

@@ -8,7 +8,7 @@ from datetime import datetime
 from babel.dates import format_date, format_timedelta
 from flask import Flask, request
 
-from bookshop.cart.repository import Entry
+from bookshop.cart.repository import CartEntry
 from bookshop.catalog.models import NO_PRICE
 from bookshop.catalog.repository import AnyBook
 from bookshop.extensions import settings
@@ -16,7 +16,7 @@ from bookshop.kit.database import now
 from bookshop.kit.money import LOCALE, Amount, in_words
 from bookshop.kit.text import isolated, one_line, year_in_words
 from bookshop.orders.models import OrderLine
-from bookshop.web.navigation import listed, turned, whole_address
+from bookshop.web.navigation import absolute_url, list_address, page_address
 
 
 def init_app(app: Flask) -> None:
@@ -29,7 +29,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(year_in_words, "year")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
-    for named in (listed, turned, whole_address, typed_search):
+    for named in (list_address, page_address, absolute_url, typed_search):
         app.add_template_global(named)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 
@@ -49,7 +49,7 @@ def lasted(moment: datetime) -> str:
     return format_timedelta(now() - moment, locale=LOCALE)
 
 
-def price(sold: AnyBook | OrderLine | Entry) -> str:
+def price(sold: AnyBook | OrderLine | CartEntry) -> str:
     """What a copy of the book costs, or did when it was sold or put into a cart, for people."""
     return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
 

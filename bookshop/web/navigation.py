@@ -15,7 +15,7 @@ from bookshop.kit.database import ID_MAX, Page
 OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 
-def whole_address(endpoint: str, **values: Any) -> str:
+def absolute_url(endpoint: str, **values: Any) -> str:
     """The whole address of a page of the shop, for those who are elsewhere: by its base URL, never by a Host header.
 
     Anybody may send any Host, and what is made of it may be kept in caches. A worker has no request at all.
@@ -32,13 +32,13 @@ def safe_next(target: str | None) -> str:
     return "/"
 
 
-def asked_next() -> str:
+def requested_next() -> str:
     """The page on which the button of this request was, if it said so."""
     asked = request.form.get("next")
     return safe_next(asked) if asked else ""
 
 
-def flash_with_way(notice: dict[str, str], category: str) -> None:
+def flash_with_link(notice: dict[str, str], category: str) -> None:
     """Flash a `sentence` with a way on: a `link`, or an `action` for a button, and its `label`; see macro `notices`."""
     flash(notice, category)  # type: ignore[arg-type]  # it is JSON that travels, so it need not be text
 
@@ -53,7 +53,7 @@ def page_above() -> str:
     return path
 
 
-def here() -> str:
+def return_address() -> str:
     """The page to come back to after logging in."""
     if request.method in {"GET", "HEAD"}:
         return request.full_path.rstrip("?")
@@ -70,7 +70,7 @@ class IdConverter(IntegerConverter):
         return int(value) if len(value) < 20 and int(value) <= ID_MAX else 0
 
 
-def asked_page() -> int:
+def requested_page() -> int:
     """The page of a list that the address asks for, the first if it asks for none that could be."""
     return min(max(request.args.get("page", 1, type=int), 1), ID_MAX)
 
@@ -78,16 +78,16 @@ def asked_page() -> int:
 def render_list(template: str, found: Page[Any], **context: Any) -> str | Response:
     """The page of a list, or, for who asks for one beyond its end, the way to the last."""
     if found.page > found.pages:
-        return redirect(turned(found.pages))
+        return redirect(page_address(found.pages))
     return render_template(template, found=found, **context)
 
 
-def turned(page: int) -> str:
+def page_address(page: int) -> str:
     """The address of another page of the list that is shown."""
-    return listed(page=page)
+    return list_address(page=page)
 
 
-def listed(*without: str, **asked: Any) -> str:
+def list_address(*without: str, **asked: Any) -> str:
     """The address of the list that is shown with other arguments, or without some; None stands for none."""
     kept = {name: value for name, value in request.args.to_dict().items() if name not in {"page", *without}}
     query = {**kept, **{name: _written(value) for name, value in asked.items() if value is not None}}

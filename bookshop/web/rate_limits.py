@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import TooManyRequests
 
 from bookshop.config import DATABASE
-from bookshop.extensions import limiter, network_of_visitor, settings
+from bookshop.extensions import client_network, limiter, settings
 from bookshop.kit.transactions import in_transaction
 from bookshop.web import services
 from bookshop.web.access import is_api
@@ -41,7 +41,7 @@ class DatabaseStorage(Storage):
         return DBAPIError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        with services.aside() as session:
+        with services.separate_session() as session:
             return in_transaction(session, lambda: services.throttle(session).count(key, expiry, amount))
 
     def get(self, key: str) -> int:
@@ -60,7 +60,7 @@ class DatabaseStorage(Storage):
         self._forget(key)
 
     def _forget(self, *keys: str) -> None:
-        with services.aside() as session:
+        with services.separate_session() as session:
             in_transaction(session, lambda: services.throttle(session).forget(*keys))
 
 
@@ -92,7 +92,7 @@ class Budget(NamedTuple):
     seconds: int
 
 
-def spend() -> None:
+def count_request() -> None:
     """Count a request for JSON; raises TooManyRequests when nothing is left."""
     if not is_api():
         return
@@ -109,7 +109,7 @@ def _limits(written: str) -> list[RateLimitItem]:
 
 def _who() -> str:
     """Who is counted: a token, if it is good, else the address, so that no made-up token has a limit of its own."""
-    return f"token {current_user.token_id}" if getattr(current_user, "token_id", None) else f"at {network_of_visitor()}"
+    return f"token {current_user.token_id}" if getattr(current_user, "token_id", None) else f"at {client_network()}"
 
 
 def _spent(limit: RateLimitItem, who: str) -> Budget:
@@ -123,7 +123,7 @@ def _spent(limit: RateLimitItem, who: str) -> Budget:
     return Budget(limit, left if fits else -1, max(1, ceil(reset - time())))
 
 
-def say(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     """Say what is left, and when there is more."""
     if budget := g.get("budget"):
         limit, left, seconds = budget

@@ -64,14 +64,14 @@ def init_app(app: Flask) -> None:
     login_manager.anonymous_user = Anonymous
     app.before_request(name_request)
     app.before_request(warn_about_proxy)
-    app.before_request(rate_limits.spend)
+    app.before_request(rate_limits.count_request)
     app.before_request(check_token)
     app.before_request(check_size)
     app.before_request(admit_files)
     app.before_request(start_clock)
     app.before_request(for_pages(sent_forms.repeat))
     app.before_request(check_csrf)
-    app.after_request(rate_limits.say)
+    app.after_request(rate_limits.add_headers)
     app.after_request(finish)
     proxies = app.config["SETTINGS"].trusted_proxies
     if proxies:

@@ -15,11 +15,11 @@ from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
-from bookshop.idempotency.service import FormAnswer, SentBefore
+from bookshop.idempotency.service import AlreadySent, FormAnswer
 from bookshop.web import services
 from bookshop.web.access import for_pages
 from bookshop.web.forms import ONCE, new_once
-from bookshop.web.navigation import asked_next, here
+from bookshop.web.navigation import requested_next, return_address
 
 IN_COOKIE = "sent"  # the last form that changed the cart of a visitor, which is in the cookie, too
 DOUBLE_CLICK = 10  # seconds
@@ -33,7 +33,7 @@ PATIENCE, STEP = 2.0, 0.05  # seconds in which the first request should be answe
 def init_app(app: Flask) -> None:
     """`keep` is to run before the answer is compressed: what is registered last comes first."""
     app.after_request(for_pages(keep))
-    app.register_error_handler(SentBefore, repeat_first)
+    app.register_error_handler(AlreadySent, repeat_first)
     app.jinja_env.globals["new_once"] = new_once
 
 
@@ -62,11 +62,11 @@ def _is_own() -> bool:
     return True
 
 
-def repeat_first(_error: SentBefore | None = None) -> AnyResponse:
+def repeat_first(_error: AlreadySent | None = None) -> AnyResponse:
     """The answer to the first request with this form, which may be a moment away; without one, where things stand."""
     while not (found := services.form_answer(g.form_key)).answer and found.age < PATIENCE:
         time.sleep(STEP)
-    answer = found.answer or FormAnswer(asked_next() or here(), [["info", DONE]])
+    answer = found.answer or FormAnswer(requested_next() or return_address(), [["info", DONE]])
     return _again(answer, found.age)
 
 
@@ -111,8 +111,8 @@ def _kept(response: AnyResponse, said: Sequence[Any]) -> FormAnswer:
     if response.status_code == 303 and response.location:
         return FormAnswer(response.location, said, cookies=response.headers.getlist("Set-Cookie"))
     if response.status_code in PAGES and (response.content_length or 0) <= LARGEST_PAGE:
-        return FormAnswer(here(), page=response.get_data(as_text=True), status=response.status_code)
-    return FormAnswer(here(), [["info", DONE]])
+        return FormAnswer(return_address(), page=response.get_data(as_text=True), status=response.status_code)
+    return FormAnswer(return_address(), [["info", DONE]])
 
 
 def _say_once() -> None:

@@ -12,27 +12,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
-from bookshop.accounts.mailbox import MailboxService
+from bookshop.accounts.email_links import EmailLinkService
 from bookshop.accounts.service import AccountService
 from bookshop.alerts.service import AlertService
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.checkout.service import CheckoutService
 from bookshop.events.repository import EventRepository
-from bookshop.extensions import db, only_looks, settings, writer
+from bookshop.extensions import db, is_read_only, settings, writer
 from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
 from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
-from bookshop.letters.service import LetterService
 from bookshop.mail.service import MailService
+from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
 from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
 from bookshop.shelf.service import ShelfService
-from bookshop.throttle.service import Lane, ThrottleService
-from bookshop.webhooks.addresses import NotAllowed, read_url, vetted
+from bookshop.throttle.service import AttemptLimit, ThrottleService
+from bookshop.webhooks.addresses import AddressNotAllowed, read_url, vetted
 from bookshop.webhooks.service import WebhookService
 
 log = logging.getLogger(__name__)
@@ -83,8 +83,8 @@ def people() -> PeopleService:
 
 
 @once_per_session
-def mailbox() -> MailboxService:
-    return MailboxService(db.session(), accounts(), mail())
+def email_links() -> EmailLinkService:
+    return EmailLinkService(db.session(), accounts(), mail())
 
 
 @once_per_session
@@ -93,8 +93,8 @@ def mail() -> MailService:
 
 
 @once_per_session
-def letters() -> LetterService:
-    return LetterService(db.session())
+def mailer() -> MailerService:
+    return MailerService(db.session())
 
 
 @once_per_session
@@ -160,19 +160,19 @@ def throttle(session: Session | None = None) -> ThrottleService:
     return ThrottleService(session or db.session(), str(current_app.secret_key))
 
 
-def give_places() -> None:
+def assign_positions() -> None:
     """Give all events that are committed by now their places in the feed; waits its turn, a moment, if others do it.
 
     In transactions of its own on a session of its own, so that a request that only looks may ask for it, too: what it
     writes is nothing that anybody decided. There is no rule in it, hence no service. Raises Busy.
     """
-    with aside() as session:
+    with separate_session() as session:
         events = EventRepository(session)
-        while events.is_behind() and transactions.in_transaction(session, events.give_places):
+        while events.is_behind() and transactions.in_transaction(session, events.assign_positions):
             pass
 
 
-def prove(lanes: Sequence[Lane], form: str, work: Callable[[], T]) -> T:
+def with_counted_attempt(limits: Sequence[AttemptLimit], form: str, work: Callable[[], T]) -> T:
     """Do what asks for a password, counted as an attempt until it is known that the password is right.
 
     The same `form` once more, if it has a name, is the same attempt. Raises TooManyAttempts, before any work.
@@ -181,38 +181,38 @@ def prove(lanes: Sequence[Lane], form: str, work: Callable[[], T]) -> T:
     def count() -> bool:
         is_first = not form or sent_forms(session).claim_attempt(form)
         if is_first:
-            throttle(session).claim(lanes)
+            throttle(session).claim(limits)
         return is_first
 
-    with aside() as session:
+    with separate_session() as session:
         counted = transactions.in_transaction(session, count)
     try:
         done = work()
     except WrongPassword:
         raise
     except BookshopError:
-        _forgive(counted, lanes)
+        _forgive(counted, limits)
         raise
-    _forgive(counted, lanes)
+    _forgive(counted, limits)
     return done
 
 
-def _forgive(counted: bool, lanes: Sequence[Lane]) -> None:
+def _forgive(counted: bool, limits: Sequence[AttemptLimit]) -> None:
     if counted:
-        _beside("an attempt stays counted", lambda session: throttle(session).forgive(lanes))
+        _beside("an attempt stays counted", lambda session: throttle(session).forgive(limits))
 
 
 def _beside(failing: str, work: Callable[[Session], None]) -> None:
     """Write something without which the request has succeeded as well; where that fails, the log says so."""
     try:
-        with aside() as session:
+        with separate_session() as session:
             transactions.in_transaction(session, lambda: work(session))
     except (BookshopError, SQLAlchemyError) as error:
         log.warning("%s: %s: %s", g.get("request_id"), failing, type(error).__name__)
 
 
 @contextmanager
-def aside() -> Iterator[Session]:
+def separate_session() -> Iterator[Session]:
     """A session for what a request writes beside what it is asked for, and what no refusal takes back."""
     db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
     with writer(), Session(db.engine) as session:
@@ -230,9 +230,9 @@ def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
     db.session.rollback()
     try:
         vetted(address, private=settings().webhook_private, timeout=LOOK_UP)
-    except NotAllowed as refused:
+    except AddressNotAllowed as refused:
         raise Invalid(str(refused), "url") from None
-    give_places()
+    assign_positions()
     return commit(lambda: webhooks().register(user_id, str(address), wanted)).id
 
 
@@ -242,7 +242,7 @@ def commit(work: Callable[[], T]) -> T:
     A form of a page is claimed in it, and raises SentBefore if it was sent before; see web/sent_forms.py. Not in a
     request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
     """
-    if only_looks():
+    if is_read_only():
         raise RuntimeError("a request that only looks (GET, HEAD) does not write")
     with writer():
         done = transactions.in_transaction(db.session(), _once(work))

@@ -24,7 +24,7 @@ SECRETS = (IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254"))  # where t
 Address = IPv4Address | IPv6Address
 
 
-class NotAllowed(Exception):
+class AddressNotAllowed(Exception):
     """The name leads to where webhooks may not go, or nowhere; the sentence says which."""
 
 
@@ -79,7 +79,7 @@ def vetted(url: Url, *, private: bool, timeout: float) -> Sequence[str]:
     """
     addresses = _resolved(url, timeout)
     if not all(may_be_used(ip_address(address), private=private) for address in addresses):
-        raise NotAllowed(f"{url.host} leads to a private network or another to which webhooks do not go.")
+        raise AddressNotAllowed(f"{url.host} leads to a private network or another to which webhooks do not go.")
     return addresses
 
 
@@ -97,9 +97,9 @@ def _resolved(url: Url, timeout: float) -> Sequence[str]:
     try:
         found = answers.get(timeout=max(timeout, 0))
     except Empty:
-        raise NotAllowed(f"{url.host} was not found in time.") from None
+        raise AddressNotAllowed(f"{url.host} was not found in time.") from None
     if not found:
-        raise NotAllowed(f"{url.host} was not found: no such name is known here.")
+        raise AddressNotAllowed(f"{url.host} was not found: no such name is known here.")
     return found
 
 

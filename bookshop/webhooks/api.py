@@ -3,10 +3,10 @@
 from flask import Response, url_for
 
 from bookshop.accounts.scopes import WEBHOOKS
-from bookshop.kit.pagination import sliced
+from bookshop.kit.pagination import page_of_rows
 from bookshop.web import services
-from bookshop.web.access import staff_required, visitor
-from bookshop.web.contract import answer, contract, list_of, place
+from bookshop.web.access import current_identity, staff_required
+from bookshop.web.contract import answer, contract, list_of, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 from bookshop.webhooks import bp
 from bookshop.webhooks.schemas import (
@@ -30,7 +30,7 @@ WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
 @contract("WEBHOOK_LIMIT", **ALL, HTTP_201=WebhookWithSecretOut)
 def api_register(json: NewWebhook) -> Response:
     """Tell an https address of events from now on; the answer holds the secret for its signatures."""
-    webhook_id = services.register_webhook(visitor().user_id, json.url, json.kinds)
+    webhook_id = services.register_webhook(current_identity().user_id, json.url, json.kinds)
     location = url_for("webhooks.api_webhook", webhook_id=webhook_id)
     return answer(webhook_out(services.webhooks().get(webhook_id)), 201, {"Location": location})
 
@@ -40,7 +40,9 @@ def api_register(json: NewWebhook) -> Response:
 @contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
 def api_webhooks(query: PageQuery) -> Response:
     """All webhooks, without their secrets, oldest first."""
-    found = sliced({one.webhook.id: one for one in services.webhooks().list_all()}, place(query), query.size)
+    found = page_of_rows(
+        {one.webhook.id: one for one in services.webhooks().list_all()}, page_request(query), query.size
+    )
     return list_of(found, [listed_out(one) for one in found.items])
 
 
@@ -67,7 +69,7 @@ def api_delete(webhook_id: int) -> Response:
 def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
     """The log of a webhook, newest first."""
     states = [query.state] if query.state else []
-    found = services.webhooks().list_deliveries(webhook_id, states, place(query), query.size)
+    found = services.webhooks().list_deliveries(webhook_id, states, page_request(query), query.size)
     return list_of(found, [delivery_out(row) for row in found.items])
 
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.events.models import Event
-from bookshop.events.repository import LAST_PLACE, events
+from bookshop.events.repository import LAST_POSITION, events
 from bookshop.feed.repository import READ
 from bookshop.kit.database import Page, is_sqlite, later, table_of
-from bookshop.kit.pagination import By, Place, list_page
+from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
 REGISTRATION = 20_121  # any number that names the advisory lock of who registers a webhook
@@ -57,7 +57,7 @@ class WebhookRepository:
 
     def add(self, webhook: Webhook) -> None:
         """Keep a new webhook, which is told of what has its place in the feed later."""
-        webhook.position = self.session.connection().scalar(select(LAST_PLACE)) or 0
+        webhook.position = self.session.connection().scalar(select(LAST_POSITION)) or 0
         self.session.add(webhook)
         self.session.flush()
 
@@ -88,16 +88,16 @@ class WebhookRepository:
 
     def list_behind(self) -> Sequence[Row[int, str]]:
         """The webhooks for which the feed goes on: their ids, and the names of the kinds that they want."""
-        behind = select(webhooks.c.id, webhooks.c.kinds).where(webhooks.c.position < LAST_PLACE)
+        behind = select(webhooks.c.id, webhooks.c.kinds).where(webhooks.c.position < LAST_POSITION)
         return self.session.connection().execute(behind.order_by(webhooks.c.id)).all()
 
     def fan_out(self, webhook_id: int, kinds: Collection[str], number: int) -> None:
         """Write deliveries of the next so many events of the feed, as far as they are of these kinds."""
-        place = select(webhooks.c.position).where(webhooks.c.id == webhook_id)
-        after = self.session.connection().scalar(place.with_for_update(key_share=True))
+        position = select(webhooks.c.position).where(webhooks.c.id == webhook_id)
+        after = self.session.connection().scalar(position.with_for_update(key_share=True))
         if after is None:
             return
-        last = self.session.connection().scalar(select(LAST_PLACE)) or 0
+        last = self.session.connection().scalar(select(LAST_POSITION)) or 0
         until = max(after, min(after + number, last))
         wanted = [events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds)]
         values = {
@@ -196,12 +196,14 @@ class WebhookRepository:
         found = LISTED.where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)
         return self.session.execute(found, execution_options={"populate_existing": True}).first()
 
-    def list_deliveries(self, webhook_id: int, states: Collection[str], place: Place, size: int) -> Page[Any]:
+    def list_deliveries(
+        self, webhook_id: int, states: Collection[str], page_request: PageRequest, size: int
+    ) -> Page[Any]:
         """The deliveries of a webhook that are in one of these states, or all, newest first; see LISTED."""
         found = LISTED.where(Delivery.webhook_id == webhook_id)
         if states:
             found = found.where(Delivery.state.in_(states))
-        return list_page(self.session, found, [By(Delivery.id, falling=True)], place, size)
+        return list_page(self.session, found, [SortKey(Delivery.id, descending=True)], page_request, size)
 
     def count_undelivered(self) -> Mapping[tuple[int, str], int]:
         """How many deliveries of each webhook are in each state but the last: (id, state) -> count, 0 left out."""

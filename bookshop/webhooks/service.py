@@ -11,7 +11,7 @@ from bookshop.events.kinds import matching
 from bookshop.kit.backoff import GIVEN_UP, JITTER, MOST_ATTEMPTS, PATIENCE, spread_wait_after, wait_after
 from bookshop.kit.database import Page, later
 from bookshop.kit.exceptions import Conflict, NotFound
-from bookshop.kit.pagination import Place
+from bookshop.kit.pagination import PageRequest
 from bookshop.webhooks.models import DELIVERED, ERROR_MAX, FAILED, MOST_WEBHOOKS, QUEUED, SENDING, Webhook
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.signing import new_secret
@@ -76,10 +76,12 @@ class WebhookService:
 
     # -- the log
 
-    def list_deliveries(self, webhook_id: int, states: Sequence[str], place: Place, size: int) -> Page[Any]:
+    def list_deliveries(
+        self, webhook_id: int, states: Sequence[str], page_request: PageRequest, size: int
+    ) -> Page[Any]:
         """The deliveries of a webhook with their events, newest first, in these states or all; raises NotFound."""
         self.get(webhook_id)
-        return self.webhooks.list_deliveries(webhook_id, states, place, size)
+        return self.webhooks.list_deliveries(webhook_id, states, page_request, size)
 
     def redeliver(self, webhook_id: int, delivery_id: int) -> Any:
         """Queue a delivery anew, to be tried at once; returns it with its event. Raises NotFound or Conflict."""
@@ -120,12 +122,12 @@ class WebhookService:
         values["last_error"] = f"The receiver answered {status}."
         if status == GONE:
             return self._settle(lease, delivery_id, FAILED, values)
-        return self._put_off(lease, delivery_id, values)
+        return self._defer(lease, delivery_id, values)
 
     def note_broken(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
         """Note that a receiver was there and broke off; returns the state in which the delivery is now."""
         self.webhooks.wake(found.webhook_id)
-        return self._put_off(lease, delivery_id, _without_answer(found, error))
+        return self._defer(lease, delivery_id, _without_answer(found, error))
 
     def note_unreachable(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
         """Note that a receiver could not be reached; returns the state in which the delivery is now.
@@ -137,12 +139,12 @@ class WebhookService:
         # Shorter than the delivery itself waits: others go first then, so that one at which a receiver hangs, and
         # at no other, does not hold them up.
         self.webhooks.rest(found.webhook_id, (1 - JITTER) * wait_after(misses))
-        state = self._put_off(lease, delivery_id, _without_answer(found, error))
+        state = self._defer(lease, delivery_id, _without_answer(found, error))
         if misses + 1 >= MOST_ATTEMPTS:
             self.webhooks.fail_older(found.webhook_id, lease, PATIENCE, f"{GIVEN_UP} {error}"[:ERROR_MAX])
         return state
 
-    def _put_off(self, lease: str, delivery_id: int, values: dict[str, Any]) -> str:
+    def _defer(self, lease: str, delivery_id: int, values: dict[str, Any]) -> str:
         if values["attempts"] >= MOST_ATTEMPTS:
             values["last_error"] = f"{GIVEN_UP} {values['last_error']}"[:ERROR_MAX]
             return self._settle(lease, delivery_id, FAILED, values)

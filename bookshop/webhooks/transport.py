@@ -10,7 +10,7 @@ from typing import Any
 
 import httpcore
 
-from bookshop.webhooks.addresses import NotAllowed, Url, vetted
+from bookshop.webhooks.addresses import AddressNotAllowed, Url, vetted
 
 TOO_LATE = "The receiver did not answer in time."
 
@@ -35,7 +35,7 @@ class Transport:
         backend = _Backend(url, time.monotonic() + self.timeout, self.private)
         try:
             return _posted(url, headers, body, httpcore.ConnectionPool(self.encryption, network_backend=backend))
-        except NotAllowed as error:
+        except AddressNotAllowed as error:
             raise Unreachable(str(error)) from error
         except httpcore.TimeoutException as error:
             raise Unreachable(TOO_LATE) from error
@@ -69,7 +69,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        refusal: Exception = NotAllowed(f"{host} has no address.")
+        refusal: Exception = AddressNotAllowed(f"{host} has no address.")
         addresses = vetted(self.url, private=self.private, timeout=_left(self.ends))
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             share = _left(self.ends) / left  # so that one address that says nothing leaves time for the next

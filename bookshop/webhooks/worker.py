@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.extensions import db, settings, without_transactions
 from bookshop.feed.schemas import event_out
-from bookshop.kit.outbox import OutboxWorker, Pace
+from bookshop.kit.outbox import OutboxWorker, WorkerTiming
 from bookshop.kit.text import one_line
 from bookshop.web import services
 from bookshop.webhooks.addresses import read_url
@@ -26,15 +26,15 @@ from bookshop.webhooks.transport import Broken, Transport, Unreachable
 
 log = logging.getLogger(__name__)
 
-PACE = Pace(timeout=10)
+PACE = WorkerTiming(timeout=10)
 AGENT = "Bookshop-Webhooks"
 
 
 class WebhookWorker(OutboxWorker):
     """Delivers to one webhook after the other what is due, a batch each, so that none waits for all of another's."""
 
-    def __init__(self, pace: Pace = PACE) -> None:
-        super().__init__(services.commit, db.session.remove, pace)
+    def __init__(self, timing: WorkerTiming = PACE) -> None:
+        super().__init__(services.commit, db.session.remove, timing)
 
     def send_batch(self) -> bool | None:
         """Queue what is new in the feed, and deliver a batch to each webhook; returns None if nothing was due.
@@ -53,7 +53,7 @@ class WebhookWorker(OutboxWorker):
         if not webhooks.count():
             db.session.rollback()
             return
-        services.give_places()
+        services.assign_positions()
         while (behind := webhooks.list_behind()) and not self.stopping:
             db.session.rollback()
             for row in behind:
@@ -63,9 +63,9 @@ class WebhookWorker(OutboxWorker):
     def _send_to(self, webhook_id: int) -> bool:
         """Claim and make a batch of deliveries to a webhook; returns whether there were any."""
         lease, noted = secrets.token_hex(16), self.done.total()
-        self._lease_ends = time.monotonic() + self.pace.lease
+        self._lease_ends = time.monotonic() + self.timing.lease
         claimed = services.commit(
-            lambda: services.webhooks().claim(webhook_id, self.pace.batch, lease, self.pace.lease)
+            lambda: services.webhooks().claim(webhook_id, self.timing.batch, lease, self.timing.lease)
         )
         try:
             self._send_all(claimed, lease)
@@ -76,7 +76,7 @@ class WebhookWorker(OutboxWorker):
 
     def _send_all(self, claimed: Sequence[int], lease: str) -> None:
         """Make deliveries until the receiver cannot be reached; the rest is left for when it has rested."""
-        transport = Transport(timeout=self.pace.timeout, private=settings().webhook_private)
+        transport = Transport(timeout=self.timing.timeout, private=settings().webhook_private)
         for delivery_id in claimed:
             if self.stopping or not self._send_one(delivery_id, lease, transport):
                 return

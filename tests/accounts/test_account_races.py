@@ -69,8 +69,8 @@ def test_of_many_who_want_one_address_at_the_same_moment_one_gets_it(app, shop):
 def reset(app, shop):
     """Somebody who sends the form behind Ada's link for a new password; returns her address, or why it is refused."""
     ada_id = shop.customer(ADA)
-    token = shop.commit(lambda: services.mailbox().create_reset(ada_id, ADA))
-    return partial(races.attempt, app, lambda: services.mailbox().reset_password(token, OTHER))
+    token = shop.commit(lambda: services.email_links().create_reset(ada_id, ADA))
+    return partial(races.attempt, app, lambda: services.email_links().reset_password(token, OTHER))
 
 
 @pytest.mark.parametrize("point", [LOOK_AT_RESET, LOCK_USER, USE_RESET], ids=["look", "lock", "use"])
@@ -84,28 +84,28 @@ def test_twin_without_the_lock_and_with_a_look_for_the_use_a_link_is_good_twice(
         assert races.overtake(USE_RESET, reset, reset, races.LONG) == (ADA, ADA)
 
 
-def test_a_login_with_the_old_password_that_a_reset_overtakes_is_ended(shop, reset, visitor):
-    browser = visitor()
+def test_a_login_with_the_old_password_that_a_reset_overtakes_is_ended(shop, reset, web_client):
+    browser = web_client()
     races.overtake(LOOK_AT_USER, lambda: browser.log_in(ADA), reset)
     assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
 
 
-def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_reset(app, shop, reset, visitor):
+def test_twin_without_the_users_lock_a_login_with_the_old_password_outlives_the_reset(app, shop, reset, web_client):
     with races.unlocked(app, UPDATE):
-        races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), reset, races.LONG)
+        races.overtake(LOOK_AT_USER, lambda: web_client().log_in(ADA), reset, races.LONG)
     assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
 
 
 QUEUEING = {
-    "forget": (FIND_OWNER, lambda: services.mailbox().ask_for_reset(ADA)),
-    "register": (FIND_OWNER, lambda: services.mailbox().sign_up(ADA, OTHER)),
-    "confirm": (LOOK_AT_USER, lambda: services.mailbox().ask_to_confirm(1)),
+    "forget": (FIND_OWNER, lambda: services.email_links().ask_for_reset(ADA)),
+    "register": (FIND_OWNER, lambda: services.email_links().sign_up(ADA, OTHER)),
+    "confirm": (LOOK_AT_USER, lambda: services.email_links().ask_to_confirm(1)),
 }
 
 
 def sign_up(shop):
     """Let Ada register herself, and her first message be forgotten: of a kind there is one in five minutes."""
-    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
+    shop.commit(lambda: services.email_links().sign_up(ADA, PASSWORD))
     shop.execute("DELETE FROM messages")
 
 
@@ -137,8 +137,8 @@ def test_to_who_is_just_leaving_nothing_more_is_queued(app, shop, way):
 
 def confirmed_while_changed(app, shop, patience):
     """Let Ada confirm her address while she changes it; returns whether the new one counts as confirmed."""
-    shop.commit(lambda: services.mailbox().sign_up(ADA, PASSWORD))
-    confirm = partial(races.attempt, app, lambda: services.mailbox().confirm(1, ADA))
+    shop.commit(lambda: services.email_links().sign_up(ADA, PASSWORD))
+    confirm = partial(races.attempt, app, lambda: services.email_links().confirm(1, ADA))
     change = partial(races.attempt, app, lambda: services.accounts().change_email(1, NEW, PASSWORD))
     races.overtake(LOOK_AT_USER, confirm, change, patience)
     return shop.rows("SELECT email FROM users WHERE email_confirmed_at IS NOT NULL")

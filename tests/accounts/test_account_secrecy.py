@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 
@@ -25,8 +25,8 @@ def queued(shop):
     return shop.rows("SELECT kind, recipient FROM messages WHERE state = 'queued' ORDER BY id")
 
 
-def can_log_in(visitor, password):
-    return visitor().log_in(ADA, password).status_code == 303
+def can_log_in(web_client, password):
+    return web_client().log_in(ADA, password).status_code == 303
 
 
 def whole(browser, answer):
@@ -41,10 +41,10 @@ def whole(browser, answer):
 
 
 @pytest.mark.parametrize("typed", [ADA, "ADA@example.com", "  Ada@EXAMPLE.com "])
-def test_registering_is_answered_the_same_whether_the_address_is_known_or_not(shop, visitor, typed):
+def test_registering_is_answered_the_same_whether_the_address_is_known_or_not(shop, web_client, typed):
     answers = []
     for _turn in ("new", "known", "deactivated"):
-        browser = visitor()
+        browser = web_client()
         answers.append(whole(browser, register(browser, typed, next="/reservations")))
         if _turn == "known":
             shop.deactivate(ADA)
@@ -54,34 +54,34 @@ def test_registering_is_answered_the_same_whether_the_address_is_known_or_not(sh
 
 
 @pytest.mark.parametrize("password", ["short", "password"])
-def test_a_bad_password_is_refused_the_same_whether_the_address_is_known_or_not(shop, visitor, password):
-    new = register(visitor(), password=password)
+def test_a_bad_password_is_refused_the_same_whether_the_address_is_known_or_not(shop, web_client, password):
+    new = register(web_client(), password=password)
     shop.customer(ADA)
-    known = register(visitor(), password=password)
+    known = register(web_client(), password=password)
     assert (new.status_code, known.status_code) == (400, 400)
     assert text_of(known) == text_of(new)
 
 
-def test_a_new_address_is_asked_to_confirm_and_the_owner_of_a_known_one_is_told(shop, visitor):
-    register(visitor())
-    register(visitor(), "Ada@Example.com", OTHER)
+def test_a_new_address_is_asked_to_confirm_and_the_owner_of_a_known_one_is_told(shop, web_client):
+    register(web_client())
+    register(web_client(), "Ada@Example.com", OTHER)
     assert queued(shop) == [("confirmation", ADA), ("known_address", ADA)]
     assert shop.rows("SELECT email FROM users") == [ADA]
-    assert (can_log_in(visitor, PASSWORD), can_log_in(visitor, OTHER)) == (True, False)
+    assert (can_log_in(web_client, PASSWORD), can_log_in(web_client, OTHER)) == (True, False)
 
 
-def test_who_registers_many_times_is_written_to_once_in_five_minutes(shop, visitor):
+def test_who_registers_many_times_is_written_to_once_in_five_minutes(shop, web_client):
     shop.customer(ADA)
     for _time in range(3):
-        register(visitor())
+        register(web_client())
     assert 1 <= len(queued(shop)) <= 2  # two where five minutes end between
 
 
-def test_nothing_is_sent_to_a_known_owner_who_is_deactivated(app, shop, visitor):
+def test_nothing_is_sent_to_a_known_owner_who_is_deactivated(app, shop, web_client):
     shop.customer(ADA)
     shop.deactivate(ADA)
-    register(visitor())
-    forget(visitor())
+    register(web_client())
+    forget(web_client())
     with app.app_context():
         assert Worker().run_once()
     assert shop.rows("SELECT DISTINCT state FROM messages") == ["suppressed"]
@@ -92,9 +92,9 @@ def answer_to(browser, email):
 
 
 @pytest.mark.parametrize("typed", [ADA, "Ada@EXAMPLE.com", "gone@example.com", "ada"])
-def test_who_forgot_is_answered_the_same_whatever_the_address(shop, visitor, typed):
+def test_who_forgot_is_answered_the_same_whatever_the_address(shop, web_client, typed):
     for email in (ADA, "gone@example.com"):
         shop.customer(email)
     shop.deactivate("gone@example.com")
-    assert answer_to(visitor(), typed) == answer_to(visitor(), "nobody@example.com")
+    assert answer_to(web_client(), typed) == answer_to(web_client(), "nobody@example.com")
     assert len(queued(shop)) == (typed != "ada")

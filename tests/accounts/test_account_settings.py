@@ -11,7 +11,7 @@ from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
 from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.web import services
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
 
@@ -25,10 +25,10 @@ PHONE = (
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada is logged in."""
     shop.customer(ADA)
-    return visitor(ADA)
+    return web_client(ADA)
 
 
 def change_email(browser, email, current=PASSWORD):
@@ -55,20 +55,20 @@ def test_the_account_shows_who_one_is_and_leads_to_everything_that_can_be_change
     ] * 6
 
 
-def test_staff_have_an_account_too(shop, visitor):
+def test_staff_have_an_account_too(shop, web_client):
     shop.staff(STAFF)
-    assert "Staff since" in text_of(visitor(STAFF).get("/account"))
+    assert "Staff since" in text_of(web_client(STAFF).get("/account"))
 
 
 # ---------------------------------------------------------------- another address
 
 
-def test_who_changes_the_address_logs_in_with_the_new_one_from_then_on(ada, visitor):
+def test_who_changes_the_address_logs_in_with_the_new_one_from_then_on(ada, web_client):
     answer = change_email(ada, "Ada.New@EXAMPLE.com ")
     assert (answer.status_code, answer.location) == (303, "/account")
     words = text_of(ada.get("/account"))
     assert "Your e-mail address is now Ada.New@example.com: log in with it from now on. We have written to it" in words
-    assert [visitor().log_in(email).status_code for email in (ADA, NEW)] == [400, 303]
+    assert [web_client().log_in(email).status_code for email in (ADA, NEW)] == [400, 303]
 
 
 def test_a_wrong_password_changes_no_address_and_is_said_at_its_field(shop, ada):
@@ -109,7 +109,7 @@ def test_who_has_changed_the_password_is_back_at_the_account(ada):
 
 @pytest.mark.parametrize("page", ["/account/email", "/account/delete"])
 def test_a_password_cannot_be_guessed_many_times_where_it_confirms_something(ada, database_url, page):
-    browser = Browser(create_app(settings_for(database_url, login_limit="2 per minute")))
+    browser = WebClient(create_app(settings_for(database_url, login_limit="2 per minute")))
     browser.client.set_cookie("bookshop", ada.client.get_cookie("bookshop").value)
     token = browser.csrf_token(page)
     tries = [browser.post(page, email=NEW, current="wrong", csrf_token=token).status_code for _try in range(3)]
@@ -125,26 +125,26 @@ def log_in_from(browser, user_agent):
     return browser
 
 
-def test_the_devices_are_listed_in_words_and_the_one_in_hand_is_marked(shop, visitor):
+def test_the_devices_are_listed_in_words_and_the_one_in_hand_is_marked(shop, web_client):
     shop.customer(ADA)
-    log_in_from(visitor(), PHONE)
-    words = text_of(log_in_from(visitor(), FIREFOX).get("/account/sessions"))
+    log_in_from(web_client(), PHONE)
+    words = text_of(log_in_from(web_client(), FIREFOX).get("/account/sessions"))
     assert "Firefox on Windows this device" in words
     assert "Chrome on Android" in words
     assert words.count("this device") == 1
 
 
-def test_logging_out_everywhere_else_ends_the_others_and_says_how_many(ada, visitor):
-    others = [visitor(ADA), visitor(ADA)]
+def test_logging_out_everywhere_else_ends_the_others_and_says_how_many(ada, web_client):
+    others = [web_client(ADA), web_client(ADA)]
     answer = ada.submit("/account/sessions/end-others", page="/account/sessions")
     assert answer.location == "/account/sessions"
     assert "You are logged out on 2 other devices." in text_of(ada.get("/account/sessions"))
     assert [is_logged_in(browser) for browser in (ada, *others)] == [True, False, False]
 
 
-def test_who_is_logged_in_nowhere_else_is_told_so_and_nobody_else_is_logged_out(shop, ada, visitor):
+def test_who_is_logged_in_nowhere_else_is_told_so_and_nobody_else_is_logged_out(shop, ada, web_client):
     shop.customer("ben@example.com")
-    ben = visitor("ben@example.com")
+    ben = web_client("ben@example.com")
     ada.submit("/account/sessions/end-others", page="/account/sessions")
     assert "You were logged in nowhere else." in text_of(ada.get("/account/sessions"))
     assert is_logged_in(ben)
@@ -209,8 +209,8 @@ def test_without_the_password_nobody_leaves(shop, ada, typed):
     assert (shop.everything(), is_logged_in(ada)) == (before, True)
 
 
-def test_who_leaves_is_logged_out_everywhere_and_said_goodbye_on_the_home_page(ada, visitor, script):
-    phone, program = visitor(ADA), script(ADA)
+def test_who_leaves_is_logged_out_everywhere_and_said_goodbye_on_the_home_page(ada, web_client, api_client):
+    phone, program = web_client(ADA), api_client(ADA)
     answer = delete(ada)
     assert (answer.status_code, answer.location) == (303, "/")
     assert "Your account is deleted." in text_of(ada.get("/"))
@@ -236,36 +236,36 @@ def test_the_reservations_of_who_leaves_are_cancelled_and_their_history_is_kept(
     assert shop.broken() == []
 
 
-def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_account_is_empty(shop, ada, visitor):
+def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_account_is_empty(shop, ada, web_client):
     shop.reserve(1, shop.book("Emma"))
     delete(ada)
-    assert visitor().log_in(ADA).status_code == 400
-    again = visitor()
+    assert web_client().log_in(ADA).status_code == 400
+    again = web_client()
     assert again.submit("/register", email=ADA, password=PASSWORD).status_code == 303
     assert again.log_in(ADA).status_code == 303
     assert "Emma" not in text_of(again.get("/reservations"))
 
 
-def test_nobody_registers_or_logs_in_as_somebody_deleted(ada, visitor):
+def test_nobody_registers_or_logs_in_as_somebody_deleted(ada, web_client):
     delete(ada)
-    tries = [visitor().submit(path, email="deleted-1", password=PASSWORD) for path in ("/register", "/login")]
+    tries = [web_client().submit(path, email="deleted-1", password=PASSWORD) for path in ("/register", "/login")]
     assert [answer.status_code for answer in tries] == [400, 400]
 
 
-def test_the_ledger_keeps_what_staff_who_left_had_written(shop, visitor, script):
+def test_the_ledger_keeps_what_staff_who_left_had_written(shop, web_client, api_client):
     for email in (STAFF, "grace@example.com"):
         shop.staff(email)
     book_id = shop.book("Emma")
-    script(STAFF).set_stock(book_id, 3)
-    assert delete(visitor(STAFF)).status_code == 303
-    assert "deleted-1" in text_of(visitor("grace@example.com").get(f"/admin/books/{book_id}/movements"))
+    api_client(STAFF).set_stock(book_id, 3)
+    assert delete(web_client(STAFF)).status_code == 303
+    assert "deleted-1" in text_of(web_client("grace@example.com").get(f"/admin/books/{book_id}/movements"))
 
 
-def test_the_last_member_of_staff_cannot_leave(shop, visitor):
+def test_the_last_member_of_staff_cannot_leave(shop, web_client):
     for email in (STAFF, "grace@example.com"):
         shop.staff(email)
     shop.customer(ADA)
     shop.deactivate("grace@example.com")
-    browser = visitor(STAFF)
+    browser = web_client(STAFF)
     assert delete(browser).location == "/account"
     assert "Yours is the last account of the shop's staff" in text_of(browser.get("/account"))

@@ -13,7 +13,7 @@ from bookshop.accounts.models import ApiToken
 from bookshop.accounts.service import MOST_TOKENS
 from bookshop.extensions import db
 from bookshop.kit.database import WRITES, now
-from tests.support.clients import Script, text_of
+from tests.support.clients import ApiClient, text_of
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -22,10 +22,10 @@ TOKEN = re.compile(r"bookshop_[\w-]{43}")
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada is logged in."""
     shop.customer(ADA)
-    return visitor(ADA)
+    return web_client(ADA)
 
 
 def create(browser, name="till"):
@@ -43,7 +43,7 @@ def shown(answer):
 
 
 def program_with(app, token):
-    program = Script(app)
+    program = ApiClient(app)
     program.headers = {"Authorization": f"Bearer {token}"}
     return program
 
@@ -90,9 +90,9 @@ def test_a_revoked_token_is_refused_at_once_and_no_longer_listed(app, ada):
     assert "my reader" not in text_of(ada.get("/account/tokens"))
 
 
-def test_somebody_elses_token_is_neither_listed_nor_revoked(shop, ada, script):
+def test_somebody_elses_token_is_neither_listed_nor_revoked(shop, ada, api_client):
     shop.customer("ben@example.com")
-    ben = script("ben@example.com")
+    ben = api_client("ben@example.com")
     revoke(ada, 1)
     assert "There is no such token among yours" in text_of(ada.get("/account/tokens"))
     assert ben.get("/api/v1/prebookings").status_code == 200
@@ -122,8 +122,8 @@ def somebody_writing(app):
         yield
 
 
-def test_the_first_use_of_a_token_is_written_down_and_shown(shop, ada, script):
-    program = script(ADA)
+def test_the_first_use_of_a_token_is_written_down_and_shown(shop, ada, api_client):
+    program = api_client(ADA)
     assert "never used" in text_of(ada.get("/account/tokens"))
     program.get("/api/v1/books")
     assert now() - last_use(shop) < timedelta(minutes=1)
@@ -131,23 +131,23 @@ def test_the_first_use_of_a_token_is_written_down_and_shown(shop, ada, script):
 
 
 @pytest.mark.parametrize(("minutes", "is_written"), [(55, False), (65, True)])
-def test_the_use_of_a_token_is_written_down_once_an_hour(shop, ada, script, minutes, is_written):
-    program, before = script(ADA), now() - timedelta(minutes=minutes)
+def test_the_use_of_a_token_is_written_down_once_an_hour(shop, ada, api_client, minutes, is_written):
+    program, before = api_client(ADA), now() - timedelta(minutes=minutes)
     set_last_use(shop, before)
     program.get("/api/v1/books")
     assert (last_use(shop) > before) is is_written
 
 
-def test_a_token_that_is_refused_is_not_in_use(shop, ada, script):
-    program = script(ADA)
+def test_a_token_that_is_refused_is_not_in_use(shop, ada, api_client):
+    program = api_client(ADA)
     revoke(ada, 1)
     program.get("/api/v1/books")
     assert last_use(shop) is None
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_request_does_not_wait_to_write_down_the_use_of_its_token(app, shop, script):
-    program, began = script(ADA), time.monotonic()
+def test_a_request_does_not_wait_to_write_down_the_use_of_its_token(app, shop, api_client):
+    program, began = api_client(ADA), time.monotonic()
     with somebody_writing(app):
         assert program.get("/api/v1/books").status_code == 200
     assert time.monotonic() - began < 10  # SQLite's own patience is 20 seconds, PostgreSQL's has no end
@@ -158,8 +158,8 @@ def test_a_request_does_not_wait_to_write_down_the_use_of_its_token(app, shop, s
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("ada")
-def test_a_connection_is_as_patient_as_before_when_the_use_of_a_token_is_written_down(app, shop, script):
-    program = script(ADA)
+def test_a_connection_is_as_patient_as_before_when_the_use_of_a_token_is_written_down(app, shop, api_client):
+    program = api_client(ADA)
     with app.app_context():
         db.engine.dispose()  # so that one connection serves all that follows
     before = shop.rows("PRAGMA busy_timeout")
@@ -182,11 +182,11 @@ def test_ones_data_comes_as_a_file_that_people_can_read_and_nobody_caches(ada):
     assert answer.text.startswith('{\n  "account": {\n    "email": "ada@example.com",\n')
 
 
-def test_ones_data_holds_the_account_every_reservation_every_login_and_every_token(shop, ada, visitor):
+def test_ones_data_holds_the_account_every_reservation_every_login_and_every_token(shop, ada, web_client):
     emma, sanditon = shop.book("Emma"), shop.book("Sanditon")
     shop.cancel(1, shop.reserve(1, emma))
     shop.reserve(1, sanditon)
-    visitor(ADA)
+    web_client(ADA)
     create(ada, "kept")
     create(ada, "revoked")
     revoke(ada, 2)
@@ -211,19 +211,19 @@ def test_the_times_in_ones_data_are_in_utc(ada):
     assert timedelta(0) <= now() - datetime.fromisoformat(created) < timedelta(minutes=5)
 
 
-def test_staff_take_along_what_they_wrote_into_the_ledger_and_nobody_elses_lines(shop, visitor, script):
+def test_staff_take_along_what_they_wrote_into_the_ledger_and_nobody_elses_lines(shop, web_client, api_client):
     for email in (STAFF, "grace@example.com"):
         shop.staff(email)
     book_id = shop.book("Emma")
-    script(STAFF).set_stock(book_id, 3)
-    script("grace@example.com").set_stock(book_id, 5)
-    [line] = download(visitor(STAFF)).json["movements"]
+    api_client(STAFF).set_stock(book_id, 3)
+    api_client("grace@example.com").set_stock(book_id, 5)
+    [line] = download(web_client(STAFF)).json["movements"]
     assert (line["book_title"], line["delta"], line["quantity_after"]) == ("Emma", 3, 3)
 
 
-def test_nothing_in_ones_data_opens_an_account_or_is_somebody_elses(shop, ada, visitor):
+def test_nothing_in_ones_data_opens_an_account_or_is_somebody_elses(shop, ada, web_client):
     shop.customer("ben@example.com")
-    visitor("ben@example.com")
+    web_client("ben@example.com")
     create(ada)
     text = download(ada).text
     secrets = shop.rows("SELECT id FROM login_sessions UNION ALL SELECT token_hash FROM api_tokens")

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.kit.database import now
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
 
@@ -32,36 +32,36 @@ BAD_ADDRESSES = ["ada", "ada@", "@example.com", "ada@example", "a b@example.com"
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada is logged in."""
     shop.customer(ADA)
-    return visitor(ADA)
+    return web_client(ADA)
 
 
-def register(browser: Browser, email: str = ADA, password: str = PASSWORD, **fields: str) -> TestResponse:
+def register(browser: WebClient, email: str = ADA, password: str = PASSWORD, **fields: str) -> TestResponse:
     return browser.submit("/register", email=email, password=password, **fields)
 
 
-def is_logged_in(browser: Browser) -> bool:
+def is_logged_in(browser: WebClient) -> bool:
     return browser.get("/account/password").status_code == 200
 
 
-def copy_of(browser: Browser, app: Flask) -> Browser:
+def copy_of(browser: WebClient, app: Flask) -> WebClient:
     """A browser to which this one's cookie was copied."""
-    copied, cookie = Browser(app), browser.client.get_cookie("bookshop")
+    copied, cookie = WebClient(app), browser.client.get_cookie("bookshop")
     copied.client.set_cookie("bookshop", cookie.value if cookie else "")
     return copied
 
 
-def change_password(browser: Browser, current: str, new: str, repeat: str) -> TestResponse:
+def change_password(browser: WebClient, current: str, new: str, repeat: str) -> TestResponse:
     return browser.submit("/account/password", current=current, new=new, repeat=repeat)
 
 
 # ---------------------------------------------------------------- registering
 
 
-def test_who_registers_is_a_customer_and_logs_in(shop, visitor):
-    browser = visitor()
+def test_who_registers_is_a_customer_and_logs_in(shop, web_client):
+    browser = web_client()
     assert register(browser).location == "/login"
     assert "Thank you! We have written to ada@example.com" in text_of(browser.get("/login"))
     assert (is_logged_in(browser), browser.log_in(ADA).location, is_logged_in(browser)) == (False, "/", True)
@@ -69,56 +69,56 @@ def test_who_registers_is_a_customer_and_logs_in(shop, visitor):
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
-def test_a_bad_address_is_refused_with_the_form_again(shop, visitor, address):
-    assert register(visitor(), address).status_code == 400
+def test_a_bad_address_is_refused_with_the_form_again(shop, web_client, address):
+    assert register(web_client(), address).status_code == 400
     assert shop.rows("SELECT id FROM users") == []
 
 
 @pytest.mark.parametrize("address", [ADA, "ADA@example.com", "Ada@EXAMPLE.COM", "  ada@example.com "])
-def test_an_address_is_taken_without_regard_to_case(shop, visitor, address):
+def test_an_address_is_taken_without_regard_to_case(shop, web_client, address):
     shop.customer(ADA)
-    register(visitor(), address)
+    register(web_client(), address)
     assert shop.rows("SELECT email FROM users") == [ADA]
 
 
 @pytest.mark.parametrize(
     "address", ["ada@xn--bcher-kva.com", "ada@BÜCHER.com", "ada@\uff45xample.com", "ǅada@example.com"]
 )
-def test_who_registers_an_address_in_another_spelling_logs_in_as_typed(visitor, address):
-    assert register(visitor(), address).status_code == 303
-    assert visitor().log_in(address).status_code == 303
+def test_who_registers_an_address_in_another_spelling_logs_in_as_typed(web_client, address):
+    assert register(web_client(), address).status_code == 303
+    assert web_client().log_in(address).status_code == 303
 
 
-def test_an_address_that_grows_when_its_case_is_folded_gets_the_same_answer_on_both_databases(visitor):
+def test_an_address_that_grows_when_its_case_is_folded_gets_the_same_answer_on_both_databases(web_client):
     address = "ΐ" * 60 + "@" + ".".join(["a" * 60] * 2) + ".com"
-    assert register(visitor(), address).status_code in {303, 400}
+    assert register(web_client(), address).status_code in {303, 400}
 
 
 @pytest.mark.parametrize(("length", "status"), [(7, 400), (8, 303), (128, 303), (129, 400)])
-def test_a_password_has_8_to_128_characters(visitor, length, status):
+def test_a_password_has_8_to_128_characters(web_client, length, status):
     password = "pässwörd, or whatever one likes " * 5
-    answer = register(visitor(), password=password[:length].replace(" ", "_"))
+    answer = register(web_client(), password=password[:length].replace(" ", "_"))
     assert answer.status_code == status
     assert (f"8 to 128 characters; this one has {length}." in text_of(answer)) is (status == 400)
 
 
 @pytest.mark.parametrize("password", ODD_PASSWORDS)
-def test_a_password_is_kept_with_every_character_as_typed(visitor, password):
-    assert register(visitor(), password=password).status_code == 303
-    assert visitor().log_in(ADA, password).status_code == 303
-    assert visitor().log_in(ADA, password.strip() + "x").status_code == 400
-    assert visitor().log_in(ADA, password.strip()[:-1]).status_code == 400
+def test_a_password_is_kept_with_every_character_as_typed(web_client, password):
+    assert register(web_client(), password=password).status_code == 303
+    assert web_client().log_in(ADA, password).status_code == 303
+    assert web_client().log_in(ADA, password.strip() + "x").status_code == 400
+    assert web_client().log_in(ADA, password.strip()[:-1]).status_code == 400
 
 
 @pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "iloveyou", "Password1", "qwertyuiop"])
-def test_the_most_common_passwords_are_refused(shop, visitor, password):
-    assert "passwords that are tried first" in text_of(register(visitor(), password=password))
+def test_the_most_common_passwords_are_refused(shop, web_client, password):
+    assert "passwords that are tried first" in text_of(register(web_client(), password=password))
     assert shop.rows("SELECT id FROM users") == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("/register", 400), ("/login", 400)])
-def test_what_was_typed_is_kept_but_never_the_password(visitor, path, status):
-    answer = visitor().submit(path, email="ada@<b>", password="typed secret", next="/reservations")
+def test_what_was_typed_is_kept_but_never_the_password(web_client, path, status):
+    answer = web_client().submit(path, email="ada@<b>", password="typed secret", next="/reservations")
     assert answer.status_code == status
     assert 'value="ada@&lt;b&gt;"' in answer.text
     assert 'value="/reservations"' in answer.text
@@ -127,13 +127,13 @@ def test_what_was_typed_is_kept_but_never_the_password(visitor, path, status):
 
 @pytest.mark.parametrize("fields", [{"email": ADA}, {"password": PASSWORD}, {}, {"email": "", "password": ""}])
 @pytest.mark.parametrize("path", ["/register", "/login"])
-def test_a_form_that_lacks_something_is_shown_again(visitor, path, fields):
-    assert visitor().submit(path, **fields).status_code == 400
+def test_a_form_that_lacks_something_is_shown_again(web_client, path, fields):
+    assert web_client().submit(path, **fields).status_code == 400
 
 
-def test_no_field_of_a_form_makes_staff(shop, visitor):
+def test_no_field_of_a_form_makes_staff(shop, web_client):
     sly = {"role": "staff", "is_staff": "1", "staff": "on", "user.role": "staff", "user_id": "1", "login_id": "x"}
-    browser = visitor()
+    browser = web_client()
     register(browser, **sly)
     browser.log_in(ADA, **sly)
     change_password(browser, PASSWORD, PASSWORD, PASSWORD)
@@ -144,17 +144,17 @@ def test_no_field_of_a_form_makes_staff(shop, visitor):
 # ---------------------------------------------------------------- logging in
 
 
-def test_a_known_address_and_its_password_log_in_and_lead_home(shop, visitor):
+def test_a_known_address_and_its_password_log_in_and_lead_home(shop, web_client):
     shop.customer(ADA)
-    browser = visitor()
+    browser = web_client()
     answer = browser.log_in("ADA@Example.com ")
     assert (answer.status_code, answer.location, is_logged_in(browser)) == (303, "/", True)
 
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
-def test_an_answer_that_leads_on_does_not_ask_to_wait_before_following_it(visitor, path):
-    register(visitor())
-    answer = visitor().submit(path, email=ADA if path == "/login" else "ben@example.com", password=PASSWORD)
+def test_an_answer_that_leads_on_does_not_ask_to_wait_before_following_it(web_client, path):
+    register(web_client())
+    answer = web_client().submit(path, email=ADA if path == "/login" else "ben@example.com", password=PASSWORD)
     assert (answer.status_code, answer.headers.get("Retry-After")) == (303, None)
 
 
@@ -164,7 +164,7 @@ def test_who_is_logged_in_is_not_asked_again(ada, path):
     assert (answer.status_code, answer.location) == (303, "/reservations")
 
 
-def refused(browser: Browser, email: str, password: str) -> tuple[int, str, set[tuple[str, str]]]:
+def refused(browser: WebClient, email: str, password: str) -> tuple[int, str, set[tuple[str, str]]]:
     """The answer to a login without what may differ: the CSRF token, the typed address, and the limit's headers."""
     answer = browser.log_in(email, password)
     body = re.sub(r'(name="(?:csrf_token|once|key)"[^>]*value=")[^"]*', r"\1", answer.text).replace(email, "")
@@ -172,20 +172,20 @@ def refused(browser: Browser, email: str, password: str) -> tuple[int, str, set[
     return answer.status_code, body, {header for header in answer.headers if not header[0].startswith(may_differ)}
 
 
-def test_a_refused_login_does_not_tell_whether_the_address_is_known(shop, visitor):
+def test_a_refused_login_does_not_tell_whether_the_address_is_known(shop, web_client):
     for email in (ADA, "gone@example.com"):
         shop.customer(email)
     shop.deactivate("gone@example.com")
-    wrong = refused(visitor(), ADA, "not the password")
+    wrong = refused(web_client(), ADA, "not the password")
     assert wrong[0] == 400
-    assert refused(visitor(), "nobody@example.com", PASSWORD) == wrong
-    assert refused(visitor(), "gone@example.com", PASSWORD) == wrong
-    assert refused(visitor(), "gone@example.com", "not the password") == wrong
+    assert refused(web_client(), "nobody@example.com", PASSWORD) == wrong
+    assert refused(web_client(), "gone@example.com", PASSWORD) == wrong
+    assert refused(web_client(), "gone@example.com", "not the password") == wrong
 
 
-def test_nothing_of_the_session_before_the_login_is_in_the_one_after_it(shop, visitor):
+def test_nothing_of_the_session_before_the_login_is_in_the_one_after_it(shop, web_client):
     shop.customer(ADA)
-    browser = visitor()
+    browser = web_client()
     with browser.client.session_transaction() as session:
         session["planted"] = "by somebody else"
     token = browser.csrf_token()
@@ -196,9 +196,9 @@ def test_nothing_of_the_session_before_the_login_is_in_the_one_after_it(shop, vi
     assert is_logged_in(browser)
 
 
-def test_a_cookie_from_before_the_login_is_not_logged_in_by_it(app, shop, visitor):
+def test_a_cookie_from_before_the_login_is_not_logged_in_by_it(app, shop, web_client):
     shop.customer(ADA)
-    browser = visitor()
+    browser = web_client()
     browser.get("/login")
     attacker = copy_of(browser, app)
     browser.log_in(ADA)
@@ -218,16 +218,16 @@ def test_a_cookie_from_before_the_login_is_not_logged_in_by_it(app, shop, visito
         ("/api/v1/books", "/"),
     ],
 )
-def test_next_leads_to_pages_of_the_shop_only(visitor, target, place):
-    browser = visitor()
+def test_next_leads_to_pages_of_the_shop_only(web_client, target, place):
+    browser = web_client()
     login = "/login" if place == "/" else f"/login?{urlencode({'next': place}, safe='/?')}"
     assert register(browser, next=target).location == login
     assert browser.log_in(ADA, next=target).location == place
 
 
-def test_who_must_log_in_comes_back_to_the_page_they_wanted(shop, visitor):
+def test_who_must_log_in_comes_back_to_the_page_they_wanted(shop, web_client):
     shop.customer(ADA)
-    browser = visitor()
+    browser = web_client()
     asked = browser.get("/reservations?page=1")
     assert asked.status_code == 303
     page = browser.get(asked.location)
@@ -238,25 +238,25 @@ def test_who_must_log_in_comes_back_to_the_page_they_wanted(shop, visitor):
 # ---------------------------------------------------------------- what ends a login
 
 
-def test_logging_out_ends_this_devices_login_only_and_its_copied_cookie_at_once(app, ada, visitor):
-    other, copied = visitor(ADA), copy_of(ada, app)
+def test_logging_out_ends_this_devices_login_only_and_its_copied_cookie_at_once(app, ada, web_client):
+    other, copied = web_client(ADA), copy_of(ada, app)
     assert is_logged_in(copied)
     assert ada.submit("/logout", page="/").status_code == 303
     assert [is_logged_in(browser) for browser in (ada, copied, other)] == [False, False, True]
 
 
-def test_logging_in_on_another_device_leaves_the_first_logged_in(ada, visitor):
-    assert is_logged_in(visitor(ADA))
+def test_logging_in_on_another_device_leaves_the_first_logged_in(ada, web_client):
+    assert is_logged_in(web_client(ADA))
     assert is_logged_in(ada)
 
 
-def test_changing_the_password_ends_all_other_logins_at_once_and_keeps_this_one(shop, ada, visitor):
+def test_changing_the_password_ends_all_other_logins_at_once_and_keeps_this_one(shop, ada, web_client):
     shop.customer("ben@example.com")
-    other, ben = visitor(ADA), visitor("ben@example.com")
+    other, ben = web_client(ADA), web_client("ben@example.com")
     assert change_password(ada, PASSWORD, "another three words", "another three words").status_code == 303
     assert [is_logged_in(browser) for browser in (ada, other, ben)] == [True, False, True]
-    assert visitor().log_in(ADA, PASSWORD).status_code == 400
-    assert visitor().log_in(ADA, "another three words").status_code == 303
+    assert web_client().log_in(ADA, PASSWORD).status_code == 400
+    assert web_client().log_in(ADA, "another three words").status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -269,51 +269,51 @@ def test_changing_the_password_ends_all_other_logins_at_once_and_keeps_this_one(
         (("", "another three words", "another three words"), "Please enter your current password."),
     ],
 )
-def test_a_password_is_not_changed_by_a_form_with_a_mistake(shop, ada, visitor, typed, sentence):
-    other, before = visitor(ADA), shop.everything()
+def test_a_password_is_not_changed_by_a_form_with_a_mistake(shop, ada, web_client, typed, sentence):
+    other, before = web_client(ADA), shop.everything()
     answer = change_password(ada, *typed)
     assert (answer.status_code, sentence in text_of(answer)) == (400, True)
     assert (shop.everything(), is_logged_in(other)) == (before, True)
 
 
-def test_deactivating_ends_every_login_and_token_at_once_and_cancels_what_waits(app, shop, ada, visitor):
+def test_deactivating_ends_every_login_and_token_at_once_and_cancels_what_waits(app, shop, ada, web_client):
     user_id, book_id = shop.rows("SELECT id FROM users")[0], shop.book()
     shop.reserve(user_id, book_id)
-    phone, token = visitor(ADA), Script(app, ADA)
+    phone, token = web_client(ADA), ApiClient(app, ADA)
     assert token.get("/api/v1/prebookings").status_code == 200
     shop.deactivate(ADA)
     assert (is_logged_in(ada), is_logged_in(phone)) == (False, False)
     assert token.get("/api/v1/prebookings").status_code == 401
     assert shop.rows("SELECT id FROM api_tokens WHERE revoked_at IS NULL") == []
     assert (shop.statuses(book_id), shop.broken()) == (["cancelled"], [])
-    assert visitor().log_in(ADA).status_code == 400
+    assert web_client().log_in(ADA).status_code == 400
 
 
 @pytest.mark.parametrize(("days", "alive"), [(29, True), (31, False)])
-def test_a_login_lives_as_long_as_the_setting_says(shop, ada, visitor, days, alive):
+def test_a_login_lives_as_long_as_the_setting_says(shop, ada, web_client, days, alive):
     with shop.app.app_context():
         table = db.metadata.tables["login_sessions"]
         db.session.execute(table.update().values(created_at=now() - timedelta(days=days)))
         db.session.commit()
     assert is_logged_in(ada) is alive
-    visitor().log_in(ADA)
+    web_client().log_in(ADA)
     assert len(shop.rows("SELECT id FROM login_sessions")) == 1 + alive
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", ".", "é", "eyJfdXNlcl9pZCI6IjEifQ.aaaa.bbbb", "\x7f" * 50])
 @pytest.mark.parametrize("name", ["bookshop", "remember_token", "session"])
-def test_a_forged_cookie_is_nobody(app, visitor, name, cookie):
+def test_a_forged_cookie_is_nobody(app, web_client, name, cookie):
     headers = {"Cookie": f"{name}={cookie}".encode().decode("latin-1")}
-    assert visitor().get("/account/password", headers=headers).status_code == 303
-    assert visitor().get("/", headers=headers).status_code == 200
+    assert web_client().get("/account/password", headers=headers).status_code == 303
+    assert web_client().get("/", headers=headers).status_code == 200
 
 
 # ---------------------------------------------------------------- cookies and limits
 
 
 @pytest.mark.parametrize(("origin", "secure"), [("http://localhost", False), ("https://localhost", True)])
-def test_the_cookie_is_kept_from_scripts_and_other_sites_and_secure_where_the_page_is(visitor, origin, secure):
-    [cookie] = visitor().get("/login", base_url=origin).headers.getlist("Set-Cookie")
+def test_the_cookie_is_kept_from_scripts_and_other_sites_and_secure_where_the_page_is(web_client, origin, secure):
+    [cookie] = web_client().get("/login", base_url=origin).headers.getlist("Set-Cookie")
     assert cookie.startswith("bookshop=")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     assert ("Secure" in cookie.split("; ")) is secure
@@ -327,7 +327,7 @@ def test_pages_of_an_account_are_in_no_cache(ada):
 def test_too_many_tries_are_refused_for_a_while(app, path):
     with app.app_context():
         url = db.engine.url.render_as_string(hide_password=False)
-    browser = Browser(create_app(settings_for(url, login_limit="2 per hour")))
+    browser = WebClient(create_app(settings_for(url, login_limit="2 per hour")))
     token = browser.csrf_token()
     tries = [browser.post(path, email="x", password="y", csrf_token=token) for _ in range(3)]
     assert [answer.status_code for answer in tries] == [400, 400, 429]
@@ -352,7 +352,7 @@ def book_back(shop, ada):
     return again
 
 
-def badge(browser: Browser) -> int:
+def badge(browser: WebClient) -> int:
     found = re.search(r"(\d+) back in stock", text_of(browser.get("/")))
     return int(found.group(1)) if found else 0
 
@@ -377,17 +377,17 @@ def test_the_badge_stays_away_after_logging_out_and_in_and_comes_with_the_next_r
     assert badge(ada) == 1
 
 
-def test_logging_out_on_a_device_that_looked_earlier_does_not_bring_the_badge_back(ada, visitor, book_back):
-    phone = visitor(ADA)
+def test_logging_out_on_a_device_that_looked_earlier_does_not_bring_the_badge_back(ada, web_client, book_back):
+    phone = web_client(ADA)
     phone.get("/reservations")
     book_back()
     ada.get("/reservations")
     for browser in (ada, phone):
         browser.submit("/logout", page="/")
-    assert badge(visitor(ADA)) == 0
+    assert badge(web_client(ADA)) == 0
 
 
-def test_staff_and_visitors_have_no_badge(shop, visitor, book_back):
+def test_staff_and_visitors_have_no_badge(shop, web_client, book_back):
     shop.staff()
     book_back()
-    assert (badge(visitor()), badge(visitor("staff@example.com"))) == (0, 0)
+    assert (badge(web_client()), badge(web_client("staff@example.com"))) == (0, 0)

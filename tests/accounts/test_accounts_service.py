@@ -109,13 +109,13 @@ class CountingHasher:
 
 @pytest.mark.parametrize("email", [ADA, "gone@example.com", "nobody@example.com", "no address", "nul\0@example.com"])
 @pytest.mark.parametrize("password", [PASSWORD, "not the password"])
-def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, visitor, monkeypatch, email, password):
+def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, web_client, monkeypatch, email, password):
     for known in (ADA, "gone@example.com"):
         shop.customer(known)
     shop.deactivate("gone@example.com")
     counting = CountingHasher(passwords.hasher)
     monkeypatch.setattr(passwords, "hasher", counting)
-    visitor().log_in(email, password)
+    web_client().log_in(email, password)
     strength = extract_parameters(shop.rows("SELECT password_hash FROM users")[0])
     assert [extract_parameters(found) for found in counting.checked] == [strength]
 
@@ -250,18 +250,18 @@ def test_a_token_is_random_and_only_its_hash_is_stored(shop):
     assert first not in str(shop.everything())
 
 
-def test_a_revoked_token_is_refused_and_others_are_not(shop, script):
+def test_a_revoked_token_is_refused_and_others_are_not(shop, api_client):
     shop.customer(ADA)
-    revoked, kept = script(ADA), script(ADA)
+    revoked, kept = api_client(ADA), api_client(ADA)
     shop.execute("UPDATE api_tokens SET name = 'kept' WHERE id = (SELECT max(id) FROM api_tokens)")
     assert shop.commit(lambda: services.accounts().revoke_tokens(shop.id_of("ADA@example.com"), "test")) == 1
     assert revoked.get("/api/v1/prebookings").status_code == 401
     assert kept.get("/api/v1/prebookings").status_code == 200
 
 
-def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop, script):
+def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop, api_client):
     shop.customer(ADA)
-    ada = script(ADA)
+    ada = api_client(ADA)
     shop.deactivate(ADA)
     shop.execute("UPDATE api_tokens SET revoked_at = NULL")
     assert ada.get("/api/v1/prebookings").status_code == 401
@@ -272,8 +272,8 @@ def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop,
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer ", "Bearer x", "Bearer bookshop_", "bearer é", "Bearer \x00", "Bearer a b"]
 )
-def test_a_token_that_is_none_is_refused_even_where_none_is_needed(script, header):
-    anybody = script()
+def test_a_token_that_is_none_is_refused_even_where_none_is_needed(api_client, header):
+    anybody = api_client()
     anybody.headers = {"Authorization": header.encode().decode("latin-1")}
     answer = anybody.get("/api/v1/books")
     assert (answer.status_code, answer.json["code"]) == (401, "NOT_AUTHENTICATED")
@@ -288,6 +288,6 @@ def test_a_token_needs_a_name_that_can_be_shown(shop, name):
     assert shop.rows("SELECT id FROM api_tokens") == []
 
 
-def test_a_token_does_not_open_pages(shop, script):
+def test_a_token_does_not_open_pages(shop, api_client):
     shop.customer(ADA)
-    assert script(ADA).get("/reservations").status_code == 303
+    assert api_client(ADA).get("/reservations").status_code == 303

@@ -5,10 +5,10 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from bookshop.accounts import links
+from bookshop.accounts import signed_links
 from bookshop.extensions import settings
-from bookshop.letters.transport import file_of
-from bookshop.letters.worker import Worker
+from bookshop.mailer.transport import file_of
+from bookshop.mailer.worker import Worker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 
@@ -20,10 +20,10 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada, who registered herself, is logged in."""
-    visitor().submit("/register", email=ADA, password=PASSWORD)
-    return visitor(ADA)
+    web_client().submit("/register", email=ADA, password=PASSWORD)
+    return web_client(ADA)
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def gets_alerts(shop):
     return shop.rows("SELECT count(*) FROM users WHERE unsubscribed_at IS NULL") == [1]
 
 
-def can_log_in(visitor, password):
-    return visitor().log_in(ADA, password).status_code == 303
+def can_log_in(web_client, password):
+    return web_client().log_in(ADA, password).status_code == 303
 
 
-def forget(visitor, email=ADA):
-    return visitor().submit("/password/forgot", email=email)
+def forget(web_client, email=ADA):
+    return web_client().submit("/password/forgot", email=email)
 
 
 def reset(browser, path, new=OTHER, repeat=None):
@@ -69,22 +69,22 @@ def reset(browser, path, new=OTHER, repeat=None):
 # ---------------------------------------------------------------- confirming
 
 
-def test_looking_at_the_link_confirms_nothing_and_its_button_does(shop, ada, link, visitor):
+def test_looking_at_the_link_confirms_nothing_and_its_button_does(shop, ada, link, web_client):
     path = link("confirmation")[0]
-    assert "Is ada@example.com your address?" in text_of(visitor().get(path))
+    assert "Is ada@example.com your address?" in text_of(web_client().get(path))
     assert not is_confirmed(shop)
-    phone = visitor()
+    phone = web_client()
     assert phone.submit(path).location == "/"
     assert "Thank you, your e-mail address is confirmed." in text_of(phone.get("/"))
     assert is_confirmed(shop)
 
 
-def test_a_link_that_was_used_says_that_nothing_is_left_to_do(shop, ada, link, visitor):
+def test_a_link_that_was_used_says_that_nothing_is_left_to_do(shop, ada, link, web_client):
     path = link("confirmation")[0]
-    visitor().submit(path)
+    web_client().submit(path)
     before = shop.everything()
-    assert "Your address is confirmed" in text_of(visitor().get(path))
-    assert visitor().submit(path, page="/login").status_code == 303
+    assert "Your address is confirmed" in text_of(web_client().get(path))
+    assert web_client().submit(path, page="/login").status_code == 303
     assert shop.everything() == before
 
 
@@ -103,31 +103,31 @@ def test_the_account_says_what_is_missing_and_asks_for_the_message_again(shop, a
     assert queued(shop) == [("confirmation", ADA)]
 
 
-def test_who_has_confirmed_is_not_written_to_again(shop, visitor):
+def test_who_has_confirmed_is_not_written_to_again(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     assert "Send the message again" not in text_of(browser.get("/account"))
     browser.submit("/account/confirm", page="/account")
     assert "Your e-mail address is confirmed already." in text_of(browser.get("/account"))
     assert queued(shop) == []
 
 
-def test_another_address_must_be_confirmed_and_the_link_to_the_old_one_is_of_no_use(shop, ada, link, visitor):
+def test_another_address_must_be_confirmed_and_the_link_to_the_old_one_is_of_no_use(shop, ada, link, web_client):
     old = link("confirmation")[0]
-    visitor().submit(old)
+    web_client().submit(old)
     ada.submit("/account/email", email=NEW, current=PASSWORD)
     assert not is_confirmed(shop)
-    for answer in (visitor().get(old), visitor().submit(old, page="/login")):
+    for answer in (web_client().get(old), web_client().submit(old, page="/login")):
         assert answer.status_code == 404
         assert "This link is about an address that the account no longer has." in text_of(answer)
     assert queued(shop) == [("confirmation", NEW)]
-    assert visitor().submit(link("confirmation")[0]).status_code == 303
+    assert web_client().submit(link("confirmation")[0]).status_code == 303
     assert is_confirmed(shop)
 
 
-def test_an_address_in_other_letters_stays_confirmed(shop, visitor):
+def test_an_address_in_other_letters_stays_confirmed(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     browser.submit("/account/email", email="ADA@example.com", current=PASSWORD)
     assert (is_confirmed(shop), queued(shop)) == (True, [])
     words = text_of(browser.get("/account"))
@@ -138,9 +138,9 @@ def test_an_address_in_other_letters_stays_confirmed(shop, visitor):
 # ---------------------------------------------------------------- whose link is it
 
 
-def signed(app, purpose, content):
+def sign(app, purpose, content):
     with app.app_context():
-        return links.signed(purpose, content)
+        return signed_links.sign(purpose, content)
 
 
 TAMPERED = ["x", "x.y", ".", "é", "%00", "a" * 5000, "WzEsImFkYUBleGFtcGxlLmNvbSJd.", "..%2f..", "%ff"]
@@ -159,7 +159,7 @@ def test_a_link_that_the_shop_did_not_make_leads_nowhere(shop, ada, page, token)
 
 
 def test_a_link_is_good_for_its_one_purpose_only(app, shop, ada):
-    confirm, unsubscribe = signed(app, links.CONFIRM, [1, ADA]), signed(app, links.UNSUBSCRIBE, 1)
+    confirm, unsubscribe = sign(app, signed_links.CONFIRM, [1, ADA]), sign(app, signed_links.UNSUBSCRIBE, 1)
     before = shop.everything()
     for path in (f"/unsubscribe/{confirm}", f"/confirm/{unsubscribe}", f"/password/reset/{confirm}"):
         assert ada.get(path).status_code == 404
@@ -175,58 +175,58 @@ def test_the_session_cookies_signature_makes_no_link(app, ada):
 # ---------------------------------------------------------------- a new password
 
 
-def test_who_forgot_the_password_gets_a_link_for_a_new_one(shop, ada, link, visitor):
-    assert 'href="/password/forgot"' in visitor().get("/login").text
-    assert forget(visitor).location == "/login"
-    phone, path = visitor(), link("password_reset")[0]
+def test_who_forgot_the_password_gets_a_link_for_a_new_one(shop, ada, link, web_client):
+    assert 'href="/password/forgot"' in web_client().get("/login").text
+    assert forget(web_client).location == "/login"
+    phone, path = web_client(), link("password_reset")[0]
     assert reset(phone, path).location == "/login"
     assert "Log in with the new one." in text_of(phone.get("/login"))
-    assert (can_log_in(visitor, PASSWORD), can_log_in(visitor, OTHER)) == (False, True)
+    assert (can_log_in(web_client, PASSWORD), can_log_in(web_client, OTHER)) == (False, True)
     assert is_confirmed(shop)
 
 
-def test_a_new_password_ends_all_logins_but_not_those_of_others(shop, ada, link, visitor):
+def test_a_new_password_ends_all_logins_but_not_those_of_others(shop, ada, link, web_client):
     shop.customer("ben@example.com")
-    ben, phone = visitor("ben@example.com"), visitor(ADA)
-    forget(visitor)
-    reset(visitor(), link("password_reset")[0])
+    ben, phone = web_client("ben@example.com"), web_client(ADA)
+    forget(web_client)
+    reset(web_client(), link("password_reset")[0])
     assert [browser.get("/account").status_code for browser in (ada, phone, ben)] == [303, 303, 200]
 
 
-def test_a_link_for_a_new_password_is_good_once(ada, link, visitor):
-    forget(visitor)
+def test_a_link_for_a_new_password_is_good_once(ada, link, web_client):
+    forget(web_client)
     path = link("password_reset")[0]
-    reset(visitor(), path)
-    for answer in (visitor().get(path), reset(visitor(), path, "three more words")):
+    reset(web_client(), path)
+    for answer in (web_client().get(path), reset(web_client(), path, "three more words")):
         assert answer.status_code == 404
         assert "This link was used before, is older than 30 minutes" in text_of(answer)
-    assert can_log_in(visitor, OTHER)
+    assert can_log_in(web_client, OTHER)
 
 
 @pytest.mark.parametrize(("new", "repeat"), [("short", "short"), ("password", "password"), (OTHER, "other words")])
-def test_a_mistake_in_the_form_does_not_use_up_the_link(ada, link, visitor, new, repeat):
-    forget(visitor)
+def test_a_mistake_in_the_form_does_not_use_up_the_link(ada, link, web_client, new, repeat):
+    forget(web_client)
     path = link("password_reset")[0]
-    assert reset(visitor(), path, new, repeat).status_code == 400
-    assert reset(visitor(), path).status_code == 303
+    assert reset(web_client(), path, new, repeat).status_code == 400
+    assert reset(web_client(), path).status_code == 303
 
 
-def test_without_the_csrf_token_no_password_is_changed(ada, link, visitor):
-    forget(visitor)
+def test_without_the_csrf_token_no_password_is_changed(ada, link, web_client):
+    forget(web_client)
     path = link("password_reset")[0]
-    assert visitor().post(path, new=OTHER, repeat=OTHER).status_code == 400
-    assert reset(visitor(), path).status_code == 303
+    assert web_client().post(path, new=OTHER, repeat=OTHER).status_code == 400
+    assert reset(web_client(), path).status_code == 303
 
 
-def test_the_page_with_the_secret_in_its_address_is_kept_by_nobody_and_told_to_no_other_site(ada, link, visitor):
-    forget(visitor)
-    answer = visitor().get(link("password_reset")[0])
+def test_the_page_with_the_secret_in_its_address_is_kept_by_nobody_and_told_to_no_other_site(ada, link, web_client):
+    forget(web_client)
+    answer = web_client().get(link("password_reset")[0])
     assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "same-origin")
     assert "http" not in "".join(re.findall(r'(?:href|src|action)="([^"]*)', answer.text))
 
 
-def test_the_secret_is_nowhere_in_the_database(shop, ada, link, visitor):
-    forget(visitor)
+def test_the_secret_is_nowhere_in_the_database(shop, ada, link, web_client):
+    forget(web_client)
     secret = link("password_reset")[0].rpartition("/")[2]
     assert len(shop.rows("SELECT token_hash FROM password_resets")) == 1
     assert secret not in str(shop.everything())
@@ -245,25 +245,25 @@ def leave(browser):
 
 
 @pytest.mark.parametrize("change", [change_the_password, change_the_address, leave])
-def test_what_changes_the_account_ends_the_links_for_a_new_password(ada, link, visitor, change):
-    forget(visitor)
+def test_what_changes_the_account_ends_the_links_for_a_new_password(ada, link, web_client, change):
+    forget(web_client)
     path = link("password_reset")[0]
     assert change(ada).status_code == 303
-    assert [visitor().get(path).status_code, reset(visitor(), path).status_code] == [404, 404]
+    assert [web_client().get(path).status_code, reset(web_client(), path).status_code] == [404, 404]
 
 
-def test_a_deactivation_ends_the_links_for_a_new_password(shop, ada, link, visitor):
-    forget(visitor)
+def test_a_deactivation_ends_the_links_for_a_new_password(shop, ada, link, web_client):
+    forget(web_client)
     path = link("password_reset")[0]
     shop.deactivate(ADA)
-    assert reset(visitor(), path).status_code == 404
+    assert reset(web_client(), path).status_code == 404
 
 
 # ---------------------------------------------------------------- no more alerts
 
 
 @pytest.fixture
-def unsubscribe(shop, visitor, link):
+def unsubscribe(shop, web_client, link):
     """The path of the link in an alert to Ada; visitors follow it."""
     user_id, book_id = shop.customer(ADA), shop.book()
     shop.reserve(user_id, book_id)
@@ -272,8 +272,8 @@ def unsubscribe(shop, visitor, link):
     return link("restock")[-1]
 
 
-def test_looking_at_the_link_only_asks_and_its_button_ends_the_alerts(shop, visitor, unsubscribe):
-    browser = visitor()
+def test_looking_at_the_link_only_asks_and_its_button_ends_the_alerts(shop, web_client, unsubscribe):
+    browser = web_client()
     assert "No more e-mails about books that are back?" in text_of(browser.get(unsubscribe))
     assert gets_alerts(shop)
     answer = browser.post(unsubscribe)
@@ -291,18 +291,18 @@ def test_a_mail_program_ends_the_alerts_in_one_click(shop, app, unsubscribe, kin
     assert not gets_alerts(shop)
 
 
-def test_the_link_of_somebody_who_left_is_no_error(visitor, unsubscribe):
-    visitor(ADA).submit("/account/delete", current=PASSWORD)
-    assert visitor().post(unsubscribe).status_code == 200
+def test_the_link_of_somebody_who_left_is_no_error(web_client, unsubscribe):
+    web_client(ADA).submit("/account/delete", current=PASSWORD)
+    assert web_client().post(unsubscribe).status_code == 200
 
 
 def want(browser, wanted):
     return browser.submit("/account/alerts", page="/account", wanted=wanted)
 
 
-def test_alerts_are_turned_off_and_on_in_the_account(shop, visitor):
+def test_alerts_are_turned_off_and_on_in_the_account(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     assert "E-mail me when a reserved book is back: on ." in text_of(browser.get("/account"))
     assert want(browser, "no").location == "/account"
     assert "We no longer write to you" in text_of(browser.get("/account"))
@@ -313,17 +313,17 @@ def test_alerts_are_turned_off_and_on_in_the_account(shop, visitor):
 
 
 @pytest.mark.parametrize("wanted", ["", "maybe", "YES"])
-def test_an_unclear_wish_changes_nothing(shop, visitor, wanted):
+def test_an_unclear_wish_changes_nothing(shop, web_client, wanted):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     assert want(browser, wanted).status_code == 303
     assert "Please say whether you want these e-mails." in text_of(browser.get("/account"))
     assert gets_alerts(shop)
 
 
-def test_staff_who_reserve_nothing_are_not_asked(shop, visitor):
+def test_staff_who_reserve_nothing_are_not_asked(shop, web_client):
     shop.staff()
-    assert "E-mail me when" not in text_of(visitor("staff@example.com").get("/account"))
+    assert "E-mail me when" not in text_of(web_client("staff@example.com").get("/account"))
 
 
 def said_of(browser, shop, link=""):
@@ -336,10 +336,10 @@ def said_of(browser, shop, link=""):
     return text_of(said)
 
 
-def test_who_reserves_is_told_by_e_mail_and_who_gets_none_reads_why_and_where_to_change_it(shop, visitor, ada):
+def test_who_reserves_is_told_by_e_mail_and_who_gets_none_reads_why_and_where_to_change_it(shop, web_client, ada):
     assert "No e-mail comes before you confirm your address." in said_of(ada, shop, link="/account#you")
     shop.customer("ben@example.com")
-    ben = visitor("ben@example.com")
+    ben = web_client("ben@example.com")
     assert "you get an e-mail" in said_of(ben, shop)
     want(ben, "no")
     assert "You have turned off e-mails about books that are back." in said_of(ben, shop, link="/account#mail")
@@ -359,9 +359,9 @@ def test_ones_data_holds_the_messages_and_the_wish(shop, ada, link):
     assert message["sent_at"] >= message["created_at"]
 
 
-def test_of_who_leaves_no_address_is_left_in_the_outbox_and_nothing_is_sent(app, shop, ada, visitor, link):
+def test_of_who_leaves_no_address_is_left_in_the_outbox_and_nothing_is_sent(app, shop, ada, web_client, link):
     link("confirmation")
-    forget(visitor)
+    forget(web_client)
     leave(ada)
     assert shop.rows("SELECT state, recipient FROM messages ORDER BY id") == [
         ("sent", "deleted-1"),

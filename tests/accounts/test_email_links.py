@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from bookshop.accounts import links
+from bookshop.accounts import signed_links
 from bookshop.extensions import db
 from bookshop.kit import database
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
@@ -17,15 +17,15 @@ ADA, OTHER = "ada@example.com", "three other words"
 
 
 @pytest.fixture
-def mailbox(shop):
-    """Calls the service and commits: `mailbox("confirm", user_id, email)`."""
-    return lambda name, *given: shop.commit(lambda: getattr(services.mailbox(), name)(*given))
+def email_links(shop):
+    """Calls the service and commits: `email_links("confirm", user_id, email)`."""
+    return lambda name, *given: shop.commit(lambda: getattr(services.email_links(), name)(*given))
 
 
 @pytest.fixture
-def ada(shop, mailbox):
+def ada(shop, email_links):
     """Ada, who registered herself and has not confirmed her address; her id."""
-    mailbox("sign_up", ADA, PASSWORD)
+    email_links("sign_up", ADA, PASSWORD)
     return shop.rows("SELECT id FROM users")[0]
 
 
@@ -47,19 +47,19 @@ def fits(shop, password):
 # ---------------------------------------------------------------- a new password
 
 
-def test_a_link_is_good_for_almost_30_minutes(shop, mailbox, ada):
-    token = mailbox("create_reset", ada, ADA)
+def test_a_link_is_good_for_almost_30_minutes(shop, email_links, ada):
+    token = email_links("create_reset", ada, ADA)
     make_older(shop, timedelta(minutes=29, seconds=30))
-    mailbox("reset_password", token, OTHER)
+    email_links("reset_password", token, OTHER)
     assert (fits(shop, PASSWORD), fits(shop, OTHER)) == (False, True)
 
 
-def test_a_link_is_not_good_after_30_minutes(shop, mailbox, ada):
-    token = mailbox("create_reset", ada, ADA)
+def test_a_link_is_not_good_after_30_minutes(shop, email_links, ada):
+    token = email_links("create_reset", ada, ADA)
     make_older(shop, timedelta(minutes=30, seconds=1))
     for call in (("check_reset", token), ("reset_password", token, OTHER)):
         with pytest.raises(NotFound):
-            mailbox(*call)
+            email_links(*call)
     assert fits(shop, PASSWORD)
 
 
@@ -77,14 +77,14 @@ def clock_wrong_by(hours):
         yield
 
 
-def use_after(shop, mailbox, minutes, clocks):
+def use_after(shop, email_links, minutes, clocks):
     """Use a link, so long after a worker with a wrong clock made it, at a server with another; by how many hours."""
     worker, server = clocks
     with clock_wrong_by(worker):
-        token = mailbox("create_reset", 1, ADA)
+        token = email_links("create_reset", 1, ADA)
     make_older(shop, timedelta(minutes=minutes))
     with clock_wrong_by(server):
-        mailbox("reset_password", token, OTHER)
+        email_links("reset_password", token, OTHER)
 
 
 CLOCKS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
@@ -92,54 +92,54 @@ CLOCKS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("clocks", CLOCKS)
-def test_no_wrong_clock_makes_a_link_good_for_less_than_30_minutes(shop, mailbox, clocks):
-    use_after(shop, mailbox, 29, clocks)
+def test_no_wrong_clock_makes_a_link_good_for_less_than_30_minutes(shop, email_links, clocks):
+    use_after(shop, email_links, 29, clocks)
     assert fits(shop, OTHER)
 
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize("clocks", CLOCKS)
-def test_no_wrong_clock_makes_a_link_good_for_more_than_30_minutes(shop, mailbox, clocks):
+def test_no_wrong_clock_makes_a_link_good_for_more_than_30_minutes(shop, email_links, clocks):
     with pytest.raises(NotFound):
-        use_after(shop, mailbox, 31, clocks)
+        use_after(shop, email_links, 31, clocks)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
 @pytest.mark.parametrize(("minutes", "left"), [(29, 2), (31, 1)])
-def test_no_wrong_clock_changes_which_links_are_forgotten(shop, mailbox, hours, minutes, left):
+def test_no_wrong_clock_changes_which_links_are_forgotten(shop, email_links, hours, minutes, left):
     ada = shop.customer(ADA)
-    mailbox("create_reset", ada, ADA)
+    email_links("create_reset", ada, ADA)
     make_older(shop, timedelta(minutes=minutes))
     with clock_wrong_by(hours):
-        mailbox("create_reset", ada, ADA)
+        email_links("create_reset", ada, ADA)
     assert shop.rows("SELECT count(*) FROM password_resets") == [left]
 
 
-def test_links_that_are_too_old_are_forgotten_with_the_next_one(shop, mailbox, ada):
-    mailbox("create_reset", ada, ADA)
+def test_links_that_are_too_old_are_forgotten_with_the_next_one(shop, email_links, ada):
+    email_links("create_reset", ada, ADA)
     make_older(shop, timedelta(hours=1))
-    mailbox("create_reset", ada, ADA)
-    mailbox("create_reset", ada, ADA)
+    email_links("create_reset", ada, ADA)
+    email_links("create_reset", ada, ADA)
     assert shop.rows("SELECT count(*) FROM password_resets") == [2]
 
 
-def test_the_use_of_one_link_ends_the_others(mailbox, ada):
-    first, second = mailbox("create_reset", ada, ADA), mailbox("create_reset", ada, ADA)
-    mailbox("reset_password", second, OTHER)
+def test_the_use_of_one_link_ends_the_others(email_links, ada):
+    first, second = email_links("create_reset", ada, ADA), email_links("create_reset", ada, ADA)
+    email_links("reset_password", second, OTHER)
     with pytest.raises(NotFound):
-        mailbox("reset_password", first, "three more words")
+        email_links("reset_password", first, "three more words")
 
 
-def test_no_link_is_good_for_somebody_else(shop, mailbox, ada):
+def test_no_link_is_good_for_somebody_else(shop, email_links, ada):
     ben = shop.customer("ben@example.com")
-    mailbox("reset_password", mailbox("create_reset", ben, "ben@example.com"), OTHER)
+    email_links("reset_password", email_links("create_reset", ben, "ben@example.com"), OTHER)
     assert fits(shop, PASSWORD)
 
 
-def test_a_link_made_for_somebody_who_is_deactivated_is_of_no_use(shop, mailbox, ada):
+def test_a_link_made_for_somebody_who_is_deactivated_is_of_no_use(shop, email_links, ada):
     shop.deactivate(ADA)
     with pytest.raises(NotFound):
-        mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+        email_links("reset_password", email_links("create_reset", ada, ADA), OTHER)
     assert shop.rows("SELECT email_confirmed_at FROM users") == [None]
 
 
@@ -147,67 +147,69 @@ def valid_tokens(shop):
     return shop.rows("SELECT count(*) FROM api_tokens WHERE revoked_at IS NULL")[0]
 
 
-def test_tokens_of_who_registered_somebody_elses_address_end_when_its_owner_resets_the_password(shop, mailbox, ada):
+def test_tokens_of_who_registered_somebody_elses_address_end_when_its_owner_resets_the_password(shop, email_links, ada):
     shop.token(ADA)
-    mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+    email_links("reset_password", email_links("create_reset", ada, ADA), OTHER)
     assert (valid_tokens(shop), shop.rows("SELECT count(email_confirmed_at) FROM users")) == (0, [1])
 
 
-def test_a_new_password_by_a_link_ends_all_tokens_too(shop, mailbox, ada):
-    mailbox("confirm", ada, ADA)
+def test_a_new_password_by_a_link_ends_all_tokens_too(shop, email_links, ada):
+    email_links("confirm", ada, ADA)
     shop.token(ADA)
-    mailbox("reset_password", mailbox("create_reset", ada, ADA), OTHER)
+    email_links("reset_password", email_links("create_reset", ada, ADA), OTHER)
     assert valid_tokens(shop) == 0
 
 
 # ---------------------------------------------------------------- the address
 
 
-def test_the_time_of_the_first_confirmation_is_kept(shop, mailbox, ada):
+def test_the_time_of_the_first_confirmation_is_kept(shop, email_links, ada):
     times = []
     for _time in range(2):
-        mailbox("confirm", ada, ADA)
+        email_links("confirm", ada, ADA)
         times += shop.rows("SELECT email_confirmed_at FROM users")
     assert times[0] == times[1] is not None
 
 
-def test_who_has_confirmed_is_not_written_to_again(mailbox, ada):
-    mailbox("confirm", ada, ADA)
+def test_who_has_confirmed_is_not_written_to_again(email_links, ada):
+    email_links("confirm", ada, ADA)
     with pytest.raises(Conflict):
-        mailbox("ask_to_confirm", ada)
+        email_links("ask_to_confirm", ada)
 
 
 @pytest.mark.parametrize("whose", [(1, "ben@example.com"), (99, ADA), (0, ADA)])
-def test_an_address_that_is_not_the_users_is_not_confirmed(shop, mailbox, ada, whose):
+def test_an_address_that_is_not_the_users_is_not_confirmed(shop, email_links, ada, whose):
     for call in ("confirm", "is_confirmed"):
         with pytest.raises(NotFound):
-            mailbox(call, *whose)
+            email_links(call, *whose)
     assert shop.rows("SELECT email_confirmed_at FROM users") == [None]
 
 
-def test_nobody_who_is_deactivated_confirms_an_address(shop, mailbox, ada):
+def test_nobody_who_is_deactivated_confirms_an_address(shop, email_links, ada):
     shop.deactivate(ADA)
     with pytest.raises(NotFound):
-        mailbox("confirm", ada, ADA)
+        email_links("confirm", ada, ADA)
 
 
 # ---------------------------------------------------------------- signed links
 
 
 @pytest.mark.parametrize("content", [1, [1, ADA], [1, "ǆ@bücher.example"]])
-@pytest.mark.parametrize("purpose", [links.CONFIRM, links.UNSUBSCRIBE])
+@pytest.mark.parametrize("purpose", [signed_links.CONFIRM, signed_links.UNSUBSCRIBE])
 def test_a_link_is_read_as_it_was_signed_and_for_its_purpose_only(app, purpose, content):
     with app.app_context():
-        token = links.signed(purpose, content)
-        assert links.read(purpose, token) == content
-        for other in ({links.CONFIRM, links.UNSUBSCRIBE} - {purpose}) | {"cookie-session"}:
+        token = signed_links.sign(purpose, content)
+        assert signed_links.read(purpose, token) == content
+        for other in ({signed_links.CONFIRM, signed_links.UNSUBSCRIBE} - {purpose}) | {"cookie-session"}:
             with pytest.raises(NotFound):
-                links.read(other, token)
+                signed_links.read(other, token)
 
 
 def test_a_link_with_one_letter_changed_is_refused(app):
     with app.app_context():
-        token = links.signed(links.UNSUBSCRIBE, 12)
+        token = signed_links.sign(signed_links.UNSUBSCRIBE, 12)
         for place, letter in enumerate(token[:-1]):  # the last one holds bits that say nothing
             with pytest.raises(NotFound):
-                links.read(links.UNSUBSCRIBE, token[:place] + ("A" if letter != "A" else "B") + token[place + 1 :])
+                signed_links.read(
+                    signed_links.UNSUBSCRIBE, token[:place] + ("A" if letter != "A" else "B") + token[place + 1 :]
+                )

@@ -9,10 +9,10 @@ from bookshop import create_app
 from bookshop.extensions import db, limiter
 from bookshop.kit.transactions import in_transaction
 from bookshop.throttle.repository import AttemptRepository
-from bookshop.throttle.service import Lane
+from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 from tests.support import races
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for
 
@@ -38,7 +38,7 @@ def process(app, database_url):
 
 
 def at(app, network):
-    browser = Browser(app)
+    browser = WebClient(app)
     browser.client.environ_base = {**browser.client.environ_base, "REMOTE_ADDR": network}
     return browser
 
@@ -53,7 +53,7 @@ def reset_of(app, email=ADA):
     """The secret of a link for a new password, as its owner is sent it."""
     shop = Shop(app)
     user_id = shop.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
-    return shop.commit(lambda: services.mailbox().create_reset(user_id, email))
+    return shop.commit(lambda: services.email_links().create_reset(user_id, email))
 
 
 def wait_is_over(shop):
@@ -66,7 +66,7 @@ def wait_is_over(shop):
 @pytest.mark.parametrize("email", [ADA, NOBODY])
 def test_each_wrong_password_makes_the_next_wait_longer_whether_the_address_is_known_or_not(shop, app, email):
     shop.customer(ADA)
-    browser, waits = Browser(app), []
+    browser, waits = WebClient(app), []
     assert guess(browser, FREE, email) == [400] * FREE
     for _time in range(11):
         refused = browser.log_in(email, "wrong")
@@ -79,7 +79,7 @@ def test_each_wrong_password_makes_the_next_wait_longer_whether_the_address_is_k
 
 def test_who_must_wait_keeps_what_was_typed_and_does_not_wait_longer_for_asking(shop, app):
     shop.customer(ADA)
-    browser = Browser(app)
+    browser = WebClient(app)
     guess(browser, FREE)
     shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00', count = 11")
     assert guess(browser, 4) == [400, 429, 429, 429]
@@ -93,13 +93,13 @@ def test_who_must_wait_keeps_what_was_typed_and_does_not_wait_longer_for_asking(
 
 def test_a_login_that_succeeds_counts_for_nothing(shop, app):
     shop.customer(ADA)
-    assert [Browser(app).log_in(ADA, PASSWORD).status_code for _time in range(3 * FREE)] == [303] * 3 * FREE
+    assert [WebClient(app).log_in(ADA, PASSWORD).status_code for _time in range(3 * FREE)] == [303] * 3 * FREE
     assert set(shop.rows("SELECT count FROM attempts")) == {0}
 
 
 def test_wrong_passwords_are_forgotten_after_a_day(shop, app):
     shop.customer(ADA)
-    browser = Browser(app)
+    browser = WebClient(app)
     assert guess(browser, FREE + 1)[-1] == 429
     shop.execute("UPDATE attempts SET forget_at = '2020-01-01 00:00:00.000000+00:00'")
     assert guess(browser, FREE + 1) == [400] * FREE + [429]
@@ -108,16 +108,16 @@ def test_wrong_passwords_are_forgotten_after_a_day(shop, app):
 
 def test_a_clock_that_is_set_back_makes_nobody_wait_for_hours(shop, app):
     shop.customer(ADA)
-    browser = Browser(app)
+    browser = WebClient(app)
     assert guess(browser, FREE + 1)[-1] == 429
     shop.execute("UPDATE attempts SET until = '2099-01-01 00:00:00.000000+00:00'")
     assert browser.log_in(ADA, PASSWORD).status_code == 303
 
 
 @pytest.mark.parametrize("path", ["/account/email", "/account/password", "/account/delete"])
-def test_guesses_at_the_password_of_who_is_logged_in_wait_too(shop, app, visitor, path):
+def test_guesses_at_the_password_of_who_is_logged_in_wait_too(shop, app, web_client, path):
     shop.customer(ADA)
-    thief, owner = visitor(ADA), visitor(ADA)
+    thief, owner = web_client(ADA), web_client(ADA)
     token = thief.csrf_token(path)
     fields = {"email": BEN, "new": NEW, "repeat": NEW, "csrf_token": token}
     found = [thief.post(path, current="wrong", **fields) for _time in range(FREE + 1)]
@@ -139,7 +139,7 @@ def test_nobody_is_named_in_what_is_counted(shop, process):
 
 
 def test_logins_are_counted_for_all_processes_together(shop, process):
-    first, second = (Browser(process(login_limit="3 per hour")) for _process in range(2))
+    first, second = (WebClient(process(login_limit="3 per hour")) for _process in range(2))
     assert guess(first, 2, NOBODY) == [400, 400]
     assert guess(second, 2, NOBODY) == [400, 429]
     assert guess(first, 1, NOBODY) == [429]
@@ -147,14 +147,14 @@ def test_logins_are_counted_for_all_processes_together(shop, process):
 
 @pytest.mark.parametrize("page", ["/register", "/password/forgot"])
 def test_e_mails_are_counted_for_all_processes_together(shop, process, page):
-    browsers = [Browser(process(login_limit="2 per hour")) for _process in range(2)]
+    browsers = [WebClient(process(login_limit="2 per hour")) for _process in range(2)]
     sent = [browser.submit(page, email=f"{n}@example.com", password=PASSWORD) for n in "ab" for browser in browsers]
     assert [answer.status_code for answer in sent] == [303, 303, 429, 429]
     assert 3500 < int(sent[-1].headers["Retry-After"]) <= 3600
 
 
 def test_a_limit_begins_anew_when_its_time_is_over(shop, process):
-    browser = Browser(process(login_limit="1 per hour"))
+    browser = WebClient(process(login_limit="1 per hour"))
     assert guess(browser, 2, NOBODY) == [400, 429]
     wait_is_over(shop)
     assert guess(browser, 2, NOBODY) == [400, 429]
@@ -174,7 +174,7 @@ def test_counts_that_are_over_are_deleted_on_the_way(shop, app):
 
 def guesses_at_once(app, many=12):
     """How many of so many guesses at the same moment were made, and were not told to wait."""
-    browsers = [Browser(app) for _browser in range(many)]
+    browsers = [WebClient(app) for _browser in range(many)]
     tokens = [browser.csrf_token() for browser in browsers]
     start = threading.Barrier(many)
 
@@ -197,7 +197,7 @@ def test_who_waits_for_a_count_that_changes_meanwhile_is_counted_too(shop, app):
     """On PostgreSQL the time of the statement that waits is before that of the one it waited for."""
 
     def count(first):
-        with app.app_context(), services.aside() as session:
+        with app.app_context(), services.separate_session() as session:
             counts = AttemptRepository(session)
 
             def work():
@@ -216,20 +216,22 @@ def test_twin_that_looks_first_and_counts_afterwards_lets_all_guess(shop, app, m
     shop.customer(ADA)
     looked = threading.Barrier(12)
 
-    def look_first(_lanes, _form, work):
+    def look_first(_limits, _form, work):
         looked.wait()  # all have looked, and nobody must wait
         return work()
 
-    monkeypatch.setattr(services, "prove", look_first)
+    monkeypatch.setattr(services, "with_counted_attempt", look_first)
     assert guesses_at_once(app) == 12
 
 
-def test_lanes_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app, caplog):
-    names = [f"lane {number}" for number in range(4)]
+def test_limits_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app, caplog):
+    names = [f"limit {number}" for number in range(4)]
 
     def take(turn):
         with app.app_context():
-            services.prove([Lane(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3)
+            services.with_counted_attempt(
+                [AttemptLimit(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3
+            )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(take, range(80)))
@@ -243,7 +245,7 @@ def test_lanes_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app
 def test_an_owner_on_a_known_device_logs_in_whatever_others_try_also_from_the_same_network(shop, process):
     shop.customer(ADA)
     app = process(login_limit="20 per hour")
-    owner, other = Browser(app), Browser(app)
+    owner, other = WebClient(app), WebClient(app)
     assert owner.log_in(ADA, PASSWORD).status_code == 303
     owner.submit("/logout", page="/account")
     for _guess in range(30):
@@ -287,7 +289,7 @@ def test_a_link_by_e_mail_lets_an_owner_in_while_others_guess_from_everywhere(sh
 def test_a_known_device_is_known_for_its_own_accounts_only(shop, app):
     shop.customer(ADA)
     shop.customer(BEN)
-    ben = Browser(app)
+    ben = WebClient(app)
     ben.log_in(BEN, PASSWORD)
     ben.submit("/logout", page="/account")
     assert guess(ben, FREE + 1, ADA) == [400] * FREE + [429]
@@ -296,7 +298,7 @@ def test_a_known_device_is_known_for_its_own_accounts_only(shop, app):
 
 def known(app, email=ADA):
     """A browser that has logged in and out."""
-    browser = Browser(app)
+    browser = WebClient(app)
     browser.log_in(email, PASSWORD)
     browser.submit("/logout", page="/account")
     return browser
@@ -328,10 +330,10 @@ def test_a_device_stays_known_with_another_address_and_for_the_other_accounts(sh
     assert guess(browser, FREE + 1, BEN) == [400] * (FREE + 1)
 
 
-def test_a_right_password_counts_for_nothing_whatever_else_is_refused(shop, app, visitor):
+def test_a_right_password_counts_for_nothing_whatever_else_is_refused(shop, app, web_client):
     shop.customer(ADA)
     shop.customer(BEN)
-    ada = visitor(ADA)
+    ada = web_client(ADA)
     taken = [ada.submit("/account/email", email=BEN, current=PASSWORD).status_code for _time in range(2 * FREE)]
     weak = [ada.submit("/account/password", current=PASSWORD, new="x", repeat="x").status_code for _ in range(2 * FREE)]
     assert (set(taken), set(weak)) == ({409}, {400})
@@ -342,7 +344,7 @@ def test_who_logs_in_often_sends_no_more_e_mail_than_others_of_the_network(shop,
     shop.customer(ADA)
     app, found = process(login_limit="3 per hour"), []
     for _login in range(2):
-        browser = Browser(app, ADA)
+        browser = WebClient(app, ADA)
         found += [browser.submit("/password/forgot", email=ADA).status_code for _time in range(2)]
     assert found == [303, 303, 303, 429]
 
@@ -350,14 +352,14 @@ def test_who_logs_in_often_sends_no_more_e_mail_than_others_of_the_network(shop,
 @pytest.mark.parametrize("forged", ["", "x", "WyJkZXZpY2UiLFsiYSJdXQ.AAAA", "é" * 50])
 def test_a_cookie_that_the_shop_did_not_sign_makes_no_device_known(shop, app, forged):
     shop.customer(ADA)
-    browser = Browser(app)
+    browser = WebClient(app)
     browser.client.set_cookie("bookshop_device", forged)
     assert guess(browser, FREE + 1) == [400] * FREE + [429]
 
 
 def test_the_cookie_of_a_known_device_is_for_no_scripts_and_names_nobody(shop, app):
     shop.customer(ADA)
-    answer = Browser(app).log_in(ADA, PASSWORD)
+    answer = WebClient(app).log_in(ADA, PASSWORD)
     (cookie,) = [value for value in answer.headers.getlist("Set-Cookie") if value.startswith("bookshop_device=")]
     assert all(part in cookie for part in ("Path=/;", "HttpOnly", "SameSite=Lax", "Max-Age=15552000"))
     assert "ada" not in cookie
@@ -366,7 +368,7 @@ def test_the_cookie_of_a_known_device_is_for_no_scripts_and_names_nobody(shop, a
 def test_an_owner_who_must_wait_is_shown_the_way_by_e_mail_which_no_crowd_on_the_network_closes(shop, process):
     shop.customer(ADA)
     app = process(login_limit="3 per hour")
-    other, owner = Browser(app), Browser(app)
+    other, owner = WebClient(app), WebClient(app)
     token = reset_of(app)
     guess(other, 4)
     assert guess(other) == [429]
@@ -378,7 +380,7 @@ def test_an_owner_who_must_wait_is_shown_the_way_by_e_mail_which_no_crowd_on_the
 
 def test_who_must_wait_is_offered_a_link_by_e_mail(shop, app):
     shop.customer(ADA)
-    browser = Browser(app)
+    browser = WebClient(app)
     guess(browser, FREE)
     assert "have a link sent to you by e-mail" in text_of(browser.log_in(ADA, "wrong"))
 

@@ -10,7 +10,7 @@ from bookshop.accounts.models import ApiToken
 from bookshop.accounts.scopes import scopes_of
 from bookshop.extensions import db
 from bookshop.kit.database import now
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.stand import assert_problem
 from tests.support.world import ROUTES, path_of
 from tests.web.test_routes import assert_let_in
@@ -52,7 +52,7 @@ CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("staff"
 
 def call(app, email, scopes, route):
     """Call a JSON route with a new token that has these scopes."""
-    return Script(app, email, scopes).send(route.split()[0], path_of(route), ROUTES[route][1] or None)
+    return ApiClient(app, email, scopes).send(route.split()[0], path_of(route), ROUTES[route][1] or None)
 
 
 def who_may(route):
@@ -102,7 +102,7 @@ def test_a_token_without_any_scope_reads_the_catalogue(app, world, route, email)
 
 
 def test_a_scope_is_asked_for_before_the_body_is_read(app, world):
-    reader = Script(app, STAFF, ["catalog:read"])
+    reader = ApiClient(app, STAFF, ["catalog:read"])
     refused = reader.client.post("/api/v1/stock/batch", data="{broken", headers=reader.headers)
     assert_problem(refused, 403, "FORBIDDEN")
     assert reader.client.head("/api/v1/reports/demand", headers=reader.headers).status_code == 403
@@ -112,9 +112,9 @@ def test_a_scope_is_asked_for_before_the_body_is_read(app, world):
 
 
 @pytest.mark.parametrize("scope", sorted(set(STAFFS) - set(CUSTOMERS)))
-def test_a_customer_cannot_make_a_token_for_what_staff_do(app, shop, visitor, scope):
+def test_a_customer_cannot_make_a_token_for_what_staff_do(app, shop, web_client, scope):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     assert scope not in browser.get("/account/tokens").text
     forged = browser.submit("/account/tokens", name="till", scopes=["orders", scope], days="30")
     told = app.test_cli_runner().invoke(args=["tokens", "create", ADA, "--name", "till", "--scope", scope])
@@ -125,9 +125,9 @@ def test_a_customer_cannot_make_a_token_for_what_staff_do(app, shop, visitor, sc
 
 
 @pytest.mark.parametrize("scopes", [["everything"], ["orders stock:write"], ["ORDERS"], [""], ["orders\0"]])
-def test_a_scope_that_there_is_not_makes_no_token(app, shop, visitor, scopes):
+def test_a_scope_that_there_is_not_makes_no_token(app, shop, web_client, scopes):
     shop.staff(STAFF)
-    assert visitor(STAFF).submit("/account/tokens", name="till", scopes=scopes, days="0").status_code == 400
+    assert web_client(STAFF).submit("/account/tokens", name="till", scopes=scopes, days="0").status_code == 400
     options = ["tokens", "create", STAFF, "--name", "till", "--scope", scopes[0]]
     assert (app.test_cli_runner().invoke(args=options).exit_code, kept(shop)) == (2, [])
 
@@ -136,9 +136,11 @@ def test_a_scope_that_there_is_not_makes_no_token(app, shop, visitor, scopes):
     ("chosen", "given"),
     [([], "catalog:read"), (["stock:write", "orders", "orders"], "catalog:read orders stock:write")],
 )
-def test_the_form_and_the_command_give_the_scopes_that_were_chosen_and_the_open_one(app, shop, visitor, chosen, given):
+def test_the_form_and_the_command_give_the_scopes_that_were_chosen_and_the_open_one(
+    app, shop, web_client, chosen, given
+):
     shop.staff(STAFF)
-    assert visitor(STAFF).submit("/account/tokens", name="till", scopes=chosen, days="0").status_code == 201
+    assert web_client(STAFF).submit("/account/tokens", name="till", scopes=chosen, days="0").status_code == 201
     options = [part for scope in chosen or ["catalog:read"] for part in ("--scope", scope)]
     app.test_cli_runner().invoke(args=["tokens", "create", STAFF, "--name", "till", *options])
     assert kept(shop) == [given, given]
@@ -160,28 +162,28 @@ def make(shop, email, role):
 
 @pytest.mark.parametrize("route", sorted(route for route in SCOPE_OF if ROUTES[route][0] == {"staff"}))
 def test_who_is_no_longer_staff_does_with_an_old_token_what_a_customer_does(app, world, route):
-    script = Script(app, STAFF)
+    api_client = ApiClient(app, STAFF)
     make(world.shop, STAFF, "customer")
-    refused = script.send(route.split()[0], path_of(route), ROUTES[route][1] or None)
+    refused = api_client.send(route.split()[0], path_of(route), ROUTES[route][1] or None)
     assert_problem(refused, 403, "FORBIDDEN")
-    assert script.get("/api/v1/orders").status_code == 200  # the scope `orders` is for both
-    assert "stock_quantity" not in script.get("/api/v1/books/1").text
+    assert api_client.get("/api/v1/orders").status_code == 200  # the scope `orders` is for both
+    assert "stock_quantity" not in api_client.get("/api/v1/books/1").text
     assert kept(world.shop)[-1] == " ".join(STAFFS)
 
 
 def test_who_becomes_staff_has_no_more_scopes_than_the_token_was_given(app, world):
-    script = Script(app, ADA)
+    api_client = ApiClient(app, ADA)
     make(world.shop, ADA, "staff")
-    assert script.get("/api/v1/admin/orders").status_code == 200
+    assert api_client.get("/api/v1/admin/orders").status_code == 200
     for route in (*NEEDS["stock:write"], *NEEDS["catalog:write"], *NEEDS["reports:read"], *NEEDS["prebookings"]):
-        assert_problem(script.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
+        assert_problem(api_client.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
 
 
 def test_a_row_that_names_more_scopes_than_its_user_may_have_opens_nothing(app, world):
-    script = Script(app, ADA)
+    api_client = ApiClient(app, ADA)
     world.shop.execute("UPDATE api_tokens SET scopes = :all", all=" ".join({*STAFFS, *CUSTOMERS}))
     for route in (route for route in SCOPE_OF if ROUTES[route][0] == {"staff"}):
-        assert_problem(script.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
+        assert_problem(api_client.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
 
 
 # ---------------------------------------------------------------- its end
@@ -194,9 +196,9 @@ def end_all(app, seconds):
         db.session.commit()
 
 
-def test_a_token_opens_nothing_from_the_second_on_in_which_it_expires(app, shop, script):
+def test_a_token_opens_nothing_from_the_second_on_in_which_it_expires(app, shop, api_client):
     shop.customer(ADA)
-    program = script(ADA)
+    program = api_client(ADA)
     end_all(app, 60)
     assert program.get("/api/v1/orders").status_code == 200
     end_all(app, 0)
@@ -211,19 +213,19 @@ def test_a_token_opens_nothing_from_the_second_on_in_which_it_expires(app, shop,
     assert program.get("/api/v1/orders").status_code == 200
 
 
-def test_an_expired_token_is_shown_as_such_and_can_be_revoked(app, shop, visitor, script):
+def test_an_expired_token_is_shown_as_such_and_can_be_revoked(app, shop, web_client, api_client):
     shop.customer(ADA)
-    script(ADA), end_all(app, -3600)
-    browser = visitor(ADA)
+    api_client(ADA), end_all(app, -3600)
+    browser = web_client(ADA)
     assert re.search(r"expired on \d+ \w+ \d{4} · never used", text_of(browser.get("/account/tokens")))
     browser.submit("/account/tokens/1/revoke", page="/account/tokens")
     assert "You have none." in text_of(browser.get("/account/tokens"))
 
 
 @pytest.mark.parametrize(("days", "words"), [("0", "never expires"), ("30", "expires on"), ("365", "expires on")])
-def test_the_form_and_the_command_say_when_a_token_expires(app, shop, visitor, days, words):
+def test_the_form_and_the_command_say_when_a_token_expires(app, shop, web_client, days, words):
     shop.customer(ADA)
-    assert words in text_of(visitor(ADA).submit("/account/tokens", name="till", scopes="orders", days=days))
+    assert words in text_of(web_client(ADA).submit("/account/tokens", name="till", scopes="orders", days=days))
     command = ["tokens", "create", ADA, "--name", "till", *(["--days", days] if days != "0" else [])]
     assert app.test_cli_runner().invoke(args=command).exit_code == 0
     with app.app_context():
@@ -234,9 +236,9 @@ def test_the_form_and_the_command_say_when_a_token_expires(app, shop, visitor, d
 
 
 @pytest.mark.parametrize("days", ["", "-1", "5", "1000000", "NaN", "1e3", "30; DROP TABLE api_tokens"])
-def test_an_end_that_is_not_offered_makes_no_token(shop, visitor, days):
+def test_an_end_that_is_not_offered_makes_no_token(shop, web_client, days):
     shop.customer(ADA)
-    assert visitor(ADA).submit("/account/tokens", name="till", scopes="orders", days=days).status_code == 400
+    assert web_client(ADA).submit("/account/tokens", name="till", scopes="orders", days=days).status_code == 400
     assert kept(shop) == []
 
 
@@ -248,5 +250,5 @@ def test_the_command_takes_no_number_of_days_that_makes_no_sense(app, shop, days
 
 
 def test_a_login_by_cookie_may_all_that_its_user_may(app, world):
-    browser: Browser = world.browsers["staff"]
+    browser: WebClient = world.browsers["staff"]
     assert all(browser.get(path_of(route)).status_code == 200 for route in NEEDS["reports:read"])

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.one_postgresql_case
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff("staff@example.com")
-    return visitor("staff@example.com")
+    return web_client("staff@example.com")
 
 
 @pytest.fixture
@@ -98,10 +98,10 @@ def test_what_nobody_waits_for_is_not_drawn(staff, wanted):
     assert ("chart-bar" in page.text, "Nobody is waiting for any of these." in text_of(page)) == (False, True)
 
 
-def test_the_last_ten_restocks_say_how_many_came_how_many_were_told_and_by_whom(shop, staff, script, wanted):
+def test_the_last_ten_restocks_say_how_many_came_how_many_were_told_and_by_whom(shop, staff, api_client, wanted):
     for number in range(11):
         shop.book(f"Earlier {number}", stock=1)
-    script("staff@example.com").set_stock(wanted("Emma", 2), 5)
+    api_client("staff@example.com").set_stock(wanted("Emma", 2), 5)
     words = section(staff.get("/admin"), "Last restocks")
     assert f"Emma {day(datetime.now(UTC))}, staff@example.com 5 2 Earlier 10" in words
     assert ("Earlier 2 " in words, "Earlier 1 " in words) == (True, False)

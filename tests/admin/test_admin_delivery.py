@@ -19,9 +19,9 @@ PAGE = "/admin/delivery"
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff("staff@example.com")
-    return visitor("staff@example.com")
+    return web_client("staff@example.com")
 
 
 @pytest.fixture

@@ -125,10 +125,10 @@ def test_twin_without_the_books_lock_a_delivery_comes_in_twice(app, shop, delive
 
 
 @pytest.fixture
-def scene(shop, script, books, deliver):
+def scene(shop, api_client, books, deliver):
     """A delivery, and a reservation of the first of its books."""
     shop.customer("ada@example.com")
-    ada = script("ada@example.com")
+    ada = api_client("ada@example.com")
     return {"deliver": partial(deliver, "Delivery 1", EMMA, PERSUASION), "reserve": lambda: ada.reserve(books[0])}
 
 

@@ -26,9 +26,9 @@ TABS = {"queued": "to_send", "sending": "to_send", "sent": "sent", "failed": "fa
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff(STAFF)
-    return visitor(STAFF)
+    return web_client(STAFF)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_the_dashboard_tells_of_failures_and_of_nothing_else(shop, staff, alerts
     assert "2 e-mails could not be sent." in text_of(staff.get("/admin"))
 
 
-def test_a_deleted_account_leaves_no_address(shop, staff, visitor, alerts):
+def test_a_deleted_account_leaves_no_address(shop, staff, web_client, alerts):
     alerts()
     shop.commit(lambda: services.mail().forget(shop.id_of("customer0@example.com"), "deleted-1"))
     page = staff.get("/admin/mail?status=suppressed")

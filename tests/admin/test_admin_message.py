@@ -14,9 +14,9 @@ ADA, STAFF = "ada@example.com", "staff@example.com"
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff(STAFF)
-    return visitor(STAFF)
+    return web_client(STAFF)
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_a_message_in_the_folder_is_read_with_links_to_follow(staff, box, alert,
     assert ("<b>" in page.text, str(sent["Message-ID"]) in words) == (False, True)
 
 
-def test_the_link_in_a_message_unsubscribes(staff, visitor, box, alert):
+def test_the_link_in_a_message_unsubscribes(staff, web_client, box, alert):
     box.deliver()
     [link] = re.findall(r'href="http://127.0.0.1:5000(/unsubscribe[^"]*)"', staff.get("/admin/mail/1").text)
-    assert visitor().get(link).status_code == 200
+    assert web_client().get(link).status_code == 200
 
 
 def test_a_message_is_downloaded_as_it_left(staff, box, alert):

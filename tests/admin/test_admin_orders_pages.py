@@ -15,9 +15,9 @@ PATHS = {"ready": "/admin/orders/ready", "collected": "/admin/orders/collected",
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff(STAFF)
-    return visitor(STAFF)
+    return web_client(STAFF)
 
 
 @pytest.fixture
@@ -317,6 +317,6 @@ def test_without_placed_orders_the_pick_list_says_that_there_is_nothing_to_take(
 
 
 @pytest.mark.parametrize("path", ["/admin/orders", "/admin/orders/1", "/admin/orders/pick-list"])
-def test_customers_do_not_see_them(shop, visitor, order, path):
+def test_customers_do_not_see_them(shop, web_client, order, path):
     order()
-    assert (visitor(ADA).get(path).status_code, visitor().get(path).status_code) == (403, 303)
+    assert (web_client(ADA).get(path).status_code, web_client().get(path).status_code) == (403, 303)

@@ -16,9 +16,9 @@ BOOK = {"title": "Emma", "authors": "Jane Austen", "price": "9.50"}
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff("staff@example.com")
-    return visitor("staff@example.com")
+    return web_client("staff@example.com")
 
 
 def stock_page(book_id: int) -> str:

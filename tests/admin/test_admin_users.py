@@ -11,9 +11,9 @@ ADA, STAFF = "ada@example.com", "staff@example.com"
 
 
 @pytest.fixture
-def staff(shop, visitor):
+def staff(shop, web_client):
     shop.staff(STAFF)
-    return visitor(STAFF)
+    return web_client(STAFF)
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_deactivating_asks_first_and_says_how_many_reservations_it_cancels(shop,
     assert shop.rows("SELECT status FROM prebookings") == ["waiting"] * number
 
 
-def test_a_deactivated_user_is_logged_out_and_waits_for_nothing(shop, staff, visitor, ada):
-    browser = visitor(ADA)
+def test_a_deactivated_user_is_logged_out_and_waits_for_nothing(shop, staff, web_client, ada):
+    browser = web_client(ADA)
     shop.reserve(ada, shop.book())
     answer = staff.submit(deactivation(ada))
     assert f"{ADA} is deactivated; reservations cancelled: 1." in text_of(staff.get(answer.location))
@@ -90,14 +90,14 @@ def test_a_deactivated_user_is_logged_out_and_waits_for_nothing(shop, staff, vis
     assert browser.get("/reservations").location.startswith("/login")
 
 
-def test_a_deactivated_user_is_marked_and_can_be_reactivated(staff, visitor, ada):
+def test_a_deactivated_user_is_marked_and_can_be_reactivated(staff, web_client, ada):
     staff.submit(deactivation(ada))
     page = staff.get("/admin/users?q=ada")
     assert ("Deactivated on" in text_of(page), reactivation(ada) in page.text) == (True, True)
 
     answer = staff.submit(reactivation(ada), page="/admin/users")
     assert f"{ADA} can log in again." in text_of(staff.get(answer.location))
-    assert visitor(ADA).get("/reservations").status_code == 200
+    assert web_client(ADA).get("/reservations").status_code == 200
 
 
 def test_staff_cannot_deactivate_themselves(shop, staff):
@@ -108,9 +108,9 @@ def test_staff_cannot_deactivate_themselves(shop, staff):
     assert "You cannot deactivate yourself." in text_of(staff.get(answer.location))
 
 
-def test_one_of_the_staff_can_deactivate_another(shop, staff, visitor):
+def test_one_of_the_staff_can_deactivate_another(shop, staff, web_client):
     other = shop.staff("other@example.com")
-    browser = visitor("other@example.com")
+    browser = web_client("other@example.com")
     staff.submit(deactivation(other))
     assert browser.get("/admin").location.startswith("/login")
 

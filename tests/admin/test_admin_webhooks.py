@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.receiver import HASTY
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -12,7 +12,7 @@ PAGE = "/admin/webhooks"
 
 @pytest.fixture
 def staff(app, hooks):
-    return Browser(app, "staff@example.com")
+    return WebClient(app, "staff@example.com")
 
 
 def test_a_webhook_is_registered_in_the_form_and_its_page_says_the_secret(hooks, staff, receiver):

@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from bookshop.alerts.service import AlertService
-from bookshop.letters.repository import LetterRepository
-from bookshop.letters.service import LetterService
 from bookshop.mail.models import RESTOCK
+from bookshop.mailer.repository import MailerRepository
+from bookshop.mailer.service import MailerService
 from bookshop.web import services
 from tests.admin.test_admin_delivery import check, receive
 from tests.support import races, smtp
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, isbn
 
 ADA, BEN, CLEO, STAFF = (f"{name}@example.com" for name in ("ada", "ben", "cleo", "staff"))
@@ -65,7 +65,7 @@ GOES = {
 
 
 def press_put_back(shop, emma):
-    Browser(shop.app, STAFF).submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
+    WebClient(shop.app, STAFF).submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
 
 
 def import_copies(shop, _emma, tmp_path):
@@ -93,7 +93,7 @@ def test_what_comes_while_a_book_is_withdrawn_is_told_when_it_is_put_back(shop, 
     withdrawn_and_sold_out(shop, box, emma)
     shop.set_stock(emma, 5)
     assert shop.rows(STATES) == [GONE, GONE]
-    staff = Browser(shop.app, STAFF)
+    staff = WebClient(shop.app, STAFF)
     answer = staff.submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
     assert "The book is on sale again. 2 e-mails stopped before will now be sent." in text_of(
         staff.get(answer.location)
@@ -108,11 +108,11 @@ def test_a_withdrawn_book_that_is_put_back_without_copies_is_still_gone(shop, bo
 
 
 BACK = {
-    "stock page": lambda shop, emma, _tmp_path: Browser(shop.app, STAFF).submit(
+    "stock page": lambda shop, emma, _tmp_path: WebClient(shop.app, STAFF).submit(
         f"/admin/books/{emma}/stock", change="received", copies="3", expected="0"
     ),
-    "stock json": lambda shop, emma, _tmp_path: Script(shop.app, STAFF).set_stock(emma, 3),
-    "batch": lambda shop, emma, _tmp_path: Script(shop.app, STAFF).post(
+    "stock json": lambda shop, emma, _tmp_path: ApiClient(shop.app, STAFF).set_stock(emma, 3),
+    "batch": lambda shop, emma, _tmp_path: ApiClient(shop.app, STAFF).post(
         "/api/v1/stock/batch", {"lines": [{"isbn": ISBN, "delta": 3}]}
     ),
     "import": import_copies,
@@ -130,7 +130,7 @@ def test_every_way_in_which_a_book_comes_back_queues_the_stopped_alerts_again(sh
 def test_a_delivery_says_before_and_after_who_is_told_by_an_e_mail_that_was_stopped(shop, box, emma):
     shop.set_stock(emma, 0)
     shop.reserve(2, emma)
-    staff = Browser(shop.app, STAFF)
+    staff = WebClient(shop.app, STAFF)
     preview = check(staff, f"{ISBN} 3")
     assert "3 customers will be told, 2 of them by e-mails stopped before." in text_of(preview)
     assert "1 customer was told. 2 e-mails stopped before will now be sent." in text_of(receive(staff, preview))
@@ -147,12 +147,12 @@ def test_alerts_that_are_queued_again_wait_for_the_usual_delay(shop, box, emma):
 def test_the_answer_counts_the_alerts_and_those_who_are_notified_apart(shop, emma):
     shop.set_stock(emma, 0)
     shop.reserve(2, emma)
-    script = Script(shop.app, STAFF)
-    answer = script.set_stock(emma, 5).get_json()
+    api_client = ApiClient(shop.app, STAFF)
+    answer = api_client.set_stock(emma, 5).get_json()
     assert (answer["notified_count"], answer["alerts_queued"]) == (1, 3)
     shop.set_stock(emma, 0)
     lines = [{"isbn": ISBN, "delta": delta} for delta in (2, -2, 3)]
-    batch = script.post("/api/v1/stock/batch", {"lines": lines}).get_json()
+    batch = api_client.post("/api/v1/stock/batch", {"lines": lines}).get_json()
     assert [line["alerts_queued"] for line in batch["results"]] == [3, 0, 0]
     assert (batch["notified_count"], batch["alerts_queued"], shop.rows(STATES)) == (0, 3, [QUEUED] * 3)
 
@@ -160,13 +160,13 @@ def test_the_answer_counts_the_alerts_and_those_who_are_notified_apart(shop, emm
 def test_a_batch_that_leaves_no_copy_queues_no_alert(shop, emma):
     shop.set_stock(emma, 0)
     lines = [{"isbn": ISBN, "delta": delta} for delta in (2, -2)]
-    batch = Script(shop.app, STAFF).post("/api/v1/stock/batch", {"lines": lines}).get_json()
+    batch = ApiClient(shop.app, STAFF).post("/api/v1/stock/batch", {"lines": lines}).get_json()
     assert (batch["alerts_queued"], shop.rows(STATES), shop.broken()) == (0, [GONE, GONE], [])
 
 
 def test_the_page_says_how_many_e_mails_are_sent_after_all(shop, emma):
     shop.set_stock(emma, 0)
-    staff, path = Browser(shop.app, STAFF), f"/admin/books/{emma}/stock"
+    staff, path = WebClient(shop.app, STAFF), f"/admin/books/{emma}/stock"
     staff.submit(path, change="received", copies="3", expected="0")
     assert "2 e-mails stopped before will now be sent. The e-mails leave in 60 seconds." in text_of(staff.get(path))
 
@@ -192,12 +192,12 @@ def reserve_again_and_cancel(shop, emma):
 
 
 def unsubscribe(shop, _emma):
-    shop.commit(lambda: services.mailbox().want_alerts(1, False))
+    shop.commit(lambda: services.email_links().set_alerts(1, False))
 
 
 def unsubscribe_for_a_while(shop, emma):
     unsubscribe(shop, emma)
-    shop.commit(lambda: services.mailbox().want_alerts(1, True))
+    shop.commit(lambda: services.email_links().set_alerts(1, True))
 
 
 def deactivate_for_a_while(shop, _emma):
@@ -268,7 +268,7 @@ def stop_while_restocked(app, shop, box, emma):
     """The worker finds the book sold out; before it notes that, the book is restocked."""
     shop.order(2, {emma: 1})
     shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE kind = 'restock'")
-    races.overtake((LetterRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
+    races.overtake((MailerRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
     return alerts(box.deliver())
 
 
@@ -282,7 +282,7 @@ def test_twin_a_worker_that_does_not_look_again_under_the_lock_misses_the_restoc
         self.messages.settle(lease, message_id, state="suppressed", reason=reason)
         return True
 
-    monkeypatch.setattr(LetterService, "suppress_if_gone", suppress)
+    monkeypatch.setattr(MailerService, "suppress_if_gone", suppress)
     assert stop_while_restocked(app, shop, box, emma) != [ADA, CLEO]
     assert "is stopped as gone" in " ".join(shop.broken())
 

@@ -20,7 +20,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.chromium import NoBrowser, launch_options
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.settings import settings_for
 from tests.support.world import COOKIE
 
@@ -62,7 +62,7 @@ def base_url(
     return served_on(database_url)
 
 
-def carry_cookie(browser: Browser, context: BrowserContext, address: str) -> None:
+def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> None:
     """Let windows at this address go on where a browser of the tests has stopped: logged in, with its cart."""
     cookie = browser.client.get_cookie(COOKIE)
     assert cookie is not None
@@ -97,7 +97,7 @@ def window(new_context: NewContext, base_url: str, shared_app: Flask) -> Window:
     def opened(email: str | None = None, **options: Any) -> Page:
         context = new_context(**options)
         if email is not None:
-            carry_cookie(Browser(shared_app, email), context, base_url)
+            carry_cookie(WebClient(shared_app, email), context, base_url)
         return context.new_page()
 
     return opened

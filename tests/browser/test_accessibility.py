@@ -11,14 +11,14 @@ from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
-from bookshop.accounts import links
-from bookshop.letters.worker import Worker
+from bookshop.accounts import signed_links
+from bookshop.mailer.worker import Worker
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits, bring_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
 from tests.browser.watch import Watch
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
 from tests.support.stand import ISBN
@@ -28,7 +28,7 @@ pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
 ADA = 1
-BEN_CONFIRMS = f"/confirm/{signed(links.CONFIRM, [2, 'ben@example.com'])}"
+BEN_CONFIRMS = f"/confirm/{signed(signed_links.CONFIRM, [2, 'ben@example.com'])}"
 CONFIRM, RESET, UNSUBSCRIBE = (
     f"/{page}/{TOKENS[f'/{page}/{{token}}']}" for page in ("confirm", "password/reset", "unsubscribe")
 )
@@ -174,13 +174,16 @@ FORMS = [
 
 
 @pytest.fixture(scope="module")
-def everybody(shared_app: Flask) -> Iterator[dict[str, Browser]]:
+def everybody(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
     """One shop for all pages, with a book in every state, and a window per role."""
     empty(shared_app)
     shop = Shop(shared_app)
     fill(shop)
     logged_in = ("ada", "ben", "cleo", "staff")
-    everybody = {"guest": Browser(shared_app), **{who: Browser(shared_app, f"{who}@example.com") for who in logged_in}}
+    everybody = {
+        "guest": WebClient(shared_app),
+        **{who: WebClient(shared_app, f"{who}@example.com") for who in logged_in},
+    }
     fill_cart(everybody["guest"])
     change(shop)
     yield everybody
@@ -276,7 +279,7 @@ def call(shop: Shop, staff: int) -> None:
     shop.execute("UPDATE webhooks SET misses = 3, rests_until = '2100-01-01 12:00:00' WHERE id = 1")
 
 
-def fill_cart(guest: Browser) -> None:
+def fill_cart(guest: WebClient) -> None:
     """Put into a visitor's cart what Ada has in hers."""
     for book_id in IN_CARTS:
         guest.submit("/cart/items", page="/login", book_id=book_id, quantity=2)
@@ -292,7 +295,7 @@ def change(shop: Shop) -> None:
 
 @pytest.fixture
 def opened(
-    everybody: dict[str, Browser], shared_window: Page, base_url: str, lasting_watch: Watch
+    everybody: dict[str, WebClient], shared_window: Page, base_url: str, lasting_watch: Watch
 ) -> Iterator[Callable[..., Page]]:
     """Opens a page as somebody sees it; nothing may have been wrong in it when the test is over."""
 

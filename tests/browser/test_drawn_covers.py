@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from bookshop.catalog.cover_setting import BOLD
 from bookshop.catalog.cover_text import width_of
+from bookshop.catalog.cover_typesetting import BOLD
 from bookshop.catalog.covers import draw_cover
 from tests.browser.watch import Watch
 from tests.support.titles import ODD, ORDINARY

@@ -7,7 +7,7 @@ from flask import Flask
 
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
 from tests.browser.conftest import ONE_DATABASE
-from tests.letters.test_mail_letters import KINDS, by_kind, one_of_each
+from tests.mailer.test_mail_messages import KINDS, by_kind, one_of_each
 from tests.support import postbox
 from tests.support.databases import empty
 from tests.support.factories import Shop

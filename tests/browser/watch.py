@@ -17,7 +17,7 @@ class Watch:
     def over(self, context: BrowserContext) -> None:
         """Watch all pages of this context from now on."""
         context.on("console", self.console)
-        context.on("weberror", self.script)
+        context.on("weberror", self.api_client)
         context.on("request", self.request)
         context.on("response", self.response)
 
@@ -30,7 +30,7 @@ class Watch:
         if message.type == "error" and not message.text.startswith(NOT_LOADED):
             self.faults.append(f"console: {message.text}")
 
-    def script(self, error: WebError) -> None:
+    def api_client(self, error: WebError) -> None:
         self.faults.append(f"script: {error.error}")
 
     def request(self, request: Request) -> None:

@@ -6,7 +6,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from bookshop.web import services
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -29,9 +29,9 @@ MEMBERS = [
 
 
 @pytest.fixture
-def ada(shop, script):
+def ada(shop, api_client):
     shop.customer("ada@example.com")
-    return script("ada@example.com")
+    return api_client("ada@example.com")
 
 
 def refusal(answer: TestResponse) -> tuple[int, str]:
@@ -39,7 +39,7 @@ def refusal(answer: TestResponse) -> tuple[int, str]:
     return answer.status_code, problem["code"]
 
 
-def add(ada: Script, book_id: Any, **members: Any) -> Any:
+def add(ada: ApiClient, book_id: Any, **members: Any) -> Any:
     return ada.post(URL, {"book_id": book_id, **members})
 
 
@@ -132,11 +132,11 @@ def test_what_is_not_in_the_cart_is_not_found(shop, ada, path):
     assert {refusal(call(f"{URL}/{path}")) for call in calls} == {(404, "CART_ITEM_NOT_FOUND")}
 
 
-def test_anothers_cart_is_out_of_reach(shop, ada, script):
+def test_anothers_cart_is_out_of_reach(shop, ada, api_client):
     emma = shop.book("Emma", stock=3)
     add(ada, emma)
     shop.customer("ben@example.com")
-    ben = script("ben@example.com")
+    ben = api_client("ben@example.com")
     calls = (ben.get, ben.delete, lambda url: ben.patch(url, {"quantity": 1}))
     assert {refusal(call(f"{URL}/{emma}")) for call in calls} == {(404, "CART_ITEM_NOT_FOUND")}
     assert (ben.get(URL).json["total"], ada.get(URL).json["total"]) == (0, 1)
@@ -167,9 +167,9 @@ def test_a_list_that_cannot_be_meant_is_refused(ada, query):
 @pytest.mark.parametrize(
     ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_customers_have_a_cart_in_json(shop, script, who, refused):
+def test_only_customers_have_a_cart_in_json(shop, api_client, who, refused):
     shop.staff("staff@example.com")
-    asker, emma = script(who), shop.book("Emma", stock=3)
+    asker, emma = api_client(who), shop.book("Emma", stock=3)
     calls = [add(asker, emma), asker.get(URL), asker.get(f"{URL}/{emma}"), asker.delete(f"{URL}/{emma}")]
     assert [refusal(answer) for answer in calls] == [refused] * 4
     assert refusal(asker.patch(f"{URL}/{emma}", {"quantity": 1})) == refused

@@ -10,7 +10,7 @@ from bookshop import create_app
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.kit.database import ID_MAX
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for
 
@@ -25,22 +25,22 @@ def emma(shop):
 
 
 @pytest.fixture
-def ben(visitor):
+def ben(web_client):
     """A browser of somebody who is not logged in."""
-    return visitor()
+    return web_client()
 
 
-def add(browser: Browser, book_id: int, **fields: Any) -> TestResponse:
+def add(browser: WebClient, book_id: int, **fields: Any) -> TestResponse:
     return browser.submit("/cart/items", page="/login", book_id=book_id, **fields)
 
 
-def kept(browser: Browser) -> Any:
+def kept(browser: WebClient) -> Any:
     """What the cookie holds of the cart."""
     with browser.client.session_transaction() as cookie:
         return cookie.get("cart")
 
 
-def keep(browser: Browser, cart: Any) -> None:
+def keep(browser: WebClient, cart: Any) -> None:
     """Put something into the cookie as the cart, signed as the shop signs it."""
     with browser.client.session_transaction() as cookie:
         cookie["cart"] = cart
@@ -147,7 +147,7 @@ def test_a_login_that_fails_with_the_cart_loses_nothing_and_logs_nobody_in(shop,
 def test_a_double_clicked_login_does_not_double_the_cart(shop, app, ben, emma):
     shop.customer(ADA)
     add(ben, emma, quantity=2)
-    again = Browser(app)
+    again = WebClient(app)
     again.client.set_cookie("bookshop", ben.client.get_cookie("bookshop").value)
     token = ben.csrf_token()
     for browser in (ben, again):
@@ -175,7 +175,7 @@ def test_what_has_no_room_is_said(app, database_url, shop):
     small = Shop(create_app(settings_for(database_url, cart_lines=1, cart_copies=3)))
     books = [small.book(title, stock=9) for title in ("Emma", "Sanditon")]
     small.fill_cart(small.customer(ADA), {books[0]: 1})
-    browser = Browser(small.app)
+    browser = WebClient(small.app)
     keep(browser, [[books[1], 9, 950, "EUR", 9], [books[0], 9, 950, "EUR", 9]])
     browser.log_in(ADA)
     assert "Your cart is full, so it does not hold Sanditon." in text_of(browser.get("/"))
@@ -255,13 +255,13 @@ def test_the_largest_cart_is_far_below_what_a_cookie_holds(ben, emma):
     assert len(ben.client.get_cookie("bookshop").value) < 2500
 
 
-def test_only_pages_where_something_can_be_bought_set_a_cookie(shop, visitor):
+def test_only_pages_where_something_can_be_bought_set_a_cookie(shop, web_client):
     sold_out = shop.book("Sanditon")
     paths = ["/", "/books", f"/books/{sold_out}/sanditon", "/cart"]
-    assert [path for path in paths if "Set-Cookie" in visitor().get(path).headers] == []
+    assert [path for path in paths if "Set-Cookie" in web_client().get(path).headers] == []
     emma = shop.book("Emma", stock=1)
     paths = ["/", "/books", f"/books/{emma}/emma"]
-    assert [path for path in paths if "Set-Cookie" in visitor().get(path).headers] == paths
+    assert [path for path in paths if "Set-Cookie" in web_client().get(path).headers] == paths
 
 
 def test_the_cart_is_still_there_when_the_browser_was_closed(ben, emma):

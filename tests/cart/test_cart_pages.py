@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from bookshop.web import services
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.factories import Shop
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -23,19 +23,19 @@ NEXT_ATTACKS = [
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """Ada's browser; `ada.id` is her number."""
     user_id = shop.customer("ada@example.com")
-    browser = visitor("ada@example.com")
+    browser = web_client("ada@example.com")
     browser.id = user_id
     return browser
 
 
-def add(browser: Browser, book_id: Any, **fields: Any) -> TestResponse:
+def add(browser: WebClient, book_id: Any, **fields: Any) -> TestResponse:
     return browser.submit("/cart/items", page="/account", book_id=book_id, **fields)
 
 
-def words_of(browser: Browser, path: str = "/cart") -> str:
+def words_of(browser: WebClient, path: str = "/cart") -> str:
     """What a page says, where it is by now."""
     return text_of(browser.get(path))
 
@@ -294,18 +294,18 @@ def test_an_empty_cart_says_what_can_be_done(ada):
 
 
 @pytest.mark.parametrize("path", ["/cart/items", "/cart/items/1", "/cart/items/1/remove", "/cart/items/1/take-left"])
-def test_staff_have_no_cart(shop, visitor, path):
+def test_staff_have_no_cart(shop, web_client, path):
     shop.staff("staff@example.com")
     shop.book("Emma", stock=1)
-    staff = visitor("staff@example.com")
+    staff = web_client("staff@example.com")
     answers = [staff.get("/cart"), staff.submit(path, page="/account", book_id=1, quantity=1)]
     assert [answer.status_code for answer in answers] == [403, 403]
     assert all("Carts are for customers; staff accounts have none." in text_of(answer) for answer in answers)
 
 
-def test_staff_see_no_button_for_a_cart(shop, visitor):
+def test_staff_see_no_button_for_a_cart(shop, web_client):
     shop.staff("staff@example.com")
     shop.book("Emma", stock=1)
-    staff = visitor("staff@example.com")
+    staff = web_client("staff@example.com")
     assert not any("Add to cart" in words_of(staff, path) for path in ("/", "/books", "/books/1"))
     assert "/cart" not in staff.get("/books/1").text

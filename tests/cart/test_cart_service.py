@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from bookshop import create_app
-from bookshop.cart.repository import Entry
+from bookshop.cart.repository import CartEntry
 from bookshop.cart.service import CartLine
 from bookshop.kit.exceptions import BookshopError
 from bookshop.web import services
@@ -40,7 +40,7 @@ def refused(shop: Shop, function: str, *arguments: int) -> str:
 
 def merge(shop: Shop, user_id: int, copies: dict[int, int]) -> Sequence[str]:
     """Merge a visitor's cart into a customer's; returns the titles that had no room."""
-    entries = [Entry(book_id, quantity, 950, "EUR", 9) for book_id, quantity in copies.items()]
+    entries = [CartEntry(book_id, quantity, 950, "EUR", 9) for book_id, quantity in copies.items()]
     return shop.commit(lambda: services.cart().merge(user_id, entries))
 
 
@@ -112,7 +112,7 @@ def test_the_limits_are_settings(small):
     assert refused(small, "add", ada, books[2], 1) == "CART_LIMIT"
 
 
-@pytest.mark.parametrize("function", ["set_quantity", "take_what_is_left", "remove", "get_line"])
+@pytest.mark.parametrize("function", ["set_quantity", "reduce_to_stock", "remove", "get_line"])
 def test_what_is_not_in_the_cart_cannot_be_changed(shop, ada, function):
     emma = shop.book("Emma", stock=1)
     shop.fill_cart(shop.customer("ben@example.com"), {emma: 1})
@@ -125,7 +125,7 @@ def test_one_takes_what_is_left(shop, ada, stock, left):
     emma = shop.book("Emma", stock=7)
     shop.fill_cart(ada, {emma: 5})
     shop.set_stock(emma, stock)
-    shop.commit(lambda: services.cart().take_what_is_left(ada, emma))
+    shop.commit(lambda: services.cart().reduce_to_stock(ada, emma))
     assert in_cart(shop, ada) == left
 
 
@@ -146,7 +146,7 @@ def test_of_a_withdrawn_book_none_can_be_had(shop, ada):
     shop.fill_cart(ada, {emma: 1})
     shop.withdraw(emma)
     assert (line_of(shop, ada, emma).left, refused(shop, "set_quantity", ada, emma, 2)) == (0, "BOOK_NOT_FOUND")
-    shop.commit(lambda: services.cart().take_what_is_left(ada, emma))
+    shop.commit(lambda: services.cart().reduce_to_stock(ada, emma))
     assert in_cart(shop, ada) == {}
 
 

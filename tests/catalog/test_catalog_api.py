@@ -37,9 +37,9 @@ LEAST = {"title": "Emma", "authors": "Jane Austen", "price_cents": 950}
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff("staff@example.com")
-    return script("staff@example.com")
+    return api_client("staff@example.com")
 
 
 @pytest.fixture
@@ -64,24 +64,24 @@ def pointers(answer: TestResponse) -> list[str]:
     return [error["pointer"] for error in problem(answer)["errors"]]
 
 
-def test_anyone_sees_a_book_with_exactly_these_members(emma, script):
-    book = script().get(f"/api/v1/books/{emma}")
+def test_anyone_sees_a_book_with_exactly_these_members(emma, api_client):
+    book = api_client().get(f"/api/v1/books/{emma}")
     assert (book.status_code, book.mimetype, shape(book.json)) == (200, "application/json", PUBLIC)
     assert UTC.fullmatch(book.json["created_at"])
     assert UTC.fullmatch(book.json["updated_at"])
 
 
-def test_a_customer_sees_no_more_than_anyone_and_staff_also_the_stock_and_who_waits(emma, shop, script, staff):
+def test_a_customer_sees_no_more_than_anyone_and_staff_also_the_stock_and_who_waits(emma, shop, api_client, staff):
     shop.reserve(shop.customer("ada@example.com"), emma)
-    assert shape(script("ada@example.com").get(f"/api/v1/books/{emma}").json) == PUBLIC
+    assert shape(api_client("ada@example.com").get(f"/api/v1/books/{emma}").json) == PUBLIC
     seen = staff.get(f"/api/v1/books/{emma}").json
     assert shape(seen) == STAFF
     assert (seen["stock_quantity"], seen["waiting_count"], seen["in_stock"]) == (0, 1, False)
 
 
 @pytest.mark.parametrize(("who", "members"), [(None, PUBLIC), ("staff@example.com", STAFF)])
-def test_a_list_has_an_envelope_around_the_same_books(emma, shop, script, who, members):
-    found = script(who).get("/api/v1/books").json
+def test_a_list_has_an_envelope_around_the_same_books(emma, shop, api_client, who, members):
+    found = api_client(who).get("/api/v1/books").json
     assert shape(found) == {"items": list, "total": int, "page": int, "size": int}
     assert [shape(book) for book in found["items"]] == [members]
     assert (found["total"], found["page"], found["size"]) == (1, 1, 20)
@@ -95,19 +95,19 @@ def test_staff_see_in_a_list_how_many_wait_for_each_book(emma, shop, staff):
 
 
 @pytest.mark.parametrize("isbn", ["9780141439587", "978-0-14-143958-7", "0141439580", "0-14-143958-0"])
-def test_a_book_is_found_by_its_isbn_however_it_is_written(emma, script, isbn):
-    assert script().get(f"/api/v1/books/isbn/{isbn}").json["id"] == emma
+def test_a_book_is_found_by_its_isbn_however_it_is_written(emma, api_client, isbn):
+    assert api_client().get(f"/api/v1/books/isbn/{isbn}").json["id"] == emma
 
 
 @pytest.mark.parametrize("path", ["999", "isbn/9780747532699", "isbn/123", "isbn/9780141439588", "isbn/%00"])
-def test_a_book_that_is_not_there_is_a_404(emma, script, path):
-    assert refusal(script().get(f"/api/v1/books/{path}")) == (404, "BOOK_NOT_FOUND")
+def test_a_book_that_is_not_there_is_a_404(emma, api_client, path):
+    assert refusal(api_client().get(f"/api/v1/books/{path}")) == (404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["{}", "isbn/9780141439587"])
-def test_a_withdrawn_book_is_there_for_staff_only(emma, shop, script, staff, path):
+def test_a_withdrawn_book_is_there_for_staff_only(emma, shop, api_client, staff, path):
     shop.withdraw(emma)
-    assert refusal(script().get(f"/api/v1/books/{path.format(emma)}")) == (404, "BOOK_NOT_FOUND")
+    assert refusal(api_client().get(f"/api/v1/books/{path.format(emma)}")) == (404, "BOOK_NOT_FOUND")
     assert staff.get(f"/api/v1/books/{path.format(emma)}").json["id"] == emma
 
 
@@ -205,9 +205,9 @@ def test_a_change_of_a_book_that_is_not_there_is_a_404(staff, path, body):
 @pytest.mark.parametrize(
     ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("ada@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_staff_write_books(emma, shop, script, who, refused):
+def test_only_staff_write_books(emma, shop, api_client, who, refused):
     shop.customer("ada@example.com")
-    asker, before = script(who), shop.everything()
+    asker, before = api_client(who), shop.everything()
     answers = [
         asker.post("/api/v1/books", LEAST),
         asker.patch(f"/api/v1/books/{emma}", {"title": "Other"}),

@@ -26,8 +26,8 @@ def offered(page):
 
 
 @pytest.mark.usefixtures("books")
-def test_every_filter_says_how_many_books_it_would_leave(visitor):
-    counts = {label: count for label, (count, _address) in offered(visitor().get("/books")).items()}
+def test_every_filter_says_how_many_books_it_would_leave(web_client):
+    counts = {label: count for label, (count, _address) in offered(web_client().get("/books")).items()}
     assert counts == {
         **{"In stock": 2, "Out of stock": 3, "English": 3, "French": 1},
         **{"Up to €9.99": 1, "€10.00 to €14.99": 2, "€15.00 to €19.99": 1},
@@ -39,44 +39,44 @@ def test_every_filter_says_how_many_books_it_would_leave(visitor):
 @pytest.mark.parametrize(
     "asked", ["", "language=en", "in_stock=false", "q=e&language=en", "max_price=12&in_stock=true"]
 )
-def test_each_choice_leads_to_as_many_books_as_it_says(visitor, asked):
-    choices = offered(visitor().get(f"/books?{asked}"))
+def test_each_choice_leads_to_as_many_books_as_it_says(web_client, asked):
+    choices = offered(web_client().get(f"/books?{asked}"))
     assert choices
     for label, (count, address) in choices.items():
         found = f" {count} book{'' if count == 1 else 's'} "
-        assert found in text_of(visitor().get(address)), (label, address)
+        assert found in text_of(web_client().get(address)), (label, address)
 
 
 @pytest.mark.usefixtures("books")
-def test_counts_are_of_the_books_that_fit_the_other_filters(visitor):
-    choices = offered(visitor().get("/books?language=en"))
+def test_counts_are_of_the_books_that_fit_the_other_filters(web_client):
+    choices = offered(web_client().get("/books?language=en"))
     assert (choices["In stock"][0], choices["Out of stock"][0], choices["French"][0]) == (1, 2, 1)
     assert "Up to 1799" not in choices
 
 
 @pytest.mark.usefixtures("books")
-def test_a_filter_keeps_the_search_and_the_others_and_begins_at_the_first_page(visitor):
-    page = visitor().get("/books?q=jane&in_stock=false&page=1&sort=price")
+def test_a_filter_keeps_the_search_and_the_others_and_begins_at_the_first_page(web_client):
+    page = web_client().get("/books?q=jane&in_stock=false&page=1&sort=price")
     assert offered(page)["English"][1] == "/books?q=jane&in_stock=false&sort=price&language=en"
 
 
 @pytest.mark.usefixtures("books")
-def test_a_chosen_filter_is_named_and_removed_by_its_link(visitor):
-    page = visitor().get("/books?language=en&min_price=9,50&max_price=12")
+def test_a_chosen_filter_is_named_and_removed_by_its_link(web_client):
+    page = web_client().get("/books?language=en&min_price=9,50&max_price=12")
     removals = re.findall(r'<a class="chip" href="([^"]+)">', page.text)
     assert [unescape(address) for address in removals] == ["/books?min_price=9%2C50&max_price=12", "/books?language=en"]
     assert "Remove the filter €9.50 to €12.00" in text_of(page)
 
 
 @pytest.mark.usefixtures("books")
-def test_the_count_of_a_filter_follows_every_change_at_once(shop, visitor):
-    assert offered(visitor().get("/books"))["In stock"][0] == 2
+def test_the_count_of_a_filter_follows_every_change_at_once(shop, web_client):
+    assert offered(web_client().get("/books"))["In stock"][0] == 2
     shop.set_stock(1, 0)
-    assert offered(visitor().get("/books"))["In stock"][0] == 1
+    assert offered(web_client().get("/books"))["In stock"][0] == 1
     shop.book("Sense and Sensibility", stock=1)
-    assert offered(visitor().get("/books"))["In stock"][0] == 2
+    assert offered(web_client().get("/books"))["In stock"][0] == 2
     shop.withdraw(3)
-    assert offered(visitor().get("/books"))["In stock"][0] == 1
+    assert offered(web_client().get("/books"))["In stock"][0] == 1
 
 
 @pytest.mark.usefixtures("books")
@@ -89,18 +89,18 @@ def test_the_count_of_a_filter_follows_every_change_at_once(shop, visitor):
         ("min_year=abc", ["Émile", "Emma", "Girl, Woman, Other", "Persuasion", "Untitled"]),
     ],
 )
-def test_books_are_found_by_their_year(visitor, asked, titles):
-    page = visitor().get(f"/books?{asked}&sort=title")
+def test_books_are_found_by_their_year(web_client, asked, titles):
+    page = web_client().get(f"/books?{asked}&sort=title")
     assert sorted(re.findall(r'<h2 dir="auto">(.*?)</h2>', page.text)) == sorted(titles)
 
 
-def test_json_does_not_know_the_year(script):
-    assert script().get("/api/v1/books", min_year=1815).status_code == 422
+def test_json_does_not_know_the_year(api_client):
+    assert api_client().get("/api/v1/books", min_year=1815).status_code == 422
 
 
 @pytest.mark.usefixtures("books")
-def test_who_finds_nothing_is_shown_the_words_that_find_something_and_can_search_by_author(visitor):
-    page = visitor().get("/books?q=emma zzz&language=fr")
+def test_who_finds_nothing_is_shown_the_words_that_find_something_and_can_search_by_author(web_client):
+    page = web_client().get("/books?q=emma zzz&language=fr")
     words = text_of(page)
     assert "No book matches “emma zzz” with these filters." in words
     assert '<a class="chip" href="/books?q=emma">emma <span class="quiet">1</span></a>' in page.text
@@ -108,10 +108,10 @@ def test_who_finds_nothing_is_shown_the_words_that_find_something_and_can_search
     assert re.search(r'name="author"[^>]*value="emma zzz"', page.text)
 
 
-def test_languages_that_differ_in_case_only_are_one_choice(shop, visitor):
+def test_languages_that_differ_in_case_only_are_one_choice(shop, web_client):
     for tag in ("Klingon", "KLINGON"):
         shop.book(tag, language=tag)
-    assert [count for count, _address in offered(visitor().get("/books")).values()] == [2, 2, 2]
+    assert [count for count, _address in offered(web_client().get("/books")).values()] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -124,18 +124,18 @@ def test_languages_that_differ_in_case_only_are_one_choice(shop, visitor):
         ("?sort=price", 'content="noindex"'),
     ],
 )
-def test_search_engines_keep_lists_by_their_words_alone(shop, visitor, asked, said):
+def test_search_engines_keep_lists_by_their_words_alone(shop, web_client, asked, said):
     shop.book("Emma")
-    assert said in visitor().get(f"/books{asked}").text
+    assert said in web_client().get(f"/books{asked}").text
 
 
-def test_an_empty_shop_says_so_in_its_list_too(shop, visitor):
-    assert "The shelves are still empty." in text_of(visitor().get("/books"))
+def test_an_empty_shop_says_so_in_its_list_too(shop, web_client):
+    assert "The shelves are still empty." in text_of(web_client().get("/books"))
 
 
-def test_a_price_in_a_currency_without_cents_is_written_without_them(shop, visitor):
+def test_a_price_in_a_currency_without_cents_is_written_without_them(shop, web_client):
     shop.book("こころ", price_cents=780, currency="JPY")
-    assert "¥780" in text_of(visitor().get("/books"))
+    assert "¥780" in text_of(web_client().get("/books"))
 
 
 # ---------------------------------------------------------------- home
@@ -147,35 +147,35 @@ def section(page, name):
     return re.findall(r'<h3 dir="auto">(.*?)</h3>', found[1]) if found else None
 
 
-def test_home_shows_what_is_new_the_latest_first(shop, visitor):
+def test_home_shows_what_is_new_the_latest_first(shop, web_client):
     for title in ("A", "B", "C", "D", "E", "F", "G"):
         shop.book(title)
     shop.withdraw(6)
-    assert section(visitor().get("/"), "new") == ["G", "E", "D", "C", "B", "A"]
+    assert section(web_client().get("/"), "new") == ["G", "E", "D", "C", "B", "A"]
 
 
-def test_home_shows_what_came_back_and_is_still_there_but_no_first_deliveries(shop, visitor):
+def test_home_shows_what_came_back_and_is_still_there_but_no_first_deliveries(shop, web_client):
     emma, persuasion, sanditon = (shop.book(title, stock=1) for title in ("Emma", "Persuasion", "Sanditon"))
-    assert section(visitor().get("/"), "back") is None
+    assert section(web_client().get("/"), "back") is None
     for book_id in (persuasion, emma, sanditon):
         shop.set_stock(book_id, 0)
         shop.set_stock(book_id, 2)
     shop.set_stock(sanditon, 0)
     shop.set_stock(persuasion, 3)
-    assert section(visitor().get("/"), "back") == ["Emma", "Persuasion"]
+    assert section(web_client().get("/"), "back") == ["Emma", "Persuasion"]
 
 
-def test_home_of_an_empty_shop_says_so_and_asks_staff_for_the_first_book(shop, visitor):
+def test_home_of_an_empty_shop_says_so_and_asks_staff_for_the_first_book(shop, web_client):
     shop.staff("staff@example.com")
-    assert "The shelves are still empty." in text_of(visitor().get("/"))
-    assert 'href="/admin/books/new"' in visitor("staff@example.com").get("/").text
+    assert "The shelves are still empty." in text_of(web_client().get("/"))
+    assert 'href="/admin/books/new"' in web_client("staff@example.com").get("/").text
 
 
 # ---------------------------------------------------------------- search engines
 
 
-def test_search_engines_are_led_to_the_sitemap_and_kept_out_of_what_is_private(shop, visitor):
-    words = visitor().get("/robots.txt").text.splitlines()
+def test_search_engines_are_led_to_the_sitemap_and_kept_out_of_what_is_private(shop, web_client):
+    words = web_client().get("/robots.txt").text.splitlines()
     assert {"Disallow: /admin", "Disallow: /account", "Disallow: /api/", "Disallow: /reservations"} <= set(words)
     assert "Sitemap: http://127.0.0.1:5000/sitemap.xml" in words
 
@@ -187,36 +187,36 @@ LAST_BOOK = """
     FROM books WHERE id = 1"""
 
 
-def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, visitor):
+def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, web_client):
     first, gone = shop.book("Emma & <Co>"), shop.book("Sanditon")
     shop.withdraw(gone)
     shop.execute(LAST_BOOK)
-    index = re.findall("<loc>(.*?)</loc>", visitor().get("/sitemap.xml").text)
+    index = re.findall("<loc>(.*?)</loc>", web_client().get("/sitemap.xml").text)
     assert index == [f"http://127.0.0.1:5000/sitemaps/{number}.xml" for number in (1, 2, 3)]
-    found = [re.findall("<loc>http://127.0.0.1:5000(.*?)</loc>", visitor().get(address).text) for address in index]
+    found = [re.findall("<loc>http://127.0.0.1:5000(.*?)</loc>", web_client().get(address).text) for address in index]
     assert found == [["/", "/books"], [f"/books/{first}/emma-co"], ["/books/50001/last"]]
 
 
 @pytest.mark.parametrize("number", ["0", "3", "2147483647", "99999999999999999999"])
-def test_a_sitemap_that_is_not_there_is_404(shop, visitor, number):
+def test_a_sitemap_that_is_not_there_is_404(shop, web_client, number):
     shop.book()
-    assert visitor().get(f"/sitemaps/{number}.xml").status_code == 404
+    assert web_client().get(f"/sitemaps/{number}.xml").status_code == 404
 
 
 READ_BY_OTHERS = ["/robots.txt", "/sitemap.xml", "/sitemaps/1.xml", "/sitemaps/2.xml", "/books/1/emma", "/", "/books"]
 
 
 @pytest.mark.parametrize("path", READ_BY_OTHERS)
-def test_no_host_that_somebody_sends_is_written_into_what_others_read(shop, visitor, path):
+def test_no_host_that_somebody_sends_is_written_into_what_others_read(shop, web_client, path):
     shop.book("Emma")
     for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
-        answer = visitor().get(path, headers=headers)
+        answer = web_client().get(path, headers=headers)
         assert (answer.status_code, "evil.example" in answer.text) == (200, False)
         assert "http://127.0.0.1:5000/" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/books//1", "/books/1"])
-def test_a_redirect_leads_to_this_shop_whatever_host_is_sent(shop, visitor, path):
+def test_a_redirect_leads_to_this_shop_whatever_host_is_sent(shop, web_client, path):
     shop.book("Emma")
-    answer = visitor().client.get(path, headers={"Host": "evil.example"})
+    answer = web_client().client.get(path, headers={"Host": "evil.example"})
     assert (answer.status_code // 100, answer.headers["Location"].startswith("/books")) == (3, True)

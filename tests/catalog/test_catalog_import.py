@@ -8,7 +8,7 @@ from click.testing import Result
 
 from bookshop.catalog.importer import import_books
 from bookshop.kit.exceptions import Invalid
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 OWN = "isbn,title,authors,publisher,language,published_year,description,price_cents,currency,stock_quantity\n"
 GOODBOOKS = "book_id,isbn,isbn13,authors,original_publication_year,original_title,title,language_code\n"
@@ -84,7 +84,7 @@ def test_the_same_file_again_changes_nothing(shop, run):
     assert shop.everything() == before
 
 
-def test_a_known_book_is_updated_by_isbn_else_by_title_and_authors(shop, run, script):
+def test_a_known_book_is_updated_by_isbn_else_by_title_and_authors(shop, run, api_client):
     by_isbn, by_title = shop.book("Emma", isbn="9780141439587"), shop.book("Persuasion")
     content = "isbn,title,authors,price_cents\n141439580,Emma!,J. Austen,1290\n,Persuasion,Jane Austen,1000\n"
     assert counts(run(content)) == "0 added, 2 updated, 0 unchanged, 0 refused"
@@ -92,7 +92,7 @@ def test_a_known_book_is_updated_by_isbn_else_by_title_and_authors(shop, run, sc
         (by_isbn, "Emma!", 1290),
         (by_title, "Persuasion", 1000),
     ]
-    found = script().get("/api/v1/books", q="j austen", sort="title")
+    found = api_client().get("/api/v1/books", q="j austen", sort="title")
     assert [book["title"] for book in found.json["items"]] == ["Emma!", "Persuasion"]
 
 
@@ -199,7 +199,7 @@ def test_stock_from_a_file_that_rises_from_0_notifies_with_an_import_movement(sh
 
 def test_a_file_tells_a_script_that_its_book_is_back(shop, run, app):
     shop.customer("ada@example.com")
-    ada = Script(app, "ada@example.com")
+    ada = ApiClient(app, "ada@example.com")
     made = ada.reserve(shop.book("Emma"))
     run("title,authors,stock_quantity\nEmma,Jane Austen,1\n")
     seen: Any = ada.get(made.headers["Location"]).json
@@ -283,5 +283,5 @@ def test_the_10000_real_books_go_in_and_a_second_time_change_nothing(app, reposi
     first, second = (counts(app.test_cli_runner().invoke(args=command)) for _ in range(2))
     assert first == "9977 added, 0 updated, 0 unchanged, 23 refused"
     assert second == "0 added, 0 updated, 9977 unchanged, 23 refused"
-    found: Any = Script(app).get("/api/v1/books", q="harr pott rowl").json
+    found: Any = ApiClient(app).get("/api/v1/books", q="harr pott rowl").json
     assert found["total"] >= 7

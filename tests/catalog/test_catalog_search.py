@@ -121,14 +121,14 @@ HARMLESS = [
 
 
 @pytest.fixture(params=["page", "json"])
-def find(request, visitor, script):
+def find(request, web_client, api_client):
     """Searches by one of the two faces; returns the ids found, in order."""
 
     def by_page(**query):
-        return [int(book_id) for book_id in CARDS.findall(visitor().get("/books", query_string=query).text)]
+        return [int(book_id) for book_id in CARDS.findall(web_client().get("/books", query_string=query).text)]
 
     def by_json(**query):
-        return [book["id"] for book in script().get("/api/v1/books", **query).json["items"]]
+        return [book["id"] for book in api_client().get("/api/v1/books", **query).json["items"]]
 
     return by_page if request.param == "page" else by_json
 
@@ -155,10 +155,10 @@ def test_what_fits_no_book_finds_nothing(shop, find):
 
 @pytest.mark.parametrize("typed", HARMLESS, ids=range(len(HARMLESS)))
 @pytest.mark.parametrize("name", ["q", "author"])
-def test_no_search_is_an_error(shop, visitor, script, typed, name):
+def test_no_search_is_an_error(shop, web_client, api_client, typed, name):
     fill(shop)
-    assert visitor().get("/books", query_string={name: typed}).status_code == 200
-    assert script().get("/api/v1/books", **{name: typed}).status_code == 200
+    assert web_client().get("/books", query_string={name: typed}).status_code == 200
+    assert api_client().get("/api/v1/books", **{name: typed}).status_code == 200
 
 
 def test_digits_with_a_blank_between_are_words_too(shop, find):
@@ -197,27 +197,27 @@ def test_all_isbns_are_found_that_begin_as_typed(shop, find):
 
 
 @pytest.mark.parametrize("face", ["page", "json"])
-def test_an_edited_book_is_found_by_its_new_words_and_not_by_its_old(shop, visitor, script, find, face):
+def test_an_edited_book_is_found_by_its_new_words_and_not_by_its_old(shop, web_client, api_client, find, face):
     shop.staff("staff@example.com")
     book_id = shop.book("Wuthering Heights", authors="Ellis Bell")
     if face == "json":
-        script("staff@example.com").patch(
+        api_client("staff@example.com").patch(
             f"/api/v1/books/{book_id}", {"title": "Agnes Grey", "authors": "Anne Brontë", "isbn": "0747532699"}
         )
     else:
-        staff, page = visitor("staff@example.com"), f"/admin/books/{book_id}/edit"
+        staff, page = web_client("staff@example.com"), f"/admin/books/{book_id}/edit"
         staff.submit(page, title="Agnes Grey", authors="Anne Brontë", isbn="0747532699", price="9.50")
     assert [find(q=typed) for typed in ("agnes", "bronte", "9780747532699", "0747532699")] == [[book_id]] * 4
     assert [find(q=typed) for typed in ("wuthering", "ellis")] == [[], []]
 
 
-def test_a_withdrawn_book_is_never_listed_until_it_is_put_back(shop, find, script):
+def test_a_withdrawn_book_is_never_listed_until_it_is_put_back(shop, find, api_client):
     shop.staff("staff@example.com")
     book_id = shop.book("Emma", isbn="9780747532699")
     shop.withdraw(book_id)
     searches = [{}, {"q": "emma"}, {"q": "9780747532699"}, {"author": "austen"}]
     assert [find(**query) for query in searches] == [[]] * 4
-    assert script("staff@example.com").get("/api/v1/books", q="emma").json["total"] == 0
+    assert api_client("staff@example.com").get("/api/v1/books", q="emma").json["total"] == 0
 
     shop.commit(lambda: services.shelf().put_back(book_id))
     assert [find(**query) for query in searches] == [[book_id]] * 4
@@ -239,9 +239,9 @@ def test_the_book_itself_comes_before_its_series_and_collections(shop, find, typ
     assert find(q=typed)[0] == ids[SERIES[number][0]]
 
 
-def test_a_language_is_found_with_all_its_regions_and_by_any_of_its_codes(shop, script, find):
+def test_a_language_is_found_with_all_its_regions_and_by_any_of_its_codes(shop, api_client, find):
     shop.staff("staff@example.com")
-    staff = script("staff@example.com")
+    staff = api_client("staff@example.com")
     book = {"title": "Emma", "authors": "Jane Austen", "price_cents": 950}
     made = [staff.post("/api/v1/books", {**book, "language": tag}).json for tag in ("en", "eng-GB", "de", "EN-us")]
     assert [book["language"] for book in made] == ["en", "en-GB", "de", "en-us"]

@@ -12,7 +12,7 @@ from bookshop.catalog.models import Book
 from bookshop.extensions import db
 from bookshop.kit.text import fold
 from bookshop.web import services
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 LINKS = re.compile(r'<a href="/books/(\d+)/[^"]*">\s*<img')
 Row = dict[str, Any]
@@ -70,11 +70,11 @@ def ids_of(books: Iterable[Row]) -> list[int]:
     return [book["id"] for book in books]
 
 
-def all_pages(script: Script, **query: Any) -> list[int]:
+def all_pages(api_client: ApiClient, **query: Any) -> list[int]:
     """The ids of all pages of a list, one page after the other."""
-    first: Any = script.get("/api/v1/books", **query).json
+    first: Any = api_client.get("/api/v1/books", **query).json
     pages = -(-first["total"] // first["size"])
-    rest: list[Any] = [script.get("/api/v1/books", page=page, **query).json for page in range(2, pages + 1)]
+    rest: list[Any] = [api_client.get("/api/v1/books", page=page, **query).json for page in range(2, pages + 1)]
     return [book["id"] for page in (first, *rest) for book in page["items"]]
 
 
@@ -103,12 +103,12 @@ SINGLE = [(name, value, keeps) for name, choices in FILTERS.items() for value, k
 
 
 @pytest.mark.parametrize(("name", "value", "keeps"), SINGLE, ids=[f"{name}={value}" for name, value, _ in SINGLE])
-def test_a_filter_keeps_the_books_that_it_names(books, script, name, value, keeps):
-    assert set(all_pages(script(), **{name: value}, size=100)) == set(ids_of(filter(keeps, books)))
+def test_a_filter_keeps_the_books_that_it_names(books, api_client, name, value, keeps):
+    assert set(all_pages(api_client(), **{name: value}, size=100)) == set(ids_of(filter(keeps, books)))
 
 
-def test_filters_narrow_each_other_in_every_combination(books, script):
-    asker = script()
+def test_filters_narrow_each_other_in_every_combination(books, api_client):
+    asker = api_client()
     first = {name: choices[0] for name, choices in FILTERS.items()}
     for names in itertools.chain.from_iterable(itertools.combinations(first, count) for count in range(2, 7)):
         kept = [book["id"] for book in books if all(first[name][1](book) for name in names)]
@@ -116,7 +116,7 @@ def test_filters_narrow_each_other_in_every_combination(books, script):
         assert sorted(all_pages(asker, **query, size=100)) == kept, query
 
 
-def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, visitor):
+def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, web_client):
     asked = {"language": "EN", "in_stock": "true", "min_price": "7,50", "max_price": "15.00", "author": "austen"}
     kept = [
         book
@@ -126,7 +126,7 @@ def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, visit
         and book["stock_quantity"]
         and 750 <= book["price_cents"] <= 1500
     ]
-    found = LINKS.findall(visitor().get("/books", query_string=asked).text)
+    found = LINKS.findall(web_client().get("/books", query_string=asked).text)
     assert kept
     assert sorted(map(int, found)) == ids_of(kept)
 
@@ -134,46 +134,46 @@ def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, visit
 @pytest.mark.parametrize("direction", [None, "asc", "desc"])
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("size", [7, 100])
-def test_a_sort_is_total_in_both_directions_and_stable_over_the_pages(books, script, sort, direction, size):
-    falling = direction == "desc" or (direction is None and sort == "newest")
-    expected = sorted(books, key=lambda book: (SORTS[sort](book), book["id"]), reverse=falling)
+def test_a_sort_is_total_in_both_directions_and_stable_over_the_pages(books, api_client, sort, direction, size):
+    descending = direction == "desc" or (direction is None and sort == "newest")
+    expected = sorted(books, key=lambda book: (SORTS[sort](book), book["id"]), reverse=descending)
     query = {"sort": sort, "size": size} | ({"dir": direction} if direction else {})
-    assert all_pages(script(), **query) == ids_of(expected)
+    assert all_pages(api_client(), **query) == ids_of(expected)
 
 
 @pytest.mark.parametrize("direction", [None, "asc", "desc"])
-def test_books_without_a_year_come_last_in_both_directions(books, script, direction):
+def test_books_without_a_year_come_last_in_both_directions(books, api_client, direction):
     dated = [book for book in books if book["published_year"] is not None]
-    falling = direction != "asc"
-    expected = sorted(dated, key=lambda book: (book["published_year"], book["id"]), reverse=falling)
-    found = all_pages(script(), sort="published", size=7, **({"dir": direction} if direction else {}))
+    descending = direction != "asc"
+    expected = sorted(dated, key=lambda book: (book["published_year"], book["id"]), reverse=descending)
+    found = all_pages(api_client(), sort="published", size=7, **({"dir": direction} if direction else {}))
     assert found[: len(dated)] == ids_of(expected)
     assert set(found[len(dated) :]) == set(ids_of(books)) - set(ids_of(dated))
 
 
 @pytest.mark.parametrize("sort", [{}, {"sort": "relevance"}])
-def test_without_words_to_search_for_books_are_listed_by_title(books, script, sort):
+def test_without_words_to_search_for_books_are_listed_by_title(books, api_client, sort):
     by_title = sorted(books, key=lambda book: (fold(book["title"]), book["id"]))
-    assert all_pages(script(), size=7, **sort) == ids_of(by_title)
+    assert all_pages(api_client(), size=7, **sort) == ids_of(by_title)
 
 
 @pytest.mark.parametrize("sort", ["relevance", *SORTS, "published"])
-def test_both_faces_list_the_same_books_in_the_same_order(books, script, visitor, sort):
-    by_page = LINKS.findall(visitor().get("/books", query_string={"sort": sort, "page": 2}).text)
-    by_json = script().get("/api/v1/books", sort=sort, page=2, size=24).json["items"]
+def test_both_faces_list_the_same_books_in_the_same_order(books, api_client, web_client, sort):
+    by_page = LINKS.findall(web_client().get("/books", query_string={"sort": sort, "page": 2}).text)
+    by_json = api_client().get("/api/v1/books", sort=sort, page=2, size=24).json["items"]
     assert [int(book_id) for book_id in by_page] == ids_of(by_json)
     assert len(by_json) == 24
 
 
 @pytest.mark.parametrize(("page", "size", "length"), [(1, 1, 1), (50, 1, 1), (1, 100, 50), (3, 20, 10), (3, 25, 0)])
-def test_a_page_has_its_size_and_tells_the_total(books, script, page, size, length):
-    found = script().get("/api/v1/books", page=page, size=size).json
+def test_a_page_has_its_size_and_tells_the_total(books, api_client, page, size, length):
+    found = api_client().get("/api/v1/books", page=page, size=size).json
     assert len(found["items"]) == length
     assert {name: found[name] for name in ("total", "page", "size")} == {"total": 50, "page": page, "size": size}
 
 
-def test_a_page_beyond_the_end_is_empty_with_the_right_total(books, script):
-    found = script().get("/api/v1/books", page=2**31 - 1, size=100, q="emma").json
+def test_a_page_beyond_the_end_is_empty_with_the_right_total(books, api_client):
+    found = api_client().get("/api/v1/books", page=2**31 - 1, size=100, q="emma").json
     assert found == {"items": [], "total": 15, "page": 2**31 - 1, "size": 100}
 
 
@@ -194,6 +194,8 @@ def test_a_page_beyond_the_end_is_empty_with_the_right_total(books, script):
         {"unknown": 1},
     ],
 )
-def test_a_list_that_cannot_be_meant_is_refused_in_json_and_shown_as_well_as_can_be_on_the_page(script, visitor, query):
-    assert script().get("/api/v1/books", **query).json["code"] == "VALIDATION_ERROR"
-    assert visitor().get("/books", query_string=query).status_code == 200
+def test_a_list_that_cannot_be_meant_is_refused_in_json_and_shown_as_well_as_can_be_on_the_page(
+    api_client, web_client, query
+):
+    assert api_client().get("/api/v1/books", **query).json["code"] == "VALIDATION_ERROR"
+    assert web_client().get("/books", query_string=query).status_code == 200

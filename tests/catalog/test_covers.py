@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bookshop.catalog.cover_layouts import LAYOUTS, Layout
-from bookshop.catalog.cover_setting import Box, Style, fit_names, fit_title, height_of
 from bookshop.catalog.cover_sheet import Sheet
 from bookshop.catalog.cover_text import Measured, clean, initial, names_of, pieces, split_title, width_of
+from bookshop.catalog.cover_typesetting import Box, Style, fit_names, fit_title, height_of
 from bookshop.catalog.covers import SCHEMES, choice, draw_cover
 from tests.support.titles import ODD, ORDINARY
 

@@ -14,7 +14,7 @@ from bookshop import create_app
 from bookshop.catalog import pictures
 from bookshop.catalog.repository import BookRepository
 from tests.support import races
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.factories import Shop
 from tests.support.settings import settings_for
 from tests.support.uploads import (
@@ -40,7 +40,7 @@ EIGHT_MB = 8 * 1024 * 1024
 class Desk:
     """A member of staff at the cover pages, and the folder of covers, which is empty at first."""
 
-    def __init__(self, shop: Shop, browser: Browser, folder: Path) -> None:
+    def __init__(self, shop: Shop, browser: WebClient, folder: Path) -> None:
         self.shop, self.browser, self.folder = shop, browser, folder
         self.book_id = shop.book("Emma")
 
@@ -72,12 +72,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk(app, shop, visitor):
+def desk(app, shop, web_client):
     folder = Path(app.config["SETTINGS"].covers)
     for path in folder.iterdir():
         path.unlink()
     shop.staff(STAFF)
-    return Desk(shop, visitor(STAFF), folder)
+    return Desk(shop, web_client(STAFF), folder)
 
 
 def alike(colour: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -317,9 +317,11 @@ def test_a_cover_that_another_book_has_too_is_kept_for_it(desk):
     assert alike(desk.colour(), (0, 128, 128))
 
 
-def given_to_another_while_it_is_removed(desk: Desk, visitor: Callable[..., Browser], patience: float) -> list[str]:
+def given_to_another_while_it_is_removed(
+    desk: Desk, web_client: Callable[..., WebClient], patience: float
+) -> list[str]:
     """One book loses a cover at the moment at which another gets the same; the files that are there then."""
-    other, colleague = desk.shop.book("Persuasion"), Desk(desk.shop, visitor(STAFF), desk.folder)
+    other, colleague = desk.shop.book("Persuasion"), Desk(desk.shop, web_client(STAFF), desk.folder)
     desk.upload(saved(plain()))
     upload = partial(colleague.upload, saved(plain()), book_id=other)
     races.overtake((BookRepository, "has_cover"), desk.remove, upload, patience)
@@ -327,18 +329,18 @@ def given_to_another_while_it_is_removed(desk: Desk, visitor: Callable[..., Brow
     return desk.files()
 
 
-def test_a_cover_that_is_given_to_another_book_while_it_is_removed_is_there(desk, visitor):
-    assert len(given_to_another_while_it_is_removed(desk, visitor, patience=0.3)) == 2
+def test_a_cover_that_is_given_to_another_book_while_it_is_removed_is_there(desk, web_client):
+    assert len(given_to_another_while_it_is_removed(desk, web_client, patience=0.3)) == 2
 
 
-def test_without_the_lock_on_the_folder_it_would_be_gone(desk, visitor, monkeypatch):
+def test_without_the_lock_on_the_folder_it_would_be_gone(desk, web_client, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_arguments: None)
-    assert given_to_another_while_it_is_removed(desk, visitor, patience=5) == []
+    assert given_to_another_while_it_is_removed(desk, web_client, patience=5) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_logged_and_nothing_changed(desk, database_url, tmp_path, caplog):
     folder = tmp_path / "covers"
-    browser = Browser(create_app(settings_for(database_url, covers=folder)), STAFF)
+    browser = WebClient(create_app(settings_for(database_url, covers=folder)), STAFF)
     folder.write_text("in the way")
     answer = Desk(desk.shop, browser, folder).upload(saved(plain()), book_id=desk.book_id)
     assert (answer.status_code, pictures.NOT_KEPT in text_of(answer), desk.cover()) == (503, True, None)
@@ -359,9 +361,9 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing_behind(desk, mo
 
 @pytest.mark.parametrize("email", [None, STAFF])
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_everybody_may_keep_a_cover_for_ever(desk, visitor, email, size):
+def test_everybody_may_keep_a_cover_for_ever(desk, web_client, email, size):
     desk.upload(saved(plain()))
-    answer = visitor(email).get(f"/covers/{desk.cover()}-{size}.webp")
+    answer = web_client(email).get(f"/covers/{desk.cover()}-{size}.webp")
     assert (answer.status_code, answer.mimetype) == (200, "image/webp")
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

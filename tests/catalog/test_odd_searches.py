@@ -46,11 +46,11 @@ def test_odd_text_finds_orders_and_users_or_none_but_is_no_error(books):
     assert [found["'; DROP TABLE books; --"] for found in (orders, users)] == [0, 0]
 
 
-def test_odd_text_is_no_error_in_pages_and_in_json(books, visitor, script):
+def test_odd_text_is_no_error_in_pages_and_in_json(books, web_client, api_client):
     books.staff()
-    staff, anybody = visitor("staff@example.com"), visitor()
+    staff, anybody = web_client("staff@example.com"), web_client()
     for typed in ("em\0ma", "a <2147483648> b", SCRIPT):
-        found = script().get("/api/v1/books", q=typed, author=typed)
+        found = api_client().get("/api/v1/books", q=typed, author=typed)
         assert (found.status_code, found.json["total"] <= 1) == (200, True)
         shown = [
             anybody.get("/books", query_string={"q": typed}),
@@ -59,20 +59,20 @@ def test_odd_text_is_no_error_in_pages_and_in_json(books, visitor, script):
         assert [(page.status_code, SCRIPT in page.text) for page in shown] == [(200, False)] * 4
 
 
-def test_bytes_that_are_no_utf_8_find_nothing(books, script):
-    found = script().client.get("/api/v1/books?q=%ED%A0%80&author=%FF")
+def test_bytes_that_are_no_utf_8_find_nothing(books, api_client):
+    found = api_client().client.get("/api/v1/books?q=%ED%A0%80&author=%FF")
     assert (found.status_code, found.json["total"]) == (200, 0)
 
 
-def test_odd_pages_of_lists_lead_to_the_last(books, visitor):
+def test_odd_pages_of_lists_lead_to_the_last(books, web_client):
     books.staff()
-    staff, ada = visitor("staff@example.com"), visitor("ada@example.com")
+    staff, ada = web_client("staff@example.com"), web_client("ada@example.com")
     lists = [(ada, "/books"), (ada, "/reservations"), (ada, "/orders"), (staff, "/admin"), (staff, "/admin/books")]
     lists += [(staff, f"/admin/books/1/{page}") for page in ("waiting", "movements")]
     for browser, path in lists:
         assert browser.follow(f"{path}?page=9223372036854775808&%00=%00").status_code == 200
 
 
-def test_odd_prices_years_and_languages_are_no_error_in_the_catalogue(books, visitor):
+def test_odd_prices_years_and_languages_are_no_error_in_the_catalogue(books, web_client):
     for query in ("language=%00", f"max_price={'9' * 5000}", f"min_price_cents={2**63}", f"min_year={-(2**63)}"):
-        assert visitor().follow(f"/books?{query}&q=emma").status_code == 200
+        assert web_client().follow(f"/books?{query}&q=emma").status_code == 200

@@ -15,7 +15,7 @@ from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.support import races
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.factories import PASSWORD
 
 LOCK_BOOKS = (BookRepository, "lock")
@@ -30,21 +30,21 @@ COPIES = pytest.mark.parametrize("copies", [1, 5])
 def crowd(app, shop, number=BUYERS):
     """Customers with tokens that have been used before; returns their scripts by their ids."""
     customers = races.many_customers(shop, number)
-    scripts = [Script(app, f"customer{index}@example.com") for index in range(number)]
-    for script in scripts:
-        script.get("/api/v1/cart/items")
+    scripts = [ApiClient(app, f"customer{index}@example.com") for index in range(number)]
+    for api_client in scripts:
+        api_client.get("/api/v1/cart/items")
     return dict(zip(customers, scripts, strict=True))
 
 
-def order(script):
+def order(api_client):
     """Order what is in the cart; returns the code of the refusal, if it is one."""
-    answer = script.post("/api/v1/orders", {"name": "Ada"})
+    answer = api_client.post("/api/v1/orders", {"name": "Ada"})
     return "ordered" if answer.status_code == 201 else answer.json["code"]
 
 
 def all_order(buyers):
     """Let them all order what is in their carts at once; returns what they were answered, sorted."""
-    return sorted(races.together([partial(order, script) for script in buyers.values()]))
+    return sorted(races.together([partial(order, api_client) for api_client in buyers.values()]))
 
 
 def all_want(shop, buyers, copies):

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.prove
 ADA, BOOKS, KILLS = "ada@example.com", 5, 10
 Change = tuple[int, ...]
 Outcome = tuple[int | None, Change]  # the status, and what the database has more than before
-COUNTED = "orders", "order_lines", "movements WHERE order_id IS NOT NULL", "given_answers", "cart_items"
+COUNTED = "orders", "order_lines", "movements WHERE order_id IS NOT NULL", "idempotency_records", "cart_items"
 NOTHING, EVERYTHING = (0,) * 6, (1, BOOKS, BOOKS, 1, -BOOKS, -BOOKS)
 
 

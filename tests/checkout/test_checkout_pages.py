@@ -6,7 +6,7 @@ import pytest
 
 from bookshop import create_app
 from bookshop.web import services
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -17,10 +17,10 @@ SAID = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Ring twice"}
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada is logged in."""
     shop.customer(ADA)
-    return visitor(ADA)
+    return web_client(ADA)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def emma(shop, ada):
 @pytest.fixture
 def posting(ada, emma, database_url):
     """Ada's browser in a shop that posts orders."""
-    browser = Browser(create_app(settings_for(database_url, post_orders=True)))
+    browser = WebClient(create_app(settings_for(database_url, post_orders=True)))
     browser.client.set_cookie("bookshop", ada.client.get_cookie("bookshop").value)
     return browser
 
@@ -201,22 +201,22 @@ def test_a_page_that_was_refused_is_sent_again_with_the_same_key(shop, ada, emma
 def test_a_key_that_the_page_never_had_is_replaced(shop, ada, emma, key):
     page = {**opened(ada), "key": key}
     assert send(ada, page).location == "/orders/1"
-    assert key not in shop.rows("SELECT key FROM given_answers")
+    assert key not in shop.rows("SELECT key FROM idempotency_records")
     assert send(ada, page).location == "/cart"
 
 
-def test_the_key_of_somebody_else_is_of_no_use(shop, ada, emma, visitor):
+def test_the_key_of_somebody_else_is_of_no_use(shop, ada, emma, web_client):
     ben, page = shop.customer(BEN), opened(ada)
     send(ada, page)
     shop.fill_cart(ben, {emma: 1})
-    browser = visitor(BEN)
+    browser = web_client(BEN)
     assert send(browser, {**opened(browser), "key": page["key"]}).location == "/orders/2"
     assert shop.rows("SELECT user_id FROM orders ORDER BY id") == [1, ben]
 
 
-def test_a_key_that_a_program_used_for_something_else_is_replaced_and_nothing_is_ordered(shop, ada, emma, script):
+def test_a_key_that_a_program_used_for_something_else_is_replaced_and_nothing_is_ordered(shop, ada, emma, api_client):
     page = opened(ada)
-    program = script(ADA)
+    program = api_client(ADA)
     program.headers["Idempotency-Key"] = page["key"]
     assert program.post("/api/v1/orders", {}).status_code == 201
     shop.fill_cart(1, {emma: 1})

@@ -53,11 +53,11 @@ def run(scene, race, patience=races.SHORT):
 
 
 @pytest.fixture
-def scene(app, shop, script):
+def scene(app, shop, api_client):
     """Two copies of a book, one of them in Ada's cart, and what she and staff do: each name is one who can race."""
     ada_id, _staff_id, book_id = shop.customer(ADA), shop.staff(STAFF), shop.book("Emma", stock=2)
     shop.fill_cart(ada_id, {book_id: 1})
-    ada, staff = script(ADA), script(STAFF)
+    ada, staff = api_client(ADA), api_client(STAFF)
     change_stock = partial(staff.patch, f"/api/v1/books/{book_id}/stock")
     leave = partial(races.attempt, app, lambda: services.people().delete(ada_id, PASSWORD) or DONE)
     return {
@@ -165,13 +165,13 @@ def test_nothing_is_ordered_for_a_price_that_rose_before_the_books_were_locked(a
 
 
 @pytest.fixture
-def ordered(shop, script):
+def ordered(shop, api_client):
     """Ada ordered the last copy and has put it into the cart once more; Ben wants it too."""
     ada_id, _ben_id, staff_id = shop.customer(ADA), shop.customer(BEN), shop.staff(STAFF)
     book_id = shop.book("Emma", stock=1)
     order_id = shop.order(ada_id, {book_id: 1})
     races.fill_carts(shop, {ada_id: [book_id]})
-    ada, ben, staff = script(ADA), script(BEN), script(STAFF)
+    ada, ben, staff = api_client(ADA), api_client(BEN), api_client(STAFF)
     change = f"/api/v1/admin/orders/{order_id}"
     return {
         "order again": lambda: said(ada.post("/api/v1/orders", {"name": "Ada"})),
@@ -297,12 +297,12 @@ def test_twin_without_for_share_who_reserves_while_an_order_is_cancelled_is_stra
 # ---------------------------------------------------------------- a cart
 
 
-def two_adds(shop, script, held, other, patience):
+def two_adds(shop, api_client, held, other, patience):
     """Put two books, or the same one twice, into a cart at once that has so many already.
 
     Returns what was answered, and how many books and how many copies are in the cart then.
     """
-    ada_id, ada = shop.customer(ADA), script(ADA)
+    ada_id, ada = shop.customer(ADA), api_client(ADA)
     *books, first, second = [shop.book(f"Volume {number}", stock=9) for number in range(held + 2)]
     if held:
         races.fill_carts(shop, {ada_id: books})
@@ -311,19 +311,19 @@ def two_adds(shop, script, held, other, patience):
     return sorted(map(said, answers)), *shop.rows("SELECT count(*), sum(quantity) FROM cart_items")
 
 
-def test_of_two_books_for_the_last_place_in_a_cart_one_is_refused(shop, script):
-    assert two_adds(shop, script, 19, True, races.SHORT) == (["CART_LIMIT", DONE], (20, 20))
+def test_of_two_books_for_the_last_place_in_a_cart_one_is_refused(shop, api_client):
+    assert two_adds(shop, api_client, 19, True, races.SHORT) == (["CART_LIMIT", DONE], (20, 20))
 
 
-def test_twin_without_the_users_lock_a_cart_holds_one_book_too_many(app, shop, script):
+def test_twin_without_the_users_lock_a_cart_holds_one_book_too_many(app, shop, api_client):
     with races.unlocked(app, UPDATE):
-        assert two_adds(shop, script, 19, True, races.LONG) == ([DONE, DONE], (21, 21))
+        assert two_adds(shop, api_client, 19, True, races.LONG) == ([DONE, DONE], (21, 21))
 
 
-def test_two_copies_that_are_added_at_once_are_both_in_the_cart(shop, script):
-    assert two_adds(shop, script, 0, False, races.SHORT) == ([DONE, DONE], (1, 2))
+def test_two_copies_that_are_added_at_once_are_both_in_the_cart(shop, api_client):
+    assert two_adds(shop, api_client, 0, False, races.SHORT) == ([DONE, DONE], (1, 2))
 
 
-def test_twin_without_the_users_lock_an_added_copy_is_lost(app, shop, script):
+def test_twin_without_the_users_lock_an_added_copy_is_lost(app, shop, api_client):
     with races.unlocked(app, UPDATE):
-        assert two_adds(shop, script, 0, False, races.LONG) == ([DONE, DONE], (1, 1))
+        assert two_adds(shop, api_client, 0, False, races.LONG) == ([DONE, DONE], (1, 1))

@@ -25,7 +25,7 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.feed.test_feed import EVENTS, STAFF, read
 from tests.support import races
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 WRITERS, BOOKS, LATEST = 16, 6, 0.03
 rounds = pytest.mark.parametrize("number", [4, pytest.param(60, marks=pytest.mark.prove)])
@@ -36,14 +36,14 @@ class Reader:
     """A script that asks for what is new, again and again."""
 
     def __init__(self, app):
-        self.script, self.seen, self.ends = Script(app, STAFF), [], threading.Event()
+        self.api_client, self.seen, self.ends = ApiClient(app, STAFF), [], threading.Event()
 
     def poll(self):
         """Until the end is told, and then once more."""
         after = 0
         while True:
             last_time = self.ends.is_set()
-            found = read(self.script, after)
+            found = read(self.api_client, after)
             self.seen += found
             after = found[-1]["id"] if found else after
             if last_time:
@@ -105,7 +105,7 @@ def run(app, shop, number):
     races.together([partial(write, app, books, customers, number, seed) for seed in range(WRITERS)])
     reader.ends.set()
     reading.join(races.LONG)
-    return reader.seen, read(reader.script)
+    return reader.seen, read(reader.api_client)
 
 
 def counts(shop):
@@ -177,15 +177,15 @@ def test_twin_a_feed_in_the_order_of_the_ids_loses_what_commits_late(app, shop):
 def late_and_early(app, shop):
     """What is read when a change of stock is open, and after its commit; another was made and read meanwhile."""
     shop.staff(STAFF)
-    script, late, early = Script(app, STAFF), shop.book(), shop.book()
+    api_client, late, early = ApiClient(app, STAFF), shop.book(), shop.book()
     with app.app_context():
         engine = db.engine
     with Session(engine) as session:
         BookService(session).update_stock(StockChange(book_id=late, quantity=1))
         shop.set_stock(early, 1)
-        first = script.get(EVENTS).get_json()
+        first = api_client.get(EVENTS).get_json()
         session.commit()
-    second = script.get(EVENTS, after=first["next"]).get_json()
+    second = api_client.get(EVENTS, after=first["next"]).get_json()
     books = [[one["data"]["book_id"] for one in page["items"]] for page in (first, second)]
     return books, (late, early)
 
@@ -214,13 +214,13 @@ def given_by_two(app, shop):
 
     def give():
         with Session(engine) as second:
-            EventRepository(second).give_places()
+            EventRepository(second).assign_positions()
             second.commit()
 
     with Session(engine) as slow, Session(engine) as first, ThreadPoolExecutor(1) as pool:
         BookService(slow).update_stock(StockChange(book_id=late, quantity=1))
         shop.set_stock(early, 1)
-        EventRepository(first).give_places()
+        EventRepository(first).assign_positions()
         given = first.execute(text("SELECT id, position FROM events WHERE position IS NOT NULL ORDER BY id")).all()
         slow.commit()
         with races.waiting_for_lock(engine) as held_up:
@@ -240,7 +240,7 @@ def test_two_who_give_places_wait_for_each_other(app, shop):
 
 @on_postgresql
 def test_twin_without_the_lock_two_give_the_same_place_or_take_one_away(app, shop, monkeypatch):
-    monkeypatch.setattr(repository, "PLACES", text("SELECT 1"))
+    monkeypatch.setattr(repository, "POSITIONS_LOCK", text("SELECT 1"))
     kept, error = given_by_two(app, shop)
     assert isinstance(error, IntegrityError) or not kept  # as the plan happens to order its rows
 
@@ -250,5 +250,5 @@ def test_many_who_give_places_at_once_give_each_once(app, shop):
     emma = shop.book()
     for quantity in range(1, 40):
         shop.set_stock(emma, quantity)
-    feeds = races.together([partial(read, Script(app, STAFF)) for _reader in range(8)])
+    feeds = races.together([partial(read, ApiClient(app, STAFF)) for _reader in range(8)])
     assert all([one["id"] for one in feed] == [*range(1, 41)] for feed in feeds)

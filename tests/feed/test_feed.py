@@ -15,7 +15,7 @@ from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
 from bookshop.web import services
 from tests.support import races
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 from tests.support.stand import assert_problem
 
 EVENTS = "/api/v1/events"
@@ -25,14 +25,14 @@ STAFF = "staff@example.com"
 @pytest.fixture
 def staff(app, shop):
     shop.staff(STAFF)
-    return Script(app, STAFF)
+    return ApiClient(app, STAFF)
 
 
-def read(script, after=0, **query):
+def read(api_client, after=0, **query):
     """What the feed says from there to its end."""
     items, more = [], True
     while more:
-        page = script.get(EVENTS, after=after, **query).get_json()
+        page = api_client.get(EVENTS, after=after, **query).get_json()
         items += page["items"]
         after, more = page["next"], page["more"]
     return items
@@ -42,8 +42,8 @@ def said(events):
     return [(one["kind"], one["data"]) for one in events]
 
 
-def end(script):
-    return read(script)[-1]["id"] if read(script) else 0
+def end(api_client):
+    return read(api_client)[-1]["id"] if read(api_client) else 0
 
 
 def test_the_feed_of_an_empty_shop_is_empty(staff):
@@ -54,7 +54,7 @@ def test_a_restock_in_the_form_says_the_stock_the_return_and_who_was_told_in_thi
     emma, (ada, ben) = shop.book("Emma", isbn="9780141439587"), shop.customers(2)
     reserved = [shop.reserve(ada, emma), shop.reserve(ben, emma)]
     begun = end(staff)
-    Browser(app, STAFF).submit(f"/admin/books/{emma}/stock", change="received", copies="3", expected="0")
+    WebClient(app, STAFF).submit(f"/admin/books/{emma}/stock", change="received", copies="3", expected="0")
     book = {"book_id": emma, "isbn": "9780141439587"}
     movement = {"movement_id": 1, **book}
     assert said(read(staff, begun)) == [
@@ -66,7 +66,7 @@ def test_a_restock_in_the_form_says_the_stock_the_return_and_who_was_told_in_thi
 
 def test_reserving_and_cancelling_are_told_once_each(app, shop, staff):
     shop.customer()
-    emma, ada = shop.book(), Script(app, "ada@example.com")
+    emma, ada = shop.book(), ApiClient(app, "ada@example.com")
     prebook_id = ada.reserve(emma).get_json()["id"]
     ada.reserve(emma)  # a second is refused
     ada.delete(f"/api/v1/prebookings/{prebook_id}")
@@ -79,7 +79,7 @@ def test_an_order_is_told_from_the_checkout_to_its_collection(app, shop, staff):
     ada, emma = shop.customer(), shop.book(stock=2)
     shop.fill_cart(ada, {emma: 2})
     begun = end(staff)
-    made = Script(app, "ada@example.com").post("/api/v1/orders", {"name": "Ada"}).get_json()
+    made = ApiClient(app, "ada@example.com").post("/api/v1/orders", {"name": "Ada"}).get_json()
     for change in ("ready", "collected", "collected"):
         staff.post(f"/api/v1/admin/orders/{made['id']}/{change}")
     order = {"order_id": made["id"], "number": made["number"]}
@@ -121,7 +121,7 @@ def test_a_delivery_and_an_import_are_told_book_by_book(app, shop, staff, tmp_pa
     for isbn in isbns:
         shop.book(isbn=isbn)
     form = {"lines": f"{isbns[0]}\n{isbns[1]} x2", "previewed": f"{isbns[0]}x1 {isbns[1]}x2", "receive": "yes"}
-    browser = Browser(app, STAFF)
+    browser = WebClient(app, STAFF)
     browser.submit("/admin/delivery", **form)
     (tmp_path / "books.csv").write_text(f"title,authors,isbn,stock_quantity\nEmma,Jane Austen,{isbns[0]},0\n")
     app.test_cli_runner().invoke(args=["books", "import", str(tmp_path / "books.csv")])
@@ -228,7 +228,7 @@ def test_who_asks_while_another_gives_places_finds_what_was_committed_before(app
     emma = shop.book(stock=1)
     with app.app_context():
         with db.engine.begin() as other:
-            other.execute(repository.PLACES)
+            other.execute(repository.POSITIONS_LOCK)
             asked = partial(staff.get, EVENTS)
             shop.set_stock(emma, 2)
             with ThreadPoolExecutor(1) as pool:

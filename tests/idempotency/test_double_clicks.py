@@ -19,7 +19,7 @@ from bookshop.kit.exceptions import Busy, OutcomeUnknown
 from bookshop.web import sent_forms, services
 from bookshop.web.forms import ONCE
 from tests.support import races
-from tests.support.clients import Browser, text_of
+from tests.support.clients import WebClient, text_of
 from tests.support.databases import empty
 from tests.support.world import COOKIE, PAGES, ROUTES, UNSAFE, path_of
 
@@ -65,7 +65,7 @@ def sent(world, who, route):
 
 def put_out_of_date(world, who):
     """Let the browser have the cookie that it had before the first answer."""
-    world.browsers[who] = Browser(world.app)
+    world.browsers[who] = WebClient(world.app)
     if world.cookies[who] is not None:
         world.browsers[who].client.set_cookie(COOKIE, world.cookies[who].value)
 
@@ -108,11 +108,11 @@ OF_VISITORS = {
 @pytest.mark.one_postgresql_case
 @pytest.mark.parametrize("path", OF_VISITORS)
 @pytest.mark.parametrize("cookie", ["new", "old"])
-def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, visitor, path, cookie):
+def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, web_client, path, cookie):
     shop.book("Emma", stock=9)
 
     def clicks(times):
-        browser = visitor()
+        browser = web_client()
         token = browser.csrf_token()
         browser.client.post("/cart/items", data={"book_id": "1", "quantity": "4", "csrf_token": token})
         browser.follow("/cart")
@@ -129,9 +129,9 @@ def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, vi
     assert clicks(3) == clicks(1)
 
 
-def test_what_a_visitor_put_into_the_cart_much_earlier_is_added_to_by_the_next_form(shop, visitor):
+def test_what_a_visitor_put_into_the_cart_much_earlier_is_added_to_by_the_next_form(shop, web_client):
     shop.book("Emma", stock=9)
-    browser = visitor()
+    browser = web_client()
     form = {"book_id": "1", "csrf_token": browser.csrf_token()}
     for name in (NAME, NAME, "m" * 22, "m" * 22):
         browser.client.post("/cart/items", data={**form, "once": name})
@@ -143,10 +143,10 @@ def test_what_a_visitor_put_into_the_cart_much_earlier_is_added_to_by_the_next_f
 
 
 @pytest.fixture
-def adding(shop, visitor):
+def adding(shop, web_client):
     """Ada, who adds a book to her cart by one form, clicking in many threads: adding(2) returns the answers."""
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma", stock=5), visitor(ADA)
+    book_id, browser = shop.book("Emma", stock=5), web_client(ADA)
     token = browser.csrf_token("/")
     cookie = browser.client.get_cookie(COOKIE).value
     form = {"book_id": book_id, "quantity": 1, "once": NAME, "csrf_token": token}
@@ -155,7 +155,7 @@ def adding(shop, visitor):
         start = threading.Barrier(times)
 
         def click(_time):
-            clicking = visitor()
+            clicking = web_client()
             clicking.client.set_cookie(COOKIE, cookie)
             start.wait()
             return told(clicking, clicking.client.post("/cart/items", data=form))
@@ -182,9 +182,9 @@ def test_twin_in_which_nobody_claims_the_form_adds_one_for_each_click(shop, addi
     assert copies_in_carts(shop) == [6]
 
 
-def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, visitor):
+def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, web_client):
     shop.customer(ADA)
-    book_id, browser, other = shop.book("Emma"), visitor(ADA), visitor(ADA)
+    book_id, browser, other = shop.book("Emma"), web_client(ADA), web_client(ADA)
     form = {"once": NAME, "csrf_token": "x"}
     tokens = [clicking.csrf_token("/") for clicking in (browser, other)]
     other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
@@ -200,9 +200,9 @@ def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, vi
     assert shop.statuses(book_id) == ["waiting"]
 
 
-def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(shop, visitor, monkeypatch):
+def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(shop, web_client, monkeypatch):
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma"), visitor(ADA)
+    book_id, browser = shop.book("Emma"), web_client(ADA)
     monkeypatch.setattr(services, "keep_answer", lambda *_answer: None)
     monkeypatch.setattr(sent_forms, "PATIENCE", 0)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
@@ -213,24 +213,24 @@ def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(sho
 
 
 @pytest.mark.parametrize("failure", [Busy("Too many others."), OutcomeUnknown(), TimeoutError("no connection is free")])
-def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, visitor, monkeypatch, caplog, failure):
+def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, web_client, monkeypatch, caplog, failure):
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma"), visitor(ADA)
+    book_id, browser = shop.book("Emma"), web_client(ADA)
 
     def fail():
         raise failure
 
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
-    monkeypatch.setattr(services, "aside", fail)
+    monkeypatch.setattr(services, "separate_session", fail)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
     assert (answer.status_code, shop.statuses(book_id)) == (303, ["waiting"])
     assert "the answer to a form is not kept" in caplog.text
 
 
-def test_nobody_waits_for_an_answer_that_will_not_come(shop, visitor, monkeypatch):
+def test_nobody_waits_for_an_answer_that_will_not_come(shop, web_client, monkeypatch):
     """Those who wait are no writers, of whom there are few: they could be all threads of the shop."""
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma"), visitor(ADA)
+    book_id, browser = shop.book("Emma"), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     browser.client.post(f"/books/{book_id}/reserve", data=form)
     shop.execute("UPDATE sent_forms SET answer = NULL")
@@ -240,19 +240,19 @@ def test_nobody_waits_for_an_answer_that_will_not_come(shop, visitor, monkeypatc
     assert "This was done already." in text_of(browser.follow(answer.location))
 
 
-def test_whatever_a_form_was_answered_nobody_waits_for_it(shop, visitor, monkeypatch):
+def test_whatever_a_form_was_answered_nobody_waits_for_it(shop, web_client, monkeypatch):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
     form = {"name": "till", "once": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
     answers = [browser.client.post("/account/tokens", data=form).status_code for _click in range(2)]
     assert answers == [201, 303]
 
 
-def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, visitor):
+def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, web_client):
     ada, book_id = shop.customer(ADA), shop.book("Emma", stock=3)
     order_id = shop.order(ada, {book_id: 1})
-    browser, other = visitor(ADA), visitor()
+    browser, other = web_client(ADA), web_client()
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
 
@@ -265,9 +265,9 @@ def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, 
     assert "Your order is cancelled." in str(second)
 
 
-def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, visitor, monkeypatch):
+def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, web_client, monkeypatch):
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma"), visitor(ADA)
+    book_id, browser = shop.book("Emma"), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     monkeypatch.setattr(services, "keep_answer", lambda *_answer: 1 / 0)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
@@ -287,9 +287,9 @@ def test_every_form_of_a_page_has_a_name(world, route):
             assert named or 'action="/logout"' in form or "/unsubscribe/" in path_of(route)
 
 
-def test_two_pages_have_two_names(shop, visitor):
+def test_two_pages_have_two_names(shop, web_client):
     shop.book("Emma", stock=5)
-    browser = visitor()
+    browser = web_client()
     names = [re.findall(r'name="once" value="([^"]*)"', browser.get("/books").text) for _look in range(2)]
     assert [len(found) for found in names] == [1, 1]
     assert names[0] != names[1]

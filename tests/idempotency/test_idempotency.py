@@ -9,8 +9,8 @@ from sqlalchemy import insert
 
 from bookshop.checkout.repository import CheckoutRepository
 from bookshop.extensions import db
-from bookshop.idempotency.models import GivenAnswer
-from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.idempotency.models import IdempotencyRecord
+from bookshop.idempotency.repository import IdempotencyRepository
 from bookshop.kit import transactions
 from bookshop.kit.database import now
 from tests.support import races
@@ -18,7 +18,7 @@ from tests.support.stand import assert_problem
 
 URL = "/api/v1/orders"
 ADA, BEN = "ada@example.com", "ben@example.com"
-CLAIM = (GivenAnswerRepository, "claim")
+CLAIM = (IdempotencyRepository, "claim")
 SOLD = (CheckoutRepository, "insert")
 SAID = {"name": "Ada Lovelace", "note": "Zoë"}
 
@@ -26,10 +26,10 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 @pytest.fixture
-def ada(shop, script):
+def ada(shop, api_client):
     """A program of Ada's, that has called before."""
     shop.customer(ADA)
-    program = script(ADA)
+    program = api_client(ADA)
     program.get(URL)
     return program
 
@@ -102,12 +102,12 @@ def test_another_key_is_another_order(shop, ada, emma):
 
 def test_without_a_key_every_request_counts(shop, ada, emma):
     assert [ada.post(URL, SAID).status_code, ada.post(URL, SAID).status_code] == [201, 409]
-    assert shop.rows("SELECT * FROM given_answers") == []
+    assert shop.rows("SELECT * FROM idempotency_records") == []
 
 
-def test_the_keys_of_two_customers_are_apart(shop, ada, emma, script):
+def test_the_keys_of_two_customers_are_apart(shop, ada, emma, api_client):
     shop.fill_cart(shop.customer(BEN), {emma: 1})
-    ben = script(BEN)
+    ben = api_client(BEN)
     assert [order(program).json["id"] for program in (ada, ben, ada, ben)] == [1, 2, 1, 2]
 
 
@@ -115,7 +115,7 @@ def test_what_was_refused_may_be_sent_again_with_its_key(shop, ada, emma):
     shop.set_stock(emma, 0)
     assert_problem(order(ada), 409, "ORDER_INSUFFICIENT_STOCK")
     assert_problem(order(ada, said={"name": 5}), 422, "VALIDATION_ERROR")
-    assert shop.rows("SELECT * FROM given_answers") == []
+    assert shop.rows("SELECT * FROM idempotency_records") == []
     shop.set_stock(emma, 1)
     assert order(ada).status_code == 201
 
@@ -131,18 +131,18 @@ def test_a_key_that_is_none_is_refused_and_nothing_is_ordered(shop, ada, emma, k
 )
 def test_any_visible_text_of_200_characters_is_a_key(shop, ada, emma, key):
     assert answer_of(order(ada, key)) == answer_of(order(ada, key))
-    assert (shop.rows("SELECT key FROM given_answers"), number_of_orders(shop)) == ([key], 1)
+    assert (shop.rows("SELECT key FROM idempotency_records"), number_of_orders(shop)) == ([key], 1)
 
 
 @pytest.mark.parametrize(("hours", "orders"), [(23, 1), (25, 2)])
 def test_a_key_is_kept_for_a_day_and_then_free(shop, ada, emma, hours, orders):
     order(ada)
     with shop.app.app_context():
-        db.session.query(GivenAnswer).update({"created_at": now() - timedelta(hours=hours)})
+        db.session.query(IdempotencyRecord).update({"created_at": now() - timedelta(hours=hours)})
         db.session.commit()
     shop.fill_cart(1, {emma: 1})
     assert order(ada).json["id"] == orders
-    assert (number_of_orders(shop), shop.rows("SELECT count(*) FROM given_answers")) == (orders, [1])
+    assert (number_of_orders(shop), shop.rows("SELECT count(*) FROM idempotency_records")) == (orders, [1])
 
 
 # ---------------------------------------------------------------- at the same moment
@@ -181,7 +181,7 @@ def test_who_waits_too_long_for_the_first_is_told_to_ask_again(app, shop, ada, e
     with app.app_context():
         engine = db.engine
     with engine.connect() as holder:
-        holder.execute(insert(GivenAnswer).values(user_id=1, key="a key", fingerprint="of the first"))
+        holder.execute(insert(IdempotencyRecord).values(user_id=1, key="a key", fingerprint="of the first"))
         assert_problem(order(ada), 409, "IDEMPOTENCY_IN_FLIGHT")
         assert number_of_orders(shop) == 0
     assert order(ada).status_code == 201
@@ -189,15 +189,15 @@ def test_who_waits_too_long_for_the_first_is_told_to_ask_again(app, shop, ada, e
 
 @on_postgresql
 def test_who_presses_the_button_while_the_order_is_placed_is_told_so_and_loses_nothing(
-    app, shop, emma, visitor, monkeypatch
+    app, shop, emma, web_client, monkeypatch
 ):
     monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.05)
-    browser, key = visitor(ADA), "0" * 32
+    browser, key = web_client(ADA), "0" * 32
     typed = {**SAID, "key": key, "shown": f"{emma}x1@950EUR", "csrf_token": browser.csrf_token("/checkout")}
     with app.app_context():
         engine = db.engine
     with engine.connect() as holder:
-        holder.execute(insert(GivenAnswer).values(user_id=1, key=key, fingerprint="checkout"))
+        holder.execute(insert(IdempotencyRecord).values(user_id=1, key=key, fingerprint="checkout"))
         answer = browser.post("/checkout", **typed)
     assert (answer.status_code, "being placed at this moment" in answer.text, key in answer.text) == (409, True, True)
     assert browser.post("/checkout", **typed).location == "/orders/1"

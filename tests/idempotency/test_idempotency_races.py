@@ -7,24 +7,24 @@ from functools import partial
 import pytest
 from sqlalchemy import insert, select
 
-from bookshop.idempotency.repository import GivenAnswerRepository, answers
+from bookshop.idempotency.repository import IdempotencyRepository, answers
 from bookshop.kit import database, transactions
 from bookshop.web import services
 from tests.support import races
 from tests.support.factories import PASSWORD
 
 HIDDEN = re.compile(r'name="(key|shown)"[^>]* value="([^"]*)"')
-CLAIM = (GivenAnswerRepository, "claim")
+CLAIM = (IdempotencyRepository, "claim")
 ADA, SENT = "ada@example.com", 10
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 @pytest.fixture
-def send(shop, script):
+def send(shop, api_client):
     """Sends Ada's order of two copies under a key: send("key"), or with another body: send("key", "Grace")."""
     shop.fill_cart(shop.customer(ADA), {shop.book("Emma", stock=5): 2})
-    ada = script(ADA)
+    ada = api_client(ADA)
 
     def send(key, name="Ada"):
         headers = {**ada.headers, "Idempotency-Key": key}
@@ -47,14 +47,14 @@ def left(shop):
 def test_ten_requests_with_one_key_make_one_order_and_get_ten_equal_answers(shop, send):
     first, *others = at_once(send, ["key"] * SENT)
     assert (first[0], first[2], others) == (201, "/api/v1/orders/1", [first] * (SENT - 1))
-    assert (left(shop), shop.rows("SELECT count(*) FROM given_answers"), shop.broken()) == ((1, 3), [1], [])
+    assert (left(shop), shop.rows("SELECT count(*) FROM idempotency_records"), shop.broken()) == ((1, 3), [1], [])
 
 
 def test_of_ten_requests_with_keys_of_their_own_nine_find_an_empty_cart(shop, send):
     found = at_once(send, [f"key {number}" for number in range(SENT)])
     assert sorted(status for status, _body, _location in found) == [201] + [409] * (SENT - 1)
     assert sum(b"ORDER_CART_EMPTY" in body for _status, body, _location in found) == SENT - 1
-    assert (left(shop), shop.rows("SELECT count(*) FROM given_answers"), shop.broken()) == ((1, 3), [1], [])
+    assert (left(shop), shop.rows("SELECT count(*) FROM idempotency_records"), shop.broken()) == ((1, 3), [1], [])
 
 
 @contextmanager
@@ -70,8 +70,8 @@ def plain_keys():
         self.session.connection().execute(insert(answers).values(self.session.info["asked"] | given))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GivenAnswerRepository, "claim", look)
-        patch.setattr(GivenAnswerRepository, "keep", write_down)
+        patch.setattr(IdempotencyRepository, "claim", look)
+        patch.setattr(IdempotencyRepository, "keep", write_down)
         yield
 
 
@@ -110,7 +110,7 @@ def test_who_leaves_while_an_order_with_a_key_is_placed_is_gone_and_nothing_is_b
     leave = partial(races.attempt, app, lambda: services.people().delete(1, PASSWORD))
     order, left_now = races.overtake(CLAIM, partial(send, "key"), leave)
     assert (order.status_code in {201, 401}, left_now) == (True, 0)
-    assert (left(shop)[1], shop.rows("SELECT count(*) FROM given_answers"), shop.broken()) == (5, [0], [])
+    assert (left(shop)[1], shop.rows("SELECT count(*) FROM idempotency_records"), shop.broken()) == (5, [0], [])
 
 
 def click(app, browser, fields):
@@ -120,8 +120,8 @@ def click(app, browser, fields):
     return window.post("/checkout", data=fields).location
 
 
-def test_a_button_that_is_pressed_ten_times_at_once_places_one_order(app, shop, send, visitor):
-    ada = visitor(ADA)
+def test_a_button_that_is_pressed_ten_times_at_once_places_one_order(app, shop, send, web_client):
+    ada = web_client(ADA)
     hidden = HIDDEN.findall(ada.get("/checkout").text)
     fields = {**dict(hidden), "name": "Ada", "delivery": "collect", "csrf_token": ada.csrf_token("/checkout")}
     where = races.together([partial(click, app, ada, fields)] * SENT)

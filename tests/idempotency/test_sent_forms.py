@@ -15,9 +15,9 @@ from tests.support.world import COOKIE
 # ---------------------------------------------------------------- what is another form
 
 
-def test_a_form_that_was_refused_can_be_sent_again(shop, visitor):
+def test_a_form_that_was_refused_can_be_sent_again(shop, web_client):
     shop.customer(ADA)
-    book_id, browser = shop.book("Emma", stock=1), visitor(ADA)
+    book_id, browser = shop.book("Emma", stock=1), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     browser.client.post(f"/books/{book_id}/reserve", data=form)
     assert shop.statuses(book_id) == []
@@ -27,17 +27,17 @@ def test_a_form_that_was_refused_can_be_sent_again(shop, visitor):
 
 
 @pytest.mark.parametrize("who", [ADA, None])
-def test_two_buttons_of_one_page_are_two_forms_and_another_number_is_another_form(shop, visitor, who):
+def test_two_buttons_of_one_page_are_two_forms_and_another_number_is_another_form(shop, web_client, who):
     shop.customer(ADA)
-    emma, persuasion, browser = shop.book("Emma", stock=5), shop.book("Persuasion", stock=5), visitor(who)
+    emma, persuasion, browser = shop.book("Emma", stock=5), shop.book("Persuasion", stock=5), web_client(who)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/" if who else "/login")}
     for book_id, copies in ((emma, 1), (persuasion, 1), (emma, 2)):
         browser.client.post("/cart/items", data={**form, "book_id": book_id, "quantity": copies})
     assert "4 copies: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_it(shop, visitor):
-    book_id, browser = shop.book("Emma", stock=5), visitor()
+def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_it(shop, web_client):
+    book_id, browser = shop.book("Emma", stock=5), web_client()
     form = {"book_id": book_id, "once": NAME}
     for moment in (int(time.time()) - 10, int(time.time()) - 5):
         with pytest.MonkeyPatch.context() as patch:
@@ -47,17 +47,17 @@ def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_
     assert "1 copy: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_without_a_name_does_what_it_says_each_time(shop, visitor):
-    book_id, browser = shop.book("Emma", stock=5), visitor()
+def test_a_form_without_a_name_does_what_it_says_each_time(shop, web_client):
+    book_id, browser = shop.book("Emma", stock=5), web_client()
     token = browser.csrf_token()
     for name in ("", "short", "x" * 100, "é" * 22):
         browser.client.post("/cart/items", data={"book_id": book_id, "once": name, "csrf_token": token})
     assert "4 copies: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_that_is_found_again_much_later_does_nothing_and_says_so(shop, visitor):
+def test_a_form_that_is_found_again_much_later_does_nothing_and_says_so(shop, web_client):
     shop.staff(STAFF)
-    book_id, browser = shop.book("Emma", stock=2), visitor(STAFF)
+    book_id, browser = shop.book("Emma", stock=2), web_client(STAFF)
     page = f"/admin/books/{book_id}/stock"
     form = {"once": NAME, "csrf_token": browser.csrf_token(page), "change": "received", "copies": "5", "expected": "2"}
     browser.client.post(page, data=form)
@@ -69,9 +69,9 @@ def test_a_form_that_is_found_again_much_later_does_nothing_and_says_so(shop, vi
     assert shop.stock(book_id) == 7
 
 
-def test_forms_are_forgotten_after_a_day(shop, visitor):
+def test_forms_are_forgotten_after_a_day(shop, web_client):
     shop.customer(ADA)
-    browser, books = visitor(ADA), [shop.book(), shop.book()]
+    browser, books = web_client(ADA), [shop.book(), shop.book()]
     token = browser.csrf_token("/")
     browser.client.post(f"/books/{books[0]}/reserve", data={"once": NAME, "csrf_token": token})
     shop.execute("UPDATE sent_forms SET created_at = :then", then=ago(days=2))
@@ -79,9 +79,9 @@ def test_forms_are_forgotten_after_a_day(shop, visitor):
     assert len(shop.rows("SELECT key FROM sent_forms")) == 1
 
 
-def test_what_was_answered_is_forgotten_after_minutes_and_that_it_was_done_is_not(shop, visitor):
+def test_what_was_answered_is_forgotten_after_minutes_and_that_it_was_done_is_not(shop, web_client):
     shop.customer(ADA)
-    browser, books = visitor(ADA), [shop.book(), shop.book()]
+    browser, books = web_client(ADA), [shop.book(), shop.book()]
     token = browser.csrf_token("/")
     for name in (NAME, "m" * 22):
         browser.client.post(f"/books/{books.pop()}/reserve", data={"once": name, "csrf_token": token})
@@ -89,8 +89,8 @@ def test_what_was_answered_is_forgotten_after_minutes_and_that_it_was_done_is_no
     assert shop.rows("SELECT count(*), count(answer) FROM sent_forms") == [(2, 1)]
 
 
-def test_what_forms_say_of_somebody_is_forgotten_with_the_account_whoever_sent_them(shop, visitor):
-    staff, nobody = visitor(shop.staff(STAFF) and STAFF), visitor()
+def test_what_forms_say_of_somebody_is_forgotten_with_the_account_whoever_sent_them(shop, web_client):
+    staff, nobody = web_client(shop.staff(STAFF) and STAFF), web_client()
     form = {"email": ADA, "password": PASSWORD, "once": NAME, "csrf_token": nobody.csrf_token()}
     nobody.client.post("/register", data=form)
     ada_id = shop.rows("SELECT id FROM users WHERE email = :ada", ada=ADA)[0]
@@ -98,13 +98,13 @@ def test_what_forms_say_of_somebody_is_forgotten_with_the_account_whoever_sent_t
     for deed in ("deactivate", "reactivate"):
         staff.client.post(f"/admin/users/{ada_id}/{deed}", data={"once": NAME, "csrf_token": token})
     assert ADA in str(shop.rows("SELECT answer FROM sent_forms"))
-    visitor(ADA).submit("/account/delete", current=PASSWORD)
+    web_client(ADA).submit("/account/delete", current=PASSWORD)
     assert ADA not in str(shop.rows("SELECT answer FROM sent_forms"))
 
 
-def test_an_answer_holds_what_its_own_request_said(shop, visitor):
+def test_an_answer_holds_what_its_own_request_said(shop, web_client):
     shop.customer(ADA)
-    browser, books = visitor(ADA), [shop.book("Emma"), shop.book("Persuasion")]
+    browser, books = web_client(ADA), [shop.book("Emma"), shop.book("Persuasion")]
     token = browser.csrf_token("/")
     browser.client.post("/cart/items", data={"book_id": books[0], "csrf_token": token})
     browser.client.post(f"/books/{books[1]}/reserve", data={"once": NAME, "csrf_token": token})
@@ -112,9 +112,9 @@ def test_an_answer_holds_what_its_own_request_said(shop, visitor):
     assert ("Reserved." in answer, "out of stock" in answer) == (True, False)
 
 
-def test_who_deletes_the_account_leaves_no_forms_behind_that_say_what_was_done(shop, visitor):
+def test_who_deletes_the_account_leaves_no_forms_behind_that_say_what_was_done(shop, web_client):
     shop.customer(ADA)
-    browser, book_id = visitor(ADA), shop.book("Emma")
+    browser, book_id = web_client(ADA), shop.book("Emma")
     token = browser.csrf_token("/")
     browser.client.post(f"/books/{book_id}/reserve", data={"once": NAME, "csrf_token": token})
     form = {"once": NAME, "csrf_token": token, "current": PASSWORD}
@@ -126,9 +126,9 @@ def test_who_deletes_the_account_leaves_no_forms_behind_that_say_what_was_done(s
 # ---------------------------------------------------------------- logging in
 
 
-def test_a_login_that_is_sent_twice_is_one(shop, visitor):
+def test_a_login_that_is_sent_twice_is_one(shop, web_client):
     shop.customer(ADA)
-    browser, other = visitor(), visitor()
+    browser, other = web_client(), web_client()
     form = {"email": ADA, "password": PASSWORD, "key": NAME, "csrf_token": browser.csrf_token()}
     other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
     answers = [clicking.client.post("/login", data=form) for clicking in (browser, other)]
@@ -137,9 +137,9 @@ def test_a_login_that_is_sent_twice_is_one(shop, visitor):
     assert len(shop.rows("SELECT id FROM login_sessions")) == 1
 
 
-def test_a_login_after_a_logout_by_the_same_form_is_a_new_one(shop, visitor):
+def test_a_login_after_a_logout_by_the_same_form_is_a_new_one(shop, web_client):
     shop.customer(ADA)
-    browser = visitor()
+    browser = web_client()
     form = {"email": ADA, "password": PASSWORD, "key": NAME, "csrf_token": browser.csrf_token()}
     browser.client.post("/login", data=form)
     (first,) = shop.rows("SELECT id FROM login_sessions")
@@ -151,10 +151,10 @@ def test_a_login_after_a_logout_by_the_same_form_is_a_new_one(shop, visitor):
     assert first != second
 
 
-def test_the_form_of_one_user_opens_no_login_of_another(shop, visitor):
+def test_the_form_of_one_user_opens_no_login_of_another(shop, web_client):
     shop.customer(ADA)
     shop.customer("ben@example.com")
-    browser, other = visitor(), visitor()
+    browser, other = web_client(), web_client()
     form = {"password": PASSWORD, "key": NAME}
     browser.client.post("/login", data={**form, "email": ADA, "csrf_token": browser.csrf_token()})
     other.client.post("/login", data={**form, "email": "ben@example.com", "csrf_token": other.csrf_token()})
@@ -162,9 +162,9 @@ def test_the_form_of_one_user_opens_no_login_of_another(shop, visitor):
 
 
 @pytest.mark.parametrize("path", ["/login", "/account/password"])
-def test_a_double_click_is_one_attempt_also_where_the_next_would_have_to_wait(shop, visitor, path):
+def test_a_double_click_is_one_attempt_also_where_the_next_would_have_to_wait(shop, web_client, path):
     shop.customer(ADA)
-    browser = visitor(ADA if path != "/login" else None)
+    browser = web_client(ADA if path != "/login" else None)
     cookie, token = browser.client.get_cookie(COOKIE), browser.csrf_token(path)
     cookie = browser.client.get_cookie(COOKIE).value
     fields = {"email": ADA, "new": "four other random words", "repeat": "four other random words"}
@@ -181,9 +181,9 @@ def test_a_double_click_is_one_attempt_also_where_the_next_would_have_to_wait(sh
     assert answers == [303] * 3
 
 
-def test_a_second_token_is_made_from_the_page_that_shows_the_first(shop, visitor):
+def test_a_second_token_is_made_from_the_page_that_shows_the_first(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     page, tokens = browser.follow("/account/tokens").text, []
     for name in ("till", "website"):
         hidden = {field: re.findall(rf'name="{field}"[^>]*value="([^"]*)"', page) for field in ("csrf_token", "key")}
@@ -195,36 +195,36 @@ def test_a_second_token_is_made_from_the_page_that_shows_the_first(shop, visitor
 
 
 @pytest.mark.parametrize("other", [{"name": "website"}, {"days": "30"}, {"scopes": "orders"}])
-def test_a_form_with_something_else_filled_in_makes_another_token(shop, visitor, other):
+def test_a_form_with_something_else_filled_in_makes_another_token(shop, web_client, other):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     form = {"name": "till", "days": "90", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
     answers = [browser.client.post("/account/tokens", data=given).status_code for given in (form, {**form, **other})]
     assert answers == [201, 201]
     assert len(shop.rows("SELECT id FROM api_tokens")) == 2
 
 
-def test_the_name_of_a_form_makes_no_token_of_another_user(shop, visitor):
+def test_the_name_of_a_form_makes_no_token_of_another_user(shop, web_client):
     for email in (ADA, "ben@example.com"):
         shop.customer(email)
-        browser = visitor(email)
+        browser = web_client(email)
         form = {"name": "till", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
         assert browser.client.post("/account/tokens", data=form).status_code == 201
     assert len(set(shop.rows("SELECT token_hash FROM api_tokens"))) == 2
 
 
-def test_a_token_is_not_shown_again_a_minute_later(shop, visitor):
+def test_a_token_is_not_shown_again_a_minute_later(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     form = {"name": "till", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
     assert browser.client.post("/account/tokens", data=form).status_code == 201
     shop.execute("UPDATE api_tokens SET created_at = :then", then=ago(minutes=2))
     assert browser.client.post("/account/tokens", data=form).status_code == 409
 
 
-def test_a_token_that_was_revoked_is_not_made_again_by_its_form(shop, visitor):
+def test_a_token_that_was_revoked_is_not_made_again_by_its_form(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     form = {"name": "till", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
     assert browser.client.post("/account/tokens", data=form).status_code == 201
     shop.execute("UPDATE api_tokens SET revoked_at = created_at")
@@ -236,11 +236,11 @@ def test_a_token_that_was_revoked_is_not_made_again_by_its_form(shop, visitor):
 
 
 @pytest.fixture
-def delivery(shop, visitor):
+def delivery(shop, web_client):
     """Staff who receive a delivery of two copies, as often as they like: delivery() returns the answer."""
     shop.staff(STAFF)
     shop.book("Emma", isbn=ISBN)
-    staff = visitor(STAFF)
+    staff = web_client(STAFF)
     form = {"lines": f"{ISBN} x2", "previewed": f"{ISBN}x2", "receive": "yes", "once": NAME, "number": "0" * 8}
     form["csrf_token"] = staff.csrf_token("/admin/delivery")
 
@@ -250,11 +250,11 @@ def delivery(shop, visitor):
     return receive
 
 
-def test_nobody_else_is_shown_the_answer_to_a_form_that_they_send(shop, visitor, delivery):
+def test_nobody_else_is_shown_the_answer_to_a_form_that_they_send(shop, web_client, delivery):
     shop.customer(ADA)
     first = delivery()
     assert "came in" in text_of(first)
-    for browser in (visitor(), visitor(ADA), visitor(STAFF)):
+    for browser in (web_client(), web_client(ADA), web_client(STAFF)):
         browser.csrf_token("/login")
         answer = delivery(browser)
         assert (answer.status_code != 200, "came in" in text_of(answer)) == (True, False)
@@ -281,9 +281,9 @@ def test_a_delivery_that_is_sent_again_much_later_is_shown_as_received_before(sh
     assert shop.stock(1) == 2
 
 
-def test_an_old_page_does_not_say_that_somebody_is_logged_out_who_is_not(shop, visitor):
+def test_an_old_page_does_not_say_that_somebody_is_logged_out_who_is_not(shop, web_client):
     shop.customer(ADA)
-    browser = visitor(ADA)
+    browser = web_client(ADA)
     form = {"csrf_token": browser.csrf_token("/account"), "once": NAME}
     browser.client.post("/logout", data=form)
     browser.log_in(ADA, PASSWORD)
@@ -292,15 +292,15 @@ def test_an_old_page_does_not_say_that_somebody_is_logged_out_who_is_not(shop, v
     assert browser.get("/account").status_code == 200
 
 
-def test_a_form_of_another_site_sets_no_cookie_in_the_place_of_that_which_it_does_not_bring(shop, visitor):
+def test_a_form_of_another_site_sets_no_cookie_in_the_place_of_that_which_it_does_not_bring(shop, web_client):
     for path in ("/cart/items", "/logout", "/books/1/reserve", "/login"):
-        answer = visitor().client.post(path, data={"book_id": "1", "csrf_token": "x"})
+        answer = web_client().client.post(path, data={"book_id": "1", "csrf_token": "x"})
         assert answer.headers.getlist("Set-Cookie") == []
 
 
-def test_a_visitors_form_that_is_found_again_later_adds_nothing_and_says_so(shop, visitor, monkeypatch):
+def test_a_visitors_form_that_is_found_again_later_adds_nothing_and_says_so(shop, web_client, monkeypatch):
     shop.book("Emma", stock=9)
-    browser = visitor()
+    browser = web_client()
     form = {"book_id": "1", "once": NAME, "csrf_token": browser.csrf_token()}
     browser.client.post("/cart/items", data=form)
     browser.follow("/cart")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -19,16 +19,16 @@ UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff("staff@example.com")
-    return script("staff@example.com")
+    return api_client("staff@example.com")
 
 
-def change(staff: Script, book_id: int, **body: Any) -> Any:
+def change(staff: ApiClient, book_id: int, **body: Any) -> Any:
     return staff.patch(f"/api/v1/books/{book_id}/stock", body)
 
 
-def ledger(staff: Script, book_id: int, **query: Any) -> Any:
+def ledger(staff: ApiClient, book_id: int, **query: Any) -> Any:
     return staff.get(f"/api/v1/books/{book_id}/movements", **query).json
 
 

@@ -6,14 +6,14 @@ from bookshop.inventory.service import StockChange
 from bookshop.kit.exceptions import Invalid
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 
 NOTIFIED = "SELECT notified_at FROM prebookings ORDER BY id"
 
 
 def by_page(app):
     """Staff at the stock form."""
-    staff = Browser(app, "staff@example.com")
+    staff = WebClient(app, "staff@example.com")
 
     def set_stock(book_id, quantity, expected):
         path = f"/admin/books/{book_id}/stock"
@@ -25,7 +25,7 @@ def by_page(app):
 
 def by_json(app):
     """Staff's script."""
-    staff = Script(app, "staff@example.com")
+    staff = ApiClient(app, "staff@example.com")
 
     def set_stock(book_id, quantity, expected):
         assert staff.set_stock(book_id, quantity).status_code == 200
@@ -111,9 +111,9 @@ def failing(monkeypatch):
     monkeypatch.setattr(PreBookRepository, "notify_waiting_by_book", fail)
 
 
-def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, script, visitor, emma, failing):
+def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, api_client, web_client, emma, failing):
     shop.staff("staff@example.com")
-    staff, browser = script("staff@example.com"), visitor("staff@example.com")
+    staff, browser = api_client("staff@example.com"), web_client("staff@example.com")
     before = shop.everything()
     path = f"/admin/books/{emma}/stock"
     assert staff.set_stock(emma, 5).status_code == 500

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bookshop.extensions import db
-from bookshop.idempotency.models import GivenAnswer
+from bookshop.idempotency.models import IdempotencyRecord
 from bookshop.kit.database import now
 from tests.support.races import many_books
 from tests.support.stand import assert_problem, send
@@ -20,10 +20,10 @@ LEDGER = "SELECT book_id, delta, quantity_after, reason, note, user_id FROM move
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     """A program of staff's, that has called before."""
     shop.staff(STAFF)
-    program = script(STAFF)
+    program = api_client(STAFF)
     program.get("/api/v1/books")
     return program
 
@@ -309,9 +309,9 @@ def test_each_for_itself_a_refused_line_does_not_disturb_the_same_book(shop, sta
 @pytest.mark.parametrize(
     ("who", "status", "code"), [(None, 401, "NOT_AUTHENTICATED"), ("ada@example.com", 403, "FORBIDDEN")]
 )
-def test_a_batch_is_for_staff(shop, script, emma, *, who, status, code):
+def test_a_batch_is_for_staff(shop, api_client, emma, *, who, status, code):
     shop.customer("ada@example.com")
-    assert_problem(batch(script(who), {"book_id": emma, "delta": 1}), status, code)
+    assert_problem(batch(api_client(who), {"book_id": emma, "delta": 1}), status, code)
     assert shop.stock(emma) == 0
 
 
@@ -355,9 +355,9 @@ def test_another_batch_with_the_same_key_is_refused(shop, staff, emma, other):
     assert shop.everything() == before
 
 
-def test_the_keys_of_two_members_of_staff_are_apart(shop, staff, emma, script):
+def test_the_keys_of_two_members_of_staff_are_apart(shop, staff, emma, api_client):
     shop.staff("other@example.com")
-    for program in (staff, script("other@example.com")):
+    for program in (staff, api_client("other@example.com")):
         assert keyed(program, "k", {"book_id": emma, "delta": 2}).json["results"][0]["delta"] == 2
     assert shop.stock(emma) == 4
 
@@ -365,7 +365,7 @@ def test_the_keys_of_two_members_of_staff_are_apart(shop, staff, emma, script):
 def test_what_was_refused_is_not_kept_and_may_be_sent_again(shop, staff, emma):
     line = {"isbn": UNKNOWN, "delta": 2}
     assert keyed(staff, "k", line).status_code == 422
-    assert shop.rows("SELECT key FROM given_answers") == []
+    assert shop.rows("SELECT key FROM idempotency_records") == []
     shop.book("Harry Potter", isbn=UNKNOWN)
     assert keyed(staff, "k", line).json["changed"] == 1
 
@@ -381,10 +381,10 @@ def test_each_for_itself_what_was_refused_is_part_of_the_answer_that_is_kept(sho
 def test_a_key_is_kept_for_24_hours(app, shop, staff, emma, *, age, stock):
     keyed(staff, "k", {"book_id": emma, "delta": 2})
     with app.app_context():
-        db.session.query(GivenAnswer).update({"created_at": now() - age})
+        db.session.query(IdempotencyRecord).update({"created_at": now() - age})
         db.session.commit()
     assert keyed(staff, "k", {"book_id": emma, "delta": 2}).json["results"][0]["stock_quantity"] == stock
-    assert (shop.stock(emma), shop.rows("SELECT count(*) FROM given_answers")) == (stock, [1])
+    assert (shop.stock(emma), shop.rows("SELECT count(*) FROM idempotency_records")) == (stock, [1])
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 201, "Schl\xfcssel"])

@@ -27,7 +27,7 @@ TORN = "tests.inventory.test_stock_batch_kills:torn_shop()"
 Found = tuple[int, ...]
 Outcome = tuple[int | None, Found]  # the status, and what the database holds
 COUNTED = (
-    *("movements", "prebookings WHERE status = 'notified'", "messages", "given_answers"),
+    *("movements", "prebookings WHERE status = 'notified'", "messages", "idempotency_records"),
     "events WHERE kind = 'stock.changed'",
 )
 NOTHING = (0,) * 6
@@ -52,7 +52,7 @@ class Store:
         """Put everything back to where it was before the batch."""
         self.shop.execute("UPDATE prebookings SET status = 'waiting', notified_at = NULL, movement_id = NULL")
         self.shop.execute("UPDATE books SET stock_quantity = 0")
-        for table in ("events", "messages", "movements", "given_answers"):
+        for table in ("events", "messages", "movements", "idempotency_records"):
             self.shop.execute(f"DELETE FROM {table}")
 
     def found(self) -> Found:

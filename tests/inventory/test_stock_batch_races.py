@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from bookshop.catalog.repository import BookRepository
-from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.idempotency.repository import IdempotencyRepository
 from bookshop.inventory.batch import StockBatch
 from bookshop.kit import transactions
 from bookshop.prebookings.repository import PreBookRepository
@@ -15,7 +15,7 @@ from tests.support import races
 
 URL, ISBN = "/api/v1/stock/batch", "9780141439587"
 ADA, STAFF, SENT = "ada@example.com", "staff@example.com", 20
-CLAIM = (GivenAnswerRepository, "claim")
+CLAIM = (IdempotencyRepository, "claim")
 LOCK = (BookRepository, "lock")
 INSERT = (PreBookRepository, "insert_if_out_of_stock")
 NOTIFY = (PreBookRepository, "notify_waiting_by_book")
@@ -26,9 +26,9 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff(STAFF)
-    program = script(STAFF)
+    program = api_client(STAFF)
     program.get("/api/v1/books")
     return program
 
@@ -63,7 +63,9 @@ def test_twenty_requests_with_one_key_have_one_effect_and_get_equal_answers(shop
     first, *others = at_once(staff, books, mode)
     assert (first[0], others) == (200, [first] * (SENT - 1))
     assert shop.rows("SELECT DISTINCT stock_quantity FROM books") == [1]
-    counted = "SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM messages), count(*) FROM given_answers"
+    counted = (
+        "SELECT (SELECT count(*) FROM movements), (SELECT count(*) FROM messages), count(*) FROM idempotency_records"
+    )
     assert (shop.rows(counted), shop.broken()) == ([(10, 10, 1)], [])
 
 
@@ -175,10 +177,10 @@ def test_batches_restocks_and_orders_at_once_lose_nothing(shop, staff, books):
 
 
 @pytest.fixture
-def reserve(shop, books, script):
+def reserve(shop, books, api_client):
     """Ben reserves the first book."""
     shop.customer("ben@example.com")
-    ben = script("ben@example.com")
+    ben = api_client("ben@example.com")
     ben.get("/api/v1/books")
     return partial(ben.reserve, books[0])
 
@@ -208,8 +210,8 @@ def test_twin_without_the_locks_a_reservation_is_stranded(app, shop, staff, book
 
 
 @MODES
-def test_a_crowd_that_reserves_while_batches_come_and_go_is_told_to_the_last(shop, staff, books, script, *, mode):
-    crowd = [script(f"customer{number}@example.com") for number, _id in enumerate(shop.customers(6))]
+def test_a_crowd_that_reserves_while_batches_come_and_go_is_told_to_the_last(shop, staff, books, api_client, *, mode):
+    crowd = [api_client(f"customer{number}@example.com") for number, _id in enumerate(shop.customers(6))]
     reservations = [partial(reader.reserve, book_id) for reader in crowd for book_id in books[:3]]
     batches = [partial(send, staff, more(books[:3], copies), mode) for copies in (1, -1, 2, -2)]
     statuses = {answer.status_code for answer in races.together([*reservations, *batches])}

@@ -44,26 +44,26 @@ def books(shop):
     shop.withdraw(5)
 
 
-def by_pages(script, path, size=3, **query):
+def by_pages(api_client, path, size=3, **query):
     """All items of a list, page by page, and how many there are."""
     items: list[Any] = []
     page, total = 1, 1
     while len(items) < total:
-        answer = script.get(path, size=size, page=page, **query).json
+        answer = api_client.get(path, size=size, page=page, **query).json
         items, total, page = items + answer["items"], answer["total"], page + 1
         assert answer["items"] or not total
         assert "next_cursor" not in answer
     return items, total
 
 
-def by_cursor(script, path, size, between=lambda: None, **query):
+def by_cursor(api_client, path, size, between=lambda: None, **query):
     """All items of a list, read on by `next_cursor`, and what was said of their number."""
     items: list[Any] = []
     totals: list[int] = []
     cursor: str | None = ""
     page = 0
     while cursor is not None:
-        answer = script.get(path, size=size, cursor=cursor, **query)
+        answer = api_client.get(path, size=size, cursor=cursor, **query)
         assert answer.status_code == 200, answer.text
         items, cursor, page = items + answer.json["items"], answer.json["next_cursor"], page + 1
         assert ("Link" in answer.headers, answer.json["page"], answer.json["size"]) == (cursor is not None, page, size)
@@ -74,14 +74,14 @@ def by_cursor(script, path, size, between=lambda: None, **query):
     return items, totals[0]
 
 
-def by_links(script, path, **query):
+def by_links(api_client, path, **query):
     """All items of a list, by the links to the next page (RFC 8288), begun by number."""
-    answer = script.get(path, **query)
+    answer = api_client.get(path, **query)
     items = answer.json["items"]
     while link := answer.headers.get("Link"):
         target, options = parse_options_header(link)
         assert options == {"rel": "next"}
-        answer = script.send("GET", target.strip("<>"))
+        answer = api_client.send("GET", target.strip("<>"))
         items = items + answer.json["items"]
     return items
 
@@ -98,8 +98,8 @@ def without(query):
 
 
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS, DIRS)))
-def test_books_are_the_same_by_cursor_as_by_pages(books, script, sort, direction):
-    reader = script()
+def test_books_are_the_same_by_cursor_as_by_pages(books, api_client, sort, direction):
+    reader = api_client()
     for filters in FILTERS if sort == "relevance" and direction else FILTERS[:3]:
         query = without({"sort": sort, "dir": direction, **filters})
         paged = by_pages(reader, BOOKS, size=5, **query)
@@ -134,34 +134,34 @@ LISTS = [
 
 @pytest.mark.parametrize(("who", "path", "query"), LISTS)
 def test_every_list_is_the_same_by_cursor_as_by_pages(world, who, path, query):
-    script = world.scripts[who]
-    paged = by_pages(script, path, **query)
+    api_client = world.scripts[who]
+    paged = by_pages(api_client, path, **query)
     for size in (1, 3):
-        assert by_cursor(script, path, size, **query) == paged
-    assert by_links(script, path, size=2, **query) == paged[0]
-    assert by_links(script, path, size=2, page=2, **query) == paged[0][2:]
+        assert by_cursor(api_client, path, size, **query) == paged
+    assert by_links(api_client, path, size=2, **query) == paged[0]
+    assert by_links(api_client, path, size=2, page=2, **query) == paged[0][2:]
 
 
-def test_the_size_of_a_page_may_change_on_the_way(books, script):
-    reader = script()
+def test_the_size_of_a_page_may_change_on_the_way(books, api_client):
+    reader = api_client()
     first = reader.get(BOOKS, size=2, cursor="", sort="price").json
     second = reader.get(BOOKS, size=100, cursor=first["next_cursor"], sort="price").json
     assert first["items"] + second["items"] == by_pages(reader, BOOKS, sort="price")[0]
 
 
-def test_with_a_cursor_the_number_of_a_page_says_nothing(books, script):
-    first = script().get(BOOKS, size=2, cursor="", page=3).json
-    assert (first["page"], first["items"]) == (1, script().get(BOOKS, size=2).json["items"])
-    second = script().get(BOOKS, size=2, cursor=first["next_cursor"], page=9).json
-    assert (second["page"], second["items"]) == (2, script().get(BOOKS, size=2, page=2).json["items"])
+def test_with_a_cursor_the_number_of_a_page_says_nothing(books, api_client):
+    first = api_client().get(BOOKS, size=2, cursor="", page=3).json
+    assert (first["page"], first["items"]) == (1, api_client().get(BOOKS, size=2).json["items"])
+    second = api_client().get(BOOKS, size=2, cursor=first["next_cursor"], page=9).json
+    assert (second["page"], second["items"]) == (2, api_client().get(BOOKS, size=2, page=2).json["items"])
 
 
 # ---------------------------------------------------------------- what changes meanwhile
 
 
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS[1:], ("asc", "desc"))))
-def test_books_that_come_or_go_meanwhile_neither_repeat_nor_hide_others(shop, books, script, sort, direction):
-    reader, query = script(), {"sort": sort, "dir": direction}
+def test_books_that_come_or_go_meanwhile_neither_repeat_nor_hide_others(shop, books, api_client, sort, direction):
+    reader, query = api_client(), {"sort": sort, "dir": direction}
     left = ids(by_pages(reader, BOOKS, **query)[0])
 
     def change():
@@ -175,12 +175,12 @@ def test_books_that_come_or_go_meanwhile_neither_repeat_nor_hide_others(shop, bo
     assert [book_id for book_id in read if book_id in left] == left
 
 
-def test_where_the_last_row_of_a_page_goes_the_list_is_read_on_behind_its_place(shop, books, script):
-    first = script().get(BOOKS, size=4, sort="published", cursor="").json
-    rest = script().get(BOOKS, page=2, size=4, sort="published").json["items"]
+def test_where_the_last_row_of_a_page_goes_the_list_is_read_on_behind_its_place(shop, books, api_client):
+    first = api_client().get(BOOKS, size=4, sort="published", cursor="").json
+    rest = api_client().get(BOOKS, page=2, size=4, sort="published").json["items"]
     shop.execute("DELETE FROM events"), shop.execute("DELETE FROM movements")
     shop.execute(f"DELETE FROM books WHERE id = {first['items'][-1]['id']}")
-    assert script().get(BOOKS, size=4, sort="published", cursor=first["next_cursor"]).json["items"] == rest
+    assert api_client().get(BOOKS, size=4, sort="published", cursor=first["next_cursor"]).json["items"] == rest
 
 
 def test_what_is_taken_out_of_a_cart_hides_nothing_that_is_left(world):
@@ -192,9 +192,9 @@ def test_what_is_taken_out_of_a_cart_hides_nothing_that_is_left(world):
     assert (ids(second["items"]), second["total"]) == (everything[2:], first["total"])
 
 
-def test_new_movements_do_not_push_the_ledger_on(shop, script):
+def test_new_movements_do_not_push_the_ledger_on(shop, api_client):
     shop.staff("staff@example.com")
-    staff, book_id = script("staff@example.com"), shop.book("Emma")
+    staff, book_id = api_client("staff@example.com"), shop.book("Emma")
     for quantity in (1, 2, 3, 4):
         shop.set_stock(book_id, quantity)
     path, more = f"{BOOKS}/{book_id}/movements", iter(range(5, 99))
@@ -206,23 +206,23 @@ def test_new_movements_do_not_push_the_ledger_on(shop, script):
 
 
 @pytest.fixture
-def cursor(books, script):
+def cursor(books, api_client):
     """A good cursor of the list by title."""
-    return script().get(BOOKS, sort="title", size=2, cursor="").json["next_cursor"]
+    return api_client().get(BOOKS, sort="title", size=2, cursor="").json["next_cursor"]
 
 
 def assert_no_cursor(answer):
     assert_problem(answer, 404, "CURSOR_NOT_FOUND")
 
 
-def test_a_cursor_is_good_for_its_list_its_filters_and_its_order_alone(shop, cursor, script):
+def test_a_cursor_is_good_for_its_list_its_filters_and_its_order_alone(shop, cursor, api_client):
     shop.staff("staff@example.com")
     others: Any = ({}, {"sort": "price"}, {"sort": "title", "dir": "desc"}, {"sort": "title", "q": "b"})
     for query in (*others, {"sort": "title", "in_stock": "true"}, {"sort": "title", "author": "jane"}):
-        assert_no_cursor(script().get(BOOKS, cursor=cursor, **query))
+        assert_no_cursor(api_client().get(BOOKS, cursor=cursor, **query))
     for path in ("/api/v1/reports/demand", "/api/v1/admin/orders", "/api/v1/books/1/movements"):
-        assert_no_cursor(script("staff@example.com").get(path, cursor=cursor))
-    assert script().get(BOOKS, cursor=cursor, sort="title").status_code == 200
+        assert_no_cursor(api_client("staff@example.com").get(path, cursor=cursor))
+    assert api_client().get(BOOKS, cursor=cursor, sort="title").status_code == 200
 
 
 def test_the_ledger_of_one_book_takes_no_cursor_of_anothers(world):
@@ -232,10 +232,10 @@ def test_the_ledger_of_one_book_takes_no_cursor_of_anothers(world):
 
 
 @pytest.mark.parametrize("path", ["/api/v1/prebookings", "/api/v1/orders", "/api/v1/cart/items"])
-def test_a_cursor_of_another_customers_list_is_none(world, script, path):
+def test_a_cursor_of_another_customers_list_is_none(world, api_client, path):
     world.shop.customer("ben@example.com")
     cursor = world.scripts["ada"].get(path, size=1, cursor="").json["next_cursor"]
-    assert_no_cursor(script("ben@example.com").get(path, cursor=cursor))
+    assert_no_cursor(api_client("ben@example.com").get(path, cursor=cursor))
 
 
 def forged(keys):
@@ -261,12 +261,12 @@ FORGED = [
 
 
 @pytest.mark.parametrize("text", FORGED)
-def test_a_cursor_that_the_shop_did_not_give_is_none(books, script, text):
-    assert_no_cursor(script().get(BOOKS, sort="title", cursor=text))
+def test_a_cursor_that_the_shop_did_not_give_is_none(books, api_client, text):
+    assert_no_cursor(api_client().get(BOOKS, sort="title", cursor=text))
 
 
-def test_a_cursor_that_is_damaged_on_the_way_is_none(cursor, script):
-    reader = script()
+def test_a_cursor_that_is_damaged_on_the_way_is_none(cursor, api_client):
+    reader = api_client()
     payload, signature = cursor.split(".")
     broken = [cursor[:-3], cursor[1:], cursor + "A" * 4, payload, f".{signature}", f"{payload}.", cursor.swapcase()]
     for text in (*broken, f"{payload}x.{signature}", f"{cursor}.{signature}"):
@@ -274,9 +274,9 @@ def test_a_cursor_that_is_damaged_on_the_way_is_none(cursor, script):
     assert reader.send("GET", f"{BOOKS}?sort=title&cursor={cursor}&cursor={cursor}").status_code == 422
 
 
-def test_an_empty_cursor_begins_a_list_and_the_last_page_of_any_ends_it(books, script):
-    assert script().get(BOOKS, cursor="", size=100).json["next_cursor"] is None
-    empty = script().get(BOOKS, cursor="", q="nothing of the kind").json
+def test_an_empty_cursor_begins_a_list_and_the_last_page_of_any_ends_it(books, api_client):
+    assert api_client().get(BOOKS, cursor="", size=100).json["next_cursor"] is None
+    empty = api_client().get(BOOKS, cursor="", q="nothing of the kind").json
     assert (empty["items"], empty["next_cursor"], empty["total"], empty["page"]) == ([], None, 0, 1)
 
 
@@ -285,17 +285,17 @@ def test_an_empty_cursor_begins_a_list_and_the_last_page_of_any_ends_it(books, s
 
 @pytest.mark.parametrize(("who", "path", "query"), LISTS)
 def test_at_a_cursor_nothing_is_counted_and_nothing_passed_over(world, who, path, query):
-    script = world.scripts[who]
-    first = script.get(path, size=1, cursor="", **query).json["next_cursor"]
+    api_client = world.scripts[who]
+    first = api_client.get(path, size=1, cursor="", **query).json["next_cursor"]
     if first is None:
         return
     with statements(world.app) as sent:
-        script.get(path, size=1, cursor=first, **query)
+        api_client.get(path, size=1, cursor=first, **query)
     lists = [statement for statement in sent if "LIMIT" in statement]
     assert len(lists) == (0 if "cart" in path else 1)
     assert not [statement for statement in lists if "count(*) AS count_1" in statement]
     with statements(world.app) as counted:
-        script.get(path, size=1, page=2, **query)
+        api_client.get(path, size=1, page=2, **query)
     assert len(sent) == len(counted) - (0 if "cart" in path else 1)
 
 
@@ -332,12 +332,12 @@ def rows_read(node):
 
 
 @pytest.mark.prove
-def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, script):
+def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, api_client):
     many_books(shop, 3_000)
     shop.execute("UPDATE books SET price_cents = id / 7")
     shop.execute("ANALYZE")
     for sort, direction in product(("title", "price", "newest"), ("asc", "desc")):
-        assert_deep_page_is_cheap(app, script(), sort, direction)
+        assert_deep_page_is_cheap(app, api_client(), sort, direction)
 
 
 def assert_deep_page_is_cheap(app, reader, sort, direction):

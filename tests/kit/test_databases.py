@@ -7,7 +7,7 @@ from sqlalchemy import inspect, text
 
 from bookshop.extensions import db, limiter
 from tests.support import cases
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.databases import TABLES, empty
 from tests.support.world import COVER, World, world_of
 
@@ -62,7 +62,7 @@ def test_every_table_is_emptied(app):
 def test_a_browser_is_logged_in_as_by_the_form(app, shop, email):
     shop.customer()
     shop.staff()
-    quick, by_form = Browser(app, email), Browser(app)
+    quick, by_form = WebClient(app, email), WebClient(app)
     by_form.log_in(email)
     with quick.client.session_transaction() as one, by_form.client.session_transaction() as other:
         assert {**one, "_user_id": None} == {**other, "_user_id": None}

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from bookshop import create_app
 from bookshop.extensions import db
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
 from tests.support.postgresql import server
@@ -118,7 +118,7 @@ def test_a_full_disk_under_postgresql_is_a_503_that_tears_nothing_and_is_over_wh
     shop, chance = crowded, random.Random(1)
     statuses: list[Any] = []
     shop.staff()
-    staff = Script(shop.app, "staff@example.com")
+    staff = ApiClient(shop.app, "staff@example.com")
 
     def add_a_book():
         words = base64.b85encode(chance.randbytes(7_500)).decode()  # which nothing packs into less

@@ -10,7 +10,7 @@ from bookshop.extensions import db
 from bookshop.mail import service
 from bookshop.mail.models import Message
 from bookshop.web import services
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, isbn
 from tests.support.postbox import Postbox
 from tests.support.races import many_customers
@@ -51,16 +51,16 @@ def outcome(shop, kind):
 
 
 def by_stock_page(shop, _tmp_path):
-    Browser(shop.app, STAFF).submit("/admin/books/1/stock", change="received", copies="3", expected="0")
+    WebClient(shop.app, STAFF).submit("/admin/books/1/stock", change="received", copies="3", expected="0")
 
 
 def by_stock_json(shop, _tmp_path):
-    Script(shop.app, STAFF).set_stock(EMMA, 3)
+    ApiClient(shop.app, STAFF).set_stock(EMMA, 3)
 
 
 def by_delivery(shop, _tmp_path):
     page, lines = "/admin/delivery", f"{ISBN} x3"
-    Browser(shop.app, STAFF).submit(page, lines=lines, previewed=f"{ISBN}x3", receive="yes")
+    WebClient(shop.app, STAFF).submit(page, lines=lines, previewed=f"{ISBN}x3", receive="yes")
 
 
 def by_import(shop, tmp_path):
@@ -70,23 +70,23 @@ def by_import(shop, tmp_path):
 
 
 def by_customer_who_cancels(shop, _tmp_path):
-    Browser(shop.app, BEN).submit("/orders/1/cancel", page="/orders/1")
+    WebClient(shop.app, BEN).submit("/orders/1/cancel", page="/orders/1")
 
 
 def by_program_that_cancels(shop, _tmp_path):
-    Script(shop.app, BEN).post("/api/v1/orders/1/cancel")
+    ApiClient(shop.app, BEN).post("/api/v1/orders/1/cancel")
 
 
 def by_staff_who_cancel(shop, _tmp_path):
-    Browser(shop.app, STAFF).submit("/admin/orders/cancel", page="/admin", order=["1"])
+    WebClient(shop.app, STAFF).submit("/admin/orders/cancel", page="/admin", order=["1"])
 
 
 def by_program_of_staff_that_cancels(shop, _tmp_path):
-    Script(shop.app, STAFF).post("/api/v1/admin/orders/1/cancel")
+    ApiClient(shop.app, STAFF).post("/api/v1/admin/orders/1/cancel")
 
 
 def by_customer_who_leaves(shop, _tmp_path):
-    Browser(shop.app, BEN).submit("/account/delete", current=PASSWORD)
+    WebClient(shop.app, BEN).submit("/account/delete", current=PASSWORD)
 
 
 WAYS: list[Callable[..., None]] = [
@@ -160,10 +160,10 @@ def test_nobody_is_told_twice_of_one_reservation_and_anew_of_a_new_one(shop, emm
 def test_an_order_is_answered_once_however_often_its_request_is_sent(shop, emma):
     shop.set_stock(EMMA, 5)
     shop.fill_cart(1, {EMMA: 1})
-    script = Script(shop.app, ADA)
+    api_client = ApiClient(shop.app, ADA)
     for _again in range(3):
-        headers = {**script.headers, "Idempotency-Key": "one"}
-        assert script.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers).status_code == 201
+        headers = {**api_client.headers, "Idempotency-Key": "one"}
+        assert api_client.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers).status_code == 201
     assert shop.rows(OF_ORDERS) == [("order_placed", 1, BEN), ("order_placed", 2, ADA)]
 
 
@@ -171,7 +171,7 @@ def test_a_button_for_many_orders_pressed_again_tells_nobody_twice(shop, emma):
     shop.set_stock(EMMA, 5)
     shop.order(1, {EMMA: 1})
     shop.execute("DELETE FROM messages WHERE kind LIKE 'order%'")
-    staff = Browser(shop.app, STAFF)
+    staff = WebClient(shop.app, STAFF)
     for button in ("ready", "ready", "cancel", "cancel"):
         staff.submit(f"/admin/orders/{button}", page="/admin", order=["1", "2"])
     told = [(kind, *order) for kind in ("order_ready", "order_cancelled") for order in ((1, BEN), (2, ADA))]
@@ -190,7 +190,7 @@ def test_an_order_that_cannot_be_placed_is_not_told(shop, emma):
     for user_id in (1, 3):
         shop.fill_cart(user_id, {EMMA: 1})
     for address in (ADA, CLEO):
-        Script(shop.app, address).post("/api/v1/orders", {"name": "First"})
+        ApiClient(shop.app, address).post("/api/v1/orders", {"name": "First"})
     assert [order for order in shop.rows(OF_ORDERS) if order[1] > 1] == [("order_placed", 2, ADA)]
 
 
@@ -203,8 +203,8 @@ def test_an_address_gets_one_message_of_a_kind_about_its_account_in_five_minutes
     kinds_of = "SELECT kind, count(*) FROM messages WHERE user_id = 1 GROUP BY kind ORDER BY kind"
     for number in (1, 2):
         for _again in range(3):
-            shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
-            shop.commit(lambda: services.mailbox().sign_up(ADA.upper(), PASSWORD))
+            shop.commit(lambda: services.email_links().ask_for_reset(ADA))
+            shop.commit(lambda: services.email_links().sign_up(ADA.upper(), PASSWORD))
         assert shop.rows(kinds_of) == [("known_address", number), ("password_reset", number)]
         clock.time = lambda: 300_300.0
 
@@ -217,23 +217,23 @@ def change_address(shop):
 
 
 def confirm_address(shop, address="lovelace@example.com"):
-    shop.commit(lambda: services.mailbox().confirm(1, address))
+    shop.commit(lambda: services.email_links().confirm(1, address))
 
 
-def want_alerts(wanted):
-    return lambda shop: shop.commit(lambda: services.mailbox().want_alerts(1, wanted))
+def set_alerts(wanted):
+    return lambda shop: shop.commit(lambda: services.email_links().set_alerts(1, wanted))
 
 
 NO_ALERT = {
     "deactivated": (lambda shop: shop.deactivate(ADA), "closed"),
-    "unsubscribed": (want_alerts(False), "unsubscribed"),
+    "unsubscribed": (set_alerts(False), "unsubscribed"),
     "unconfirmed": (change_address, "unconfirmed"),
     "sold out": (lambda shop: shop.order(2, {EMMA: 1}), "gone"),
     "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
 }
 BUT_THEN = {
     "deactivated": lambda shop: shop.commit(lambda: services.accounts().reactivate(1)),
-    "unsubscribed": want_alerts(True),
+    "unsubscribed": set_alerts(True),
     "unconfirmed": confirm_address,
     "sold out": lambda shop: shop.cancel_order(2, 2),
     "withdrawn": lambda shop: shop.commit(lambda: services.shelf().put_back(EMMA)),
@@ -285,7 +285,7 @@ def test_who_has_confirmed_meanwhile_is_not_asked_to(shop, emma, box):
 
 @pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
 def test_who_is_deactivated_gets_no_other_message_either(shop, emma, box, kind):
-    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.email_links().ask_for_reset(BEN))
     shop.deactivate(BEN)
     assert box.deliver() == []
     assert outcome(shop, kind) == ("suppressed", "closed")
@@ -318,7 +318,7 @@ def test_without_a_delay_alerts_are_due_at_once(shop, emma, box):
 
 
 def test_a_stock_set_back_to_0_stops_what_waits_and_the_reservations_stay_notified(shop, told):
-    staff = Browser(shop.app, STAFF)
+    staff = WebClient(shop.app, STAFF)
     fields = {"change": "correction", "copies": "0", "expected": "1"}
     answer = staff.submit("/admin/books/1/stock", **fields)
     assert "1 e-mail was stopped in time;" in text_of(staff.get(answer.location))
@@ -355,7 +355,7 @@ def test_a_message_goes_to_the_address_that_its_customer_has_when_it_leaves(shop
 
 @pytest.mark.parametrize("state", ["queued", "failed"])
 def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma, box, state):
-    shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
+    shop.commit(lambda: services.email_links().ask_for_reset(ADA))
     shop.execute("UPDATE messages SET state = :state WHERE kind = 'password_reset'", state=state)
     change_address(shop)
     shop.commit(lambda: services.mail().retry_failed())
@@ -365,7 +365,7 @@ def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma
 
 def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
     box.deliver()
-    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.email_links().ask_for_reset(BEN))
     refused = "550 <ben@example.com>: unknown"
     shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
     shop.commit(lambda: services.people().delete(2, PASSWORD))

@@ -13,10 +13,10 @@ from sqlalchemy import event, select, text, update
 from bookshop.alerts.service import AlertService
 from bookshop.extensions import db
 from bookshop.kit import database
-from bookshop.letters.worker import Worker
 from bookshop.mail import repository
 from bookshop.mail.models import SENDING
 from bookshop.mail.repository import MessageRepository, messages
+from bookshop.mailer.worker import Worker
 from bookshop.web import services
 from tests.support import races, smtp
 from tests.support.smtp import HOST, QUICK
@@ -148,9 +148,9 @@ def failing_commits(app):
         event.remove(engine, "commit", refuse)
 
 
-def test_a_restock_whose_commit_fails_queues_and_sends_nothing(app, post, sink, script):
+def test_a_restock_whose_commit_fails_queues_and_sends_nothing(app, post, sink, api_client):
     post.shop.staff(STAFF)
-    book_id, staff = smtp.waiting(post.shop, 5), script(STAFF)
+    book_id, staff = smtp.waiting(post.shop, 5), api_client(STAFF)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     with failing_commits(app):
         assert staff.set_stock(book_id, 1).status_code == 500

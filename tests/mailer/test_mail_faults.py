@@ -11,8 +11,8 @@ import pytest
 
 from bookshop.extensions import db
 from bookshop.kit.database import now
-from bookshop.kit.outbox import Pace
-from bookshop.letters.worker import Worker
+from bookshop.kit.outbox import WorkerTiming
+from bookshop.mailer.worker import Worker
 from tests.support import smtp
 from tests.support.smtp import AFTER, BODY, CONNECT, DATA, DROP, MAIL, QUICK, RCPT, SHIFTED, SLOW, STUTTER, Fault
 
@@ -44,9 +44,9 @@ FOR_GOOD = {
 }
 TAKEN = {"drop after DATA": (Fault(BODY, DROP), CUT), "slow after DATA": (Fault(BODY, SLOW), IMPATIENT)}
 FEW = 5
-PATIENT = Pace(batch=2, timeout=10, lease=600, poll=0.01)
+PATIENT = WorkerTiming(batch=2, timeout=10, lease=600, poll=0.01)
 # Where the server never answers. Long enough for one that answers on a busy machine.
-HASTY = Pace(batch=1, timeout=1, lease=600, poll=0.01)
+HASTY = WorkerTiming(batch=1, timeout=1, lease=600, poll=0.01)
 
 
 def slow_ones_later(name, fault, _words):
@@ -80,8 +80,8 @@ def assert_all_arrive(post, emails, times=1):
 @pytest.mark.parametrize("fault", [slow_ones_later(name, *FOR_LATER[name]) for name in FOR_LATER])
 def test_what_the_server_cannot_take_now_waits_a_minute_and_then_arrives_once(post, sink, fault):
     begun, (sink.fault, words) = now(), FOR_LATER[fault]
-    emails, pace = queue_for(post, sink.fault)
-    post.work(pace)
+    emails, timing = queue_for(post, sink.fault)
+    post.work(timing)
     assert sink.received == []
     assert_put_off(post, words, begun)
     assert_all_arrive(post, emails)
@@ -100,8 +100,8 @@ def test_while_no_server_is_there_all_wait_a_minute_and_then_arrive_once(post):
 @pytest.mark.parametrize("fault", TAKEN)
 def test_what_the_server_took_without_saying_so_comes_again_under_the_same_message_id(post, sink, fault):
     begun, (sink.fault, words) = now(), TAKEN[fault]
-    emails, pace = queue_for(post, sink.fault)
-    post.work(pace)
+    emails, timing = queue_for(post, sink.fault)
+    post.work(timing)
     assert sink.recipients == dict.fromkeys(emails, 1)
     assert_put_off(post, words, begun)
     assert_all_arrive(post, emails, times=2)
@@ -143,16 +143,16 @@ def test_one_bad_recipient_does_not_keep_the_others(post, sink):
 @pytest.mark.usefixtures("own_order")
 @pytest.mark.parametrize("at", [CONNECT, RCPT, BODY])
 def test_while_a_server_keeps_a_worker_waiting_the_shop_answers_and_no_transaction_is_open(
-    app, post, sink, visitor, at
+    app, post, sink, web_client, at
 ):
     """Seen by what is locked, not by how long anything takes."""
     sink.fault = Fault(at, SLOW)
-    worker = threading.Thread(target=post.work, args=(Pace(batch=1, timeout=30, lease=600),))
+    worker = threading.Thread(target=post.work, args=(WorkerTiming(batch=1, timeout=30, lease=600),))
     worker.start()
     assert sink.hangs.wait(60)
     try:
-        assert visitor().get("/books").status_code == 200
-        assert visitor("ada@example.com").get("/orders").status_code == 200
+        assert web_client().get("/books").status_code == 200
+        assert web_client("ada@example.com").get("/orders").status_code == 200
         with app.app_context():
             assert_nobody_is_in_the_way(db.engine)
     finally:
@@ -182,11 +182,11 @@ def assert_nobody_is_in_the_way(engine):
 
 def test_a_server_that_never_answers_is_left_after_the_timeout(app, post, sink):
     """With the pace of `flask worker`, but for the timeout."""
-    assert Pace().timeout < 60
+    assert WorkerTiming().timeout < 60
     post.queue(2)
     sink.fault = Fault(RCPT, SLOW)
     with app.app_context():
-        assert Worker(replace(Pace(), timeout=HASTY.timeout)).send_batch() is False
+        assert Worker(replace(WorkerTiming(), timeout=HASTY.timeout)).send_batch() is False
     assert sorted(one.attempts for one in post.messages()) == [0, 1]
     assert post.states() == {"queued": 2}
 
@@ -195,7 +195,7 @@ def test_a_server_that_stutters_at_the_good_bye_does_not_hold_a_worker(post, sin
     emails = post.queue(2)
     monkeypatch.setattr(smtp._Session, "smtp_QUIT", lambda session, _arg: session._misbehave(STUTTER))
     sink.fault = Fault("QUIT", STUTTER)
-    post.work(Pace(batch=2, timeout=1, lease=600))
+    post.work(WorkerTiming(batch=2, timeout=1, lease=600))
     assert sink.recipients == dict.fromkeys(emails, 1)
     assert post.states() == {"sent": 2}
 

@@ -15,14 +15,14 @@ from sqlalchemy import update
 
 from bookshop import create_app
 from bookshop.extensions import db
-from bookshop.kit.outbox import Pace
-from bookshop.letters.worker import Worker
+from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.models import Message
 from bookshop.mail.repository import MessageRepository
+from bookshop.mailer.worker import Worker
 from tests.support.forks import processes
 from tests.support.settings import settings_for
 
-PACE = Pace(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
+PACE = WorkerTiming(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
 WORKERS, DEADLINE = 4, 300
 MESSAGES, KILLS = 600, 30
 

@@ -13,7 +13,7 @@ from markupsafe import escape
 from bookshop.kit.text import isolated, one_line, shortened
 from bookshop.web import services
 from tests.support import postbox
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.factories import PASSWORD
 from tests.support.postbox import Postbox
 
@@ -69,8 +69,8 @@ def one_of_each(shop, emma):
     shop.change_order(ready, "ready", shop.staff())
     shop.cancel_order(1, cancelled)
     for address in ("new@example.com", "Ada@Example.com"):
-        shop.commit(lambda address=address: services.mailbox().sign_up(address, PASSWORD))
-    shop.commit(lambda: services.mailbox().ask_for_reset(ADA))
+        shop.commit(lambda address=address: services.email_links().sign_up(address, PASSWORD))
+    shop.commit(lambda: services.email_links().ask_for_reset(ADA))
 
 
 def kind_of(message):
@@ -116,10 +116,10 @@ def test_the_message_id_is_the_one_of_the_outbox_at_each_attempt(shop, box, emma
 
 @pytest.mark.parametrize("host", ["books.example.com", "a-rather-long-name-of-a-shop." + "books." * 10 + "example.com"])
 def test_no_line_is_longer_than_mail_servers_take_and_headers_for_programs_stay_in_one(shop, box, emma, host):
-    mailbox = box(base_url=f"https://{host}/shop")
+    email_links = box(base_url=f"https://{host}/shop")
     one_of_each(shop, emma)
-    mailbox.deliver()
-    for raw in (path.read_bytes() for path in mailbox.folder.iterdir()):
+    email_links.deliver()
+    for raw in (path.read_bytes() for path in email_links.folder.iterdir()):
         every, head = lines(raw)
         assert raw.count(b"\n") == raw.count(b"\r\n")
         assert max(map(len, every)) <= 998
@@ -160,11 +160,11 @@ def test_messages_about_an_order_name_it_and_messages_about_a_book_the_book(shop
 
 
 def test_an_order_to_be_posted_is_packed_and_not_to_be_collected(shop, box, emma):
-    mailbox = box(post_orders=True)
+    email_links = box(post_orders=True)
     shop.set_stock(emma, 1)
     order_id = shop.order(1, {emma: 1}, delivery="post", address="1 Road")
     shop.change_order(order_id, "ready", shop.staff())
-    sent = by_kind(mailbox.deliver())
+    sent = by_kind(email_links.deliver())
     assert sent["order_ready"]["Subject"].startswith("Packed: your order ")
     for kind, form in ((kind, form) for kind in ("order_placed", "order_ready") for form in ("plain", "html")):
         written = " ".join(postbox.part(sent[kind], form).split())
@@ -178,7 +178,7 @@ def test_our_own_words_are_short_lines_with_a_blank_one_between_paragraphs(shop,
         assert max(len(line) for line in text.splitlines() if "://" not in line) <= 78
         assert (text[0].strip(), "\n\n" in text, "\n\n\n\n" in text, "\r" in text) == (text[0], True, False, False)
         assert "\n-- \nThe Bookshop\n" in text
-        assert text.isprintable() or {letter for letter in text if not letter.isprintable()} == {"\n"}
+        assert text.isprintable() or {compose for compose in text if not compose.isprintable()} == {"\n"}
 
 
 # ---------------------------------------------------------------- links
@@ -187,7 +187,7 @@ def test_our_own_words_are_short_lines_with_a_blank_one_between_paragraphs(shop,
 @pytest.mark.parametrize("base", [BASE, "http://127.0.0.1:5000", "https://books.example.com"])
 def test_every_link_is_whole_and_leads_to_a_page(shop, box, emma, base):
     one_of_each(shop, emma)
-    ada = Browser(shop.app, ADA)
+    ada = WebClient(shop.app, ADA)
     for message in box(base_url=base).deliver():
         in_text, in_html = postbox.links(message)
         assert set(in_text) == set(in_html)
@@ -236,15 +236,15 @@ def test_a_title_whatever_it_holds_stays_a_title_in_short_lines_of_ascii(shop, b
     shop.set_stock(emma, 1)
     for sql in ("UPDATE books SET title = :title, authors = :title", "UPDATE order_lines SET title = :title"):
         shop.execute(sql, title=title)
-    mailbox = box()
-    sent = by_kind(mailbox.deliver())
+    email_links = box()
+    sent = by_kind(email_links.deliver())
     assert sent["restock"]["Subject"] == f"{isolated(shortened(title))} is back in stock"
     for kind, message in sent.items():
         assert set(message.keys()) == ALWAYS | (UNSUBSCRIBE if kind == "restock" else set())
         assert (message["To"], message.defects) == (ADA, [])
         assert isolated(title) in postbox.part(message, "plain")
         assert f"<bdi>{escape(title)}</bdi>".split() == BDI.findall(postbox.part(message, "html"))[-1].split()
-    for raw in (path.read_bytes() for path in mailbox.folder.iterdir()):
+    for raw in (path.read_bytes() for path in email_links.folder.iterdir()):
         every, head = lines(raw)
         assert (raw.isascii(), max(map(len, every)) <= 998) == (True, True)
         assert all(HEADER.match(line) for line in head)
@@ -271,9 +271,9 @@ SHOP_NAMES = [
 @pytest.mark.parametrize("name", SHOP_NAMES)
 def test_the_name_of_the_shop_is_written_whole_into_the_sender(shop, box, emma, name):
     shop.set_stock(emma, 1)
-    mailbox = box(shop_name=name, mail_from="shop@example.com")
-    (message,) = mailbox.deliver()
-    (raw,) = [path.read_bytes() for path in mailbox.folder.iterdir()]
+    email_links = box(shop_name=name, mail_from="shop@example.com")
+    (message,) = email_links.deliver()
+    (raw,) = [path.read_bytes() for path in email_links.folder.iterdir()]
     assert [sender.addr_spec for sender in message["From"].addresses] == ["shop@example.com"]
     assert name in postbox.header(raw, "From").replace('\\"', '"')
     assert name in postbox.part(message, "plain")
@@ -331,9 +331,9 @@ def test_a_message_goes_to_the_address_as_mail_servers_know_it(shop, box, server
     url, sink = server(beyond_ascii=bool(options))
     shop.customer(address)
     shop.reserve(1, shop.book("Émma"))
-    mailbox = box(smtp_url=url, mail_delay=0)
+    email_links = box(smtp_url=url, mail_delay=0)
     shop.set_stock(1, 1)
-    mailbox.work()
+    email_links.work()
     ((recipients, said, raw),) = sink.taken
     message = message_from_string(raw.decode(), policy=policy.default)
     assert (recipients, message["To"].addresses[0].addr_spec) == ([envelope], envelope)
@@ -345,8 +345,8 @@ def test_an_address_beyond_ascii_that_the_server_does_not_take_is_said_to_staff(
     url, sink = server(beyond_ascii=False)
     shop.customer("jürgen@example.com")
     shop.reserve(1, shop.book())
-    mailbox = box(smtp_url=url, mail_delay=0)
+    email_links = box(smtp_url=url, mail_delay=0)
     shop.set_stock(1, 1)
-    mailbox.work()
+    email_links.work()
     assert (sink.taken, shop.rows("SELECT state FROM messages")) == ([], ["failed"])
     assert "SMTPUTF8" in shop.rows("SELECT last_error FROM messages")[0]

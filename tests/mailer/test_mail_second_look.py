@@ -65,7 +65,7 @@ def test_a_confirmation_of_an_order_never_comes_after_its_cancellation(shop, box
 
 
 def test_a_link_for_a_new_password_is_not_sent_hours_later(shop, box, emma):
-    shop.commit(lambda: services.mailbox().ask_for_reset(BEN))
+    shop.commit(lambda: services.email_links().ask_for_reset(BEN))
     shop.execute("UPDATE messages SET created_at = '2026-01-01 00:00:00'")
     assert "password_reset" not in kinds(box.deliver())
     assert shop.rows(STATES)[-1] == ("password_reset", "suppressed", "too_old")
@@ -83,5 +83,5 @@ def test_what_the_server_said_of_who_left_meanwhile_does_not_name_them(shop, emm
     shop.commit(lambda: services.mail().retry([1]))
     shop.commit(lambda: services.mail().claim(1, lease, 60))
     shop.commit(lambda: services.people().delete(1, PASSWORD))
-    shop.commit(lambda: services.letters().mark_sent(1, lease))
+    shop.commit(lambda: services.mailer().mark_sent(1, lease))
     assert shop.rows("SELECT recipient, state FROM messages") == [("deleted-1", "sent")]

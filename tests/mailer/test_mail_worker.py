@@ -15,11 +15,11 @@ from bookshop.extensions import db
 from bookshop.kit.backoff import JITTER, LONGEST_WAIT, MOST_ATTEMPTS, wait_after
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import OutcomeUnknown
-from bookshop.kit.outbox import Pace
-from bookshop.letters import worker as worker_module
-from bookshop.letters.compose import letter
-from bookshop.letters.worker import Worker
+from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.repository import MessageRepository
+from bookshop.mailer import worker as worker_module
+from bookshop.mailer.compose import compose
+from bookshop.mailer.worker import Worker
 from bookshop.web import services
 from tests.support import smtp
 from tests.support.smtp import QUICK, Post, Sink
@@ -43,7 +43,7 @@ def test_one_who_is_told_to_stop_finishes_the_message_in_hand_and_gives_back_the
 
 
 def test_a_worker_that_has_nothing_to_do_rests_until_it_is_told_to_stop(app):
-    worker = Worker(Pace(poll=3600))
+    worker = Worker(WorkerTiming(poll=3600))
     worker.stop()
     with app.app_context():
         worker.run()
@@ -126,7 +126,7 @@ def test_what_a_worker_has_not_tried_is_given_back_when_the_database_is_there_ag
         raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
 
     with monkeypatch.context() as patch, losing_commits(app) as lose, app.app_context():
-        patch.setattr(worker_module, "letter", lost)
+        patch.setattr(worker_module, "compose", lost)
         with pytest.raises(OperationalError):
             Worker(QUICK).send_batch()
     assert {(one.state, one.attempts) for one in post.messages()} == {("queued", 0)}
@@ -159,9 +159,9 @@ def test_a_letter_that_cannot_be_written_waits_and_does_not_keep_the_others(post
     def written(message, reset):
         if message.recipient == bad:
             raise error
-        return letter(message, reset)
+        return compose(message, reset)
 
-    monkeypatch.setattr(worker_module, "letter", written)
+    monkeypatch.setattr(worker_module, "compose", written)
     post.work()
     assert sink.recipients == dict.fromkeys(others, 1)
     assert states(post) == ["queued"] + ["sent"] * (NUMBER - 1)
@@ -196,7 +196,7 @@ def test_what_a_dead_worker_had_is_sent_by_another_when_its_lease_has_ended(post
 
 def test_a_lease_that_may_end_before_its_batch_is_refused():
     with pytest.raises(ValueError, match="lease"):
-        Pace(batch=10, timeout=60, lease=600)
+        WorkerTiming(batch=10, timeout=60, lease=600)
 
 
 def encrypted(authority):

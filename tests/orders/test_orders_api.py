@@ -20,10 +20,10 @@ MEMBERS = {
 
 
 @pytest.fixture
-def ada(shop, script):
+def ada(shop, api_client):
     """A program of Ada's."""
     shop.customer(ADA)
-    return script(ADA)
+    return api_client(ADA)
 
 
 @pytest.fixture
@@ -160,10 +160,10 @@ def test_a_list_that_cannot_be_is_refused(ada, query):
     assert_problem(ada.get(URL, **query), 422, "VALIDATION_ERROR")
 
 
-def test_orders_of_others_are_not_there(shop, ada, emma, script):
+def test_orders_of_others_are_not_there(shop, ada, emma, api_client):
     ada.post(URL, {})
     shop.customer(BEN)
-    ben = script(BEN)
+    ben = api_client(BEN)
     assert ben.get(URL).json["items"] == []
     assert_problem(ben.get(f"{URL}/1"), 404, "ORDER_NOT_FOUND")
     assert_problem(ben.post(f"{URL}/1/cancel"), 404, "ORDER_NOT_FOUND")
@@ -191,13 +191,13 @@ def test_a_cancelled_order_is_answered_with_its_time_and_its_copies_are_back(sho
     assert (shop.stock(emma), shop.broken()) == (3, [])
 
 
-def test_a_cancelled_order_tells_those_who_wait(shop, ada, visitor):
+def test_a_cancelled_order_tells_those_who_wait(shop, ada, web_client):
     book_id, ben = shop.book("Emma", stock=1), shop.customer(BEN)
     shop.fill_cart(1, {book_id: 1})
     ada.post(URL, {})
     shop.reserve(ben, book_id)
     ada.post(f"{URL}/1/cancel")
-    assert "Back in stock" in text_of(visitor(BEN).get("/reservations"))
+    assert "Back in stock" in text_of(web_client(BEN).get("/reservations"))
 
 
 @pytest.mark.parametrize("steps", [["cancelled"], ["ready"], ["ready", "collected"]])

@@ -19,10 +19,10 @@ ADA, BEN = "ada@example.com", "ben@example.com"
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """A browser in which Ada is logged in."""
     shop.customer(ADA)
-    return visitor(ADA)
+    return web_client(ADA)
 
 
 @pytest.fixture
@@ -50,8 +50,10 @@ def delete(browser):
 # ---------------------------------------------------------------- the list
 
 
-def test_my_orders_are_in_the_navigation_of_customers_alone(shop, ada, staff, visitor):
-    shows = ["My orders" in text_of(browser.get("/")) for browser in (ada, visitor("staff@example.com"), visitor())]
+def test_my_orders_are_in_the_navigation_of_customers_alone(shop, ada, staff, web_client):
+    shows = [
+        "My orders" in text_of(browser.get("/")) for browser in (ada, web_client("staff@example.com"), web_client())
+    ]
     assert shows == [True, False, False]
 
 
@@ -76,10 +78,10 @@ def test_many_orders_have_pages(shop, ada, emma):
     assert ada.get("/orders?page=9").location == "/orders?page=2"
 
 
-def test_orders_of_others_are_not_there(shop, ada, emma, visitor):
+def test_orders_of_others_are_not_there(shop, ada, emma, web_client):
     shop.customer(BEN)
     shop.order(1, {emma: 1})
-    ben = visitor(BEN)
+    ben = web_client(BEN)
     assert number_of(shop, 1) not in ben.get("/orders").text
     assert [ben.get("/orders/1").status_code, cancel(ben).status_code] == [404, 404]
     assert shop.rows("SELECT status FROM orders") == ["placed"]
@@ -128,7 +130,7 @@ def test_an_order_shows_what_was_sold_as_it_was_sold(shop, ada, emma):
     assert "Emma 2 €9.50 Total €19.00" in text_of(ada.get("/orders/1"))
 
 
-def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, visitor):
+def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, web_client):
     emma, ben = shop.book("Emma", stock=1), shop.customer(BEN)
     shop.order(1, {emma: 1})
     shop.reserve(ben, emma)
@@ -136,7 +138,7 @@ def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, visitor
     assert (answer.status_code, answer.location) == (303, "/orders/1")
     assert "Your order is cancelled. Its books are back on our shelves" in text_of(ada.get("/orders/1"))
     assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["notified"], [])
-    assert "1 back in stock" in text_of(visitor(BEN).get("/"))
+    assert "1 back in stock" in text_of(web_client(BEN).get("/"))
 
 
 def test_a_customer_is_asked_before_an_order_is_cancelled_and_may_keep_it(shop, ada, emma):
@@ -220,8 +222,8 @@ def test_who_leaves_while_waiting_for_the_very_book_that_they_give_back_is_not_t
     assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["cancelled"], [])
 
 
-def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, script):
-    program = script(ADA)
+def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, api_client):
+    program = api_client(ADA)
     program.headers["Idempotency-Key"] = "ada's own key"
     shop.fill_cart(1, {emma: 1})
     said = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Dear all, Ada"}
@@ -229,14 +231,14 @@ def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, script):
     shop.fill_cart(1, {emma: 1})
     delete(ada)
     assert shop.rows("SELECT name, name_key, phone, address, note FROM orders") == [("", "", None, None, None)]
-    assert shop.rows("SELECT 1 FROM cart_items UNION ALL SELECT 1 FROM given_answers") == []
+    assert shop.rows("SELECT 1 FROM cart_items UNION ALL SELECT 1 FROM idempotency_records") == []
     assert ("ada" in str(shop.everything()).lower(), shop.broken()) == (False, [])
 
 
-def test_staff_can_still_look_at_the_orders_of_who_left(shop, ada, emma, staff, visitor):
+def test_staff_can_still_look_at_the_orders_of_who_left(shop, ada, emma, staff, web_client):
     shop.order(1, {emma: 1})
     delete(ada)
-    grace = visitor("staff@example.com")
+    grace = web_client("staff@example.com")
     assert [grace.get(path).status_code for path in ("/admin/orders?status=cancelled", "/admin/orders/1")] == [200, 200]
 
 

@@ -18,9 +18,9 @@ ANSWERS = {"ready": "ready", "collected": "collected", "cancel": "cancelled"}
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff(STAFF)
-    return script(STAFF)
+    return api_client(STAFF)
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ def test_an_order_that_is_not_there_is_404(staff, change, number):
     assert_problem(staff.post(f"{ORDERS}/{number}/{change}"), 404, "ORDER_NOT_FOUND")
 
 
-def test_customers_are_refused(script, order):
-    order_id, ada = order(), script(ADA)
+def test_customers_are_refused(api_client, order):
+    order_id, ada = order(), api_client(ADA)
     assert_problem(ada.get(ORDERS), 403, "FORBIDDEN")
     for change in ANSWERS:
         assert_problem(ada.post(f"{ORDERS}/{order_id}/{change}"), 403, "FORBIDDEN")

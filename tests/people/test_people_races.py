@@ -27,10 +27,10 @@ def leaving(app, user_id):
 
 
 @pytest.fixture
-def scene(app, shop, script):
+def scene(app, shop, api_client):
     """One book, out of stock, and what Ada and staff do to it: each name is one who can race."""
     ada_id, _staff_id, book_id = shop.customer(ADA), shop.staff(STAFF), shop.book("Emma")
-    ada = script(ADA)
+    ada = api_client(ADA)
     return {
         "reserve": lambda: ada.reserve(book_id),
         "leave": leaving(app, ada_id),
@@ -72,16 +72,16 @@ def test_who_clicks_twice_leaves_once_and_is_then_nobody(scene):
     assert races.overtake(LOCK_STAFF, scene["leave"], scene["leave"]) == (0, "NOT_AUTHENTICATED")
 
 
-def test_a_login_that_a_deletion_overtakes_is_ended(shop, scene, visitor):
-    browser = visitor()
+def test_a_login_that_a_deletion_overtakes_is_ended(shop, scene, web_client):
+    browser = web_client()
     races.overtake(LOOK_AT_USER, lambda: browser.log_in(ADA), scene["leave"])
     assert browser.get("/account").status_code == 303
     assert shop.rows("SELECT count(*) FROM login_sessions") == [0]
 
 
-def test_twin_without_the_users_lock_a_login_outlives_the_account(app, shop, scene, visitor):
+def test_twin_without_the_users_lock_a_login_outlives_the_account(app, shop, scene, web_client):
     with races.unlocked(app, UPDATE):
-        races.overtake(LOOK_AT_USER, lambda: visitor().log_in(ADA), scene["leave"], races.LONG)
+        races.overtake(LOOK_AT_USER, lambda: web_client().log_in(ADA), scene["leave"], races.LONG)
     assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
 
 

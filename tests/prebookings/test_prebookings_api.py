@@ -14,9 +14,9 @@ URL = "/api/v1/prebookings"
 
 
 @pytest.fixture
-def ada(shop, script):
+def ada(shop, api_client):
     shop.customer("ada@example.com")
-    return script("ada@example.com")
+    return api_client("ada@example.com")
 
 
 def refusal(answer: TestResponse) -> tuple[int, str]:
@@ -101,9 +101,9 @@ def test_a_list_that_cannot_be_meant_is_refused(ada, query):
     assert [error["pointer"] for error in answer.json["errors"]] == [f"#/{next(iter(query))}"]
 
 
-def test_anothers_pre_booking_is_not_there(shop, script, three):
+def test_anothers_pre_booking_is_not_there(shop, api_client, three):
     shop.customer("ben@example.com")
-    ben, before = script("ben@example.com"), shop.everything()["prebookings"]
+    ben, before = api_client("ben@example.com"), shop.everything()["prebookings"]
     answers = [call(f"{URL}/{prebook_id}") for prebook_id in (*three, 999) for call in (ben.get, ben.delete)]
     assert {refusal(answer) for answer in answers} == {(404, "PREBOOK_NOT_FOUND")}
     assert ben.get(URL).json["total"] == 0
@@ -154,9 +154,9 @@ def test_a_member_that_is_not_known_is_refused(shop, ada):
 @pytest.mark.parametrize(
     ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_customers_have_pre_bookings(shop, script, three, who, refused):
+def test_only_customers_have_pre_bookings(shop, api_client, three, who, refused):
     shop.staff("staff@example.com")
-    asker, before = script(who), shop.everything()
+    asker, before = api_client(who), shop.everything()
     path = f"{URL}/{three[2]}"
     answers = [
         asker.reserve(shop.rows("SELECT min(id) FROM books")[0]),

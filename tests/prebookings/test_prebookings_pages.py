@@ -13,10 +13,10 @@ pytestmark = pytest.mark.one_postgresql_case
 
 
 @pytest.fixture
-def ada(shop, visitor):
+def ada(shop, web_client):
     """Ada's browser; `ada.id` is her number."""
     user_id = shop.customer("ada@example.com")
-    browser = visitor("ada@example.com")
+    browser = web_client("ada@example.com")
     browser.id = user_id
     return browser
 
@@ -33,9 +33,9 @@ def many(shop: Shop, user_id: int, number: int) -> None:
     )
 
 
-def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, visitor):
+def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, web_client):
     shop.customer("ada@example.com")
-    browser, page = visitor(), f"/books/{shop.book()}"
+    browser, page = web_client(), f"/books/{shop.book()}"
     assert "Log in to reserve" in text_of(browser.get(page))
     page = f"{page}/emma"
     login = f"/login?next={page}"
@@ -44,10 +44,10 @@ def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, 
     assert (back.status_code, back.headers["Location"]) == (303, page)
 
 
-def test_a_visitor_who_sends_the_reservation_itself_comes_back_to_the_book_too(shop, visitor):
+def test_a_visitor_who_sends_the_reservation_itself_comes_back_to_the_book_too(shop, web_client):
     shop.customer("ada@example.com")
     book_id = shop.book()
-    browser = visitor()
+    browser = web_client()
     sent = browser.submit(f"/books/{book_id}/reserve", page="/login")
     target = urlsplit(sent.headers["Location"])
     assert (sent.status_code, target.path, parse_qs(target.query)) == (303, "/login", {"next": [f"/books/{book_id}"]})
@@ -55,9 +55,9 @@ def test_a_visitor_who_sends_the_reservation_itself_comes_back_to_the_book_too(s
     assert shop.statuses(book_id) == []
 
 
-def test_a_visitor_without_an_account_registers_and_comes_back_to_the_book(shop, visitor):
+def test_a_visitor_without_an_account_registers_and_comes_back_to_the_book(shop, web_client):
     page = f"/books/{shop.book()}"
-    login = visitor().get(f"/login?next={page}").text
+    login = web_client().get(f"/login?next={page}").text
     assert f"/register?next={page}" in login.replace("%2F", "/")
 
 
@@ -215,7 +215,7 @@ def test_a_withdrawn_book_stays_in_the_list_as_cancelled(shop, ada):
     assert "No longer sold." in text_of(page)
 
 
-def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(shop, ada, visitor):
+def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(shop, ada, web_client):
     books = [shop.book(title) for title in ("Emma", "Persuasion")]
     for book_id in books:
         shop.reserve(ada.id, book_id)
@@ -224,7 +224,7 @@ def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(sho
     assert "Back in stock since" in text_of(ada.get("/reservations"))
     ada.submit("/logout", page="/")
     shop.set_stock(books[1], 1)
-    assert "1 back in stock" in text_of(visitor("ada@example.com").get("/"))
+    assert "1 back in stock" in text_of(web_client("ada@example.com").get("/"))
 
 
 def test_the_badge_does_not_count_what_is_sold_out_again(shop, ada):
@@ -255,11 +255,11 @@ def test_what_is_not_there_is_a_404_page(shop, ada, path, number):
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
 
 
-def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, visitor):
+def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, web_client):
     ada, emma = shop.customer("ada@example.com"), shop.book("Emma")
     shop.reserve(ada, emma)
     shop.set_stock(emma, 2)
-    browser = visitor("ada@example.com")
+    browser = web_client("ada@example.com")
     assert "1 back in stock" in text_of(browser.get("/"))
     order_id = shop.order(ada, {emma: 1})
     page = text_of(browser.get("/"))
@@ -269,14 +269,14 @@ def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, v
     assert "Back in stock since" in text_of(browser.get("/reservations"))
 
 
-def test_who_was_told_twice_and_bought_once_is_done_with_both(shop, visitor):
+def test_who_was_told_twice_and_bought_once_is_done_with_both(shop, web_client):
     ada, emma = shop.customer("ada@example.com"), shop.book("Emma")
     for _time in range(2):
         shop.set_stock(emma, 0)
         shop.reserve(ada, emma)
         shop.set_stock(emma, 3)
     shop.order(ada, {emma: 1})
-    browser = visitor("ada@example.com")
+    browser = web_client("ada@example.com")
     assert "back in stock" not in text_of(browser.get("/"))
     assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
     shop.order(ada, {emma: 1})

@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 from bookshop import create_app
 from bookshop.extensions import db
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import Shop
 from tests.support.settings import settings_for
 
@@ -25,7 +25,7 @@ class PageFace:
     """A customer at the pages. `reserve` and `cancel` answer '' or what is flashed."""
 
     def __init__(self, app, email):
-        self.browser = Browser(app, email)
+        self.browser = WebClient(app, email)
 
     def reserve(self, book_id):
         return self._submit(f"/books/{book_id}/reserve")
@@ -46,13 +46,13 @@ class JsonFace:
     """A customer's script. `reserve` and `cancel` answer '' or why not."""
 
     def __init__(self, app, email):
-        self.script = Script(app, email)
+        self.api_client = ApiClient(app, email)
 
     def reserve(self, book_id):
-        return self._why_not(self.script.reserve(book_id), 201)
+        return self._why_not(self.api_client.reserve(book_id), 201)
 
     def cancel(self, prebook_id):
-        return self._why_not(self.script.delete(f"/api/v1/prebookings/{prebook_id}"), 204)
+        return self._why_not(self.api_client.delete(f"/api/v1/prebookings/{prebook_id}"), 204)
 
     def _why_not(self, answer: TestResponse, expected: int) -> str:
         if answer.status_code == expected:
@@ -198,7 +198,7 @@ def test_staff_have_no_reservations(shop, app, face):
     book_id = shop.book()
     asker = face(app, "staff@example.com")
     if face is JsonFace:
-        assert asker.script.reserve(book_id).json["code"] == "FORBIDDEN"
+        assert asker.api_client.reserve(book_id).json["code"] == "FORBIDDEN"
     else:
         assert asker.browser.submit(f"/books/{book_id}/reserve", page="/").status_code == 403
     assert shop.statuses(book_id) == []

@@ -18,9 +18,9 @@ FIGURES = ("stock_quantity", "waiting", "notified", "bought")
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff(STAFF)
-    return script(STAFF)
+    return api_client(STAFF)
 
 
 @pytest.fixture
@@ -152,9 +152,9 @@ def test_a_withdrawn_book_has_its_list_and_one_that_is_not_there_is_404(staff, b
 
 
 @pytest.mark.parametrize("path", [DEMAND, f"{DEMAND}?format=csv", "/api/v1/books/1/prebookings"])
-def test_what_customers_want_is_told_to_staff_alone(books, script, path):
-    assert_problem(script().send("GET", path), 401, "NOT_AUTHENTICATED")
-    assert_problem(script("ada@example.com").send("GET", path), 403, "FORBIDDEN")
+def test_what_customers_want_is_told_to_staff_alone(books, api_client, path):
+    assert_problem(api_client().send("GET", path), 401, "NOT_AUTHENTICATED")
+    assert_problem(api_client("ada@example.com").send("GET", path), 403, "FORBIDDEN")
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "'=1+1", "''-1", "\uff1d1"]

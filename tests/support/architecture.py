@@ -15,7 +15,7 @@ DOMAIN = (
     ("accounts",),
     ("orders",),
     ("prebookings",),
-    ("cart", "inventory", "letters"),
+    ("cart", "inventory", "mailer"),
     ("alerts", "feed", "reports"),
     ("checkout", "shelf", "webhooks"),
     ("people",),
@@ -23,9 +23,9 @@ DOMAIN = (
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # What of a feature stands with the views. All else is its domain.
 PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
-    *("accounts.own_account", "accounts.mailbox_pages", "accounts.known_devices", "accounts.links"),
-    *("cart.visitors", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
-    *("letters.compose", "letters.headers", "letters.transport", "letters.worker", "webhooks.worker"),
+    *("accounts.own_account", "accounts.email_link_pages", "accounts.known_devices", "accounts.signed_links"),
+    *("cart.cookie", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
+    *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "webhooks.worker"),
 }
 FLOORS = ("kit", "domain", "web", "views", "admin and commands", "create_app")
 OTHERS = {

@@ -19,7 +19,7 @@ TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 TAG = re.compile(r"<[^>]*>")
 
 
-class Browser:
+class WebClient:
     """A browser: keeps cookies, and sends with each form the CSRF token of the page that holds it."""
 
     def __init__(self, app: Flask, email: str | None = None) -> None:
@@ -63,7 +63,7 @@ class Browser:
             cookie.update(entered)
 
 
-class Script:
+class ApiClient:
     """A script: sends JSON with a Bearer token and nothing else."""
 
     def __init__(self, app: Flask, email: str | None = None, scopes: Collection[str] | None = None) -> None:

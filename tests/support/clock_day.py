@@ -10,8 +10,8 @@ import flask_migrate
 
 from bookshop import create_app
 from bookshop.extensions import db
-from bookshop.letters.worker import Worker
-from tests.support.clients import Browser, Script
+from bookshop.mailer.worker import Worker
+from tests.support.clients import ApiClient, WebClient
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for
 
@@ -35,8 +35,8 @@ def main(url: str, folder: str) -> None:
 
 
 def _work(shop: Shop) -> list[str]:
-    ada, staff = Script(shop.app, ADA), Script(shop.app, STAFF)
-    browser, guesser = Browser(shop.app), Browser(shop.app)
+    ada, staff = ApiClient(shop.app, ADA), ApiClient(shop.app, STAFF)
+    browser, guesser = WebClient(shop.app), WebClient(shop.app)
     book_id = shop.book("Emma")
     login = browser.log_in(ADA, PASSWORD).status_code
     wait = max(int(guesser.log_in(GUESSED, "wrong").headers.get("Retry-After", 0)) for _guess in range(7))

@@ -132,7 +132,7 @@ class Shop:
     def everything(self) -> dict[str, list[Any]]:
         """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
-        names += ["given_answers", "messages", "password_resets"]
+        names += ["idempotency_records", "messages", "password_resets"]
         names += ["webhooks", "webhook_deliveries"]
         tables = dict.fromkeys(names, "*")
         tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads

@@ -55,7 +55,7 @@ def furnish(shop: Shop, orders: int) -> Mapping[str, str | None]:
         shop.commit(lambda: services.webhooks().register(staff, "https://127.0.0.1/hooks", ["*"]))
     shop.set_stock(SOLD_OUT, 5)
     with shop.app.app_context():
-        services.give_places()
+        services.assign_positions()
     for webhook_id in range(1, 16):
         shop.commit(partial(lambda number: services.webhooks().fan_out(number, "*"), webhook_id))
     shop.fill_cart(ada, {1: 1, 5: 2, SOLD_OUT: 1})

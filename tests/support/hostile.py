@@ -19,8 +19,10 @@ class Target(World):
 
     def send_json(self, route: str, body: Any = None, path: str = "") -> TestResponse:
         """Call a JSON route with the token of a user who is allowed to."""
-        script = self.scripts[who_may(route)]
-        return script.client.open(path or path_of(route), method=method_of(route), json=body, headers=script.headers)
+        api_client = self.scripts[who_may(route)]
+        return api_client.client.open(
+            path or path_of(route), method=method_of(route), json=body, headers=api_client.headers
+        )
 
     def send_form(self, route: str, fields: dict[str, Any], path: str = "") -> TestResponse:
         """Call a page in the browser of a user who is allowed to."""

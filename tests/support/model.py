@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 
 MAX_WAITING, CART_LINES, CART_COPIES = 2, 2, 3  # small, so that they are reached
 
@@ -20,7 +20,7 @@ class Book:
 @dataclass
 class User:
     email: str
-    script: Script
+    api_client: ApiClient
     active: bool = True
     left: bool = False
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from werkzeug.test import TestResponse
 
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.databases import rows_of
 from tests.support.factories import Shop
 from tests.support.model import CART_COPIES, Line, Model, Order, said
@@ -29,12 +29,12 @@ class OrderSteps(RuleBasedStateMachine):
     app: Flask
     shop: Shop
     model: Model
-    staff: Script
+    staff: ApiClient
     opening_users: list[int]
     opening_books: list[int]
 
-    def script_of(self, user: int) -> Script:
-        return self.model.users[user].script
+    def script_of(self, user: int) -> ApiClient:
+        return self.model.users[user].api_client
 
     @initialize(target=orders)
     def both_customers_ordered_a_book(self) -> Any:
@@ -85,9 +85,9 @@ class OrderSteps(RuleBasedStateMachine):
 
     def send_order(self, user: int, number: int) -> TestResponse:
         """Send it under a key that is the number of orders that there were before."""
-        script = self.script_of(user)
-        headers = {**script.headers, "Idempotency-Key": str(number)}
-        return script.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers)
+        api_client = self.script_of(user)
+        headers = {**api_client.headers, "Idempotency-Key": str(number)}
+        return api_client.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers)
 
     @rule(target=orders, user=users, book=books, quantity=copies)
     def a_customer_orders_at_once(self, user: int, book: int, quantity: int) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 
 from flask import Flask
 
-from bookshop.letters.transport import file_of
-from bookshop.letters.worker import Worker
+from bookshop.mailer.transport import file_of
+from bookshop.mailer.worker import Worker
 from tests.support.factories import Shop
 
 DUE_NOW = "UPDATE messages SET next_attempt_at = created_at WHERE state = 'queued'"

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook as Verifier
 
 from bookshop.extensions import db
 from bookshop.feed.repository import FeedRepository
-from bookshop.kit.outbox import Pace
+from bookshop.kit.outbox import WorkerTiming
 from bookshop.web import services
 from bookshop.webhooks.models import Delivery, Webhook
 from bookshop.webhooks.worker import WebhookWorker
@@ -26,8 +26,8 @@ from tests.support.factories import Shop
 
 HOST, NAME = "127.0.0.1", "hooks.example.com"
 HANG, HANG_IN_TLS, DRIP, DROP = "hang", "hang in TLS", "drip", "drop"
-QUICK = Pace(batch=10, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
-HASTY = Pace(batch=10, timeout=0.7, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+QUICK = WorkerTiming(batch=10, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+HASTY = WorkerTiming(batch=10, timeout=0.7, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
 END_THE_WAIT = (
     "UPDATE webhook_deliveries SET next_attempt_at = queued_at WHERE state = 'queued'",
     "UPDATE webhooks SET rests_until = created_at WHERE rests_until IS NOT NULL",
@@ -169,15 +169,15 @@ class Hooks:
         """Let the stock of a book change so many times; returns the ids of the events."""
         self.book = self.book or self.shop.book(stock=1)
         with self.app.app_context():
-            services.give_places()
-            before = services.repository(FeedRepository).last_place()
+            services.assign_positions()
+            before = services.repository(FeedRepository).last_position()
         for _time in range(number):
             self.shop.set_stock(self.book, self.shop.stock(self.book) + 1)
         return [*range(before + 1, before + 1 + number)]
 
-    def work(self, pace: Pace = QUICK, worker: WebhookWorker | None = None) -> WebhookWorker:
+    def work(self, timing: WorkerTiming = QUICK, worker: WebhookWorker | None = None) -> WebhookWorker:
         """Let a worker try all that is due."""
-        worker = worker or WebhookWorker(pace)
+        worker = worker or WebhookWorker(timing)
         with self.app.app_context():
             worker.run_once()
         return worker

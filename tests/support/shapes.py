@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from werkzeug.test import TestResponse
 
 from bookshop import create_app
-from bookshop.kit.exceptions import Misshapen
+from bookshop.kit.exceptions import MalformedRequest
 from bookshop.prebookings.schemas import NewPreBook
 from bookshop.web.contract import contract
 from bookshop.web.forms import ShopForm
@@ -58,7 +58,7 @@ def errors_in_query(schema: Schema, query: str) -> Errors:
 def _errors(view: Callable[[], str]) -> Errors:
     try:
         view()
-    except Misshapen as refused:
+    except MalformedRequest as refused:
         return [(error["pointer"], error["detail"]) for error in refused.errors]
     return []
 

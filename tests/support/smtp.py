@@ -16,9 +16,9 @@ from flask import Flask
 from sqlalchemy import insert, select
 
 from bookshop.extensions import db
-from bookshop.kit.outbox import Pace
-from bookshop.letters.worker import Worker
+from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.models import Message
+from bookshop.mailer.worker import Worker
 from bookshop.prebookings.models import PreBook
 from tests.support.factories import Shop
 from tests.support.races import many_customers
@@ -26,7 +26,7 @@ from tests.support.races import many_customers
 HOST = "127.0.0.1"
 DROP, SLOW, STUTTER, SHIFTED = "drop", "slow", "stutter", "shifted"
 CONNECT, MAIL, RCPT, DATA, BODY, AFTER = "CONNECT", "MAIL", "RCPT", "DATA", "BODY", "AFTER"
-QUICK = Pace(batch=20, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+QUICK = WorkerTiming(batch=20, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
 
 
 class Fault(NamedTuple):
@@ -178,9 +178,9 @@ class Post:
         book_id = waiting(self.shop, number)
         return self.shop.set_stock(book_id, 1)
 
-    def work(self, pace: Pace = QUICK, worker: Worker | None = None) -> Worker:
+    def work(self, timing: WorkerTiming = QUICK, worker: Worker | None = None) -> Worker:
         """Let a worker try all that is due."""
-        worker = worker or Worker(pace)
+        worker = worker or Worker(timing)
         with self.app.app_context():
             while not worker.stopping and worker.send_batch() is not None:
                 pass

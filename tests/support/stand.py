@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
 
@@ -38,16 +38,16 @@ class Stand:
         )
         self.shop.book("Emma", isbn=OTHER_ISBN)
         self.ada, self.staff, self.nobody = (
-            Script(app, "ada@example.com"),
-            Script(app, "staff@example.com"),
-            Script(app),
+            ApiClient(app, "ada@example.com"),
+            ApiClient(app, "staff@example.com"),
+            ApiClient(app),
         )
-        self.visitor = Browser(app)
-        self.ada_browser, self.staff_browser = Browser(app, "ada@example.com"), Browser(app, "staff@example.com")
-        self.visitors_token, self.adas_token = self.visitor.csrf_token(), self.ada_browser.csrf_token("/")
+        self.web_client = WebClient(app)
+        self.ada_browser, self.staff_browser = WebClient(app, "ada@example.com"), WebClient(app, "staff@example.com")
+        self.visitors_token, self.adas_token = self.web_client.csrf_token(), self.ada_browser.csrf_token("/")
         self.token = self.staff_browser.csrf_token("/")
         self.browsers = {
-            "visitor": (self.visitor, self.visitors_token),
+            "visitor": (self.web_client, self.visitors_token),
             "ada": (self.ada_browser, self.adas_token),
             "staff": (self.staff_browser, self.token),
         }
@@ -68,7 +68,7 @@ def assert_problem(response: TestResponse, status: int, code: str) -> None:
         assert (bool(error["detail"]), error["pointer"][0]) == (True, "#")
 
 
-def send(script: Script, method: str, path: str, body: Any, content_type: str | None = JSON) -> TestResponse:
+def send(api_client: ApiClient, method: str, path: str, body: Any, content_type: str | None = JSON) -> TestResponse:
     """Send bytes just as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return script.client.open(path, method=method, data=data, content_type=content_type, headers=script.headers)
+    return api_client.client.open(path, method=method, data=data, content_type=content_type, headers=api_client.headers)

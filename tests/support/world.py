@@ -7,14 +7,14 @@ from typing import Any
 from flask import Flask
 from itsdangerous import URLSafeSerializer
 
-from bookshop.accounts import links
+from bookshop.accounts import signed_links
 from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.models import PasswordReset
 from bookshop.catalog import pictures
-from bookshop.letters.transport import file_of
+from bookshop.mailer.transport import file_of
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import TABLES, Snapshot, rows_of
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import SECRET_KEY
@@ -177,14 +177,14 @@ def signed(purpose: str, content: Any) -> str:
 def add_reset(shop: Shop, user_id: int) -> None:
     """Make RESET the secret of a link for a user's new password."""
     reset = PasswordReset(token_hash=token_hash(RESET), user_id=user_id)
-    shop.commit(lambda: services.mailbox().users.add_reset(reset))
+    shop.commit(lambda: services.email_links().users.add_reset(reset))
 
 
 # The links that Ada finds in her e-mail.
 TOKENS = {
     "/password/reset/{token}": RESET,
-    "/confirm/{token}": signed(links.CONFIRM, [1, "ada@example.com"]),
-    "/unsubscribe/{token}": signed(links.UNSUBSCRIBE, 1),
+    "/confirm/{token}": signed(signed_links.CONFIRM, [1, "ada@example.com"]),
+    "/unsubscribe/{token}": signed(signed_links.UNSUBSCRIBE, 1),
 }
 # The same for everybody, and kept for a while or for ever.
 PUBLIC = {
@@ -227,10 +227,10 @@ class World:
     def __init__(self, app: Flask) -> None:
         self.app, self.shop = app, Shop(app)
         self._furnish(self.shop)
-        self.browsers = {"nobody": Browser(app), **{who: Browser(app, f"{who}@example.com") for who in LOGGED_IN}}
-        self.scripts = {"nobody": Script(app), **{who: Script(app, f"{who}@example.com") for who in LOGGED_IN}}
-        for script in self.scripts.values():
-            script.get("/api/v1/books")  # the first use of a token is written down
+        self.browsers = {"nobody": WebClient(app), **{who: WebClient(app, f"{who}@example.com") for who in LOGGED_IN}}
+        self.scripts = {"nobody": ApiClient(app), **{who: ApiClient(app, f"{who}@example.com") for who in LOGGED_IN}}
+        for api_client in self.scripts.values():
+            api_client.get("/api/v1/books")  # the first use of a token is written down
         self.keep()
 
     def keep(self) -> None:
@@ -244,7 +244,7 @@ class World:
         """Put everything back into the emptied application: the rows, and the logged-in clients."""
         self.snapshot.restore()
         for who, cookie in self.cookies.items():
-            self.browsers[who] = Browser(self.app)
+            self.browsers[who] = WebClient(self.app)
             if cookie is not None:
                 self.browsers[who].client.set_cookie(COOKIE, cookie.value)
 

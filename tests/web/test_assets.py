@@ -16,25 +16,25 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("name", ["css/shop.css", "css/bootstrap.css", "icons.svg", "favicon.svg", "touch-icon.svg"])
-def test_a_static_file_is_kept_for_ever_under_its_hashed_name(visitor, name):
+def test_a_static_file_is_kept_for_ever_under_its_hashed_name(web_client, name):
     address = assets()[name].address
-    answer = visitor().get(address)
+    answer = web_client().get(address)
     assert (answer.status_code, answer.data) == (200, assets()[name].content)
     assert answer.headers["Cache-Control"] == FOR_EVER
     assert re.fullmatch(r"/static/(css/)?\w+(-icon)?\.[0-9a-f]{12}\.(css|svg)", address)
 
 
 @pytest.mark.parametrize("address", ["/static/css/shop.css", "/static/css/shop.0123456789ab.css", "/favicon.ico"])
-def test_under_another_name_a_static_file_is_asked_for_again(visitor, address):
-    answer = visitor().get(address)
+def test_under_another_name_a_static_file_is_asked_for_again(web_client, address):
+    answer = web_client().get(address)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, no-cache")
 
 
 @pytest.mark.parametrize(
     "address", ["/static/../setup.cfg", "/static/css", "/static/", "/static/%2e%2e/wsgi.py", "/static/css/shop.css.map"]
 )
-def test_nothing_else_is_served(visitor, address):
-    assert visitor().get(address).status_code == 404
+def test_nothing_else_is_served(web_client, address):
+    assert web_client().get(address).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -46,24 +46,24 @@ def test_nothing_else_is_served(visitor, address):
         ("identity", None, bytes),
     ],
 )
-def test_a_static_file_is_compressed_as_the_browser_takes_it(visitor, accepted, encoding, plain):
+def test_a_static_file_is_compressed_as_the_browser_takes_it(web_client, accepted, encoding, plain):
     asset = assets()["css/bootstrap.css"]
-    answer = visitor().get(asset.address, headers={"Accept-Encoding": accepted})
+    answer = web_client().get(asset.address, headers={"Accept-Encoding": accepted})
     assert (answer.headers.get("Content-Encoding"), plain(answer.data)) == (encoding, asset.content)
     assert "Accept-Encoding" in answer.headers["Vary"]
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
-def test_what_a_browser_has_is_not_sent_again(visitor, encoding):
+def test_what_a_browser_has_is_not_sent_again(web_client, encoding):
     address, headers = assets()["css/shop.css"].address, {"Accept-Encoding": encoding}
-    known = visitor().get(address, headers=headers).headers["ETag"]
-    again = visitor().get(address, headers={**headers, "If-None-Match": known})
+    known = web_client().get(address, headers=headers).headers["ETag"]
+    again = web_client().get(address, headers={**headers, "If-None-Match": known})
     assert (again.status_code, again.data) == (304, b"")
 
 
-def test_pages_are_compressed_too(shop, visitor):
+def test_pages_are_compressed_too(shop, web_client):
     shop.book("Emma")
-    answer = visitor().get("/books", headers={"Accept-Encoding": "br"})
+    answer = web_client().get("/books", headers={"Accept-Encoding": "br"})
     assert answer.headers["Content-Encoding"] == "br"
     assert b"Emma" in brotli.decompress(answer.data)
 
@@ -96,8 +96,8 @@ BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-",
 @pytest.mark.parametrize(
     "address", ["/", "/books", "/login", "/nothing", "/api/v1/books", "/static/css/shop.css", "/robots.txt"]
 )
-def test_every_answer_tells_the_browser_what_it_may_do(visitor, address):
-    headers = visitor().get(address).headers
+def test_every_answer_tells_the_browser_what_it_may_do(web_client, address):
+    headers = web_client().get(address).headers
     policy = headers["Content-Security-Policy"]
     assert ("default-src 'none'" in policy, "frame-ancestors 'none'" in policy, "unsafe" in policy) == (
         True,
@@ -121,16 +121,16 @@ def test_a_bug_is_answered_with_the_same_headers(database_url):
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_what_may_change_is_asked_for_anew(shop, visitor):
-    assert visitor().get(f"/books/{shop.book()}").headers["Cache-Control"] == "no-cache"
+def test_what_may_change_is_asked_for_anew(shop, web_client):
+    assert web_client().get(f"/books/{shop.book()}").headers["Cache-Control"] == "no-cache"
 
 
-def test_no_page_asks_for_anything_outside(shop, visitor):
+def test_no_page_asks_for_anything_outside(shop, web_client):
     shop.book("Emma")
     outside = re.compile(r'(?:src|href|action)="(?!/|#|http://127.0.0.1:5000/)([^"]*)"')
     for address in ("/", "/books", "/books/1", "/login"):
-        assert [found for found in outside.findall(visitor().get(address).text) if found] == []
+        assert [found for found in outside.findall(web_client().get(address).text) if found] == []
 
 
-def test_the_favicon_is_a_picture(visitor):
-    assert visitor().get("/favicon.ico").mimetype == "image/svg+xml"
+def test_the_favicon_is_a_picture(web_client):
+    assert web_client().get("/favicon.ico").mimetype == "image/svg+xml"

@@ -3,7 +3,7 @@
 from werkzeug.exceptions import NotFound
 
 from bookshop.web.navigation import safe_next
-from tests.support.clients import Browser
+from tests.support.clients import WebClient
 from tests.support.factories import PASSWORD
 from tests.support.shapes import shop_without_database
 from tests.support.stand import SCRIPT
@@ -88,21 +88,21 @@ HARMFUL = ["//evil.example", "/\t/evil.example", "/\\evil.example", "/\0"]
 def test_login_leads_nowhere_but_to_our_own_pages(shop):
     shop.customer()
     for asked in HARMFUL:
-        browser = Browser(shop.app)
+        browser = WebClient(shop.app)
         fields = {"csrf_token": browser.csrf_token(), "email": "ada@example.com", "password": PASSWORD}
         by_address = browser.client.post("/login", query_string={"next": asked}, data=fields)
         once_logged_in = browser.client.get("/login", query_string={"next": asked})
-        by_field = Browser(shop.app).log_in("ada@example.com", next=asked)
+        by_field = WebClient(shop.app).log_in("ada@example.com", next=asked)
         assert [answer.location for answer in (by_address, once_logged_in, by_field)] == ["/"] * 3
 
 
 def test_login_leads_back_to_our_own_page(shop):
     shop.customer()
     for asked in OWN[:3]:
-        assert Browser(shop.app).log_in("ada@example.com", next=asked).location == asked
+        assert WebClient(shop.app).log_in("ada@example.com", next=asked).location == asked
 
 
 def test_registration_leads_nowhere_but_to_our_own_pages(shop):
     for number, asked in enumerate(HARMFUL):
-        answer = Browser(shop.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=asked)
+        answer = WebClient(shop.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=asked)
         assert (answer.status_code, answer.location) == (303, "/login")

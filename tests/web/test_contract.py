@@ -14,13 +14,13 @@ from sqlalchemy.exc import OperationalError
 from bookshop import create_app
 from bookshop.catalog.service import CatalogService
 from bookshop.extensions import db
-from bookshop.idempotency.repository import GivenAnswerRepository
+from bookshop.idempotency.repository import IdempotencyRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.openapi import document
 from bookshop.web.problems import PROBLEMS
 from bookshop.webhooks.models import MOST_WEBHOOKS
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.factories import Shop
 from tests.support.settings import settings_for
 from tests.web.test_openapi import codes_of
@@ -54,9 +54,9 @@ class Scene:
             shop.book(title, stock=stock, isbn=isbn)
 
     def send(self, who: str | None, call: str, **sent: Any) -> Any:
-        script, (method, path) = Script(self.app, who), call.split()
-        headers = {**script.headers, **sent.pop("headers", {})}
-        return script.client.open(path, method=method, headers=headers, **sent)
+        api_client, (method, path) = ApiClient(self.app, who), call.split()
+        headers = {**api_client.headers, **sent.pop("headers", {})}
+        return api_client.client.open(path, method=method, headers=headers, **sent)
 
     def settings(self, **changed: Any) -> None:
         self.monkeypatch.setitem(self.app.config, "SETTINGS", self.app.config["SETTINGS"].model_copy(update=changed))
@@ -85,7 +85,7 @@ class Scene:
 
     def claimed_key(self) -> None:
         """Somebody claims the same keys, and is not done yet."""
-        self.monkeypatch.setattr(GivenAnswerRepository, "claim", lambda *_given: False)
+        self.monkeypatch.setattr(IdempotencyRepository, "claim", lambda *_given: False)
 
     def bug(self) -> None:
         self.monkeypatch.setattr(PreBookRepository, "insert_if_out_of_stock", _fails)
@@ -113,7 +113,7 @@ class Scene:
         self.register()
         self.shop.set_stock(EMMA, 1)
         with self.app.app_context():
-            services.give_places()
+            services.assign_positions()
             services.commit(lambda: services.webhooks().fan_out(1, "*"))
         self.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x'")
 
@@ -289,6 +289,6 @@ def test_a_token_that_lacks_a_scope_is_told_which(scene):
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="stock:write"'
 
 
-def test_a_cookie_without_the_csrf_token_is_http_400(scene, visitor):
-    answer = visitor(ADA).client.post("/api/v1/prebookings", json={"book_id": EMMA})
+def test_a_cookie_without_the_csrf_token_is_http_400(scene, web_client):
+    answer = web_client(ADA).client.post("/api/v1/prebookings", json={"book_id": EMMA})
     assert (answer.status_code, answer.json["code"]) == (400, "HTTP_400")

@@ -17,7 +17,7 @@ from bookshop.kit.database import WRITES
 from bookshop.kit.exceptions import Busy
 from bookshop.kit.transactions import in_transaction, set_deadline
 from bookshop.prebookings.repository import PreBookRepository
-from tests.support.clients import Browser, Script
+from tests.support.clients import ApiClient, WebClient
 from tests.support.settings import settings_for
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
@@ -72,7 +72,7 @@ def test_all_tries_of_a_request_have_one_deadline(app, shop, monkeypatch, step, 
     monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.02)
     monkeypatch.setattr(transactions, "time", clock)
     monkeypatch.setattr(transactions, "_begin", count)
-    ada = Script(app, ADA)
+    ada = ApiClient(app, ADA)
     begun.clear()
     with held(app):
         answer = ada.reserve(1)
@@ -96,7 +96,7 @@ def test_no_statement_begins_after_the_deadline(app, shop, monkeypatch):
 
     monkeypatch.setattr(PreBookRepository, "insert_if_out_of_stock", slow)
     before = shop.rows("SELECT count(*) FROM prebookings")
-    assert (Script(app, ADA).reserve(1).status_code, shop.rows("SELECT count(*) FROM prebookings")) == (503, before)
+    assert (ApiClient(app, ADA).reserve(1).status_code, shop.rows("SELECT count(*) FROM prebookings")) == (503, before)
 
 
 def test_a_command_has_no_deadline(app, shop, monkeypatch):
@@ -119,7 +119,7 @@ def test_half_of_the_threads_are_left_for_people_who_only_look(small, shop, monk
     shop.staff(STAFF)
     shop.book()
     monkeypatch.setattr(extensions, "LONGEST_QUEUE", 0.01)
-    scripts = [Script(small, STAFF) for _writer in range(3)]
+    scripts = [ApiClient(small, STAFF) for _writer in range(3)]
     inside, go, commit = threading.Semaphore(0), threading.Event(), transactions.in_transaction
 
     def wait(session, work):
@@ -129,10 +129,10 @@ def test_half_of_the_threads_are_left_for_people_who_only_look(small, shop, monk
 
     monkeypatch.setattr(transactions, "in_transaction", wait)
     with ThreadPoolExecutor(2) as pool:
-        writing = [pool.submit(script.set_stock, 1, 5) for script in scripts[:2]]
+        writing = [pool.submit(api_client.set_stock, 1, 5) for api_client in scripts[:2]]
         assert all(inside.acquire(timeout=30) for _writer in writing)
         third = scripts[2].set_stock(1, 5)
-        seen = Browser(small).get("/books/1").status_code
+        seen = WebClient(small).get("/books/1").status_code
         go.set()
         assert [one.result().status_code for one in writing] == [200, 200]
     assert (third.status_code, third.headers["Retry-After"], seen) == (503, "2", 200)
@@ -141,7 +141,7 @@ def test_half_of_the_threads_are_left_for_people_who_only_look(small, shop, monk
 
 def test_a_writer_that_fails_makes_room_for_the_next(small, shop):
     shop.customer(ADA)
-    ada = Script(small, ADA)
+    ada = ApiClient(small, ADA)
     assert [ada.reserve(99).status_code for _try in range(5)] == [404] * 5
 
 
@@ -162,7 +162,7 @@ def test_the_clock_starts_when_all_of_the_request_is_here(app, shop, monkeypatch
     """A slow sender must not use up the time in which the shop may wait for others."""
     shop.customer(ADA)
     book, order = shop.book(), []
-    ada = Script(app, ADA)
+    ada = ApiClient(app, ADA)
     monkeypatch.setattr("bookshop.web.security.set_deadline", lambda *_given: order.append("clock"))
 
     class Body(BytesIO):
@@ -183,7 +183,7 @@ def test_a_lock_that_is_held_for_longer_than_a_request_lasts_is_answered_503_on_
     app = shop.app
     shop.customer(ADA)
     shop.book()
-    ada = Script(app, ADA)
+    ada = ApiClient(app, ADA)
     changed = app.config["SETTINGS"].model_copy(update={"request_seconds": 0.3})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(app.config, "SETTINGS", changed)

@@ -22,7 +22,7 @@ from bookshop.kit.database import WRITES
 from bookshop.kit.exceptions import Busy
 from bookshop.kit.transactions import in_transaction
 from bookshop.prebookings.repository import PreBookRepository
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -68,9 +68,9 @@ PROBLEMS = [
 
 @pytest.mark.parametrize(("email", "asked", "expected"), PROBLEMS)
 def test_every_error_under_the_api_is_a_problem(app, people, email, asked, expected):
-    script, (method, path, options) = Script(app, email), asked
-    headers = {**script.headers, **options.get("headers", {})}
-    answer = script.client.open(path, method=method, **{**options, "headers": headers})
+    api_client, (method, path, options) = ApiClient(app, email), asked
+    headers = {**api_client.headers, **options.get("headers", {})}
+    answer = api_client.client.open(path, method=method, **{**options, "headers": headers})
     problem: dict[str, Any] = answer.get_json()
     assert (answer.status_code, answer.mimetype) == (expected[0], "application/problem+json")
     assert (problem["status"], problem["code"]) == expected
@@ -78,33 +78,33 @@ def test_every_error_under_the_api_is_a_problem(app, people, email, asked, expec
     assert all(isinstance(problem[name], str) and problem[name] for name in MEMBERS - {"status"})
 
 
-def test_a_validation_error_points_at_each_member_that_is_wrong(people, script):
-    answer = script(STAFF).post("/api/v1/books", {"title": "", "authors": 5, "price_cents": "9", "a/b~c": 1})
+def test_a_validation_error_points_at_each_member_that_is_wrong(people, api_client):
+    answer = api_client(STAFF).post("/api/v1/books", {"title": "", "authors": 5, "price_cents": "9", "a/b~c": 1})
     found = {error["pointer"] for error in answer.json["errors"]}
     assert found == {"#/title", "#/authors", "#/price_cents", "#/a~1b~0c"}
     assert all(error["detail"] for error in answer.json["errors"])
 
 
-def test_a_refusal_of_a_rule_points_at_its_member_too(people, script):
-    answer = script(STAFF).patch("/api/v1/books/1/stock", {"delta": -1})
+def test_a_refusal_of_a_rule_points_at_its_member_too(people, api_client):
+    answer = api_client(STAFF).patch("/api/v1/books/1/stock", {"delta": -1})
     assert [error["pointer"] for error in answer.json["errors"]] == ["#/delta"]
 
 
 @pytest.mark.parametrize(("header", "challenge"), [({}, "Bearer"), ({"Authorization": "Bearer x"}, 'error="invalid')])
-def test_who_is_nobody_is_told_how_to_log_in(script, header, challenge):
-    anybody = script()
+def test_who_is_nobody_is_told_how_to_log_in(api_client, header, challenge):
+    anybody = api_client()
     anybody.headers = header
     assert challenge in anybody.get("/api/v1/prebookings").headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/books", "/books"])
 def test_a_wrong_method_is_told_the_right_ones(app, path):
-    answer = Script(app).client.put(path)
+    answer = ApiClient(app).client.put(path)
     assert (answer.status_code, "GET" in answer.headers["Allow"]) == (405, True)
 
 
-def test_a_cookie_without_the_csrf_token_does_nothing_in_json(shop, people, visitor):
-    answer = visitor(ADA).client.post("/api/v1/prebookings", json={"book_id": 1})
+def test_a_cookie_without_the_csrf_token_does_nothing_in_json(shop, people, web_client):
+    answer = web_client(ADA).client.post("/api/v1/prebookings", json={"book_id": 1})
     assert (answer.status_code, answer.json["code"]) == (400, "HTTP_400")
     assert "X-CSRFToken" in answer.json["detail"]
     assert shop.statuses(1) == []
@@ -126,40 +126,40 @@ def test_a_cookie_without_the_csrf_token_does_nothing_in_json(shop, people, visi
     ],
 )
 @pytest.mark.usefixtures("people")
-def test_an_error_page_has_the_shops_look_and_says_what_is_wrong(visitor, email, asked, status, sentence):
-    answer = visitor(email).client.open(asked[1], method=asked[0])
+def test_an_error_page_has_the_shops_look_and_says_what_is_wrong(web_client, email, asked, status, sentence):
+    answer = web_client(email).client.open(asked[1], method=asked[0])
     assert (answer.status_code, answer.mimetype, sentence in text_of(answer)) == (status, "text/html", True)
     assert 'class="shop-name"' in answer.text
     assert "<script>" not in answer.text
 
 
-def test_a_form_that_is_too_large_is_refused_with_a_page(visitor):
-    answer = visitor().submit("/login", email="a" * 1024 * 1024, password="x")
+def test_a_form_that_is_too_large_is_refused_with_a_page(web_client):
+    answer = web_client().submit("/login", email="a" * 1024 * 1024, password="x")
     assert (answer.status_code, "more than the shop takes" in text_of(answer)) == (413, True)
 
 
-def test_a_page_for_others_asks_to_log_in_and_leads_back(visitor):
-    answer = visitor().get("/reservations")
+def test_a_page_for_others_asks_to_log_in_and_leads_back(web_client):
+    answer = web_client().get("/reservations")
     assert (answer.status_code, answer.location) == (303, "/login?next=/reservations")
 
 
-def test_what_the_state_of_things_does_not_allow_is_said_on_the_page_of_the_button(people, visitor):
-    ada = visitor(ADA)
+def test_what_the_state_of_things_does_not_allow_is_said_on_the_page_of_the_button(people, web_client):
+    ada = web_client(ADA)
     answer = ada.submit("/books/2/reserve", page="/books/1")
     assert (answer.status_code, answer.location) == (303, "/books/2")
     assert "Book is in stock — add to cart instead" in text_of(ada.get("/books/2"))
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "é", "\0"])
-def test_a_button_without_its_csrf_token_does_nothing_and_says_so_on_its_page(shop, people, visitor, token):
-    ada = visitor(ADA)
+def test_a_button_without_its_csrf_token_does_nothing_and_says_so_on_its_page(shop, people, web_client, token):
+    ada = web_client(ADA)
     answer = ada.post("/books/1/reserve", csrf_token=token)
     assert (answer.status_code, answer.location, shop.statuses(1)) == (303, "/books/1", [])
     assert "open for too long, so nothing was done" in text_of(ada.get("/books/1"))
 
 
-def test_a_form_without_its_csrf_token_is_shown_again_with_what_was_typed(shop, people, visitor):
-    answer = visitor(STAFF).post("/admin/books/new", title="Sanditon", authors="Jane Austen", price="9.50")
+def test_a_form_without_its_csrf_token_is_shown_again_with_what_was_typed(shop, people, web_client):
+    answer = web_client(STAFF).post("/admin/books/new", title="Sanditon", authors="Jane Austen", price="9.50")
     assert (answer.status_code, 'value="Sanditon"' in answer.text) == (400, True)
     assert "please send it once more" in text_of(answer)
     assert len(shop.rows("SELECT id FROM books")) == 2
@@ -172,7 +172,10 @@ def test_a_form_without_its_csrf_token_is_shown_again_with_what_was_typed(shop, 
 def users(app, people):
     """Ada and staff, logged in and with tokens."""
     return SimpleNamespace(
-        ada=Browser(app, ADA), staff=Browser(app, STAFF), ada_script=Script(app, ADA), staff_script=Script(app, STAFF)
+        ada=WebClient(app, ADA),
+        staff=WebClient(app, STAFF),
+        ada_script=ApiClient(app, ADA),
+        staff_script=ApiClient(app, STAFF),
     )
 
 
@@ -221,8 +224,8 @@ def test_a_bug_is_a_problem_in_json_and_a_page_that_names_the_request(users, bug
     assert page.headers["X-Request-Id"] in text_of(page)
 
 
-def test_every_request_has_an_id_of_its_own(visitor):
-    ids = {visitor().get(path).headers["X-Request-Id"] for path in ("/", "/login", "/nothing", "/api/v1/books")}
+def test_every_request_has_an_id_of_its_own(web_client):
+    ids = {web_client().get(path).headers["X-Request-Id"] for path in ("/", "/login", "/nothing", "/api/v1/books")}
     assert len(ids) == 4
     assert all(re.fullmatch("[0-9a-f]{16}", found) for found in ids)
 
@@ -295,8 +298,8 @@ def test_a_lock_that_is_let_go_between_two_tries_is_waited_for(shop, users, impa
 
 def test_who_only_looks_does_not_wait_for_a_lock(app, people, impatient):
     with held(impatient):
-        assert Browser(app).get("/books/1").status_code == 200
-        assert Script(app).get("/api/v1/books").status_code == 200
+        assert WebClient(app).get("/books/1").status_code == 200
+        assert ApiClient(app).get("/api/v1/books").status_code == 200
 
 
 # ---------------------------------------------------------------- transactions that may be tried again
@@ -349,15 +352,15 @@ def test_what_would_fail_again_is_not_tried_again(session, sqlstate):
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/shop.db", "postgresql:///shop?host=/nowhere"])
 def test_a_database_that_is_away_is_a_503_without_details(url):
     app = create_app(settings_for(url))
-    page, answer = Browser(app).get("/"), Script(app).get("/api/v1/books")
+    page, answer = WebClient(app).get("/"), ApiClient(app).get("/api/v1/books")
     assert (page.status_code, answer.status_code, answer.get_json()["code"]) == (503, 503, "HTTP_503")
     assert all(found.headers["Retry-After"] for found in (page, answer))
     assert "nowhere" not in page.text + answer.text
 
 
-def test_who_is_logged_in_gets_the_page_of_the_shop_too_when_the_database_is_away(shop, visitor, monkeypatch):
+def test_who_is_logged_in_gets_the_page_of_the_shop_too_when_the_database_is_away(shop, web_client, monkeypatch):
     shop.customer("ada@example.com")
-    ada = visitor("ada@example.com")
+    ada = web_client("ada@example.com")
     lost = OperationalError("SELECT", {}, Exception("the server is away"))
     monkeypatch.setattr(Authentication, "by_login", lambda *_given, **_named: raised(lost))
     for address in ("/", "/account", "/nothing"):

@@ -21,9 +21,9 @@ LOCK = (BookRepository, "lock")
 
 
 @pytest.fixture
-def staff(shop, script):
+def staff(shop, api_client):
     shop.staff(STAFF)
-    return script(STAFF)
+    return api_client(STAFF)
 
 
 @pytest.fixture
@@ -32,19 +32,19 @@ def emma(staff, shop):
     return shop.book("Emma", isbn="9780141439587")
 
 
-def tag(script, path=BOOK):
-    return script.get(path).headers["ETag"]
+def tag(api_client, path=BOOK):
+    return api_client.get(path).headers["ETag"]
 
 
-def change(script, title="Emma again", path=BOOK, **headers):
-    return script.send("PATCH", path, {"title": title}, **headers)
+def change(api_client, title="Emma again", path=BOOK, **headers):
+    return api_client.send("PATCH", path, {"title": title}, **headers)
 
 
 # ---------------------------------------------------------------- what changes an ETag
 
 
-def upload(visitor):
-    visitor(STAFF).submit("/admin/books/1/cover", picture=(Upload(saved(plain())), "cover.png"))
+def upload(web_client):
+    web_client(STAFF).submit("/admin/books/1/cover", picture=(Upload(saved(plain())), "cover.png"))
 
 
 def bring(shop):
@@ -56,25 +56,27 @@ def bring(shop):
 
 
 CHANGES: dict[str, Callable[..., object]] = {
-    "a change": lambda shop, staff, visitor: change(staff),
-    "the same title again": lambda shop, staff, visitor: change(staff, "Emma"),
-    "a restock": lambda shop, staff, visitor: staff.set_stock(1, 5),
-    "a batch": lambda shop, staff, visitor: staff.post("/api/v1/stock/batch", {"lines": [{"book_id": 1, "delta": 1}]}),
-    "a new cover": lambda shop, staff, visitor: upload(visitor),
-    "a form": lambda shop, staff, visitor: visitor(STAFF).submit(
+    "a change": lambda shop, staff, web_client: change(staff),
+    "the same title again": lambda shop, staff, web_client: change(staff, "Emma"),
+    "a restock": lambda shop, staff, web_client: staff.set_stock(1, 5),
+    "a batch": lambda shop, staff, web_client: staff.post(
+        "/api/v1/stock/batch", {"lines": [{"book_id": 1, "delta": 1}]}
+    ),
+    "a new cover": lambda shop, staff, web_client: upload(web_client),
+    "a form": lambda shop, staff, web_client: web_client(STAFF).submit(
         "/admin/books/1/edit", title="Emma", authors="Austen", price="9"
     ),
-    "a withdrawal": lambda shop, staff, visitor: shop.withdraw(1),
-    "an import": lambda shop, staff, visitor: bring(shop),
+    "a withdrawal": lambda shop, staff, web_client: shop.withdraw(1),
+    "an import": lambda shop, staff, web_client: bring(shop),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_whatever_changes_a_book_changes_its_etag_and_refuses_what_was_meant_for_the_book_before(
-    shop, staff, emma, visitor, name
+    shop, staff, emma, web_client, name
 ):
     before = tag(staff)
-    CHANGES[name](shop, staff, visitor)
+    CHANGES[name](shop, staff, web_client)
     assert tag(staff) != before
     stored = shop.everything()
     for path, body in ((BOOK, {"title": "Mine"}), (BOOK, {}), (f"{BOOK}/stock", {"quantity": 9})):
@@ -82,8 +84,8 @@ def test_whatever_changes_a_book_changes_its_etag_and_refuses_what_was_meant_for
     assert shop.everything() == stored
 
 
-def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, emma, script):
-    ada, nobody = shop.customer(ADA), script()
+def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, emma, api_client):
+    ada, nobody = shop.customer(ADA), api_client()
     shop.set_stock(emma, 2)
     seen = [(tag(nobody), tag(staff))]
     order = shop.order(ada, {emma: 1})
@@ -93,17 +95,17 @@ def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, 
     assert all(len(set(tags)) == 3 for tags in zip(*seen, strict=True))
 
 
-def test_taking_a_cover_off_and_putting_a_book_back_change_the_etag(shop, staff, emma, visitor):
-    upload(visitor), shop.withdraw(emma)
+def test_taking_a_cover_off_and_putting_a_book_back_change_the_etag(shop, staff, emma, web_client):
+    upload(web_client), shop.withdraw(emma)
     tags = [tag(staff)]
     for form in ("/admin/books/1/cover/remove", "/admin/books/1/put-back"):
-        assert visitor(STAFF).submit(form, page="/admin/books").status_code == 303
+        assert web_client(STAFF).submit(form, page="/admin/books").status_code == 303
         tags.append(tag(staff))
     assert len(set(tags)) == 3
 
 
-def test_a_reservation_changes_what_staff_see_and_stands_in_the_way_of_no_change(shop, staff, emma, script):
-    nobody, ada = script(), shop.customer(ADA)
+def test_a_reservation_changes_what_staff_see_and_stands_in_the_way_of_no_change(shop, staff, emma, api_client):
+    nobody, ada = api_client(), shop.customer(ADA)
     public, own = tag(nobody), tag(staff)
     shop.reserve(ada, emma)
     assert (tag(nobody) == public, tag(staff) == own) == (True, False)
@@ -134,8 +136,8 @@ def test_the_answer_to_a_change_has_the_new_etag_good_for_the_next_change(staff,
         assert tag(staff, path) == etag
 
 
-def test_a_book_has_one_etag_by_its_id_and_by_its_isbn(staff, emma, script):
-    for reader in (staff, script()):
+def test_a_book_has_one_etag_by_its_id_and_by_its_isbn(staff, emma, api_client):
+    for reader in (staff, api_client()):
         assert tag(reader) == tag(reader, "/api/v1/books/isbn/0-14-143958-0")
 
 
@@ -203,20 +205,20 @@ JSON = [route for route in GETS if "/api/v1/" in route and "openapi" not in rout
 @pytest.mark.parametrize("route", JSON)
 def test_every_get_is_answered_304_without_a_body_to_who_has_the_answer(world, route):
     who = next(who for who in ("staff", "ada") if world.by_token(who, route).status_code == 200)
-    script, path = world.scripts[who], path_of(route)
-    first = script.get(path)
+    api_client, path = world.scripts[who], path_of(route)
+    first = api_client.get(path)
     for method in ("GET", "HEAD"):
         for known in (first.headers["ETag"], f'"x", {first.headers["ETag"]}', "*"):
-            again = script.send(method, path, If_None_Match=known)
+            again = api_client.send(method, path, If_None_Match=known)
             assert (again.status_code, again.data) == (304, b"")
             assert "Content-Type" not in again.headers
             for name in ("ETag", "Cache-Control", "Vary"):
                 assert again.headers.get(name) == first.headers.get(name), name
-    head = script.send("HEAD", path)
+    head = api_client.send("HEAD", path)
     assert (head.status_code, head.data, head.headers["ETag"]) == (200, b"", first.headers["ETag"])
     assert head.headers["Content-Length"] == first.headers["Content-Length"]
     for unknown in ('"x"', "", "garbage", '""', "W/"):
-        assert script.send("GET", path, If_None_Match=unknown).data == first.data
+        assert api_client.send("GET", path, If_None_Match=unknown).data == first.data
 
 
 def test_weak_and_strong_are_the_same_to_who_only_reads(staff, emma):
@@ -226,8 +228,8 @@ def test_weak_and_strong_are_the_same_to_who_only_reads(staff, emma):
     assert staff.send("GET", "/api/v1/books", If_None_Match=listed.removeprefix("W/")).status_code == 304
 
 
-def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma, script):
-    nobody = script()
+def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma, api_client):
+    nobody = api_client()
     known = tag(nobody, "/api/v1/books")
     assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 304
     assert nobody.send("GET", "/api/v1/books?size=1", If_None_Match=known).status_code == 200
@@ -235,8 +237,8 @@ def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma
     assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 200
 
 
-def test_the_etag_of_staff_tells_a_customer_nothing_and_the_other_way_round(shop, staff, emma, script):
-    nobody = script()
+def test_the_etag_of_staff_tells_a_customer_nothing_and_the_other_way_round(shop, staff, emma, api_client):
+    nobody = api_client()
     assert nobody.send("GET", BOOK, If_None_Match=tag(staff)).status_code == 200
     assert staff.send("GET", BOOK, If_None_Match=tag(nobody)).json["stock_quantity"] == 0
 

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from bookshop import create_app
-from bookshop.extensions import db, network_of_visitor
+from bookshop.extensions import client_network, db
 from bookshop.web.rate_limits import JSON_COUNTER
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.settings import settings_for
 from tests.support.stand import assert_problem
 
@@ -41,15 +41,15 @@ def left(answer):
     return int(requests), int(seconds)
 
 
-def statuses(script, number, path=BOOKS):
-    return [script.get(path).status_code for _request in range(number)]
+def statuses(api_client, number, path=BOOKS):
+    return [api_client.get(path).status_code for _request in range(number)]
 
 
 # ---------------------------------------------------------------- who is counted
 
 
 def test_after_the_last_request_that_there_is_come_429_and_when_to_go_on(limited):
-    nobody = Script(limited("3 per hour"))
+    nobody = ApiClient(limited("3 per hour"))
     answers = [nobody.get(BOOKS) for _request in range(3)]
     assert [left(answer)[0] for answer in answers] == [2, 1, 0]
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"requests";q=3;w=3600'}
@@ -64,9 +64,9 @@ def test_after_the_last_request_that_there_is_come_429_and_when_to_go_on(limited
 
 def test_each_token_has_a_limit_of_its_own_also_of_one_user(limited):
     app = limited("2 per hour")
-    first, second, nobody = Script(app, ADA), Script(app, ADA), Script(app)
-    for script in (first, second, nobody):
-        assert statuses(script, 3) == [200, 200, 429]
+    first, second, nobody = ApiClient(app, ADA), ApiClient(app, ADA), ApiClient(app)
+    for api_client in (first, second, nobody):
+        assert statuses(api_client, 3) == [200, 200, 429]
 
 
 @pytest.mark.parametrize("token", ["made-up-{}", "", "bookshop_{}", "x" * 9_000])
@@ -74,19 +74,19 @@ def test_tokens_that_are_made_up_count_for_the_address(limited, token):
     app = limited("3 per hour")
     found = []
     for number in range(4):
-        guesser = Script(app)
+        guesser = ApiClient(app)
         guesser.headers = {"Authorization": f"Bearer {token.format(number)}"}
         found.append(guesser.get(BOOKS).status_code)
     assert found == [401, 401, 401, 429]
-    assert (statuses(Script(app), 1), statuses(Script(app, ADA), 1)) == ([429], [200])
+    assert (statuses(ApiClient(app), 1), statuses(ApiClient(app, ADA), 1)) == ([429], [200])
 
 
 def test_a_token_that_is_revoked_or_expired_counts_for_the_address(limited, shop):
     app = limited("2 per hour")
-    script = Script(app, ADA)
-    assert statuses(script, 2) == [200, 200]
+    api_client = ApiClient(app, ADA)
+    assert statuses(api_client, 2) == [200, 200]
     shop.execute("UPDATE api_tokens SET revoked_at = created_at")
-    assert statuses(script, 3) == [401, 401, 429]
+    assert statuses(api_client, 3) == [401, 401, 429]
 
 
 def test_logins_by_cookie_and_visitors_count_for_the_address_and_each_address_for_itself(limited):
@@ -127,7 +127,7 @@ def test_pages_are_not_counted_and_stay_open(limited):
 def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
     shop.staff(STAFF)
     app = limited("100 per hour")
-    staff, ada = Script(app, STAFF), Script(app, ADA)
+    staff, ada = ApiClient(app, STAFF), ApiClient(app, ADA)
     book_id = shop.book("Emma")
     etag = staff.get(f"{BOOKS}/{book_id}").headers["ETag"]
     answers = [
@@ -137,7 +137,7 @@ def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
         *(staff.get("/api/v1/nothing"), staff.get(f"{BOOKS}/999"), staff.send("PUT", BOOKS)),
         *(ada.post(BOOKS, {}), staff.post(BOOKS, {}), staff.get(BOOKS, page="x")),
         staff.send("PATCH", f"{BOOKS}/{book_id}", {"title": "C"}, If_Match='"9"'),
-        *(staff.client.post(BOOKS, data="x", headers=staff.headers), Script(app).get("/api/v1/orders")),
+        *(staff.client.post(BOOKS, data="x", headers=staff.headers), ApiClient(app).get("/api/v1/orders")),
         staff.post(BOOKS, {"title": "x" * 2**20}),
     ]
     monkeypatch.setattr("bookshop.catalog.api.book_out", None)
@@ -152,7 +152,7 @@ def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
 
 def test_a_request_that_is_refused_for_being_one_too_many_does_nothing(limited, shop):
     shop.staff(STAFF)
-    staff = Script(limited("1 per hour"), STAFF)
+    staff = ApiClient(limited("1 per hour"), STAFF)
     statuses(staff, 1)
     before = shop.everything()
     assert_problem(staff.post(BOOKS, {"title": "A", "authors": "B", "price_cents": 1}), 429, "HTTP_429")
@@ -161,7 +161,7 @@ def test_a_request_that_is_refused_for_being_one_too_many_does_nothing(limited, 
 
 
 def test_of_two_limits_the_narrower_is_said_and_the_longer_wait_when_both_are_reached(limited):
-    nobody = Script(limited("3 per second; 5 per hour"))
+    nobody = ApiClient(limited("3 per second; 5 per hour"))
     assert nobody.get(BOOKS).headers["RateLimit-Policy"] == '"requests";q=3;w=1'
     found = nobody.get(BOOKS)
     while left(found)[0] or "w=1" in found.headers["RateLimit-Policy"]:
@@ -174,7 +174,7 @@ def test_of_two_limits_the_narrower_is_said_and_the_longer_wait_when_both_are_re
 
 
 def test_who_waits_as_long_as_was_said_is_answered_again(limited):
-    nobody = Script(limited("2 per 2 seconds"))
+    nobody = ApiClient(limited("2 per 2 seconds"))
     while (refused := nobody.get(BOOKS)).status_code == 200:
         pass
     time.sleep(int(refused.headers["Retry-After"]))
@@ -186,7 +186,7 @@ def test_who_waits_as_long_as_was_said_is_answered_again(limited):
 
 @pytest.mark.parametrize("method", ["hit", "get_window_stats"])
 def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited, monkeypatch, caplog, method):
-    nobody = Script(limited("1 per hour"))
+    nobody = ApiClient(limited("1 per hour"))
 
     def fail(*_asked):
         raise ConnectionError("the storage is away")
@@ -209,9 +209,9 @@ def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited,
         *(("POST", "/api/v1/admin/orders/1/ready"), ("POST", "/api/v1/nothing"), ("PUT", BOOKS)),
     ],
 )
-def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, script, size, *, method, path):
+def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, api_client, size, *, method, path):
     shop.staff(STAFF)
-    staff = script(STAFF)
+    staff = api_client(STAFF)
     body = b" " * size
     answer = staff.client.open(path, method=method, data=body, content_type="application/json", headers=staff.headers)
     assert (answer.status_code == 413) == (size > 2**20), answer.status_code
@@ -237,7 +237,7 @@ def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, script, si
 )
 def test_a_line_with_ipv6_is_counted_as_one_address(app, address, counted):
     with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-        assert network_of_visitor() == counted
+        assert client_network() == counted
 
 
 def test_who_changes_the_end_of_an_ipv6_address_has_no_limit_of_its_own(limited):

@@ -3,7 +3,7 @@
 import pytest
 
 from bookshop import create_app
-from bookshop.web.navigation import here, page_above, safe_next
+from bookshop.web.navigation import page_above, return_address, safe_next
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -126,5 +126,5 @@ def test_the_page_of_a_button_is_the_nearest_address_above_it(app, button, page)
 )
 def test_who_must_log_in_comes_back_to_where_they_were(app, method, address, page):
     with app.test_request_context(address, method=method):
-        assert here() == page
-        assert safe_next(here()) == page
+        assert return_address() == page
+        assert safe_next(return_address()) == page

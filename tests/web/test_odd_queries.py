@@ -6,7 +6,7 @@ import pytest
 
 from bookshop.catalog.forms import book_query
 from bookshop.kit.database import ID_MAX, Page
-from bookshop.web.navigation import asked_page, render_list
+from bookshop.web.navigation import render_list, requested_page
 from tests.support.shapes import shop_without_database
 
 # The query, and the page that it shows.
@@ -21,7 +21,7 @@ def test_a_page_that_cannot_be_is_the_first_or_the_last_that_can():
     shown = {}
     for query in PAGES:
         with shop_without_database().test_request_context(query_string=query):
-            shown[query] = asked_page()
+            shown[query] = requested_page()
     assert shown == PAGES
 
 
@@ -68,6 +68,6 @@ def test_a_page_behind_the_last_leads_to_the_last_whatever_else_is_asked():
     led = {}
     for query in TURNED:
         with shop_without_database().test_request_context("/books", query_string=query):
-            answer: Any = render_list("no template is needed", Page([], total=3, page=asked_page(), size=1))
+            answer: Any = render_list("no template is needed", Page([], total=3, page=requested_page(), size=1))
         led[query] = answer.location
     assert led == TURNED

@@ -152,10 +152,12 @@ def codes_of(operation: dict[str, Any], said: dict[str, Any]) -> set[str]:
 # ---------------------------------------------------------------- for whom
 
 
-def test_it_is_the_same_whoever_asks(shop, script):
+def test_it_is_the_same_whoever_asks(shop, api_client):
     shop.customer("ada@example.com")
     shop.staff("staff@example.com")
-    answers = [script(email).get("/api/v1/openapi.json") for email in (None, "ada@example.com", "staff@example.com")]
+    answers = [
+        api_client(email).get("/api/v1/openapi.json") for email in (None, "ada@example.com", "staff@example.com")
+    ]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len({answer.text for answer in answers}) == 1
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from bookshop import create_app
 from bookshop.extensions import db
 from bookshop.web import services
-from tests.support.clients import Browser, Script, text_of
+from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for
 from tests.support.stand import assert_problem
@@ -201,7 +201,7 @@ def test_get_and_head_change_nothing(world, who):
 
 def test_another_customers_reservation_is_not_there(world):
     world.shop.customer("ben@example.com")
-    ben, browser = Script(world.app, "ben@example.com"), Browser(world.app, "ben@example.com")
+    ben, browser = ApiClient(world.app, "ben@example.com"), WebClient(world.app, "ben@example.com")
     assert_problem(ben.get("/api/v1/prebookings/1"), 404, "PREBOOK_NOT_FOUND")
     assert_problem(ben.delete("/api/v1/prebookings/1"), 404, "PREBOOK_NOT_FOUND")
     assert browser.submit("/reservations/1/cancel", page="/").status_code == 404
@@ -245,7 +245,7 @@ def test_too_much_is_413_and_no_json_is_415(world):
 
 @pytest.mark.parametrize("page", ["/login", "/register", "/password/forgot", "/account/password"])
 def test_too_many_tries_are_429_and_say_when_to_come_back(world, database_url, page):
-    browser = Browser(create_app(settings_for(database_url, login_limit="2 per minute")))
+    browser = WebClient(create_app(settings_for(database_url, login_limit="2 per minute")))
     if page == "/account/password":
         browser.client.set_cookie("bookshop", world.browsers["ada"].client.get_cookie("bookshop").value)
     statuses = [browser.post(page).status_code for _try in range(2)]

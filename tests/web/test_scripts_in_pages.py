@@ -36,13 +36,13 @@ def test_a_script_that_was_typed_is_escaped_in_the_form_and_in_the_refusal(stand
     typed = stand.staff_browser.post("/admin/books/new", csrf_token=stand.token, title=SCRIPT, price="-1")
     stale = {"change": "received", "copies": "1", "note": SCRIPT, "expected": "7"}
     refused = stand.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=stand.token, **stale)
-    wrong = stand.visitor.post("/login", csrf_token=stand.visitors_token, email=SCRIPT, password=SCRIPT)
+    wrong = stand.web_client.post("/login", csrf_token=stand.visitors_token, email=SCRIPT, password=SCRIPT)
     for page in (typed, refused, wrong):
         assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
 
 
 def test_a_script_in_linked_data_cannot_end_it(stand):
-    page = stand.visitor.get(f"/books/{BOOK}").text
+    page = stand.web_client.get(f"/books/{BOOK}").text
     (data,) = re.findall(f"{re.escape(LINKED_DATA)}(.*?)</script>", page, re.DOTALL)
     assert ("<" in data, "alert(1)" in data) == (False, True)
 
@@ -52,9 +52,9 @@ def test_scripts_in_texts_are_data_in_json(stand):
     assert (found.mimetype, found.json["items"][0]["title"]) == ("application/json", SCRIPT)
 
 
-def test_a_title_of_500_emoji_is_stored(shop, script):
+def test_a_title_of_500_emoji_is_stored(shop, api_client):
     shop.staff()
     emoji = "".join(chr(code) for code in [*range(0x1F300, 0x1F440), *range(0x1F600, 0x1F6B4)])
     book = {"title": emoji, "authors": "Jane Austen", "price_cents": 1}
-    made = script("staff@example.com").post("/api/v1/books", book)
+    made = api_client("staff@example.com").post("/api/v1/books", book)
     assert (made.status_code, made.json["title"], len(emoji)) == (201, emoji, 500)

@@ -7,8 +7,8 @@ import pytest
 
 from bookshop.kit.exceptions import Invalid
 from bookshop.webhooks import addresses
-from bookshop.webhooks.addresses import NotAllowed, may_be_used, read_url, vetted
-from tests.support.clients import Browser, Script
+from bookshop.webhooks.addresses import AddressNotAllowed, may_be_used, read_url, vetted
+from tests.support.clients import ApiClient, WebClient
 from tests.support.receiver import HOST, NAME
 from tests.support.stand import assert_problem
 
@@ -65,11 +65,11 @@ def test_public_addresses_are_used(address):
 @pytest.fixture
 def staff(app, shop):
     shop.staff()
-    return Script(app, "staff@example.com")
+    return ApiClient(app, "staff@example.com")
 
 
-def register(script, url):
-    return script.post(WEBHOOKS, {"url": url, "kinds": ["*"]})
+def register(api_client, url):
+    return api_client.post(WEBHOOKS, {"url": url, "kinds": ["*"]})
 
 
 @pytest.mark.parametrize("url", URLS)
@@ -159,14 +159,14 @@ def test_a_name_is_refused_unless_every_address_of_it_may_be_used(staff, names, 
 def test_a_look_up_that_takes_for_ever_is_not_waited_for(monkeypatch):
     hanging = threading.Event()
     monkeypatch.setattr(addresses, "resolve", lambda *_asked: hanging.wait(60))
-    with pytest.raises(NotAllowed, match="was not found in time"):
+    with pytest.raises(AddressNotAllowed, match="was not found in time"):
         vetted(read_url("https://hooks.example.com/"), private=False, timeout=0.05)
     hanging.set()
 
 
 def test_the_form_says_at_the_field_what_is_wrong(app, shop):
     shop.staff()
-    browser = Browser(app, "staff@example.com")
+    browser = WebClient(app, "staff@example.com")
     answer = browser.submit("/admin/webhooks", url="https://localhost/", kinds="order.placed")
     assert answer.status_code == 400
     assert "localhost leads to a private network" in answer.text

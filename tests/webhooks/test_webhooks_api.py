@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 from bookshop.webhooks.models import MOST_WEBHOOKS
 from tests.support import races
-from tests.support.clients import Script
+from tests.support.clients import ApiClient
 from tests.support.receiver import HASTY
 from tests.support.stand import assert_problem
 
@@ -19,7 +19,7 @@ URL = "https://1.1.1.1/hooks"
 
 @pytest.fixture
 def staff(app, hooks):
-    return Script(app, "staff@example.com")
+    return ApiClient(app, "staff@example.com")
 
 
 def test_a_webhook_is_registered_shown_with_its_secret_listed_without_and_deleted(staff):
@@ -65,13 +65,13 @@ def test_what_is_no_webhook_is_refused_where_it_is_wrong(hooks, staff, body, poi
 
 
 def test_there_are_20_at_most_also_if_many_register_at_once(app, hooks):
-    scripts = [Script(app, "staff@example.com") for _script in range(4)]
+    scripts = [ApiClient(app, "staff@example.com") for _script in range(4)]
     answers: list[TestResponse] = []
 
-    def register(script):
-        answers.extend(script.post(WEBHOOKS, {"url": URL, "kinds": ["*"]}) for _time in range(7))
+    def register(api_client):
+        answers.extend(api_client.post(WEBHOOKS, {"url": URL, "kinds": ["*"]}) for _time in range(7))
 
-    races.together([partial(register, script) for script in scripts])
+    races.together([partial(register, api_client) for api_client in scripts])
     refused = [answer for answer in answers if answer.status_code != 201]
     assert len(answers) - len(refused) == MOST_WEBHOOKS
     for answer in refused:

@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from bookshop.cli.worker import beside
 from bookshop.kit.backoff import MOST_ATTEMPTS
 from bookshop.kit.database import now
-from bookshop.letters.worker import Worker
+from bookshop.mailer.worker import Worker
 from bookshop.web import services
 from bookshop.webhooks import worker as worker_module
 from bookshop.webhooks.worker import WebhookWorker
@@ -109,7 +109,8 @@ def test_nothing_of_an_answer_is_kept_but_its_status(hooks, receiver):
 
 
 @pytest.mark.parametrize(
-    "fault", [HANG, "down", *(pytest.param(fault, marks=pytest.mark.prove) for fault in (HANG_IN_TLS, DRIP))]
+    "fault",
+    [HANG, "down", *(pytest.param(fault, marks=pytest.mark.prove) for fault in (HANG_IN_TLS, DRIP))],
 )
 def test_a_receiver_that_is_dead_costs_one_attempt_and_keeps_no_other(hooks, receiver, authority, fault):
     hooks.happen(1)

@@ -12,15 +12,15 @@ import pytest
 from sqlalchemy import update
 
 from bookshop import create_app
-from bookshop.kit.outbox import Pace
+from bookshop.kit.outbox import WorkerTiming
 from bookshop.webhooks.models import Delivery
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.worker import WebhookWorker
-from tests.letters.test_mail_kills import DEADLINE, Crew, crew_of, wait_until, write
+from tests.mailer.test_mail_kills import DEADLINE, Crew, crew_of, wait_until, write
 from tests.support.receiver import HANG
 from tests.support.settings import SECRET_KEY, settings_for
 
-PACE = Pace(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
+PACE = WorkerTiming(batch=2, timeout=10, lease=30, poll=0.05, pause=0.05, longest_pause=0.1)
 EVENTS, KILLS = 100, 12
 
 

@@ -67,7 +67,7 @@ def queued_by_two(app, webhook_id):
         races.attempt(app, lambda: services.webhooks().fan_out(webhook_id, "*"))
 
     with app.app_context():
-        services.give_places()
+        services.assign_positions()
     races.overtake((WebhookRepository, "fan_out"), fan_out, fan_out)
 
 
