@@ -1,4 +1,4 @@
-"""What a WSGI server and the `flask` command load."""
+"""The entry point for WSGI servers and the `flask` command."""
 
 from bookshop import create_app
 

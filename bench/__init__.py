@@ -1,5 +1,5 @@
-"""Measurements of the shop on PostgreSQL with normal durability: `make bench`.
+"""Benchmarks of the shop on PostgreSQL with normal durability: `make bench`.
 
-Each compares the shop with the same SQL sent by hand, in one interleaved run, so that the ratio means something on any
-machine.
+Most compare the shop with hand-written SQL or a bare Flask view, alternating in one run, so that the ratio is
+meaningful on any machine.
 """

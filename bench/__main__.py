@@ -1,4 +1,4 @@
-"""Run all measurements, or those that are named: `make bench ARGS="weight pages"`."""
+"""Run all benchmarks, or only those named: `make bench ARGS="weight pages"`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 from bench import batch, book, checkout, deep, mail, pages, reserve, restock, slow, statements, weight
 from bench.shop import shop_url
 
-MEASUREMENTS = {
+BENCHMARKS = {
     "restock": restock.run,
     "reserve": reserve.run,
     "checkout": checkout.run,
@@ -22,5 +22,5 @@ MEASUREMENTS = {
 
 with shop_url() as url:
     print(f"{os.cpu_count()} cores, PostgreSQL with fsync")
-    for name in sys.argv[1:] or MEASUREMENTS:
-        MEASUREMENTS[name](url)
+    for name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[name](url)

@@ -1,4 +1,4 @@
-"""What the shop is measured against: bare Flask views that reserve and order with the same SQL, sent by hand."""
+"""The baseline for the shop: bare Flask views that read, reserve and order with the same SQL, written by hand."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify, request
 app = Flask(__name__)
 local = threading.local()
 
-WHO = (
+FIND_USER = (
     "SELECT users.id, email, role, api_tokens.id, last_used_at FROM users"
     " JOIN api_tokens ON api_tokens.user_id = users.id"
     " WHERE token_hash = %s AND revoked_at IS NULL AND deactivated_at IS NULL"
@@ -61,7 +61,7 @@ QUEUE_MESSAGE = (
     " next_attempt_at, created_at) VALUES ('order_placed', false, %s, %s, %s, %s, %s, 'queued', 0, clock_timestamp(),"
     " clock_timestamp()) ON CONFLICT (dedupe_key) DO NOTHING"
 )
-IN_BOOK = (
+BOOK_MEMBERS = (
     *("id", "isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents"),
     *("currency", "in_stock", "created_at", "updated_at"),
 )
@@ -72,18 +72,18 @@ BOOK = (
 RESERVED = "INSERT INTO events (kind, prebooking_id, created_at) VALUES ('prebooking.created', %s, now())"
 ORDERED = "INSERT INTO events (kind, order_id, created_at) VALUES ('order.placed', %s, now())"
 SOLD = "INSERT INTO events (kind, movement_id, created_at) VALUES ('stock.changed', %s, now())"
-IN_ORDER = (
+ORDER_MEMBERS = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
 )
-IN_LINE = ("id", "order_id", "book_id", "title", "price_cents", "currency", "quantity", "prebooking_id")
+LINE_MEMBERS = ("id", "order_id", "book_id", "title", "price_cents", "currency", "quantity", "prebooking_id")
 
 
 def connection() -> psycopg.Connection[tuple[object, ...]]:
     if not hasattr(local, "connection"):
         local.connection = psycopg.connect(os.environ["BARE_DATABASE"], autocommit=True)
-    found: psycopg.Connection[tuple[object, ...]] = local.connection
-    return found
+    current: psycopg.Connection[tuple[object, ...]] = local.connection
+    return current
 
 
 def token_hash() -> str:
@@ -94,7 +94,7 @@ def token_hash() -> str:
 @app.get("/api/v1/books/<int:book_id>")
 def book(book_id: int) -> Response | tuple[Response, int]:
     row = connection().execute(BOOK, [book_id]).fetchone()
-    return jsonify(dict(zip(IN_BOOK, row, strict=True))) if row else (jsonify(error="no such book"), 404)
+    return jsonify(dict(zip(BOOK_MEMBERS, row, strict=True))) if row else (jsonify(error="no such book"), 404)
 
 
 @app.post("/api/v1/prebookings")
@@ -102,9 +102,9 @@ def reserve() -> Response | tuple[Response, int]:
     book_id = request.get_json()["book_id"]
     database = connection()
     with database.transaction():
-        user = database.execute(WHO, [token_hash()]).fetchone()
+        user = database.execute(FIND_USER, [token_hash()]).fetchone()
         if user is None:
-            return jsonify(error="who are you"), 401
+            return jsonify(error="unknown token"), 401
         database.execute(LOCK_TIMEOUT)
         database.execute(LOCK_USER, [user[0]])
         count = database.execute(COUNT, [user[0]]).fetchone()
@@ -112,7 +112,7 @@ def reserve() -> Response | tuple[Response, int]:
         if row:
             database.execute(RESERVED, [row[0]])
     if count is None or row is None:
-        return jsonify(error="no"), 409
+        return jsonify(error="not reserved"), 409
     names = ("id", "book_id", "book_title", "book_authors", "status", "created_at")
     return jsonify(dict(zip(names, row, strict=True))), 201
 
@@ -120,46 +120,46 @@ def reserve() -> Response | tuple[Response, int]:
 @app.post("/api/v1/orders")
 def order() -> Response | tuple[Response, int]:
     """Order a cart of one line."""
-    said = request.get_json()
+    body = request.get_json()
     database = connection()
     with database.transaction():
-        user = database.execute(WHO, [token_hash()]).fetchone()
+        user = database.execute(FIND_USER, [token_hash()]).fetchone()
         if user is None:
-            return jsonify(error="who are you"), 401
+            return jsonify(error="unknown token"), 401
         database.execute(LOCK_TIMEOUT)
         database.execute(LOCK_USER, [user[0]])
-        found = database.execute(TAKE_CART, [user[0]]).fetchone()
-        if found is None:
+        item = database.execute(TAKE_CART, [user[0]]).fetchone()
+        if item is None:
             return jsonify(error="your cart is empty"), 409
-        book: Any = database.execute(LOCK_BOOKS, [found[0]]).fetchone()
-        made = sell(database, user[0], said, book, found[1])
-        if made:
-            queue_message(database, user, made["id"])
-    return (jsonify(made), 201) if made else (jsonify(error="too few copies"), 409)
+        book: Any = database.execute(LOCK_BOOKS, [item[0]]).fetchone()
+        placed = sell(database, user[0], body, book, item[1])
+        if placed:
+            queue_message(database, user, placed["id"])
+    return (jsonify(placed), 201) if placed else (jsonify(error="too few copies"), 409)
 
 
 def queue_message(database: psycopg.Connection[tuple[Any, ...]], user: Any, order_id: Any) -> None:
-    named = [f"order_placed:{order_id}", f"<order_placed.{secrets.token_hex(16)}@localhost>"]
-    database.execute(QUEUE_MESSAGE, [user[0], order_id, user[1], *named])
+    keys = [f"order_placed:{order_id}", f"<order_placed.{secrets.token_hex(16)}@localhost>"]
+    database.execute(QUEUE_MESSAGE, [user[0], order_id, user[1], *keys])
 
 
 def sell(
-    database: psycopg.Connection[tuple[Any, ...]], user_id: Any, said: dict[str, str], book: Any, quantity: Any
+    database: psycopg.Connection[tuple[Any, ...]], user_id: Any, body: dict[str, str], book: Any, quantity: Any
 ) -> dict[str, Any] | None:
-    """Write the order, the sale and the line; None if there are too few copies."""
+    """Write the order, the movement and the order line; returns None if there are too few copies."""
     book_id, _isbn, title, _authors, price, currency, stock, withdrawn, _cover = book
     if withdrawn or stock < quantity:
         return None
     time = datetime.now(UTC)
     number = str(secrets.randbelow(90_000_000) + 10_000_000)
-    who = [said["name"], said["name"].casefold(), said.get("phone"), said.get("address"), said.get("note")]
-    made: Any = database.execute(INSERT_ORDER, [f"{number[:4]}-{number[4:]}", user_id, *who, time]).fetchone()
-    database.execute(ORDERED, [made[0]])
+    details = [body["name"], body["name"].casefold(), body.get("phone"), body.get("address"), body.get("note")]
+    placed: Any = database.execute(INSERT_ORDER, [f"{number[:4]}-{number[4:]}", user_id, *details, time]).fetchone()
+    database.execute(ORDERED, [placed[0]])
     database.execute(SET_STOCK, [stock - quantity, time, time, book_id, stock])
-    movement = database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, made[0], time])
+    movement = database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, placed[0], time])
     database.execute(SOLD, movement.fetchone())
-    sold = [made[0], book_id, title, price, currency, quantity, user_id, book_id]
+    sold = [placed[0], book_id, title, price, currency, quantity, user_id, book_id]
     line: Any = database.execute(INSERT_LINE, sold).fetchone()
     totals = [{"amount_cents": quantity * price, "currency": currency}]
-    lines = [dict(zip(IN_LINE, line, strict=True))]
-    return {**dict(zip(IN_ORDER, made, strict=True)), "lines": lines, "totals": totals}
+    lines = [dict(zip(LINE_MEMBERS, line, strict=True))]
+    return {**dict(zip(ORDER_MEMBERS, placed, strict=True)), "lines": lines, "totals": totals}

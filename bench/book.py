@@ -1,6 +1,6 @@
-"""Requests per second of `GET /api/v1/books/{id}` by HTTP: the shop against a bare Flask view that sends one SELECT."""
+"""Requests per second of `GET /api/v1/books/{id}`: the shop and a bare Flask view with one SELECT."""
 
-from bench.rates import CLIENTS, ROUNDS, Trial, Wish, compare
+from bench.rates import CLIENTS, ROUNDS, Request, Trial, compare
 from bench.shop import analyze, fill, make_app
 from bookshop.extensions import db
 
@@ -14,7 +14,7 @@ def run(url: str) -> None:
         fill(users=1, books=BOOKS)
         analyze()
     print(f"book: {REQUESTS} requests by {CLIENTS} clients, gunicorn with 2 workers (medians of {ROUNDS} rounds)")
-    wishes = [Wish(1 + number % BOOKS) for number in range(REQUESTS)]
-    compare(url, Trial("/api/v1/books/{}", wishes, status=200), target=0.5)
+    requests = [Request(1 + number % BOOKS) for number in range(REQUESTS)]
+    compare(url, Trial("/api/v1/books/{}", requests, status=200), target=0.5)
     with app.app_context():
         db.engine.dispose()

@@ -1,4 +1,4 @@
-"""The checkout: orders per second against a bare Flask view with the same SQL, and a hundred after ten last copies."""
+"""Checkout: orders per second, compared with a bare Flask view, and 100 customers who want the last 10 copies."""
 
 import http.client
 import time
@@ -9,7 +9,7 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from bench.rates import CLIENTS, ROUNDS, WORKERS, Trial, Wish, compare, post
+from bench.rates import CLIENTS, ROUNDS, WORKERS, Request, Trial, compare, post
 from bench.shop import analyze, fill, make_app, settings_for
 from bookshop.config import Settings
 from bookshop.extensions import db
@@ -17,7 +17,7 @@ from tests.browser.server import SHOP, environment, started
 from tests.support.factories import Shop
 
 TARGET = 0.6
-PATH, SAID = "/api/v1/orders", {"name": "Ada Lovelace"}
+PATH, BODY = "/api/v1/orders", {"name": "Ada Lovelace"}
 USERS, BOOKS, STOCK = 2000, 45, 1000  # each user orders once in a round
 RESET = f"""
     TRUNCATE orders, order_lines, movements, cart_items, prebookings, messages CASCADE;
@@ -36,64 +36,64 @@ FILL_CARTS = (
 
 
 def run(url: str) -> None:
-    """Print both rates and their ratio, then what a rush is like on both databases."""
+    """Print both rates and their ratio, then the response times of a rush on both databases."""
     app = make_app(url)
     with app.app_context():
         fill(users=USERS, books=BOOKS)
         analyze()
         db.engine.dispose()
     print(f"checkout: {USERS} orders of one line by {CLIENTS} clients, 2 workers (medians of {ROUNDS} rounds)")
-    compare(url, Trial(PATH, [Wish(user, SAID) for user in range(1, USERS + 1)], RESET), TARGET)
-    print(f"rush: {BUYERS} customers at once after the {COPIES} last copies, {RUSHES} times, gthread")
+    compare(url, Trial(PATH, [Request(user, BODY) for user in range(1, USERS + 1)], RESET), TARGET)
+    print(f"rush: {BUYERS} customers order the last {COPIES} copies at once, {RUSHES} times, gthread")
     with TemporaryDirectory() as folder:
         for name, database in (("PostgreSQL", url), ("SQLite", f"sqlite:///{folder}/shop.db")):
             print(f"  {name}: {_rushes(settings_for(database))}")
 
 
 def _rushes(settings: Settings) -> str:
-    """What many rushes were like, in words."""
+    """Run the rushes on a new shop and summarise them."""
     shop = Shop(make_app(settings.database_url))
     shop.customers(BUYERS)
     tokens = [shop.token(email) for email in shop.rows("SELECT email FROM users ORDER BY id")]
-    shop.execute("UPDATE api_tokens SET last_used_at = CURRENT_TIMESTAMP")  # as when something was put into the cart
+    shop.execute("UPDATE api_tokens SET last_used_at = CURRENT_TIMESTAMP")  # as adding to the cart would do
     with started(SHOP, environment(settings), *WORKERS["gthread, 4 threads"]) as home:
         rushes = [_rush_for(shop, shop.book("Emma", stock=COPIES), home, tokens) for _rush in range(RUSHES + 1)]
     sold = shop.rows("SELECT count(*) FROM order_lines GROUP BY book_id")
     if set(sold) != {COPIES} or shop.broken():
-        raise RuntimeError(f"sold of each {COPIES}: {sold}; {shop.broken()}")
+        raise RuntimeError(f"sold, of {COPIES} copies each: {sold}; {shop.broken()}")
     with shop.app.app_context():
         db.engine.dispose()
-    return _in_words(list(chain(*rushes[1:])))  # the first one met a server that was still starting
+    return _summary(list(chain(*rushes[1:])))  # the first only warms up the server
 
 
 def _rush_for(shop: Shop, book_id: int, home: str, tokens: list[str]) -> list[tuple[float, int]]:
-    """Let everybody order the same book at the same moment; returns how long each waited, and the status."""
+    """Send everyone's order for the same book at once; returns the seconds and the status of each response."""
     shop.execute("DELETE FROM cart_items")
     shop.execute(FILL_CARTS, book=book_id, copies=COPIES)
     connections = [http.client.HTTPConnection(urlsplit(home).netloc) for _token in tokens]
     for connection in connections:
         connection.connect()
-    answers = []
-    with DefaultSelector() as waiting:
+    responses = []
+    with DefaultSelector() as selector:
         for connection, token in zip(connections, tokens, strict=True):
-            waiting.register(connection.sock, EVENT_READ, (connection, time.perf_counter()))
-            post(connection, PATH, token, SAID)
-        while waiting.get_map():
-            for key, _events in waiting.select():
-                waiting.unregister(key.fileobj)
+            selector.register(connection.sock, EVENT_READ, (connection, time.perf_counter()))
+            post(connection, PATH, token, BODY)
+        while selector.get_map():
+            for key, _events in selector.select():
+                selector.unregister(key.fileobj)
                 connection, sent = key.data
                 with connection.getresponse() as response:
                     response.read()
-                answers.append((time.perf_counter() - sent, response.status))
+                responses.append((time.perf_counter() - sent, response.status))
                 connection.close()
-    return answers
+    return responses
 
 
-def _in_words(answers: list[tuple[float, int]]) -> str:
-    times = quantiles([seconds * 1000 for seconds, _status in answers], n=100)
-    statuses = Counter(status for _seconds, status in answers)
-    made, refused = statuses.pop(201) / RUSHES, statuses.pop(409) / RUSHES
+def _summary(responses: list[tuple[float, int]]) -> str:
+    times = quantiles([seconds * 1000 for seconds, _status in responses], n=100)
+    statuses = Counter(status for _seconds, status in responses)
+    placed, refused = statuses.pop(201) / RUSHES, statuses.pop(409) / RUSHES
     return (
-        f"answers after {times[49]:.0f} ms (median), {times[98]:.0f} ms (99th percentile); each time"
-        f" {made:g} orders and {refused:g} failed tries (409); other answers: {dict(statuses) or 'none'}"
+        f"median {times[49]:.0f} ms, 99th percentile {times[98]:.0f} ms; per rush"
+        f" {placed:g} orders and {refused:g} refused (409); other responses: {dict(statuses) or 'none'}"
     )

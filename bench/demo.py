@@ -1,4 +1,4 @@
-"""The demo shop in a folder of its own, as visitors find it: for screenshots and for what a browser measures."""
+"""The demo shop in a temporary folder, for screenshots and for measurements in a browser."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ ACCOUNTS = {email.partition("@")[0]: (email, password) for email, (password, _ro
 
 @contextmanager
 def demo_shop() -> Iterator[tuple[Shop, str]]:
-    """Serve what `flask demo` makes, on SQLite; yields the shop and its address, and leaves nothing behind."""
+    """Serve the shop that `flask demo` creates, on SQLite; yields the shop and its URL, then removes everything."""
     with TemporaryDirectory(prefix="bookshop-demo-") as folder:
         settings = Settings(
             secret_key=SECRET_KEY,
@@ -28,9 +28,9 @@ def demo_shop() -> Iterator[tuple[Shop, str]]:
             login_limit="1000 per minute",
         )
         app = create_app(settings)
-        made = app.test_cli_runner().invoke(args=["demo"])
-        if made.exit_code:
-            raise RuntimeError(made.output)
+        result = app.test_cli_runner().invoke(args=["demo"])
+        if result.exit_code:
+            raise RuntimeError(result.output)
         with started(SHOP, environment(settings)) as address:
             yield Shop(app), address
         with app.app_context():

@@ -1,4 +1,4 @@
-"""How fast workers send: messages per second to a mail server that takes everything, for one worker and for four."""
+"""Messages per second that one worker and four workers send to a mail server that accepts everything."""
 
 import asyncio
 import multiprocessing
@@ -45,33 +45,33 @@ from bookshop import create_app
 from bookshop.mailer.worker import Worker
 from bookshop.kit.outbox import Pace
 with create_app().app_context():
-    works = Worker(Pace(poll=0.02))
-    works.stop_on_signals()
-    works.run()
+    worker = Worker(Pace(poll=0.02))
+    worker.stop_on_signals()
+    worker.run()
 """
-GREETING, GO_ON, BYE, FINE = b"220 sink\r\n", b"354 go on\r\n", b"221 bye\r\n", b"250 fine\r\n"
-ANSWERS = {b"DATA": GO_ON, b"QUIT": BYE}
+GREETING, SEND_DATA, BYE, OK = b"220 sink\r\n", b"354 go ahead\r\n", b"221 bye\r\n", b"250 OK\r\n"
+REPLIES = {b"DATA": SEND_DATA, b"QUIT": BYE}
 END = b"\r\n.\r\n"
 
 
 class Sink(asyncio.Protocol):
-    """A mail server that takes everything and keeps nothing."""
+    """A mail server that accepts every message and stores none."""
 
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
+        """Send the greeting."""
         self.transport, self.data, self.body = transport, b"", False  # type: ignore[assignment]
         self.transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each command, and a message when it is whole."""
+        """Reply to each command, and to the end of each message."""
         self.data += data
         while (end := END if self.body else b"\r\n") in self.data:
             line, _end, self.data = self.data.partition(end)
-            answer = FINE if self.body else ANSWERS.get(line[:4].upper(), FINE)
-            self.body = answer is GO_ON
-            self.transport.write(answer)
+            reply = OK if self.body else REPLIES.get(line[:4].upper(), OK)
+            self.body = reply is SEND_DATA
+            self.transport.write(reply)
 
 
 async def _serve(port: int) -> None:
@@ -85,7 +85,7 @@ def _sink(port: int) -> None:
 
 @contextmanager
 def sink() -> Iterator[int]:
-    """The port of a mail server in a process of its own."""
+    """Run the mail server in its own process and yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     process = multiprocessing.get_context("spawn").Process(target=_sink, args=(port,), daemon=True)
@@ -108,20 +108,20 @@ def run(url: str) -> None:
 
 
 def _settings(url: str, port: int, workers: int) -> Settings:
-    """Those of a shop; on SQLite each measurement has a file of its own."""
-    own = f"{url}{workers}.db" if url.startswith("sqlite") else url
-    return Settings(secret_key=SECRET_KEY, database_url=own, smtp_url=f"smtp://127.0.0.1:{port}")
+    """Return the shop's settings; on SQLite each measurement has its own file."""
+    database_url = f"{url}{workers}.db" if url.startswith("sqlite") else url
+    return Settings(secret_key=SECRET_KEY, database_url=database_url, smtp_url=f"smtp://127.0.0.1:{port}")
 
 
-def _rates(given: Settings, workers: int) -> float:
-    """Messages per second with so many workers."""
-    with make_app(given.database_url).app_context():
+def _rates(settings: Settings, workers: int) -> float:
+    """Return the median number of messages per second with this number of workers."""
+    with make_app(settings.database_url).app_context():
         _execute(*FILL, "ANALYZE")
         processes = [
-            subprocess.Popen([sys.executable, "-c", WORKER], env=environment(given)) for _worker in range(workers)
+            subprocess.Popen([sys.executable, "-c", WORKER], env=environment(settings)) for _worker in range(workers)
         ]
         try:
-            time.sleep(3)  # until all of them look for work
+            time.sleep(3)  # until all workers poll for messages
             return median([_rate() for _round in range(ROUNDS)])
         finally:
             for process in processes:
@@ -131,7 +131,7 @@ def _rates(given: Settings, workers: int) -> float:
 
 
 def _rate() -> float:
-    """Queue all messages at once, and wait until none is left; returns how many were sent in a second."""
+    """Queue all messages at once and wait until they are sent; returns the messages per second."""
     _execute(*QUEUE)
     started, left = time.perf_counter(), MESSAGES
     while left:

@@ -1,4 +1,4 @@
-"""Pages per second by HTTP under gunicorn: the shop against a bare Flask view that renders the same from constants."""
+"""Pages per second under gunicorn: the shop and a bare Flask view that renders the same template from constants."""
 
 import http.client
 import re
@@ -40,15 +40,15 @@ COPY = text(
 )
 
 
-class Answer(NamedTuple):
-    """A page, and the address that it was found at in the end."""
+class Fetched(NamedTuple):
+    """A page and its URL after redirects."""
 
     url: str
     text: str
 
 
 def run(url: str) -> None:
-    """Print the rates of each page on both databases, and their ratio."""
+    """Print both rates and their ratio for each page, on both databases."""
     print(f"pages: {CLIENTS} clients, gunicorn with 2 workers of 4 threads (medians of {ROUNDS} rounds in turn)")
     with TemporaryDirectory() as folder:
         for name, database in (("PostgreSQL", url), ("SQLite", f"sqlite:///{folder}/shop.db")):
@@ -62,12 +62,12 @@ def run(url: str) -> None:
 
 
 def _fill(settings: Settings) -> int:
-    """Fill the database with the demo books, many volumes of each; returns how many."""
+    """Fill the database with many volumes of each demo book; returns the number of books."""
     on_postgresql = not settings.database_url.startswith("sqlite")
     app = make_app(settings.database_url) if on_postgresql else create_app(settings)
-    made = app.test_cli_runner().invoke(args=["demo"])
-    if made.exit_code:
-        raise RuntimeError(made.output)
+    result = app.test_cli_runner().invoke(args=["demo"])
+    if result.exit_code:
+        raise RuntimeError(result.output)
     with app.app_context():
         with db.engine.begin() as connection:
             connection.execute(COPY, {"volumes": VOLUMES})
@@ -82,9 +82,9 @@ def _fill(settings: Settings) -> int:
 
 
 def bare() -> Flask:
-    """An application with the shop's addresses and templates and nothing else: no database, no hooks, no extension.
+    """Return an application with only the shop's routes and templates: no database, hooks or extensions.
 
-    Each view renders what the shop's view has once handed to the same template.
+    Each view renders the same template with the context that the shop's view used once.
     """
     shop = create_app()
     app = Flask("bare", static_folder=None)
@@ -95,19 +95,19 @@ def bare() -> Flask:
 
 
 def _view_of_constants(shop: Flask, path: str) -> tuple[str, Callable[..., str]]:
-    """Ask the shop once for a page; returns its endpoint, and a view that renders the same again."""
-    seen: list[tuple[Any, dict[str, Any]]] = []
+    """Request a page of the shop once; returns its endpoint, and a view that renders it again from constants."""
+    rendered: list[tuple[Any, dict[str, Any]]] = []
 
-    def see(_shop: Flask, template: Any, context: dict[str, Any], **_more: Any) -> None:
-        seen.append((template, context))
+    def record(_shop: Flask, template: Any, context: dict[str, Any], **_more: Any) -> None:
+        rendered.append((template, context))
 
-    with template_rendered.connected_to(see, shop):
-        answer = shop.test_client().get(path, follow_redirects=True)
-    if answer.status_code != 200:
-        raise RuntimeError(f"{path} answered {answer.status}")
-    template, context = seen[-1]
+    with template_rendered.connected_to(record, shop):
+        response = shop.test_client().get(path, follow_redirects=True)
+    if response.status_code != 200:
+        raise RuntimeError(f"{path}: {response.status}")
+    template, context = rendered[-1]
     constants = {name: value for name, value in context.items() if name not in {"request", "session", "g"}}
-    endpoint, _arguments = shop.url_map.bind("").match(answer.request.path)
+    endpoint, _arguments = shop.url_map.bind("").match(response.request.path)
     return endpoint, lambda **_arguments: render_template(template, **constants)
 
 
@@ -115,7 +115,7 @@ def _view_of_constants(shop: Flask, path: str) -> tuple[str, Callable[..., str]]
 
 
 def _compare(settings: Settings) -> dict[str, tuple[float, float]]:
-    """By page the median rates of the shop and of the bare view, measured in turn."""
+    """Return for each page the median rates of the shop and of the bare view, measured in turn."""
     environ = environment(settings)
     with (
         started(SHOP, environ, *WORKERS) as shop,
@@ -129,33 +129,33 @@ def _rates(clients: ProcessPoolExecutor, shop: str, bare_view: str, path: str) -
     path = _same_page(shop, bare_view, path)
     rates: dict[str, list[float]] = {shop: [], bare_view: []}
     for _round in range(ROUNDS):
-        for home, found in rates.items():
+        for home, measured in rates.items():
             started = time.perf_counter()
-            for half in [clients.submit(_ask, urlsplit(home).netloc, path) for _half in range(2)]:
+            for half in [clients.submit(_request_half, urlsplit(home).netloc, path) for _half in range(2)]:
                 half.result()
-            found.append(REQUESTS / (time.perf_counter() - started))
+            measured.append(REQUESTS / (time.perf_counter() - started))
     return median(rates[shop]), median(rates[bare_view])
 
 
 def _same_page(shop: str, bare_view: str, path: str) -> str:
-    """Make sure that both send the same but for the shop's own address and the token of a form, which each has its own.
+    """Check that both send the same page, apart from their own address and CSRF token.
 
-    Returns the page's final address.
+    Returns the page's path after redirects.
     """
     final = _get(shop + path).url.removeprefix(shop)
     ours, theirs = (CSRF_TOKEN.sub("", OWN_ADDRESS.sub("", _get(home + final).text)) for home in (shop, bare_view))
     if ours != theirs:
-        raise RuntimeError(f"the bare view of {final} renders something else")
+        raise RuntimeError(f"the bare view of {final} renders a different page")
     return final
 
 
-def _get(address: str) -> Answer:
+def _get(address: str) -> Fetched:
     with urlopen(address) as response:
-        return Answer(response.url, response.read().decode())
+        return Fetched(response.url, response.read().decode())
 
 
-def _ask(netloc: str, path: str) -> None:
-    """Ask for the page over several connections at once, half of a round's requests."""
+def _request_half(netloc: str, path: str) -> None:
+    """Send half of a round's requests over several connections at once."""
     connections = [http.client.HTTPConnection(netloc) for _client in range(CLIENTS // 2)]
     for _turn in range(REQUESTS // 2 // len(connections)):
         for connection in connections:
@@ -164,4 +164,4 @@ def _ask(netloc: str, path: str) -> None:
             response = connection.getresponse()
             response.read()
             if response.status != 200:
-                raise RuntimeError(f"{path} answered {response.status}")
+                raise RuntimeError(f"{path}: {response.status}")

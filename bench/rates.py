@@ -1,4 +1,4 @@
-"""Requests per second by HTTP under gunicorn: the shop and a bare Flask view, measured in turn."""
+"""Requests per second under gunicorn: the shop and a bare Flask view, measured in turn."""
 
 import http.client
 import json
@@ -25,36 +25,36 @@ WORKERS = {
 }
 
 
-class Wish(NamedTuple):
-    """What a user with the token `token<id>` posts, or, without a body, which id anybody looks at."""
+class Request(NamedTuple):
+    """A POST by the user with the token `token<id>`; without a body, a GET of the object with this id."""
 
-    user: int
+    id: int
     body: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The same requests for both, each of which answers this status; `reset` is the SQL before every round.
+    """The requests to send to both, and the status that each must return; `reset` is SQL to run before every round.
 
-    A `{}` in the path stands for the id that is looked at.
+    For GET requests, `{}` in the path is replaced by the id.
     """
 
     path: str
-    wishes: Sequence[Wish]
+    requests: Sequence[Request]
     reset: str = "SELECT 1"
     status: int = 201
 
 
 def compare(url: str, trial: Trial, target: float | None = None) -> None:
-    """Print both rates and their ratio, for each kind of gunicorn's workers."""
+    """Print both rates and their ratio, for each worker class of gunicorn."""
     for name, workers in WORKERS.items():
-        ours, by_hand = _measure(url, trial, workers)
-        aim = f" (target {target})" if target else ""
-        print(f"  {name}: {ours:.0f}/s, bare view {by_hand:.0f}/s, ratio {ours / by_hand:.2f}{aim}")
+        ours, bare = _measure(url, trial, workers)
+        suffix = f" (target {target})" if target else ""
+        print(f"  {name}: {ours:.0f}/s, bare view {bare:.0f}/s, ratio {ours / bare:.2f}{suffix}")
 
 
 def _measure(url: str, trial: Trial, workers: Sequence[str]) -> tuple[float, float]:
-    """The median rates of the shop and of the bare view, measured in turn."""
+    """Return the median rates of the shop and of the bare view, measured in turn."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     environ = environment(settings_for(url)) | {"BARE_DATABASE": plain}
     with (
@@ -64,43 +64,43 @@ def _measure(url: str, trial: Trial, workers: Sequence[str]) -> tuple[float, flo
     ):
         rates: dict[str, list[float]] = {shop: [], bare: []}
         for _round in range(ROUNDS):
-            for home, found in rates.items():
+            for home, measured in rates.items():
                 with psycopg.connect(plain, autocommit=True) as connection:
                     connection.execute(trial.reset.encode())
                     connection.execute("VACUUM ANALYZE")
                     connection.execute("CHECKPOINT")
-                found.append(_rate(clients, home, trial))
+                measured.append(_rate(clients, home, trial))
     return median(rates[shop]), median(rates[bare])
 
 
 def _rate(clients: ProcessPoolExecutor, home: str, trial: Trial) -> float:
-    """All requests of a round by clients in two processes; requests per second."""
+    """Send all requests of a round from two processes; returns the requests per second."""
     started = time.perf_counter()
-    halves = [clients.submit(_send_all, urlsplit(home).netloc, trial, half) for half in (0, 1)]
-    made = sum(half.result() for half in halves)
-    if made != len(trial.wishes):
-        raise RuntimeError(f"{made} of {len(trial.wishes)} requests were answered {trial.status}")
-    return made / (time.perf_counter() - started)
+    halves = [clients.submit(_send_half, urlsplit(home).netloc, trial, half) for half in (0, 1)]
+    succeeded = sum(half.result() for half in halves)
+    if succeeded != len(trial.requests):
+        raise RuntimeError(f"{succeeded} of {len(trial.requests)} requests returned {trial.status}")
+    return succeeded / (time.perf_counter() - started)
 
 
-def _send_all(netloc: str, trial: Trial, half: int) -> int:
-    """Send one half of the requests over several connections at once; returns how many were answered as they should."""
+def _send_half(netloc: str, trial: Trial, half: int) -> int:
+    """Send half of the requests over several connections at once; returns how many got the expected status."""
     connections = [http.client.HTTPConnection(netloc) for _client in range(CLIENTS // 2)]
-    made, pending = 0, iter(trial.wishes[half::2])
+    succeeded, pending = 0, iter(trial.requests[half::2])
     while batch := list(islice(pending, len(connections))):
-        for connection, wish in zip(connections, batch, strict=False):
-            if wish.body is None:
-                connection.request("GET", trial.path.format(wish.user))
+        for connection, request in zip(connections, batch, strict=False):
+            if request.body is None:
+                connection.request("GET", trial.path.format(request.id))
             else:
-                post(connection, trial.path, f"token{wish.user}", wish.body)
-        for connection, _wish in zip(connections, batch, strict=False):
+                post(connection, trial.path, f"token{request.id}", request.body)
+        for connection, _request in zip(connections, batch, strict=False):
             response = connection.getresponse()
             response.read()
-            made += response.status == trial.status
-    return made
+            succeeded += response.status == trial.status
+    return succeeded
 
 
 def post(connection: http.client.HTTPConnection, path: str, token: str, body: Any) -> None:
-    """Send JSON as who has this token; the answer is still to be read."""
+    """Send JSON with a token; the caller must read the response."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection.request("POST", path, json.dumps(body), headers)

@@ -1,6 +1,6 @@
-"""Reservations per second by HTTP under gunicorn: the shop against a bare Flask view with the same SQL."""
+"""Reservations per second under gunicorn: the shop and a bare Flask view with the same SQL."""
 
-from bench.rates import CLIENTS, ROUNDS, Trial, Wish, compare
+from bench.rates import CLIENTS, ROUNDS, Request, Trial, compare
 from bench.shop import analyze, fill, make_app
 from bookshop.extensions import db
 
@@ -14,7 +14,7 @@ def run(url: str) -> None:
         fill(users=USERS, books=BOOKS)
         analyze()
     print(f"reserve: {REQUESTS} requests by {CLIENTS} clients, gunicorn with 2 workers (medians of {ROUNDS} rounds)")
-    wishes = [Wish(user, {"book_id": book}) for book in range(1, BOOKS + 1) for user in range(1, USERS + 1)]
-    compare(url, Trial("/api/v1/prebookings", wishes[:REQUESTS], reset="TRUNCATE prebookings CASCADE"))
+    requests = [Request(user, {"book_id": book}) for book in range(1, BOOKS + 1) for user in range(1, USERS + 1)]
+    compare(url, Trial("/api/v1/prebookings", requests[:REQUESTS], reset="TRUNCATE prebookings CASCADE"))
     with app.app_context():
         db.engine.dispose()

@@ -1,4 +1,4 @@
-"""How long a restock with many waiting takes, e-mail queued and committed, against the same SQL by hand."""
+"""The time of a restock with many waiting customers, until their e-mails are queued, compared with SQL by hand."""
 
 import subprocess
 import sys
@@ -34,16 +34,18 @@ RESTOCKED = (
     "INSERT INTO events (kind, movement_id, created_at)"
     " SELECT kind, %s, now() FROM unnest(ARRAY['stock.changed', 'book.restocked']) AS kind"
 )
-TOLD = (
+NOTIFIED = (
     "INSERT INTO events (kind, prebooking_id, created_at) SELECT 'prebooking.notified', id, now() FROM prebookings"
     " WHERE movement_id = %s AND status = 'notified' ORDER BY id"
 )
 
 
 def run(url: str) -> None:
-    """Print a line for each size, and the memory at the largest."""
+    """Print both times for each number of customers, and the memory that the largest takes."""
     app = make_app(url)
-    print("restock: change of stock, notification and queueing, committed, against the same SQL by hand (medians)")
+    print(
+        "restock: stock change, notification and queued e-mails, until the commit (medians), and the same SQL by hand"
+    )
     with app.app_context():
         fill(users=max(SIZES), books=1)
         for waiting, rounds in SIZES.items():
@@ -55,7 +57,7 @@ def run(url: str) -> None:
 
 
 def measure(waiting: int, rounds: int) -> None:
-    """Time both ways in turn, each round on fresh rows."""
+    """Time the service and the SQL by hand in turn, each round with new rows, and print the medians."""
     ours, by_hand = [], []
     for _round in range(rounds):
         ours.append(_timed(waiting, _by_service))
@@ -67,10 +69,10 @@ def measure(waiting: int, rounds: int) -> None:
 def _timed(waiting: int, restock: Callable[[], int]) -> float:
     _reset(waiting)
     started = time.perf_counter()
-    told = restock()
+    notified = restock()
     seconds = time.perf_counter() - started
-    if told != waiting:
-        raise RuntimeError(f"{told} of {waiting} were notified")
+    if notified != waiting:
+        raise RuntimeError(f"{notified} of {waiting} were notified")
     return seconds
 
 
@@ -99,22 +101,22 @@ def _by_hand() -> int:
         driver: psycopg.Connection[tuple[str]] = connection.connection.driver_connection  # type: ignore[assignment]
         driver.execute(UPDATE_BOOK, [BOOK])
         driver.execute(RESTOCKED, [movement_id])
-        told = driver.execute(NOTIFY, [movement_id, BOOK]).fetchall()
-        driver.execute(TOLD, [movement_id])
+        notified = driver.execute(NOTIFY, [movement_id, BOOK]).fetchall()
+        driver.execute(NOTIFIED, [movement_id])
         driver.execute(QUEUE, [movement_id])
-        return len(told)
+        return len(notified)
 
 
 def memory(app: Flask) -> None:
-    """Print the peak memory of this process, in which nothing else has run."""
+    """Print the peak memory of a restock; run it in a new process."""
     with app.app_context():
         before = _peak_mb()
-        told = _by_service()
-    print(f"  memory with {told} waiting: peak {_peak_mb():.0f} MB, of which {before:.0f} MB before it began")
+        notified = _by_service()
+    print(f"  memory with {notified} waiting: peak {_peak_mb():.0f} MB, {before:.0f} MB of it before the restock")
 
 
 def _peak_mb() -> float:
-    """The peak resident memory since this program began (Linux; getrusage would count its parent's)."""
+    """Return the peak resident memory of this process (Linux; getrusage would include its parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

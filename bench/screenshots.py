@@ -1,11 +1,13 @@
-"""Pictures of the main pages, to look at: `make screenshots` writes them to screenshots/."""
+"""Screenshots of the main pages: `make screenshots` writes all to screenshots/ and three to docs/img/ (README)."""
 
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
@@ -14,18 +16,21 @@ from bookshop.mailer.worker import Worker
 from bookshop.orders.models import READY
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
-from tests.browser.accessibility import LOOKS
+from tests.browser.accessibility import THEMES
 from tests.browser.chromium import launch_options, log_in
 from tests.support.factories import Shop
 
 FOLDER = ROOT / "screenshots"
+README_FOLDER = ROOT / "docs" / "img"
+README_SCENES = {"home", "book-out-of-stock", "dashboard"}
+README_SIZE, README_BYTES = (1280, 800), 60 * 1024
 NOBODY, ADA, BEN, STAFF = "nobody", "ada", "ben", "staff"
-WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many others wait for which of the books out of stock
+WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many other customers are waiting, by index of the book
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One page: the name of its pictures, who looks at it, and what they do there first."""
+    """One page: the name of its screenshots, who is logged in, and what they do there first."""
 
     name: str
     who: str
@@ -34,7 +39,7 @@ class Scene:
 
 
 def scenes(shop: Shop) -> list[Scene]:
-    """The main pages, in a shop in which something has happened."""
+    """List the main pages, after creating reservations, orders, messages and webhooks for them to show."""
     in_stock = shop.rows("SELECT id FROM books WHERE stock_quantity > 3 ORDER BY id")
     unasked = "stock_quantity = 0 AND id NOT IN (SELECT book_id FROM prebookings)"
     wanted = shop.rows(f"SELECT id FROM books WHERE {unasked} ORDER BY id")
@@ -85,7 +90,7 @@ def scenes(shop: Shop) -> list[Scene]:
 
 
 def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
-    """Ada reserves some books and changes her mind about one, many others wait, and a delivery comes."""
+    """Reserve books for Ada and others, cancel one reservation, and receive a delivery."""
     ada = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[ADA][0])[0]
     others = shop.customers(max(WAITING.values()))
     for index in (0, 1, 5):
@@ -101,7 +106,7 @@ def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
 
 
 def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
-    """Ada orders, and fills her cart before its books change; Ben fills his. Returns orders of hers: placed, ready."""
+    """Place orders for Ada and fill both carts, then change Ada's books; returns her placed and her ready order."""
     ada, ben, staff = (
         shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[who][0])[0]
         for who in (ADA, BEN, STAFF)
@@ -125,7 +130,7 @@ def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
 
 
 def _send(shop: Shop) -> int:
-    """Some messages leave, two are refused and one is put off; returns one that tells of a book that came back."""
+    """Send some messages, let two fail and one be retried later; returns the id of a back-in-stock alert."""
     told, *others = shop.rows("SELECT id FROM messages WHERE kind = 'restock' AND state = 'queued' ORDER BY id DESC")
     refused = "state = 'failed', attempts = 1, last_error = '550 5.1.1 No such user here'"
     shop.execute(f"UPDATE messages SET {refused} WHERE id IN (:one, :other)", one=others[0], other=others[1])
@@ -138,7 +143,7 @@ def _send(shop: Shop) -> int:
 
 
 def _call(shop: Shop, book_id: int) -> None:
-    """Two webhooks are told of a few changes of stock; one delivery is put off and one has failed."""
+    """Register two webhooks and queue deliveries to them, of which one is to be retried and one has failed."""
     staff = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[STAFF][0])[0]
     with shop.app.app_context():
         services.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
@@ -177,7 +182,7 @@ def _check_delivery(page: Page, codes: list[str]) -> None:
 
 
 def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:
-    """Take the four pictures of a scene; yields their names."""
+    """Take the four screenshots of a scene, and the README's if it is one of those; yields their names."""
     options: dict[str, Any] = {"base_url": home, "reduced_motion": "reduce"}
     with browser.new_context(**options) as context:
         page = context.new_page()
@@ -187,16 +192,34 @@ def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:
         if answer is None or answer.status >= 500:
             raise RuntimeError(f"{scene.path} cannot be shown")
         scene.act(page)
-        for scheme, width in LOOKS:
+        for scheme, width in THEMES:
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 800})
             name = f"{scene.name}-{width}-{scheme}.png"
             page.screenshot(path=FOLDER / name, full_page=True)
             yield name
+        if scene.name in README_SCENES:
+            yield _readme_picture(page, scene.name)
+
+
+def _readme_picture(page: Page, name: str) -> str:
+    """Write the top of a page as WebP, at the best quality that is small enough; returns its name."""
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
+    shown = Image.open(BytesIO(page.screenshot()))
+    for quality in range(90, 0, -10):
+        content = BytesIO()
+        shown.save(content, "WEBP", quality=quality, method=6)
+        if content.tell() <= README_BYTES:
+            break
+    path = README_FOLDER / f"{name}.webp"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content.getvalue())
+    return path.name
 
 
 def run(names: list[str]) -> None:
-    """Take the pictures of these scenes, or of all anew."""
+    """Take the screenshots of these scenes, or of all."""
     if not names:
         shutil.rmtree(FOLDER, ignore_errors=True)
     with demo_shop() as (shop, home), sync_playwright() as playwright:
@@ -205,7 +228,7 @@ def run(names: list[str]) -> None:
             if not names or scene.name in names:
                 print(*pictures(browser, home, scene))
         browser.close()
-    print(f"in {FOLDER.relative_to(ROOT)}/")
+    print(f"in {FOLDER.relative_to(ROOT)}/ and {README_FOLDER.relative_to(ROOT)}/")
 
 
 if __name__ == "__main__":

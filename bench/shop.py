@@ -1,4 +1,4 @@
-"""A shop to measure: a database of its own on a durable PostgreSQL server, filled with plain SQL."""
+"""The shop for benchmarks: its own database on a durable PostgreSQL server, filled with plain SQL."""
 
 import contextlib
 import os
@@ -38,23 +38,23 @@ WAITING = text(
 
 @contextlib.contextmanager
 def shop_url() -> Iterator[str]:
-    """BOOKSHOP_TEST_DATABASE_URL, a PostgreSQL database that will be emptied, or the URL of a temporary server."""
-    given = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
-    if given:
-        yield given
+    """Yield BOOKSHOP_TEST_DATABASE_URL, whose database will be emptied, or the URL of a temporary PostgreSQL server."""
+    configured = os.environ.get("BOOKSHOP_TEST_DATABASE_URL")
+    if configured:
+        yield configured
         return
     with server(durable=True) as url:
         yield url
 
 
 def settings_for(url: str) -> Settings:
-    """The settings of a shop that is measured: its limits are out of the way."""
-    often = "100000000 per minute"
-    return Settings(secret_key=SECRET_KEY, database_url=url, login_limit=often, api_limit=often)
+    """Return settings without effective rate limits."""
+    limit = "100000000 per minute"
+    return Settings(secret_key=SECRET_KEY, database_url=url, login_limit=limit, api_limit=limit)
 
 
 def make_app(url: str) -> Flask:
-    """The shop on that database, its tables built anew; on SQLite a new file."""
+    """Create the shop on this database with empty tables; on SQLite, the file must not exist yet."""
     app = create_app(settings_for(url))
     with app.app_context():
         if db.engine.dialect.name != "sqlite":
@@ -74,6 +74,6 @@ def fill(*, users: int, books: int) -> None:
 
 
 def analyze() -> None:
-    """Clean up and let PostgreSQL know its tables, as its autovacuum would have."""
+    """Vacuum and analyze all tables, as PostgreSQL's autovacuum would."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))

@@ -1,4 +1,4 @@
-"""How long visitors wait while 200 others send their requests slowly: gunicorn's own threads against our worker."""
+"""Response times while 200 clients send their requests slowly: gunicorn's own threads and our worker class."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from bench.shop import make_app
 from tests.browser.server import AS_RUN, SHOP, environment, started
 from tests.support.settings import settings_for
 
-SENDERS, SECONDS, PATIENCE = 200, 10.0, 10.0
+SENDERS, SECONDS, TIMEOUT = 200, 10.0, 10.0
 SERVERS = {"as `make run`": AS_RUN, "gunicorn's gthread": ("--worker-class", "gthread", "--threads", "8")}
 FORM = (
     b"POST /login HTTP/1.1\r\nHost: shop\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -23,27 +23,28 @@ FORM = (
 
 
 def run(url: str) -> None:
-    """Print the median and the longest time of the home page, for each kind of server."""
+    """Print the median and the longest response time of the home page, for each server."""
     make_app(url)
-    print(f"slow: the home page for {SECONDS:.0f} s, while {SENDERS} send a form at two bytes a second")
+    print(f"slow: the home page for {SECONDS:.0f} s, while {SENDERS} clients send a form at two bytes a second")
     for name, options in SERVERS.items():
         with started(SHOP, environment(settings_for(url)), *options) as address, slow_senders(address):
-            waits = list(visits(address))
+            times = list(visits(address))
         print(
-            f"  {name}: {len(waits)} visits, median {median(waits) * 1000:.0f} ms, longest {max(waits) * 1000:.0f} ms"
+            f"  {name}: {len(times)} visits, median {median(times) * 1000:.0f} ms, longest {max(times) * 1000:.0f} ms"
         )
 
 
 @contextmanager
 def slow_senders(address: str) -> Iterator[None]:
-    host, port, over = urlsplit(address).hostname, urlsplit(address).port, threading.Event()
+    """Hold SENDERS connections open that each send two bytes of a form per second."""
+    host, port, stopped = urlsplit(address).hostname, urlsplit(address).port, threading.Event()
     with ExitStack() as stack:
         senders = [stack.enter_context(socket.create_connection((host, port))) for _sender in range(SENDERS)]
         for sender in senders:
             sender.sendall(FORM)
 
         def drip() -> None:
-            while not over.wait(0.5):
+            while not stopped.wait(0.5):
                 for sender in senders:
                     sender.sendall(b"a")
 
@@ -52,17 +53,17 @@ def slow_senders(address: str) -> Iterator[None]:
         try:
             yield
         finally:
-            over.set()
+            stopped.set()
             dripping.join()
 
 
 def visits(address: str) -> Iterator[float]:
-    """The seconds that each visit took; one that is not answered took all the patience there is."""
+    """Visit the page again and again for SECONDS; yields the seconds of each visit, TIMEOUT if there is no response."""
     end = time.monotonic() + SECONDS
-    while (begun := time.monotonic()) < end:
+    while (started_at := time.monotonic()) < end:
         try:
-            urlopen(address, timeout=PATIENCE).read()
+            urlopen(address, timeout=TIMEOUT).read()
         except (URLError, TimeoutError):
-            yield PATIENCE
+            yield TIMEOUT
         else:
-            yield time.monotonic() - begun
+            yield time.monotonic() - started_at

@@ -1,7 +1,7 @@
-"""What it saves to make a statement once, of tables, and to send it on the connection.
+"""The time saved by building a statement once, from tables, and executing it on the connection.
 
-Each is measured twice, in a session of its own as in a request: as a repository sends it, and written with the models
-and made anew. Both find or write the same. The figures beside the statements in the repositories come from here.
+Each statement is measured twice, in a new session as in a request: as the repository executes it, and built each time
+from the models. Both read or write the same rows. The figures in the repositories' comments come from here.
 """
 
 import time
@@ -50,29 +50,29 @@ ORDER = {
 }
 ORDER |= {"phone": None, "note": None, "address": None}
 numbers = count(2)
-Work = Callable[[Session], Any]
+Execute = Callable[[Session], Any]
 
 
 class Pair(NamedTuple):
-    """A statement as it is sent, and as it would be written with the models."""
+    """A statement as the repository executes it, and the same built each time from the models."""
 
     name: str
-    made_once: Work
-    with_models: Work
+    prebuilt: Execute
+    from_models: Execute
 
 
 def run(url: str) -> None:
-    """Print for each statement how many microseconds it takes as it is, and with the models."""
+    """Print the microseconds of each statement, prebuilt and built from the models."""
     with make_app(url).app_context():
         fill(users=10, books=BOOKS)
         analyze()
-        print(f"statements: microseconds, the median of {ROUNDS} rounds of {TIMES}: made once, with the models")
+        print(f"statements: microseconds, the median of {ROUNDS} rounds of {TIMES}: prebuilt, built from the models")
         with db.engine.connect() as connection:
-            connection.begin()  # nothing of it is kept
+            connection.begin()  # rolled back at the end
             prepare(connection)
             for pair in PAIRS:
-                once, models = measured(connection, pair)
-                print(f"  {pair.name}: {once:.0f}, {models:.0f}")
+                prebuilt, models = measure(connection, pair)
+                print(f"  {pair.name}: {prebuilt:.0f}, {models:.0f}")
             connection.rollback()
 
 
@@ -83,22 +83,22 @@ def prepare(connection: Connection) -> None:
             CartRepository(session).put(ADA, CartEntry(book_id, 1, 990, "EUR", 3))
 
 
-def measured(connection: Connection, pair: Pair) -> tuple[float, float]:
-    """Both in turn, so that a busy machine is so for both."""
-    rounds = [(seconds(connection, pair.made_once), seconds(connection, pair.with_models)) for _ in range(ROUNDS)]
-    once, models = zip(*rounds, strict=True)
-    return median(once) / TIMES * 1e6, median(models) / TIMES * 1e6
+def measure(connection: Connection, pair: Pair) -> tuple[float, float]:
+    """Time both in turn, so that other load on the machine affects both; returns microseconds."""
+    rounds = [(seconds(connection, pair.prebuilt), seconds(connection, pair.from_models)) for _ in range(ROUNDS)]
+    prebuilt, models = zip(*rounds, strict=True)
+    return median(prebuilt) / TIMES * 1e6, median(models) / TIMES * 1e6
 
 
-def seconds(connection: Connection, work: Work) -> float:
-    begin = time.perf_counter()
+def seconds(connection: Connection, execute: Execute) -> float:
+    started = time.perf_counter()
     for _time in range(TIMES):
         with Session(connection) as session:
-            work(session)
-    return time.perf_counter() - begin
+            execute(session)
+    return time.perf_counter() - started
 
 
-# ---------------------------------------------------------------- as they are sent, where a repository does more
+# ---------------------------------------------------------------- prebuilt, where the repository's method does more
 
 
 def reserve(session: Session, book_id: int) -> Any:
@@ -121,27 +121,27 @@ def place(session: Session) -> Any:
 
 def message() -> dict[str, Any]:
     number = next(numbers)
-    named = {"dedupe_key": f"bench:{number}", "message_id": f"<{number}@example.com>", "recipient": "c1@example.com"}
-    return {"kind": CONFIRMATION, "bulk": False, "user_id": ADA, "order_id": None, **named}
+    keys = {"dedupe_key": f"bench:{number}", "message_id": f"<{number}@example.com>", "recipient": "c1@example.com"}
+    return {"kind": CONFIRMATION, "bulk": False, "user_id": ADA, "order_id": None, **keys}
 
 
-# ---------------------------------------------------------------- with the models
+# ---------------------------------------------------------------- built from the models
 
 
 def by_token(session: Session) -> Any:
-    active = select(User.id, User.email, User.role, ApiToken.id, ApiToken.last_used_at, ApiToken.scopes)
-    found = active.join(ApiToken, ApiToken.user_id == User.id).where(ApiToken.token_hash == token_hash("token1"))
-    found = found.where(User.deactivated_at.is_(None), ApiToken.revoked_at.is_(None))
-    return session.execute(found.where(or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))).first()
+    query = select(User.id, User.email, User.role, ApiToken.id, ApiToken.last_used_at, ApiToken.scopes)
+    query = query.join(ApiToken, ApiToken.user_id == User.id).where(ApiToken.token_hash == token_hash("token1"))
+    query = query.where(User.deactivated_at.is_(None), ApiToken.revoked_at.is_(None))
+    return session.execute(query.where(or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))).first()
 
 
 def lock_active(session: Session) -> Any:
-    found = select(User.id, User.email, User.role).where(User.id == ADA, User.deactivated_at.is_(None))
-    return session.execute(found.with_for_update(key_share=True)).first()
+    query = select(User.id, User.email, User.role).where(User.id == ADA, User.deactivated_at.is_(None))
+    return session.execute(query.with_for_update(key_share=True)).first()
 
 
-def reserve_anew(session: Session) -> Any:
-    """There is no other way to write this statement, but it could be made anew."""
+def rebuild_reserve(session: Session) -> Any:
+    """Build the same statement again: the models offer no other way to write it."""
     statement: Any = prebookings._reserve.__wrapped__(db.engine.dialect.name)
     return session.execute(statement, {"user": ADA, "book": next(numbers), "time": now()}).first()
 
@@ -155,8 +155,8 @@ def count_ready(session: Session) -> Any:
 
 
 def lock_books(session: Session) -> Any:
-    found = select(Book).where(Book.id.in_([1, 2, 3])).order_by(Book.id).with_for_update(key_share=True)
-    return session.scalars(found.execution_options(populate_existing=True)).all()
+    query = select(Book).where(Book.id.in_([1, 2, 3])).order_by(Book.id).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True)).all()
 
 
 def list_cart(session: Session) -> Any:
@@ -172,7 +172,7 @@ def write_event(session: Session) -> None:
     session.flush()
 
 
-def place_anew(session: Session) -> None:
+def place_from_model(session: Session) -> None:
     session.add(Order(**ORDER, number=f"{next(numbers):09}", created_at=now()))
     session.flush()
 
@@ -189,15 +189,15 @@ def queue_message(session: Session) -> None:
 PAIRS = (
     Pair("find the user of a token", lambda s: Authentication(s).by_token("token1"), by_token),
     Pair("lock the user", lambda s: Authentication(s).lock_active(ADA), lock_active),
-    Pair("count what a customer waits for", lambda s: PreBookRepository(s).count_waiting(ADA), count_waiting),
-    Pair("reserve", lambda s: reserve(s, next(numbers)), reserve_anew),
+    Pair("count a customer's waiting pre-bookings", lambda s: PreBookRepository(s).count_waiting(ADA), count_waiting),
+    Pair("reserve", lambda s: reserve(s, next(numbers)), rebuild_reserve),
     Pair("write an event", lambda s: EventRepository(s).insert((PREBOOKING_CREATED, [RESERVATION])), write_event),
     Pair("read a book", lambda s: BookRepository(s).read(EMMA), lambda s: s.get(Book, EMMA)),
     Pair("lock 3 books", lambda s: BookRepository(s).lock([1, 2, 3]), lock_books),
     Pair("write 3 lines of the ledger", write_ledger, write_movements),
     Pair("list a cart of 5 books", lambda s: CartRepository(s).list_entries(ADA), list_cart),
     Pair("count the copies in a cart", lambda s: CartRepository(s).count_copies(ADA), count_copies),
-    Pair("place an order", place, place_anew),
+    Pair("place an order", place, place_from_model),
     Pair("count a customer's ready orders", lambda s: OrderRepository(s).count_ready(ADA), count_ready),
     Pair("queue a message", lambda s: MessageRepository(s).insert([message()]), queue_message),
 )

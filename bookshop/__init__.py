@@ -1,4 +1,4 @@
-"""A web shop for an independent bookshop: browse, reserve what is out of stock, be told when it is back."""
+"""A web shop for an independent bookshop: browse, order, and reserve books that are out of stock."""
 
 from flask import Flask, abort
 
@@ -7,12 +7,12 @@ from bookshop.config import ROOT, Settings
 from bookshop.kit import database, logs, transactions
 from bookshop.web import assets, errors, jinja, openapi, rate_limits, security, sent_forms
 
-__version__ = "0.1.0"
+__version__ = "0.6.0"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Make the application; without settings it reads them from the environment, and says which one is wrong."""
-    logs.keep_private()
+    """Create the application. Without `settings`, read them from the environment or exit if one is invalid."""
+    logs.hide_exception_messages()
     app = Flask(
         __name__,
         instance_path=str(config.INSTANCE),
@@ -39,9 +39,9 @@ def init_extensions(app: Flask) -> None:
     extensions.csrf.init_app(app)
     rate_limits.init_app(app)
     extensions.bootstrap.init_app(app)
-    app.view_functions["bootstrap.static"] = lambda filename: abort(404)  # what we use of it is among our assets
+    app.view_functions["bootstrap.static"] = lambda filename: abort(404)  # the files we need are among our assets
     extensions.compress.init_app(app)
     with app.app_context():
-        database.prepare(extensions.db.engine)
-        transactions.keep_deadlines(extensions.db.engine)
+        database.configure_engine(extensions.db.engine)
+        transactions.enforce_deadlines(extensions.db.engine)
         extensions.limit_requests(app)

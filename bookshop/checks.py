@@ -1,4 +1,4 @@
-"""The invariants of the shop, proved by SQL on whatever database: each statement finds what breaks one."""
+"""The invariants of the shop, as SQL for both databases; each statement finds the rows that break one."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 MOST_LINES = 100
 
-# Each line of a result is a sentence about a row that breaks the invariant.
+# Each statement selects a sentence for each row that breaks the invariant.
 INVARIANTS: dict[str, str] = {
-    "1 nobody waits for what is on the shelf, withdrawn, or for somebody deactivated": """
+    "1 only active users wait, and only for books that are on sale and out of stock": """
         SELECT 'pre-booking ' || p.id || ' is waiting, but ' || CASE
             WHEN b.stock_quantity > 0 THEN 'book ' || b.id || ' has ' || b.stock_quantity || ' in stock'
             WHEN b.withdrawn_at IS NOT NULL THEN 'book ' || b.id || ' is withdrawn'
@@ -22,10 +22,10 @@ INVARIANTS: dict[str, str] = {
         FROM prebookings p LEFT JOIN books b ON b.id = p.book_id LEFT JOIN users u ON u.id = p.user_id
         WHERE b.id IS NULL OR u.id IS NULL""",
     "2 one waiting pre-booking per user and book": """
-        SELECT 'user ' || user_id || ' waits ' || count(*) || ' times for book ' || book_id
+        SELECT 'user ' || user_id || ' has ' || count(*) || ' waiting pre-bookings for book ' || book_id
         FROM prebookings WHERE status = 'waiting' GROUP BY user_id, book_id HAVING count(*) > 1""",
-    "3 the status of a pre-booking agrees with its times": """
-        SELECT 'pre-booking ' || id || ' is ' || status || ', which does not agree with its times'
+    "3 the status of a pre-booking matches its timestamps": """
+        SELECT 'pre-booking ' || id || ' is ' || status || ', which does not match its timestamps'
         FROM prebookings
         WHERE status NOT IN ('waiting', 'notified', 'cancelled')
            OR (status = 'notified') <> (notified_at IS NOT NULL)
@@ -38,14 +38,14 @@ INVARIANTS: dict[str, str] = {
         FROM books b LEFT JOIN (SELECT book_id, sum(delta) AS total FROM movements GROUP BY book_id) m
             ON m.book_id = b.id
         WHERE b.stock_quantity <> coalesce(m.total, 0)""",
-    "4 every movement is of a book, by somebody known or a command, for a reason": """
+    "4 every movement has a book, a user or none, and a known reason": """
         SELECT 'movement ' || m.id || ' of book ' || m.book_id || ' names a book or user that does not exist, '
             || 'an unknown reason, or no change'
         FROM movements m LEFT JOIN books b ON b.id = m.book_id LEFT JOIN users u ON u.id = m.user_id
         WHERE b.id IS NULL OR (m.user_id IS NOT NULL AND u.id IS NULL) OR m.delta = 0 OR m.quantity_after < 0
            OR m.reason NOT IN ('received', 'correction', 'sale', 'return', 'import')""",
     "4 every movement follows from the one before": """
-        SELECT 'movement ' || id || ' says ' || quantity_after || ' after it, but the movements up to it add up to '
+        SELECT 'movement ' || id || ' leaves a stock of ' || quantity_after || ', but the movements up to it add up to '
             || total
         FROM (SELECT id, quantity_after, sum(delta) OVER (PARTITION BY book_id ORDER BY id) AS total FROM movements) m
         WHERE quantity_after <> total""",
@@ -55,73 +55,73 @@ INVARIANTS: dict[str, str] = {
         FROM prebookings p LEFT JOIN movements m
             ON m.id = p.movement_id AND m.book_id = p.book_id AND m.delta > 0 AND m.quantity_after = m.delta
         WHERE (p.status = 'notified' AND m.id IS NULL) OR (p.status <> 'notified' AND p.movement_id IS NOT NULL)""",
-    "11 whoever was notified has one restock message, and nobody else has": """
+    "11 every notified pre-booking has one restock message, and no other has one": """
         SELECT 'pre-booking ' || p.id || ' is notified, but has no restock message'
         FROM prebookings p LEFT JOIN messages m ON m.prebooking_id = p.id AND m.kind = 'restock'
         WHERE p.status = 'notified' AND m.id IS NULL
         UNION ALL
-        SELECT 'message ' || m.id || ' says that a book is back, but names pre-booking ' || m.prebooking_id
-            || ', which is ' || coalesce(p.status, 'none') || CASE
+        SELECT 'message ' || m.id || ' is a restock message, but names pre-booking ' || m.prebooking_id
+            || ', which is ' || coalesce(p.status, 'missing') || CASE
             WHEN p.user_id <> m.user_id THEN ' and of another user' ELSE '' END
         FROM messages m LEFT JOIN prebookings p ON p.id = m.prebooking_id
         WHERE m.kind = 'restock' AND (p.id IS NULL OR p.status <> 'notified' OR p.user_id <> m.user_id)
         UNION ALL
         SELECT 'pre-booking ' || prebooking_id || ' has ' || count(*) || ' restock messages'
         FROM messages WHERE kind = 'restock' GROUP BY prebooking_id HAVING count(*) > 1""",
-    "11 no alert is stopped as gone while its book can be had": """
+    "11 no alert is stopped as gone while its book is on sale and in stock": """
         SELECT 'message ' || m.id || ' is stopped as gone, but book ' || b.id || ' is on sale with '
             || b.stock_quantity || ' in stock'
         FROM messages m JOIN prebookings p ON p.id = m.prebooking_id JOIN books b ON b.id = p.book_id
         WHERE m.reason = 'gone' AND b.stock_quantity > 0 AND b.withdrawn_at IS NULL""",
-    "11 a restock message is known by its pre-booking, and every kind of message is known": """
-        SELECT 'message ' || id || ' is a ' || kind || ' under the key ' || dedupe_key || ', tried ' || attempts
-            || ' times, which cannot be'
+    "11 the key of a restock message names its pre-booking, and every message is of a known kind": """
+        SELECT 'message ' || id || ' of kind ' || kind || ' has the key ' || dedupe_key || ' and ' || attempts
+            || ' attempts, which is not valid'
         FROM messages
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
            OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
                'known_address', 'password_reset')""",
-    "11 nobody who left is named in a message": """
-        SELECT 'message ' || m.id || ' names the address of user ' || u.id || ', who deleted the account'
+    "11 no message has the address of a deleted account": """
+        SELECT 'message ' || m.id || ' has the address of user ' || u.id || ', whose account is deleted'
         FROM messages m JOIN users u ON u.id = m.user_id
         WHERE u.deleted_at IS NOT NULL AND m.recipient LIKE '%@%'""",
-    "11 the state of a message agrees with its lease, its times and its reason": """
+    "11 the state of a message matches its lease, its timestamps and its reason": """
         SELECT 'message ' || id || ' is ' || state
-            || ', which does not agree with its lease, its times, its reason or its kind'
+            || ', which does not match its lease, its timestamps, its reason or its kind'
         FROM messages
         WHERE state NOT IN ('queued', 'sending', 'sent', 'failed', 'suppressed')
            OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
            OR (state = 'suppressed') <> (reason IS NOT NULL) OR (reason = 'gone' AND kind <> 'restock')
            OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
-    "11 every message is to somebody, and about an order of theirs": """
+    "11 every message has a user, and its order is one of that user": """
         SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'
         FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN orders o ON o.id = m.order_id
         WHERE u.id IS NULL OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
-    "12 every event is of a known kind, and of something that there is": """
-        SELECT 'event ' || e.id || ' is a ' || e.kind || ', which does not agree with what it is of'
+    "12 every event is of a known kind and has the row that it is about": """
+        SELECT 'event ' || e.id || ' is of kind ' || e.kind || ', which does not match the row that it is about'
         FROM events e LEFT JOIN movements m ON m.id = e.movement_id
         LEFT JOIN prebookings p ON p.id = e.prebooking_id LEFT JOIN orders o ON o.id = e.order_id
         WHERE e.kind NOT IN ('stock.changed', 'book.restocked', 'prebooking.created', 'prebooking.cancelled',
                'prebooking.notified', 'order.placed', 'order.ready', 'order.collected', 'order.cancelled')
            OR (e.kind IN ('stock.changed', 'book.restocked')) <> (m.id IS NOT NULL)
            OR (e.kind LIKE 'prebooking.%') <> (p.id IS NOT NULL) OR (e.kind LIKE 'order.%') <> (o.id IS NOT NULL)""",
-    "12 the places of events begin with 1 and have no gaps": """
-        SELECT 'the feed has ' || count(position) || ' events in places from ' || min(position) || ' to '
+    "12 the positions of events start at 1 and have no gaps": """
+        SELECT 'the feed has ' || count(position) || ' events at positions from ' || min(position) || ' to '
             || max(position)
         FROM events HAVING min(position) <> 1 OR max(position) <> count(position)""",
-    "12 nothing is told twice": """
-        SELECT count(*) || ' events say ' || kind || ' of ' || coalesce('movement ' || movement_id,
+    "12 no event is recorded twice": """
+        SELECT count(*) || ' events record ' || kind || ' of ' || coalesce('movement ' || movement_id,
             'pre-booking ' || prebooking_id, 'order ' || order_id)
         FROM events GROUP BY kind, movement_id, prebooking_id, order_id HAVING count(*) > 1""",
-    "12 every change of stock since the feed began is told, and every restock as such": """
+    "12 every movement since the feed began has its event, and every restock its own": """
         SELECT 'movement ' || m.id || ' has no event' FROM movements m
         LEFT JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
         WHERE m.id > (SELECT min(movement_id) FROM events) AND e.id IS NULL
         UNION ALL
-        SELECT 'movement ' || m.id || ' and its event book.restocked do not agree' FROM movements m
+        SELECT 'movement ' || m.id || ' and its event book.restocked do not match' FROM movements m
         JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
         LEFT JOIN events r ON r.movement_id = m.id AND r.kind = 'book.restocked'
         WHERE (m.quantity_after = m.delta) <> (r.id IS NOT NULL)""",
-    "12 what became of a reservation since the feed began is told": """
+    "12 every change of a pre-booking since the feed began has its event": """
         SELECT 'pre-booking ' || p.id || ' is ' || p.status || ', but its events do not say so'
         FROM prebookings p LEFT JOIN events c ON c.prebooking_id = p.id AND c.kind = 'prebooking.created'
         LEFT JOIN events n ON n.prebooking_id = p.id AND n.kind = 'prebooking.notified'
@@ -129,7 +129,7 @@ INVARIANTS: dict[str, str] = {
         LEFT JOIN events r ON r.movement_id = p.movement_id AND r.kind = 'book.restocked'
         WHERE (n.id IS NOT NULL AND p.status <> 'notified') OR (x.id IS NOT NULL AND p.status <> 'cancelled')
            OR (r.id IS NOT NULL AND n.id IS NULL) OR (c.id IS NOT NULL AND p.status = 'cancelled' AND x.id IS NULL)""",
-    "12 what became of an order since the feed began is told": """
+    "12 every change of an order since the feed began has its event": """
         SELECT 'order ' || o.number || ' is ' || o.status || ', but its events do not say so'
         FROM orders o JOIN events p ON p.order_id = o.id AND p.kind = 'order.placed'
         LEFT JOIN events r ON r.order_id = o.id AND r.kind = 'order.ready'
@@ -137,14 +137,14 @@ INVARIANTS: dict[str, str] = {
         LEFT JOIN events x ON x.order_id = o.id AND x.kind = 'order.cancelled'
         WHERE (o.ready_at IS NOT NULL) <> (r.id IS NOT NULL) OR (o.collected_at IS NOT NULL) <> (c.id IS NOT NULL)
            OR (o.cancelled_at IS NOT NULL) <> (x.id IS NOT NULL)""",
-    "13 a delivery is of an event that its webhook was told of, and its state agrees with its lease and time": """
+    "13 every delivery is of an event up to its webhook's position, and its state matches its lease and timestamp": """
         SELECT 'delivery ' || d.id || ' of webhook ' || d.webhook_id || ' is ' || d.state
-            || ', which does not agree with its lease, its time, its event or its webhook'
+            || ', which does not match its lease, its timestamp, its event or its webhook'
         FROM webhook_deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN events e ON e.id = d.event_id
         WHERE d.state NOT IN ('queued', 'sending', 'delivered', 'failed') OR w.id IS NULL OR e.id IS NULL
            OR e.position IS NULL OR e.position > w.position OR (d.state = 'sending') <> (d.lease IS NOT NULL)
            OR (d.state = 'delivered') <> (d.delivered_at IS NOT NULL)""",
-    "8 every copy in a cart is of a book, and somebody's": """
+    "8 every line of a cart has a book and a user": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id
         WHERE b.id IS NULL OR u.id IS NULL OR i.quantity < 1""",
@@ -161,9 +161,9 @@ INVARIANTS: dict[str, str] = {
             || ', which has no such line'
         FROM movements m LEFT JOIN order_lines l ON l.order_id = m.order_id AND l.book_id = m.book_id
         WHERE m.order_id IS NOT NULL AND (l.id IS NULL OR m.reason NOT IN ('sale', 'return'))""",
-    "8 a cancelled order gave back what it sold, and no other order did": """
+    "8 a cancelled order returned what it sold, and no other order returned copies": """
         SELECT 'order ' || o.number || ' is ' || o.status || ' and sold ' || l.quantity || ' of book ' || l.book_id
-            || ', but gave back ' || coalesce(m.delta, 0)
+            || ', but returned ' || coalesce(m.delta, 0)
         FROM orders o JOIN order_lines l ON l.order_id = o.id
         LEFT JOIN (SELECT order_id, book_id, sum(delta) AS delta FROM movements
             WHERE reason = 'return' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
@@ -173,14 +173,14 @@ INVARIANTS: dict[str, str] = {
         SELECT 'order ' || o.number || ' has no line' FROM orders o
         WHERE NOT EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id)
         UNION ALL
-        SELECT 'order ' || o.number || ' is of a customer who does not exist' FROM orders o
+        SELECT 'order ' || o.number || ' has a customer who does not exist' FROM orders o
         WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = o.user_id)
         UNION ALL
         SELECT 'line ' || l.id || ' names an order or book that does not exist' FROM order_lines l
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id
         WHERE o.id IS NULL OR b.id IS NULL""",
-    "9 the state of an order agrees with its times": """
-        SELECT 'order ' || number || ' is ' || status || ', which does not agree with its times, or its payment or '
+    "9 the state of an order matches its timestamps": """
+        SELECT 'order ' || number || ' is ' || status || ', which does not match its timestamps, or its payment or '
             || 'delivery is unknown'
         FROM orders
         WHERE status NOT IN ('placed', 'ready', 'collected', 'cancelled')
@@ -189,13 +189,13 @@ INVARIANTS: dict[str, str] = {
            OR (status IN ('ready', 'collected') AND ready_at IS NULL)
            OR (status = 'collected') <> (collected_at IS NOT NULL)
            OR (status = 'cancelled') <> (cancelled_at IS NOT NULL)""",
-    "10 a line ends a reservation of its customer and book that was notified": """
+    "10 the pre-booking of an order line is a notified one of its customer and book": """
         SELECT 'line ' || l.id || ' of order ' || o.number || ' names pre-booking ' || l.prebooking_id
             || ', which is not a notified one of its customer and book'
         FROM order_lines l JOIN orders o ON o.id = l.order_id LEFT JOIN prebookings p ON p.id = l.prebooking_id
         WHERE l.prebooking_id IS NOT NULL AND (p.id IS NULL OR p.status <> 'notified'
             OR p.user_id <> o.user_id OR p.book_id <> l.book_id)""",
-    "10 no reservation is bought twice": """
+    "10 no pre-booking is bought twice": """
         SELECT 'pre-booking ' || l.prebooking_id || ' is bought by ' || count(*) || ' orders'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
         WHERE l.prebooking_id IS NOT NULL AND o.status <> 'cancelled'
@@ -204,7 +204,7 @@ INVARIANTS: dict[str, str] = {
 
 
 def broken_invariants(session: Session) -> Iterator[str]:
-    """A line for each row that breaks an invariant, at most 100 per invariant; none if all is well."""
+    """Yield a line for each row that breaks an invariant, at most 100 per invariant."""
     tables = set(inspect(session.connection()).get_table_names())
     needed = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines", "messages"}
     missing = (needed | {"events", "webhooks", "webhook_deliveries"}) - tables

@@ -1,4 +1,4 @@
-"""Every setting of the shop: one `BOOKSHOP_*` variable each, checked before anything starts."""
+"""The settings of the shop, one `BOOKSHOP_*` variable each, validated before anything starts."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from bookshop.kit.exceptions import SettingsError
 from bookshop.kit.money import known_currency
 
 PREFIX = "BOOKSHOP_"
-BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of trying for ever
+BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of starting another one
 TEST_PREFIX = "BOOKSHOP_TEST_"
 SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL"}  # may hold passwords
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,8 +30,8 @@ INSTANCE = ROOT / "instance"
 
 NO_KEY = (
     "BOOKSHOP_SECRET_KEY is missing: set it to a random text of at least 32 characters, for example the output of "
-    "`python3 -c 'import secrets; print(secrets.token_hex(32))'`, and keep it. (To work on the demo shop of "
-    "`make run` instead, set BOOKSHOP_DEMO=1.)"
+    "`python3 -c 'import secrets; print(secrets.token_hex(32))'`, and do not change it later. (For "
+    "the demo shop of `make run`, set BOOKSHOP_DEMO=1 instead.)"
 )
 DATABASES = {
     "sqlite": "sqlite",
@@ -42,15 +42,15 @@ DATABASES = {
 
 
 def _database_url(text: str) -> str:
-    """Normalise the URL: `postgres://`, as many hosts write it, names the psycopg driver too."""
+    """Normalise the URL; `postgres://`, as many hosts write it, selects the psycopg driver."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ValueError("is not a database URL such as postgresql://user:password@host/bookshop") from None
     if url.drivername not in DATABASES:
-        raise ValueError(f"names '{url.drivername}'; use sqlite:/// or postgresql://")
+        raise ValueError(f"has the unknown scheme '{url.drivername}'; use sqlite:/// or postgresql://")
     if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
-        raise ValueError("names no file; use sqlite:////path/to/shop.db")
+        raise ValueError("needs a file, such as sqlite:////path/to/shop.db")
     return url.set(drivername=DATABASES[url.drivername]).render_as_string(hide_password=False)
 
 
@@ -64,17 +64,17 @@ def _limits(text: str) -> str:
 
 
 def _folder(path: Path) -> Path:
-    """Where a folder is or will be; a relative path starts at the folder of the shop."""
+    """Return the absolute path of a folder, which need not exist yet; relative paths start at the project's root."""
     if path == Path():
-        raise ValueError("names no folder")
+        raise ValueError("is empty; it needs the path of a folder")
     folder = ROOT / os.path.expanduser(path)
-    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not os.path.isdir(nearest):
-        raise ValueError(f"cannot be a folder: {nearest} is none")
+        raise ValueError(f"cannot be a folder because {nearest} is not one")
     return folder
 
 
-DATABASE = "database://"  # of BOOKSHOP_RATELIMIT_STORAGE: the shop's own
+DATABASE = "database://"  # the value of BOOKSHOP_RATELIMIT_STORAGE for the shop's own database
 
 
 def _storage(text: str) -> str:
@@ -93,59 +93,59 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def _smtp_url(text: str) -> str:
-    """A mail server; '' for none. A password must not travel in the clear, but on this machine."""
+    """Check the URL of a mail server; '' for none. A password needs TLS unless the server is on this machine."""
     if not text:
         return text
     try:
         url = urlsplit(text)
-        whole = url.scheme in SMTP_PORTS and HOST.fullmatch(url.hostname or "") and url.port != 0
+        valid = url.scheme in SMTP_PORTS and HOST.fullmatch(url.hostname or "") and url.port != 0
     except ValueError:
-        whole = False
-    if not whole or url.path not in {"", "/"} or url.query or url.fragment or bool(url.username) != bool(url.password):
-        raise ValueError("is not a mail server such as smtp+starttls://user:password@mail.example.com:587")
+        valid = False
+    if not valid or url.path not in {"", "/"} or url.query or url.fragment or bool(url.username) != bool(url.password):
+        raise ValueError("is not the URL of a mail server, such as smtp+starttls://user:password@mail.example.com:587")
     if url.password and url.scheme == "smtp" and url.hostname not in LOOPBACK:
         raise ValueError("would send the password unencrypted; use smtp+starttls:// or smtps://")
     return text
 
 
-IN_A_LINK = re.compile(r"[!#-;=?-~]+")  # ASCII without blanks, quotes and angle brackets, which would end a link
+IN_A_LINK = re.compile(r"[!#-;=?-~]+")  # ASCII without spaces, quotes and angle brackets, which would end a link
 
 
 def _base_url(text: str) -> str:
     try:
         url = urlsplit(text)
-        whole = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and IN_A_LINK.fullmatch(text)
+        valid = url.scheme in {"http", "https"} and url.hostname and url.port != 0 and IN_A_LINK.fullmatch(text)
     except ValueError:
-        whole = False
-    if not whole or url.query or url.fragment or url.username or len(text) > 200:
-        raise ValueError("is not the address of a shop such as https://books.example.com")
+        valid = False
+    if not valid or url.query or url.fragment or url.username or len(text) > 200:
+        raise ValueError("is not the address of a website, such as https://books.example.com")
     return text.rstrip("/")
 
 
 def _sender(text: str) -> str:
-    """The address in ASCII, as not every mail server knows another; '' for none."""
+    """Return the address in ASCII, because not every mail server supports others; '' for none."""
     try:
         address = validate_email(text, check_deliverability=False).ascii_email if text else ""
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
     if address is None:
-        raise ValueError("is not an address that every mail server takes: use plain letters before the @")
+        raise ValueError("is not an address that every mail server accepts: use only ASCII characters before the @")
     return address
 
 
 class Settings(BaseModel):
-    """The settings, each field named like its variable without the prefix and in small letters."""
+    """The settings; each field has the name of its variable, in lower case and without the prefix."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    secret_key: str = Field("", description="signs cookies; at least 32 random characters; required")
-    demo: bool = Field(False, description="the demo of `make run`: makes its own secret key in instance/")
+    secret_key: str = Field("", description="signs cookies; required, at least 32 random characters")
+    demo: bool = Field(False, description="runs the demo of `make run`, with a secret key created in instance/")
     database_url: Annotated[str, AfterValidator(_database_url)] = f"sqlite:///{INSTANCE / 'bookshop.db'}"
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
-    request_seconds: float = Field(10, ge=1, le=300, description="that a request may take; then it is answered 503")
+    request_seconds: float = Field(10, ge=1, le=300, description="time limit of a request, answered with 503")
     covers: Annotated[Path, AfterValidator(_folder)] = Field(
-        INSTANCE / "covers", description="the folder in which uploaded covers are kept"
+        INSTANCE / "covers", description="the folder for uploaded covers"
     )
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
@@ -160,42 +160,42 @@ class Settings(BaseModel):
     ratelimit_storage: Annotated[str, AfterValidator(_storage)] = DATABASE
     trusted_proxies: int = Field(0, ge=0, le=10)
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
-        "http://127.0.0.1:5000", description="the shop's own address, as it stands in the links of its e-mail"
+        "http://127.0.0.1:5000", description="the shop's public address, used for the links in its e-mails"
     )
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
     mail_from: Annotated[str, AfterValidator(_sender)] = ""
     mail_delay: int = Field(60, ge=0, le=86_400)
-    webhook_private: bool = Field(False, description="whether webhooks may go to private networks and this machine")
+    webhook_private: bool = Field(False, description="allows webhooks to private networks and this machine")
     mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
-        INSTANCE / "mail", description="where messages are kept while there is no mail server"
+        INSTANCE / "mail", description="the folder for messages when there is no mail server"
     )
 
     @model_validator(mode="after")
-    def _knows_where_it_is(self) -> "Settings":
+    def _has_base_url(self) -> "Settings":
         if (
             self.smtp_url
             and urlsplit(self.smtp_url).hostname not in LOOPBACK
             and "base_url" not in self.model_fields_set
         ):
             raise ValueError(
-                "BOOKSHOP_BASE_URL is missing: with a mail server, the links in e-mail need the shop's own address, "
-                "such as https://books.example.com"
+                "BOOKSHOP_BASE_URL is missing: with a mail server, set it to the shop's public address for links in "
+                "e-mails, such as https://books.example.com"
             )
         return self
 
     @property
     def mail_host(self) -> str:
-        """The domain of the shop's e-mail: of its sender, or else of its address."""
+        """The domain of the shop's e-mail, taken from `mail_from` or else from `base_url`."""
         host = self.mail_from.rpartition("@")[2] or urlsplit(self.base_url).hostname or ""
         return host if any(letter.isalpha() for letter in host) and ":" not in host else "localhost"
 
     @property
     def sender(self) -> str:
-        """The address from which the shop writes."""
+        """The sender address of the shop's e-mail."""
         return self.mail_from or f"bookshop@{self.mail_host}"
 
     @model_validator(mode="after")
-    def _has_a_key(self) -> "Settings":
+    def _has_secret_key(self) -> "Settings":
         if len(self.secret_key) >= 32 or (self.demo and not self.secret_key):
             return self
         if self.secret_key:
@@ -204,20 +204,20 @@ class Settings(BaseModel):
 
 
 def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; raises SettingsError with one sentence per wrong, missing or unknown variable."""
-    given = {
+    """Read the settings; raise SettingsError with one sentence per invalid, missing or unknown variable."""
+    values = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)
     }
     try:
-        return Settings.model_validate(given)
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
 
 
 def settings_or_exit() -> Settings:
-    """Read the settings from the environment, or stop the program with the sentences that say what is wrong."""
+    """Read the settings from the environment, or print what is wrong and exit."""
     try:
         return settings_from()
     except SettingsError as error:
@@ -231,9 +231,9 @@ def _sentence(problem: Any) -> str:
         return str(message)
     name = PREFIX + str(problem["loc"][0]).upper()
     if problem["type"] == "extra_forbidden":
-        return f"{name} is not a setting of the bookshop: correct its name or remove it."
-    if not message.startswith(("is ", "names ", "cannot ")):
-        message = f"is wrong: {message[0].lower()}{message[1:]}"
+        return f"{name} is not a setting of the bookshop. Correct the name or remove the variable."
+    if not message.startswith(("is ", "has ", "needs ", "would ", "cannot ")):
+        message = f"is invalid: {message[0].lower()}{message[1:]}"
     return (
         f"{name} {message}."
         if name.removeprefix(PREFIX) in SECRET
@@ -242,7 +242,7 @@ def _sentence(problem: Any) -> str:
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:
-    """Flask's and its extensions' configuration for these settings."""
+    """Return the configuration of Flask and its extensions for these settings."""
     if settings.demo or str(INSTANCE) in settings.database_url:
         INSTANCE.mkdir(exist_ok=True)
     return {
@@ -264,8 +264,8 @@ def flask_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-# Seconds, and for the last milliseconds, after which a server that does not answer counts as away.
-REACHABLE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
+# Timeouts for a database server that does not answer: in seconds, the last one in milliseconds.
+TCP_TIMEOUTS = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
@@ -275,19 +275,19 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "hide_parameters": True,
         "pool_size": settings.database_pool,
         "isolation_level": "READ COMMITTED",
-        "connect_args": REACHABLE | ({"prepare_threshold": None} if settings.database_pgbouncer else {}),
+        "connect_args": TCP_TIMEOUTS | ({"prepare_threshold": None} if settings.database_pgbouncer else {}),
     }
 
 
 def demo_secret_key() -> str:
-    """The demo's own key: made once, kept readable by its owner only."""
+    """Return the demo's secret key, created once in a file that only its owner can read."""
     path = INSTANCE / "secret_key"
     if not path.exists() or not path.stat().st_size:
         path.unlink(missing_ok=True)
-        made = INSTANCE / f"secret_key.{os.getpid()}"
-        made.touch(mode=0o600)
-        made.write_text(secrets.token_hex(32))
-        with suppress(FileExistsError):  # of two that start at once the first one's key holds
-            os.link(made, path)
-        made.unlink()
+        temporary = INSTANCE / f"secret_key.{os.getpid()}"
+        temporary.touch(mode=0o600)
+        temporary.write_text(secrets.token_hex(32))
+        with suppress(FileExistsError):  # if two processes start at once, the first one's key is used
+            os.link(temporary, path)
+        temporary.unlink()
     return path.read_text()

@@ -1,4 +1,4 @@
-"""The Flask extensions, made once and bound to the application in `create_app`."""
+"""The Flask extensions, created once and bound to the application in `create_app`."""
 
 import logging
 from collections.abc import Iterator
@@ -27,22 +27,21 @@ from bookshop.kit.exceptions import Busy
 log = logging.getLogger(__name__)
 
 WRITERS = "bookshop_writers"
-LONGEST_QUEUE = 0.25  # seconds for which a request waits to become one of those that write
+WRITER_TIMEOUT = 0.25  # seconds for which a request waits for a writer slot
 
 
 class LoginManagerWithoutRemember(LoginManager):  # type: ignore[misc]
-    """Flask-Login without remember cookies: the shop never sets one, and a forged one would stop the program."""
+    """Flask-Login without remember cookies: the shop never sets one, and a forged one would cause an error."""
 
     def _load_user_from_remember_cookie(self, cookie: str) -> object:
         return self._load_user_from_request(request)
 
 
 class RequestSession(Session):
-    """A session that lets a request that only looks read without a transaction on PostgreSQL.
+    """A session that reads without a transaction on PostgreSQL in read-only (GET, HEAD) requests.
 
-    BEGIN and ROLLBACK are each a message there and back, and nothing is lost without them: under READ COMMITTED each
-    statement sees what was committed when it began, in a transaction or not. On SQLite a transaction costs next to
-    nothing.
+    This saves the round trips of BEGIN and ROLLBACK and loses nothing: under READ COMMITTED each statement sees what
+    was committed when it began, with or without a transaction. On SQLite a transaction costs next to nothing.
     """
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
@@ -50,12 +49,12 @@ class RequestSession(Session):
         return without_transactions(engine) if is_read_only() and isinstance(engine, Engine) else engine
 
     def rollback(self) -> None:
-        """Take back what was not committed; where the connection is lost, the database does so by itself."""
+        """Roll back, ignoring a lost connection, after which the database rolls back by itself."""
         with self._even_if_lost():
             super().rollback()
 
     def close(self) -> None:
-        """End whatever is under way, as `rollback` does; Flask-SQLAlchemy closes it where no error page helps."""
+        """Close, ignoring a lost connection: Flask-SQLAlchemy calls this at teardown, too late for an error page."""
         with self._even_if_lost():
             super().close()
 
@@ -69,21 +68,21 @@ class RequestSession(Session):
 
 
 def is_read_only() -> bool:
-    """Whether this is a request that changes nothing in the shop."""
+    """Whether this is a request with a safe method, which must not write."""
     return has_request_context() and request.method in {"GET", "HEAD"}
 
 
 @cache
 def without_transactions(engine: Engine) -> Engine:
-    """The same engine, with the same connections, that commits each statement at once; SQLite's as it is."""
+    """Return the engine in AUTOCOMMIT mode, with the same connection pool; a SQLite engine is returned as it is."""
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def client_network() -> str:
-    """The address that a request comes from, by which it is counted; of IPv6 its /64, as one line has a whole one."""
+    """Return the client address for rate limits; for IPv6 its /64 network, which one subscriber has."""
     try:
         address = ip_address(request.remote_addr or "")
-    except ValueError:  # of a socket in the file system
+    except ValueError:  # a Unix socket
         return request.remote_addr or "here"
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or IPv6Network((int(address) >> 64 << 64, 64)))
@@ -100,31 +99,31 @@ compress = Compress()
 
 
 def limit_requests(app: Flask) -> None:
-    """Let at most half of a process's threads write, and no statement of a request take longer than a request may."""
-    given: Settings = app.config["SETTINGS"]
-    app.extensions[WRITERS] = BoundedSemaphore(max(1, given.database_pool // 2))
+    """Let at most half of the threads write, and limit each SQL statement to the time limit of a request."""
+    config: Settings = app.config["SETTINGS"]
+    app.extensions[WRITERS] = BoundedSemaphore(max(1, config.database_pool // 2))
     if db.engine.dialect.name == "sqlite":
         return
 
     @event.listens_for(db.engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
-        if has_request_context():  # not for commands: an update of the database may take hours
-            connection.execute(f"SET statement_timeout = {int(1000 * given.request_seconds)}")
+        if has_request_context():  # not for commands: a migration may take hours
+            connection.execute(f"SET statement_timeout = {int(1000 * config.request_seconds)}")
             connection.commit()
 
 
 @contextmanager
 def writer() -> Iterator[None]:
-    """Be one of the requests that write, of which there are at most half as many as threads; raises Busy.
+    """Hold one of the writer slots, half as many as there are threads; raises Busy if none becomes free.
 
-    Otherwise one lock that is held would stop all threads, and nobody could even look at a book.
+    Otherwise a single lock could block every thread, and visitors could not even read pages.
     """
     if not has_request_context():
         yield
         return
     slots: BoundedSemaphore = current_app.extensions[WRITERS]
-    if not slots.acquire(timeout=LONGEST_QUEUE):
-        raise Busy("Too many others are changing something just now. Please try again in a moment.")
+    if not slots.acquire(timeout=WRITER_TIMEOUT):
+        raise Busy("The shop is very busy right now. Please try again in a moment.")
     try:
         yield
     finally:
@@ -132,6 +131,6 @@ def writer() -> Iterator[None]:
 
 
 def settings() -> Settings:
-    """The settings of the running application."""
-    found: Settings = current_app.config["SETTINGS"]
-    return found
+    """Return the settings of the running application."""
+    config: Settings = current_app.config["SETTINGS"]
+    return config

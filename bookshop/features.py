@@ -1,4 +1,4 @@
-"""The features of the shop, each one blueprint with its pages and its JSON."""
+"""The features of the shop, each a blueprint with its pages and its JSON views."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""How Alembic runs the shop's migrations: on the application's own engine, each migration in one transaction."""
+"""Run the shop's migrations with Alembic, on the application's own engine, each in one transaction."""
 
 from alembic import context
 from flask import current_app

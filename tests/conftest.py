@@ -1,4 +1,4 @@
-"""Every test that takes `app` runs twice: on SQLite and on a real PostgreSQL, both built by the migrations."""
+"""Every test that uses `app` runs twice: on SQLite and on a real PostgreSQL, both created by the migrations."""
 
 import gc
 import os
@@ -18,40 +18,40 @@ from jinja2 import FileSystemBytecodeCache
 from bookshop import create_app
 from bookshop.accounts import passwords
 from bookshop.extensions import db
+from tests.support.bad_input import XssShop
 from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import drop_everything, empty, folder_in_memory, new_database
 from tests.support.factories import Shop
 from tests.support.hostile import Target
-from tests.support.postbox import Postbox
+from tests.support.mailbox import Mailbox
 from tests.support.postgresql import NoServer, server
-from tests.support.receiver import Hooks, Receiver
+from tests.support.receiver import Receiver, Webhooks
+from tests.support.routes import SampleShop, sample_shop_of
 from tests.support.settings import settings_for
-from tests.support.smtp import Post, Sink
-from tests.support.stand import Stand
-from tests.support.world import World, world_of
+from tests.support.smtp import MailQueue, SmtpServer
 
 pytest_plugins = ["tests.support.cases"]
-GIVEN = "BOOKSHOP_TEST_DATABASE_URL"
-# Each template is compiled once for all applications.
+DATABASE_URL_VARIABLE = "BOOKSHOP_TEST_DATABASE_URL"
+# Compile each template once for all applications.
 Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-servers = ExitStack()  # of the process that starts the workers of pytest-xdist
+servers = ExitStack()  # belongs to the process that starts the pytest-xdist workers
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Start one server for all workers of pytest-xdist; where none can be started, each worker says so itself."""
+    """Start one server for all pytest-xdist workers; if that fails, each worker reports it itself."""
     with suppress(NoServer):
         node.workerinput["postgresql"] = shared_server()
 
 
 @cache
 def shared_server() -> str:
-    return os.environ.get(GIVEN) or servers.enter_context(server())
+    return os.environ.get(DATABASE_URL_VARIABLE) or servers.enter_context(server())
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what stays for the whole run: it would look through it again and again."""
+    """Exclude objects that live for the whole run from garbage collection, which would scan them repeatedly."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -63,11 +63,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A PostgreSQL database: BOOKSHOP_TEST_DATABASE_URL, or one of a temporary server; each worker has its own."""
+    """A PostgreSQL database per worker: BOOKSHOP_TEST_DATABASE_URL, or one on a temporary server."""
     with ExitStack() as resources:
         try:
             shared = getattr(request.config, "workerinput", {}).get("postgresql")
-            url = shared or os.environ.get(GIVEN) or resources.enter_context(server())
+            url = shared or os.environ.get(DATABASE_URL_VARIABLE) or resources.enter_context(server())
         except NoServer as error:
             if os.environ.get("CI"):
                 pytest.fail(f"CI needs PostgreSQL: {error}")
@@ -77,7 +77,7 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sqlite_url() -> Iterator[str]:
-    """An SQLite file, in memory if the machine has a memory-backed folder: it need not survive a crash."""
+    """An SQLite file, in a memory-backed folder if there is one: it need not survive a crash."""
     with folder_in_memory("bookshop-sqlite-") as folder:
         yield f"sqlite:///{folder}/shop.db"
 
@@ -90,20 +90,20 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def app_on() -> Iterator[Callable[[str], Flask]]:
-    """One application per database, on a schema that the migrations built: made once, however often it is asked for."""
-    made: dict[str, Flask] = {}
+    """Return the application for a database URL, created once, on a schema built by the migrations."""
+    apps: dict[str, Flask] = {}
 
     def app_on(url: str) -> Flask:
-        if url not in made:
+        if url not in apps:
             if url.startswith("postgres"):
                 drop_everything(url)
-            made[url] = create_app(settings_for(url))
-            with made[url].app_context():
+            apps[url] = create_app(settings_for(url))
+            with apps[url].app_context():
                 flask_migrate.upgrade()
-        return made[url]
+        return apps[url]
 
     yield app_on
-    for app in made.values():
+    for app in apps.values():
         with app.app_context():
             db.engine.dispose()
 
@@ -115,58 +115,58 @@ def shared_app(app_on: Callable[[str], Flask], database_url: str) -> Flask:
 
 @pytest.fixture
 def app(shared_app: Flask) -> Flask:
-    """The application with empty tables. No context is left open: an uncommitted change must not be seen."""
+    """The application with empty tables. No context is left open, so uncommitted changes stay invisible."""
     empty(shared_app)
     return shared_app
 
 
 @pytest.fixture
 def shop(app: Flask) -> Shop:
-    """Makes users, books and reservations, and tells what is in the database."""
+    """Creates users, books and reservations, and reads the database."""
     return Shop(app)
 
 
 @pytest.fixture
 def web_client(app: Flask) -> Callable[..., WebClient]:
-    """A browser of its own: `web_client()` anonymous, `web_client("ada@example.com")` logged in."""
+    """Create a browser: `web_client()` is anonymous, `web_client("ada@example.com")` is logged in."""
     return lambda email=None: WebClient(app, email)
 
 
 @pytest.fixture
 def api_client(app: Flask) -> Callable[..., ApiClient]:
-    """A script with a token: `api_client("ada@example.com")`, or with few scopes, or without: `api_client()`."""
+    """Create a script: `api_client("ada@example.com")` has a token, by default with all scopes; `api_client()` none."""
     return lambda email=None, scopes=None: ApiClient(app, email, scopes)
 
 
 @pytest.fixture
-def box(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postbox:
-    """Where the messages of the shop arrive."""
+def mailbox(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    """The folder in which the shop's e-mails arrive."""
     monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
-    return Postbox(app, tmp_path / "mail")
+    return Mailbox(app, tmp_path / "mail")
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    """A real mail server, which can be told to fail."""
-    with Sink() as sink:
-        yield sink
+def smtp_server() -> Iterator[SmtpServer]:
+    """A real mail server that can be told to fail."""
+    with SmtpServer() as smtp_server:
+        yield smtp_server
 
 
 @pytest.fixture
-def post(app: Flask, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Post:
-    """The shop with this mail server, and messages to send."""
-    return Post(app, sink, monkeypatch)
+def mail_queue(app: Flask, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> MailQueue:
+    """The shop's outbox, sent through `smtp_server`."""
+    return MailQueue(app, smtp_server, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who vouches for the certificates of receivers."""
+    """The certificate authority of the receivers."""
     return trustme.CA()
 
 
 @pytest.fixture
 def receiver(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A real receiver of webhooks, which the shop trusts and which can be told to fail."""
+    """A real webhook receiver that the shop trusts and that can be told to fail."""
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     with Receiver(authority) as receiver:
@@ -174,9 +174,9 @@ def receiver(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def hooks(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Hooks:
-    """The shop with webhooks that may go to this machine."""
-    return Hooks(app, monkeypatch)
+def webhooks(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Webhooks:
+    """The shop's webhooks, allowed to call this machine."""
+    return Webhooks(app, monkeypatch)
 
 
 @pytest.fixture
@@ -185,40 +185,42 @@ def repository_root() -> Path:
 
 
 @pytest.fixture
-def world(app: Flask) -> World:
-    """A shop in which there is some of everything, and all ways to call it."""
-    return world_of(app)
+def sample_shop(app: Flask) -> SampleShop:
+    """A shop with some of everything, and clients of every role."""
+    return sample_shop_of(app)
 
 
 @pytest.fixture(scope="module")
-def stand(shared_app: Flask) -> Stand:
-    return Stand(shared_app)
+def xss_shop(shared_app: Flask) -> XssShop:
+    """A shop with a script in every text, shared by a module because no test may change it."""
+    return XssShop(shared_app)
 
 
 @pytest.fixture
-def nothing_stored(stand: Stand) -> Iterator[None]:
-    """The test must leave the database as it was."""
-    before = stand.shop.everything()
+def nothing_stored(xss_shop: XssShop) -> Iterator[None]:
+    """Fail the test if it changes the database of `xss_shop`."""
+    before = xss_shop.shop.everything()
     yield
-    assert stand.shop.everything() == before
+    assert xss_shop.shop.everything() == before
 
 
 @pytest.fixture(scope="module")
 def target(shared_app: Flask) -> Target:
+    """A sample shop for hostile requests, shared by a module because no test may change it."""
     return Target(shared_app)
 
 
 @pytest.fixture
 def nothing_changes(target: Target) -> Iterator[None]:
-    """The test must leave all tables of the target as they were."""
+    """Fail the test if it changes any table of `target`."""
     yield
     before, target.rows = target.rows, target.tables()
     assert target.rows == before
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A new and empty database that nothing but the test and the server that it kills looks at."""
+def own_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new and empty database, used only by the test and the server that it kills."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/shop.db"
         return

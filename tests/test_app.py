@@ -1,4 +1,4 @@
-"""Guards of the source: how long things are, what they say of themselves, and what templates may not do."""
+"""Checks of the source: lengths, docstrings, and what templates must not do."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ SIDE_DOORS = re.compile(
 )
 
 
-# ---------------------------------------------------------------- size and words
+# ---------------------------------------------------------------- size and docstrings
 
 
 def test_files_are_shorter_than_400_lines():
@@ -42,7 +42,7 @@ def test_functions_are_shorter_than_40_lines():
     assert found_in(SOURCES, too_long) == {}
 
 
-def test_modules_and_classes_say_what_they_are_for():
+def test_modules_and_classes_have_docstrings():
     def silent(path):
         classes = [found for found in definitions(tree(path), public=True) if isinstance(found, ast.ClassDef)]
         return [found.name for found in classes if not ast.get_docstring(found)]
@@ -51,7 +51,7 @@ def test_modules_and_classes_say_what_they_are_for():
     assert [module_of(path) for path in SOURCES if not ast.get_docstring(tree(path))] == []
 
 
-def test_services_and_repositories_say_what_each_function_is_for():
+def test_services_and_repositories_have_docstrings():
     called = [path for path in SOURCES if path.stem in {"service", "repository"}]
     public = {path: definitions(tree(path), public=True) for path in called}
     silent = [f"{module_of(path)}.{found.name}" for path in public for found in public[path]
@@ -59,12 +59,12 @@ def test_services_and_repositories_say_what_each_function_is_for():
     assert silent == []
 
 
-# ---------------------------------------------------------------- the README
+# ---------------------------------------------------------------- documents
 
 
-def test_the_readmes_table_has_every_setting_and_no_other():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\|\s*`BOOKSHOP_(\w+)`\s*\|", readme, re.MULTILINE)
+def test_the_document_of_the_settings_has_every_setting_and_no_other():
+    document = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|\s*`BOOKSHOP_(\w+)`\s*\|", document, re.MULTILINE)
     assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
 
 
@@ -75,14 +75,14 @@ def name_of(template: Path) -> str:
     return template.relative_to(ROOT / "templates").as_posix()
 
 
-def test_every_page_stands_on_the_base_template():
+def test_every_page_extends_the_base_template():
     stand = {
         name_of(path) for path in TEMPLATES if path.read_text(encoding="utf-8").startswith("{% extends 'base.html' %}")
     }
     assert {name_of(path) for path in TEMPLATES} - stand == NO_PAGES
 
 
-def test_no_template_goes_round_escaping_or_holds_scripts():
+def test_no_template_disables_escaping_or_contains_scripts():
     assert found_in(TEMPLATES, lambda path: SIDE_DOORS.findall(path.read_text(encoding="utf-8"))) == {}
 
 
@@ -99,7 +99,7 @@ def test_no_template_goes_round_escaping_or_holds_scripts():
         '<script type="module">',
     ],
 )
-def test_the_guard_of_templates_sees_what_it_looks_for(bad):
+def test_the_template_check_detects_what_it_forbids(bad):
     assert SIDE_DOORS.search(bad)
 
 

@@ -1,4 +1,4 @@
-"""Guards of the layout: floors, features without circles, and what each kind of module may do."""
+"""Checks of the layout: floors, features without cycles, and what each kind of module may do."""
 
 import ast
 import sys
@@ -12,8 +12,8 @@ from tests.support.architecture import (
     FLOORS,
     Arrow,
     arrows,
-    circle,
-    of_features,
+    between_features,
+    cycle,
     place_of,
     points_up,
     sources,
@@ -22,7 +22,7 @@ from tests.support.clients import ApiClient
 from tests.support.sources import ROOT, SOURCES, found_in, imports, module_of, names_in, tree
 
 TABLE = 'from bookshop.kit.database import Base\ntable = Base.metadata.tables["prebookings"]'
-WRITES = {  # what a service only passes on: whatever writes goes through one
+WRITES = {  # methods that only delegate: every write goes through a service
     *("AccountService.log_out", "AccountService.revoke_tokens", "AlertService.stop"),
     *("MailService.claim", "MailService.end_alerts", "MailerService.mark_sent", "WebhookService.claim"),
 }
@@ -34,31 +34,31 @@ def found():
 
 
 def planted(module, text):
-    """The arrows of the shop with this text in a module, too."""
+    """Return the shop's dependencies with this code added to a module."""
     texts = sources()
     return arrows({**texts, module: f"{texts[module]}\n{text}\n"})
 
 
-def test_no_arrow_points_up(found):
+def test_no_dependency_points_to_a_higher_floor(found):
     assert [str(arrow) for arrow in found if points_up(arrow)] == []
     assert len(found) > 500
 
 
-def test_features_form_no_circle_in_the_domain(found):
-    assert circle(of_features(found)) == []
+def test_features_have_no_dependency_cycle_in_the_domain(found):
+    assert cycle(between_features(found)) == []
 
 
-def test_modules_form_no_circle_anywhere(found):
-    assert circle(found) == []
+def test_modules_have_no_import_cycle(found):
+    assert cycle(found) == []
 
 
-def test_every_module_has_its_floor():
+def test_every_module_is_on_a_floor():
     assert {place_of(module_of(path)).floor for path in SOURCES} == set(range(len(FLOORS)))
     packages = {path.parent.name for path in (ROOT / "bookshop").glob("*/__init__.py")}
     assert packages == {*FEATURES, "admin", "cli", "kit", "web"}
 
 
-def test_only_these_modules_lie_at_the_root():
+def test_only_these_modules_are_at_the_root():
     loose = {path.stem for path in (ROOT / "bookshop").glob("*.py")}
     assert loose == {"__init__", "config", "extensions", "features", "checks"}
 
@@ -77,7 +77,7 @@ UPWARDS = [
 
 
 @pytest.mark.parametrize(("module", "text", "target"), UPWARDS)
-def test_an_arrow_that_points_up_is_found_however_it_is_written(found, module, text, target):
+def test_a_dependency_on_a_higher_floor_is_found_in_any_notation(found, module, text, target):
     more = set(planted(module, text)) - set(found)
     assert [arrow for arrow in more if points_up(arrow)] == [Arrow(module, target)]
 
@@ -89,15 +89,15 @@ def test_an_arrow_that_points_up_is_found_however_it_is_written(found, module, t
         ("bookshop.catalog.models", TABLE, {"catalog", "prebookings"}),
     ],
 )
-def test_a_circle_in_the_domain_is_found(module, text, through):
-    closed = circle(of_features(planted(module, text)))
+def test_a_cycle_in_the_domain_is_found(module, text, through):
+    closed = cycle(between_features(planted(module, text)))
     assert (closed[0] == closed[-1], through & set(closed)) == (True, through)
 
 
-def test_the_picture_in_the_docs_is_current():
-    """Draw it anew with `python -m tests.support.architecture`."""
+def test_the_diagram_in_the_docs_is_current():
+    """Update it with `python -m tests.support.architecture`."""
     text = architecture.PICTURE.read_text(encoding="utf-8")
-    assert architecture.drawn_anew(text) == text
+    assert architecture.redrawn(text) == text
 
 
 # ---------------------------------------------------------------- what a kind of module may do
@@ -107,7 +107,7 @@ def on(floor):
     return [path for path in SOURCES if place_of(module_of(path)).floor == FLOORS.index(floor)]
 
 
-def test_what_is_below_the_web_does_not_know_flask():
+def test_modules_below_web_do_not_import_flask():
     below = [*on("kit"), *on("domain")]
     assert len(below) > 70
     assert found_in(below, lambda path: [name for name in imports(path) if name.lower().startswith("flask")]) == {}
@@ -118,7 +118,7 @@ def test_the_domain_and_the_mail_composer_never_commit():
     assert found_in(quiet, lambda path: names_in(path) & {"commit", "rollback", "in_transaction"}) == {}
 
 
-def test_models_stand_on_the_ground():
+def test_models_depend_only_on_the_kit():
     models = [path for path in SOURCES if path.name == "models.py"]
     ground = {"kit", "config"}
 
@@ -130,7 +130,7 @@ def test_models_stand_on_the_ground():
     assert found_in([path for path in models if "webhooks" not in path.parts], above) == {}
 
 
-def test_views_send_no_sql():
+def test_views_contain_no_sql():
     def sql(path):
         imported = [name for name in imports(path) if name.startswith("sqlalchemy")]
         return [*imported, *(names_in(path) & {"db", "session_factory", "execute", "scalars"})]
@@ -140,7 +140,7 @@ def test_views_send_no_sql():
     assert found_in(views, sql) == {}
 
 
-def test_what_is_committed_goes_through_a_service():
+def test_commits_go_through_a_service():
     def around(path):
         committed = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
         committed = [node for node in committed if ast.unparse(node.func) == "services.commit"]
@@ -149,8 +149,8 @@ def test_what_is_committed_goes_through_a_service():
     assert found_in([*on("views"), *on("admin and commands")], around) == {}
 
 
-def only_passes_on(function):
-    """Whether a method does nothing but call the same of an attribute with its own arguments."""
+def only_delegates(function):
+    """Whether a method only calls a method of an attribute with its own arguments."""
     *doc, last = function.body
     call = last.value if isinstance(last, ast.Return | ast.Expr) else None
     if len(doc) > 1 or not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("self."):
@@ -160,26 +160,26 @@ def only_passes_on(function):
     return ast.unparse(call.func).count(".") == 2 and all(isinstance(one, ast.Name) and one.id in own for one in given)
 
 
-def test_a_service_holds_a_rule_and_passes_on_only_what_writes():
+def test_services_only_delegate_where_they_write():
     classes = [one for path in on("domain") for one in tree(path).body if isinstance(one, ast.ClassDef)]
     services = [one for one in classes if one.name.endswith("Service")]
-    passed_on = {
+    delegating = {
         f"{service.name}.{method.name}"
         for service in services
         for method in service.body
-        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and only_passes_on(method)
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and only_delegates(method)
     }
     assert len(services) > 15
-    assert passed_on == WRITES
+    assert delegating == WRITES
 
 
-# ---------------------------------------------------------------- how far a reservation goes
+# ---------------------------------------------------------------- the path of a reservation
 
 FILES, OBJECTS = 13, 4
 
 
-def test_a_reservation_enters_few_files_and_makes_few_objects(shop):
-    """Once its services are many, every request pays for them: it was 26 of each."""
+def test_a_reservation_enters_few_files_and_creates_few_objects(shop):
+    """Every request pays for each file entered and object created; there used to be 26 of each."""
     shop.customer("ada@example.com")
     api_client, package, entered, made = ApiClient(shop.app, "ada@example.com"), ROOT / "bookshop", set(), []
     emma, persuasion = shop.book(), shop.book("Persuasion")
@@ -190,7 +190,7 @@ def test_a_reservation_enters_few_files_and_makes_few_objects(shop):
             if frame.f_code.co_name == "__init__":
                 made.append(type(frame.f_locals["self"]).__name__)
 
-    assert api_client.reserve(emma).status_code == 201  # what is made once is made
+    assert api_client.reserve(emma).status_code == 201  # warm up
     sys.setprofile(look)
     try:
         answer = api_client.reserve(persuasion)

@@ -1,4 +1,4 @@
-"""What `flask check` finds in rows that were broken by hand: every invariant, on both databases."""
+"""What `flask check` finds in rows corrupted by hand: every invariant, on both databases."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from tests.support.factories import Shop
 
 
 @pytest.fixture(scope="module")
-def filled(shared_app):
-    """A shop in which everything happened once: book 1 came back, book 2 is waited for and was cancelled once.
+def filled_shop(shared_app):
+    """A shop in which everything happened once: book 1 was restocked, book 2 has waiting and cancelled reservations.
 
     Ada's first order is cancelled, her second and last are placed, one is ready; Ben has collected his, the third.
     One shop for all cases, as none of them changes it.
@@ -50,11 +50,11 @@ def order_books_4_and_5(shop, ada, ben):
         shop.change_order(order_id, status, staff)
     shop.order(ada, {wanted: 1})
     shop.fill_cart(ada, {wanted: 1})
-    call_a_webhook(shop, staff)
+    queue_deliveries(shop, staff)
 
 
-def call_a_webhook(shop, staff):
-    """Two deliveries wait, of a change of stock and of a restock."""
+def queue_deliveries(shop, staff):
+    """Queue two deliveries, of a stock change and of a restock."""
     with shop.app.app_context():
         services.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(3, 4)
@@ -62,7 +62,7 @@ def call_a_webhook(shop, staff):
         WebhookWorker().queue_new()
 
 
-# The same line in the ledger once more.
+# The same line of the ledger again.
 AGAIN = (
     "INSERT INTO movements (book_id, delta, quantity_after, reason, order_id, created_at) "
     "SELECT book_id, delta, quantity_after + delta, reason, order_id, created_at FROM movements WHERE id = {}"
@@ -70,14 +70,14 @@ AGAIN = (
 ALERT = "WHERE kind = 'restock' AND prebooking_id = 1"
 PLACED = "WHERE kind = 'order_placed' AND order_id = 1"
 COLUMNS = "kind, bulk, user_id, prebooking_id, recipient, message_id, state, attempts, next_attempt_at, created_at"
-# One row broken by hand, the number of the invariant that it breaks, and what is said about it.
+# A row corrupted by hand, the number of the broken invariant, and the message.
 BROKEN = [
     ("1", "UPDATE books SET stock_quantity = 1 WHERE id = 2", "is waiting, but book 2 has 1 in stock"),
     ("1", "UPDATE books SET withdrawn_at = created_at WHERE id = 2", "is waiting, but book 2 is withdrawn"),
     ("1", "UPDATE users SET deactivated_at = created_at WHERE id = 2", "is waiting, but user 2 is deactivated"),
     ("1", "UPDATE prebookings SET book_id = 99 WHERE id = 1", "names a book or user that does not exist"),
     ("1", "UPDATE prebookings SET user_id = 99 WHERE id = 2", "names a book or user that does not exist"),
-    ("2", "UPDATE prebookings SET user_id = 1 WHERE id = 4", "user 1 waits 2 times for book 2"),
+    ("2", "UPDATE prebookings SET user_id = 1 WHERE id = 4", "user 1 has 2 waiting pre-bookings for book 2"),
     ("3", "UPDATE prebookings SET status = 'lost' WHERE id = 3", "pre-booking 3 is lost"),
     ("3", "UPDATE prebookings SET status = 'cancelled' WHERE id = 3", "pre-booking 3 is cancelled"),
     ("3", "UPDATE prebookings SET status = 'waiting' WHERE id = 2", "pre-booking 2 is waiting"),
@@ -91,8 +91,8 @@ BROKEN = [
     ("4", "UPDATE books SET stock_quantity = -1 WHERE id = 3", "book 3 has a stock of -1"),
     ("4", "UPDATE books SET stock_quantity = 3 WHERE id = 1", "stock of 3, but its movements add up to 2"),
     ("4", "DELETE FROM movements WHERE id = 2", "stock of 2, but its movements add up to 5"),
-    ("4", "UPDATE movements SET delta = delta - 1", "movement 1 says 5 after it, but the movements up to it add up"),
-    ("4", "UPDATE movements SET quantity_after = 4 WHERE id = 1", "movement 1 says 4 after it"),
+    ("4", "UPDATE movements SET delta = delta - 1", "movement 1 leaves a stock of 5, but the movements up to it"),
+    ("4", "UPDATE movements SET quantity_after = 4 WHERE id = 1", "movement 1 leaves a stock of 4"),
     ("5", "UPDATE prebookings SET movement_id = NULL WHERE id = 1", "is notified and names no movement"),
     ("5", "UPDATE prebookings SET movement_id = 2 WHERE id = 1", "is notified and names movement 2"),
     ("5", "UPDATE prebookings SET movement_id = 99 WHERE id = 1", "is notified and names movement 99"),
@@ -115,25 +115,25 @@ BROKEN = [
         "UPDATE movements SET order_id = 2 WHERE id = 3",
         "movement 3 is a received of book 5 for order 2, which has",
     ),
-    ("8", "DELETE FROM movements WHERE id = 6", "is cancelled and sold 1 of book 4, but gave back 0"),
-    ("8", "UPDATE movements SET delta = 2 WHERE id = 6", "is cancelled and sold 1 of book 4, but gave back 2"),
-    ("8", AGAIN.format(6), "is cancelled and sold 1 of book 4, but gave back 2"),
-    ("8", "UPDATE orders SET status = 'cancelled' WHERE id = 2", "is cancelled and sold 2 of book 4, but gave back 0"),
-    ("8", "UPDATE orders SET status = 'ready' WHERE id = 1", "is ready and sold 1 of book 4, but gave back 1"),
+    ("8", "DELETE FROM movements WHERE id = 6", "is cancelled and sold 1 of book 4, but returned 0"),
+    ("8", "UPDATE movements SET delta = 2 WHERE id = 6", "is cancelled and sold 1 of book 4, but returned 2"),
+    ("8", AGAIN.format(6), "is cancelled and sold 1 of book 4, but returned 2"),
+    ("8", "UPDATE orders SET status = 'cancelled' WHERE id = 2", "is cancelled and sold 2 of book 4, but returned 0"),
+    ("8", "UPDATE orders SET status = 'ready' WHERE id = 1", "is ready and sold 1 of book 4, but returned 1"),
     ("8", "DELETE FROM order_lines WHERE order_id = 3", "has no line"),
     ("8", "DELETE FROM orders WHERE id = 3", "line 4 names an order or book that does not exist"),
     ("8", "DELETE FROM books WHERE id = 5", "line 3 names an order or book that does not exist"),
-    ("8", "UPDATE orders SET user_id = 99 WHERE id = 3", "is of a customer who does not exist"),
+    ("8", "UPDATE orders SET user_id = 99 WHERE id = 3", "has a customer who does not exist"),
     ("8", "UPDATE cart_items SET book_id = 99", "holds book 99, one of which does not exist"),
     ("9", "UPDATE orders SET delivery = 'drone' WHERE id = 2", "its payment or delivery is unknown"),
-    ("9", "UPDATE orders SET status = 'lost' WHERE id = 2", "is lost, which does not agree with its times"),
-    ("9", "UPDATE orders SET ready_at = created_at WHERE id = 2", "is placed, which does not agree"),
-    ("9", "UPDATE orders SET ready_at = NULL WHERE id = 4", "is ready, which does not agree"),
-    ("9", "UPDATE orders SET collected_at = created_at WHERE id = 4", "is ready, which does not agree"),
-    ("9", "UPDATE orders SET ready_at = NULL WHERE id = 3", "is collected, which does not agree"),
-    ("9", "UPDATE orders SET collected_at = NULL WHERE id = 3", "is collected, which does not agree"),
-    ("9", "UPDATE orders SET cancelled_at = created_at WHERE id = 3", "is collected, which does not agree"),
-    ("9", "UPDATE orders SET cancelled_at = NULL WHERE id = 1", "is cancelled, which does not agree"),
+    ("9", "UPDATE orders SET status = 'lost' WHERE id = 2", "is lost, which does not match its timestamps"),
+    ("9", "UPDATE orders SET ready_at = created_at WHERE id = 2", "is placed, which does not match"),
+    ("9", "UPDATE orders SET ready_at = NULL WHERE id = 4", "is ready, which does not match"),
+    ("9", "UPDATE orders SET collected_at = created_at WHERE id = 4", "is ready, which does not match"),
+    ("9", "UPDATE orders SET ready_at = NULL WHERE id = 3", "is collected, which does not match"),
+    ("9", "UPDATE orders SET collected_at = NULL WHERE id = 3", "is collected, which does not match"),
+    ("9", "UPDATE orders SET cancelled_at = created_at WHERE id = 3", "is collected, which does not match"),
+    ("9", "UPDATE orders SET cancelled_at = NULL WHERE id = 1", "is cancelled, which does not match"),
     ("10", "UPDATE order_lines SET prebooking_id = 99 WHERE id = 3", "names pre-booking 99, which is not a notified"),
     ("10", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 3", "names pre-booking 5, which is not a notified one"),
     ("10", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 4", "names pre-booking 5, which is not a notified one"),
@@ -152,7 +152,7 @@ BROKEN = [
     ("11", f"UPDATE messages SET kind = 'confirmation' {ALERT}", "pre-booking 1 is notified, but has no restock"),
     ("11", f"UPDATE messages SET prebooking_id = 2 {ALERT}", "names pre-booking 2, which is cancelled"),
     ("11", f"UPDATE messages SET prebooking_id = 3 {ALERT}", "names pre-booking 3, which is waiting"),
-    ("11", f"UPDATE messages SET prebooking_id = 99 {ALERT}", "names pre-booking 99, which is none"),
+    ("11", f"UPDATE messages SET prebooking_id = 99 {ALERT}", "names pre-booking 99, which is missing"),
     ("11", "UPDATE prebookings SET status = 'waiting' WHERE id = 1", "names pre-booking 1, which is waiting"),
     ("11", f"UPDATE messages SET user_id = 2 {ALERT}", "names pre-booking 1, which is notified and of another user"),
     (
@@ -165,44 +165,44 @@ BROKEN = [
         f"UPDATE messages SET state = 'suppressed', reason = 'gone' {ALERT}",
         "is stopped as gone, but book 1 is on sale with 2 in stock",
     ),
-    ("11", f"UPDATE messages SET state = 'suppressed' {ALERT}", "which does not agree with its lease, its times, its"),
+    ("11", f"UPDATE messages SET state = 'suppressed' {ALERT}", "which does not match its lease, its timestamps, its"),
     (
         "11",
         f"UPDATE messages SET dedupe_key = 'x' {ALERT}",
-        "is a restock under the key x",
+        "of kind restock has the key x",
     ),
     (
         "11",
         f"UPDATE messages SET kind = 'advertisement', prebooking_id = NULL {ALERT}",
-        "is a advertisement under the key",
+        "of kind advertisement has the key",
     ),
-    ("11", f"UPDATE messages SET attempts = -1 {ALERT}", "tried -1 times, which cannot be"),
-    ("11", "UPDATE users SET deleted_at = created_at", "names the address of user 1, who deleted the account"),
-    ("11", f"UPDATE messages SET state = 'lost' {ALERT}", "is lost, which does not agree with its lease"),
-    ("11", f"UPDATE messages SET state = 'sending' {ALERT}", "is sending, which does not agree with its lease"),
-    ("11", f"UPDATE messages SET lease = 'a worker' {ALERT}", "is queued, which does not agree with its lease"),
-    ("11", f"UPDATE messages SET state = 'sent' {ALERT}", "is sent, which does not agree with its lease, its times"),
-    ("11", f"UPDATE messages SET sent_at = created_at {ALERT}", "is queued, which does not agree with its lease"),
-    ("11", f"UPDATE messages SET order_id = 1 {ALERT}", "is queued, which does not agree with its lease, its times"),
-    ("11", f"UPDATE messages SET prebooking_id = 1 {PLACED}", "is queued, which does not agree with its lease"),
-    ("11", f"UPDATE messages SET order_id = NULL {PLACED}", "is queued, which does not agree with its lease"),
+    ("11", f"UPDATE messages SET attempts = -1 {ALERT}", "and -1 attempts, which is not valid"),
+    ("11", "UPDATE users SET deleted_at = created_at", "has the address of user 1, whose account is deleted"),
+    ("11", f"UPDATE messages SET state = 'lost' {ALERT}", "is lost, which does not match its lease"),
+    ("11", f"UPDATE messages SET state = 'sending' {ALERT}", "is sending, which does not match its lease"),
+    ("11", f"UPDATE messages SET lease = 'a worker' {ALERT}", "is queued, which does not match its lease"),
+    ("11", f"UPDATE messages SET state = 'sent' {ALERT}", "is sent, which does not match its lease, its timestamps"),
+    ("11", f"UPDATE messages SET sent_at = created_at {ALERT}", "is queued, which does not match its lease"),
+    ("11", f"UPDATE messages SET order_id = 1 {ALERT}", "is queued, which does not match its lease, its timestamps"),
+    ("11", f"UPDATE messages SET prebooking_id = 1 {PLACED}", "is queued, which does not match its lease"),
+    ("11", f"UPDATE messages SET order_id = NULL {PLACED}", "is queued, which does not match its lease"),
     ("11", f"UPDATE messages SET order_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
     ("11", f"UPDATE messages SET order_id = 3 {PLACED}", "names a user who does not exist, or an order that is not"),
     ("11", f"UPDATE messages SET user_id = 99 {PLACED}", "names a user who does not exist, or an order that is not"),
-    ("12", "UPDATE events SET kind = 'rumour' WHERE id = 1", "is a rumour, which does not agree with what it is of"),
-    ("12", "UPDATE events SET kind = 'order.ready' WHERE kind = 'stock.changed'", "is a order.ready, which does not"),
-    ("12", "UPDATE events SET order_id = 99 WHERE kind = 'order.ready'", "is a order.ready, which does not agree"),
-    ("12", "UPDATE events SET order_id = 1 WHERE kind = 'stock.changed'", "is a stock.changed, which does not agree"),
-    ("12", "DELETE FROM events WHERE position = 3", "events in places from 1 to"),
-    ("12", "UPDATE events SET position = 0 WHERE position = 1", "events in places from 0 to"),
+    ("12", "UPDATE events SET kind = 'rumour' WHERE id = 1", "is of kind rumour, which does not match"),
+    ("12", "UPDATE events SET kind = 'order.ready' WHERE kind = 'stock.changed'", "is of kind order.ready, which"),
+    ("12", "UPDATE events SET order_id = 99 WHERE kind = 'order.ready'", "is of kind order.ready, which"),
+    ("12", "UPDATE events SET order_id = 1 WHERE kind = 'stock.changed'", "is of kind stock.changed, which"),
+    ("12", "DELETE FROM events WHERE position = 3", "events at positions from 1 to"),
+    ("12", "UPDATE events SET position = 0 WHERE position = 1", "events at positions from 0 to"),
     (
         "12",
         "INSERT INTO events (kind, order_id, created_at) SELECT kind, order_id, created_at FROM events WHERE "
         "kind = 'order.placed' AND order_id = 1",
-        "2 events say order.placed of order 1",
+        "2 events record order.placed of order 1",
     ),
     ("12", "DELETE FROM events WHERE movement_id = 2", "movement 2 has no event"),
-    ("12", "DELETE FROM events WHERE kind = 'book.restocked'", "movement 1 and its event book.restocked do not agree"),
+    ("12", "DELETE FROM events WHERE kind = 'book.restocked'", "movement 1 and its event book.restocked do not match"),
     ("12", "DELETE FROM events WHERE kind = 'prebooking.notified'", "pre-booking 1 is notified, but its events do not"),
     ("12", "DELETE FROM events WHERE kind = 'prebooking.cancelled'", "pre-booking 2 is cancelled, but its events do"),
     ("12", "UPDATE events SET prebooking_id = 3 WHERE kind = 'prebooking.notified'", "3 is waiting, but its events do"),
@@ -210,21 +210,21 @@ BROKEN = [
         ("12", f"DELETE FROM events WHERE kind = 'order.{status}'", f"is {status}, but its events do not say so")
         for status in ("ready", "collected", "cancelled")
     ],
-    ("13", "UPDATE webhook_deliveries SET state = 'lost'", "is lost, which does not agree with its lease"),
-    ("13", "UPDATE webhook_deliveries SET lease = 'x'", "is queued, which does not agree with its lease"),
-    ("13", "UPDATE webhook_deliveries SET state = 'delivered'", "is delivered, which does not agree with its lease"),
-    ("13", "UPDATE webhook_deliveries SET webhook_id = 9", "of webhook 9 is queued, which does not agree"),
-    ("13", "UPDATE webhooks SET position = 0", "delivery 1 of webhook 1 is queued, which does not agree"),
+    ("13", "UPDATE webhook_deliveries SET state = 'lost'", "is lost, which does not match its lease"),
+    ("13", "UPDATE webhook_deliveries SET lease = 'x'", "is queued, which does not match its lease"),
+    ("13", "UPDATE webhook_deliveries SET state = 'delivered'", "is delivered, which does not match its lease"),
+    ("13", "UPDATE webhook_deliveries SET webhook_id = 9", "of webhook 9 is queued, which does not match"),
+    ("13", "UPDATE webhooks SET position = 0", "delivery 1 of webhook 1 is queued, which does not match"),
 ]
 
 
 @contextmanager
 def without_constraints(app: Flask) -> Iterator[Session]:
-    """A transaction in which rows may break every rule of the schema; it is undone at the end."""
+    """Open a transaction without the schema's constraints; it is rolled back at the end."""
     with app.app_context():
         session = db.session()
         try:
-            _lift(session)
+            _drop_constraints(session)
             yield session
         finally:
             if is_sqlite(session):
@@ -232,7 +232,7 @@ def without_constraints(app: Flask) -> Iterator[Session]:
             session.rollback()
 
 
-def _lift(session: Session) -> None:
+def _drop_constraints(session: Session) -> None:
     if is_sqlite(session):
         session.execute(text("PRAGMA ignore_check_constraints = ON"))
         session.execute(text("PRAGMA defer_foreign_keys = ON"))
@@ -245,7 +245,7 @@ def _lift(session: Session) -> None:
 
 
 def lines_after(session, sql):
-    """What the check says after this statement, which is undone."""
+    """Return the check's output after this statement, which is rolled back."""
     undo = session.begin_nested()
     session.execute(text(sql))
     lines = list(broken_invariants(session))
@@ -253,16 +253,16 @@ def lines_after(session, sql):
     return lines
 
 
-def test_check_finds_every_row_that_breaks_an_invariant(filled):
-    with without_constraints(filled.app) as session:
-        said = [(*case, lines_after(session, case[1])) for case in BROKEN]
+def test_check_finds_every_row_that_breaks_an_invariant(filled_shop):
+    with without_constraints(filled_shop.app) as session:
+        results = [(*case, lines_after(session, case[1])) for case in BROKEN]
         assert list(broken_invariants(session)) == []
     missed = [
         sql
-        for invariant, sql, words, lines in said
+        for invariant, sql, words, lines in results
         if not [line for line in lines if words in line and f"(invariant {invariant} " in line]
     ]
     assert missed == []
-    found = " ".join(line for *_case, lines in said for line in lines)
+    found = " ".join(line for *_case, lines in results for line in lines)
     assert [invariant for invariant in INVARIANTS if f"(invariant {invariant})" not in found] == []
-    assert filled.broken() == []
+    assert filled_shop.broken() == []

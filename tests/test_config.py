@@ -1,4 +1,4 @@
-"""Settings are strict: what is wrong, missing or unknown stops the start with a sentence that names it."""
+"""Settings are strict: an invalid, missing or unknown one stops the start with a sentence that names it."""
 
 import os
 import stat
@@ -121,41 +121,41 @@ URLS = [
 
 
 def settings(**given: str) -> Settings:
-    """The settings of an environment with a key and these variables, named without their prefix."""
+    """Return the settings of an environment with a key and these variables, named without prefix."""
     return settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, **{f"BOOKSHOP_{name}": given[name] for name in given}})
 
 
 @pytest.mark.parametrize(("variable", "value"), WRONG)
-def test_a_wrong_setting_is_refused_with_one_sentence_that_names_it(variable, value):
+def test_an_invalid_setting_is_refused_with_one_sentence_that_names_it(variable, value):
     with pytest.raises(SettingsError) as refused:
         settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, variable: value})
     assert str(refused.value).startswith(variable)
     assert "\n" not in str(refused.value)
 
 
-def test_every_setting_has_a_wrong_value_here():
+def test_every_setting_has_an_invalid_example():
     assert {variable.removeprefix("BOOKSHOP_").lower() for variable, _value in WRONG} == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(("name", "text", "value"), RIGHT)
-def test_a_right_setting_is_taken(name, text, value):
+def test_a_valid_setting_is_accepted(name, text, value):
     given = {"BASE_URL": "https://books.example.com", name: text}
     assert getattr(settings(**given), name.lower()) == value
 
 
-def test_a_shop_with_a_mail_server_elsewhere_must_know_its_own_address():
+def test_a_remote_mail_server_requires_a_base_url():
     with pytest.raises(SettingsError, match="BOOKSHOP_BASE_URL is missing"):
         settings(SMTP_URL="smtps://mail.example.com")
     assert settings(SMTP_URL="smtp://127.0.0.1:1025").base_url == "http://127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(("given", "address"), SENDERS)
-def test_the_shop_writes_from_the_address_that_is_set_or_one_of_its_own_host(given, address):
+def test_the_sender_is_the_configured_address_or_one_of_the_shops_host(given, address):
     found = settings(**given)
     assert (found.sender, found.mail_host) == (address, address.partition("@")[2])
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_errors_are_reported_at_once():
     with pytest.raises(SettingsError, match=r"BOOKSHOP_CURRENCY .*\nBOOKSHOP_MAX_WAITING "):
         settings(CURRENCY="euro", MAX_WAITING="0")
 
@@ -166,7 +166,7 @@ def test_an_unknown_setting_is_refused_by_its_name(name):
         settings(**{name: "x"})
 
 
-def test_variables_of_others_and_of_the_tests_are_passed_over():
+def test_unrelated_and_test_variables_are_ignored():
     assert settings(TEST_DATABASE_URL="x") == settings_from({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "FLASK_APP": "wsgi"})
 
 
@@ -178,24 +178,24 @@ def test_without_a_key_only_the_demo_starts(environment):
 
 
 @pytest.mark.parametrize("demo", ["0", "1"])
-def test_a_short_key_is_refused_in_the_demo_too_and_is_not_shown(demo):
+def test_a_short_key_is_refused_in_the_demo_too_and_not_shown(demo):
     with pytest.raises(SettingsError, match="too short") as refused:
         settings(SECRET_KEY="hunter2-hunter2", DEMO=demo)
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_password_in_a_database_url_is_not_shown_when_the_url_is_refused():
+def test_a_refused_database_url_is_shown_without_its_password():
     with pytest.raises(SettingsError, match="BOOKSHOP_DATABASE_URL") as refused:
         settings(DATABASE_URL="mysql://root:hunter2@localhost/shop")
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("given", "normal"), URLS)
-def test_a_database_url_names_the_driver_that_the_shop_brings(given, normal):
+def test_a_database_url_is_normalised_to_the_installed_driver(given, normal):
     assert settings(DATABASE_URL=given).database_url == normal
 
 
-def test_settings_cannot_be_changed_once_the_shop_runs():
+def test_settings_are_immutable():
     with pytest.raises(ValueError, match="frozen"):
         setattr(settings(), "max_waiting", 3)  # noqa: B010 - mypy refuses it too
 
@@ -208,7 +208,7 @@ GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", "w
 
 
 def start(*program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Start the application in a process of its own, with these settings only."""
+    """Start the application in a separate process, with only these settings."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
     return subprocess.run(
         [sys.executable, *(program or START)],
@@ -225,29 +225,29 @@ def start(*program: str, **environment: str) -> "subprocess.CompletedProcess[str
     ("environment", "sentence"),
     [
         ({}, "BOOKSHOP_SECRET_KEY is missing"),
-        ({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_MAX_WAITING": "0"}, "BOOKSHOP_MAX_WAITING is wrong"),
+        ({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_MAX_WAITING": "0"}, "BOOKSHOP_MAX_WAITING is invalid"),
         ({"BOOKSHOP_SECRET_KEY": SECRET_KEY, "BOOKSHOP_COLOUR": "x"}, "BOOKSHOP_COLOUR is not a setting"),
     ],
 )
-def test_a_wrong_environment_stops_the_start_with_the_sentence_and_no_traceback(environment, sentence):
+def test_an_invalid_environment_stops_the_start_with_a_sentence_and_no_traceback(environment, sentence):
     stopped = start(**environment)
     assert (stopped.returncode, stopped.stdout) == (config.BOOT_ERROR, "")
     assert stopped.stderr.startswith(sentence)
     assert "Traceback" not in stopped.stderr
 
 
-def test_gunicorn_stops_with_the_sentence_instead_of_trying_for_ever():
+def test_gunicorn_exits_with_the_sentence_instead_of_restarting_workers():
     stopped = start(*GUNICORN)
     assert stopped.returncode == config.BOOT_ERROR
     assert "BOOKSHOP_SECRET_KEY is missing" in stopped.stderr
 
 
-def test_a_right_environment_starts(tmp_path):
+def test_a_valid_environment_starts(tmp_path):
     started = start(BOOKSHOP_SECRET_KEY=SECRET_KEY, BOOKSHOP_DATABASE_URL=f"sqlite:///{tmp_path}/shop.db")
     assert (started.returncode, started.stdout, started.stderr) == (0, "started\n", "")
 
 
-def test_a_storage_for_limits_whose_driver_is_missing_is_named_before_anything_starts(tmp_path):
+def test_a_rate_limit_storage_without_its_driver_is_reported_before_the_start(tmp_path):
     url = f"sqlite:///{tmp_path}/shop.db"
     tried = start(
         BOOKSHOP_SECRET_KEY=SECRET_KEY, BOOKSHOP_DATABASE_URL=url, BOOKSHOP_RATELIMIT_STORAGE="redis://localhost:6379"
@@ -270,13 +270,13 @@ def demo_key() -> str:
     return given
 
 
-def test_the_demo_makes_a_key_once_and_keeps_it(instance):
+def test_the_demo_creates_a_key_once_and_keeps_it(instance):
     first = demo_key()
     assert len(first) >= 32
     assert demo_key() == first == (instance / "secret_key").read_text()
 
 
-def test_the_demos_key_is_readable_by_its_owner_only(instance):
+def test_the_demos_key_file_is_readable_only_by_its_owner(instance):
     before = os.umask(0)
     try:
         demo_key()
@@ -291,17 +291,17 @@ def test_two_shops_do_not_share_the_demos_key(instance, tmp_path_factory, monkey
     assert demo_key() != first
 
 
-def test_a_key_file_left_empty_by_a_crash_is_not_taken_for_a_key(instance):
+def test_a_key_file_left_empty_by_a_crash_is_not_used(instance):
     (instance / "secret_key").touch()
     assert len(demo_key()) >= 32
 
 
-def test_a_given_key_is_used_in_the_demo_too_and_none_is_made(instance):
+def test_the_demo_uses_a_given_secret_key_and_creates_none(instance):
     assert config.flask_config(settings(DEMO="1"))["SECRET_KEY"] == SECRET_KEY
     assert not (instance / "secret_key").exists()
 
 
-# ---------------------------------------------------------------- what settings do
+# ---------------------------------------------------------------- effects of settings
 
 
 def test_the_shops_name_is_on_its_pages(tmp_path):
@@ -310,7 +310,7 @@ def test_the_shops_name_is_on_its_pages(tmp_path):
 
 
 @pytest.mark.parametrize(("proxies", "secure"), [(0, False), (1, True)])
-def test_what_a_proxy_says_is_believed_only_if_there_is_one(tmp_path, proxies, secure):
+def test_forwarded_headers_are_trusted_only_with_a_proxy(tmp_path, proxies, secure):
     app = create_app(settings_for(f"sqlite:///{tmp_path}/shop.db", trusted_proxies=proxies))
     answer = WebClient(app).get("/login", headers={"X-Forwarded-Proto": "https"})
     assert ("Secure" in answer.headers["Set-Cookie"]) is secure

@@ -1,4 +1,4 @@
-"""The main job, end to end, through both services."""
+"""The main use case, end to end."""
 
 from tests.support.clients import text_of
 

@@ -1,4 +1,4 @@
-"""Kill -9 in the middle of a restock for which many wait: stock and notifications both changed, or neither."""
+"""SIGKILL during a restock with many waiting customers: stock and notifications both change, or neither."""
 
 import http.client
 import time
@@ -21,20 +21,20 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.support import kills
 from tests.support.factories import Shop
-from tests.support.kills import DYING, SHOP, Server, status
-from tests.support.races import many_customers
+from tests.support.kills import CRASHING, SHOP, Server, status
+from tests.support.races import insert_customers
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.prove
 
 FEW, MANY, KILLS, COPIES = 20, 2_000, 8, 5
 WRITTEN = ("events", "messages", "movements")
-Found = tuple[int, dict[str, int]]  # the stock, and how many pre-bookings have each status
-Outcome = tuple[int | None, Found]  # the status, and what the database holds
+Found = tuple[int, dict[str, int]]  # the stock, and the number of pre-bookings per status
+Outcome = tuple[int | None, Found]  # the status, and the contents of the database
 
 
 @dataclass
-class Crowd:
+class WaitingShop:
     """A shop in which many customers wait for one book."""
 
     url: str
@@ -60,7 +60,7 @@ class Crowd:
         return f"/api/v1/books/{self.book_id}"
 
     def wait_again(self) -> None:
-        """Put everything back to where it was before the restock."""
+        """Restore the state before the restock."""
         back = "UPDATE prebookings SET status = 'waiting', notified_at = NULL, movement_id = NULL"
         no_more = (*(f"DELETE FROM {table}" for table in WRITTEN), "UPDATE books SET stock_quantity = 0")
         for statement in (back, *no_more):
@@ -72,97 +72,97 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(own_url: str, request: pytest.FixtureRequest) -> Iterator[Crowd]:
-    app = create_app(settings_for(own_url))
+def waiting_shop(own_database_url: str, request: pytest.FixtureRequest) -> Iterator[WaitingShop]:
+    app = create_app(settings_for(own_database_url))
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
     shop.staff("staff@example.com")
-    book_id, customers = shop.book("Emma"), many_customers(shop, request.param)
+    book_id, customers = shop.book("Emma"), insert_customers(shop, request.param)
     with app.app_context():
         db.session.execute(insert(PreBook), [{"user_id": user_id, "book_id": book_id} for user_id in customers])
         db.session.commit()
-    yield Crowd(own_url, shop, book_id, shop.token("staff@example.com"), request.param)
+    yield WaitingShop(own_database_url, shop, book_id, shop.token("staff@example.com"), request.param)
     with app.app_context():
         db.engine.dispose()
 
 
-def running(crowd: Crowd, program: str) -> AbstractContextManager[Server]:
-    """A server that is warm, so that each restock takes about as long as the others."""
-    return kills.running(Server(crowd.url, crowd.token, program), f"{crowd.path}/movements")
+def running(waiting_shop: WaitingShop, program: str) -> AbstractContextManager[Server]:
+    """Run a warmed-up server, so that all restocks take about the same time."""
+    return kills.running(Server(waiting_shop.url, waiting_shop.token, program), f"{waiting_shop.path}/movements")
 
 
-def restock(server: Server, crowd: Crowd, **headers: str) -> http.client.HTTPConnection:
-    return server.send("PATCH", f"{crowd.path}/stock", {"quantity": COPIES}, **headers)
+def restock(server: Server, waiting_shop: WaitingShop, **headers: str) -> http.client.HTTPConnection:
+    return server.send("PATCH", f"{waiting_shop.path}/stock", {"quantity": COPIES}, **headers)
 
 
-def undisturbed_seconds(crowd: Crowd) -> float:
-    """How long a restock takes that nobody kills."""
-    with running(crowd, SHOP) as server:
+def undisturbed_seconds(waiting_shop: WaitingShop) -> float:
+    """Measure how long an undisturbed restock takes."""
+    with running(waiting_shop, SHOP) as server:
         begun = time.monotonic()
-        assert status(restock(server, crowd)) == 200
+        assert status(restock(server, waiting_shop)) == 200
         return time.monotonic() - begun
 
 
-def killed(crowd: Crowd, seconds: float | None, program: str = SHOP, **headers: str) -> Outcome:
-    """Restock, kill the server after so many seconds (None: when it has answered), and look what became of it."""
-    crowd.wait_again()
-    with running(crowd, program) as server:
-        answered = kills.killed_after(server, restock(server, crowd, **headers), seconds)
-    kills.let_the_dead_finish(crowd.shop, crowd.url)
-    return answered, crowd.found()
+def killed(waiting_shop: WaitingShop, seconds: float | None, program: str = SHOP, **headers: str) -> Outcome:
+    """Restock, kill the server this long after the request (None: after the response), and read the outcome."""
+    waiting_shop.wait_again()
+    with running(waiting_shop, program) as server:
+        answered = kills.killed_after(server, restock(server, waiting_shop, **headers), seconds)
+    kills.wait_until_rolled_back(waiting_shop.shop, waiting_shop.url)
+    return answered, waiting_shop.found()
 
 
-def killed_before_each_step(crowd: Crowd, program: str = DYING) -> Iterator[Outcome]:
-    """A restock that dies before its first step, one that dies before its second... until one is answered."""
+def killed_before_each_step(waiting_shop: WaitingShop, program: str = CRASHING) -> Iterator[Outcome]:
+    """Kill a restock before its first step, then before its second, and so on, until one gets its response."""
     for step in count(1):
-        answered, found = killed(crowd, None, program, **kills.before(step))
+        answered, found = killed(waiting_shop, None, program, **kills.crash_before(step))
         yield answered, found
         if answered:
             return
 
 
-def assert_whole(crowd: Crowd, outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Each of these kills left all of a restock, or nothing and no answer; returns their outcomes."""
-    kept = []
+def assert_all_or_nothing(waiting_shop: WaitingShop, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Assert that each kill left all of a restock, or nothing and no response."""
+    intact = []
     for answered, found in outcomes:
-        assert found == crowd.everything or (found == crowd.nothing and answered is None)
-        assert crowd.shop.broken() == []
-        kept.append((answered, found))
-    assert kept[-1] == (200, crowd.everything)
-    return kept
+        assert found == waiting_shop.everything or (found == waiting_shop.nothing and answered is None)
+        assert waiting_shop.shop.broken() == []
+        intact.append((answered, found))
+    assert intact[-1] == (200, waiting_shop.everything)
+    return intact
 
 
-few = pytest.mark.parametrize("crowd", [FEW], indirect=True)
-many = pytest.mark.parametrize("crowd", [MANY], indirect=True)
+few = pytest.mark.parametrize("waiting_shop", [FEW], indirect=True)
+many = pytest.mark.parametrize("waiting_shop", [MANY], indirect=True)
 
 
 @few
-def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(crowd):
-    outcomes = assert_whole(crowd, killed_before_each_step(crowd))
-    assert outcomes[0] == (None, crowd.nothing)
-    assert outcomes[-2] == (None, crowd.everything)  # committed, and not yet answered
+def test_a_kill_before_any_step_of_a_restock_leaves_all_of_it_or_nothing(waiting_shop):
+    outcomes = assert_all_or_nothing(waiting_shop, killed_before_each_step(waiting_shop))
+    assert outcomes[0] == (None, waiting_shop.nothing)
+    assert outcomes[-2] == (None, waiting_shop.everything)  # committed, but without a response
 
 
 @many
-def test_a_kill_at_any_moment_of_a_restock_of_two_thousand_leaves_all_of_it_or_nothing(crowd):
-    """From the first moment of a request to beyond its end, the last one right after the answer."""
-    whole = undisturbed_seconds(crowd)
+def test_a_kill_during_a_restock_of_two_thousand_leaves_all_of_it_or_nothing(waiting_shop):
+    """Kill at moments from the start of a request to beyond its end, the last one right after the response."""
+    whole = undisturbed_seconds(waiting_shop)
     moments = [*(whole * 1.2 * number / (KILLS - 2) for number in range(KILLS - 1)), None]
-    assert_whole(crowd, (killed(crowd, moment) for moment in moments))
+    assert_all_or_nothing(waiting_shop, (killed(waiting_shop, moment) for moment in moments))
 
 
 @few
-def test_twin_a_shop_that_commits_between_stock_and_notifications_is_caught(crowd):
-    for _answered, found in killed_before_each_step(crowd, "tests.test_kills:torn_shop()"):
-        if found not in (crowd.nothing, crowd.everything):
+def test_a_commit_between_stock_and_notifications_is_detected(waiting_shop):
+    for _answered, found in killed_before_each_step(waiting_shop, "tests.test_kills:faulty_shop()"):
+        if found not in (waiting_shop.nothing, waiting_shop.everything):
             break
-    assert found == crowd.torn
-    assert crowd.shop.broken() != []
+    assert found == waiting_shop.torn
+    assert waiting_shop.shop.broken() != []
 
 
-def torn_shop() -> Flask:
-    """The dying shop with the fault that the kills are to find: the stock is committed before anybody is notified."""
+def faulty_shop() -> Flask:
+    """The crashing shop with a fault to be detected: the stock is committed before customers are notified."""
     notify, update = PreBookRepository.notify_waiting_by_book, BookService.update_stock
 
     def update_then_notify(self: BookService, change: StockChange, versions: Collection[int] | None = None) -> Notified:
@@ -174,4 +174,4 @@ def torn_shop() -> Flask:
 
     PreBookRepository.notify_waiting_by_book = lambda self, restocks: []  # type: ignore[method-assign]
     BookService.update_stock = update_then_notify  # type: ignore[method-assign]
-    return kills.dying_shop()
+    return kills.crashing_shop()

@@ -1,4 +1,4 @@
-"""The migrations: up and down on filled databases, and to the very schema that the models describe."""
+"""The migrations: up and down on filled databases, and equal to the schema of the models."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.databases import WORKER
 from tests.support.factories import PASSWORD, Shop
-from tests.support.postbox import Postbox
+from tests.support.mailbox import Mailbox
 from tests.support.settings import SECRET_KEY, settings_for
 
 Schema = dict[str, list[tuple[Any, ...]]]
@@ -30,7 +30,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "password_resets"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
 }
-# A column that was added later holds its foreign key in itself; it means the same as one that stands apart.
+# A column added later has an inline foreign key, equivalent to a separate one.
 LATER_KEY = re.compile(r"(\w+) (\w+) (CONSTRAINT \w+) (REFERENCES .*)")
 _numbers = count(1)
 
@@ -53,7 +53,7 @@ POSTGRESQL_SCHEMA = {
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request, tmp_path):
-    """Makes empty databases of their own: each call returns the URL of another one."""
+    """Create empty databases: each call returns the URL of a new one."""
     if request.param == "sqlite":
         return lambda: f"sqlite:///{tmp_path}/{next(_numbers)}.db"
     server_url = Settings(secret_key=SECRET_KEY, database_url=request.getfixturevalue("postgresql_url")).database_url
@@ -76,7 +76,7 @@ def _on_server(url: str, statement: str) -> None:
 
 @pytest.fixture
 def migrated(new_database):
-    """The application on a new database that the migrations built."""
+    """The application on a new database created by the migrations."""
     app = create_app(settings_for(new_database(), database_pool=2))
     upgrade(app)
     yield app
@@ -95,13 +95,13 @@ def downgrade(app: Flask) -> None:
 
 
 def ask(app: Flask, question: Callable[[Inspector], Any]) -> Any:
-    """What SQLAlchemy's inspector answers about the application's database."""
+    """Ask SQLAlchemy's inspector about the application's database."""
     with app.app_context():
         return question(inspect(db.engine))
 
 
 def fill(shop: Shop) -> None:
-    """At least one row in every table, and pre-bookings of every status."""
+    """Insert at least one row into every table, and pre-bookings of every status."""
     shop.staff()
     ada, ben = shop.customer("ada@example.com"), shop.customer("ben@example.com")
     shop.token("ada@example.com")
@@ -128,7 +128,7 @@ def fill(shop: Shop) -> None:
 
 
 def schema(app: Flask) -> Schema:
-    """All that the application's database says about itself, in a form that can be compared."""
+    """Return everything the database says about its schema, in comparable form."""
     with app.app_context(), db.engine.connect() as connection:
         found = _postgresql(connection) if connection.dialect.name == "postgresql" else _sqlite(connection)
     return {kind: [row for row in rows if "alembic_version" not in row] for kind, rows in found.items()}
@@ -145,7 +145,7 @@ def _sqlite(connection: Connection) -> Schema:
 
 
 def _parts(sql: str | None) -> list[str] | None:
-    """The parts of a CREATE statement without their layout; the order of a table's columns does not matter."""
+    """Return the parts of a CREATE statement, regardless of layout and the order of columns."""
     if sql is None:
         return None
     body = re.sub(r"^CREATE TABLE \"?\w+\"? \( | ?\)$", "", re.sub(r"\s+", " ", sql))
@@ -154,7 +154,7 @@ def _parts(sql: str | None) -> list[str] | None:
 
 
 def _left(connection: Connection) -> list[str]:
-    """The names of all tables, indexes, triggers and sequences but Alembic's own."""
+    """Return the names of all tables, indexes, triggers and sequences except Alembic's own."""
     query = (
         "SELECT name FROM sqlite_master"
         if connection.dialect.name == "sqlite"
@@ -177,8 +177,8 @@ def test_the_migrations_build_the_schema_that_the_models_describe(migrated, new_
     assert schema(migrated) == by_models
 
 
-def test_the_schema_has_what_the_invariants_stand_on(migrated):
-    """The comparison above would not notice what both sides lack."""
+def test_the_schema_has_the_constraints_the_invariants_rely_on(migrated):
+    """The comparison above would not detect what both sides lack."""
     found = schema(migrated)
     assert re.search(r"WHERE \W*status\W.*= 'waiting'", str(found))
     assert set(ask(migrated, lambda database: database.get_table_names())) >= TABLES == set(Base.metadata.tables)
@@ -203,7 +203,7 @@ def test_the_migrations_go_down_and_up_again_on_a_filled_database(migrated):
     assert (schema(migrated), rows_of(shop)) == (before, dict.fromkeys(TABLES, 0))
 
 
-def test_nothing_is_left_of_the_schema_after_the_way_down(migrated):
+def test_downgrading_removes_the_whole_schema(migrated):
     downgrade(migrated)
     with migrated.app_context(), db.engine.connect() as connection:
         left = _left(connection)
@@ -218,7 +218,7 @@ def test_a_second_upgrade_of_a_filled_database_changes_nothing(migrated):
     assert (shop.everything(), shop.broken()) == (before, [])
 
 
-def test_a_database_that_went_down_and_up_works_again(migrated):
+def test_the_shop_recovers_after_a_database_restart(migrated):
     shop = Shop(migrated)
     for _again in range(2):
         fill(shop)
@@ -234,7 +234,7 @@ TOKEN_OF_0004 = """INSERT INTO api_tokens (id, user_id, name, token_hash, create
     VALUES (:id, :id, 'old', :hash, '2026-01-01 12:00:00')"""
 
 
-def test_the_second_migration_finds_out_from_the_ledger_which_books_came_back(new_database):
+def test_the_second_migration_derives_from_the_ledger_which_books_came_back(new_database):
     app = create_app(settings_for(new_database(), database_pool=2))
     shop = Shop(app)
     with app.app_context():
@@ -251,7 +251,7 @@ def test_the_second_migration_finds_out_from_the_ledger_which_books_came_back(ne
     assert came_back == [(1, None), (2, "2026-01-04")]
 
 
-def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addresses_for_confirmed(migrated):
+def test_the_fourth_migration_sends_nothing_to_notified_customers_and_confirms_all_addresses(migrated):
     shop = Shop(migrated)
     fill(shop)
     shop.set_stock(2, 1)
@@ -269,20 +269,20 @@ def test_the_fourth_migration_writes_to_nobody_who_was_told_and_takes_all_addres
     assert (shop.rows("SELECT id FROM users WHERE unsubscribed_at IS NOT NULL"), shop.broken()) == ([], [])
 
 
-def test_what_the_fourth_migration_wrote_is_never_sent_and_later_restocks_are(migrated, tmp_path):
+def test_messages_written_by_the_fourth_migration_are_never_sent_but_later_ones_are(migrated, tmp_path):
     shop = Shop(migrated)
     fill(shop)
     with migrated.app_context():
         flask_migrate.downgrade(revision="0003")
     upgrade(migrated)
-    box = Postbox(migrated, tmp_path / "mail")
-    assert box.deliver() == []
+    mailbox = Mailbox(migrated, tmp_path / "mail")
+    assert mailbox.deliver() == []
     shop.set_stock(2, 1)
-    assert [message["To"] for message in box.deliver()] == ["ben@example.com"]
+    assert [message["To"] for message in mailbox.deliver()] == ["ben@example.com"]
     assert shop.broken() == []
 
 
-def test_the_seventh_migration_fills_in_the_reasons_and_queues_what_is_owed(migrated, tmp_path):
+def test_the_seventh_migration_fills_in_reasons_and_queues_owed_alerts(migrated, tmp_path):
     shop = Shop(migrated)
     emma, persuasion = shop.book("Emma"), shop.book("Persuasion")
     customers = [shop.customer(f"{name}@example.com") for name in ("ada", "ben", "cleo", "dora")]
@@ -293,8 +293,8 @@ def test_the_seventh_migration_fills_in_the_reasons_and_queues_what_is_owed(migr
         shop.set_stock(book, 0)
     with migrated.app_context():
         flask_migrate.downgrade(revision="0006")
-    said = "The customer wants no restock alerts."
-    shop.execute("UPDATE messages SET last_error = :said WHERE user_id = :ben", said=said, ben=customers[1])
+    reason = "The customer wants no restock alerts."
+    shop.execute("UPDATE messages SET last_error = :reason WHERE user_id = :ben", reason=reason, ben=customers[1])
     shop.execute("UPDATE users SET unsubscribed_at = created_at WHERE id = :cleo", cleo=customers[2])
     shop.execute("UPDATE messages SET last_error = 'Dropped by staff.' WHERE user_id = :dora", dora=customers[3])
     shop.execute(MOVEMENT, book=emma, delta=3, after=3, time="2026-01-01")
@@ -304,7 +304,7 @@ def test_the_seventh_migration_fills_in_the_reasons_and_queues_what_is_owed(migr
         ("queued", None, None),
         *(("suppressed", reason, None) for reason in ("unsubscribed", "unsubscribed", "dropped", "gone")),
     ]
-    assert [message["To"] for message in Postbox(migrated, tmp_path / "mail").deliver()] == ["ada@example.com"]
+    assert [message["To"] for message in Mailbox(migrated, tmp_path / "mail").deliver()] == ["ada@example.com"]
     assert [line for line in shop.broken() if "alert" in line or "message" in line] == []
 
 
@@ -317,7 +317,7 @@ MOVEMENT = """
     VALUES (:book, :delta, :after, 'correction', :time)"""
 
 
-def test_the_fifth_migration_leaves_every_token_all_that_its_user_may(new_database):
+def test_the_fifth_migration_keeps_all_the_access_of_every_token(new_database):
     app = create_app(settings_for(new_database(), database_pool=2))
     shop = Shop(app)
     with app.app_context():

@@ -1,4 +1,4 @@
-"""The list of planted faults says what it must; the faults themselves are tried by `make mutants`."""
+"""The list of planted faults is valid; `make mutants` tries the faults themselves."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def test_every_fault_can_be_planted_and_has_its_tests():
     assert problems(read_all()) == []
 
 
-def test_there_are_enough_of_them_in_every_area():
+def test_every_area_has_enough_faults():
     faults = read_all()
     assert {fault.area for fault in faults} == AREAS
     assert len(faults) >= FEWEST
@@ -44,18 +44,18 @@ def test_there_are_enough_of_them_in_every_area():
         ({"tests": ("tests/test_nothing.py::test_nothing",)}, "there is no test tests/test_nothing.py"),
     ],
 )
-def test_a_fault_that_could_prove_nothing_is_named_before_anything_runs(change, words):
+def test_an_invalid_fault_is_reported_before_anything_runs(change, words):
     assert problems([LOCK]) == []
     (problem,) = problems([replace(LOCK, **change)])
     assert problem.startswith("locks, no lock: ")
     assert words in problem
 
 
-def test_two_faults_of_one_name_are_told():
+def test_duplicate_fault_names_are_reported():
     assert problems([LOCK, LOCK]) == ["no lock: two faults have this name"]
 
 
-def test_a_sample_is_the_same_for_the_same_commit_and_another_for_another():
+def test_a_sample_depends_on_the_commit():
     faults = read_all()
     ten = sample(faults, 10, "one commit")
     assert ten == sample(faults, 10, "one commit") != sample(faults, 10, "another")
@@ -79,5 +79,5 @@ FAILURE = f"{LOG}\nFAILED tests/test_races.py::test_x[sqlite-a b] - assert 1 == 
         (Run(-9, ""), (BROKEN, "pytest ended with -9: ")),
     ],
 )
-def test_only_a_test_that_fails_or_hangs_has_caught_a_fault(run, verdict):
+def test_only_a_failing_or_hanging_test_catches_a_fault(run, verdict):
     assert judged(run) == verdict

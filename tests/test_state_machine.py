@@ -1,4 +1,4 @@
-"""The JSON face against a plain model of the rules: random steps, and after each one both must agree."""
+"""The JSON API against a plain model of the rules: random steps, after each of which both must agree."""
 
 from io import StringIO
 from itertools import count
@@ -26,13 +26,23 @@ from bookshop.web import services
 from tests.support.clients import ApiClient
 from tests.support.databases import empty, rows_of
 from tests.support.factories import PASSWORD, Shop, isbn
-from tests.support.model import CART_COPIES, CART_LINES, MAX_WAITING, Book, Model, User, Wish, end, said
+from tests.support.mailbox import DUE_NOW
+from tests.support.model import (
+    CART_COPIES,
+    CART_LINES,
+    MAX_WAITING,
+    Book,
+    Model,
+    Reservation,
+    User,
+    set_statuses,
+    status_and_code,
+)
 from tests.support.order_machine import OrderSteps
-from tests.support.postbox import DUE_NOW
 from tests.support.settings import settings_for
 
 STATUSES = ("waiting", "notified", "cancelled")
-WISHES = "SELECT id, user_id, book_id, status FROM prebookings"
+RESERVATIONS = "SELECT id, user_id, book_id, status FROM prebookings"
 BOOKS = "SELECT id, isbn, title, stock_quantity, withdrawn_at IS NOT NULL FROM books"
 ALERTS = "SELECT prebooking_id, coalesce(reason, state) FROM messages WHERE kind = 'restock'"
 few = st.integers(0, 3)
@@ -43,11 +53,11 @@ def new_json(book: Book) -> dict[str, Any]:
 
 
 class BookshopMachine(OrderSteps, RuleBasedStateMachine):
-    """Customers, staff and an import, one after the other."""
+    """The steps of customers, staff, imports and the worker, in random order."""
 
     users: Bundle[int] = Bundle("users")
     books: Bundle[int] = Bundle("books")
-    wishes: Bundle[int] = Bundle("wishes")
+    reservations: Bundle[int] = Bundle("reservations")
 
     def __init__(self, app: Flask) -> None:
         super().__init__()
@@ -67,7 +77,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def first_books(self) -> Any:
         return multiple(*self.opening_books)
 
-    @initialize(target=wishes)
+    @initialize(target=reservations)
     def both_customers_wait_for_one_book(self) -> Any:
         return multiple(*[self.a_customer_reserves(user, self.opening_books[0]) for user in self.opening_users])
 
@@ -79,13 +89,13 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
 
     def new_book(self) -> int:
         book = Book(isbn(), f"Book {next(self.numbers)}")
-        made = self.staff.post("/api/v1/books", new_json(book))
-        assert (made.status_code, made.get_json()["stock_quantity"]) == (201, 0)
-        self.model.books[made.get_json()["id"]] = book
-        return int(made.get_json()["id"])
+        created = self.staff.post("/api/v1/books", new_json(book))
+        assert (created.status_code, created.get_json()["stock_quantity"]) == (201, 0)
+        self.model.books[created.get_json()["id"]] = book
+        return int(created.get_json()["id"])
 
     @rule(target=users)
-    def a_new_customer_comes(self) -> Any:
+    def a_customer_registers(self) -> Any:
         return self.new_user() if len(self.model.users) < 4 else multiple()
 
     @rule(target=books)
@@ -93,67 +103,71 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         return self.new_book() if len(self.model.books) < 6 else multiple()
 
     @rule(book=books)
-    def staff_add_a_book_with_an_isbn_that_is_taken(self, book: int) -> None:
+    def staff_add_a_book_with_a_taken_isbn(self, book: int) -> None:
         answer = self.staff.post("/api/v1/books", new_json(self.model.books[book]))
-        assert said(answer) == (409, "BOOK_ISBN_CONFLICT")
+        assert status_and_code(answer) == (409, "BOOK_ISBN_CONFLICT")
 
     @rule(book=books, other=books)
     def staff_edit_a_book(self, book: int, other: int) -> None:
         changes = {"title": f"Book {next(self.numbers)}", "isbn": self.model.books[other].isbn}
         expected = (200, None) if book == other else (409, "BOOK_ISBN_CONFLICT")
-        assert said(self.staff.patch(f"/api/v1/books/{book}", changes)) == expected
+        assert status_and_code(self.staff.patch(f"/api/v1/books/{book}", changes)) == expected
         if book == other:
             self.model.books[book].title = changes["title"]
 
-    @rule(target=wishes, user=users, book=books)
+    @rule(target=reservations, user=users, book=books)
     def a_customer_reserves(self, user: int, book: int) -> Any:
-        expected = self.model.answer_to_reserve(user, book)
+        expected = self.model.response_to_reserve(user, book)
         answer = self.model.users[user].api_client.reserve(book)
-        assert said(answer) == expected
+        assert status_and_code(answer) == expected
         if answer.status_code != 201:
             return multiple()
-        self.model.wishes[answer.get_json()["id"]] = Wish(user, book)
+        self.model.reservations[answer.get_json()["id"]] = Reservation(user, book)
         return answer.get_json()["id"]
 
-    @rule(wish=wishes)
-    def a_customer_reserves_the_same_book_again(self, wish: int) -> None:
-        user, book = self.model.wishes[wish].user, self.model.wishes[wish].book
+    @rule(reservation=reservations)
+    def a_customer_reserves_the_same_book_again(self, reservation: int) -> None:
+        user, book = self.model.reservations[reservation].user, self.model.reservations[reservation].book
         if self.model.waiting(user=user, book=book):
-            assert said(self.model.users[user].api_client.reserve(book)) == self.model.answer_to_reserve(user, book)
+            assert status_and_code(self.model.users[user].api_client.reserve(book)) == self.model.response_to_reserve(
+                user, book
+            )
 
-    @rule(target=wishes, user=users)
-    def a_customer_reserves_everything_there_is(self, user: int) -> Any:
+    @rule(target=reservations, user=users)
+    def a_customer_reserves_every_book(self, user: int) -> Any:
         made = [self.a_customer_reserves(user, book) for book in list(self.model.books)]
-        return multiple(*[wish for wish in made if isinstance(wish, int)])
+        return multiple(*[reservation for reservation in made if isinstance(reservation, int)])
 
-    @rule(wish=wishes)
-    def a_customer_cancels(self, wish: int) -> None:
-        self.cancel(self.model.wishes[wish].user, wish)
+    @rule(reservation=reservations)
+    def a_customer_cancels(self, reservation: int) -> None:
+        self.cancel(self.model.reservations[reservation].user, reservation)
 
-    @rule(wish=wishes)
-    def a_customer_cancels_twice(self, wish: int) -> None:
+    @rule(reservation=reservations)
+    def a_customer_cancels_twice(self, reservation: int) -> None:
         for _time in range(2):
-            self.cancel(self.model.wishes[wish].user, wish)
+            self.cancel(self.model.reservations[reservation].user, reservation)
 
-    @rule(user=users, wish=wishes)
-    def a_customer_cancels_what_may_be_anothers(self, user: int, wish: int) -> None:
-        self.cancel(user, wish)
+    @rule(user=users, reservation=reservations)
+    def a_customer_tries_to_cancel_any_reservation(self, user: int, reservation: int) -> None:
+        self.cancel(user, reservation)
 
-    def cancel(self, user: int, wish: int) -> None:
-        expected = self.model.answer_to_cancel(user, wish)
-        assert said(self.model.users[user].api_client.delete(f"/api/v1/prebookings/{wish}")) == expected
+    def cancel(self, user: int, reservation: int) -> None:
+        expected = self.model.response_to_cancel(user, reservation)
+        assert (
+            status_and_code(self.model.users[user].api_client.delete(f"/api/v1/prebookings/{reservation}")) == expected
+        )
         if expected[0] == 204:
-            self.model.wishes[wish].status = "cancelled"
+            self.model.reservations[reservation].status = "cancelled"
 
-    @rule(user=users, wish=wishes)
-    def a_customer_looks_at_what_may_be_anothers(self, user: int, wish: int) -> None:
-        answer = self.model.users[user].api_client.get(f"/api/v1/prebookings/{wish}")
+    @rule(user=users, reservation=reservations)
+    def a_customer_tries_to_read_any_reservation(self, user: int, reservation: int) -> None:
+        answer = self.model.users[user].api_client.get(f"/api/v1/prebookings/{reservation}")
         if not self.model.users[user].active:
             assert answer.status_code == 401
-        elif self.model.wishes[wish].user != user:
-            assert said(answer) == (404, "PREBOOK_NOT_FOUND")
+        elif self.model.reservations[reservation].user != user:
+            assert status_and_code(answer) == (404, "PREBOOK_NOT_FOUND")
         else:
-            assert answer.get_json()["status"] == self.model.wishes[wish].status
+            assert answer.get_json()["status"] == self.model.reservations[reservation].status
 
     @rule(user=users, status=st.sampled_from(STATUSES))
     def a_customer_lists_reservations(self, user: int, status: str) -> None:
@@ -161,29 +175,33 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         if not self.model.users[user].active:
             assert answer.status_code == 401
             return
-        own = [n for n, wish in self.model.wishes.items() if (wish.user, wish.status) == (user, status)]
+        own = [
+            n
+            for n, reservation in self.model.reservations.items()
+            if (reservation.user, reservation.status) == (user, status)
+        ]
         assert [item["id"] for item in answer.get_json()["items"]] == sorted(own, reverse=True)
 
     @rule(user=users)
     def a_customer_is_deactivated(self, user: int) -> None:
         active = [other for other in self.model.users.values() if other.active]
-        if len(active) < 2 or self.model.users[user].left:
+        if len(active) < 2 or self.model.users[user].deleted:
             return
         cancelled = self.shop.deactivate(self.model.users[user].email)
-        assert cancelled == end(self.model.waiting(user=user), "cancelled")
+        assert cancelled == set_statuses(self.model.waiting(user=user), "cancelled")
         self.model.users[user].active = False
         self.model.change_alerts("gone", "closed", user=user)
 
     @rule(user=users)
-    def a_customer_leaves(self, user: int) -> None:
+    def a_customer_deletes_the_account(self, user: int) -> None:
         active = [other for other in self.model.users.values() if other.active]
         if len(active) < 2 or not self.model.users[user].active:
             return
         cancelled = self.shop.commit(lambda: services.people().delete(user, PASSWORD))
-        assert cancelled == self.model.leave(user)
+        assert cancelled == self.model.delete_account(user)
 
     @rule(book=books, copies=st.integers(1, 3))
-    def copies_come(self, book: int, copies: int) -> None:
+    def copies_are_received(self, book: int, copies: int) -> None:
         self.change_stock(book, self.model.books[book].stock + copies, delta=copies, reason="received")
 
     @rule(book=books)
@@ -201,17 +219,17 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def change_stock(self, book: int, becomes: int, **change: Any) -> None:
         answer = self.staff.patch(f"/api/v1/books/{book}/stock", change)
         if becomes < 0:
-            assert said(answer) == (422, "VALIDATION_ERROR")
+            assert status_and_code(answer) == (422, "VALIDATION_ERROR")
             return
-        told = self.model.set_stock(book, becomes)
+        notified = self.model.set_stock(book, becomes)
         assert (answer.status_code, answer.get_json()["stock_quantity"], answer.get_json()["notified_count"]) == (
             200,
             becomes,
-            told,
+            notified,
         )
 
     @rule(book=books, quantity=few)
-    def a_file_names_a_book(self, book: int, quantity: int) -> None:
+    def a_file_imports_a_book(self, book: int, quantity: int) -> None:
         values = self.model.books[book]
         line = f"{values.isbn},{values.title},A. Writer,{quantity}"
         with self.app.app_context():
@@ -226,14 +244,14 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         self.model.send()
 
     @rule(book=books)
-    def a_book_comes_and_goes_and_comes_before_a_worker_does(self, book: int) -> None:
+    def a_book_is_restocked_sold_out_and_restocked_before_a_worker_runs(self, book: int) -> None:
         for quantity in (2, 0, 2):
             self.change_stock(book, quantity, quantity=quantity)
         self.a_worker_sends_what_is_queued()
 
     @rule(book=books)
     def staff_withdraw_a_book(self, book: int) -> None:
-        assert self.shop.withdraw(book) == end(self.model.waiting(book=book), "cancelled")
+        assert self.shop.withdraw(book) == set_statuses(self.model.waiting(book=book), "cancelled")
         self.model.books[book].withdrawn = True
 
     @rule(book=books)
@@ -242,13 +260,13 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         self.model.put_back(book)
 
     @rule(user=users)
-    def everything_comes_and_a_customer_wants_it_all(self, user: int) -> None:
+    def all_books_are_restocked_and_added_to_a_cart(self, user: int) -> None:
         for book in list(self.model.books):
             self.change_stock(book, 3, quantity=3)
             self.a_customer_adds_to_the_cart(user, book, 1)
 
     @rule(user=users, book=books)
-    def a_book_is_withdrawn_that_is_in_a_cart(self, user: int, book: int) -> None:
+    def a_book_in_a_cart_is_withdrawn(self, user: int, book: int) -> None:
         self.a_customer_adds_to_the_cart(user, book, 1)
         self.staff_withdraw_a_book(book)
         self.a_customer_orders(user)
@@ -259,28 +277,28 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
         assert sum(line["delta"] for line in found) == self.model.books[book].stock
 
     @rule(book=books)
-    def anyone_looks_at_a_book(self, book: int) -> None:
+    def anyone_views_a_book(self, book: int) -> None:
         expected = self.model.books[book]
         answer = ApiClient(self.app).get(f"/api/v1/books/{book}")
         if expected.withdrawn:
-            assert said(answer) == (404, "BOOK_NOT_FOUND")
+            assert status_and_code(answer) == (404, "BOOK_NOT_FOUND")
         else:
             assert (answer.get_json()["title"], answer.get_json()["in_stock"]) == (expected.title, expected.stock > 0)
 
     @invariant()
-    def nothing_is_broken_at_every_fifth_step(self) -> None:
+    def data_are_consistent_at_every_fifth_step(self) -> None:
         self.steps += 1
         if self.steps % 5 == 0:
             assert self.shop.broken() == []
 
     def teardown(self) -> None:
-        """At the end nothing is broken, either; what was stays so."""
+        """Check consistency at the end as well."""
         assert self.shop.broken() == []
 
     @invariant()
     def books_and_reservations_agree_with_the_model(self) -> None:
-        wishes, books, alerts = rows_of(self.app, WISHES, BOOKS, ALERTS)
-        assert {row[0]: Wish(*row[1:]) for row in wishes} == self.model.wishes
+        reservations, books, alerts = rows_of(self.app, RESERVATIONS, BOOKS, ALERTS)
+        assert {row[0]: Reservation(*row[1:]) for row in reservations} == self.model.reservations
         assert {row[0]: Book(row[1], row[2], row[3], bool(row[4])) for row in books} == self.model.books
         assert dict(map(tuple, alerts)) == self.model.alerts
 
@@ -294,13 +312,13 @@ def app_with_small_limits(app, database_url, tmp_path):
         db.engine.dispose()
 
 
-def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
-    """Let Hypothesis drive the machine; `again` takes the same steps each time."""
+def run(app: Flask, runs: int, steps: int, *, repeatable: bool) -> None:
+    """Let Hypothesis run the machine; with `repeatable` the steps are the same each time."""
     profile = settings(
         max_examples=runs,
         stateful_step_count=steps,
         deadline=None,
-        derandomize=again,
+        derandomize=repeatable,
         database=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
@@ -311,10 +329,10 @@ def run(app: Flask, runs: int, steps: int, *, again: bool) -> None:
 
 
 def test_the_shop_does_what_the_model_does_for_25_steps(app_with_small_limits):
-    run(app_with_small_limits, runs=5, steps=25, again=True)
+    run(app_with_small_limits, runs=5, steps=25, repeatable=True)
 
 
 @pytest.mark.prove
 def test_the_shop_does_what_the_model_does_for_40_steps_100_times(app_with_small_limits):
-    """The steps are drawn anew for each database: 200 times in all."""
-    run(app_with_small_limits, runs=100, steps=40, again=False)
+    """The steps are different on each database: 200 runs in all."""
+    run(app_with_small_limits, runs=100, steps=40, repeatable=False)

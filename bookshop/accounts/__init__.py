@@ -1,4 +1,4 @@
-"""Who you are: registration, login, sessions, tokens."""
+"""Accounts: sign-up, login, login sessions and API tokens."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Which user makes a request: found by its login or its token, in one query, and locked while they are active."""
+"""Find the user behind a request by login or API token, in one query; lock users who are active."""
 
 import base64
 import hashlib
@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import CUSTOMER, STAFF, ApiToken, LoginSession, User
 from bookshop.kit.database import UtcDateTime, is_sqlite, now, table_of
 
-TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets scanners for leaked secrets recognise ours
-USE_IS_NOTED_FOR = timedelta(hours=1)
+TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets secret scanners recognise our tokens
+TOKEN_USE_INTERVAL = timedelta(hours=1)
 
-# Every request looks up its user. Made once, of tables: 176 µs for a token instead of 372, 139 to lock instead of 246
-# (bench/statements.py).
+# Every request looks up its user, so these Core statements are built once: 176 µs instead of 372 for a token,
+# 139 instead of 246 for a lock (bench/statements.py).
 users, logins, tokens = table_of(User), table_of(LoginSession), table_of(ApiToken)
 ACTIVE = select(users.c.id, users.c.email, users.c.role).where(users.c.deactivated_at.is_(None))
 BY_LOGIN = (
@@ -34,11 +34,10 @@ LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_
 
 @dataclass(frozen=True)
 class Identity:
-    """The user who makes a request, and the login (or, for a token, none) that proves it.
+    """The user behind a request, authenticated by a login (`login_id`) or by an API token (`token_id`).
 
-    `token_id` is the token that proves it, `scopes` what it may do (None for a login, which may do everything), and
-    `token_to_note` the token again, if its use was not written down for an hour. Whether the address is confirmed, and
-    whether the user wants no e-mail about reserved books, is told of a login only.
+    `scopes` is what the token may do; None for a login, which may do everything. `unrecorded_token_id` is the token's
+    id if its use has not been recorded for an hour. `email_confirmed` and `unsubscribed` are set for logins only.
     """
 
     user_id: int
@@ -46,7 +45,7 @@ class Identity:
     role: str
     login_id: str | None = None
     token_id: int | None = None
-    token_to_note: int | None = None
+    unrecorded_token_id: int | None = None
     scopes: frozenset[str] | None = None
     email_confirmed: bool = False
     unsubscribed: bool = False
@@ -57,36 +56,36 @@ class Identity:
 
     @property
     def is_staff(self) -> bool:
-        """Whether this is one of the shop's staff."""
+        """Whether the user is a member of staff."""
         return self.role == STAFF
 
     @property
     def is_customer(self) -> bool:
-        """Whether this is a customer."""
+        """Whether the user is a customer."""
         return self.role == CUSTOMER
 
     def may(self, scope: str) -> bool:
-        """Whether the login or token lets its user do what this scope is for."""
+        """Whether the login or token has this scope."""
         return self.scopes is None or scope in self.scopes
 
     @property
     def gets_alerts(self) -> bool:
-        """Whether e-mail about reserved books that are back goes out to this user."""
+        """Whether the user gets an e-mail when a reserved book is back in stock."""
         return self.email_confirmed and not self.unsubscribed
 
     def get_id(self) -> str | None:
-        """What Flask-Login keeps in the cookie: the login's random id, so that deleting its row ends it."""
+        """Return what Flask-Login stores in the cookie: the login's random id, so deleting its row ends the login."""
         return self.login_id
 
 
 class Authentication:
-    """Finds the user who makes a request, and locks their row; never commits."""
+    """Finds and locks the user behind a request; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def by_login(self, login_id: str, days: int) -> Identity | None:
-        """The user who logged in with this id, so many days ago at most; None if the login or the user is gone."""
+        """Return the active user of a login that is at most `days` old; None if there is none."""
         values = {"login": login_id, "since": now() - timedelta(days=days)}
         row = self.session.connection().execute(BY_LOGIN, values).first()
         if row is None:
@@ -95,47 +94,50 @@ class Authentication:
         return Identity(user_id, email, role, login_id, email_confirmed=email_confirmed, unsubscribed=unsubscribed)
 
     def by_token(self, token: str) -> Identity | None:
-        """Whose API token this is, and what it may do; None if it is unknown, revoked or expired."""
+        """Return the active user of an API token; None if it is unknown, revoked or expired."""
         values = {"token_hash": token_hash(token), "now": now()}
         row = self.session.connection().execute(BY_TOKEN, values).first()
         if row is None:
             return None
         user_id, email, role, token_id, last_used_at, scopes = row
-        is_noted = last_used_at is not None and last_used_at > now() - USE_IS_NOTED_FOR
-        to_note, may = None if is_noted else token_id, frozenset(scopes.split())
-        return Identity(user_id, email, role, token_id=token_id, token_to_note=to_note, scopes=may)
+        is_recorded = last_used_at is not None and last_used_at > now() - TOKEN_USE_INTERVAL
+        unrecorded_token_id = None if is_recorded else token_id
+        scope_names = frozenset(scopes.split())
+        return Identity(
+            user_id, email, role, token_id=token_id, unrecorded_token_id=unrecorded_token_id, scopes=scope_names
+        )
 
-    def note_token_use(self, token_id: int) -> None:
-        """Write down that a token is in use, unless somebody else holds its row.
+    def record_token_use(self, token_id: int) -> None:
+        """Record that a token is in use, unless its row is locked.
 
-        Waits for nobody: raises OperationalError where another writes to an SQLite database at this moment.
+        Never waits: raises OperationalError if another connection is writing to the SQLite database.
         """
-        free = select(tokens.c.id).where(tokens.c.id == token_id).with_for_update(key_share=True, skip_locked=True)
-        note = update(tokens).where(tokens.c.id == free.scalar_subquery()).values(last_used_at=now())
+        unlocked = select(tokens.c.id).where(tokens.c.id == token_id).with_for_update(key_share=True, skip_locked=True)
+        statement = update(tokens).where(tokens.c.id == unlocked.scalar_subquery()).values(last_used_at=now())
         connection = self.session.connection()
         if not is_sqlite(self.session):
-            connection.execute(note)
+            connection.execute(statement)
             return
-        patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        busy_timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
         connection.exec_driver_sql("PRAGMA busy_timeout=0")
         try:
-            connection.execute(note)
+            connection.execute(statement)
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={busy_timeout}")
 
     def lock_active(self, user_id: int) -> Row[int, str, str] | None:
-        """Lock the row of a user who is not deactivated until the transaction ends; None if there is none.
+        """Lock the row of a user who is not deactivated, until the transaction ends.
 
-        Returns the user's id, e-mail address and role.
+        Returns the user's id, e-mail address and role; None if there is no such user.
         """
         return self.session.connection().execute(LOCK_ACTIVE, {"user": user_id}).first()
 
 
 def new_token(random: bytes) -> str:
-    """An API token made of 32 bytes that nobody can guess."""
+    """Return an API token made from 32 random bytes."""
     return TOKEN_PREFIX + base64.urlsafe_b64encode(random).decode().rstrip("=")
 
 
 def token_hash(token: str) -> str:
-    """SHA-256 is enough here: the token has 256 random bits, so there is nothing to guess slowly."""
+    """Hash a token with SHA-256, which is enough: 256 random bits cannot be guessed, so no slow hash is needed."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,4 +1,4 @@
-"""What people do through their mailbox: show that an address is theirs, get a new password, want no more alerts."""
+"""What users do through links in e-mails: confirm an address, reset a password, turn off alerts."""
 
 import secrets
 
@@ -17,7 +17,7 @@ from bookshop.mail.service import MailService
 
 
 class EmailLinkService:
-    """Confirms addresses, resets passwords and keeps who wants alerts; never commits."""
+    """Confirms addresses, resets passwords and turns alerts on and off; never commits."""
 
     def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
         self.users = UserRepository(session)
@@ -26,99 +26,99 @@ class EmailLinkService:
         self.mail = mail
 
     def sign_up(self, email: str, password: str) -> None:
-        """Create a customer and write to the address; if it is known, only write to its owner.
+        """Create a customer and e-mail the address; if it already has an account, only e-mail its owner.
 
-        So nobody learns here who is a customer. Raises Invalid for a bad address or password.
+        The response therefore does not reveal who is a customer. Raises Invalid for a bad address or password.
         """
         try:
             user = self.accounts.register(email, password, confirmed=False)
         except Conflict:
-            self._write_to_owner(KNOWN_ADDRESS, email)
+            self._email_owner(KNOWN_ADDRESS, email)
         else:
-            self.mail.queue_of_account(CONFIRMATION, user.id, user.email)
+            self.mail.queue_account_message(CONFIRMATION, user.id, user.email)
 
-    def _write_to_owner(self, kind: str, email: str) -> None:
-        """Write to the owner of an address, if there is one; locks their row.
+    def _email_owner(self, kind: str, email: str) -> None:
+        """E-mail the owner of an address, if there is one; locks their row.
 
-        Without the lock an account could be deleted just before its address is queued, which would then be kept.
+        The lock prevents the account from being deleted just before its address is queued, which would then stay.
         """
         try:
             owner = self.users.lock_by_email(normal_email(email))
         except Invalid:
             return
         if owner is not None:
-            self.mail.queue_of_account(kind, owner.id, owner.email)
+            self.mail.queue_account_message(kind, owner.id, owner.email)
 
     def ask_to_confirm(self, user_id: int) -> None:
-        """Write once more to an address that is not confirmed; raises Conflict if it is. Locks the user's row."""
+        """Resend the confirmation e-mail; raises Conflict if the address is confirmed. Locks the user's row."""
         self.users.lock(user_id)
         user = self.accounts.get_user(user_id)
         if user.email_confirmed_at is not None:
-            raise Conflict("Your e-mail address is confirmed already.", "EMAIL_CONFIRMED")
-        self.mail.queue_of_account(CONFIRMATION, user_id, user.email)
+            raise Conflict("Your e-mail address is already confirmed.", "EMAIL_CONFIRMED")
+        self.mail.queue_account_message(CONFIRMATION, user_id, user.email)
 
     def confirm(self, user_id: int, email_key: str) -> None:
-        """Note that this address is the user's; raises NotFound if they have another by now."""
+        """Mark the user's address as confirmed; raises NotFound if it has changed."""
         self.users.lock(user_id)
-        user = self._reader(user_id, email_key)
+        user = self._user_with_address(user_id, email_key)
         if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
 
     def is_confirmed(self, user_id: int, email_key: str) -> bool:
-        """Whether this address is confirmed already; raises NotFound if `confirm` would."""
-        return self._reader(user_id, email_key).email_confirmed_at is not None
+        """Whether this address is already confirmed; raises NotFound if `confirm` would."""
+        return self._user_with_address(user_id, email_key).email_confirmed_at is not None
 
-    def _reader(self, user_id: int, email_key: str) -> User:
+    def _user_with_address(self, user_id: int, email_key: str) -> User:
         user = self.users.get(user_id)
         if user is None or user.deactivated_at is not None or user.email_key != email_key:
             raise NotFound(
-                "This link is about an address that the account no longer has. If you still have an account, log in:"
-                " your account page can send the message again.",
+                "This link is for an e-mail address that the account no longer has. If you have an account, log in: you"
+                " can resend the message from your account page.",
                 "USER_NOT_FOUND",
             )
         return user
 
     def set_alerts(self, user_id: int, wanted: bool) -> None:
-        """Note whether a user wants restock alerts. Mail about orders is not asked about."""
+        """Turn restock alerts on or off; e-mails about orders are always sent."""
         self.users.update(user_id, unsubscribed_at=None if wanted else now())
         if not wanted:
             self.mail.end_alerts(user_id, UNSUBSCRIBED)
 
-    def ask_for_reset(self, email: str) -> None:
-        """Write to the owner of an address, if there is one, how to get a new password; locks their row."""
-        self._write_to_owner(PASSWORD_RESET, email)
+    def request_reset(self, email: str) -> None:
+        """E-mail the owner of an address, if there is one, a link for a new password; locks their row."""
+        self._email_owner(PASSWORD_RESET, email)
 
     def create_reset(self, user_id: int, email_key: str) -> str:
-        """Make the secret of a link for a new password: good once, for 30 minutes, kept as a hash.
+        """Create the secret of a password reset link, valid once for 30 minutes and stored as a hash.
 
-        To be made when its message leaves: no outbox holds it, and no delay uses up its time. Locks the user's row;
-        raises NotFound if this is no longer their address, for which the link is meant.
+        Call this when the message is being sent: the secret is then never in the outbox, and a delay does not use up
+        its time. Locks the user's row; raises NotFound if `email_key` is no longer their address.
         """
         self.users.lock(user_id)
-        self._reader(user_id, email_key)
+        self._user_with_address(user_id, email_key)
         token = secrets.token_urlsafe(32)
-        self.users.delete_resets(user_id, too_old=True)
+        self.users.delete_resets(user_id, expired_only=True)
         self.users.add_reset(PasswordReset(token_hash=token_hash(token), user_id=user_id))
         return token
 
     def check_reset(self, token: str) -> None:
         """Raise NotFound if `reset_password` would."""
         if self.users.user_of_reset(token_hash(token)) is None:
-            raise _used_up()
+            raise _reset_not_found()
 
     def reset_password(self, token: str, new: str) -> str:
-        """Give the user to whom this secret was sent a new password, end all logins, API tokens and other such links.
+        """Set a new password by a reset link; ends all the user's logins, API tokens and other reset links.
 
-        Returns the user's address, which is confirmed by that. Locks the user's row, so that no login with the old
-        password gets between. Raises Invalid for a bad password, which does not use up the link, and NotFound if that
-        is used up or too old.
+        Returns the user's address, which is now confirmed. Locks the user's row, so that no login with the old
+        password can slip in. Raises Invalid for a bad password, which does not use up the link, and NotFound for a
+        link that is used or too old.
         """
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         used = token_hash(token)
         user_id = self.users.user_of_reset(used)
         if user_id is None or not self.authentication.lock_active(user_id) or self.users.use_reset(used) is None:
-            raise _used_up()
+            raise _reset_not_found()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)
         self.users.revoke_tokens(user_id)
@@ -129,8 +129,8 @@ class EmailLinkService:
         return user.email
 
 
-def _used_up() -> NotFound:
+def _reset_not_found() -> NotFound:
     return NotFound(
-        "This link was used before, is older than 30 minutes, or is not whole. Please ask for another.",
+        "This link has been used, is older than 30 minutes or is incomplete. Ask for a new one.",
         "RESET_NOT_FOUND",
     )

@@ -1,4 +1,4 @@
-"""The shape of the forms about accounts; what a good password is, the service knows."""
+"""Forms for accounts; the service decides what a good password is."""
 
 import hmac
 
@@ -23,60 +23,60 @@ from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
 from bookshop.kit.text import EMAIL_MAX
 from bookshop.web.forms import ONCE, ShopForm, Storable, new_once, tidied
 
-ENDS = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
-HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters, any you like"
+EXPIRY_CHOICES = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
+HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters of any kind"
 
 
 def current_password() -> PasswordField:
-    """The field with which somebody who is logged in confirms a change."""
+    """Return the field with which a logged-in user confirms a change."""
     return PasswordField(
         "Current password",
-        validators=[InputRequired("Please enter your current password.")],
+        validators=[InputRequired("Enter your current password.")],
         render_kw={"autocomplete": "current-password"},
     )
 
 
 def new_password() -> PasswordField:
-    """The field for a new password."""
+    """Return the field for a new password."""
     return PasswordField(
         "New password",
         description=HINT,
-        validators=[InputRequired("Please choose a new password.")],
+        validators=[InputRequired("Choose a new password.")],
         render_kw={"autocomplete": "new-password"},
     )
 
 
 def new_password_again() -> PasswordField:
-    """The field that guards a new password against a slip."""
+    """Return the field in which the new password is repeated."""
     return PasswordField(
-        "New password again",
-        validators=[EqualTo("new", "The two new passwords differ.")],
+        "Repeat new password",
+        validators=[EqualTo("new", "The two new passwords are not the same.")],
         render_kw={"autocomplete": "new-password"},
     )
 
 
 def address() -> EmailField:
-    """The field for the address of one's account, made or to be made."""
+    """Return the field for the e-mail address of an account."""
     return EmailField(
         "E-mail address",
         filters=[tidied],
-        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        validators=[DataRequired("Enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "username", "autofocus": True},
     )
 
 
 class LoginForm(ShopForm):
-    """An address and a password. Its name is a matter of the service: what a login does is in the cookie, too."""
+    """Log in. The service claims this form by its `key`, as a login changes the cookie as well as the database."""
 
     email = EmailField(
         "E-mail address",
         filters=[tidied],
-        validators=[DataRequired("Please enter your e-mail address."), Length(max=EMAIL_MAX)],
+        validators=[DataRequired("Enter your e-mail address."), Length(max=EMAIL_MAX)],
         render_kw={"autocomplete": "username", "autofocus": True},
     )
     password = PasswordField(
         "Password",
-        validators=[InputRequired("Please enter your password.")],
+        validators=[InputRequired("Enter your password.")],
         render_kw={"autocomplete": "current-password"},
     )
     once = None
@@ -86,26 +86,26 @@ class LoginForm(ShopForm):
 
 
 class RegisterForm(ShopForm):
-    """A new account."""
+    """Sign up."""
 
     email = address()
     password = PasswordField(
         "Password",
         description=HINT,
-        validators=[InputRequired("Please choose a password.")],
+        validators=[InputRequired("Choose a password.")],
         render_kw={"autocomplete": "new-password"},
     )
     next = HiddenField()
-    submit = SubmitField("Create account")
+    submit = SubmitField("Sign up")
 
 
 class EmailForm(ShopForm):
-    """Another address, and the password."""
+    """Change the e-mail address."""
 
     email = EmailField(
         "New e-mail address",
         filters=[tidied],
-        validators=[DataRequired("Please enter your new e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        validators=[DataRequired("Enter your new e-mail address."), Length(max=EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "email"},
     )
     current = current_password()
@@ -113,7 +113,7 @@ class EmailForm(ShopForm):
 
 
 class PasswordForm(ShopForm):
-    """The old password and the new one, twice."""
+    """Change the password."""
 
     current = current_password()
     new = new_password()
@@ -122,14 +122,14 @@ class PasswordForm(ShopForm):
 
 
 class ForgotForm(ShopForm):
-    """The address of somebody who forgot the password."""
+    """Request a password reset link."""
 
     email = address()
-    submit = SubmitField("Write to me")
+    submit = SubmitField("Send the link")
 
 
 class ResetForm(ShopForm):
-    """A new password, twice."""
+    """Set a new password by a reset link."""
 
     new = new_password()
     repeat = new_password_again()
@@ -137,9 +137,9 @@ class ResetForm(ShopForm):
 
 
 class TokenForm(ShopForm):
-    """A new API token of a user with this role: its name, what it may do, and how long.
+    """Create an API token for a user with this role.
 
-    Sent twice it is the same token, which the answer shows: so that is made of the form's `key`.
+    The token is derived from the form's `key`, so that a form sent twice shows the same token.
     """
 
     once = None
@@ -147,42 +147,42 @@ class TokenForm(ShopForm):
 
     name = StringField(
         "What is it for?",
-        description="A name by which you will know it again, such as the name of your program",
+        description="A name that helps you recognise the token, such as the name of your program",
         filters=[tidied],
-        validators=[DataRequired("Please give the token a name."), Length(max=TOKEN_NAME_MAX), Storable()],
+        validators=[DataRequired("Give the token a name."), Length(max=TOKEN_NAME_MAX), Storable()],
         render_kw={"autocomplete": "off"},
     )
-    scopes = SelectMultipleField("What may it do?", option_widget=CheckboxInput(), default=())
+    scopes = SelectMultipleField("What is it allowed to do?", option_widget=CheckboxInput(), default=())
     days = SelectField(
-        "When does it expire?",
-        choices=[SelectChoice(*end) for end in ENDS],
+        "When should it expire?",
+        choices=[SelectChoice(*end) for end in EXPIRY_CHOICES],
         default=365,
         coerce=int,
     )
     submit = SubmitField("Create token")
 
     def token(self, user_id: int) -> str | None:
-        """The token that this form stands for, filled in as it is by this user; None if its name is none of ours."""
+        """Return the token derived from this user and the form's values; None if `key` is malformed."""
         key, secret = self.key.data or "", str(current_app.secret_key)
         if not ONCE.fullmatch(key):
             return None
         filled_in = f"API token {user_id} {key} {self.name.data} {self.scopes.data} {self.days.data}"
         return new_token(hmac.digest(secret.encode(), filled_in.encode(), "sha256"))
 
-    def empty(self) -> None:
-        """Be the form of another token."""
+    def clear(self) -> None:
+        """Clear the form for the next token."""
         self.name.data, self.key.data = None, new_once()
 
     def __init__(self, role: str) -> None:
         super().__init__()
-        may = [name for name in scopes_of(role) if name != CATALOG_READ]
-        self.scopes.choices = [SelectChoice(name, f"{SCOPES[name].words.capitalize()} ({name})") for name in may]
+        choices = [name for name in scopes_of(role) if name != CATALOG_READ]
+        self.scopes.choices = [SelectChoice(name, f"{SCOPES[name].words.capitalize()} ({name})") for name in choices]
         if not self.is_submitted():
-            self.scopes.data = may
+            self.scopes.data = choices
 
 
 class DeleteForm(ShopForm):
-    """The password that confirms the end of an account."""
+    """Delete the account, confirmed by the password."""
 
     current = current_password()
     submit = SubmitField("Delete my account")

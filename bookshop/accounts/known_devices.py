@@ -1,8 +1,8 @@
-"""By what logins are counted, so that nobody guesses passwords, and nobody locks an owner out by guessing.
+"""Device cookies: slow down password guessing without locking out the owner of an account.
 
-Who has logged in before is known by a cookie and counted alone: whatever others try, from whatever address, is nothing
-to that browser. (OWASP: Slow Down Online Guessing Attacks with Device Cookies.) A link by e-mail for a new password
-makes a browser known, too. With another password all devices are unknown but the one on which it was changed.
+A browser that has logged in before is known by a cookie and has its own limit, so attempts from elsewhere do not affect
+it (OWASP: Slow Down Online Guessing Attacks with Device Cookies). Resetting the password by e-mail also makes a browser
+known. After a password change, only the device on which it was changed is still known.
 """
 
 import secrets
@@ -19,18 +19,18 @@ from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 
 COOKIE = "bookshop_device"
-KEPT_FOR = 180 * 24 * 3600  # seconds
-MOST_ACCOUNTS = 5  # of one device
+COOKIE_MAX_AGE = 180 * 24 * 3600  # seconds
+ACCOUNTS_MAX = 5  # of one device
 QUARTER_HOUR, MINUTE = 900, 60
 
 
 def login_limits(email: str) -> Sequence[AttemptLimit]:
-    """By what an attempt to log in with this address is counted, whether or not it is that of an account.
+    """Return the limits that count a login attempt with this address, whether or not it has an account.
 
-    From unknown devices it is counted by the network and by the account, there and everywhere. A wait that others may
-    have caused is a minute at most; for who finds others quicker each time there is the link by e-mail.
+    An attempt from an unknown device counts for its network, for the account on this network and for the account as a
+    whole. A wait that others can cause is a minute at most; owners can avoid it by resetting the password by e-mail.
     """
-    account, network = _key_of(email), client_network()
+    account, network = _normalised(email), client_network()
     if device := device_of(email):
         return [AttemptLimit(f"login {device} {account}", 10, QUARTER_HOUR)]
     limits = [AttemptLimit(f"login at {network}", 30, MINUTE)]
@@ -43,25 +43,25 @@ def login_limits(email: str) -> Sequence[AttemptLimit]:
 
 
 def device_of(email: str) -> str:
-    """The device of this request, if an account with this address was logged in on it; '' if not."""
-    device, marks = _kept()
+    """Return the id of this device if the account with this address has logged in on it, else ''."""
+    device, marks = _from_cookie()
     return device if device and _mark(email) in marks else ""
 
 
 def remember(response: AnyResponse, email: str) -> AnyResponse:
-    """Make the browser that gets this answer a known device of the account with this address."""
-    _former, marks = _kept()
+    """Make the browser that gets this response a known device of the account with this address."""
+    _former, marks = _from_cookie()
     mark = _mark(email)
-    known = [mark, *(other for other in marks if other != mark)][:MOST_ACCOUNTS]
+    known = [mark, *(other for other in marks if other != mark)][:ACCOUNTS_MAX]
     value = _serializer().dumps([secrets.token_urlsafe(16), known])
-    response.set_cookie(COOKIE, value, max_age=KEPT_FOR, secure=request.is_secure, httponly=True, samesite="Lax")
+    response.set_cookie(COOKIE, value, max_age=COOKIE_MAX_AGE, secure=request.is_secure, httponly=True, samesite="Lax")
     return response
 
 
-def _kept() -> tuple[str, Sequence[str]]:
-    """The device and its accounts as this request's cookie names them."""
+def _from_cookie() -> tuple[str, Sequence[str]]:
+    """Return the device id and the account marks in this request's cookie."""
     try:
-        device, marks = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=KEPT_FOR)
+        device, marks = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=COOKIE_MAX_AGE)
     except BadData:
         return "", ()
     return device, marks
@@ -72,12 +72,12 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def _mark(email: str) -> str:
-    """Stands for an account with its password as it is now."""
-    return services.accounts().mark(email, str(current_app.secret_key))
+    """Return the keyed hash of an account and its current password."""
+    return services.accounts().account_mark(email, str(current_app.secret_key))
 
 
-def _key_of(email: str) -> str:
-    """The address as it is compared; '' if it is none that an account could have."""
+def _normalised(email: str) -> str:
+    """Return the normalised address in lower case, or '' if it is not valid."""
     try:
         return normal_email(email).casefold()
     except Invalid:

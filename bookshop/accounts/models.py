@@ -1,4 +1,4 @@
-"""Users, their logins on devices, their API tokens, and the links with which they get a new password."""
+"""Users, their logins, API tokens and password reset links."""
 
 from datetime import datetime
 
@@ -15,31 +15,31 @@ CUSTOMER, STAFF = "customer", "staff"
 
 
 class User(Base):
-    """A customer or a member of staff; deactivated users stay, but can do nothing."""
+    """A customer or a member of staff; deactivated users stay in the table but cannot do anything."""
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("role IN ('customer', 'staff')", name="role"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(EMAIL_MAX))
-    email_key: Mapped[str] = mapped_column(String(EMAIL_MAX), unique=True)  # the address without regard to case
+    email_key: Mapped[str] = mapped_column(String(EMAIL_MAX), unique=True)  # the address, case-folded
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[str] = mapped_column(String(10), default=CUSTOMER)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the person is forgotten, what happened is kept
-    email_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # else nobody knows whose address it is
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # personal data is erased, the history stays
+    email_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None: we do not know that it is theirs
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
-    notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has looked at
+    notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has seen
 
     @property
     def wants_alerts(self) -> bool:
-        """Whether the user wants e-mail about reserved books that are back."""
+        """Whether the user wants an e-mail when a reserved book is back in stock."""
         return self.unsubscribed_at is None
 
 
 class LoginSession(Base):
-    """One login on one device; its random id is in that device's signed cookie, and no row means logged out."""
+    """One login on one device. Its random id is in the signed cookie; without the row the device is logged out."""
 
     __tablename__ = "login_sessions"
 
@@ -50,7 +50,7 @@ class LoginSession(Base):
 
 
 class PasswordReset(Base):
-    """A link that was sent to a user, good for one new password; its secret is stored as its SHA-256."""
+    """A password reset link, valid once; only the SHA-256 of its secret is stored."""
 
     __tablename__ = "password_resets"
 
@@ -60,7 +60,7 @@ class PasswordReset(Base):
 
 
 class ApiToken(Base):
-    """A script's key to one user's account, stored as its SHA-256; the token itself is shown once."""
+    """An API token for one user's account, stored as its SHA-256; the token itself is shown once."""
 
     __tablename__ = "api_tokens"
 
@@ -68,7 +68,7 @@ class ApiToken(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     name: Mapped[str] = mapped_column(String(TOKEN_NAME_MAX))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    scopes: Mapped[str] = mapped_column(String(SCOPES_MAX), server_default="")  # their names, with blanks between
+    scopes: Mapped[str] = mapped_column(String(SCOPES_MAX), server_default="")  # their names, separated by spaces
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

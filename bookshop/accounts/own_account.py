@@ -1,4 +1,4 @@
-"""One's own account: what the shop keeps of a person, and what they can change, take along and delete."""
+"""Pages of a user's own account: settings, devices, API tokens, data download and deletion."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,11 +7,11 @@ from flask import Response, flash, g, redirect, render_template, session, url_fo
 from flask_login import logout_user
 
 from bookshop.accounts import bp, known_devices
-from bookshop.accounts.devices import device_in_words
+from bookshop.accounts.devices import device_name
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import MOST_TOKENS
-from bookshop.accounts.views import Answer, limited
+from bookshop.accounts.service import TOKENS_MAX
+from bookshop.accounts.views import ViewResponse, limited
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.orders.repository import OrderRepository
@@ -24,12 +24,12 @@ from bookshop.web.forms import ShopForm
 
 T = TypeVar("T")
 
-bp.add_app_template_filter(device_in_words, "device")
+bp.add_app_template_filter(device_name, "device")
 
 
 @bp.get("/account")
 @login_required
-def account() -> Answer:
+def account() -> ViewResponse:
     accounts, me = services.accounts(), current_identity()
     logins, tokens = accounts.list_logins(me.user_id), services.repository(UserRepository).list_tokens(me.user_id)
     user, form = accounts.get_user(me.user_id), ShopForm()
@@ -39,63 +39,65 @@ def account() -> Answer:
 @bp.route("/account/email", methods=["GET", "POST"])
 @login_required
 @limited
-def email() -> Answer:
+def email() -> ViewResponse:
     form = EmailForm()
     status = form.status
     if form.validate_on_submit():
         me, accounts = current_identity(), services.accounts()
         try:
-            kept = _proven(lambda: accounts.change_email(me.user_id, form.email.data, form.current.data))
-        except (Invalid, Conflict, TooManyAttempts) as refused:
-            status = _refuse(form, refused)
+            address = _commit_with_password(
+                lambda: accounts.change_email(me.user_id, form.email.data, form.current.data)
+            )
+        except (Invalid, Conflict, TooManyAttempts) as error:
+            status = _add_error(form, error)
         else:
-            flash(_moved(me.email, kept), "success")
-            return known_devices.remember(redirect(url_for("accounts.account"), 303), kept)
+            flash(_email_changed_message(me.email, address), "success")
+            return known_devices.remember(redirect(url_for("accounts.account"), 303), address)
     return render_template("accounts/email.html", form=form, email=current_identity().email), status, form.headers
 
 
-def _moved(former: str, kept: str) -> str:
-    """What is said to who changed their address: one in other letters stays confirmed, and is not written to."""
-    said = f"Your e-mail address is now {kept}: log in with it from now on."
-    if kept.casefold() == former.casefold():
-        return said
-    return f"{said} We have written to it; please follow the link in our message."
+def _email_changed_message(former: str, address: str) -> str:
+    """Return the message after a change of address; one that differs only in case stays confirmed."""
+    sentence = f"Your e-mail address is now {address}. Use it to log in from now on."
+    if address.casefold() == former.casefold():
+        return sentence
+    return f"{sentence} We've sent a message to it: please follow the link to confirm the address."
 
 
-def _proven(work: Callable[[], T]) -> T:
-    """Do and commit what asks for the current password; who does not know it must wait longer after each guess."""
+def _commit_with_password(work: Callable[[], T]) -> T:
+    """Commit work that needs the current password; after wrong guesses the user must wait, longer each time."""
     limits = [AttemptLimit(f"password {current_identity().login_id}", 5, 900)]
     return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work))
 
 
-def _refuse(form: ShopForm, refused: BookshopError) -> int:
-    """Show a refusal in the form; returns the status of its page."""
-    form.add_error(refused)
-    return 409 if isinstance(refused, Conflict) else form.status
+def _add_error(form: ShopForm, error: BookshopError) -> int:
+    """Add the error to the form; returns the status of the page that shows it."""
+    form.add_error(error)
+    return 409 if isinstance(error, Conflict) else form.status
 
 
 @bp.route("/account/password", methods=["GET", "POST"])
 @login_required
 @limited
-def password() -> Answer:
+def password() -> ViewResponse:
     form = PasswordForm()
     if form.validate_on_submit():
         me, accounts = current_identity(), services.accounts()
         try:
-            _proven(
+            _commit_with_password(
                 lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
             )
-        except (Invalid, TooManyAttempts) as refused:
-            form.add_error(refused)
+        except (Invalid, TooManyAttempts) as error:
+            form.add_error(error)
         else:
-            flash("Your password is changed, and you are logged out on every other device.", "success")
+            flash("Your password has been changed, and you have been logged out on every other device.", "success")
             return known_devices.remember(redirect(url_for("accounts.account"), 303), me.email)
     return render_template("accounts/password.html", form=form), form.status, form.headers
 
 
 @bp.get("/account/sessions")
 @login_required
-def sessions() -> Answer:
+def sessions() -> ViewResponse:
     me = current_identity()
     logins = services.accounts().list_logins(me.user_id)
     return render_template("accounts/sessions.html", logins=logins, here=me.login_id, form=ShopForm())
@@ -103,10 +105,13 @@ def sessions() -> Answer:
 
 @bp.post("/account/sessions/end-others")
 @login_required
-def end_other_sessions() -> Answer:
+def end_other_sessions() -> ViewResponse:
     me, accounts = current_identity(), services.accounts()
     ended = services.commit(lambda: accounts.end_other_logins(me.user_id, me.login_id))
-    flash(f"You are logged out on {_devices(ended)}." if ended else "You were logged in nowhere else.", "success")
+    flash(
+        f"You have been logged out on {_devices(ended)}." if ended else "You were not logged in anywhere else.",
+        "success",
+    )
     return redirect(url_for("accounts.sessions"), 303)
 
 
@@ -116,61 +121,61 @@ def _devices(count: int) -> str:
 
 @bp.route("/account/tokens", methods=["GET", "POST"])
 @login_required
-def tokens() -> Answer:
-    """The tokens; the answer that creates one is the only page that ever shows it."""
-    me, accounts, token = current_identity(), services.accounts(), None
+def tokens() -> ViewResponse:
+    """List and create API tokens; only the response that creates a token shows it."""
+    me, accounts, new_token = current_identity(), services.accounts(), None
     form = TokenForm(me.role)
     status = form.status
     if form.validate_on_submit():
         try:
-            given = form.name.data, form.scopes.data, form.days.data, form.token(me.user_id)
-            token, status = services.commit(lambda: accounts.create_token(me.user_id, *given)), 201
-            form.empty()
-        except (Invalid, Conflict) as refused:
-            status = _refuse(form, refused)
-    found = services.repository(UserRepository).list_tokens(me.user_id)
+            values = form.name.data, form.scopes.data, form.days.data, form.token(me.user_id)
+            new_token, status = services.commit(lambda: accounts.create_token(me.user_id, *values)), 201
+            form.clear()
+        except (Invalid, Conflict) as error:
+            status = _add_error(form, error)
+    own_tokens = services.repository(UserRepository).list_tokens(me.user_id)
     return render_template(
-        "accounts/tokens.html", form=form, token=token, found=found, most=MOST_TOKENS, now=now()
+        "accounts/tokens.html", form=form, new_token=new_token, tokens=own_tokens, tokens_max=TOKENS_MAX, now=now()
     ), status
 
 
 @bp.post("/account/tokens/<int:token_id>/revoke")
 @login_required
-def revoke_token(token_id: int) -> Answer:
+def revoke_token(token_id: int) -> ViewResponse:
     user_id, accounts = current_identity().user_id, services.accounts()
     try:
         services.commit(lambda: accounts.revoke_token(user_id, token_id))
-    except NotFound as refused:
-        flash(refused.sentence, "warning")
+    except NotFound as error:
+        flash(error.sentence, "warning")
     else:
-        flash("The token is revoked. Programs that use it are refused from now on.", "success")
+        flash("The token has been revoked. Programs can no longer use it.", "success")
     return redirect(url_for("accounts.tokens"), 303)
 
 
 @bp.get("/account/data.json")
 @login_required
-def data() -> Answer:
-    kept = services.people().personal_data(current_identity().user_id)
+def data() -> ViewResponse:
+    personal_data = services.people().personal_data(current_identity().user_id)
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
-    return Response(personal_data_json(kept), mimetype="application/json", headers=disposition)
+    return Response(personal_data_json(personal_data), mimetype="application/json", headers=disposition)
 
 
 @bp.route("/account/delete", methods=["GET", "POST"])
 @login_required
 @limited
-def delete() -> Answer:
+def delete() -> ViewResponse:
     form, people, user_id = DeleteForm(), services.people(), current_identity().user_id
     if form.validate_on_submit():
         try:
-            _proven(lambda: people.delete(user_id, form.current.data))
-        except (Invalid, TooManyAttempts) as refused:
-            form.add_error(refused)
+            _commit_with_password(lambda: people.delete(user_id, form.current.data))
+        except (Invalid, TooManyAttempts) as error:
+            form.add_error(error)
         else:
             logout_user()
-            of_forms = session.get("csrf_token")
+            csrf_token = session.get("csrf_token")
             session.clear()
-            session["csrf_token"] = of_forms  # for who clicks twice
-            flash("Your account is deleted. You are welcome to come back at any time.", "info")
+            session["csrf_token"] = csrf_token  # so that a double click is still accepted
+            flash("Your account has been deleted. You're welcome to sign up again at any time.", "info")
             return redirect("/", 303)
     waiting = services.repository(PreBookRepository).count_waiting(user_id)
     orders = services.repository(OrderRepository).count_open(user_id)

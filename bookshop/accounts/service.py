@@ -1,4 +1,4 @@
-"""Who you are: registration, logins, passwords, tokens."""
+"""Sign-up, logins, passwords and API tokens."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication, Identity, new_token, token_hash
-from bookshop.accounts.devices import storable
+from bookshop.accounts.devices import storable_user_agent
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
@@ -24,22 +24,22 @@ from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
 from bookshop.mail.models import CONFIRMATION
 from bookshop.mail.service import MailService
 
-MOST_TOKENS = 20
+TOKENS_MAX = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
-SHOWN_FOR = timedelta(minutes=1)  # a new token, to a form that is sent twice
-WRONG_LOGIN = "E-mail address and password do not fit together."
+SHOWN_FOR = timedelta(minutes=1)  # for which a repeated form is shown its new token again
+WRONG_LOGIN = "The e-mail address or the password is wrong."
 
 
 class CheckedPassword(NamedTuple):
-    """A user whose password fitted this hash; plain values, which no rollback takes back."""
+    """A user whose password matched this hash; plain values, which survive a rollback."""
 
     user_id: int
     password_hash: str
 
 
 class AccountService:
-    """All about accounts; never commits. Closing and exporting one is PeopleService's."""
+    """Manages accounts, logins and API tokens; never commits. PeopleService closes and exports accounts."""
 
     def __init__(self, session: Session, authentication: Authentication, mail: MailService, session_days: int) -> None:
         self.session = session
@@ -52,7 +52,7 @@ class AccountService:
     def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
         """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken.
 
-        `confirmed` says that the caller knows whose address it is; see MailboxService.sign_up for who does not.
+        Pass `confirmed=False` if the address may not be theirs; see EmailLinkService.sign_up.
         """
         address = normal_email(email)
         if problem := problem_in_password(password):
@@ -68,13 +68,13 @@ class AccountService:
             with self.session.begin_nested():
                 self.users.add(user)
         except IntegrityError:
-            raise Conflict("There is an account with this e-mail address. Please log in.", EMAIL_TAKEN) from None
+            raise Conflict(f"There is already an account with the e-mail address {address}.", EMAIL_TAKEN) from None
         return user
 
     def check_password(self, email: str, password: str) -> CheckedPassword:
-        """Find the active user whom this address and password fit, and the hash that it was checked against.
+        """Return the active user with this address and password, and the hash that the password matched.
 
-        Raises Invalid, with the same words and after the same time whether the address is known or not.
+        Raises WrongPassword, with the same text and after the same time whether or not the address has an account.
         """
         user = self._find(email)
         if not password_matches(user.password_hash if user else None, password):
@@ -86,10 +86,10 @@ class AccountService:
     def log_in(
         self, checked: CheckedPassword, password: str, user_agent: str | None = None, form: str = ""
     ) -> Identity:
-        """Open a login, on a device that calls itself `user_agent`, for a user whose password was just checked.
+        """Create a login for a user whose password was just checked.
 
-        The same `form`, sent twice, opens one. Locks the form and the user's row: a deactivation or a change of the
-        password at the same moment either ends this login or is seen here, which raises Invalid.
+        The same `form` sent twice creates one login. Locks the form and the user's row, so that a simultaneous
+        deactivation or password change either ends this login or is noticed here, which raises WrongPassword.
         """
         login_id = secrets.token_urlsafe(32)
         first = self._login_by_form(form, checked.user_id, login_id) if form else None
@@ -102,19 +102,19 @@ class AccountService:
         if needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(password))
         self.users.end_logins(user.id, before=now() - self.lifetime)
-        self.users.add_login(login_id, user.id, storable(user_agent, USER_AGENT_MAX))
+        self.users.add_login(login_id, user.id, storable_user_agent(user_agent, USER_AGENT_MAX))
         return Identity(user.id, user.email, user.role, login_id)
 
     def _login_by_form(self, form: str, user_id: int, login_id: str) -> str | None:
-        """The login that this form opened before, if it is open; else the form is claimed for `login_id`."""
+        """Claim the form for `login_id` and return None, or return the login that it created before, if still valid."""
         key = token_hash(f"login {user_id} {form}")
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
         return row[0] if row and row[0] and self.authentication.by_login(row[0], self.session_days) else None
 
-    def mark(self, email: str, secret: str) -> str:
-        """Stands for the account with this address and for its password; an address without an account has one, too."""
+    def account_mark(self, email: str, secret: str) -> str:
+        """Return a keyed hash of the account with this address and its password; works for unknown addresses too."""
         user = self._find(email)
         account = f"{user.id} {user.password_hash}" if user else f"no account: {email}"
         return hmac.new(secret.encode(), f"mark of {account}".encode(), hashlib.sha256).hexdigest()[:32]
@@ -124,28 +124,28 @@ class AccountService:
         self.users.end_login(login_id)
 
     def list_logins(self, user_id: int) -> Sequence[LoginSession]:
-        """Where the user is logged in, newest first."""
+        """List the user's valid logins, newest first."""
         return self.users.list_logins(user_id, since=now() - self.lifetime)
 
     def end_other_logins(self, user_id: int, login_id: str | None) -> int:
-        """Log the user out everywhere but there; returns how many logins that ended."""
+        """End all the user's logins except this one; returns how many."""
         self.users.end_logins(user_id, before=now() - self.lifetime)
-        return self.users.end_logins(user_id, but=login_id)
+        return self.users.end_logins(user_id, except_login=login_id)
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
-        """Change the password and end all other logins; raises Invalid for a wrong current or a bad new one."""
+        """Change the password and end all logins except `keep_login`; raises Invalid for a wrong or bad password."""
         self.lock_with_password(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
         self.users.delete_resets(user_id)
-        self.users.end_logins(user_id, but=keep_login)
+        self.users.end_logins(user_id, except_login=keep_login)
 
     def change_email(self, user_id: int, email: str, password: str) -> str:
-        """Change the address; returns it in the form in which it is kept.
+        """Change the address; returns it as it is stored.
 
-        Another address must be confirmed anew; what is queued for the old one goes there. Raises Invalid for a bad
-        address or a wrong password, Conflict if somebody else has the address.
+        A new address has to be confirmed; queued messages are sent to it. Raises Invalid for a bad address or a wrong
+        password, Conflict if another account uses the address.
         """
         address = normal_email(email)
         former = self.lock_with_password(user_id, password).email_key
@@ -153,39 +153,37 @@ class AccountService:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
         except IntegrityError:
-            raise Conflict(
-                "Another account has this e-mail address. Please enter a different one.", EMAIL_TAKEN
-            ) from None
-        self.mail.move(user_id, address)
+            raise Conflict("Another account uses this e-mail address. Enter a different one.", EMAIL_TAKEN) from None
+        self.mail.change_recipient(user_id, address)
         if address.casefold() != former:
             self.users.update(user_id, email_confirmed_at=None)
             self.users.delete_resets(user_id)
-            self.mail.queue_of_account(CONFIRMATION, user_id, address)
+            self.mail.queue_account_message(CONFIRMATION, user_id, address)
         return address
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
-        """The users with this part of an e-mail address, newest first; those who deleted their account are left out."""
+        """List users whose e-mail address contains `q`, newest first, without deleted accounts."""
         part = tidy(q)
         if len(part) > EMAIL_MAX or problem_in(part):
             return Page([], 0, page, size)
         return self.users.search(part, page, size)
 
     def get_user(self, user_id: int) -> User:
-        """The user; raises NotFound, also if the account is deleted."""
+        """Return the user; raises NotFound if there is none or the account is deleted."""
         user = self.users.get(user_id)
         if user is None or user.deleted_at is not None:
             raise NotFound("There is no such user.", "USER_NOT_FOUND")
         return user
 
     def user_by_email(self, email: str) -> User:
-        """The user with this address, without regard to case; raises NotFound."""
+        """Return the user with this address, ignoring case; raises NotFound."""
         user = self._find(email)
         if user is None:
-            raise NotFound("There is no user with this e-mail address.", "USER_NOT_FOUND")
+            raise NotFound(f"There is no user with the e-mail address {email}.", "USER_NOT_FOUND")
         return user
 
     def reactivate(self, user_id: int) -> None:
-        """Let a deactivated user log in again; what was cancelled stays so. Raises NotFound."""
+        """Let a deactivated user log in again; cancelled reservations stay cancelled. Raises NotFound."""
         self.users.lock(user_id)
         self.get_user(user_id)
         self.users.update(user_id, deactivated_at=None)
@@ -198,53 +196,64 @@ class AccountService:
         days: int | None = None,
         token: str | None = None,
     ) -> str:
-        """Make an API token for a user and return it: it is stored as a hash, so this is the only time it is seen.
+        """Create an API token for a user and return it; only its hash is stored.
 
-        It may do what `scopes` say, or all that the user may; it expires in so many `days`, or never. Locks the user's
-        row, which makes the limit exact. Who must get the same one when asking twice, brings a `token` as `new_token`
-        makes them. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is deactivated or has the
-        most tokens already, or was shown this one before.
+        It has the given `scopes`, or all that the user's role allows, and expires after `days`, or never. Locks the
+        user's row, so that the limit is exact. To get the same token from a repeated request, pass a `token` made by
+        `new_token`. Raises NotFound, Invalid for a bad name or scope, or Conflict if the user is deactivated, already
+        has the maximum number of tokens, or was shown this token before.
         """
         owner = self.authentication.lock_active(user_id)
         if not owner:
-            raise Conflict(f"{self.get_user(user_id).email} is deactivated.", "USER_DEACTIVATED")
-        if token and (made := self.users.own_token(user_id, token_hash(token))):
-            if made.revoked_at is not None or made.created_at < now() - SHOWN_FOR:
-                raise Conflict("This token was created before, and is shown only once. Please create another one.")
-            return token
-        if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
-            raise Invalid(f"The name of a token needs 1 to {TOKEN_NAME_MAX} characters.", "name")
-        if self.users.count_tokens(user_id) >= MOST_TOKENS:
             raise Conflict(
-                f"There are {MOST_TOKENS} tokens already, the most at a time. Revoke one first.", "TOKEN_LIMIT_REACHED"
+                f"{self.get_user(user_id).email} is deactivated. Reactivate the account first.", "USER_DEACTIVATED"
             )
-        token, may = token or new_token(secrets.token_bytes(32)), chosen_scopes(owner.role, scopes)
+        if token and (existing := self.users.get_token_by_hash(user_id, token_hash(token))):
+            if existing.revoked_at is not None or existing.created_at < now() - SHOWN_FOR:
+                raise Conflict("This token was created earlier and cannot be shown again. Create another one.")
+            return token
+        self._check_new_token(user_id, name)
+        token = token or new_token(secrets.token_bytes(32))
         expires_at = now() + timedelta(days=days) if days else None
-        made = ApiToken(user_id=user_id, name=name, token_hash=token_hash(token), scopes=may, expires_at=expires_at)
-        self.users.add_token(made)
+        token_row = ApiToken(
+            user_id=user_id,
+            name=name,
+            token_hash=token_hash(token),
+            scopes=chosen_scopes(owner.role, scopes),
+            expires_at=expires_at,
+        )
+        self.users.add_token(token_row)
         return token
 
+    def _check_new_token(self, user_id: int, name: str) -> None:
+        if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
+            raise Invalid(f"A token name needs 1 to {TOKEN_NAME_MAX} characters.", "name")
+        if self.users.count_tokens(user_id) >= TOKENS_MAX:
+            raise Conflict(
+                f"This account has {TOKENS_MAX} tokens, which is the maximum. Revoke one first.", "TOKEN_LIMIT_REACHED"
+            )
+
     def revoke_token(self, user_id: int, token_id: int) -> None:
-        """Revoke one of the user's own tokens; raises NotFound if there is none or it is revoked."""
+        """Revoke one of the user's tokens; raises NotFound if there is no such token or it is already revoked."""
         if not self.users.revoke_tokens(user_id, token_id=token_id):
-            raise NotFound("There is no such token among yours; perhaps it is revoked already.", "TOKEN_NOT_FOUND")
+            raise NotFound("You have no such token. It may have been revoked already.", "TOKEN_NOT_FOUND")
 
     def revoke_tokens(self, user_id: int, name: str) -> int:
-        """Revoke the user's tokens of this name; returns how many there were."""
+        """Revoke the user's tokens with this name; returns how many."""
         return self.users.revoke_tokens(user_id, name=name)
 
     def notified_seen(self, user_id: int) -> int:
-        """How many notified pre-bookings the user had looked at by the last logout."""
+        """Return how many notified pre-bookings the user had seen at the last logout."""
         user = self.users.get(user_id)
         return user.notified_seen if user else 0
 
     def remember_notified_seen(self, user_id: int, count: int) -> None:
-        """Remember how many notified pre-bookings the user has looked at, unless more are known."""
+        """Store how many notified pre-bookings the user has seen; the number never goes down."""
         if count > self.notified_seen(user_id):
             self.users.update(user_id, notified_seen=count)
 
     def lock_with_password(self, user_id: int, password: str) -> User:
-        """Lock the row of the user whose password this is; raises Invalid, or NotAuthenticated if deactivated."""
+        """Lock the user's row and check their password; raises WrongPassword, or NotAuthenticated if deactivated."""
         if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("Please log in first.")
         user = self.get_user(user_id)

@@ -1,4 +1,4 @@
-"""The links in e-mail that say by a signature whom they are for; each is good for its one purpose only."""
+"""Signed tokens for links in e-mails: each names its user and is valid for one purpose."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ CONFIRM, UNSUBSCRIBE = "confirm an address", "want no alerts"
 
 
 def sign(purpose: str, content: Any) -> str:
-    """What a link for this purpose ends with; it holds for ever."""
+    """Return the signed token that ends a link for this purpose; it never expires."""
     return str(_serializer(purpose).dumps(content))
 
 
 def read(purpose: str, token: str) -> Any:
-    """The content of such a link; raises NotFound if the shop did not sign it for this purpose."""
+    """Return the content of a signed token; raises NotFound if the shop did not sign it for this purpose."""
     try:
         return _serializer(purpose).loads(token)
     except BadSignature:
         raise NotFound(
-            "This link is not whole. Please copy all of it from the e-mail. Or log in: your account page can send the"
-            " message again and turn these e-mails off.",
+            "This link is incomplete: copy the whole link from the e-mail. Or log in: on your account page you can"
+            " resend the message or turn off these e-mails.",
             "LINK_NOT_FOUND",
         ) from None
 

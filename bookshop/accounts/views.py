@@ -1,4 +1,4 @@
-"""Registering, logging in and logging out."""
+"""Sign up, log in and log out."""
 
 from typing import cast
 
@@ -19,21 +19,21 @@ from bookshop.web.navigation import safe_next
 from bookshop.web.sent_forms import form_key
 
 NOTIFIED_SEEN = "notified_seen"
-# The same for an address that is known: nobody learns here who is a customer.
+# The same text for an address that has an account, so that it does not reveal who is a customer.
 SIGNED_UP = (
-    "Thank you! We have written to {}: our message says how to go on. If your account is new, you can log in at once."
+    "Thank you. We've sent a message to {} that explains what to do next. If your account is new, you can log in now."
 )
-Answer = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
+ViewResponse = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
 
 
 def limited(view: View) -> View:
-    """Let nobody send the form of this page more often than BOOKSHOP_LOGIN_LIMIT says."""
-    limit = limiter.limit(lambda: settings().login_limit, key_func=_who_counts, methods=["POST"])
+    """Limit how often the form of this page is sent (BOOKSHOP_LOGIN_LIMIT)."""
+    limit = limiter.limit(lambda: settings().login_limit, key_func=_limit_key, methods=["POST"])
     return cast(View, limit(view))
 
 
-def _who_counts() -> str:
-    """By what forms are counted: on pages of an account by its user, elsewhere by the known device or the network."""
+def _limit_key() -> str:
+    """Return the limiter key: the user on account pages, elsewhere the known device or else the network."""
     if request.path.startswith("/account/") and current_user.is_authenticated:
         return f"user {current_identity().user_id}"
     if device := known_devices.device_of(request.form.get("email", "")):
@@ -43,15 +43,15 @@ def _who_counts() -> str:
 
 @bp.route("/login", methods=["GET", "POST"])
 @limited
-def login() -> Answer:
+def login() -> ViewResponse:
     form = LoginForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
         try:
             _log_in(form)
-        except (Invalid, TooManyAttempts) as refused:
-            form.add_error(refused)
+        except (Invalid, TooManyAttempts) as error:
+            form.add_error(error)
         else:
             return known_devices.remember(redirect(safe_next(form.next.data), 303), form.email.data)
     return render_template("accounts/login.html", form=form), form.status, form.headers
@@ -59,7 +59,7 @@ def login() -> Answer:
 
 @bp.route("/register", methods=["GET", "POST"])
 @limited
-def register() -> Answer:
+def register() -> ViewResponse:
     form = RegisterForm(next=request.args.get("next", ""))
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
@@ -67,60 +67,60 @@ def register() -> Answer:
         email_links = services.email_links()
         try:
             services.commit(lambda: email_links.sign_up(form.email.data, form.password.data))
-        except Invalid as refused:
-            form.add_error(refused)
+        except Invalid as error:
+            form.add_error(error)
         else:
             flash(SIGNED_UP.format(form.email.data), "success")
-            wanted = safe_next(form.next.data)
-            return redirect(url_for("accounts.login", next=wanted if wanted != "/" else None), 303)
+            target = safe_next(form.next.data)
+            return redirect(url_for("accounts.login", next=target if target != "/" else None), 303)
     return render_template("accounts/register.html", form=form), form.status
 
 
 @bp.post("/logout")
-def logout() -> Answer:
+def logout() -> ViewResponse:
     if current_user.is_authenticated:
-        services.commit(lambda: _end(current_identity()))
+        services.commit(lambda: _end_login(current_identity()))
     logout_user()
     session.clear()
-    flash("You are logged out.", "info")
+    flash("You have been logged out.", "info")
     return redirect("/", 303)
 
 
 def _log_in(form: LoginForm) -> None:
-    """Log in on this device with a new cookie session, so that nothing from before the login is trusted after it.
+    """Log in with a new cookie session, so that nothing from before the login is trusted after it.
 
-    Flask-Login announces it in the transaction of the login, by `user_logged_in`: the cart of the visitor becomes part
-    of the customer's, both or neither. Clearing the session first lets a second try begin anew; a login that fails
-    leaves the session as it was.
+    Flask-Login sends `user_logged_in` within the transaction of the login, so the visitor's cart is merged into the
+    customer's if and only if the login commits. The session is cleared first, so that a retried transaction starts
+    afresh; a failed login restores it.
     """
-    accounts, before = services.accounts(), dict(session)
+    accounts, session_before = services.accounts(), dict(session)
     email, password = form.email.data, form.password.data
-    sent = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
+    sent_form = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
 
-    def enter() -> Identity:
+    def check_and_log_in() -> Identity:
         checked = accounts.check_password(email, password)
-        return services.commit(lambda: admit(checked))
+        return services.commit(lambda: log_in(checked))
 
-    def admit(checked: CheckedPassword) -> Identity:
-        identity = accounts.log_in(checked, password, request.user_agent.string, sent)
+    def log_in(checked: CheckedPassword) -> Identity:
+        identity = accounts.log_in(checked, password, request.user_agent.string, sent_form)
         session.clear()
         session.permanent = True
         login_user(identity)
         return identity
 
     try:
-        identity = services.with_counted_attempt(known_devices.login_limits(email), sent, enter)
+        identity = services.with_counted_attempt(known_devices.login_limits(email), sent_form, check_and_log_in)
     except Exception:
-        if current_user.is_authenticated:  # who was not logged in before the commit that failed
+        if current_user.is_authenticated:  # set by `login_user` before the commit failed
             logout_user()
             session.clear()
-            session.update(before)
+            session.update(session_before)
         raise
     session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
 
 
-def _end(me: Identity) -> None:
-    """End this login, and remember for the next what its visitor has seen."""
+def _end_login(me: Identity) -> None:
+    """End this login and store how many notified pre-bookings the user has seen."""
     accounts = services.accounts()
     accounts.remember_notified_seen(me.user_id, session.get(NOTIFIED_SEEN, 0))
     if me.login_id is not None:

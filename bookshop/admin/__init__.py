@@ -1,4 +1,4 @@
-"""Staff's pages; they own no data. The features hang their JSON for staff on the same blueprint."""
+"""The staff pages, without data of their own. Other features register their JSON views for staff on this blueprint."""
 
 from flask import Blueprint
 

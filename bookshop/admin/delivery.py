@@ -1,10 +1,10 @@
-"""Staff's page for a delivery: many books at once, scanned or typed, looked at and then received."""
+"""The staff page that receives a delivery: many books at once, scanned or typed, previewed, then received."""
 
 from flask import render_template
 
 from bookshop.admin import bp
 from bookshop.admin.forms import DeliveryForm
-from bookshop.admin.views import Answer, leaving, queued_again
+from bookshop.admin.views import ViewResponse, queued_again_words, sending_words
 from bookshop.alerts.repository import AlertRepository
 from bookshop.inventory.service import Delivery
 from bookshop.web import services
@@ -13,31 +13,33 @@ from bookshop.web.access import current_identity, staff_required
 
 @bp.route("/admin/delivery", methods=["GET", "POST"])
 @staff_required
-def delivery() -> Answer:
+def delivery() -> ViewResponse:
     form = DeliveryForm()
     if not form.validate_on_submit():
         return render_template("admin/delivery.html", form=form), form.status
-    given = form.delivery(current_identity().user_id)
-    return _receive(form, given) if form.is_confirmed(given) else _preview(form, given)
+    typed = form.delivery(current_identity().user_id)
+    return _receive(form, typed) if form.is_confirmed(typed) else _preview(form, typed)
 
 
-def _preview(form: DeliveryForm, given: Delivery) -> Answer:
-    """What would come in, and once more what was typed, to be mended or added to."""
-    lines = services.inventory().preview_delivery(given)
+def _preview(form: DeliveryForm, typed: Delivery) -> ViewResponse:
+    """Show what would be received, above the form with the typed lines."""
+    lines = services.inventory().preview_delivery(typed)
     expected = [line for line in lines if not line.refusal]
-    stopped = services.repository(AlertRepository).count_gone([line.book_id for line in expected if line.comes_back])
-    form.show_preview(given)
+    stopped = services.repository(AlertRepository).count_to_queue_again(
+        [line.book_id for line in expected if line.comes_back]
+    )
+    form.show_preview(typed)
     page = render_template(
         "admin/delivery.html", form=form, expected=expected, again=sum(stopped.values()), wrong=form.wrong(lines)
     )
     return page, 200 if expected else 400
 
 
-def _receive(form: DeliveryForm, given: Delivery) -> Answer:
-    """What came in, and what did not, ready to be mended. The same sent again is only shown again."""
-    lines, notified = services.commit(lambda: services.shelf().receive(given))
+def _receive(form: DeliveryForm, typed: Delivery) -> ViewResponse:
+    """Receive the delivery and show the result; refused lines stay in the form. A repeated request changes nothing."""
+    lines, notified = services.commit(lambda: services.shelf().receive(typed))
     received = [line for line in lines if not line.refusal]
-    sending = f"{queued_again(notified.again.total())} {leaving(notified)}".strip()
+    sending = f"{queued_again_words(notified.again.total())} {sending_words(notified)}".strip()
     page = render_template(
         "admin/delivery.html", form=form, received=received, sending=sending, wrong=form.keep_wrong(lines)
     )

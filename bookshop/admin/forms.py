@@ -1,4 +1,4 @@
-"""The shape of staff's forms."""
+"""The forms of the staff pages."""
 
 import re
 import secrets
@@ -11,7 +11,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
 
-from bookshop.catalog.isbn import LONGEST_TYPED, isbn13
+from bookshop.catalog.isbn import TYPED_MAX, isbn13
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
     AUTHORS_MAX,
@@ -30,63 +30,63 @@ from bookshop.extensions import settings
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
-from bookshop.kit.money import in_words, major, read_amount
+from bookshop.kit.money import format_amount, parse_amount, to_major_units
 from bookshop.kit.text import LONGEST_TEXT
 from bookshop.web.forms import ShopForm, Storable, WholeNumberField, readable, tidied
 from bookshop.webhooks.addresses import URL_MAX
 
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
-COPIES = f"Copies are from 0 to {STOCK_MAX:,}."
+COPIES = f"The number of copies must be from 0 to {STOCK_MAX:,}."
 
 
 class BookForm(ShopForm):
-    """A book without its stock; `currency` is the book's own."""
+    """A book without its stock; `currency` is that of the book, or the shop's for a new one."""
 
     title = StringField(
-        "Title", filters=[tidied], validators=[DataRequired("Please give a title."), Length(max=TITLE_MAX), Storable()]
+        "Title", filters=[tidied], validators=[DataRequired("Enter a title."), Length(max=TITLE_MAX), Storable()]
     )
     authors = StringField(
         "Authors",
         description="Separated by commas",
         filters=[tidied],
-        validators=[DataRequired("Please name the authors."), Length(max=AUTHORS_MAX), Storable()],
+        validators=[DataRequired("Enter the authors."), Length(max=AUTHORS_MAX), Storable()],
     )
     isbn = StringField(
-        "ISBN",
+        "ISBN (optional)",
         description="10 or 13 digits, as printed",
         filters=[tidied],
-        validators=[Optional(), Length(max=LONGEST_TYPED)],
+        validators=[Optional(), Length(max=TYPED_MAX)],
     )
     publisher = StringField(
-        "Publisher", filters=[tidied], validators=[Optional(), Length(max=PUBLISHER_MAX), Storable()]
+        "Publisher (optional)", filters=[tidied], validators=[Optional(), Length(max=PUBLISHER_MAX), Storable()]
     )
     language = StringField(
-        "Language",
+        "Language (optional)",
         description="A code such as en, de or fr-CA",
         filters=[tidied],
         validators=[Optional(), Length(max=LANGUAGE_MAX), Storable()],
     )
     published_year = WholeNumberField(
-        "Year of publication",
+        "Year of publication (optional)",
         validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX)],
         render_kw={"inputmode": "numeric"},
     )
     description = TextAreaField(
-        "Description",
+        "Description (optional)",
         filters=[tidied],
         validators=[Optional(), Length(max=DESCRIPTION_MAX), Storable(lines=True)],
         render_kw={"rows": 6},
     )
     price = StringField(
         "Price",
-        validators=[InputRequired("Please give a price; 0 is a price on request.")],
+        validators=[InputRequired("Enter a price, or 0 for a price on request.")],
         render_kw={"inputmode": "decimal"},
     )
     submit = SubmitField("Save")
 
     def __init__(self, book: Book | None = None) -> None:
         self.currency = book.currency if book else settings().currency
-        super().__init__(obj=book, price=str(major(book.price_cents, self.currency)) if book else None)
+        super().__init__(obj=book, price=str(to_major_units(book.price_cents, self.currency)) if book else None)
 
     def validate_isbn(self, field: StringField) -> None:
         try:
@@ -96,14 +96,14 @@ class BookForm(ShopForm):
 
     def validate_price(self, field: StringField) -> None:
         try:
-            self.price_cents = read_amount(field.data or "", self.currency)
+            self.price_cents = parse_amount(field.data or "", self.currency)
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not 0 <= self.price_cents <= PRICE_MAX:
-            raise ValidationError(f"A price is from 0 to {in_words(PRICE_MAX, self.currency)}.")
+            raise ValidationError(f"The price must be from 0 to {format_amount(PRICE_MAX, self.currency)}.")
 
     def values(self) -> dict[str, object]:
-        """The fields of the book, as the catalogue service takes them."""
+        """Return the book's fields in the form that the catalogue service expects."""
         names = ("title", "authors", "isbn", "publisher", "language", "published_year", "description")
         fields = {name: self[name].data for name in names}
         fields["language"] = language_tag(self.language.data) if self.language.data else None
@@ -111,37 +111,37 @@ class BookForm(ShopForm):
 
 
 class CoverForm(ShopForm):
-    """The picture of a book's cover; what is in the file is looked at when it is read."""
+    """A cover picture; its content is checked when `read_cover` reads it."""
 
     picture = FileField(
         "Picture",
         description="JPEG, PNG or WebP, up to 8 MB and 40 megapixels, at least 100 × 150 pixels",  # noqa: RUF001
-        validators=[FileRequired("Please choose a file.")],
+        validators=[FileRequired("Choose a file.")],
         render_kw={"accept": "image/jpeg,image/png,image/webp"},
     )
     submit = SubmitField("Upload")
 
 
 class StockForm(ShopForm):
-    """A change of one book's stock; `expected` is the stock that the form shows."""
+    """A change of one book's stock; `expected` is the stock that the page showed."""
 
     change = RadioField(
         "What happened",
         choices=[
             SelectChoice(RECEIVED, "Received: add copies"),
             SelectChoice(SALE, "Sold at the counter: take copies away"),
-            SelectChoice(CORRECTION, "Counted: set the stock"),
+            SelectChoice(CORRECTION, "Counted: set the stock to this number"),
         ],
         default=RECEIVED,
     )
     copies = WholeNumberField(
         "Copies",
-        validators=[InputRequired("Please enter a number."), readable, NumberRange(0, STOCK_MAX, COPIES)],
+        validators=[InputRequired("Enter the number of copies."), readable, NumberRange(0, STOCK_MAX, COPIES)],
         render_kw={"inputmode": "numeric", "autofocus": True},
     )
     note = StringField(
-        "Note",
-        description="For the ledger",
+        "Note (optional)",
+        description="Shown in the stock ledger",
         filters=[tidied],
         validators=[Optional(), Length(max=NOTE_MAX), Storable()],
     )
@@ -150,9 +150,9 @@ class StockForm(ShopForm):
 
     def validate_copies(self, field: WholeNumberField) -> None:
         if self.change.data == RECEIVED and field.data == 0:
-            raise ValidationError("Please enter how many copies came.")
+            raise ValidationError("Enter how many copies you received.")
         if self.change.data == SALE and field.data == 0:
-            raise ValidationError("Please enter how many copies were sold.")
+            raise ValidationError("Enter how many copies were sold.")
 
     def stock_change(self, book_id: int, user_id: int) -> StockChange:
         copies: int = self.copies.data
@@ -168,19 +168,19 @@ class StockForm(ShopForm):
 
 
 class DeliveryForm(ShopForm):
-    """A delivery as it is typed or scanned, one book a line.
+    """A delivery as typed or scanned, one book per line.
 
-    `number` names the delivery from its first preview on, however often the page is sent: so nothing of it is received
-    twice. `previewed` is what the preview showed, so that nothing is received that nobody has looked at.
+    `number` identifies the delivery from its first preview on, so that submitting it again receives nothing twice.
+    `previewed` is what the preview showed, so that only previewed lines can be received.
     """
 
     lines = TextAreaField(
-        "ISBNs, one book a line",
-        description="9780141439587, or 9780141439587 x5 for five copies. The same book on several lines adds up.",
+        "ISBNs, one per line",
+        description="For example 9780141439587, or 9780141439587 x5 for five copies. A book may be on several lines.",
         filters=[tidied],
         validators=[
-            DataRequired("Please scan or type at least one ISBN."),
-            Length(max=LONGEST_TEXT, message="This is too much at once. Please send it in parts."),
+            DataRequired("Scan or type at least one ISBN."),
+            Length(max=LONGEST_TEXT, message="This text is too long. Split the delivery into smaller parts."),
             Storable(lines=True),
         ],
         render_kw={"rows": 10, "autofocus": True, "autocomplete": "off", "spellcheck": "false"},
@@ -190,42 +190,42 @@ class DeliveryForm(ShopForm):
     receive = SubmitField("Receive")
 
     def validate_lines(self, field: TextAreaField) -> None:
-        if field.errors:  # too long or not to be stored, so not worth reading
+        if field.errors:  # too long, or cannot be stored
             return
         self.note = read_note(field.data)
         if len(self.note) > LINES_MAX:
-            raise ValidationError(f"These are {len(self.note):,} lines. Please send at most {LINES_MAX} at a time.")
+            raise ValidationError(f"There are {len(self.note):,} lines. Enter at most {LINES_MAX} at a time.")
 
     def delivery(self, user_id: int) -> Delivery:
-        """What was typed, as the service takes it."""
+        """Return the typed lines as a delivery for the inventory service."""
         number = self.number.data or ""
         self.number.data = number if DELIVERY_NUMBER.fullmatch(number) else secrets.token_hex(4)
         return Delivery(copies=copies_by_isbn(self.note), note=f"Delivery {self.number.data}", user_id=user_id)
 
     def is_confirmed(self, delivery: Delivery) -> bool:
-        """Whether this came from the button below the preview, and of the very books and copies that it showed."""
+        """Whether the preview's button was pressed and the preview showed exactly these books and copies."""
         shown = self.previewed.data == _fingerprint(delivery)
         return bool(self.receive.data and delivery.copies and shown)
 
     def show_preview(self, delivery: Delivery) -> None:
-        """Remember what the preview shows."""
+        """Store in the form what the preview shows."""
         self.previewed.data = _fingerprint(delivery)
 
     def wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
-        """The lines of which nothing can come in, and why."""
+        """Return the lines that cannot be received, each with its problem."""
         refusals = {line.isbn: line.refusal for line in lines}
         marked = [replace(line, problem=line.problem or refusals[line.isbn]) for line in self.note]
         return [line for line in marked if line.problem]
 
     def keep_wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
-        """Leave in the form what could not come in, to be mended and sent as another delivery; returns these lines."""
-        kept = [replace(line, number=number) for number, line in enumerate(self.wrong(lines), start=1)]
-        self.lines.data = "\n".join(line.text for line in kept)
+        """Leave only the lines that were refused in the form, as the start of a new delivery, and return them."""
+        wrong = [replace(line, number=number) for number, line in enumerate(self.wrong(lines), start=1)]
+        self.lines.data = "\n".join(line.text for line in wrong)
         self.number.data = self.previewed.data = ""
-        return kept
+        return wrong
 
     def numbers_of(self, isbn: str) -> list[int]:
-        """The lines on which a book stands."""
+        """Return the numbers of the lines that name this book."""
         return [line.number for line in self.note if line.isbn == isbn]
 
 
@@ -233,35 +233,35 @@ def _fingerprint(delivery: Delivery) -> str:
     return " ".join(f"{isbn}x{copies}" for isbn, copies in delivery.copies.items())
 
 
-TOLD_OF = {
-    kinds.STOCK_CHANGED: "the stock of a book changed",
-    kinds.BOOK_RESTOCKED: "a book came back in stock",
-    kinds.PREBOOKING_CREATED: "a customer reserved a book",
-    kinds.PREBOOKING_CANCELLED: "a reservation was cancelled",
-    kinds.PREBOOKING_NOTIFIED: "a reserved book came back",
-    kinds.ORDER_PLACED: "a customer ordered",
+EVENT_LABELS = {
+    kinds.STOCK_CHANGED: "the stock of a book changes",
+    kinds.BOOK_RESTOCKED: "a book is back in stock",
+    kinds.PREBOOKING_CREATED: "a customer reserves a book",
+    kinds.PREBOOKING_CANCELLED: "a reservation is cancelled",
+    kinds.PREBOOKING_NOTIFIED: "a waiting customer is notified",
+    kinds.ORDER_PLACED: "a customer places an order",
     kinds.ORDER_READY: "an order is ready",
-    kinds.ORDER_COLLECTED: "an order was collected",
-    kinds.ORDER_CANCELLED: "an order was cancelled",
+    kinds.ORDER_COLLECTED: "an order is collected",
+    kinds.ORDER_CANCELLED: "an order is cancelled",
 }
 
 
 class WebhookForm(ShopForm):
-    """A webhook: where it goes, and of what it tells."""
+    """A webhook: its address and the kinds of events that it receives."""
 
     url = StringField(
         "Address",
-        description="Where the other program listens: it begins with https://",
+        description="Where the other program receives events. It begins with https://",
         widget=URLInput(),
         filters=[tidied],
-        validators=[DataRequired("Please give the address."), Length(max=URL_MAX), Storable()],
+        validators=[DataRequired("Enter the address."), Length(max=URL_MAX), Storable()],
     )
     kinds = SelectMultipleField(
-        "Tell it when",
-        choices=[SelectChoice(kind, f"{words} ({kind})") for kind, words in TOLD_OF.items()],
-        default=list(TOLD_OF),
+        "Send an event when",
+        choices=[SelectChoice(kind, f"{words} ({kind})") for kind, words in EVENT_LABELS.items()],
+        default=list(EVENT_LABELS),
         widget=ListWidget(),
         option_widget=CheckboxInput(),
-        validators=[DataRequired("Please choose at least one.")],
+        validators=[DataRequired("Choose at least one.")],
     )
     submit = SubmitField("Register")

@@ -1,4 +1,4 @@
-"""Staff's pages about orders: what is to be done, finding one, the pick list, and changing one or many."""
+"""The staff pages about orders: lists by status, search, the pick list, and buttons that change one or many."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
-from bookshop.admin.views import Answer, chosen_ids, flash_outcome, told
+from bookshop.admin.views import ViewResponse, chosen_ids, flash_outcome, notified_words
 from bookshop.extensions import settings
 from bookshop.inventory.service import Notified
 from bookshop.kit.database import Page, now
@@ -21,7 +21,7 @@ from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page, safe_next
 
 SIZE = 50
-MOST = 100  # orders that one button changes
+MAX_ORDERS = 100  # orders that one button changes
 UNCOLLECTED, ALL = "uncollected", "all"
 TABS = {
     PLACED: "Placed",
@@ -35,13 +35,13 @@ TABS = {
 
 @bp.get("/admin/orders")
 @staff_required
-def orders() -> Answer:
+def orders() -> ViewResponse:
     q, service, refusal = tidy(request.args.get("q", "")), services.orders(), ""
-    tab = _asked_tab(q)
+    tab = _requested_tab(q)
     try:
         found = service.search(_search(tab, q), requested_page(), SIZE)
-    except Invalid as refused:
-        found, refusal = Page([], 0, 1, SIZE), refused.sentence
+    except Invalid as error:
+        found, refusal = Page([], 0, 1, SIZE), error.sentence
     return render_list(
         "admin/orders.html",
         found,
@@ -56,10 +56,10 @@ def orders() -> Answer:
     )
 
 
-def _asked_tab(q: str) -> str:
-    """The list that the address asks for; else the one to work on or, for who looks for something, all."""
-    asked = request.args.get("status")
-    return asked if asked in TABS else ALL if q else PLACED
+def _requested_tab(q: str) -> str:
+    """Return the tab in the query string; by default all orders for a search, otherwise those to get ready."""
+    status = request.args.get("status")
+    return status if status in TABS else ALL if q else PLACED
 
 
 def _search(tab: str, q: str) -> OrderSearch:
@@ -67,19 +67,19 @@ def _search(tab: str, q: str) -> OrderSearch:
 
 
 def _counts(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """How many orders each tab has."""
+    """Return the number of orders of each tab."""
     return {**counts, ALL: sum(counts.get(status, 0) for status in STATUSES)}
 
 
 @bp.get("/admin/orders/pick-list")
 @staff_required
-def pick_list() -> Answer:
+def pick_list() -> ViewResponse:
     return render_template("admin/pick_list.html", picks=services.orders().pick_list(), now=now())
 
 
 @bp.get("/admin/orders/<int:order_id>")
 @staff_required
-def order(order_id: int) -> Answer:
+def order(order_id: int) -> ViewResponse:
     return render_template("admin/order.html", order=services.orders().get_with_books(order_id), form=ShopForm())
 
 
@@ -102,42 +102,42 @@ def cancel_orders() -> Response:
 
 
 def _change(status: str) -> Response:
-    """Change the chosen orders, say what came of it, and go back to the page where the button was."""
+    """Change the chosen orders, flash the outcome and redirect to the page with the button."""
     checkout, me, chosen = services.checkout(), current_identity().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
-    if len(chosen) > MOST:
-        flash(f"These are {len(chosen):,} orders, so none was changed. Please choose at most {MOST}.", "warning")
+    if len(chosen) > MAX_ORDERS:
+        flash(f"You ticked {len(chosen):,} orders, so none was changed. Tick at most {MAX_ORDERS}.", "warning")
         return back
     changed, notified = services.commit(lambda: checkout.change_all(chosen, status, me))
-    _say(status, services.repository(OrderRepository).list_by_id(chosen), changed, notified)
+    _flash_changes(status, services.repository(OrderRepository).list_by_id(chosen), changed, notified)
     return back
 
 
-def _say(status: str, orders: Sequence[Order], changed: Collection[int], notified: Notified) -> None:
-    """Flash what became of the chosen orders."""
+def _flash_changes(status: str, orders: Sequence[Order], changed: Collection[int], notified: Notified) -> None:
+    """Flash which of the chosen orders were changed, and why the others were not."""
     done = [order for order in orders if order.id in changed]
-    left = [f"{order.number}, which {_why(order, status)}" for order in orders if order.id not in changed]
-    flash_outcome("orders", _done(done, status, notified) if done else "", left)
+    unchanged = [f"{order.number} ({_reason(order, status)})" for order in orders if order.id not in changed]
+    flash_outcome("orders", _done(done, status, notified) if done else "", unchanged)
 
 
 def _done(done: Sequence[Order], status: str, notified: Notified) -> str:
     returned = _returned(done, notified) if status == CANCELLED else ""
     subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
-    return f"{subject} {_become(done, status)}.{returned}"
+    return f"{subject} {_new_state(done, status)}.{returned}"
 
 
-def _become(done: Sequence[Order], status: str) -> str:
-    """What orders became, in a word for those that are posted too."""
+def _new_state(done: Sequence[Order], status: str) -> str:
+    """Return the new status of these orders in words; posted orders are "posted" instead of "collected"."""
     ways = sorted({order.delivery for order in done})
     return " or ".join("posted" if way == POST else COLLECTED for way in ways) if status == COLLECTED else status
 
 
 def _returned(cancelled: Sequence[Order], notified: Notified) -> str:
     copies = sum(line.quantity for order in cancelled for line in order.lines)
-    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {told(notified)}"
+    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {notified_words(notified)}"
 
 
-def _why(order: Order, status: str) -> str:
+def _reason(order: Order, status: str) -> str:
     if (order.status, status) == (PLACED, COLLECTED):
         return "must be marked ready first"
-    return f"is {order.status} already"
+    return f"already {order.status}"

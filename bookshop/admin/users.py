@@ -1,10 +1,10 @@
-"""Staff's pages about users: finding them, and closing and opening their accounts."""
+"""The staff pages about users: search, and deactivating and reactivating accounts."""
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
-from bookshop.admin.views import Answer
+from bookshop.admin.views import ViewResponse
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
@@ -18,7 +18,7 @@ SIZE = 50
 
 @bp.get("/admin/users")
 @staff_required
-def users() -> Answer:
+def users() -> ViewResponse:
     q = request.args.get("q", "")
     found = services.accounts().list_users(q, requested_page(), SIZE)
     waiting = services.repository(PreBookRepository).count_waiting_by_user([user.id for user in found.items])
@@ -27,12 +27,12 @@ def users() -> Answer:
 
 @bp.route(f"{USER}/deactivate", methods=["GET", "POST"])
 @staff_required
-def deactivate_user(user_id: int) -> Answer:
+def deactivate_user(user_id: int) -> ViewResponse:
     form, user = ShopForm(), services.accounts().get_user(user_id)
     if form.validate_on_submit():
         email, me = user.email, current_identity().user_id
         cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me))
-        flash(f"{email} is deactivated; reservations cancelled: {cancelled}.", "success")
+        flash(f"{email} has been deactivated. Reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
     waiting = services.repository(PreBookRepository).count_waiting(user_id)
     orders = services.repository(OrderRepository).count_open(user_id)
@@ -44,5 +44,5 @@ def deactivate_user(user_id: int) -> Answer:
 def reactivate_user(user_id: int) -> Response:
     email = services.accounts().get_user(user_id).email
     services.commit(lambda: services.accounts().reactivate(user_id))
-    flash(f"{email} can log in again. Reservations that were cancelled stay cancelled.", "success")
+    flash(f"{email} can log in again. Cancelled reservations stay cancelled.", "success")
     return redirect(url_for("admin.users", q=email), 303)

@@ -1,4 +1,4 @@
-"""Staff's pages."""
+"""The staff pages: dashboard, catalogue and stock."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
-from bookshop.catalog.views import waiting_for
+from bookshop.catalog.views import waiting_count
 from bookshop.extensions import settings
 from bookshop.inventory.models import SALE
 from bookshop.inventory.repository import MovementRepository
@@ -29,21 +29,21 @@ from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
-WANTED = 15  # rows of the most wanted on the dashboard
-SHORT = 10  # and of its shorter lists
-FEW = 3  # copies, of which staff may want to order more
-NAMED = 5  # rows that a notice names
+WANTED_SIZE = 15  # rows of the most wanted books on the dashboard
+SHORT_SIZE = 10  # rows of its shorter lists
+LOW_STOCK = 3  # copies or fewer: nearly sold out
+NAMED = 5  # unchanged rows that a flash message names
 
-Answer = str | Response | tuple[str, int]
+ViewResponse = str | Response | tuple[str, int]
 
 
 @bp.get("/admin")
 @staff_required
-def dashboard() -> Answer:
+def dashboard() -> ViewResponse:
     prebookings, movements = services.repository(PreBookRepository), services.repository(MovementRepository)
-    found = prebookings.list_out_of_stock(requested_page(), WANTED)
+    found = prebookings.list_out_of_stock(requested_page(), WANTED_SIZE)
     reservations, titles = prebookings.count_all_waiting()
-    restocks = movements.list_restocks(SHORT)
+    restocks = movements.list_restocks(SHORT_SIZE)
     return render_list(
         "admin/dashboard.html",
         found,
@@ -53,7 +53,7 @@ def dashboard() -> Answer:
         titles=titles,
         orders=services.orders().counts(),
         outcomes=services.repository(ReportRepository).count_outcomes(),
-        low=services.repository(BookRepository).list_low(FEW, SHORT),
+        low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
         outbox=services.mail().outbox(),
         empty=not found.total and not restocks and not services.repository(BookRepository).list_newest(1),
@@ -62,7 +62,7 @@ def dashboard() -> Answer:
 
 @bp.get("/admin/books")
 @staff_required
-def books() -> Answer:
+def books() -> ViewResponse:
     q = request.args.get("q", "")
     found = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), requested_page(), SIZE)
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
@@ -71,44 +71,44 @@ def books() -> Answer:
 
 @bp.route("/admin/books/new", methods=["GET", "POST"])
 @staff_required
-def create() -> Answer:
+def create() -> ViewResponse:
     form, catalog = BookForm(), services.catalog()
     if form.validate_on_submit():
         try:
             book_id = services.commit(lambda: catalog.create(form.values()))
-        except Conflict as refused:
-            form.add_error(refused)
+        except Conflict as error:
+            form.add_error(error)
         else:
-            flash("The book is in the catalogue. It has no copies yet: enter the first here.", "success")
+            flash("The book has been added. It has no copies yet: enter the first ones here.", "success")
             return redirect(url_for("admin.stock", book_id=book_id), 303)
     return render_template("admin/edit.html", form=form, book=None), form.status
 
 
 @bp.route(f"{BOOK}/edit", methods=["GET", "POST"])
 @staff_required
-def edit(book_id: int) -> Answer:
+def edit(book_id: int) -> ViewResponse:
     catalog, book = services.catalog(), _book(book_id)
     form = BookForm(book)
     if form.validate_on_submit():
         try:
             services.commit(lambda: catalog.update(book_id, form.values()))
-        except Conflict as refused:
-            form.add_error(refused)
+        except Conflict as error:
+            form.add_error(error)
         else:
-            flash("The book is changed.", "success")
+            flash("The changes have been saved.", "success")
             return redirect(url_for("admin.stock", book_id=book_id), 303)
     return render_template("admin/edit.html", form=form, book=book), form.status
 
 
 @bp.route(f"{BOOK}/cover", methods=["GET", "POST"])
 @staff_required
-def cover(book_id: int) -> Answer:
+def cover(book_id: int) -> ViewResponse:
     book, form = _book(book_id), CoverForm()
     if form.validate_on_submit():
         try:
             new = pictures.read_cover(form.picture.data.stream)
-        except Invalid as refused:
-            form.add_error(refused)
+        except Invalid as error:
+            form.add_error(error)
         else:
             _change_cover(book_id, new)
             flash("The book has a new cover.", "success")
@@ -120,16 +120,16 @@ def cover(book_id: int) -> Answer:
 @staff_required
 def remove_cover(book_id: int) -> Response:
     _change_cover(book_id, None)
-    flash("The uploaded cover is removed. The shop draws one instead.", "success")
+    flash("The cover has been removed. The shop shows a drawn cover instead.", "success")
     return redirect(url_for("admin.cover", book_id=book_id), 303)
 
 
 def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
-    """Files first, then the book that names them, then away with the former: at no moment is a file missing."""
+    """Write the new files, then commit the book's cover, then delete the old files, so that no file is ever missing."""
     folder = settings().covers
-    with pictures.changing(folder):
+    with pictures.locked(folder):
         if new:
-            pictures.keep(folder, new)
+            pictures.store(folder, new)
         unused = services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
         if unused:
             pictures.remove(folder, unused)
@@ -137,17 +137,17 @@ def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
 
 @bp.route(f"{BOOK}/stock", methods=["GET", "POST"])
 @staff_required
-def stock(book_id: int) -> Answer:
+def stock(book_id: int) -> ViewResponse:
     form, status = StockForm(), 200
     if form.validate_on_submit():
         try:
             return _change_stock(book_id, form)
-        except Conflict as changed:
-            form.add_error(changed)
+        except Conflict as error:
+            form.add_error(error)
             status = 409
-        except Invalid as refused:
-            refused.field = "copies"
-            form.add_error(refused)
+        except Invalid as error:
+            error.field = "copies"
+            form.add_error(error)
             status = 400
     elif form.is_submitted():
         status = 400
@@ -166,101 +166,103 @@ def stock(book_id: int) -> Answer:
 def _change_stock(book_id: int, form: StockForm) -> Response:
     change = form.stock_change(book_id, current_identity().user_id)
     notified, stopped = services.commit(lambda: services.shelf().update_stock(change))
-    said = [f"The stock is now {_book(book_id).stock_quantity:,}."]
+    sentences = [f"The stock is now {_book(book_id).stock_quantity:,}."]
     if change.reason == SALE:
-        said.append(f"Copies sold: {form.copies.data:,}.")
+        sentences.append(f"Copies sold: {form.copies.data:,}.")
     elif not stopped:
-        said += [told(notified), leaving(notified)]
+        sentences += [notified_words(notified), sending_words(notified)]
     if stopped:
-        said.append(_stopped(stopped))
-    way = {"link": url_for("admin.mail", status=SUPPRESSED), "label": "Mail, Not sent"} if stopped else {}
-    flash_with_link({"sentence": " ".join(said).strip(), **way}, "success")
+        sentences.append(_stopped_words(stopped))
+    link = {"link": url_for("admin.mail", status=SUPPRESSED), "label": "See stopped e-mails"} if stopped else {}
+    flash_with_link({"sentence": " ".join(sentences).strip(), **link}, "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
-def leaving(notified: Notified) -> str:
-    """How long the e-mails that are queued can be stopped, in words; nothing if they cannot."""
+def sending_words(notified: Notified) -> str:
+    """Say when the queued e-mails are sent and how to stop them; empty if they cannot be stopped."""
     delay = settings().mail_delay
     if not notified.alerts_queued or not delay:
         return ""
-    return f"The e-mails leave in {delay:,} seconds. Until then, setting the stock of a book to 0 stops them."
+    return f"The e-mails will be sent in {delay:,} seconds. To stop them before then, set the stock of a book to 0."
 
 
-def _stopped(count: int) -> str:
-    """How many alerts that waited were stopped in time, and what that means, in words."""
+def _stopped_words(count: int) -> str:
+    """Say how many queued alerts were stopped before they were sent."""
     if count == 1:
-        return "1 e-mail was stopped in time; it goes out once the book is back. The reservation stays notified."
-    return f"{count:,} e-mails were stopped in time; they go out once the book is back. The reservations stay notified."
+        return "1 e-mail was stopped and will be sent when the book is back. The customer still counts as notified."
+    stopped = f"{count:,} e-mails were stopped and will be sent when the book is back."
+    return f"{stopped} The customers still count as notified."
 
 
-def told(notified: Notified) -> str:
-    """How many customers were notified, and how many e-mails that had been stopped are queued again, in words."""
-    again = queued_again(notified.again.total())
+def notified_words(notified: Notified) -> str:
+    """Say how many customers were notified, and how many stopped e-mails are queued again."""
+    again = queued_again_words(notified.again.total())
     if not notified:
-        return again or "Nobody was waiting to be told."
-    told = "1 waiting customer was" if len(notified) == 1 else f"{len(notified):,} waiting customers were"
-    return f"{told} notified. {again}".strip()
+        return again or "No customers were waiting."
+    subject = "1 waiting customer was" if len(notified) == 1 else f"{len(notified):,} waiting customers were"
+    return f"{subject} notified. {again}".strip()
 
 
-def queued_again(count: int) -> str:
-    """How many e-mails that had been stopped are queued again, in words; nothing if none is."""
+def queued_again_words(count: int) -> str:
+    """Say how many stopped e-mails are queued again; empty for none."""
     if not count:
         return ""
-    return f"{'1 e-mail' if count == 1 else f'{count:,} e-mails'} stopped before will now be sent."
+    subject = "1 e-mail that was" if count == 1 else f"{count:,} e-mails that were"
+    return f"{subject} stopped earlier will be sent after all."
 
 
 @bp.route(f"{BOOK}/withdraw", methods=["GET", "POST"])
 @staff_required
-def withdraw(book_id: int) -> Answer:
+def withdraw(book_id: int) -> ViewResponse:
     book, form = _book(book_id), ShopForm()
     if form.validate_on_submit():
         cancelled = services.commit(lambda: services.shelf().withdraw(book_id))
-        flash(f"The book is withdrawn; reservations cancelled: {cancelled}.", "success")
+        flash(f"The book has been withdrawn. Reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.stock", book_id=book_id), 303)
-    waiting = waiting_for(book)
+    waiting = waiting_count(book)
     return render_template("admin/withdraw.html", form=form, book=book, waiting=waiting), form.status
 
 
 @bp.post(f"{BOOK}/put-back")
 @staff_required
 def put_back(book_id: int) -> Response:
-    again = queued_again(services.commit(lambda: services.shelf().put_back(book_id)))
+    again = queued_again_words(services.commit(lambda: services.shelf().put_back(book_id)))
     flash(f"The book is on sale again. {again}".strip(), "success")
     return redirect(url_for("admin.stock", book_id=book_id), 303)
 
 
 @bp.get(f"{BOOK}/waiting")
 @staff_required
-def waiting(book_id: int) -> Answer:
+def waiting(book_id: int) -> ViewResponse:
     found = services.prebookings().list_waiting_for(book_id, requested_page(), SIZE)
     return render_list("admin/waiting.html", found, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
-def movements(book_id: int) -> Answer:
+def movements(book_id: int) -> ViewResponse:
     found = services.inventory().list_movements(book_id, requested_page(), SIZE)
     return render_list("admin/movements.html", found, book=_book(book_id))
 
 
 def chosen_ids(name: str) -> list[int]:
-    """The ids that were ticked or, if the button belongs to one row alone, that one's; what is none is left out."""
+    """Return the ids of the ticked rows, or of the one row whose button was pressed; invalid ids are ignored."""
     ids = request.form.getlist("only", type=int) or request.form.getlist(name, type=int)
     return sorted({row_id for row_id in ids if 0 < row_id <= ID_MAX})
 
 
-def flash_outcome(rows: str, done: str, left: Sequence[str]) -> None:
-    """Flash what became of the `rows` that were chosen: what is `done`, and which were left alone and why.
+def flash_outcome(rows: str, done: str, unchanged: Sequence[str]) -> None:
+    """Flash the outcome for the chosen `rows`: what is `done`, and which are unchanged and why.
 
-    Of many that were left only some are named.
+    Names at most NAMED unchanged rows.
     """
     if done:
         flash(done, "success")
-    if left:
-        more = f"; and {len(left) - NAMED:,} more" if len(left) > NAMED else ""
-        flash(f"Left as {'it was' if len(left) == 1 else 'they were'}: {'; '.join(left[:NAMED])}{more}.", "warning")
-    if not done and not left:
-        flash(f"Please tick the {rows} first, then press the button.", "warning")
+    if unchanged:
+        more = f", and {len(unchanged) - NAMED:,} more" if len(unchanged) > NAMED else ""
+        flash(f"Not changed: {', '.join(unchanged[:NAMED])}{more}.", "warning")
+    if not done and not unchanged:
+        flash(f"Tick the {rows} first, then press the button.", "warning")
 
 
 def _book(book_id: int) -> Book:

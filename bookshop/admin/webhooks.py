@@ -1,18 +1,18 @@
-"""Staff's pages about webhooks: which there are, what waits or failed, and the log of each with its buttons."""
+"""The staff pages about webhooks: the list, and each webhook with its delivery log."""
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.forms import WebhookForm
-from bookshop.admin.views import Answer
+from bookshop.admin.views import ViewResponse
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page, safe_next
-from bookshop.webhooks.models import DELIVERED, FAILED, MOST_WEBHOOKS, QUEUED, SENDING
+from bookshop.webhooks.models import DELIVERED, FAILED, MAX_WEBHOOKS, QUEUED, SENDING
 
 WEBHOOK = "/admin/webhooks/<int:webhook_id>"
 SIZE = 50
@@ -22,25 +22,25 @@ STATES = {"waiting": (QUEUED, SENDING), FAILED: (FAILED,), DELIVERED: (DELIVERED
 
 @bp.route("/admin/webhooks", methods=["GET", "POST"])
 @staff_required
-def webhooks() -> Answer:
+def webhooks() -> ViewResponse:
     form = WebhookForm()
     if form.validate_on_submit():
         try:
             webhook_id = services.register_webhook(current_identity().user_id, form.url.data, form.kinds.data)
-        except (Conflict, Invalid) as refused:
-            form.add_error(refused)
+        except (Conflict, Invalid) as error:
+            form.add_error(error)
         else:
-            flash("The webhook is registered. Give its secret to the program that listens there.", "success")
+            flash("The webhook has been registered. Enter its secret in the receiving program.", "success")
             return redirect(url_for("admin.webhook", webhook_id=webhook_id), 303)
     found = services.webhooks().list_all()
-    return render_template("admin/webhooks.html", found=found, form=form, most=MOST_WEBHOOKS), form.status
+    return render_template("admin/webhooks.html", found=found, form=form, most=MAX_WEBHOOKS), form.status
 
 
 @bp.get(WEBHOOK)
 @staff_required
-def webhook(webhook_id: int) -> Answer:
-    asked = request.args.get("state", "")
-    tab = asked if asked in TABS else ""
+def webhook(webhook_id: int) -> ViewResponse:
+    state = request.args.get("state", "")
+    tab = state if state in TABS else ""
     return render_list(
         "admin/webhook.html",
         services.webhooks().list_deliveries(webhook_id, STATES.get(tab, ()), requested_page(), SIZE),
@@ -55,15 +55,15 @@ def webhook(webhook_id: int) -> Answer:
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
 def redeliver(webhook_id: int, delivery_id: int) -> Response:
-    found = services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))
-    flash(f"Event {found.position} is to be delivered again now.", "success")
-    there = request.form.get("next", url_for("admin.webhook", webhook_id=webhook_id))
-    return redirect(safe_next(there), 303)
+    delivery = services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))
+    flash(f"Event {delivery.position} will be delivered now.", "success")
+    next_page = request.form.get("next", url_for("admin.webhook", webhook_id=webhook_id))
+    return redirect(safe_next(next_page), 303)
 
 
 @bp.post(f"{WEBHOOK}/delete")
 @staff_required
 def delete_webhook(webhook_id: int) -> Response:
     services.commit(lambda: services.webhooks().delete(webhook_id))
-    flash("The webhook is deleted. Its address is told nothing any more.", "success")
+    flash("The webhook has been deleted. Its address will receive no more events.", "success")
     return redirect(url_for("admin.webhooks"), 303)

@@ -1,1 +1,1 @@
-"""Restock alerts: the one message to each customer whose reserved book came back."""
+"""Restock alerts: one message to each customer whose reserved book is back in stock."""

@@ -1,4 +1,4 @@
-"""Restock alerts: queued with what notified their customers, stopped when the book has gone, queued again later."""
+"""Restock alerts: queued when customers are notified, stopped when the book is sold out, queued again later."""
 
 import secrets
 from collections import Counter
@@ -13,7 +13,7 @@ from bookshop.inventory.service import Notified
 class AlertService:
     """Queues and stops restock alerts in the caller's transaction; never commits.
 
-    `host` is the domain of Message-IDs, `delay` for how many seconds alerts wait before they may be sent.
+    `host` is the domain of the Message-IDs; `delay` is how long alerts wait before they may be sent, in seconds.
     """
 
     def __init__(self, session: Session, host: str, delay: int) -> None:
@@ -22,10 +22,10 @@ class AlertService:
         self.delay = delay
 
     def queue(self, notified: Notified) -> None:
-        """Queue a restock alert to each customer whom a change of stock notified; one statement for all.
+        """Queue a restock alert to each customer whom a stock change notified, in one statement.
 
-        To be called in the transaction that notified them: so there is an alert if, and only if, they were notified.
-        Alerts about these books that were stopped as gone are queued again, and counted in `notified.again`.
+        Call this in the transaction that notified them, so that there is an alert if and only if they were notified.
+        Alerts for these books that were stopped as sold out are queued again and counted in `notified.again`.
         """
         if notified:
             self.alerts.insert(notified.restocks, self.delay, f".{secrets.token_hex(8)}@{self.host}>")
@@ -33,16 +33,16 @@ class AlertService:
             notified.again = self.queue_again(notified.restocks.values())
 
     def queue_again(self, book_ids: Collection[int]) -> Counter[int]:
-        """Queue the alerts about these books again that were stopped as gone, if a copy can be had now.
+        """Queue the alerts stopped as sold out again, for the books among these that are on sale and in stock.
 
-        Returns how many of each book. Never again: an alert that was sent or is being sent, or whose customer has
-        bought the book, reserved it again, unsubscribed or left. The books' rows must be locked.
+        Returns the count for each book. Leaves out alerts that were sent or are being sent, and those whose customer
+        has bought the book, reserved it again, unsubscribed or left. The books' rows must be locked.
         """
         return Counter(self.alerts.queue_again(book_ids, self.delay))
 
     def stop(self, book_ids: Collection[int]) -> int:
-        """Suppress the alerts about those of these books that are out of stock again, as far as none is on its way.
+        """Suppress the queued alerts for the books among these that are out of stock again; return how many.
 
-        Returns how many. The reservations stay notified; the alerts are queued again when the book is back.
+        The reservations stay notified, and the alerts are queued again when the book is back in stock.
         """
         return self.alerts.stop(book_ids)

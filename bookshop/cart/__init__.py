@@ -1,4 +1,4 @@
-"""The cart: what a visitor means to order. It holds nothing back for anyone."""
+"""The cart: the books that a visitor intends to order. They are not set aside until then."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""What customers have in their carts."""
+"""The carts of customers."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from bookshop.kit.database import Base, UtcDateTime, now
 
 
 class CartItem(Base):
-    """One book in a customer's cart, and its price and stock when the customer put it there or last changed it."""
+    """One book in a customer's cart, with its price and stock when the customer added it or last changed it."""
 
     __tablename__ = "cart_items"
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity"),)

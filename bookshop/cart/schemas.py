@@ -1,4 +1,4 @@
-"""The shape of carts in JSON."""
+"""JSON schemas for carts."""
 
 from pydantic import BaseModel
 
@@ -7,22 +7,22 @@ from bookshop.web.schemas import Body, Id
 
 
 class NewCartItem(Body):
-    """Copies of a book that go into the cart, to those that are in it."""
+    """Copies of a book to add to those already in the cart."""
 
     book_id: Id
     quantity: Id = 1
 
 
 class CartItemChange(Body):
-    """Another number of copies."""
+    """The new number of copies."""
 
     quantity: Id
 
 
 class CartItemOut(BaseModel):
-    """A book in the cart: as it is now, and what changed since it was put there or last changed.
+    """A book in the cart as it is now, and what has changed since it was added or last changed.
 
-    `available` says how many of the wanted copies could be had just now; `id` is the book's.
+    `available` is how many of the `quantity` wanted are in stock now; `id` is the id of the book.
     """
 
     id: int
@@ -42,7 +42,7 @@ class CartItemOut(BaseModel):
 
 
 def item_out(line: CartLine) -> CartItemOut:
-    """The line in JSON."""
+    """Convert a cart line to JSON."""
     return CartItemOut(
         id=line.book.id,
         book_id=line.book.id,

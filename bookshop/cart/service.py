@@ -1,4 +1,4 @@
-"""What customers, and visitors who are not logged in, do with a cart."""
+"""The rules for carts, both of customers and of visitors who are not logged in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from bookshop.prebookings.service import PreBookService
 
 @dataclass(frozen=True)
 class CartLine:
-    """A book in a cart as it is now (`book`), beside what it was when it was put there (`entry`)."""
+    """A book in a cart: `book` is its current state, `entry` its state when it was added or last changed."""
 
     entry: CartEntry
     book: StockedBook
 
     @property
     def quantity(self) -> int:
-        """How many copies are wanted."""
+        """The number of copies wanted."""
         return self.entry.quantity
 
     @property
@@ -34,7 +34,7 @@ class CartLine:
 
     @property
     def left(self) -> int:
-        """How many copies can be had just now."""
+        """The number of copies that can be sold now."""
         return 0 if self.withdrawn else self.book.stock_quantity
 
     @property
@@ -44,64 +44,64 @@ class CartLine:
 
     @property
     def capped(self) -> "CartLine":
-        """The same with no more copies than can be had just now."""
+        """This line with at most the copies that are left."""
         return CartLine(self.entry._replace(quantity=min(self.quantity, self.left)), self.book)
 
     @property
     def price_changed(self) -> bool:
-        """Whether the price is another than when the book was put into the cart."""
+        """Whether the price has changed since the book was added to the cart."""
         return (self.entry.price_cents, self.entry.currency) != (self.book.price_cents, self.book.currency)
 
     @property
     def stock_changed(self) -> bool:
-        """Whether the stock is another than when the book was put into the cart."""
+        """Whether the stock has changed since the book was added to the cart."""
         return self.entry.stock_quantity != self.left
 
     @property
     def amount(self) -> Amount:
-        """What the line costs."""
+        """The price of all copies of the line."""
         return Amount(self.quantity * self.book.price_cents, self.book.currency)
 
 
 @dataclass(frozen=True)
 class Cart:
-    """What is in a cart."""
+    """The contents of a cart."""
 
     lines: Sequence[CartLine]
 
     @property
     def copies(self) -> int:
-        """How many copies are in it."""
+        """The number of copies in the cart."""
         return sum(line.quantity for line in self.lines)
 
     @property
     def totals(self) -> Sequence[Amount]:
-        """What all of it costs, an amount for each currency."""
+        """The total price, one amount per currency."""
         return totals(line.amount for line in self.lines)
 
     @property
     def available(self) -> "Cart":
-        """What of it can be had just now: no more copies than are left, and no book of which there are none."""
+        """The part that can be ordered now: at most the copies that are left, and no sold-out books."""
         return Cart([line.capped for line in self.lines if line.left])
 
     @property
     def is_short(self) -> bool:
-        """Whether it could not be ordered just now, as there are too few copies of something."""
+        """Whether any book has too few copies, so that the cart cannot be ordered as it is."""
         return any(line.is_short for line in self.lines)
 
     @property
     def fingerprint(self) -> str:
-        """What one agrees to by ordering it: another text as soon as a book, a number or a price is another."""
+        """A text that changes whenever a book, a quantity or a price changes; the customer orders exactly this."""
         return " ".join(
             f"{line.book.id}x{line.quantity}@{line.book.price_cents}{line.book.currency}" for line in self.lines
         )
 
 
 class CartService:
-    """Puts books into carts and takes them out; never commits. `max_lines` and `max_copies` are the cart's limits.
+    """Adds books to carts and removes them; never commits. `max_lines` and `max_copies` are the cart's limits.
 
-    A customer's cart is in the database. That of a visitor who is not logged in is a mapping of book ids to entries
-    that the view keeps in a cookie: `added` and `changed` hold the rules for both.
+    A customer's cart is in the database. The cart of a visitor who is not logged in is a mapping of book ids to
+    entries that the view stores in a cookie. `added_line`, `changed_line` and `reduced_entry` apply the rules to both.
     """
 
     def __init__(
@@ -120,55 +120,55 @@ class CartService:
         self.max_lines, self.max_copies = max_lines, max_copies
 
     def get(self, user_id: int) -> Cart:
-        """What is in the customer's cart."""
+        """Return the customer's cart."""
         return self.with_current_books(self.items.list_entries(user_id))
 
     def get_line(self, user_id: int, book_id: int) -> CartLine:
-        """A book in the customer's cart; raises NotFound if it is not in it."""
-        held = {entry.book_id: entry for entry in self.items.list_entries(user_id)}
-        return self.with_current_books([_in(held, book_id)]).lines[0]
+        """Return the cart line of a book; raises NotFound if it is not in the customer's cart."""
+        entries = {entry.book_id: entry for entry in self.items.list_entries(user_id)}
+        return self.with_current_books([_entry_of(entries, book_id)]).lines[0]
 
     def with_current_books(self, entries: Sequence[CartEntry]) -> Cart:
-        """The entries beside what their books are now; those of books that were never there are left out."""
+        """Return a cart of the entries with the current state of their books; entries for unknown books are dropped."""
         books = {book.id: book for book in self.books.list_stocked([entry.book_id for entry in entries])}
         return Cart([CartLine(entry, books[entry.book_id]) for entry in entries if entry.book_id in books])
 
     def add(self, user_id: int, book_id: int, quantity: int = 1) -> CartLine:
-        """Put copies of a book into the customer's cart, to those that are in it; returns its line.
+        """Add copies of a book to the customer's cart; returns the new line.
 
-        Locks the customer's row, which makes the limits exact. Raises NotFound or Conflict.
+        Locks the customer's row until the transaction ends, so that the limits are exact. Raises NotFound or Conflict.
         """
-        line = self.added(self._locked(user_id), book_id, quantity)
+        line = self.added_line(self._locked_entries(user_id), book_id, quantity)
         self.items.put(user_id, line.entry)
         return line
 
     def set_quantity(self, user_id: int, book_id: int, quantity: int) -> CartLine:
-        """Change how many copies of a book are in the customer's cart; returns its line.
+        """Change the number of copies of a book in the customer's cart; returns the new line.
 
-        Raises NotFound or Conflict.
+        Locks and raises as `add` does.
         """
-        line = self.changed(self._locked(user_id), book_id, quantity)
+        line = self.changed_line(self._locked_entries(user_id), book_id, quantity)
         self.items.put(user_id, line.entry)
         return line
 
     def reduce_to_stock(self, user_id: int, book_id: int) -> None:
-        """Want no more copies than there are: lower the number in the customer's cart, or take the book out."""
-        entry = self.reduced(self._locked(user_id), book_id)
+        """Reduce the copies in the customer's cart to those in stock, or remove the book if it is sold out."""
+        entry = self.reduced_entry(self._locked_entries(user_id), book_id)
         if entry:
             self.items.put(user_id, entry)
         else:
             self.items.remove(user_id, book_id)
 
     def remove(self, user_id: int, book_id: int) -> None:
-        """Take a book out of the customer's cart; raises NotFound if it is not in it."""
+        """Remove a book from the customer's cart; raises NotFound if it is not there."""
         self._lock(user_id)
         if not self.items.remove(user_id, book_id):
             raise _not_in_cart()
 
     def reserve_instead(self, user_id: int, book_id: int) -> Any:
-        """Reserve a sold-out book and take it out of the customer's cart; raises as `reserve` does.
+        """Reserve a sold-out book and remove it from the customer's cart; raises as `PreBookService.reserve` does.
 
-        Returns what `reserve` does or, if the customer waits for the book already, the pre-booking of before.
+        Returns the new pre-booking or, if the customer was already waiting for the book, the existing one.
         """
         self._lock(user_id)
         self.items.remove(user_id, book_id)
@@ -180,66 +180,64 @@ class CartService:
             return PreBookRepository(self.session).latest(user_id, book_id)
 
     def merge(self, user_id: int, entries: Sequence[CartEntry]) -> Sequence[str]:
-        """Put what a visitor had in the cart before the login into the customer's; returns titles that had no room.
+        """Merge the cart that a visitor had before login into the customer's; returns the titles that did not fit.
 
-        Of a book that was in both the larger number is kept: whoever logs in with a double click, or puts a book in
-        again because they were logged out, does not find it doubled.
+        The larger quantity wins when a book is in both, so that a login that is sent twice, or a book added again
+        while logged out, does not double it.
         """
-        held, left_out = self._locked(user_id), []
+        merged, dropped_titles = self._locked_entries(user_id), []
         for line in self.with_current_books(entries).lines:
-            former = held.get(line.book.id)
-            if former is None and len(held) >= self.max_lines:
-                left_out.append(line.book.title)
+            previous = merged.get(line.book.id)
+            if previous is None and len(merged) >= self.max_lines:
+                dropped_titles.append(line.book.title)
                 continue
-            quantity = min(max(line.quantity, former.quantity if former else 0), self.max_copies)
-            held[line.book.id] = line.entry._replace(quantity=quantity)
-            self.items.put(user_id, held[line.book.id])
-        return left_out
+            quantity = min(max(line.quantity, previous.quantity if previous else 0), self.max_copies)
+            merged[line.book.id] = line.entry._replace(quantity=quantity)
+            self.items.put(user_id, merged[line.book.id])
+        return dropped_titles
 
-    def added(self, held: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
-        """The line of a book of which copies are added to a cart that holds these entries.
+    def added_line(self, entries: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
+        """Return the cart line for this book after adding copies to a cart with these entries.
 
         Raises NotFound, or Conflict if the book is out of stock or the cart is full.
         """
         book = self._book(book_id)
         if not book.in_stock:
             raise _sold_out()
-        if book_id not in held and len(held) >= self.max_lines:
+        if book_id not in entries and len(entries) >= self.max_lines:
             raise Conflict(
-                f"A cart holds {self.max_lines} different books at most. Order these first, or take one out.",
+                f"A cart can hold at most {self.max_lines} different books. Order these first, or remove one.",
                 "CART_LIMIT",
             )
-        already = held[book_id].quantity if book_id in held else 0
-        self._check_copies(already + quantity)
-        return CartLine(_seen(book, already + quantity), book)
+        total = quantity + (entries[book_id].quantity if book_id in entries else 0)
+        self._check_copies(total)
+        return CartLine(_current_entry(book, total), book)
 
-    def changed(self, held: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
-        """The line of a book that is in a cart that holds these entries, with another number of copies.
+    def changed_line(self, entries: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
+        """Return the cart line for this book with a new quantity.
 
-        Fewer can always be had; more are refused as `added` does. Raises NotFound or Conflict.
+        Reducing the quantity is always allowed; increasing it is refused as `added_line` does. Raises NotFound or
+        Conflict.
         """
-        former, book = _in(held, book_id), self._book(book_id)
-        if quantity > former.quantity:
+        previous, book = _entry_of(entries, book_id), self._book(book_id)
+        if quantity > previous.quantity:
             self._check_copies(quantity)
             if not book.in_stock:
                 raise _sold_out()
-        return CartLine(_seen(book, quantity), book)
+        return CartLine(_current_entry(book, quantity), book)
 
-    def reduced(self, held: Mapping[int, CartEntry], book_id: int) -> CartEntry | None:
-        """The entry of a book that is in a cart that holds these entries, with no more copies than there are.
-
-        None if there are none. Raises NotFound.
-        """
-        for line in self.with_current_books([_in(held, book_id)]).lines:
+    def reduced_entry(self, entries: Mapping[int, CartEntry], book_id: int) -> CartEntry | None:
+        """Return the entry for this book with at most the copies in stock, None if there are none; raises NotFound."""
+        for line in self.with_current_books([_entry_of(entries, book_id)]).lines:
             if line.left:
-                return _seen(line.book, line.capped.quantity)
+                return _current_entry(line.book, line.capped.quantity)
         return None
 
     def _check_copies(self, quantity: int) -> None:
         if quantity > self.max_copies:
             raise Conflict(
-                f"A cart holds {self.max_copies} copies of a book at most. If you need more, tell us in the note of "
-                "your order.",
+                f"A cart can hold at most {self.max_copies} copies of a book. If you need more, tell us in the note "
+                "to your order.",
                 "CART_LIMIT",
             )
 
@@ -253,14 +251,14 @@ class CartService:
         if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")
 
-    def _locked(self, user_id: int) -> dict[int, CartEntry]:
-        """What is in the customer's cart, which nobody else changes until the transaction ends."""
+    def _locked_entries(self, user_id: int) -> dict[int, CartEntry]:
+        """Lock the customer's cart until the transaction ends and return its entries by book id."""
         self._lock(user_id)
         return {entry.book_id: entry for entry in self.items.list_entries(user_id)}
 
 
-def _seen(book: StockedBook, quantity: int) -> CartEntry:
-    """An entry of the book as it is now."""
+def _current_entry(book: StockedBook, quantity: int) -> CartEntry:
+    """Return an entry with the book's current price and stock."""
     return CartEntry(book.id, quantity, book.price_cents, book.currency, book.stock_quantity)
 
 
@@ -268,10 +266,10 @@ def _sold_out() -> Conflict:
     return Conflict("This book is out of stock — reserve it instead.", "CART_BOOK_OUT_OF_STOCK")
 
 
-def _in(held: Mapping[int, CartEntry], book_id: int) -> CartEntry:
-    if book_id not in held:
+def _entry_of(entries: Mapping[int, CartEntry], book_id: int) -> CartEntry:
+    if book_id not in entries:
         raise _not_in_cart()
-    return held[book_id]
+    return entries[book_id]
 
 
 def _not_in_cart() -> NotFound:

@@ -25,13 +25,13 @@ from bookshop.web.navigation import flash_with_link, requested_next
 @not_for_staff
 def cart() -> str:
     service = services.cart()
-    found = (
+    contents = (
         service.get(current_identity().user_id)
         if current_user.is_customer
         else service.with_current_books(cookie.entries())
     )
-    form = ShopForm() if found.lines else None  # its token would give every visitor a cookie
-    return render_template("cart/cart.html", cart=found, form=form, most=settings().cart_copies)
+    form = ShopForm() if contents.lines else None  # its CSRF token would set a cookie for every visitor
+    return render_template("cart/cart.html", cart=contents, form=form, most=settings().cart_copies)
 
 
 @bp.post("/cart/items")
@@ -42,10 +42,10 @@ def add() -> Response:
     try:
         line = _add(book_id, form.copies())
     except (Conflict, Invalid) as refused:
-        flash_with_link({"sentence": refused.sentence, **_way_to_cart()}, "warning")
-        back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page says what can be done
+        flash_with_link({"sentence": refused.sentence, **_cart_link()}, "warning")
+        back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page has the Reserve button
     else:
-        flash_with_link({"sentence": _how_many(line), **_way_to_cart()}, "success")
+        flash_with_link({"sentence": _quantity_notice(line), **_cart_link()}, "success")
     return redirect(back or url_for("catalog.book", book_id=book_id, _anchor="availability"), 303)
 
 
@@ -54,7 +54,7 @@ def _add(book_id: int, copies: int) -> CartLine:
     if current_user.is_customer:
         user_id = current_identity().user_id
         return services.commit(lambda: service.add(user_id, book_id, copies))
-    line = service.added(cookie.entries_by_book(), book_id, copies)
+    line = service.added_line(cookie.entries_by_book(), book_id, copies)
     cookie.put(line.entry)
     return line
 
@@ -65,45 +65,45 @@ def change(book_id: int) -> Response:
     copies, service = CopiesForm().copies(), services.cart()
     if copies == 0:
         return remove(book_id)
-    with _told_if_gone():
+    with _flash_if_missing():
         if current_user.is_customer:
             user_id = current_identity().user_id
             line = services.commit(lambda: service.set_quantity(user_id, book_id, copies))
         else:
-            line = service.changed(cookie.entries_by_book(), book_id, copies)
+            line = service.changed_line(cookie.entries_by_book(), book_id, copies)
             cookie.put(line.entry)
-        flash(_how_many(line), "success")
-    return _to_cart()
+        flash(_quantity_notice(line), "success")
+    return _redirect_to_cart()
 
 
 @bp.post("/cart/items/<int:book_id>/remove")
 @not_for_staff
 def remove(book_id: int) -> Response:
     service = services.cart()
-    with _told_if_gone():
+    with _flash_if_missing():
         if current_user.is_customer:
             user_id = current_identity().user_id
             services.commit(lambda: service.remove(user_id, book_id))
         else:
             cookie.remove(book_id)
-        flash("Taken out of your cart.", "success")
-    return _to_cart()
+        flash("Removed from your cart.", "success")
+    return _redirect_to_cart()
 
 
 @bp.post("/cart/items/<int:book_id>/take-left")
 @not_for_staff
 def take_left(book_id: int) -> Response:
     service = services.cart()
-    with _told_if_gone():
+    with _flash_if_missing():
         if current_user.is_customer:
             user_id = current_identity().user_id
             services.commit(lambda: service.reduce_to_stock(user_id, book_id))
-        elif entry := service.reduced(cookie.entries_by_book(), book_id):
+        elif entry := service.reduced_entry(cookie.entries_by_book(), book_id):
             cookie.put(entry)
         else:
             cookie.remove(book_id)
-        flash("Your cart holds no more of it than there is.", "success")
-    return _to_cart()
+        flash("Changed to the number of copies in stock.", "success")
+    return _redirect_to_cart()
 
 
 @bp.post("/cart/items/<int:book_id>/reserve")
@@ -115,60 +115,61 @@ def reserve_instead(book_id: int) -> Response:
     except Conflict as refused:
         if refused.code != "PREBOOK_BOOK_IN_STOCK":
             raise
-        flash("It is in stock again just now, so there is no need to reserve it.", "info")
+        flash("This book is back in stock, so you can order it now.", "info")
     else:
-        sentence = f"You reserved {shortened(prebook.book_title)}; it is no longer in your cart."
+        sentence = f"You have reserved {shortened(prebook.book_title)}. It is no longer in your cart."
         link = {"link": url_for("prebookings.reservations"), "label": "My reservations"}
         flash_with_link({"sentence": sentence, **link}, "success")
-    return _to_cart()
+    return _redirect_to_cart()
 
 
-def _to_cart() -> Response:
+def _redirect_to_cart() -> Response:
     return redirect(url_for("cart.cart"), 303)
 
 
-def _way_to_cart() -> dict[str, str]:
+def _cart_link() -> dict[str, str]:
     return {"link": url_for("cart.cart"), "label": "View cart"}
 
 
-def _how_many(line: CartLine) -> str:
-    """What the cart holds of a book now, and whether that is more than there is."""
+def _quantity_notice(line: CartLine) -> str:
+    """Return a sentence with the copies now in the cart, and with the copies left if there are too few."""
     title, copies = shortened(line.book.title), line.quantity
-    held = f"{title} is in your cart" if copies == 1 else f"{copies} copies of {title} are in your cart"
-    return f"{held}, but only {line.left:,} {'is' if line.left == 1 else 'are'} left." if line.is_short else f"{held}."
+    in_cart = f"{title} is in your cart" if copies == 1 else f"{copies} copies of {title} are in your cart"
+    short = f", but only {line.left:,} {'is' if line.left == 1 else 'are'} left" if line.is_short else ""
+    return f"{in_cart}{short}."
 
 
 @contextmanager
-def _told_if_gone() -> Iterator[None]:
-    """A book that is no longer in the cart, as after a double click, is no error: the cart shows how it is."""
+def _flash_if_missing() -> Iterator[None]:
+    """Flash a message instead of failing if the book is no longer in the cart, as after a double click."""
     try:
         yield
-    except NotFound as gone:
-        flash(gone.sentence, "info")
+    except NotFound as missing:
+        flash(missing.sentence, "info")
 
 
 def merge_on_login(_app: object, user: Identity) -> None:
-    """Put what a visitor had in the cart into that of who logs in, in the transaction of the login."""
+    """Merge the visitor's cart into the cart of the customer who logs in, in the transaction of the login."""
     if not (entries := cookie.sent_entries()):
         return
     if user.is_staff:
-        flash("Staff accounts have no cart, so what you had put into one is not kept.", "info")
-    elif left_out := services.cart().merge(user.user_id, entries):
-        flash(f"Your cart is full, so it does not hold {_some(left_out)}.", "warning")
+        flash("Staff accounts have no cart, so the books you had added were not kept.", "info")
+    elif dropped_titles := services.cart().merge(user.user_id, entries):
+        flash(f"Your cart is full, so we could not add {_first_titles(dropped_titles)}.", "warning")
 
 
 user_logged_in.connect(merge_on_login)
 
 
-def _some(titles: Sequence[str]) -> str:
-    """The first titles, and how many more there are."""
+def _first_titles(titles: Sequence[str]) -> str:
+    """Return the first three titles, and how many more there are."""
     named = ", ".join(shortened(title) for title in titles[:3])
     return f"{named} and {len(titles) - 3} more" if len(titles) > 3 else named
 
 
 @bp.app_template_global()
 def cart_count(user: Identity | Anonymous) -> int:
-    """How many copies are in the cart of who looks at a page."""
+    """Return the number of copies in the visitor's cart."""
     if isinstance(user, Identity):
         return services.repository(CartRepository).count_copies(user.user_id)
     return cookie.count()

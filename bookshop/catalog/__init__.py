@@ -1,4 +1,4 @@
-"""Books: list, search, book page."""
+"""The catalogue: home page, search, book pages and covers."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""The catalogue in JSON: to read for anyone, who may see the stock if staff, and to change for staff."""
+"""The catalogue in JSON: open to read, with stock figures for staff; only staff can change it."""
 
 import re
 from collections.abc import Collection
@@ -20,12 +20,12 @@ from bookshop.catalog.schemas import (
     StaffBookOut,
     book_out,
 )
-from bookshop.catalog.views import waiting_for
+from bookshop.catalog.views import waiting_count
 from bookshop.extensions import settings
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import staff_required
-from bookshop.web.contract import answer, asked_etags, contract, list_of, page_request
+from bookshop.web.contract import contract, if_match_etags, json_response, list_response, page_request
 from bookshop.web.schemas import ListOf
 
 BOOKS = "Books"
@@ -39,36 +39,36 @@ def api_books(query: BookQuery) -> Response:
     """List and search books."""
     found = services.repository(BookRepository).search(query.criteria(), page_request(query), query.size)
     if not current_user.is_staff:
-        return list_of(found, [book_out(book) for book in found.items])
+        return list_response(found, [book_out(book) for book in found.items])
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
-    return list_of(found, [book_out(book, waiting.get(book.id, 0)) for book in found.items])
+    return list_response(found, [book_out(book, waiting.get(book.id, 0)) for book in found.items])
 
 
 @bp.get(BOOK)
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book(book_id: int) -> Response:
-    """One book. Its `ETag` stands for its present state: for `If-None-Match`, and for `If-Match` of a change."""
-    return show(services.catalog().read(book_id, withdrawn=current_user.is_staff))
+    """Show a book. Send its `ETag` in `If-None-Match` to check for changes, or in `If-Match` to change it."""
+    return book_response(services.catalog().read(book_id, withdrawn=current_user.is_staff))
 
 
 @bp.get("/api/v1/books/isbn/<isbn>")
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book_by_isbn(isbn: str) -> Response:
-    """One book by its ISBN-10 or ISBN-13."""
-    return show(services.catalog().read_by_isbn(isbn, withdrawn=current_user.is_staff))
+    """Show a book by its ISBN-10 or ISBN-13."""
+    return book_response(services.catalog().read_by_isbn(isbn, withdrawn=current_user.is_staff))
 
 
 @staff.post("/api/v1/books")
 @staff_required
 @contract("BOOK_ISBN_CONFLICT", tag=BOOKS, scope=CATALOG_WRITE, HTTP_201=StaffBookOut)
 def api_create_book(json: NewBook) -> Response:
-    """Add a book; it has no copies until its stock is changed."""
+    """Add a book. It has no copies until its stock is changed."""
     catalog = services.catalog()
     values = json.model_dump()
     values["currency"] = values["currency"] or settings().currency
     book_id = services.commit(lambda: catalog.create(values))
     location = url_for("catalog.api_book", book_id=book_id)
-    return show(catalog.read(book_id), 201, {"Location": location})
+    return book_response(catalog.read(book_id), 201, {"Location": location})
 
 
 @staff.patch(BOOK)
@@ -77,28 +77,28 @@ def api_create_book(json: NewBook) -> Response:
     *("BOOK_NOT_FOUND", "BOOK_ISBN_CONFLICT"), tag=BOOKS, scope=CATALOG_WRITE, if_match=True, HTTP_200=StaffBookOut
 )
 def api_update_book(book_id: int, json: BookChanges) -> Response:
-    """Change the given fields of a book. With its ETag in `If-Match` only if nobody has changed it meanwhile."""
-    catalog, versions = services.catalog(), asked_versions()
+    """Change the given fields of a book. With `If-Match`, only if it has not been changed since it was read."""
+    catalog, versions = services.catalog(), if_match_versions()
     services.commit(lambda: catalog.update(book_id, json.values(), versions))
-    return show(catalog.read(book_id, withdrawn=True))
+    return book_response(catalog.read(book_id, withdrawn=True))
 
 
-def show(book: BookDetails, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """The book as the one who asks may see it, with its ETag; with `more`, what a change of its stock did."""
-    waiting = waiting_for(book) if current_user.is_staff else None
-    seen = book_out(book, waiting)
-    shown = RestockedBookOut(**seen.model_dump(), **more) if more else seen
-    return answer(shown, status, headers, etag(book, waiting))
+def book_response(book: BookDetails, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """Return the book as JSON with its ETag, as the current user may see it; `more` are RestockedBookOut's fields."""
+    waiting = waiting_count(book) if current_user.is_staff else None
+    visible = book_out(book, waiting)
+    body = RestockedBookOut(**visible.model_dump(), **more) if more else visible
+    return json_response(body, status, headers, etag(book, waiting))
 
 
 def etag(book: BookDetails, waiting: int | None) -> str:
-    """What changes with the book and, for staff, with the number of those who wait."""
+    """Return an ETag that changes with the book and, for staff, with the number of waiting customers."""
     return str(book.version) if waiting is None else f"{book.version}-{waiting}"
 
 
-def asked_versions() -> Collection[int] | None:
-    """The versions of a book that a change is meant for; None for any. Who waits for it is none of the book's."""
-    etags = asked_etags()
+def if_match_versions() -> Collection[int] | None:
+    """Return the book versions in If-Match, without their waiting counts; None if any version will do."""
+    etags = if_match_etags()
     if etags is None:
         return None
-    return {int(found[1]) for tag in etags if (found := VERSION.fullmatch(tag))}
+    return {int(match[1]) for tag in etags if (match := VERSION.fullmatch(tag))}

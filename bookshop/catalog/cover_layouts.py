@@ -1,7 +1,7 @@
-"""The layouts of drawn covers: each function draws one composition on a sheet of 300 by 450.
+"""The layouts of drawn covers: each function draws one design on a sheet of 300 by 450.
 
-A layout asks `sheet.pick` for what may vary, draws its shapes from the spine (left) to the edge (right), and sets the
-title and the authors in boxes that its shapes leave free.
+A layout calls `sheet.pick` for its variations, draws its shapes from the spine (left) to the edge (right), and sets
+title and authors in boxes that the shapes leave free.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ SMALL_CAPITALS = Style(largest=13, at=1, sans=True, capitals=True)
 
 
 def plain(sheet: Sheet) -> None:
-    """Nothing but type, a rule and a dot."""
+    """Only type, a rule and a dot."""
     sheet.title(Box(LEFT, 34, INNER, 270), Style(largest=72))
     sheet.draw(f"M{LEFT} 392h{INNER}", 1)
     sheet.circle(264, 360, 8)
@@ -26,7 +26,7 @@ def plain(sheet: Sheet) -> None:
 
 
 def framed(sheet: Sheet) -> None:
-    """A frame of two rules, everything on the middle axis, a lozenge between title and authors."""
+    """A double frame, centred text, and a lozenge between title and authors."""
     sheet.draw("M22 18h262v414H22z", 1)
     sheet.draw("M28 24h250v402H28z", 2.5, sheet.accent)
     sheet.title(Box(46, 60, 214, 240), Style(largest=42, centred=True, at=0.5))
@@ -35,7 +35,7 @@ def framed(sheet: Sheet) -> None:
 
 
 def bands(sheet: Sheet) -> None:
-    """Three bands: authors above, title on the widest, colour below."""
+    """Three bands: authors at the top, title in the widest, colour at the foot."""
     sheet.fill("M0 0h300v104H0z", sheet.ink)
     sheet.fill("M0 110h300v5H0z")
     sheet.fill("M0 412h300v38H0z")
@@ -44,7 +44,7 @@ def bands(sheet: Sheet) -> None:
 
 
 def label(sheet: Sheet) -> None:
-    """Patterned paper with a label pasted on it."""
+    """Patterned paper with a label."""
     PAPERS[sheet.pick(len(PAPERS))](sheet)
     sheet.fill("M46 62h214v214H46z", sheet.ink)
     sheet.draw("M52 68h202v202H52z", 1, sheet.ground)
@@ -54,7 +54,7 @@ def label(sheet: Sheet) -> None:
 
 
 def tiles(sheet: Sheet) -> None:
-    """Rows of quarter circles, turned as it falls; the words below."""
+    """Rows of quarter circles, turned at random; text below."""
     path = ""
     for cell in range(12):
         x, y = cell % 4 * 75, cell // 4 * 75
@@ -78,7 +78,7 @@ def sun(sheet: Sheet) -> None:
 
 
 def arches(sheet: Sheet) -> None:
-    """A gateway of arches, one in the other."""
+    """Nested arches."""
     coloured = 1 + sheet.pick(4)
     for step in range(6):
         radius = 122 - 18 * step
@@ -90,7 +90,7 @@ def arches(sheet: Sheet) -> None:
 
 
 def diagonal(sheet: Sheet) -> None:
-    """A slope: the title above it, the authors in it."""
+    """A slope, with the title above it and the authors in it."""
     sheet.fill("M0 300L300 196V222L0 326z")
     sheet.fill("M0 340L300 236V450H0z", sheet.ink)
     sheet.title(Box(LEFT, 32, INNER, 160), Style(largest=44, sans=True, bold=True))
@@ -98,7 +98,7 @@ def diagonal(sheet: Sheet) -> None:
 
 
 def stripes(sheet: Sheet) -> None:
-    """Rules that grow from a hair to a beam."""
+    """Rules that grow thicker towards the foot."""
     y, path = 250.0, ""
     for step in range(9):
         path += f"M0 {y:g}h300v{step * 2 + 1}H0z"
@@ -109,7 +109,7 @@ def stripes(sheet: Sheet) -> None:
 
 
 def large_initial(sheet: Sheet) -> None:
-    """The first letter of the title, as large as the sheet allows."""
+    """The first letter of the title, very large."""
     sheet.initial(152, 246, 250)
     sheet.draw(f"M{LEFT} 282h{INNER}", 1)
     sheet.title(Box(LEFT, 292, INNER, 98), Style(largest=30, centred=True, at=0.3))
@@ -117,7 +117,7 @@ def large_initial(sheet: Sheet) -> None:
 
 
 def column(sheet: Sheet) -> None:
-    """A broad spine with the authors along it."""
+    """A broad band at the spine with the authors along it."""
     sheet.fill("M0 0h76v450H0z", sheet.ink)
     sheet.fill("M82 0h5v450h-5z")
     sheet.spine(Box(22, 34, 40, 382), Style(largest=20, at=0.5, reversed=True))
@@ -125,7 +125,7 @@ def column(sheet: Sheet) -> None:
 
 
 def disc(sheet: Sheet) -> None:
-    """The title in a full moon."""
+    """The title in a large disc."""
     sheet.circle(152, 182, 126, sheet.ink)
     sheet.circle(152, 182, 134, line=3)
     sheet.title(Box(64, 96, 176, 172), Style(largest=38, centred=True, at=0.5, reversed=True))
@@ -133,7 +133,7 @@ def disc(sheet: Sheet) -> None:
 
 
 def ripples(sheet: Sheet) -> None:
-    """Rings as of a stone in water."""
+    """Concentric rings, like ripples in water."""
     middle = (LEFT, 152, 268)[sheet.pick(3)]
     for ring in range(9):
         sheet.circle(middle, 388, 14 + 18 * ring, line=1.6)
@@ -143,21 +143,21 @@ def ripples(sheet: Sheet) -> None:
 
 
 def fan(sheet: Sheet) -> None:
-    """Rays that open from a corner at the foot."""
-    turns = [pi / 2 * step / 16 for step in range(1, 16)]
-    rays = "".join(f"M{_on_circle(50, turn)}L{_on_circle(228, turn)}" for turn in turns)
+    """Rays from a corner at the foot."""
+    angles = [pi / 2 * step / 16 for step in range(1, 16)]
+    rays = "".join(f"M{_on_circle(50, angle)}L{_on_circle(228, angle)}" for angle in angles)
     sheet.draw(rays, 3, sheet.accent)
     sheet.draw("M0 212A238 238 0 0 1 238 450M0 410A40 40 0 0 1 40 450", 1.4)
     sheet.authors(Box(LEFT, 30, INNER, 26), Style(largest=15, italic=True))
     sheet.title(Box(LEFT, 62, INNER, 142), Style(largest=44))
 
 
-def _on_circle(radius: float, turn: float) -> str:
-    return f"{radius * cos(turn):.0f} {450 - radius * sin(turn):.0f}"
+def _on_circle(radius: float, angle: float) -> str:
+    return f"{radius * cos(angle):.0f} {450 - radius * sin(angle):.0f}"
 
 
 def hills(sheet: Sheet) -> None:
-    """Three ranges, the nearest the darkest."""
+    """Three ranges of hills, the nearest the darkest."""
     sheet.fill("M0 290C60 230 120 250 170 280S260 300 300 250V450H0z", opacity=0.45)
     sheet.fill("M0 330C50 340 100 290 160 310S250 350 300 310V450H0z")
     sheet.fill("M0 372C80 340 130 390 190 376S270 350 300 366V450H0z", sheet.ink)
@@ -165,7 +165,7 @@ def hills(sheet: Sheet) -> None:
     sheet.authors(Box(LEFT, 398, INNER, 32), NAME._replace(reversed=True, largest=15))
 
 
-# ---------------------------------------------------------------- papers under a label
+# ---------------------------------------------------------------- patterned papers for `label`
 
 
 def _dotted(sheet: Sheet) -> None:
@@ -180,18 +180,18 @@ def _scaled(sheet: Sheet) -> None:
     sheet.paper(30, 30, "M-15 0a15 15 0 0 0 30 0a15 15 0 0 0 30 0M0 15a15 15 0 0 0 30 0", 1.5)
 
 
-def _strewn(sheet: Sheet) -> None:
+def _crossed(sheet: Sheet) -> None:
     sheet.paper(28, 28, "M7 3v8M3 7h8M21 17v8M17 21h8", 1.6)
 
 
-def _leaded(sheet: Sheet) -> None:
+def _diamonds(sheet: Sheet) -> None:
     sheet.paper(20, 34, "M10 0L20 17L10 34L0 17z", 1.3)
 
 
-PAPERS: tuple[Layout, ...] = (_dotted, _striped, _scaled, _strewn, _leaded)
+PAPERS: tuple[Layout, ...] = (_dotted, _striped, _scaled, _crossed, _diamonds)
 
 LAYOUTS: tuple[Layout, ...] = (
     plain, framed, bands, label, tiles, sun, arches, diagonal, stripes, large_initial, column, disc, ripples,
     fan, hills,
 )  # fmt: skip
-ROOMY: tuple[Layout, ...] = (plain, framed, bands, column)  # those with room for long titles
+ROOMY: tuple[Layout, ...] = (plain, framed, bands, column)  # have room for long titles

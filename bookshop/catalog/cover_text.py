@@ -1,10 +1,10 @@
-"""The words on a drawn cover: what is set large and what small, how wide it is, and where its lines break.
+"""The text of a drawn cover: its parts, the width of its letters, and where lines break.
 
-Nobody knows which font a browser will take, so widths are estimated, by the widest font that is common (DejaVu): in
-any other the lines come out a little shorter. Widths are in ems, that is, as parts of the size of the font.
+The browser chooses the font, so widths are estimates based on the widest common font (DejaVu); lines in other fonts
+are a little shorter. Widths are in ems, the size of the font.
 """
 
-# ruff: noqa: RUF001 - letters and marks of many scripts are what this module is about
+# ruff: noqa: RUF001 - this module needs letters and marks of many scripts
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ from typing import NamedTuple
 NOT_SHOWN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]+"
 )
-TOWERS = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")
+STACKED_ACCENTS = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")
 IN_BRACKETS = re.compile(r"(?<=\S)\s*[(\[（]([^()\[\]（）]*)[)\]）]$")
 NUMBER_SIGN = re.compile(r",?\s*#(?=\d)")
 SUBTITLE = re.compile(r"(?<=\S):\s+(?=\S)|：(?=\S)")
@@ -36,7 +36,7 @@ WIDTHS = {
     }.items()
     for letter in letters
 }
-SCRIPTS = (  # up to which character, how wide a letter is, and how wide a capital
+SCRIPTS = (  # the end of a range of characters, the width of a small letter, and of a capital
     (0x370, 0.66, 0.78),  # Latin
     (0x530, 0.72, 0.88),  # Greek, Cyrillic
     (0x590, 0.80, 0.90),  # Armenian
@@ -45,14 +45,14 @@ SCRIPTS = (  # up to which character, how wide a letter is, and how wide a capit
     (0x110000, 0.90, 0.98),
 )
 TALL = re.compile(r"[\u0590-\u1cff\u2e80-\uabff\uac00-\ud7ff\ufb1d-\ufeff\U0001f000-\U000323af]")
-NO_CAPITALS = re.compile(f"{TALL.pattern}|[\u0370-\u03ff\u0530-\u058f\u1f00-\u1fffıİğĞşŞß]")  # where .upper() would err
+NO_CAPITALS = re.compile(f"{TALL.pattern}|[\u0370-\u03ff\u0530-\u058f\u1f00-\u1fffıİğĞşŞß]")  # .upper() would be wrong
 NOT_FIRST = "、。，．・：；？！）」』】〕〉》ー々…ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 NOT_LAST = "（「『【〔〈《"
 JOINER, SKIN_TONES = "\u200d", range(0x1F3FB, 0x1F400)
 
 
 class Title(NamedTuple):
-    """A title in its parts: 'Dune: A Novel (Dune, #1)' is 'Dune', 'A Novel' and 'Dune · 1'."""
+    """The parts of a title: 'Dune: A Novel (Dune, #1)' has 'Dune', 'A Novel' and 'Dune · 1'."""
 
     main: str
     subtitle: str
@@ -60,15 +60,15 @@ class Title(NamedTuple):
 
 
 def clean(text: str) -> str:
-    """The text composed (NFC), with single blanks, and without what XML forbids or what would turn its direction.
+    """Compose the text (NFC), collapse its white space, and drop what XML forbids and direction controls.
 
-    Of accents that tower on one letter only two stay.
+    At most two accents remain on a letter.
     """
-    return " ".join(TOWERS.sub(r"\1", unicodedata.normalize("NFC", NOT_SHOWN.sub(" ", text))).split())
+    return " ".join(STACKED_ACCENTS.sub(r"\1", unicodedata.normalize("NFC", NOT_SHOWN.sub(" ", text))).split())
 
 
 def split_title(title: str) -> Title:
-    """Take what follows a colon, and what stands in brackets at the end, from a title that was cleaned."""
+    """Split a cleaned title: the subtitle follows a colon, the series is in brackets at the end."""
     bracket = IN_BRACKETS.search(title)
     series = NUMBER_SIGN.sub(" · ", bracket[1]).strip() if bracket else ""
     main, *rest = SUBTITLE.split(title[: bracket.start()] if bracket else title, maxsplit=1)
@@ -76,47 +76,41 @@ def split_title(title: str) -> Title:
 
 
 def names_of(authors: str) -> list[str]:
-    """The authors in versions from the fullest to the shortest: of more than three only two or one, and a count."""
+    """Return ways to write the authors, longest first; of more than three, two or one and the number of others."""
     names = [name for name in LIST_OF_NAMES.split(authors) if name]
-    short = [f"{', '.join(names[:kept])} and {len(names) - kept} others" for kept in (2, 1) if len(names) > kept + 1]
+    short = [f"{', '.join(names[:some])} and {len(names) - some} others" for some in (2, 1) if len(names) > some + 1]
     return short if len(names) > 3 else [authors, *short]
 
 
 def initial(title: str) -> str:
-    """The first letter or digit of a title after its article: T of 'The Trial'; a dot where there is none."""
+    """Return the first letter or digit of a title without its article, such as T for 'The Trial'; else a dot."""
     letters = (cluster for cluster in clusters(ARTICLE.sub("", title)) if cluster[0].isalnum())
     first = next(letters, "·")
     return first if is_tall(first) else first[0].upper()
 
 
-def runs_left(text: str) -> bool:
-    """Whether a text is read from right to left: its first letter says it."""
+def is_right_to_left(text: str) -> bool:
+    """Whether text is read from right to left, judged by its first letter."""
     letters = (unicodedata.bidirectional(character) for character in text)
     return next((letter for letter in letters if letter in {"L", "R", "AL"}), "L") != "L"
 
 
 def is_tall(text: str) -> bool:
-    """Whether a text has letters that need more room between lines, and neither slant nor letter-spacing."""
+    """Whether text has letters that need more leading, and neither italics nor letter-spacing."""
     return bool(TALL.search(text))
-
-
-def language(text: str) -> str:
-    """The language that the letters give away, where fonts must know it to draw the right forms of them; or ''."""
-    marks = (("ja", r"[\u3040-\u30ff]"), ("ko", r"[\uac00-\ud7a3]"), ("zh", r"[\u4e00-\u9fff]"))
-    return next((name for name, letters in marks if re.search(letters, text)), "")
 
 
 # ---------------------------------------------------------------- widths
 
 
 def width_of(text: str) -> float:
-    """How wide a text is at most, in ems."""
+    """Estimate the largest width of text, in ems."""
     return sum(map(width_of_letter, text))
 
 
 @lru_cache(maxsize=4096)
 def width_of_letter(letter: str) -> float:
-    """How wide a character is at most, in ems; what has an accent is as wide as without it."""
+    """Estimate the largest width of a character, in ems; accents do not count."""
     base = unicodedata.normalize("NFD", letter)[0]
     if base in WIDTHS:
         return WIDTHS[base]
@@ -128,7 +122,7 @@ def width_of_letter(letter: str) -> float:
 
 
 def is_wide(letter: str) -> bool:
-    """Whether a character takes a full square, as Chinese, Japanese and Korean ones do, and emoji."""
+    """Whether a character fills a square, such as Chinese, Japanese and Korean characters and emoji."""
     return unicodedata.east_asian_width(letter) in {"W", "F"}
 
 
@@ -136,7 +130,7 @@ def is_wide(letter: str) -> bool:
 
 
 def clusters(text: str) -> Iterator[str]:
-    """What a reader takes for one letter: a character with the marks on it, or an emoji made of several."""
+    """Yield the characters as readers see them: with their combining marks, and emoji sequences as one."""
     cluster = ""
     for character in text:
         joins = unicodedata.category(character)[0] == "M" or character == JOINER or ord(character) in SKIN_TONES
@@ -149,14 +143,14 @@ def clusters(text: str) -> Iterator[str]:
 
 
 def pieces(text: str) -> list[str]:
-    """The text cut wherever a line may end; a blank stays with the word before it."""
-    found: list[str] = []
+    """Split text wherever a line may break; a space stays with the word before it."""
+    parts: list[str] = []
     for cluster in clusters(text):
-        if found and not _may_break(found[-1], cluster):
-            found[-1] += cluster
+        if parts and not _may_break(parts[-1], cluster):
+            parts[-1] += cluster
         else:
-            found.append(cluster)
-    return found
+            parts.append(cluster)
+    return parts
 
 
 def _may_break(before: str, after: str) -> bool:
@@ -169,24 +163,24 @@ def _may_break(before: str, after: str) -> bool:
 
 
 class Measured:
-    """A text whose pieces are measured once, to be wrapped to several widths."""
+    """Text whose pieces are measured once, so that it can be wrapped to several widths."""
 
     def __init__(self, text: str) -> None:
-        self._take(pieces(text))
+        self._measure(pieces(text))
 
-    def _take(self, found: list[str]) -> None:
-        self.pieces = found
-        self.ends = list(accumulate((width_of(piece) for piece in found), initial=0.0))
-        self.blanks = [width_of(piece[len(piece.rstrip()) :]) for piece in found]
-        self.longest = max((width_of(piece.rstrip()) for piece in found), default=0.0)
+    def _measure(self, parts: list[str]) -> None:
+        self.pieces = parts
+        self.ends = list(accumulate((width_of(piece) for piece in parts), initial=0.0))
+        self.blanks = [width_of(piece[len(piece.rstrip()) :]) for piece in parts]
+        self.longest = max((width_of(piece.rstrip()) for piece in parts), default=0.0)
 
     def chop(self, width: float) -> None:
-        """Cut the pieces that are longer than a line into letters."""
+        """Split pieces that are longer than a line into letters."""
         parts = (clusters(piece) if width_of(piece) > width else [piece] for piece in self.pieces)
-        self._take(list(chain.from_iterable(parts)))
+        self._measure(list(chain.from_iterable(parts)))
 
     def wrap(self, width: float) -> list[str]:
-        """The fewest lines of at most this width, all about equally long; a piece is never cut."""
+        """Wrap to the fewest lines of at most this width, about equally long; pieces are not split."""
         fewest = len(self._starts(width))
         narrow, wide = min(max(self.longest, self.ends[-1] / max(fewest, 1)), width), width
         for _ in range(6):
@@ -196,7 +190,7 @@ class Measured:
         return ["".join(self.pieces[start:end]).strip() for start, end in pairwise(starts)]
 
     def _starts(self, width: float) -> list[int]:
-        """The pieces that lines begin with, each line taking as many as it holds."""
+        """Return the index of each line's first piece, with as many pieces on a line as fit."""
         starts, begin = [], 0
         while begin < len(self.pieces):
             starts.append(begin)
@@ -209,7 +203,7 @@ class Measured:
 
 
 def shorten(line: str, width: float) -> str:
-    """The line with an ellipsis, at the end of a word if it has several."""
+    """Shorten the line to this width with an ellipsis, after a whole word if it has several."""
     room = width - width_of("…")
     while width_of(line) > room:
         head, blank, _ = line.rpartition(" ")

@@ -1,17 +1,17 @@
-"""Setting words in a box: the lines and the size at which they go in, the largest that is possible."""
+"""Typesetting: breaks text into lines at the largest size that fits a box."""
 
 from typing import NamedTuple
 
 from bookshop.catalog.cover_text import NO_CAPITALS, Measured, Title, is_tall, shorten
 
 SMALLEST_TITLE, SMALLEST_PRINT, LARGEST_PRINT = 12.0, 11.5, 19.0
-BROKEN_WORD = 22.0  # the size of a word that is too long for a line, and so is cut
-BOLD = 1.14  # how much wider than regular letters
-TRACKING = 0.09  # between capitals, in ems
+BROKEN_WORD = 22.0  # the size at which a word that is too long for a line is split
+BOLD = 1.14  # width of bold letters, relative to regular ones
+TRACKING = 0.09  # extra space between capitals, in ems
 
 
 class Box(NamedTuple):
-    """A part of the sheet that words are set in; they do not leave it."""
+    """A part of the sheet for text, which does not exceed it."""
 
     left: float
     top: float
@@ -20,7 +20,7 @@ class Box(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How words are set in their box: `centred`, else from the margin; `at` 0 is the top of the box, 1 its bottom."""
+    """How to set text in its box: `centred` or flush with the margin, and `at` the top (0) to the bottom (1)."""
 
     largest: float = 46
     centred: bool = False
@@ -33,12 +33,12 @@ class Style(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """How much wider words come out than plain ones."""
+        """The width of text in this style, relative to regular type."""
         return (BOLD if self.bold else 1) * (1 + TRACKING / 0.6 if self.capitals else 1)
 
 
 class Line(NamedTuple):
-    """One line of words, the size of its letters, and how much of the height of the box it takes."""
+    """One line of text, its type size, and the height that it takes in the box."""
 
     text: str
     size: float
@@ -46,28 +46,28 @@ class Line(NamedTuple):
 
 
 def height_of(lines: list[Line]) -> float:
-    """How high lines are together."""
+    """Return the total height of lines."""
     return sum(line.height for line in lines)
 
 
 def fit_title(title: Title, box: Box, style: Style) -> list[Line]:
-    """The lines of a title at the largest size at which no word is cut and all of it goes into the box.
+    """Return the lines of a title at the largest size that fits the box without splitting words.
 
-    A word is cut only if it is too long for a line at the smallest size; at that size, lines that are too many end
-    with an ellipsis.
+    Only words that are too long for a line at the smallest size are split; if there are too many lines at that size,
+    the last one ends with an ellipsis.
     """
     room = box.width / style.spread
     smallest = (SMALLEST_TITLE, SMALLEST_PRINT, SMALLEST_PRINT)
     parts = [_measured(part, room, size) for part, size in zip(title, smallest, strict=True)]
     for size in _sizes(style.largest, SMALLEST_TITLE):
-        lines = _at(size, parts, room)
+        lines = _title_lines(size, parts, room)
         if lines and height_of(lines) <= box.height:
             return lines
-    return _cut(_at(SMALLEST_TITLE, parts, room), box.height, room)
+    return _truncate(_title_lines(SMALLEST_TITLE, parts, room), box.height, room)
 
 
 def fit_names(versions: list[str], box: Box, style: Style) -> list[Line]:
-    """The lines of the authors in the first version that goes into the box, at the largest size at which it does."""
+    """Return the lines of the first version of the authors that fits the box, at the largest size that fits."""
     room = box.width / style.spread
     lines: list[Line] = []
     for names in versions:
@@ -78,18 +78,18 @@ def fit_names(versions: list[str], box: Box, style: Style) -> list[Line]:
             lines = _lines(measured.wrap(room / size), size)
             if height_of(lines) <= box.height:
                 return lines
-    return _cut(lines, box.height, room)
+    return _truncate(lines, box.height, room)
 
 
 def as_printed(names: str, style: Style) -> tuple[str, Style]:
-    """Names in capitals if the style asks for them and their script can do it without a fault, else as they are."""
+    """Return names and style for printing: in capitals if the style has them and the script allows it."""
     if not style.capitals:
         return names, style
     return (names, style._replace(capitals=False)) if NO_CAPITALS.search(names) else (names.upper(), style)
 
 
 def _sizes(largest: float, smallest: float) -> list[float]:
-    """Sizes to try, each a little smaller than the one before."""
+    """Return the sizes to try, in descending order."""
     sizes = [largest]
     while sizes[-1] * 0.93 > smallest:
         sizes.append(round(sizes[-1] * 0.93, 1))
@@ -97,15 +97,15 @@ def _sizes(largest: float, smallest: float) -> list[float]:
 
 
 def _measured(text: str, room: float, smallest: float) -> Measured:
-    """The text with its words whole, if each goes on a line at the smallest size."""
+    """Measure the text; if a word is too long for a line at the smallest size, it is split."""
     measured = Measured(text)
     if measured.longest > room / smallest:
         measured.chop(room / BROKEN_WORD)
     return measured
 
 
-def _at(size: float, parts: list[Measured], room: float) -> list[Line]:
-    """The lines of title, subtitle and series if the title has this size; none if a word is too long for it."""
+def _title_lines(size: float, parts: list[Measured], room: float) -> list[Line]:
+    """Return the lines of title, subtitle and series for this title size; [] if a word is too long for a line."""
     small = min(max(size * 0.48, SMALLEST_PRINT), LARGEST_PRINT)
     lines: list[Line] = []
     for part, own in zip(parts, (size, small, SMALLEST_PRINT), strict=True):
@@ -116,7 +116,7 @@ def _at(size: float, parts: list[Measured], room: float) -> list[Line]:
 
 
 def _lines(texts: list[str], size: float, gap: float = 0) -> list[Line]:
-    """The texts as lines of one size, the first of them with a gap above it."""
+    """Return lines of one size, with a gap above the first."""
     lines = [Line(text, size, size * _leading(text, size)) for text in texts]
     return [line._replace(height=line.height + gap) for line in lines[:1]] + lines[1:]
 
@@ -127,11 +127,11 @@ def _leading(text: str, size: float) -> float:
     return 1.16 if size > LARGEST_PRINT else 1.28
 
 
-def _cut(lines: list[Line], height: float, room: float) -> list[Line]:
-    """As many of the lines as the height holds, the last of them with an ellipsis if there were more."""
-    kept = list(lines)
-    while height_of(kept) > height:
-        kept.pop()
-    if kept and len(kept) < len(lines):
-        kept[-1] = kept[-1]._replace(text=shorten(kept[-1].text, room / kept[-1].size))
-    return kept
+def _truncate(lines: list[Line], height: float, room: float) -> list[Line]:
+    """Drop the lines that exceed the height, and end the last remaining one with an ellipsis."""
+    fitting = list(lines)
+    while height_of(fitting) > height:
+        fitting.pop()
+    if fitting and len(fitting) < len(lines):
+        fitting[-1] = fitting[-1]._replace(text=shorten(fitting[-1].text, room / fitting[-1].size))
+    return fitting

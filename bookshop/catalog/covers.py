@@ -1,4 +1,4 @@
-"""A cover for every book that has none: an SVG drawn from title and authors, always the same for the same book."""
+"""Covers for books without an uploaded one: an SVG drawn from title and authors, always the same for the same book."""
 
 from functools import lru_cache
 from hashlib import blake2b
@@ -7,8 +7,8 @@ from bookshop.catalog.cover_layouts import LAYOUTS, ROOMY, Layout
 from bookshop.catalog.cover_sheet import Scheme, Sheet
 from bookshop.catalog.cover_text import clean
 
-COVER_VERSION = 1  # a part of the ETag: raise it whenever covers come out differently
-LONG = 110  # characters of a title that only some layouts have room for
+COVER_VERSION = 1  # part of the ETag: increase it with every change of how covers look
+LONG = 110  # characters; longer titles fit only some layouts
 
 SCHEMES = (
     Scheme("#6b1f25", "#f7ead6", "#d39a4a"),  # oxblood, cream, brass
@@ -30,16 +30,16 @@ SCHEMES = (
 
 @lru_cache(maxsize=4096)
 def draw_cover(title: str, authors: str) -> str:
-    """The cover of a book as an SVG document of 300 by 450; any text will do, an empty one too."""
+    """Draw the cover of a book as an SVG document of 300 by 450; accepts any text, even empty."""
     title, authors = clean(title), clean(authors)
-    layout, scheme, rest = choice(title, authors)
-    sheet = Sheet(title, authors, scheme, rest)
+    layout, scheme, seed = choose_design(title, authors)
+    sheet = Sheet(title, authors, scheme, seed)
     layout(sheet)
-    return sheet.finished()
+    return sheet.to_svg()
 
 
-def choice(title: str, authors: str) -> tuple[Layout, Scheme, int]:
-    """Layout and colours for a book, and a number for what else may vary, out of a hash of its words."""
+def choose_design(title: str, authors: str) -> tuple[Layout, Scheme, int]:
+    """Derive a layout, colours and a seed for `Sheet.pick` from a hash of title and authors."""
     seed = int.from_bytes(blake2b(f"{title}\n{authors}".encode(), digest_size=16).digest(), "big")
     layouts = LAYOUTS if len(title) <= LONG else ROOMY
     seed, layout = divmod(seed, len(layouts))

@@ -1,4 +1,4 @@
-"""What search engines ask a shop for: what they may look at (RFC 9309), and where its books are (sitemaps.org)."""
+"""For search engines: robots.txt (RFC 9309) and sitemaps of the books on sale (sitemaps.org)."""
 
 from datetime import datetime
 from math import ceil
@@ -25,7 +25,7 @@ def robots() -> Response:
 
 @bp.get("/sitemap.xml")
 def sitemaps() -> Response:
-    """The index: file 1 has the shop's own pages, each other one the books of a range of ids."""
+    """List the sitemap files: number 1 has the shop's own pages, the others the books of one range of ids each."""
     files = [absolute_url("catalog.sitemap", number=number) for number in range(1, _last_number() + 1)]
     return _xml("catalog/sitemaps.xml", files=files)
 

@@ -1,4 +1,4 @@
-"""What the books of a search can be narrowed by, and how many books each choice would leave."""
+"""The filters beside the search results, and the number of books that each choice would leave."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,21 +14,21 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bookshop.catalog.languages import base_language, language_name
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookCriteria, BookRepository, filters
-from bookshop.kit.money import in_words
-from bookshop.kit.text import year_in_words
+from bookshop.kit.money import format_amount
+from bookshop.kit.text import format_year
 
-# What each facet asks for, by the names of BookCriteria.
+# The fields of BookCriteria that each facet sets.
 FACETS = {
     "in_stock": ("in_stock",),
     "language": ("language",),
     "price": ("min_price_cents", "max_price_cents"),
     "year": ("min_year", "max_year"),
 }
-PRICE_STEPS = (1000, 1500, 2000, 3000, 5000)  # in minor units, from 1 on: 0 is no price
+PRICE_STEPS = (1000, 1500, 2000, 3000, 5000)  # in minor units; the first range starts at 1, as 0 means no price
 YEAR_STEPS = (1800, 1900, 1950, 1980, 2000, 2010, 2020)
 
 Bounds = tuple[int | None, int | None]
-Asked = Mapping[str, Any]
+Criteria = Mapping[str, Any]
 
 _cache: TTLCache[Any, "Facets"] = TTLCache(maxsize=512, ttl=30)
 _lock = Lock()
@@ -36,17 +36,17 @@ _lock = Lock()
 
 @dataclass(frozen=True)
 class Option:
-    """One choice of a facet: what it asks for, by the names of BookCriteria, and how many books it would leave."""
+    """One choice of a facet: the fields of BookCriteria that it sets, and how many books it would leave."""
 
     label: str
-    asked: Asked
+    criteria: Criteria
     count: int
     chosen: bool
 
 
 @dataclass(frozen=True)
 class Facets:
-    """How many books fit all criteria, by facet the choices that would leave any, and the labels of those made."""
+    """The number of books that match, the choices of each facet that leave any, and the labels of those in use."""
 
     total: int
     options: Mapping[str, Sequence[Option]]
@@ -56,19 +56,19 @@ class Facets:
 def count_facets(books: BookRepository, criteria: BookCriteria, currency: str) -> Facets:
     """Count the books of a search by availability, language, price and year of publication.
 
-    The counts of a facet are of the books that fit all other criteria, so that they say what another choice would
-    bring. They take one statement and are kept until a book changes, and for 30 seconds at most: a change that was
-    begun before another but committed after it would else be overlooked.
+    Each facet counts the books that match all the other filters, so its numbers show what another choice would
+    return. The counts take one statement and are cached until a book changes, for at most 30 seconds: a transaction
+    that began before the last change but committed after it would otherwise be missed.
     """
-    asked = replace(criteria, sort=None, dir=None)
-    key = (str(books.session.get_bind()), books.last_change(), asked, currency)
+    unsorted = replace(criteria, sort=None, dir=None)
+    key = (str(books.session.get_bind()), books.last_change(), unsorted, currency)
     with _lock:
-        known = _cache.get(key)
-    if known is None:
-        known = _count(books, asked, currency)
+        facets = _cache.get(key)
+    if facets is None:
+        facets = _count(books, unsorted, currency)
         with _lock:
-            _cache[key] = known
-    return known
+            _cache[key] = facets
+    return facets
 
 
 def _count(books: BookRepository, criteria: BookCriteria, currency: str) -> Facets:
@@ -76,76 +76,76 @@ def _count(books: BookRepository, criteria: BookCriteria, currency: str) -> Face
     traits: dict[str, ColumnElement[Any] | InstrumentedAttribute[Any]] = {
         "in_stock": Book.stock_quantity > 0,
         "language": Book.language,
-        "price": _number_of(Book.price_cents, prices, Book.price_cents == NO_PRICE),
-        "year": _number_of(Book.published_year, years, Book.published_year.is_(None)),
+        "price": _range_number(Book.price_cents, prices, Book.price_cents == NO_PRICE),
+        "year": _range_number(Book.published_year, years, Book.published_year.is_(None)),
     }
-    rows = books.count_by(criteria, {**traits, **{f"fits_{name}": fits for name, fits in conditions.items()}})
+    matches = {f"matches_{name}": condition for name, condition in conditions.items()}
+    rows = books.count_by(criteria, {**traits, **matches})
     counts = {facet: _tally(rows, facet, set(conditions) - {facet}) for facet in FACETS}
-    asked: dict[str, Iterable[tuple[Asked, int]]] = {
-        "in_stock": [({"in_stock": bool(here)}, n) for here, n in sorted(counts["in_stock"].items(), reverse=True)],
+    choices: dict[str, Iterable[tuple[Criteria, int]]] = {
+        "in_stock": [({"in_stock": bool(value)}, n) for value, n in sorted(counts["in_stock"].items(), reverse=True)],
         "language": [({"language": code}, n) for code, n in counts["language"].most_common()],
         "price": [(_bounds("price", prices[band]), n) for band, n in sorted(counts["price"].items())],
         "year": [(_bounds("year", years[band]), n) for band, n in sorted(counts["year"].items(), reverse=True)],
     }
     chosen = {facet: {name: getattr(criteria, name) for name in names} for facet, names in FACETS.items()}
     return Facets(
-        total=sum(row.books for row in rows if _fits(row, set(conditions))),
+        total=sum(row.books for row in rows if _matches(row, set(conditions))),
         options={
-            facet: [Option(_label(facet, wish, currency), wish, n, wish == chosen[facet]) for wish, n in found]
-            for facet, found in asked.items()
+            facet: [Option(_label(facet, pick, currency), pick, n, pick == chosen[facet]) for pick, n in counted]
+            for facet, counted in choices.items()
         },
-        chosen={facet: _label(facet, wish, currency) for facet, wish in chosen.items() if facet in conditions},
+        chosen={facet: _label(facet, choice, currency) for facet, choice in chosen.items() if facet in conditions},
     )
 
 
 def _ranges(least: int | None, steps: Sequence[int]) -> list[Bounds]:
-    """The ranges that the steps divide all numbers from the least on into, both ends included."""
+    """Divide the numbers from `least` at the steps into ranges that include both ends; None is open."""
     inner: list[Bounds] = [(low, high - 1) for low, high in pairwise(steps)]
     return [(least, steps[0] - 1), *inner, (steps[-1], None)]
 
 
-def _number_of(column: InstrumentedAttribute[Any], ranges: Sequence[Bounds], unknown: Any) -> ColumnElement[Any]:
-    """The number of the range in which a book's value lies, NULL if it has none."""
+def _range_number(column: InstrumentedAttribute[Any], ranges: Sequence[Bounds], unknown: Any) -> ColumnElement[Any]:
+    """Return SQL for the index of the range that has a book's value; NULL if it is unknown."""
     bands = [(column <= high, number) for number, (_low, high) in enumerate(ranges) if high is not None]
     return case((unknown, null()), *bands, else_=len(bands))
 
 
 def _tally(rows: Sequence[Row[*tuple[Any, ...]]], facet: str, others: set[str]) -> Counter[Any]:
-    """How many books have each value of a facet, of those that fit the other filters."""
-    found: Counter[Any] = Counter()
-    value_of: Callable[[Any], Any] = _spoken if facet == "language" else lambda value: value
+    """Count the books with each value of a facet that match the other filters."""
+    counts: Counter[Any] = Counter()
+    value_of: Callable[[Any], Any] = _language_code if facet == "language" else lambda value: value
     for row in rows:
         value = getattr(row, facet)
-        if value is not None and _fits(row, others):
-            found[value_of(value)] += row.books
-    return found
+        if value is not None and _matches(row, others):
+            counts[value_of(value)] += row.books
+    return counts
 
 
-def _spoken(tag: str) -> str:
+def _language_code(tag: str) -> str:
     return base_language(tag).lower()
 
 
-def _fits(row: Row[*tuple[Any, ...]], used: set[str]) -> bool:
-    return all(getattr(row, f"fits_{facet}") for facet in used)
+def _matches(row: Row[*tuple[Any, ...]], filtered: set[str]) -> bool:
+    return all(getattr(row, f"matches_{facet}") for facet in filtered)
 
 
-def _bounds(facet: str, bounds: Bounds) -> Asked:
+def _bounds(facet: str, bounds: Bounds) -> Criteria:
     return dict(zip(FACETS[facet], bounds, strict=True))
 
 
-def _label(facet: str, asked: Asked, currency: str) -> str:
-    """What a choice is called."""
+def _label(facet: str, choice: Criteria, currency: str) -> str:
     if facet == "in_stock":
-        return "In stock" if asked["in_stock"] else "Out of stock"
+        return "In stock" if choice["in_stock"] else "Out of stock"
     if facet == "language":
-        return language_name(asked["language"])
-    low, high = asked.values()
+        return language_name(choice["language"])
+    low, high = choice.values()
     if facet == "price":
-        return _range(low, high, lambda cents: in_words(cents, currency), "{} and more")
-    return _range(low, high, year_in_words, "Since {}")
+        return _range(low, high, lambda cents: format_amount(cents, currency), "{} or more")
+    return _range(low, high, format_year, "Since {}")
 
 
-def _range(low: int | None, high: int | None, words: Callable[[int], str], open_end: str) -> str:
+def _range(low: int | None, high: int | None, display: Callable[[int], str], open_end: str) -> str:
     if high is None:
-        return open_end.format(words(low or 0))
-    return f"Up to {words(high)}" if low in {None, 1} else f"{words(low or 0)} to {words(high)}"
+        return open_end.format(display(low or 0))
+    return f"Up to {display(high)}" if low in {None, 1} else f"{display(low or 0)} to {display(high)}"

@@ -1,17 +1,17 @@
-"""The shape of what visitors ask of the catalogue by links and by form."""
+"""Parsing the query string of the catalogue page, from links and from its form."""
 
 from collections.abc import Mapping
 
 from pydantic import Field, ValidationError
 
 from bookshop.catalog.schemas import BookQuery, Year
-from bookshop.kit.money import read_amount
+from bookshop.kit.money import parse_amount
 
-LONGEST_TYPED = 20
+AMOUNT_MAX = 20  # characters
 
 
 class CatalogueQuery(BookQuery):
-    """Which books to show: what JSON knows, and the year of publication."""
+    """Which books to show: the filters of the JSON API, and the year of publication."""
 
     min_year: Year | None = None
     max_year: Year | None = None
@@ -19,21 +19,21 @@ class CatalogueQuery(BookQuery):
 
 
 def book_query(typed: Mapping[str, str], currency: str) -> CatalogueQuery:
-    """What a visitor asks of the catalogue; what cannot be meant is passed over, for no search is an error."""
+    """Parse the query string of the catalogue page; invalid values are ignored, so that no search is an error."""
     known = {name: value for name, value in typed.items() if name in CatalogueQuery.model_fields and value.strip()}
     for name in ("min_price", "max_price"):
-        price = _minor(typed.get(name, ""), currency)
+        price = _minor_units(typed.get(name, ""), currency)
         if price is not None:
             known[f"{name}_cents"] = str(price)
     try:
         return CatalogueQuery.model_validate(known)
     except ValidationError as error:
-        wrong = {problem["loc"][0] for problem in error.errors()}
-        return CatalogueQuery.model_validate({name: value for name, value in known.items() if name not in wrong})
+        invalid = {problem["loc"][0] for problem in error.errors()}
+        return CatalogueQuery.model_validate({name: value for name, value in known.items() if name not in invalid})
 
 
-def _minor(typed: str, currency: str) -> int | None:
+def _minor_units(typed: str, currency: str) -> int | None:
     try:
-        return read_amount(typed[:LONGEST_TYPED], currency)
+        return parse_amount(typed[:AMOUNT_MAX], currency)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Books from a CSV file: streamed in batches, each of them one transaction, so that a large file stops nobody."""
+"""Import books from a CSV file, in batches of one transaction each, so that a large file blocks no other request."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -20,16 +20,16 @@ from bookshop.web import services
 
 BATCH = 500
 REQUIRED = ("title", "authors")
+# Column names of the Goodbooks data set, and ours for them.
 GOODBOOKS = {"original_publication_year": "published_year", "language_code": "language"}
-
-SHORTENED = range(6, 10)  # lengths of an ISBN-10 of which a spreadsheet has dropped the leading zeros
+SHORTENED = range(6, 10)  # lengths of an ISBN-10 whose leading zeros a spreadsheet has dropped
 
 Values = dict[str, Any]
 
 
 @dataclass
 class BatchReport:
-    """What became of one batch; `refused` holds a line number and a reason each."""
+    """The result of one batch; `refused` lists line numbers with reasons."""
 
     added: int = 0
     updated: int = 0
@@ -47,14 +47,14 @@ class BatchReport:
         self.refused += other.refused
 
 
-class Seen:
-    """Which line of the file described a book first, by whatever makes it the same book."""
+class FirstLines:
+    """The first line of the file that describes each book; a book is identified by ISBN, title and authors, or id."""
 
     def __init__(self) -> None:
         self.first: dict[Any, int] = {}
 
     def clash(self, number: int, *identities: Any) -> str | None:
-        """Take these identities for this line, or say which line has the first of them already."""
+        """Record a line's identities, or return the error if an earlier line has the first of them."""
         first = self.first.get(identities[0], number)
         if first != number:
             return f"describes the same book as line {first}"
@@ -64,20 +64,20 @@ class Seen:
 
 
 def import_books(file: TextIO, defaults: Mapping[str, Any]) -> Iterator[BatchReport]:
-    """Add or update the books of a CSV file with a header, and commit batch by batch; yields a report for each.
+    """Add or update the books of a CSV file with a header; commits each batch and yields its report.
 
-    A book is the same by its ISBN or, for a line without one, by title and authors. `defaults` (price_cents,
-    currency, stock_quantity) stand in for what the file does not say of new books; books that the shop has already
-    keep their own, but for a price that nobody had set. Stock goes through BookService. Raises Invalid if the header
-    lacks a column that is needed.
+    Books are matched by ISBN or, for a line without one, by title and authors. `defaults` (price_cents, currency,
+    stock_quantity) apply to new books for columns that are missing or empty; existing books keep their own values,
+    except that a price that is not set yet gets the default. Stock goes through BookService. Raises Invalid if the
+    header is wrong.
     """
     reader = csv.reader(file)
     lines = _lines(reader, _header(reader))
-    seen = Seen()
+    first_lines = FirstLines()
     while batch := list(islice(lines, BATCH)):
         report = BatchReport()
-        accepted = list(_accepted(batch, seen, report))
-        yield _write_batch(accepted, defaults, seen, report)
+        accepted = list(_accepted(batch, first_lines, report))
+        yield _write_batch(accepted, defaults, first_lines, report)
 
 
 def _header(reader: Any) -> list[str]:
@@ -88,15 +88,15 @@ def _header(reader: Any) -> list[str]:
         raise Invalid("The columns must be separated by commas.")
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        raise Invalid(f"The first line must name the columns, among them {' and '.join(missing)}.")
+        raise Invalid(f"The first line must name the columns. Missing: {' and '.join(missing)}.")
     renamed = [GOODBOOKS.get(name, name) for name in names]
     if len(set(filter(None, renamed))) < len(list(filter(None, renamed))):
-        raise Invalid("The first line names a column twice.")
+        raise Invalid("The first line names the same column twice.")
     return renamed
 
 
 def _lines(reader: Any, header: list[str]) -> Iterator[tuple[int, Values | str]]:
-    """The lines of the file: the number of each one's first line, and its values or why there are none."""
+    """Yield each record of the file as its line number and its values, or the reason why it cannot be read."""
     while True:
         number = reader.line_num + 1
         try:
@@ -104,7 +104,7 @@ def _lines(reader: Any, header: list[str]) -> Iterator[tuple[int, Values | str]]
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, f"is not CSV: {error}"
+            yield number, f"is not valid CSV: {error}"
             continue
         if len(cells) == len(header):
             yield number, {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()}
@@ -112,11 +112,13 @@ def _lines(reader: Any, header: list[str]) -> Iterator[tuple[int, Values | str]]
             yield number, f"has {len(cells)} columns, but the header has {len(header)}"
 
 
-def _accepted(batch: list[tuple[int, Values | str]], seen: Seen, report: BatchReport) -> Iterator[tuple[int, Values]]:
-    for number, found in batch:
-        line = found if isinstance(found, str) else _parse(found)
+def _accepted(
+    batch: list[tuple[int, Values | str]], first_lines: FirstLines, report: BatchReport
+) -> Iterator[tuple[int, Values]]:
+    for number, cells in batch:
+        line = cells if isinstance(cells, str) else _parse(cells)
         if isinstance(line, dict):
-            clash = seen.clash(number, _identity(line), (line["title"], line["authors"]))
+            clash = first_lines.clash(number, _identity(line), (line["title"], line["authors"]))
             if clash is None:
                 yield number, line
                 continue
@@ -125,7 +127,7 @@ def _accepted(batch: list[tuple[int, Values | str]], seen: Seen, report: BatchRe
 
 
 def _parse(cells: Values) -> Values | str:
-    """The values of a line, or what is wrong with it."""
+    """Return the validated values of a line, or what is wrong with it."""
     cells = {name: from_cell(cell) for name, cell in cells.items()}
     isbn = cells.get("isbn", "").strip()
     if len(isbn) in SHORTENED:
@@ -143,56 +145,56 @@ def _identity(values: Values) -> Any:
 
 
 def _write_batch(
-    lines: list[tuple[int, Values]], defaults: Mapping[str, Any], seen: Seen, report: BatchReport
+    lines: list[tuple[int, Values]], defaults: Mapping[str, Any], first_lines: FirstLines, report: BatchReport
 ) -> BatchReport:
-    def work() -> BatchReport:
-        return _Batch(defaults, seen, BatchReport(refused=list(report.refused))).write(lines)
+    def write() -> BatchReport:
+        return _Batch(defaults, first_lines, BatchReport(refused=list(report.refused))).write(lines)
 
     try:
-        return services.commit(work)
-    except Conflict:  # somebody added one of these ISBNs since we looked: now it will be found
-        return services.commit(work)
+        return services.commit(write)
+    except Conflict:  # another transaction has just added one of these ISBNs: the second try will find it
+        return services.commit(write)
 
 
 class _Batch:
     """Writes the lines of one batch in the caller's transaction."""
 
-    def __init__(self, defaults: Mapping[str, Any], seen: Seen, report: BatchReport) -> None:
+    def __init__(self, defaults: Mapping[str, Any], first_lines: FirstLines, report: BatchReport) -> None:
         self.books = services.repository(BookRepository)
         self.catalog = services.catalog()
         self.shelf = services.shelf()
         self.defaults = defaults
-        self.seen = seen
+        self.first_lines = first_lines
         self.report = report
         self.stock: list[StockChange] = []
 
     def write(self, lines: list[tuple[int, Values]]) -> BatchReport:
         self.books.lock_imports()
-        same = self._find_same([values for _number, values in lines])
-        new = [values for _number, values in lines if _identity(values) not in same]
-        self.books.lock_all_of(same.values())
+        existing = self._find_existing([values for _number, values in lines])
+        new = [values for _number, values in lines if _identity(values) not in existing]
+        self.books.lock_and_refresh(existing.values())
         for number, values in lines:
-            if book := same.get(_identity(values)):
+            if book := existing.get(_identity(values)):
                 self._update(number, book, values)
         self._add(new)
         self.report.notified = self.shelf.update_stocks(self.stock)
         return self.report
 
-    def _find_same(self, rows: list[Values]) -> dict[Any, Book]:
-        """The books that the shop has already, by the identity of their lines."""
+    def _find_existing(self, rows: list[Values]) -> dict[Any, Book]:
+        """Return the books that the shop already has, by the identity of their lines."""
         isbns = [row["isbn"] for row in rows if "isbn" in row]
         titles = [fold(row["title"]) for row in rows if "isbn" not in row]
-        same: dict[Any, Book] = {}
-        for book in self.books.find_same(isbns, titles):
+        existing: dict[Any, Book] = {}
+        for book in self.books.find_by_isbn_or_title(isbns, titles):
             if book.isbn:
-                same[book.isbn] = book
-            best = same.setdefault((book.title, book.authors), book)
+                existing[book.isbn] = book
+            best = existing.setdefault((book.title, book.authors), book)
             if best.isbn and not book.isbn:
-                same[book.title, book.authors] = book
-        return same
+                existing[book.title, book.authors] = book
+        return existing
 
     def _update(self, number: int, book: Book, values: Values) -> None:
-        if clash := self.seen.clash(number, book.id):
+        if clash := self.first_lines.clash(number, book.id):
             self.report.refused.append((number, clash))
             return
         if book.price_cents == NO_PRICE and "price_cents" in self.defaults:
@@ -211,10 +213,10 @@ class _Batch:
     def _add(self, lines: list[Values]) -> None:
         rows, quantities = [], []
         for values in lines:
-            whole = {"price_cents": NO_PRICE, **self.defaults, **values}
-            self.report.unpriced += whole["price_cents"] == NO_PRICE
-            quantities.append(whole.pop("stock_quantity", 0))
-            rows.append(whole)
+            row = {"price_cents": NO_PRICE, **self.defaults, **values}
+            self.report.unpriced += row["price_cents"] == NO_PRICE
+            quantities.append(row.pop("stock_quantity", 0))
+            rows.append(row)
         ids = self.catalog.create_all(rows) if rows else []
         self.report.added += len(ids)
         self.stock += [

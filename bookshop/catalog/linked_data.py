@@ -1,17 +1,17 @@
-"""Books in the words of https://schema.org/Book, for search engines."""
+"""Structured data about books for search engines (https://schema.org/Book)."""
 
 from typing import Any
 
 from bookshop.catalog.models import NO_PRICE
 from bookshop.catalog.repository import BookDetails
-from bookshop.kit.money import major
+from bookshop.kit.money import to_major_units
 
 AVAILABILITY = "https://schema.org/"
 
 
 def book_as_linked_data(book: BookDetails, address: str, image: str) -> dict[str, Any]:
-    """The book and what it is offered for, as JSON-LD; `address` and `image` are absolute."""
-    known = {
+    """Describe the book and its price as JSON-LD; `address` and `image` are absolute URLs."""
+    optional = {
         "isbn": book.isbn,
         "inLanguage": book.language,
         "datePublished": f"{book.published_year:04}" if book.published_year and book.published_year > 0 else None,
@@ -26,14 +26,14 @@ def book_as_linked_data(book: BookDetails, address: str, image: str) -> dict[str
         "url": address,
         "image": image,
         "offers": _offer(book, address),
-        **{name: value for name, value in known.items() if value},
+        **{name: value for name, value in optional.items() if value},
     }
 
 
 def _offer(book: BookDetails, address: str) -> dict[str, Any]:
     offer: dict[str, Any] = {"@type": "Offer", "url": address, "availability": AVAILABILITY + _availability(book)}
     if book.price_cents != NO_PRICE:
-        offer |= {"price": str(major(book.price_cents, book.currency)), "priceCurrency": book.currency}
+        offer |= {"price": str(to_major_units(book.price_cents, book.currency)), "priceCurrency": book.currency}
     return offer
 
 

@@ -1,4 +1,4 @@
-"""Books, and the search index beside them."""
+"""The books table and its search index."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ LANGUAGE_MAX = 35
 DESCRIPTION_MAX = 10_000
 YEAR_MIN, YEAR_MAX = -3000, 2100
 PRICE_MAX = 100_000_000
-NO_PRICE = 0  # nobody has said yet what the book costs
+NO_PRICE = 0  # the price has not been set yet
 STOCK_MAX = 1_000_000
 COVER_MAX = 64
 
@@ -22,7 +22,7 @@ KEY = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class Book(Base):
-    """One edition that the shop sells. `stock_quantity` is changed by BookService alone."""
+    """One edition of a book that the shop sells. Only BookService changes `stock_quantity`."""
 
     __tablename__ = "books"
     __table_args__ = (
@@ -43,16 +43,16 @@ class Book(Base):
     price_cents: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
     stock_quantity: Mapped[int] = mapped_column(default=0)
-    back_in_stock_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)  # the last return to the shelf
-    cover: Mapped[str | None] = mapped_column(String(COVER_MAX))  # the name of an uploaded cover; without, one is drawn
+    back_in_stock_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)  # the last time it was restocked
+    cover: Mapped[str | None] = mapped_column(String(COVER_MAX))  # an uploaded cover's name; None: one is drawn
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    version: Mapped[int] = mapped_column(server_default="1")  # one more with every change of the row
+    version: Mapped[int] = mapped_column(server_default="1")  # incremented by every change of the row
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
-    # Folded copies of title, authors and ISBN: one order and one search on both databases.
+    # Case-folded copies of title, authors and ISBN, so that both databases sort and search alike.
     title_key: Mapped[str] = mapped_column(KEY)
-    main_title: Mapped[str] = mapped_column(Text)  # without "The" before it and "(a series, #1)" after it
+    main_title: Mapped[str] = mapped_column(Text)  # without a leading "The" and a trailing "(a series, #1)"
     search_title: Mapped[str] = mapped_column(Text)
     search_authors: Mapped[str] = mapped_column(Text)
     search_isbn: Mapped[str] = mapped_column(Text)
@@ -62,7 +62,7 @@ class Book(Base):
         return self.stock_quantity > 0
 
 
-# The search index is each database's own: a generated tsvector with GIN, or an FTS5 table kept by triggers.
+# Each database has its own search index: a generated tsvector with GIN, or an FTS5 table updated by triggers.
 POSTGRESQL_SEARCH = (
     """ALTER TABLE books ADD COLUMN search_vector tsvector GENERATED ALWAYS AS (
         setweight(to_tsvector('simple', search_title), 'A') ||

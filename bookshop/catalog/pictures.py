@@ -1,4 +1,4 @@
-"""Uploaded covers: what may be one, and how it is kept: WebP in two sizes, bare of metadata, named by its content."""
+"""Uploaded covers: validated, then stored as WebP in two sizes, without metadata and named by a hash of the content."""
 
 import fcntl
 import hashlib
@@ -24,47 +24,47 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 BYTES_MAX = 8 * 1024 * 1024
 PIXELS_MAX = 40_000_000
 SHORT_SIDE_MIN, LONG_SIDE_MIN = 100, 150
-LONGEST_SHAPE = 3  # times as long as broad, or as broad as long
-WORKING = (1800, 1800)  # what a larger picture is brought down to before anything else is done to it
+RATIO_MAX = 3  # of the long side to the short side
+WORKING_SIZE = (1800, 1800)  # larger pictures are scaled down to this first
 QUALITIES = range(20, 86)
-SHRINKING = 0.85
+SCALE_STEP = 0.85
 NAME = re.compile("[0-9a-f]{32}")
 LOCK = ".lock"
 SRGB = ImageCms.createProfile("sRGB")
 
-TOO_MANY_BYTES = "A cover may have at most 8 MB; nothing was stored."
-TOO_MANY_PIXELS = "A cover may have at most 40 megapixels; this picture has more. Nothing was stored."
-TOO_SMALL = "This picture is too small: a cover needs at least 100 × 150 pixels. Nothing was stored."  # noqa: RUF001
-TOO_LONG = "This does not have the shape of a cover: one side is more than three times the other. Nothing was stored."
-NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Nothing was stored; please choose another."
-DAMAGED = "This picture is damaged and cannot be read to its end. Nothing was stored; please choose another."
-NOT_KEPT = "The folder of covers could not be written, so the cover is as it was. The shop's log says why."
+TOO_MANY_BYTES = "This file is too large: a cover may have at most 8 MB. Choose a smaller one."
+TOO_MANY_PIXELS = "This picture is too large: a cover may have at most 40 megapixels. Choose a smaller one."
+TOO_SMALL = "This picture is too small: a cover needs at least 100 × 150 pixels. Choose a larger one."  # noqa: RUF001
+TOO_LONG = "This is not the shape of a cover: one side is more than three times as long as the other. Choose another."
+NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Choose another."
+DAMAGED = "This picture is damaged. Choose another."
+NOT_STORED = "The new cover could not be stored, so the old one is unchanged. The shop's log has the reason."
 
-_decoding = threading.Lock()  # one at a time, as 40 megapixels can take up to 800 MB
+_decoding = threading.Lock()  # one picture at a time, because 40 megapixels can take up to 800 MB
 
 
 @dataclass(frozen=True)
 class Size:
-    """The box, in pixels, that a kept picture fits into, and the most bytes that it may have."""
+    """The largest width and height of a stored picture, in pixels, and its largest size in bytes."""
 
     box: tuple[int, int]
     bytes_max: int
 
 
-# 24 small ones must leave room for the rest of a catalogue page of 150 KB.
+# 24 small covers must fit into a catalogue page of 150 KB, with the rest of the page.
 SIZES = {"large": Size((600, 900), 40_000), "small": Size((240, 360), 4_000)}
 
 
 @dataclass(frozen=True)
 class Cover:
-    """A cover as it is kept: its name, and the WebP file of each size."""
+    """A cover ready to be stored: its name, and a WebP file of each size."""
 
     name: str
     files: Mapping[str, bytes]
 
 
 def read_cover(upload: BinaryIO) -> Cover:
-    """Make a cover of an uploaded file, whatever its name says that it is; raises Invalid with what is wrong."""
+    """Convert an uploaded file to a cover, judging it by its content, not its name; raises Invalid with the reason."""
     with _decoding:
         picture = _read(upload)
     files = {size: _encode(picture, limits) for size, limits in SIZES.items()}
@@ -73,7 +73,7 @@ def read_cover(upload: BinaryIO) -> Cover:
 
 
 def _read(upload: BinaryIO) -> Image.Image:
-    """The picture: upright, in sRGB, on white, and not much larger than needed."""
+    """Decode the picture: upright, in sRGB, on a white background, and at most WORKING_SIZE."""
     _check_bytes(upload)
     try:
         picture = Image.open(upload, formats=FORMATS)
@@ -85,8 +85,8 @@ def _read(upload: BinaryIO) -> Image.Image:
         raise Invalid(NO_PICTURE, "picture") from None
     except Invalid:
         raise
-    except Exception as error:  # decoders stumble over broken files in too many ways to name
-        log.info("a picture could not be read: %s", type(error).__name__)
+    except Exception as error:  # decoders raise many kinds of errors for damaged files
+        log.info("an uploaded picture could not be decoded: %s", type(error).__name__)
         raise Invalid(DAMAGED, "picture") from None
 
 
@@ -98,29 +98,29 @@ def _check_bytes(upload: BinaryIO) -> None:
 
 
 def _check_pixels(picture: Image.Image) -> None:
-    """Refuse by what the header says, before a small file can unpack itself to a huge picture."""
+    """Check the size in the file's header, before a small file is decoded to a huge picture."""
     if picture.width * picture.height > PIXELS_MAX:
         raise Invalid(TOO_MANY_PIXELS, "picture")
     if min(picture.size) < SHORT_SIDE_MIN or max(picture.size) < LONG_SIDE_MIN:
         raise Invalid(TOO_SMALL, "picture")
-    if max(picture.size) > LONGEST_SHAPE * min(picture.size):
+    if max(picture.size) > RATIO_MAX * min(picture.size):
         raise Invalid(TOO_LONG, "picture")
 
 
 def _upright_srgb(opened: Image.Image) -> Image.Image:
-    opened.draft(None, WORKING)  # a large JPEG is decoded to an eighth, a quarter or half of its size at once
+    opened.draft(None, WORKING_SIZE)  # decodes a large JPEG directly to a half, a quarter or an eighth of its size
     opened.load()
     picture = _resizable(opened)
-    picture.thumbnail(WORKING, reducing_gap=3.0)
+    picture.thumbnail(WORKING_SIZE, reducing_gap=3.0)
     picture = _in_srgb(_on_white(picture), opened.info.get("icc_profile"))
     orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    picture.info.clear()  # of all that was in the file this one number is used, and then forgotten too
+    picture.info.clear()  # drop all metadata; only the orientation is needed, until the picture is upright
     picture.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(picture)
 
 
 def _resizable(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits for each colour and no palette, and with an alpha channel if any of it is transparent."""
+    """Convert the picture to 8 bits per channel without a palette, with an alpha channel if it has transparency."""
     if picture.mode.startswith("I"):  # 16 bits of grey
         picture.info.pop("transparency", None)
         return picture.point(lambda value: value * (1 / 256)).convert("L")
@@ -137,24 +137,24 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture in the colours that every screen shows alike; a profile that does not fit it is passed over."""
+    """Convert the picture to sRGB; a colour profile that does not fit it is ignored."""
     if profile:
         with suppress(ImageCms.PyCMSError, OSError):
-            given = ImageCms.ImageCmsProfile(BytesIO(profile))
-            converted = ImageCms.profileToProfile(picture, given, SRGB, outputMode="RGB")
+            embedded = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(picture, embedded, SRGB, outputMode="RGB")
             if converted is not None:
                 return converted
     return picture.convert("RGB")
 
 
 def _encode(picture: Image.Image, size: Size) -> bytes:
-    """WebP that fits the box and the bytes: first the quality gives way, then the size. Never enlarged."""
-    fitted = picture.copy()
-    fitted.thumbnail(size.box)
-    while len(_webp(fitted, QUALITIES[0])) > size.bytes_max:
-        fitted = ImageOps.scale(fitted, SHRINKING)
-    fitting = bisect_right(QUALITIES, size.bytes_max, key=lambda quality: len(_webp(fitted, quality)))
-    return _webp(fitted, QUALITIES[fitting - 1])
+    """Encode the picture as WebP within the size's limits: lower the quality first, then scale down; never enlarge."""
+    scaled = picture.copy()
+    scaled.thumbnail(size.box)
+    while len(_webp(scaled, QUALITIES[0])) > size.bytes_max:
+        scaled = ImageOps.scale(scaled, SCALE_STEP)
+    fitting = bisect_right(QUALITIES, size.bytes_max, key=lambda quality: len(_webp(scaled, quality)))
+    return _webp(scaled, QUALITIES[fitting - 1])
 
 
 def _webp(picture: Image.Image, quality: int) -> bytes:
@@ -167,17 +167,17 @@ def _webp(picture: Image.Image, quality: int) -> bytes:
 
 
 def file_name(name: str, size: str) -> str | None:
-    """The name of a cover's file, None if no cover could be called so."""
+    """Return the file name of a cover, or None if the name or the size is not valid."""
     return f"{name}-{size}.webp" if NAME.fullmatch(name) and size in SIZES else None
 
 
 @contextmanager
-def changing(folder: Path) -> Iterator[None]:
-    """Make the folder and let one at a time change what is in it, over all processes, until the commit is done.
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the covers folder, across all processes; creates the folder.
 
-    Whoever keeps a cover, names it in the database and removes the former one does all of it in here: so nobody
-    removes the files of a cover that somebody else is about to give to another book. Raises Busy if the folder
-    cannot be written.
+    Store the new cover, commit the book that uses it and remove the old cover within one lock. Otherwise another
+    request could remove files of a cover that is about to be used for another book. Raises Busy if the folder cannot
+    be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,30 +185,30 @@ def changing(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except OSError as error:
-        log.exception("covers cannot be kept in %s", folder)
-        raise Busy(NOT_KEPT) from error
+        log.exception("covers cannot be stored in %s", folder)
+        raise Busy(NOT_STORED) from error
 
 
-def keep(folder: Path, cover: Cover) -> None:
-    """Write a cover's files so that each is there whole or not at all, even after a crash; only within `changing`."""
+def store(folder: Path, cover: Cover) -> None:
+    """Write a cover's files, each atomically, even if the system crashes; call within `locked`."""
     for size, content in cover.files.items():
         path = folder / f"{cover.name}-{size}.webp"
-        part = path.with_suffix(".part")
+        temporary = path.with_suffix(".part")
         try:
-            _write(part, content)
-            part.replace(path)
+            _write(temporary, content)
+            temporary.replace(path)
         finally:
-            part.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     _sync(folder)
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove the files of a cover that no book has any more; only within `changing`. A file left over does no harm."""
+    """Delete the files of a cover that no book uses; call within `locked`. A file that cannot be deleted is logged."""
     for size in SIZES:
         try:
             (folder / f"{name}-{size}.webp").unlink(missing_ok=True)
         except OSError:
-            log.exception("the %s picture of cover %s is left over in %s", size, name, folder)
+            log.exception("the %s picture of cover %s could not be deleted from %s", size, name, folder)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -219,7 +219,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the disk remember the names in a folder."""
+    """Flush the folder's entries to disk, so that renamed files survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""SQL about books."""
+"""SQL for books."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ from bookshop.kit.database import Page, any_of, dialect_of, is_sqlite, now, pagi
 from bookshop.kit.exceptions import PreconditionFailed
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
 
-IMPORTS = 1_978  # any number that names the advisory lock of imports
-LAST_CHANGE = select(func.max(Book.updated_at))  # asked for at every look at the list: made once
+IMPORTS = 1_978  # an arbitrary key for the advisory lock of imports
+LAST_CHANGE = select(func.max(Book.updated_at))  # built once, because every request for the list needs it
 ON_SALE = (Book.withdrawn_at.is_(None),)
 ON_CARD = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
 ON_A_CARD = load_only(*(getattr(Book, name) for name in ON_CARD), raiseload=True)
-RISING = ("title", "price")  # these begin with the smallest unless told otherwise, the others with the greatest
+ASCENDING = ("title", "price")  # sorted in ascending order by default; the others in descending order
 
 
 class StockedBook(NamedTuple):
-    """What one needs to know of a book to sell it, change its stock or withdraw it."""
+    """The columns of a book that are needed to sell it, change its stock or withdraw it."""
 
     id: int
     isbn: str | None
@@ -51,25 +51,25 @@ class StockedBook(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
-        """Whether a copy is on the shelf."""
+        """Whether there is a copy to sell, even if the book is withdrawn."""
         return self.stock_quantity > 0
 
     @property
     def is_on_sale(self) -> bool:
-        """Whether a copy can be had."""
+        """Whether a customer can order the book."""
         return self.in_stock and self.withdrawn_at is None
 
-    def expect(self, versions: Collection[int] | None) -> None:
-        """Raise Outdated unless the book has one of these versions; None stands for any."""
+    def check_version(self, versions: Collection[int] | None) -> None:
+        """Raise PreconditionFailed unless the book has one of these versions; None accepts any."""
         if versions is not None and self.version not in versions:
             raise PreconditionFailed(
-                "The book was changed since you read it, so nothing was written. Read it again, and send what is still "
-                "to be changed with its new ETag."
+                "The book has changed since you read it, so nothing was written. Read it again and repeat your change "
+                "with the new ETag."
             )
 
 
 class BookDetails(NamedTuple):
-    """All that a page and JSON say of a book, read by one statement."""
+    """All the columns of a book that pages and JSON show, read by one statement."""
 
     id: int
     isbn: str | None
@@ -90,14 +90,14 @@ class BookDetails(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
-        """Whether a copy is on the shelf."""
+        """Whether there is a copy to sell, even if the book is withdrawn."""
         return self.stock_quantity > 0
 
 
-AnyBook = Book | StockedBook | BookDetails  # has an id, a title, authors, a cover, a price and a stock
+AnyBook = Book | StockedBook | BookDetails  # all have an id, title, authors, cover, price and stock
 
-# What is asked all the time is made once, of the table: 159 µs to read a book instead of 255, 178 to lock 3 instead of
-# 337 (bench/statements.py).
+# Frequent statements are built once, from the table instead of the model: reading a book takes 159 µs instead of 255,
+# and locking 3 books 178 µs instead of 337 (bench/statements.py).
 books = table_of(Book)
 DETAILS = select(*(books.c[name] for name in BookDetails._fields))
 READ = DETAILS.where(books.c.id == bindparam("book"))
@@ -106,7 +106,7 @@ READ_BY_ISBN = DETAILS.where(books.c.isbn == bindparam("isbn"))
 
 @dataclass(frozen=True)
 class BookCriteria:
-    """Which books to list (all that is not None must hold; `withdrawn` lets those in too) and in which order."""
+    """Filters, which must all match unless None, and the sort order; `withdrawn` includes withdrawn books."""
 
     q: str | None = None
     author: str | None = None
@@ -129,48 +129,48 @@ class BookRepository:
         self.dialect = dialect_of(session)
 
     def get(self, book_id: int) -> Book | None:
-        """The book as the database has it now, whatever the session remembers."""
+        """Return the book with fresh values from the database."""
         return self.session.get(Book, book_id, populate_existing=True)
 
     def read(self, book_id: int) -> BookDetails | None:
-        """What a page and JSON say of the book, as the database has it now."""
+        """Return the book's details for pages and JSON, with fresh values."""
         return _details(self.session.connection().execute(READ, {"book": book_id}).first())
 
     def read_by_isbn(self, isbn: str) -> BookDetails | None:
-        """The same of the book with this ISBN-13."""
+        """Return the details of the book with this ISBN-13, with fresh values."""
         return _details(self.session.connection().execute(READ_BY_ISBN, {"isbn": isbn}).first())
 
     def ids_by_isbn(self, isbns: Collection[str]) -> Mapping[str, int]:
-        """The ids of the books with these ISBN-13s."""
-        found = select(books.c.isbn, books.c.id).where(any_of(self.dialect, books.c.isbn, "isbns"))
-        return {row[0]: row[1] for row in self.session.connection().execute(found, {"isbns": list(isbns)})}
+        """Map those of these ISBN-13s that the shop has to the ids of their books."""
+        query = select(books.c.isbn, books.c.id).where(any_of(self.dialect, books.c.isbn, "isbns"))
+        return {row[0]: row[1] for row in self.session.connection().execute(query, {"isbns": list(isbns)})}
 
     def lock(self, book_ids: Collection[int]) -> Sequence[StockedBook]:
-        """Lock the books, in id order and with fresh values, until the transaction ends.
+        """Lock the books until the transaction ends, and return them in id order with fresh values.
 
-        Until then nobody else changes, withdraws or reserves them; who only reads them does not wait.
+        Other transactions cannot change, withdraw or reserve them until then, but can read them without waiting.
         """
-        found = self.session.connection().execute(_lock(self.dialect), {"ids": list(book_ids)})
-        return [StockedBook(*row) for row in found]
+        rows = self.session.connection().execute(_lock(self.dialect), {"ids": list(book_ids)})
+        return [StockedBook(*row) for row in rows]
 
     def list_stocked(self, book_ids: Collection[int]) -> Sequence[StockedBook]:
-        """The books, in id order, withdrawn ones too, as the database has them now; locks nothing."""
-        found = self.session.connection().execute(_stocked(self.dialect), {"ids": list(book_ids)})
-        return [StockedBook(*row) for row in found]
+        """Return the books, including withdrawn ones, in id order with fresh values; locks nothing."""
+        rows = self.session.connection().execute(_stocked(self.dialect), {"ids": list(book_ids)})
+        return [StockedBook(*row) for row in rows]
 
-    def lock_all_of(self, books: Collection[Book]) -> None:
-        """Lock books that the session holds, as `lock` does, and give them the values that they have by now."""
+    def lock_and_refresh(self, books: Collection[Book]) -> None:
+        """Lock these objects' rows as `lock` does, and refresh the objects."""
         query = select(Book).where(Book.id.in_([book.id for book in books])).order_by(Book.id)
         query = query.with_for_update(key_share=True)
         self.session.scalars(query.execution_options(populate_existing=True)).all()
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Insert books, with no stock yet; returns their ids in the order of the rows."""
+        """Insert books and return their ids in the order of the rows."""
         statement = insert(Book).returning(Book.id, sort_by_parameter_order=True)
         return list(self.session.scalars(statement, list(rows)))
 
     def update(self, book_id: int, values: Mapping[str, Any]) -> None:
-        """Write fields of a book; objects that the session holds keep what they had."""
+        """Update fields of a book, its version and its time of change; objects in the session are not refreshed."""
         changed = {**values, "updated_at": now(), "version": Book.version + 1}
         self.session.execute(
             update(Book).where(Book.id == book_id).values(changed), execution_options={"synchronize_session": False}
@@ -181,39 +181,40 @@ class BookRepository:
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
     def search(self, criteria: BookCriteria, page_request: PageRequest, size: int) -> Page[BookDetails]:
-        """One page of the books that match, in the order asked for."""
+        """Return one page of the matching books, in the requested order."""
         query, order = self._search(DETAILS, criteria)
-        found = list_page(self.session, query, order, page_request, size)
-        return replace(found, items=[BookDetails(*row) for row in found.items])
+        page = list_page(self.session, query, order, page_request, size)
+        return replace(page, items=[BookDetails(*row) for row in page.items])
 
     def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
-        """The same, but of each book only what a card shows, and without counting them: their number is known."""
+        """Return one page of the matching books with only a card's columns; `total` is given, so nothing is counted."""
         query, order = self._search(select(Book), criteria)
-        cards = query.options(ON_A_CARD).order_by(*(by.clause for by in order))
+        cards = query.options(ON_A_CARD).order_by(*(key.clause for key in order))
         return paginate(self.session, cards, page, size, total)
 
     def _search(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[SortKey]]:
-        query, ranking = self._found(query, criteria)
+        query, ranking = self._matching(query, criteria)
         return query.where(*filters(criteria).values()), _order(criteria, ranking)
 
     def count(self, criteria: BookCriteria) -> int:
-        """How many books match."""
-        query = self._found(select(func.count()).select_from(Book), criteria)[0]
+        """Count the matching books."""
+        query = self._matching(select(func.count()).select_from(Book), criteria)[0]
         return self.session.scalar(query.where(*filters(criteria).values())) or 0
 
     def count_by(
         self, criteria: BookCriteria, traits: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]
     ) -> Sequence[Row[*tuple[Any, ...]]]:
-        """How many of the books that the words of the criteria find have each mix of the traits: rows with `books`.
+        """Count the books that match the text of the criteria, grouped by the traits: rows with the traits and `books`.
 
-        The other criteria are not asked for; who wants them names them as traits.
+        The other criteria do not filter the books; pass them as traits to group by them.
         """
         labelled = [trait.label(name) for name, trait in traits.items()]
-        found = self._found(select(*labelled).select_from(Book), criteria)[0].subquery()
-        return self.session.execute(select(*found.c, func.count().label("books")).group_by(*found.c)).all()
+        matching_books = self._matching(select(*labelled).select_from(Book), criteria)[0].subquery()
+        columns = matching_books.c
+        return self.session.execute(select(*columns, func.count().label("books")).group_by(*columns)).all()
 
-    def _found(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[SortKey]]:
-        """Narrow a query to the books on sale that the words of the criteria find, and say how to rank them."""
+    def _matching(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[SortKey]]:
+        """Filter a query by the text of the criteria and by withdrawal; also returns the keys that rank the matches."""
         ranking: list[SortKey] = []
         if not criteria.withdrawn:
             query = query.where(Book.withdrawn_at.is_(None))
@@ -224,49 +225,49 @@ class BookRepository:
         return query, ranking
 
     def last_change(self) -> datetime | None:
-        """When a book was last added or changed in any way, its stock included."""
+        """Return when any book or its stock was last changed; None if there are no books."""
         return self.session.connection().scalar(LAST_CHANGE)
 
     def list_back_in_stock(self, limit: int) -> Sequence[Book]:
-        """The books on the shelf that had been sold out, the latest to come back first."""
+        """Return books that are in stock again after being out of stock, the latest first."""
         back = select(Book).where(Book.back_in_stock_at.is_not(None), *ON_SALE, Book.stock_quantity > 0)
         back = back.options(ON_A_CARD)
         return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
 
     def list_newest(self, limit: int) -> Sequence[Book]:
-        """The books that were last added to the catalogue."""
+        """Return the books that were added to the catalogue last, the latest first."""
         newest = select(Book).where(*ON_SALE).options(ON_A_CARD).order_by(Book.id.desc()).limit(limit)
         return self.session.scalars(newest).all()
 
-    def list_low(self, copies: int, number: int) -> Sequence[Book]:
-        """The books on sale of which at most so many copies are left, but some, fewest first."""
+    def list_low_stock(self, copies: int, limit: int) -> Sequence[Book]:
+        """Return books on sale with 1 to `copies` copies left, fewest first."""
         low = select(Book).where(Book.stock_quantity.between(1, copies), Book.withdrawn_at.is_(None))
-        return self.session.scalars(low.order_by(Book.stock_quantity, Book.title_key, Book.id).limit(number)).all()
+        return self.session.scalars(low.order_by(Book.stock_quantity, Book.title_key, Book.id).limit(limit)).all()
 
     def list_on_sale(self, first: int, last: int) -> Sequence[Row[int, str, datetime]]:
-        """Id, title and last change of the books on sale whose ids are in that range, by id."""
+        """Return id, title and last change of the books on sale with ids from `first` to `last`, in id order."""
         books = select(Book.id, Book.title, Book.updated_at).where(*ON_SALE, Book.id.between(first, last))
         return self.session.execute(books.order_by(Book.id)).all()
 
     def highest_id(self) -> int:
-        """The id of the book that was added last, 0 if there is none."""
+        """Return the highest id of a book; 0 if there are no books."""
         return self.session.scalar(select(func.max(Book.id))) or 0
 
     def lock_imports(self) -> None:
-        """Let one import write at a time until the transaction ends: no constraint keeps books without ISBN apart."""
+        """Let only one import write until the transaction ends: no constraint prevents duplicates without an ISBN."""
         if not is_sqlite(self.session):
             self.session.execute(select(func.pg_advisory_xact_lock(IMPORTS)))
 
-    def find_same(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
-        """The books with one of these ISBNs or folded titles: candidates for being the same as others."""
-        same = Book.isbn.in_(isbns) | Book.title_key.in_(title_keys)
-        return self.session.scalars(select(Book).where(same).order_by(Book.id)).all()
+    def find_by_isbn_or_title(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
+        """Return the books with one of these ISBNs or case-folded titles: possible duplicates."""
+        duplicates = Book.isbn.in_(isbns) | Book.title_key.in_(title_keys)
+        return self.session.scalars(select(Book).where(duplicates).order_by(Book.id)).all()
 
 
 @cache
 def _stocked(dialect: str) -> Select[Any]:
-    wanted = select(*(books.c[name] for name in StockedBook._fields)).where(any_of(dialect, books.c.id, "ids"))
-    return wanted.order_by(books.c.id)
+    query = select(*(books.c[name] for name in StockedBook._fields)).where(any_of(dialect, books.c.id, "ids"))
+    return query.order_by(books.c.id)
 
 
 @cache
@@ -279,12 +280,12 @@ def _details(row: Row[*tuple[Any, ...]] | None) -> BookDetails | None:
 
 
 def filters(criteria: BookCriteria) -> dict[str, ColumnElement[bool]]:
-    """What the criteria ask of a book besides being found by words: a condition for each kind of filter in use."""
+    """Return the SQL conditions of the criteria, except text search, one for each facet in use."""
     conditions: dict[str, list[ColumnElement[bool]]] = {"language": [], "in_stock": [], "price": [], "year": []}
     if criteria.language:
         tag = language_tag(criteria.language).lower()
-        speaks = (func.lower(Book.language) == tag) | func.lower(Book.language).startswith(f"{tag}-", autoescape=True)
-        conditions["language"].append(speaks)
+        same = (func.lower(Book.language) == tag) | func.lower(Book.language).startswith(f"{tag}-", autoescape=True)
+        conditions["language"].append(same)
     if criteria.in_stock is not None:
         conditions["in_stock"].append(Book.stock_quantity > 0 if criteria.in_stock else Book.stock_quantity == 0)
     conditions["price"] += _between(Book.price_cents, criteria.min_price_cents, criteria.max_price_cents)
@@ -301,7 +302,7 @@ def _order(criteria: BookCriteria, ranking: Sequence[SortKey]) -> Sequence[SortK
     sort = criteria.sort or "relevance"
     if sort == "relevance":
         return [*ranking, SortKey(Book.title_key), SortKey(Book.id)]
-    descending = criteria.dir == "desc" if criteria.dir else sort not in RISING
+    descending = criteria.dir == "desc" if criteria.dir else sort not in ASCENDING
     sorted_by: dict[str, list[InstrumentedAttribute[Any]]] = {
         "title": [Book.title_key, Book.id],
         "price": [Book.price_cents, Book.id],

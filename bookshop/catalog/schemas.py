@@ -1,4 +1,4 @@
-"""The shape of books in JSON and in files."""
+"""Pydantic models of books in JSON and in CSV files."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -20,12 +20,12 @@ from bookshop.catalog.models import (
 )
 from bookshop.catalog.repository import BookCriteria, BookDetails
 from bookshop.kit.money import CURRENCIES, known_currency
-from bookshop.web.schemas import SOME_TEXT, Body, Line, Lines, Maybe, PageQuery, Plain, written
+from bookshop.web.schemas import NOT_BLANK, BlankAsNone, Body, JsonLiteral, Line, Lines, PageQuery, schema_pattern
 
 Isbn = Annotated[str, AfterValidator(isbn13), Field(json_schema_extra={"format": "isbn", "pattern": ISBN_PATTERN})]
 Currency = Annotated[str, AfterValidator(known_currency), Field(json_schema_extra={"enum": CURRENCIES})]
-Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX), written(SOME_TEXT)]
-Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX), written(SOME_TEXT)]
+Title = Annotated[Line, Field(min_length=1, max_length=TITLE_MAX), schema_pattern(NOT_BLANK)]
+Authors = Annotated[Line, Field(min_length=1, max_length=AUTHORS_MAX), schema_pattern(NOT_BLANK)]
 Publisher = Annotated[Line, Field(max_length=PUBLISHER_MAX)]
 Language = Annotated[Line, Field(max_length=LANGUAGE_MAX), AfterValidator(language_tag)]
 Year = Annotated[int, Field(ge=YEAR_MIN, le=YEAR_MAX)]
@@ -34,15 +34,15 @@ Price = Annotated[int, Field(ge=0, le=PRICE_MAX)]
 
 
 class NewBook(Body):
-    """A book to add; prices are in minor units, and the currency is the shop's unless it is given."""
+    """A book to add. Its price is in minor units; the currency defaults to the shop's."""
 
     isbn: Isbn | None = None
     title: Title
     authors: Authors
-    publisher: Maybe[Publisher] = None
-    language: Maybe[Language] = None
+    publisher: BlankAsNone[Publisher] = None
+    language: BlankAsNone[Language] = None
     published_year: Year | None = None
-    description: Maybe[Description] = None
+    description: BlankAsNone[Description] = None
     price_cents: Price
     currency: Currency | None = None
 
@@ -53,17 +53,17 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class BookChanges(Body):
-    """The fields of a book to change; those that are left out stay as they are."""
+    """The fields of a book to change; the others are unchanged."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     isbn: Isbn | None = None
     title: Title = ""
     authors: Authors = ""
-    publisher: Maybe[Publisher] = None
-    language: Maybe[Language] = None
+    publisher: BlankAsNone[Publisher] = None
+    language: BlankAsNone[Language] = None
     published_year: Year | None = None
-    description: Maybe[Description] = None
+    description: BlankAsNone[Description] = None
     price_cents: Price = 0
     currency: Currency = ""
 
@@ -72,14 +72,14 @@ class BookChanges(Body):
 
 
 class BookQuery(PageQuery):
-    """Which books to list, and in which order."""
+    """Filters and sort order for a list of books."""
 
     q: str | None = None
     author: str | None = None
     language: Line | None = None
-    in_stock: Annotated[bool, Plain] | None = None
-    min_price_cents: Annotated[Price, Plain] | None = None
-    max_price_cents: Annotated[Price, Plain] | None = None
+    in_stock: Annotated[bool, JsonLiteral] | None = None
+    min_price_cents: Annotated[Price, JsonLiteral] | None = None
+    max_price_cents: Annotated[Price, JsonLiteral] | None = None
     sort: Literal["relevance", "title", "price", "published", "newest"] = "relevance"
     dir: Literal["asc", "desc"] | None = None
 
@@ -88,7 +88,7 @@ class BookQuery(PageQuery):
 
 
 class BookOut(BaseModel):
-    """A book as anyone sees it."""
+    """A book as customers and visitors see it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -115,9 +115,9 @@ class StaffBookOut(BookOut):
 
 
 class RestockedBookOut(StaffBookOut):
-    """A book after a change of its stock, and how many customers that notified.
+    """A book after a change of its stock, with the number of customers notified.
 
-    `alerts_queued` are their e-mails, and those stopped when the book had gone, which are queued again.
+    `alerts_queued` counts their e-mails and the alerts that were stopped when the book sold out, now queued again.
     """
 
     notified_count: int
@@ -125,11 +125,11 @@ class RestockedBookOut(StaffBookOut):
 
 
 class AnyBookOut(RootModel[StaffBookOut | BookOut]):
-    """A book: with `stock_quantity` and `waiting_count` for staff."""
+    """A book; for staff with `stock_quantity` and `waiting_count`."""
 
 
 def book_out(book: BookDetails, waiting_count: int | None = None) -> BookOut:
-    """The book in JSON: as anyone sees it or, if the number of waiting customers is given, as staff do."""
+    """Return the book's public JSON model or, with the number of waiting customers, the one for staff."""
     public = BookOut.model_validate(book)
     if waiting_count is None:
         return public
@@ -137,17 +137,17 @@ def book_out(book: BookDetails, waiting_count: int | None = None) -> BookOut:
 
 
 class BookLine(BaseModel):
-    """One line of a file of books, all of it text. What is empty is not said, and changes nothing."""
+    """One line of a CSV file of books, with text values. Empty columns are omitted and change nothing."""
 
     model_config = ConfigDict(extra="ignore")
 
     isbn: Isbn | None = None
     title: Title
     authors: Authors
-    publisher: Maybe[Publisher] = None
-    language: Maybe[Language] = None
+    publisher: BlankAsNone[Publisher] = None
+    language: BlankAsNone[Language] = None
     published_year: Year | None = None
-    description: Maybe[Description] = None
+    description: BlankAsNone[Description] = None
     price_cents: Price | None = None
     currency: Currency | None = None
     stock_quantity: Annotated[int, Field(ge=0, le=STOCK_MAX)] | None = None

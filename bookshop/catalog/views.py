@@ -1,4 +1,4 @@
-"""Pages of the catalogue."""
+"""Pages of the catalogue: home page, list of books, book page and covers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS, count_facets
 from bookshop.catalog.forms import book_query
-from bookshop.catalog.languages import language_name
+from bookshop.catalog.languages import language_name, script_language
 from bookshop.catalog.linked_data import book_as_linked_data
 from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
 from bookshop.extensions import settings
@@ -22,14 +22,15 @@ from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.assets import FOR_EVER
+from bookshop.web.assets import IMMUTABLE
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import absolute_url, list_address, render_list
 
 bp.add_app_template_filter(language_name, "language")
+bp.add_app_template_filter(script_language)
 
-ROW = 6
-TYPED = {"price": ("min_price", "max_price")}  # what a visitor types, in major units, for what a facet asks for
+ROW = 6  # books per row of the home page
+TYPED = {"price": ("min_price", "max_price")}  # form fields, in major units, that set the same filters as a facet
 
 
 @bp.get("/")
@@ -44,8 +45,10 @@ def home() -> str:
 def books() -> str | AnyResponse:
     query, catalog = book_query(request.args, settings().currency), services.catalog()
     found, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
-    helpful = {} if found.total else catalog.words_that_find(query.criteria())
-    return render_list("catalog/books.html", found, query=query, facets=facets, helpful=helpful, narrowed=narrowed)
+    suggestions = {} if found.total else catalog.words_with_results(query.criteria())
+    return render_list(
+        "catalog/books.html", found, query=query, facets=facets, suggestions=suggestions, filter_address=filter_address
+    )
 
 
 @bp.get("/books/<int:book_id>")
@@ -55,8 +58,8 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(found)
     if slug != slug_of(found.title):
         return redirect(address, 301)
-    # The count comes before the visitor's own reservation: a restock in between must not leave it below 1.
-    waiting, mine, in_cart = waiting_for(found), None, 0
+    # Count before reading the customer's own reservation, so that a restock in between cannot make the count too low.
+    waiting, mine, in_cart = waiting_count(found), None, 0
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
@@ -70,7 +73,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         mine=mine,
         in_cart=in_cart,
         most=settings().cart_copies,
-        form=ShopForm() if current_user.is_customer else None,  # theirs alone are the buttons for it
+        form=ShopForm() if current_user.is_customer else None,  # only customers see its buttons
         address=address,
         canonical=canonical,
         linked_data=book_as_linked_data(found, canonical, cover_address(found, "large", absolute_url)),
@@ -79,56 +82,56 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
 
 @bp.get("/books/<int:book_id>/cover.svg")
 def drawn_cover(book_id: int) -> AnyResponse:
-    """The cover that the shop draws; kept for ever under the address that names what is drawn."""
+    """Draw a book's cover; browsers may cache it indefinitely at an address with the current edition."""
     found = services.catalog().get(book_id, withdrawn=True)
     edition = _edition(found)
     response = Response(draw_cover(found.title, found.authors), mimetype="image/svg+xml")
-    response.headers["Cache-Control"] = FOR_EVER if request.args.get("v") == edition else "public, no-cache"
+    response.headers["Cache-Control"] = IMMUTABLE if request.args.get("v") == edition else "public, no-cache"
     response.set_etag(edition)
     return response.make_conditional(request)
 
 
-def waiting_for(book: AnyBook) -> int:
-    """How many wait for the book; for one on the shelf, of which nobody waits, without asking the database."""
+def waiting_count(book: AnyBook) -> int:
+    """Return how many customers are waiting for the book; for one in stock that is 0, without a query."""
     return 0 if book.in_stock else services.repository(PreBookRepository).count_waiting_for(book.id)
 
 
 @bp.app_template_global()
 def book_address(book: AnyBook) -> str:
-    """The address of a book's page."""
+    """Return the URL of a book's page."""
     return address_of(book.id, book.title)
 
 
 def address_of(book_id: int, title: str) -> str:
-    """The address of the page of the book with this id and title."""
+    """Return the URL of the page of the book with this id and title."""
     return url_for("catalog.book", book_id=book_id, slug=slug_of(title))
 
 
 @bp.app_template_global()
 def cover_address(book: AnyBook, size: str, url: Callable[..., Any] = url_for) -> str:
-    """The address of a book's cover, `small` or `large`: the uploaded one or, without one, the drawn one."""
+    """Return the URL of a book's uploaded cover, `small` or `large`, or of its drawn one."""
     if book.cover:
         return str(url("catalog.picture", name=book.cover, size=size))
     return str(url("catalog.drawn_cover", book_id=book.id, v=_edition(book)))
 
 
 def _edition(book: AnyBook) -> str:
-    """Names what is drawn on a cover: another title or author, or another way to draw, makes another edition."""
+    """Identify what is on a drawn cover: a new title, new authors or a new COVER_VERSION changes the edition."""
     drawn = f"{book.title}\n{book.authors}"
     return f"{COVER_VERSION}-{crc32(drawn.encode()):08x}"
 
 
-def narrowed(facet: str, asked: Mapping[str, Any] | None = None) -> str:
-    """The address of the list with another choice of a facet, or with none."""
-    return list_address(*FACETS[facet], *TYPED.get(facet, ()), **(asked or {}))
+def filter_address(facet: str, criteria: Mapping[str, Any] | None = None) -> str:
+    """Return the URL of the current list with another choice of a facet, or with none."""
+    return list_address(*FACETS[facet], *TYPED.get(facet, ()), **(criteria or {}))
 
 
 @bp.get("/covers/<string(length=32):name>-<any(small, large):size>.webp")
 def picture(name: str, size: str) -> Response:
-    """An uploaded cover. Its name stands for what it shows, so everybody may keep it for ever."""
+    """Send an uploaded cover. Its name is a hash of its content, so browsers may cache it indefinitely."""
     file = pictures.file_name(name, size)
     if file is None:
         raise NotFound("There is no such cover.")
     response = send_from_directory(settings().covers, file, mimetype="image/webp")
-    response.headers["Cache-Control"] = FOR_EVER
+    response.headers["Cache-Control"] = IMMUTABLE
     return response

@@ -1,1 +1,1 @@
-"""The checkout and its way back: placing an order takes copies off the shelf, cancelling it returns them."""
+"""Placing an order, which takes its copies out of stock, and cancelling it, which returns them."""

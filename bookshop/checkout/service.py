@@ -1,4 +1,4 @@
-"""Placing orders and what becomes of them: the stock that they take and give back, and their mail."""
+"""Placing orders and changing their status, with the effect on the stock and the e-mails to send."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -33,19 +33,19 @@ from bookshop.orders.models import (
     OrderLine,
 )
 from bookshop.orders.repository import OrderRepository
-from bookshop.orders.service import existing
+from bookshop.orders.service import require_order
 
-# What an order must be before it can become something else.
-BEFORE = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
+# The statuses from which an order can move to each status.
+ALLOWED_FROM = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
 NEW = {"status": PLACED, "payment": ON_COLLECTION}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """What a customer says at the checkout. Without a name the order is under the e-mail address.
+    """What a customer enters at the checkout. Without a name, the order is under the e-mail address.
 
-    `shown` is the fingerprint of the cart that the customer saw, `expected` what it cost, an amount for each currency;
-    if the cart is another by now, or a price, the order is refused.
+    `shown` is the fingerprint of the cart that the customer saw, `expected` its total, one amount per currency. The
+    order is refused if the cart or a price has changed since.
     """
 
     name: str | None = None
@@ -58,16 +58,16 @@ class Checkout:
 
 
 class PlacedOrder(NamedTuple):
-    """A new order and its lines, as rows with the names of the models."""
+    """A new order and its lines, as rows whose columns are named as in the models."""
 
     order: Row[*tuple[Any, ...]]
     lines: Sequence[Row[*tuple[Any, ...]]]
 
 
 class CheckoutService:
-    """Places, changes and cancels orders; never commits. A sale and a return are BookService's.
+    """Places, changes and cancels orders; never commits. BookService changes the stock.
 
-    Every change queues its mail: to the customer, and to those that returned copies notified.
+    Every change queues its e-mails: to the customer, and to the customers whom returned copies notified.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class CheckoutService:
         self.post_orders = post_orders
 
     def place(self, user_id: int, checkout: Checkout) -> PlacedOrder:
-        """Order what is in the customer's cart, all or nothing, and empty the cart.
+        """Order all books in the customer's cart, or none, and empty the cart.
 
         Locks the customer's row, so that a second checkout or a change of the cart waits, then the books in id order;
-        both until the caller's commit. Raises Conflict if the cart is empty or not what was shown, InsufficientStock
-        if there are too few copies of anything, Invalid if something of `checkout` is missing.
+        both until the caller's commit. Raises Conflict if the cart is empty or has changed since it was shown,
+        InsufficientStock if any book has too few copies, Invalid if `checkout` is incomplete.
         """
         user = self.authentication.lock_active(user_id)
         if user is None:
@@ -101,86 +101,87 @@ class CheckoutService:
         self._check(checkout, lines)
         order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
-        sold = self.lines.insert(user_id, [_sold(line, order.id) for line in lines])
-        self.mail.queue_of_order(ORDER_PLACED, order.id, user_id, user.email)
+        sold = self.lines.insert(user_id, [_order_line(line, order.id) for line in lines])
+        self.mail.queue_order_message(ORDER_PLACED, order.id, user_id, user.email)
         return PlacedOrder(order, sold)
 
     def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
         if short := [line for line in lines if line.is_short]:
-            raise _too_few(short)
+            raise _insufficient_stock(short)
         cart = Cart(lines)
-        is_another_price = checkout.expected is not None and sorted(checkout.expected) != sorted(cart.totals)
-        if checkout.shown not in (None, cart.fingerprint) or is_another_price:
+        price_differs = checkout.expected is not None and sorted(checkout.expected) != sorted(cart.totals)
+        if checkout.shown not in (None, cart.fingerprint) or price_differs:
             raise Conflict(
-                "Your cart or a price changed since you saw it. Nothing was ordered; please look at it "
-                "once more and order again.",
+                "Your cart or a price has changed since you last saw it. Nothing was ordered: check your cart and "
+                "order again.",
                 "ORDER_CHANGED",
             )
         if checkout.delivery == POST and not self.post_orders:
-            raise Invalid("This shop does not post orders: please collect it.", "delivery")
+            raise Invalid("This shop does not post orders. Collect this one in the shop.", "delivery")
         if checkout.delivery == POST and not checkout.address:
-            raise Invalid("Please give the address to which we post it.", "address")
+            raise Invalid("Enter the address that we should post it to.", "address")
 
     def cancel(self, user_id: int, order_id: int) -> Notified:
-        """Cancel the customer's own order while it is placed, and give its copies back.
+        """Cancel the customer's own order while it is placed, and return its copies to stock.
 
-        Returns the customers that this notified; locks as `change_all` does. Raises NotFound or Conflict.
+        Returns the customers notified by this; locks as `change_all` does. Raises NotFound or Conflict.
         """
-        existing(self.orders.get(order_id, user_id))
+        require_order(self.orders.get(order_id, user_id))
         changed, notified = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
         if not changed:
-            raise _wrong_state(existing(self.orders.get(order_id, user_id)), CANCELLED)
+            raise _wrong_state(require_order(self.orders.get(order_id, user_id)), CANCELLED)
         return notified
 
     def change(self, order_id: int, status: str, by: int) -> Notified:
-        """Let staff (`by`) make one order ready, collected or cancelled; raises NotFound or Conflict.
+        """Mark one order as ready, collected or cancelled on behalf of a member of staff (`by`).
 
-        Returns the customers that returned copies notified.
+        Returns the customers whom returned copies notified. Raises NotFound or Conflict.
         """
-        existing(self.orders.get(order_id))
+        require_order(self.orders.get(order_id))
         changed, notified = self.change_all([order_id], status, by)
         if not changed:
-            raise _wrong_state(existing(self.orders.get(order_id)), status)
+            raise _wrong_state(require_order(self.orders.get(order_id)), status)
         return notified
 
     def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], Notified]:
-        """Let staff (`by`) make orders ready, collected or cancelled; those that cannot become so are left alone.
+        """Mark orders as ready, collected or cancelled on behalf of a member of staff (`by`).
 
-        Returns the ids of those that did, and the customers that returned copies notified. Locks, for
-        cancelling, the books in id order, then the orders; until the caller's transaction ends.
+        Skips orders that cannot move to this status. Returns the ids of the changed orders, and the customers whom
+        returned copies notified. Locks the books in id order (only to cancel), then the orders, until the caller's
+        transaction ends.
         """
         if status == CANCELLED:
-            return self._cancel(order_ids, BEFORE[CANCELLED], by=by)
-        changed = self.orders.change_status(order_ids, BEFORE[status], status)
+            return self._cancel(order_ids, ALLOWED_FROM[CANCELLED], by=by)
+        changed = self.orders.change_status(order_ids, ALLOWED_FROM[status], status)
         if status == READY:
-            self.mail.queue_of_orders(ORDER_READY, self.orders.customers_of(changed))
+            self.mail.queue_order_messages(ORDER_READY, self.orders.customers_of(changed))
         return changed, Notified()
 
     def lock_open(self, user_id: int, also: Collection[int]) -> None:
-        """Lock the books of the customer's orders that are placed or ready, and these others, all in one id order."""
+        """Lock the books of the customer's placed and ready orders together with the books `also`, in id order."""
         lines = self.orders.list_lines(self.orders.list_open(user_id))
         self.books.lock({*also, *(line.book_id for line in lines)})
 
     def cancel_open(self, user_id: int) -> Notified:
-        """Cancel all the customer's orders that are placed or ready; returns the customers that this notified."""
-        return self._cancel(self.orders.list_open(user_id), BEFORE[CANCELLED], by=user_id)[1]
+        """Cancel all placed and ready orders of the customer; returns the customers notified by this."""
+        return self._cancel(self.orders.list_open(user_id), ALLOWED_FROM[CANCELLED], by=user_id)[1]
 
     def _cancel(
-        self, order_ids: Collection[int], which: Collection[str], *, by: int, user_id: int | None = None
+        self, order_ids: Collection[int], statuses: Collection[str], *, by: int, user_id: int | None = None
     ) -> tuple[Sequence[int], Notified]:
         lines = self.orders.list_lines(order_ids)
         self.books.lock({line.book_id for line in lines})
-        seen = {line.order_id for line in lines}  # none that was placed since: its copies would not come back
-        changed = self.orders.change_status(seen, which, CANCELLED, user_id=user_id)
+        # Only orders whose lines were read above: the copies of an order placed since would not be returned.
+        changed = self.orders.change_status({line.order_id for line in lines}, statuses, CANCELLED, user_id=user_id)
         notified = Notified()
-        for order_id in changed:  # one by one, as a book may be in several
+        for order_id in changed:  # one at a time, as several orders may have the same book
             notified.add(self._return([line for line in lines if line.order_id == order_id], by))
-        self.mail.queue_of_orders(ORDER_CANCELLED, self.orders.customers_of(changed))
+        self.mail.queue_order_messages(ORDER_CANCELLED, self.orders.customers_of(changed))
         self.alerts.queue(notified)
         return changed, notified
 
     def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
-        """Give the copies of an order back; returns the customers that this notified."""
+        """Return the copies of an order to stock; returns the customers notified by this."""
         changes = [
             StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=line.order_id)
             for line in lines
@@ -188,7 +189,7 @@ class CheckoutService:
         try:
             return self.inventory.update_stocks(changes)
         except Invalid as full:
-            raise Conflict(f"The order cannot be cancelled just now. {full.sentence}", "ORDER_STATE") from None
+            raise Conflict(f"The order cannot be cancelled now. {full.sentence}", "ORDER_STATE") from None
 
 
 def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
@@ -209,11 +210,11 @@ def _lines(entries: Sequence[CartEntry], locked: Sequence[StockedBook]) -> list[
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
 
 
-def _too_few(short: Sequence[CartLine]) -> InsufficientStock:
+def _insufficient_stock(short: Sequence[CartLine]) -> InsufficientStock:
     lines = "; ".join(f"{shortened(line.book.title)} ({line.left} left, {line.quantity} wanted)" for line in short)
     return InsufficientStock(
-        f"There are too few copies of {lines}. Nothing was ordered. Take fewer, reserve what is sold out, or leave out "
-        "what is withdrawn.",
+        f"There are too few copies of {lines}. Nothing was ordered: order fewer copies, reserve what is sold out, or "
+        "remove what is withdrawn.",
         [_shortage(line) for line in short],
     )
 
@@ -232,8 +233,8 @@ def _sale(line: CartLine, order_id: int, user_id: int) -> StockChange:
     return StockChange(book_id=line.book.id, delta=-line.quantity, reason=SALE, user_id=user_id, order_id=order_id)
 
 
-def _sold(line: CartLine, order_id: int) -> dict[str, Any]:
-    """The line as it is sold: later changes of the book do not change it."""
+def _order_line(line: CartLine, order_id: int) -> dict[str, Any]:
+    """Return the values of an order line: a copy of the book's data, which later changes of the book do not affect."""
     return {
         "order_id": order_id,
         "book_id": line.book.id,

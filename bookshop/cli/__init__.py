@@ -1,4 +1,4 @@
-"""The commands: flask users|tokens|books|worker|check|demo."""
+"""The commands of `flask`: users, tokens, books, worker, check and demo."""
 
 from flask import Flask
 

@@ -11,34 +11,36 @@ from flask.cli import AppGroup
 
 from bookshop.catalog.importer import BatchReport, import_books
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
-from bookshop.cli.refusals import refusals_as_messages
+from bookshop.cli.errors import report_errors
 from bookshop.extensions import settings
 
-books = AppGroup("books", help="The catalogue.")
+books = AppGroup("books", help="Manage the catalogue.")
 
 
 @books.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--price-cents", type=click.IntRange(0, PRICE_MAX), help="Price of new books that the file gives none.")
-@click.option("--stock", type=click.IntRange(0, STOCK_MAX), help="Stock of new books that the file gives none.")
-@refusals_as_messages
+@click.option("--price-cents", type=click.IntRange(0, PRICE_MAX), help="Price for new books without one in the file.")
+@click.option("--stock", type=click.IntRange(0, STOCK_MAX), help="Stock for new books without one in the file.")
+@report_errors
 def import_file(file: Path, price_cents: int | None, stock: int | None) -> None:
-    """Add or update books from a CSV file with a header; see the README for its columns.
+    """Add or update books from a CSV file with a header line; the README lists its columns.
 
-    Lines that cannot be used are reported and do not stop the rest.
+    Lines that cannot be imported are reported; the others are imported.
     """
-    defaults = {"price_cents": price_cents, "stock_quantity": stock, "currency": settings().currency}
-    given = {name: value for name, value in defaults.items() if value is not None}
-    sums = BatchReport()
-    for report in _with_progress(file, given):
-        sums.add(report)
-    for number, reason in sums.refused:
+    options = {"price_cents": price_cents, "stock_quantity": stock, "currency": settings().currency}
+    defaults = {name: value for name, value in options.items() if value is not None}
+    total = BatchReport()
+    for report in _with_progress(file, defaults):
+        total.add(report)
+    for number, reason in total.refused:
         click.echo(f"line {number}: {reason}", err=True)
-    if sums.notified:
-        click.echo(f"customers notified: {len(sums.notified)}")
-    if sums.unpriced:
-        click.echo(f"without a price, until one is set or given by --price-cents: {sums.unpriced}")
-    click.echo(f"{sums.added} added, {sums.updated} updated, {sums.unchanged} unchanged, {len(sums.refused)} refused")
+    if total.notified:
+        click.echo(f"customers notified: {len(total.notified)}")
+    if total.unpriced:
+        click.echo(f"books without a price: {total.unpriced} (set their prices, or import again with --price-cents)")
+    click.echo(
+        f"{total.added} added, {total.updated} updated, {total.unchanged} unchanged, {len(total.refused)} refused"
+    )
 
 
 def _with_progress(path: Path, defaults: dict[str, Any]) -> Iterator[BatchReport]:

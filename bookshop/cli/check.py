@@ -6,15 +6,18 @@ import click
 from flask.cli import with_appcontext
 
 from bookshop import checks
-from bookshop.cli.refusals import refusals_as_messages
+from bookshop.cli.errors import report_errors
 from bookshop.extensions import db
 
 
 @click.command("check")
 @with_appcontext
-@refusals_as_messages
+@report_errors
 def check() -> None:
-    """Prove the invariants of the shop on its database: a line for each row that breaks one, exit code 1."""
+    """Check the shop's invariants in its database.
+
+    Prints a line for each row that breaks one, and then exits with code 1.
+    """
     broken = False
     for line in checks.broken_invariants(db.session()):
         click.echo(line)

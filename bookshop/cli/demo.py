@@ -1,4 +1,4 @@
-"""flask demo: a shop in which there is something to see."""
+"""flask demo: a shop with something to see in it."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from bookshop.catalog.importer import import_books
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.checkout.service import Checkout
-from bookshop.cli.refusals import refusals_as_messages
+from bookshop.cli.errors import report_errors
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import READY
@@ -31,13 +31,22 @@ DEMO_ACCOUNTS = {
 
 @click.command("demo")
 @with_appcontext
-@refusals_as_messages
+@report_errors
 def demo() -> None:
-    """Fill an empty shop with a demo catalogue and accounts; a shop whose users are others is left alone."""
+    """Fill an empty shop with a demo catalogue and accounts."""
+    fill_demo()
+    click.echo(f"The demo shop is ready. Its accounts:\n{demo_accounts()}")
+
+
+def fill_demo() -> None:
+    """Create the tables, the demo accounts and the demo catalogue, as far as they are missing.
+
+    Raises ClickException if the shop has users and none of them is a demo account.
+    """
     flask_migrate.upgrade()
     known = set(db.session.scalars(select(User.email_key)))
     if known and not known & set(DEMO_ACCOUNTS):
-        raise click.ClickException("This shop has users of its own; the demo is for an empty one.")
+        raise click.ClickException("This shop has users of its own. The demo needs an empty shop.")
     for email, (password, role) in DEMO_ACCOUNTS.items():
         if email not in known:
             services.commit(partial(services.accounts().register, email, password, role))
@@ -45,25 +54,28 @@ def demo() -> None:
         with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
             for _report in import_books(file, {}):
                 pass
-        _open_the_demo()
-    click.echo("The demo shop is ready. Its accounts:")
-    for email, (password, role) in DEMO_ACCOUNTS.items():
-        click.echo(f"  {role:8}  {email:28}  password: {password}")
+        _add_activity()
 
 
-def _open_the_demo() -> None:
-    """Let a few books sell out and come back, and one customer reserve and order, so that there is something to see."""
+def demo_accounts() -> str:
+    """Return a line for each demo account: its role, address and password."""
+    rows = ((role, email, password) for email, (password, role) in DEMO_ACCOUNTS.items())
+    return "\n".join(f"  {role:8}  {email:28}  password: {password}" for role, email, password in rows)
+
+
+def _add_activity() -> None:
+    """Sell out and restock a few books, and let one customer reserve and order some."""
     books = services.repository(BookRepository)
-    sold = books.search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
-    wanted = books.search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
+    in_stock = books.search(BookCriteria(in_stock=True, sort="published"), 1, 6).items
+    sold_out = books.search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
     ben, staff = (services.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
-    before = {book.id: book.stock_quantity for book in sold}
-    told, missed, other, *_rest = before
+    before = {book.id: book.stock_quantity for book in in_stock}
+    collected, missed, other, *_rest = before
     _set_stocks(dict.fromkeys(before, 0))
-    for book_id in [*(book.id for book in wanted), told, missed]:
+    for book_id in [*(book.id for book in sold_out), collected, missed]:
         services.commit(partial(services.prebookings().reserve, ben, book_id))
     _set_stocks(before)
-    services.commit(partial(services.checkout().change, _order(ben, told), READY, staff))
+    services.commit(partial(services.checkout().change, _order(ben, collected), READY, staff))
     _order(ben, other)
 
 
@@ -73,7 +85,7 @@ def _set_stocks(quantities: Mapping[int, int]) -> None:
 
 
 def _order(user_id: int, book_id: int) -> int:
-    """Let a customer of the demo order a book; returns the order's id."""
+    """Order a book for a demo customer; returns the order's id."""
     services.commit(partial(services.cart().add, user_id, book_id))
     checkout = Checkout(name="Ben Okafor", phone="030 5550 173")
     return int(services.commit(partial(services.checkout().place, user_id, checkout)).order.id)

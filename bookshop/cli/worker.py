@@ -10,7 +10,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from bookshop.cli.refusals import refusals_as_messages
+from bookshop.cli.errors import report_errors
 from bookshop.extensions import settings
 from bookshop.kit.outbox import OutboxWorker
 from bookshop.mailer.worker import Worker
@@ -18,52 +18,52 @@ from bookshop.webhooks.worker import WebhookWorker
 
 
 @click.command("worker")
-@click.option("--once", is_flag=True, help="Send what is due now, and end; exit code 1 if the mail server is away.")
+@click.option("--once", is_flag=True, help="Send what is due now, then exit; code 1 if the mail server is unreachable.")
 @with_appcontext
-@refusals_as_messages
+@report_errors
 def worker(once: bool) -> None:
-    """Send the e-mail and call the webhooks that are due, until told to stop (SIGTERM). Any number of them may run."""
+    """Send e-mail and call webhooks until stopped by SIGTERM. Any number of workers may run at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    works, calls = Worker(), WebhookWorker()
-    works.stop_on_signals()
-    if not settings().smtp_url:
-        logging.warning("BOOKSHOP_SMTP_URL is not set: messages go to %s, and to nobody else", settings().mail_folder)
+    mailer, webhooks = Worker(), WebhookWorker()
+    mailer.stop_on_signals()
+    if not settings().smtp_url and not settings().demo:
+        logging.warning("BOOKSHOP_SMTP_URL is not set: messages are not sent, only saved in %s", settings().mail_folder)
     reached = True
-    with beside(works, calls, once):
+    with webhook_thread(mailer, webhooks, once):
         if once:
-            reached = works.run_once()
+            reached = mailer.run_once()
         else:
-            works.run()
-    click.echo(_counts(works) or "nothing was sent")
-    if calls.done:
-        click.echo(f"webhooks: {_counts(calls)}")
+            mailer.run()
+    click.echo(_counts(mailer) or "nothing was sent")
+    if webhooks.done:
+        click.echo(f"webhooks: {_counts(webhooks)}")
     sys.exit(0 if reached else 1)
 
 
 @contextmanager
-def beside(works: Worker, calls: WebhookWorker, once: bool) -> Iterator[None]:
-    """Call webhooks in a thread of its own, as a receiver that hangs must not keep the e-mail; each ends the other.
+def webhook_thread(mailer: Worker, webhooks: WebhookWorker, once: bool) -> Iterator[None]:
+    """Call webhooks in a separate thread, so that a receiver that hangs cannot delay e-mail; when one stops, both do.
 
-    Whatever ends the thread before its time is raised here, so that the system starts the worker again.
+    An error in the thread is raised here, so that the process exits and the system restarts the worker.
     """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # Flask's way to hand it to a thread
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # as Flask documents for threads
 
-    def call() -> None:
+    def call_webhooks() -> None:
         with app.app_context():
             try:
-                calls.run_once() if once else calls.run()
+                webhooks.run_once() if once else webhooks.run()
             finally:
                 if not once:
-                    works.stop()
+                    mailer.stop()
 
     with ThreadPoolExecutor(1) as thread:
-        called = thread.submit(call)
+        future = thread.submit(call_webhooks)
         try:
             yield
         finally:
-            if not once or works.stopping:
-                calls.stop()
-        called.result()
+            if not once or mailer.stopping:
+                webhooks.stop()
+        future.result()
 
 
 def _counts(worker: OutboxWorker) -> str:

@@ -1,1 +1,1 @@
-"""What happened in the shop, written in the transaction in which it did; read by the feed."""
+"""Events: each is written in the same transaction as the change it records, and read by the feed."""

@@ -1,4 +1,4 @@
-"""Events: what happened, written in the transaction in which it did."""
+"""Events: each is written in the same transaction as the change it records."""
 
 from datetime import datetime
 
@@ -11,10 +11,10 @@ HAS_NO_POSITION = text("position IS NULL")
 
 
 class Event(Base):
-    """That something happened to a movement, a pre-booking or an order; what exactly is read where that is kept.
+    """Something that happened to a movement, a pre-booking or an order; the details are read from that row.
 
-    `id` is the order in which events were written. `position`, by which the outside knows an event, is its place among
-    those that are committed: on PostgreSQL it is given after the commit; see EventRepository.give_places.
+    `id` is the order in which events were written. `position`, the public id of an event, is its number among committed
+    events. On PostgreSQL it is assigned after the commit; see EventRepository.assign_positions.
     """
 
     __tablename__ = "events"

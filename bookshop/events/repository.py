@@ -1,4 +1,4 @@
-"""SQL about events, which are written by the repositories that change movements, pre-bookings and orders alone."""
+"""SQL for events. Only the repositories that change movements, pre-bookings and orders write them."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -19,41 +19,39 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from bookshop.events.kinds import OF_MOVEMENTS, OF_PREBOOKINGS
+from bookshop.events.kinds import MOVEMENT_KINDS, PREBOOKING_KINDS
 from bookshop.events.models import HAS_NO_POSITION, Event
 from bookshop.kit.database import UtcDateTime, dialect_of, now, rows_from_json, table_of
 
-POSITIONS_LOCK = text(
-    "SELECT pg_advisory_xact_lock(20120)"
-)  # as one gives out places at a time; a number of no other lock
-AT_ONCE = 10_000  # places that are given in one transaction
+# Only one transaction at a time assigns positions; the number is not used by any other advisory lock.
+POSITIONS_LOCK = text("SELECT pg_advisory_xact_lock(20120)")
+BATCH = 10_000  # positions assigned in one transaction
 
 SUBJECTS = ("movement_id", "prebooking_id", "order_id")
 
-# Made once, of tables, as reservations and checkouts send them: 164 µs instead of 280 (bench/statements.py).
+# Prebuilt from tables, because reservations and checkouts run them: 164 µs instead of 280 (bench/statements.py).
 events = table_of(Event)
-placed = events.alias("placed")
-LAST_POSITION = select(func.coalesce(func.max(placed.c.position), 0)).scalar_subquery()
+positioned = events.alias("positioned")
+LAST_POSITION = select(func.coalesce(func.max(positioned.c.position), 0)).scalar_subquery()
 IS_BEHIND = select(select(events.c.id).where(HAS_NO_POSITION).exists())
 
 
 @cache
 def _insert(dialect: str) -> Executable:
-    """One statement for all events. SQLite's writers are one at a time, so there each has its place at once."""
-    given = rows_from_json(dialect, "rows", number=Integer, kind=String, **dict.fromkeys(SUBJECTS, Integer))
-    values: dict[str, Any] = {name: given.c[name] for name in ("kind", *SUBJECTS)}
+    """Insert all events in one statement. SQLite has one writer at a time, so positions are assigned at once there."""
+    rows = rows_from_json(dialect, "rows", number=Integer, kind=String, **dict.fromkeys(SUBJECTS, Integer))
+    values: dict[str, Any] = {name: rows.c[name] for name in ("kind", *SUBJECTS)}
     values["created_at"] = bindparam("time", type_=UtcDateTime)
     if dialect == "sqlite":
-        values["position"] = LAST_POSITION + given.c.number
-    happened = select(*values.values()).order_by(given.c.number)
-    return insert(events).from_select(list(values), happened, include_defaults=False)
+        values["position"] = LAST_POSITION + rows.c.number
+    source = select(*values.values()).order_by(rows.c.number)
+    return insert(events).from_select(list(values), source, include_defaults=False)
 
 
 @cache
 def _insert_each(dialect: str, kind: str, subjects: Select[int]) -> Executable:
-    """One event for each row of a query, however many there are, in the order of the ids."""
-    found = subjects.subquery("subjects")
-    (subject_id,) = found.c
+    """Insert one event for each id that a query returns, in the order of the ids."""
+    (subject_id,) = subjects.subquery("subjects").c
     values: dict[str, Any] = {
         "kind": literal(kind),
         _subject(kind): subject_id,
@@ -61,56 +59,56 @@ def _insert_each(dialect: str, kind: str, subjects: Select[int]) -> Executable:
     }
     if dialect == "sqlite":
         values["position"] = LAST_POSITION + func.row_number().over(order_by=subject_id)
-    happened = select(*values.values()).order_by(subject_id)
-    return insert(events).from_select(list(values), happened, include_defaults=False)
+    source = select(*values.values()).order_by(subject_id)
+    return insert(events).from_select(list(values), source, include_defaults=False)
 
 
 class EventRepository:
-    """Writes events in the caller's transaction and gives them their places; never commits.
+    """Writes events in the caller's transaction and assigns positions; never commits.
 
-    Who writes an event holds the lock that lets others wait who would change the same thing, so that the events of a
-    book, or of an order, are written in the order of the commits.
+    The caller must hold the lock on the book or order that it changes, so that the events of each book or order are
+    written in commit order.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.dialect = dialect_of(session)
 
-    def insert(self, *happened: tuple[str, Iterable[int]]) -> None:
-        """Write what happened: kinds, each with the ids of the movements, pre-bookings or orders of which it is so."""
-        rows = [{"kind": kind, _subject(kind): subject_id} for kind, ids in happened for subject_id in ids]
+    def insert(self, *changes: tuple[str, Iterable[int]]) -> None:
+        """Write events: each change is a kind and the ids of its movements, pre-bookings or orders."""
+        rows = [{"kind": kind, _subject(kind): subject_id} for kind, ids in changes for subject_id in ids]
         if rows:
             numbered = [{**row, "number": number} for number, row in enumerate(rows, start=1)]
             self.session.connection().execute(_insert(self.dialect), {"rows": numbered, "time": now()})
 
     def insert_each(self, kind: str, subjects: Select[int], values: Mapping[str, Any]) -> None:
-        """Write that this happened to each of the ids that a query finds; one statement for all.
+        """Write an event of this kind for each id that a query returns, in one statement.
 
-        The query is made once, and its parameters are `values`: the statement around it is kept.
+        The statement is cached by `subjects`, which must be a prebuilt query; `values` are its parameters.
         """
         self.session.connection().execute(_insert_each(self.dialect, kind, subjects), {**values, "time": now()})
 
     def is_behind(self) -> bool:
-        """Whether any committed event has no place yet."""
+        """Return whether any committed event has no position yet."""
         return bool(self.session.connection().scalar(IS_BEHIND))
 
     def assign_positions(self) -> bool:
-        """Give committed events without a place the next ones, at most 10,000; returns whether more may wait.
+        """Assign the next positions to up to 10,000 committed events without one; returns whether there may be more.
 
-        In a transaction of its own on PostgreSQL, under READ COMMITTED. Places given before the commits would be seen
-        in the order of the commits, and who had read 7 would never be shown a 6 that was committed later. Given
-        afterwards, by one at a time, they are seen in their order: 6 waits for nobody, and gets a later place. The
-        lock is a statement of its own, as the next one must see what those have done who had it before.
+        Run it in its own transaction on PostgreSQL, under READ COMMITTED. If positions were assigned before the commit,
+        event 7 could become visible before event 6, and a client that had read 7 would miss 6. Assigned after the
+        commit, by one transaction at a time, they become visible in order. The lock is a separate statement so that the
+        update sees what the previous holder committed.
         """
         connection = self.session.connection()
         connection.execute(POSITIONS_LOCK)
-        waiting = select(events.c.id, func.row_number().over(order_by=events.c.id).label("number"))
-        waiting_ids = waiting.where(HAS_NO_POSITION).order_by(events.c.id).limit(AT_ONCE).subquery("waiting")
-        given = update(events).where(events.c.id == waiting_ids.c.id)
-        result: Any = connection.execute(given.values(position=LAST_POSITION + waiting_ids.c.number))
-        return bool(result.rowcount == AT_ONCE)
+        unpositioned = select(events.c.id, func.row_number().over(order_by=events.c.id).label("number"))
+        batch = unpositioned.where(HAS_NO_POSITION).order_by(events.c.id).limit(BATCH).subquery("waiting")
+        assigned = update(events).where(events.c.id == batch.c.id)
+        result: Any = connection.execute(assigned.values(position=LAST_POSITION + batch.c.number))
+        return bool(result.rowcount == BATCH)
 
 
 def _subject(kind: str) -> str:
-    """The column that says what an event of this kind is about."""
-    return "movement_id" if kind in OF_MOVEMENTS else "prebooking_id" if kind in OF_PREBOOKINGS else "order_id"
+    """Return the foreign key column for events of this kind."""
+    return "movement_id" if kind in MOVEMENT_KINDS else "prebooking_id" if kind in PREBOOKING_KINDS else "order_id"

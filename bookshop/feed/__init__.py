@@ -1,5 +1,5 @@
-"""The feed of events: what happened in the shop, in one order that never changes."""
+"""The event feed: everything that happened in the shop, in an order that never changes."""
 
 from flask import Blueprint
 
-bp = Blueprint("events", __name__)  # the name in its endpoints, from before the feed had a package of its own
+bp = Blueprint("events", __name__)  # the endpoint names predate this package

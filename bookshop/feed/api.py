@@ -1,4 +1,4 @@
-"""The event feed in JSON."""
+"""The JSON API of the event feed."""
 
 from flask import Response
 
@@ -7,17 +7,18 @@ from bookshop.feed import bp
 from bookshop.feed.schemas import EventQuery, FeedOut, event_out
 from bookshop.web import services
 from bookshop.web.access import staff_required
-from bookshop.web.contract import answer, contract
+from bookshop.web.contract import contract, json_response
 
 
 @bp.get("/api/v1/events")
 @staff_required
 @contract(tag="Events", scope=REPORTS_READ, HTTP_200=FeedOut)
 def api_events(query: EventQuery) -> Response:
-    """What happened after an event that one has, in the order of the commits.
+    """List the events after a position, in commit order.
 
-    Every event comes once, and keeps its place for ever: ask again `after` what `next` says.
+    Each event appears once and never changes its position. Use the `next` of each response as `after` of the next
+    request.
     """
     services.assign_positions()
-    feed = services.feed().read(query.after, query.wanted, query.size)
-    return answer(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))
+    feed = services.feed().read(query.after, query.expanded_kinds, query.size)
+    return json_response(FeedOut(items=[event_out(event) for event in feed.events], next=feed.next, more=feed.more))

@@ -1,4 +1,4 @@
-"""SQL that reads events, with all that is said of them."""
+"""SQL that reads events with their data."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -14,11 +14,13 @@ from bookshop.kit.database import table_of
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import NOTIFIED, PreBook
 
-told = table_of(PreBook).alias("told")
-TOLD = select(func.count()).where(told.c.movement_id == Movement.id, told.c.status == literal_column(f"'{NOTIFIED}'"))
-# An event and all that is said of it. Movements never change, so what is read later is what was so then; but for the
-# ISBN, which is the book's present one.
-READ = (
+notified = table_of(PreBook).alias("notified")
+NOTIFIED_COUNT = select(func.count()).where(
+    notified.c.movement_id == Movement.id, notified.c.status == literal_column(f"'{NOTIFIED}'")
+)
+# Events with their data. Movements never change, so this is the data at the time of the event, except that the ISBN is
+# the current one of the book.
+FEED = (
     select(
         *(events.c[name] for name in ("position", "kind", "created_at", "movement_id", "prebooking_id")),
         func.coalesce(events.c.order_id, Movement.order_id).label("order_id"),
@@ -27,7 +29,9 @@ READ = (
         Movement.delta,
         Movement.quantity_after.label("stock_quantity"),
         Movement.reason,
-        case((events.c.kind == BOOK_RESTOCKED, TOLD.correlate(Movement).scalar_subquery())).label("notified_count"),
+        case((events.c.kind == BOOK_RESTOCKED, NOTIFIED_COUNT.correlate(Movement).scalar_subquery())).label(
+            "notified_count"
+        ),
         Order.number,
     )
     .select_from(events)
@@ -39,16 +43,16 @@ READ = (
 
 
 class FeedRepository:
-    """Reads events in their places."""
+    """Reads events in order of position."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def last_position(self) -> int:
-        """The last place that is given."""
+        """Return the last position that has been assigned, or 0."""
         return self.session.connection().scalar(select(LAST_POSITION)) or 0
 
     def list_between(self, after: int, until: int, kinds: Collection[str], size: int) -> Sequence[Any]:
-        """At most so many events of these kinds with places beyond `after` up to `until`, in order; see READ."""
-        found = READ.where(events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds))
-        return self.session.connection().execute(found.order_by(events.c.position).limit(size)).all()
+        """Return up to `size` events of these kinds after position `after`, up to and including `until`; see FEED."""
+        query = FEED.where(events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds))
+        return self.session.connection().execute(query.order_by(events.c.position).limit(size)).all()

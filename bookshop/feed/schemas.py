@@ -1,4 +1,4 @@
-"""The shape of events in JSON: one model for each kind of data, told apart by `kind`."""
+"""JSON schemas of events: a union discriminated by `kind`."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,40 +6,40 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from bookshop.events.kinds import ALL, KINDS_PATTERN, read_kinds
+from bookshop.events.kinds import ALL, KINDS_PATTERN, parse_kinds
 from bookshop.inventory.models import Reason
 from bookshop.kit.database import ID_MAX
-from bookshop.web.schemas import Plain, Query, written
+from bookshop.web.schemas import JsonLiteral, Query, schema_pattern
 
 SIZE_MAX = 1000
 
 
 def _known(text: str) -> str:
-    read_kinds(text)
+    parse_kinds(text)
     return text
 
 
 class EventQuery(Query):
-    """Which events: those after the `id` that one has, of these `kinds` (`stock.changed,order.*`; `*` is all)."""
+    """The events after an `id`, of these comma-separated `kinds` (`stock.changed,order.*`; `*` means all)."""
 
-    after: Annotated[int, Plain] = Field(0, ge=0, le=ID_MAX, description="The `next` of the answer before.")
-    kinds: Annotated[str, AfterValidator(_known), written(KINDS_PATTERN)] = ALL
-    size: Annotated[int, Plain] = Field(100, ge=1, le=SIZE_MAX)
+    after: Annotated[int, JsonLiteral] = Field(0, ge=0, le=ID_MAX, description="The `next` of the previous response.")
+    kinds: Annotated[str, AfterValidator(_known), schema_pattern(KINDS_PATTERN)] = ALL
+    size: Annotated[int, JsonLiteral] = Field(100, ge=1, le=SIZE_MAX)
 
     @property
-    def wanted(self) -> Collection[str]:
-        """The kinds that are meant."""
-        return read_kinds(self.kinds)
+    def expanded_kinds(self) -> Collection[str]:
+        """The kinds that these names select."""
+        return parse_kinds(self.kinds)
 
 
 class Data(BaseModel):
-    """What an event says; read from a row of FeedRepository."""
+    """The data of an event, read from a row of FeedRepository."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
 class MovementData(Data):
-    """A line of the ledger, and the stock after it. `order_id` is the order that sold the copies or gave them back."""
+    """A stock movement and the stock after it. `order_id` is the order that took or returned the copies."""
 
     movement_id: int
     book_id: int
@@ -51,7 +51,7 @@ class MovementData(Data):
 
 
 class RestockData(Data):
-    """A change of stock from 0 to more than 0, and how many customers it notified."""
+    """A restock of a book that was out of stock, and how many customers it notified."""
 
     movement_id: int
     book_id: int
@@ -76,7 +76,7 @@ class OrderData(Data):
 
 
 class EventBase(BaseModel):
-    """What all events have: `id` is their place in the feed."""
+    """The members of every event: `id` is its position in the feed."""
 
     id: int
     created_at: datetime
@@ -90,21 +90,21 @@ class StockChanged(EventBase):
 
 
 class BookRestocked(EventBase):
-    """A book came back."""
+    """A book is back in stock."""
 
     kind: Literal["book.restocked"]
     data: RestockData
 
 
 class PreBookingChanged(EventBase):
-    """A book was reserved, or what became of that."""
+    """A pre-booking was created, cancelled or notified."""
 
     kind: Literal["prebooking.created", "prebooking.cancelled", "prebooking.notified"]
     data: PreBookingData
 
 
 class OrderChanged(EventBase):
-    """A book was ordered, or what became of that."""
+    """An order was placed, ready, collected or cancelled."""
 
     kind: Literal["order.placed", "order.ready", "order.collected", "order.cancelled"]
     data: OrderData
@@ -115,9 +115,9 @@ _event: TypeAdapter[Any] = TypeAdapter(EventOut)
 
 
 class FeedOut(BaseModel):
-    """A page of the feed. Ask again `after` `next`: at once while there is `more`, else after a while.
+    """A page of the feed. Request the next page with `after` set to `next`: at once if `more` is true, else later.
 
-    A page may hold fewer events than asked for, or none, and there be more.
+    A page may have fewer events than `size`, or none, even if there are more.
     """
 
     items: list[EventOut]
@@ -126,6 +126,6 @@ class FeedOut(BaseModel):
 
 
 def event_out(row: Any) -> Any:
-    """An event of a row of FeedRepository."""
+    """Convert a row of FeedRepository to JSON."""
     members = {"id": row.position, "kind": row.kind, "created_at": row.created_at, "data": row}
     return _event.validate_python(members, from_attributes=True)

@@ -1,4 +1,4 @@
-"""The feed: events in their places, a page at a time."""
+"""The event feed, one page at a time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from bookshop.feed.repository import FeedRepository
 
-LOOKED_AT = 10_000  # places that one page goes through at most, however few of them are of the kinds that are wanted
+SCAN_MAX = 10_000  # positions that one page covers at most, even if few of them are of the requested kinds
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A page of the feed: events, how far it was read, and whether there is more behind that just now."""
+    """A page of the feed: its events, the position up to which it was read, and whether there is more."""
 
     events: Sequence[Any]
     next: int
@@ -27,13 +27,13 @@ class FeedService:
         self.feed = FeedRepository(session)
 
     def read(self, after: int, kinds: Collection[str], size: int) -> Feed:
-        """The events of these kinds beyond the place `after`.
+        """Return the next events of these kinds after a position.
 
-        A page may hold fewer than `size`, or none, and there be more: it goes through 10,000 places at most. Nothing
-        ever appears before a place that was read.
+        A page covers at most 10,000 positions, so it may have fewer than `size` events, or none, even if there are
+        more. No event ever appears before a position that has been read.
         """
         end = self.feed.last_position()
-        until = min(after + LOOKED_AT, end)
-        found = self.feed.list_between(after, until, kinds, size)
-        read_to = found[-1].position if len(found) == size else max(after, until)
-        return Feed(found, read_to, read_to < end)
+        until = min(after + SCAN_MAX, end)
+        events = self.feed.list_between(after, until, kinds, size)
+        read_to = events[-1].position if len(events) == size else max(after, until)
+        return Feed(events, read_to, read_to < end)

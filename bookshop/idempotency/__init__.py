@@ -1,1 +1,1 @@
-"""One effect however often a request is sent: the answers that were given under a key."""
+"""Idempotency: a repeated request has no second effect and gets the stored response."""

@@ -1,4 +1,4 @@
-"""Answers that were given under a key, and forms of pages that were sent."""
+"""Stored responses: of JSON requests by idempotency key, and of submitted forms."""
 
 from datetime import datetime
 
@@ -11,16 +11,16 @@ KEY_MAX = 200
 
 
 class IdempotencyRecord(Base):
-    """What a user's request with this key was answered, written in the transaction of what it did.
+    """The response to a user's request with this key, written in the same transaction as its effect.
 
-    The user is no foreign key: to check it would hold the user's row before the key is claimed and the user locked.
+    `user_id` is not a foreign key: checking it would lock the user's row too early, before the key is claimed.
     """
 
     __tablename__ = "idempotency_records"
 
     user_id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_MAX), primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of what was asked
+    fingerprint: Mapped[str] = mapped_column(String(64))  # SHA-256 of the request
     status: Mapped[int | None]
     body: Mapped[str | None] = mapped_column(Text)
     location: Mapped[str | None] = mapped_column(Text)
@@ -28,10 +28,9 @@ class IdempotencyRecord(Base):
 
 
 class SentForm(Base):
-    """A form of a page that has had its effect, written in the transaction of that effect.
+    """A submitted form, written in the same transaction as its effect.
 
-    How it was answered is added as soon as that is known. `key` stands for the form as one page showed it, with all
-    that was filled in.
+    `answer` is the response as JSON, added as soon as it is known. `key` is a hash of the form with all its values.
     """
 
     __tablename__ = "sent_forms"

@@ -1,4 +1,4 @@
-"""One effect and one answer for each key, however often a request is sent."""
+"""One effect and one response for each idempotency key and each form."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepos
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Invalid
 
-KEPT_FOR = timedelta(hours=24)
-ANSWER_KEPT_FOR = 600  # seconds
-AT_ONCE = 100  # expired answers that a request forgets beside its own work
+RETENTION = timedelta(hours=24)
+RESPONSE_RETENTION = 600  # seconds
+CLEANUP_BATCH = 100  # expired rows that each request deletes
 
 
-class Answer(NamedTuple):
-    """What a request is answered: plain text, which can be kept and sent again."""
+class StoredResponse(NamedTuple):
+    """A response as text, which can be stored and sent again."""
 
     body: str
     status: int = 200
@@ -26,16 +26,16 @@ class Answer(NamedTuple):
 
 
 class AlreadySent(BookshopError):
-    """The form was sent before, and has had its effect."""
+    """The form was sent before and has already taken effect."""
 
     def __init__(self) -> None:
-        super().__init__("This was done already.")
+        super().__init__("This has already been done.")
 
 
-class FormAnswer(NamedTuple):
-    """How a form was answered: by a `page` with its status or, if it is empty, by the way to another, at `location`.
+class FormResponse(NamedTuple):
+    """The response to a form: a `page` with its status or, if `page` is empty, a redirect to `location`.
 
-    There the `notices` (category and message) were shown. `cookies` are the Set-Cookie headers besides the session's.
+    `notices` are the flashed messages (category, message). `cookies` are Set-Cookie headers except the session's.
     """
 
     location: str
@@ -45,75 +45,75 @@ class FormAnswer(NamedTuple):
     cookies: Sequence[str] = ()
 
 
-class FormSent(NamedTuple):
-    """How a form was answered, if that is known, and how many seconds ago it was sent."""
+class SentFormResponse(NamedTuple):
+    """The response to a form, if known, and how many seconds ago the form was sent."""
 
-    answer: FormAnswer | None
+    response: FormResponse | None
     age: float
 
 
 class SentFormService:
-    """Lets a form of a page have one effect and keeps its answer; never commits."""
+    """Lets a form take effect once and stores its response; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.forms = SentFormRepository(session)
 
     def claim(self, key: str, user_id: int | None) -> None:
-        """Claim a form before any other lock, in the transaction of its effect; raises SentBefore if it has had that.
+        """Claim a form in the transaction of its effect, before any other lock; raises AlreadySent.
 
         A second request waits here for the first.
         """
         if not self.forms.claim(key, user_id):
             raise AlreadySent
 
-    def keep(self, key: str, answer: FormAnswer) -> None:
-        """Keep how a form was answered, for some minutes, and that it was sent, for a day."""
-        self.forms.keep(key, json.dumps(answer, ensure_ascii=False))
-        self.forms.forget_answers(ANSWER_KEPT_FOR)
-        self.forms.forget_expired(KEPT_FOR.total_seconds(), AT_ONCE)
+    def store(self, key: str, response: FormResponse) -> None:
+        """Store the response to a form for ten minutes, and that it was sent for a day."""
+        self.forms.store(key, json.dumps(response, ensure_ascii=False))
+        self.forms.erase_old_responses(RESPONSE_RETENTION)
+        self.forms.delete_expired(RETENTION.total_seconds(), CLEANUP_BATCH)
 
     def claim_attempt(self, key: str) -> bool:
-        """Claim a form as an attempt, which it is once; False if it was one before."""
+        """Claim a form as a counted attempt; False if it has been counted before."""
         return self.forms.claim(hashlib.sha256(f"attempt {key}".encode()).hexdigest(), None)
 
     def was_sent(self, key: str) -> bool:
-        """Whether the form has had its effect."""
+        """Whether the form has already taken effect."""
         return self.forms.get(key) is not None
 
-    def get(self, key: str) -> FormSent:
-        """How a form that was sent was answered, and when that was."""
+    def get(self, key: str) -> SentFormResponse:
+        """Return the response to a form that was sent, and its age."""
         row = self.forms.get(key)
-        if row is None:  # forgotten this moment
-            return FormSent(None, KEPT_FOR.total_seconds())
-        answer, sent_at, now = row
-        return FormSent(FormAnswer(*json.loads(answer)) if answer else None, (now - sent_at).total_seconds())
+        if row is None:  # deleted in the meantime
+            return SentFormResponse(None, RETENTION.total_seconds())
+        stored, sent_at, now = row
+        return SentFormResponse(FormResponse(*json.loads(stored)) if stored else None, (now - sent_at).total_seconds())
 
 
 class IdempotencyService:
-    """Keeps answers beside what they report, in the caller's transaction; never commits."""
+    """Stores responses in the caller's transaction, together with their effect; never commits."""
 
     def __init__(self, session: Session) -> None:
-        self.answers = IdempotencyRepository(session)
+        self.records = IdempotencyRepository(session)
 
-    def once(self, user_id: int, key: str, fingerprint: str, work: Callable[[], Answer]) -> Answer:
-        """Do the work and return its answer or, if the user had it done under this key before, the answer of then.
+    def run_once(self, user_id: int, key: str, fingerprint: str, work: Callable[[], StoredResponse]) -> StoredResponse:
+        """Run `work` and return its response, or the stored one if the user has used this key before.
 
-        Claims the key first, before any other lock: a second request waits for the first, and gets its answer. What
-        was refused is rolled back, its key too, so that it can be mended and sent again. Answers are kept for a day.
-        Raises Invalid if `fingerprint` is another than before, Conflict if the first request takes too long.
+        Claims the key before any other lock, so a second request waits for the first and gets its response. An error
+        rolls back the key as well, so the request can be corrected and resent. Responses are stored for a day. Raises
+        Invalid if the fingerprint differs from the first request's, Conflict if that request takes too long.
         """
-        expired = now() - KEPT_FOR
-        if self.answers.claim(user_id, key, fingerprint, expired):
-            answer = work()
-            self.answers.keep(user_id, key, answer.status, answer.body, answer.location)
-            self.answers.forget_expired(expired, AT_ONCE)
-            return answer
-        given = self.answers.get(user_id, key)
-        if given is None:
+        expired = now() - RETENTION
+        if self.records.claim(user_id, key, fingerprint, expired):
+            response = work()
+            self.records.store(user_id, key, response.status, response.body, response.location)
+            self.records.delete_expired(expired, CLEANUP_BATCH)
+            return response
+        stored = self.records.get(user_id, key)
+        if stored is None:
             raise in_flight()
-        if given.fingerprint != fingerprint:
+        if stored.fingerprint != fingerprint:
             raise Invalid(
-                "This Idempotency-Key was used for another request. Use a new key for each.",
+                "This Idempotency-Key was used for a different request. Use a new key for each request.",
                 code="IDEMPOTENCY_MISMATCH",
             )
-        return Answer(given.body, given.status, given.location)
+        return StoredResponse(stored.body, stored.status, stored.location)

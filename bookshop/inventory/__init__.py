@@ -1,1 +1,1 @@
-"""The shared inventory service: stock and its ledger."""
+"""The shared inventory service: stock and the stock ledger."""

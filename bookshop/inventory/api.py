@@ -1,4 +1,4 @@
-"""Stock in JSON, for staff: a book's, many at once, and the ledger."""
+"""The JSON views for stock, for staff: change one book's stock or many, and read the ledger."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from flask import Response
 
 from bookshop.accounts.scopes import REPORTS_READ, STOCK_WRITE
 from bookshop.admin import bp
-from bookshop.catalog.api import BOOK, asked_versions, show
+from bookshop.catalog.api import BOOK, book_response, if_match_versions
 from bookshop.catalog.schemas import RestockedBookOut
 from bookshop.idempotency.api import commit_once
-from bookshop.idempotency.service import Answer
+from bookshop.idempotency.service import StoredResponse
 from bookshop.inventory.schemas import BatchOut, MovementOut, NewBatch, NewStock, batch_out
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
-from bookshop.web.contract import contract, list_of, page_request
+from bookshop.web.contract import contract, list_response, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 
 STOCK = "Stock"
@@ -23,38 +23,38 @@ STOCK = "Stock"
 @staff_required
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=STOCK_WRITE, if_match=True, HTTP_200=RestockedBookOut)
 def api_update_stock(book_id: int, json: NewStock) -> Response:
-    """Change a book's stock; everyone who waited is notified if it rose from 0."""
-    change, versions = json.change(book_id, current_identity().user_id), asked_versions()
+    """Change a book's stock. If it rises from 0, the waiting customers are notified."""
+    change, versions = json.change(book_id, current_identity().user_id), if_match_versions()
     notified = services.commit(lambda: services.shelf().update_stock(change, versions)).notified
     book = services.catalog().read(book_id, withdrawn=True)
-    return show(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
+    return book_response(book, notified_count=len(notified), alerts_queued=notified.alerts_queued)
 
 
 @bp.post("/api/v1/stock/batch")
 @staff_required
-@contract(tag=STOCK, scope=STOCK_WRITE, once=True, HTTP_200=BatchOut)
+@contract(tag=STOCK, scope=STOCK_WRITE, idempotent=True, HTTP_200=BatchOut)
 def api_change_stocks(json: NewBatch) -> Response:
-    """Change up to 1,000 stocks at once; everyone who waited for a book that came back is notified.
+    """Change up to 1,000 stocks at once. The customers waiting for a book that is back in stock are notified.
 
-    In the mode `atomic` all lines are carried out or, if one is refused, none (422, `errors` names the lines). In the
-    mode `each` a line that is refused leaves the others alone, and its result says why.
+    In mode `atomic`, either all lines are applied or, if one is refused, none (422; `errors` names the refused lines).
+    In mode `each`, a refused line does not affect the others, and its result has the reason.
     """
     lines, user_id = json.batch_lines(), current_identity().user_id
 
-    def work() -> Answer:
+    def change_stocks() -> StoredResponse:
         outcome = services.shelf().change_stocks(lines, user_id, atomic=json.mode == "atomic")
-        return Answer(batch_out(json.mode, outcome).model_dump_json())
+        return StoredResponse(batch_out(json.mode, outcome).model_dump_json())
 
-    return commit_once(work)
+    return commit_once(change_stocks)
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=REPORTS_READ, HTTP_200=ListOf[MovementOut])
 def api_movements(book_id: int, query: PageQuery) -> Response:
-    """The ledger of a book's stock, newest first."""
+    """List the movements of a book's stock, newest first."""
     found = services.inventory().list_movements(book_id, page_request(query), query.size)
-    return list_of(found, [_movement_out(movement, email) for movement, email, _number in found.items])
+    return list_response(found, [_movement_out(movement, email) for movement, email, _number in found.items])
 
 
 def _movement_out(movement: Any, email: str | None) -> MovementOut:

@@ -1,4 +1,4 @@
-"""What staff type or scan when a delivery comes: one book a line, an ISBN and how many copies."""
+"""Parses the delivery note that staff type or scan: one book per line, an ISBN and a number of copies."""
 
 import re
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ from bookshop.catalog.isbn import isbn13
 
 LINES_MAX = 500
 LONGEST_LINE = 200
-COPIES_MAX = 9_999  # four digits: so the five of a price code, which some scanners read too, are not taken for copies
+COPIES_MAX = 9_999  # four digits, so that a scanned five-digit price code is never taken for copies
 
 GAP = r"[\s\u2010-\u2015-]*"
 LINE = re.compile(
     rf"""
-    (?: \][a-z][0-9] )?  (?: ISBN (?:-1[03])? :? \s* )?    # what scanners and people put before it
+    (?: \][a-z][0-9] )?  (?: ISBN (?:-1[03])? :? \s* )?    # prefixes from scanners and people
     (?P<isbn> 9{GAP}7{GAP}[89] (?: {GAP}[0-9] ){{10}} | [0-9] (?: {GAP}[0-9] ){{8}} {GAP}[0-9x] )
-    (?: (?<=[0-9]{{13}}) [0-9]{{5}} )?                       # a price code, read in one go with the ISBN
+    (?: (?<=[0-9]{{13}}) [0-9]{{5}} )?                       # a price code scanned along with the ISBN
     (?: (?: \s*[x\xd7*,;]\s* | \s+ ) (?P<copies> .*) )?
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -25,7 +25,7 @@ COPIES = re.compile(r"[0-9]{1,4}")
 
 @dataclass(frozen=True)
 class NoteLine:
-    """A line as it was typed: the ISBN-13 and the copies that it says, or what is wrong with it."""
+    """A line as typed, with its ISBN-13 and copies, or the problem with it."""
 
     number: int
     text: str
@@ -35,7 +35,7 @@ class NoteLine:
 
 
 def read_note(text: str) -> list[NoteLine]:
-    """The lines that say something, numbered as they stand in the text."""
+    """Parse the lines that are not blank, numbered by their position in the text."""
     lines = enumerate((line.strip() for line in text.splitlines()), start=1)
     return [_read(number, line) for number, line in lines if line]
 
@@ -53,7 +53,7 @@ def _read(number: int, text: str) -> NoteLine:
 
 
 def copies_by_isbn(lines: Iterable[NoteLine]) -> dict[str, int]:
-    """How many copies of each book came; a book that stands on several lines adds up."""
+    """Return the copies of each book by ISBN; several lines for one book add up."""
     copies: dict[str, int] = {}
     for line in lines:
         if not line.problem:

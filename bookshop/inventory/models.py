@@ -16,7 +16,7 @@ IS_RESTOCK = text("quantity_after = delta AND delta > 0")  # from 0 to more than
 
 
 class Movement(Base):
-    """One line of the ledger: a change of one book's stock, never changed afterwards."""
+    """One line of the stock ledger: a change of one book's stock, never updated afterwards."""
 
     __tablename__ = "movements"
     __table_args__ = (
@@ -35,6 +35,6 @@ class Movement(Base):
     quantity_after: Mapped[int]
     reason: Mapped[str] = mapped_column(String(10))
     note: Mapped[str | None] = mapped_column(String(NOTE_MAX))
-    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # nobody: a command
-    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))  # its sale, or the return if it is cancelled
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # NULL: a command
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))  # that sold or returned the copies
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,4 +1,4 @@
-"""The shape of stock in JSON."""
+"""The JSON schemas for stock."""
 
 from collections import Counter
 from datetime import datetime
@@ -12,18 +12,18 @@ from bookshop.inventory.models import NOTE_MAX, Reason
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
 from bookshop.web.examples import ISBN
-from bookshop.web.schemas import Body, Id, Line, Maybe
+from bookshop.web.schemas import BlankAsNone, Body, Id, Line
 
 LINES_MAX = 1_000
-CAME = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
+EXAMPLE = {"delta": 5, "reason": "received", "note": "Box 3 of 5"}
 
 
 def _one_each(*pairs: tuple[str, str], example: dict[str, Any]) -> dict[str, Any]:
-    """That of each pair of members exactly one is given, in the words of JSON Schema, and as an example does."""
-    return {"allOf": [{"oneOf": [_given(name) for name in pair]} for pair in pairs], "examples": [example]}
+    """Return JSON Schema that requires exactly one member of each pair, with an example."""
+    return {"allOf": [{"oneOf": [_requires(name) for name in pair]} for pair in pairs], "examples": [example]}
 
 
-def _given(member: str) -> dict[str, Any]:
+def _requires(member: str) -> dict[str, Any]:
     return {"required": [member], "properties": {member: {"not": {"type": "null"}}}}
 
 
@@ -33,12 +33,12 @@ class NewStock(Body):
     quantity: Annotated[int, Field(ge=0, le=STOCK_MAX)] | None = None
     delta: Annotated[int, Field(ge=-STOCK_MAX, le=STOCK_MAX)] | None = None
     reason: Reason | None = None
-    note: Maybe[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
+    note: BlankAsNone[Annotated[Line, Field(max_length=NOTE_MAX)]] = None
 
-    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta"), example=CAME))
+    model_config = ConfigDict(json_schema_extra=_one_each(("quantity", "delta"), example=EXAMPLE))
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "NewStock":
+    def _has_one_amount(self) -> "NewStock":
         if (self.quantity is None) == (self.delta is None):
             raise ValueError("Give either quantity or delta.")
         return self
@@ -48,27 +48,27 @@ class NewStock(Body):
 
 
 class BatchLineIn(NewStock):
-    """A change of the stock of a book that is named by `isbn` or by `book_id`."""
+    """A change of the stock of one book, identified by `isbn` or by `book_id`."""
 
-    # What cannot be so is refused line by line, so that it does not keep the others, where each is for itself.
+    # Wider limits than in NewStock: in mode `each`, the service refuses a bad line without affecting the others.
     isbn: Annotated[str, Field(max_length=100)] | None = None
     quantity: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
     delta: Annotated[int, Field(ge=-ID_MAX, le=ID_MAX)] | None = None
     book_id: Id | None = None
 
     model_config = ConfigDict(
-        json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta"), example={"isbn": ISBN, **CAME})
+        json_schema_extra=_one_each(("isbn", "book_id"), ("quantity", "delta"), example={"isbn": ISBN, **EXAMPLE})
     )
 
     @model_validator(mode="after")
-    def _one_book(self) -> "BatchLineIn":
+    def _has_one_book(self) -> "BatchLineIn":
         if (self.isbn is None) == (self.book_id is None):
             raise ValueError("Give either isbn or book_id.")
         return self
 
 
 class NewBatch(Body):
-    """Changes of many stocks, in this order: all or none (`atomic`), or each for itself."""
+    """Stock changes, applied in this order: all or none (`atomic`), or each line on its own (`each`)."""
 
     mode: Literal["atomic", "each"] = "atomic"
     lines: list[BatchLineIn] = Field(min_length=1, max_length=LINES_MAX)
@@ -85,7 +85,7 @@ class LineProblem(BaseModel):
 
 
 class BatchLineOut(BaseModel):
-    """What became of a line: the stock after it, and by how much it changed; `line` is its place in the batch, from 0.
+    """The result of a line: the stock after it and the change; `line` is its index in the batch, starting at 0.
 
     `book_id` is null if there is no such book.
     """
@@ -102,7 +102,7 @@ class BatchLineOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """What became of a batch."""
+    """The result of a batch."""
 
     mode: Literal["atomic", "each"]
     changed: int
@@ -113,14 +113,14 @@ class BatchOut(BaseModel):
 
 
 def batch_out(mode: Literal["atomic", "each"], outcome: BatchOutcome) -> BatchOut:
-    """The outcome in JSON."""
+    """Return the outcome in its JSON form."""
     alerts = outcome.alerts_by_line()
     results = [_line_out(number, result, alerts[number]) for number, result in enumerate(outcome.results)]
-    kinds = Counter(result.status for result in results)
+    statuses = Counter(result.status for result in results)
     return BatchOut(
         mode=mode,
-        changed=kinds["changed"],
-        refused=kinds["refused"],
+        changed=statuses["changed"],
+        refused=statuses["refused"],
         notified_count=len(outcome.notified),
         alerts_queued=sum(alerts),
         results=results,
@@ -128,24 +128,24 @@ def batch_out(mode: Literal["atomic", "each"], outcome: BatchOutcome) -> BatchOu
 
 
 def _line_out(number: int, result: LineResult, alerts_queued: int) -> BatchLineOut:
-    book, refused = result.book, result.refused
+    book, error = result.book, result.error
     return BatchLineOut(
         line=number,
-        status="refused" if refused else "changed" if result.movement else "unchanged",
+        status="refused" if error else "changed" if result.movement else "unchanged",
         book_id=book.id if book else None,
         isbn=book.isbn if book else result.line.isbn,
         delta=result.movement["delta"] if result.movement else 0,
         stock_quantity=book.stock_quantity if book else None,
         notified_count=result.notified_count,
         alerts_queued=alerts_queued,
-        problem=LineProblem(code=refused.code, detail=refused.sentence) if refused else None,
+        problem=LineProblem(code=error.code, detail=error.sentence) if error else None,
     )
 
 
 class MovementOut(BaseModel):
-    """One line of a book's ledger; `user` is the e-mail address of who made it, null for a command.
+    """One movement of a book's stock; `user` is the e-mail address of its user, null for a command.
 
-    `order_id` is the order that it sold the copies to, or, cancelled, gave them back.
+    `order_id` is the order that sold the copies or, when cancelled, returned them.
     """
 
     id: int

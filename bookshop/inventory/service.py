@@ -1,4 +1,4 @@
-"""The shared inventory service: the only code that changes a stock, for every page, script, command and import."""
+"""The shared inventory service: the only code that changes stock, for all pages, scripts, commands and imports."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,10 +18,10 @@ from bookshop.prebookings.repository import PreBookRepository
 
 
 class Notified(list[str]):
-    """The e-mail addresses of the customers whom changes of stock notified, and the restocks that did it.
+    """The e-mail addresses of the customers whom stock changes notified, and the restocks that notified them.
 
-    `restocks` are movements: id -> book id. `again` counts the alerts, by book id, that were stopped before and that
-    AlertService.queue has queued again.
+    `restocks` maps movement id -> book id. `again` counts, by book id, the stopped alerts that AlertService.queue has
+    queued again.
     """
 
     def __init__(self, emails: Iterable[str] = (), restocks: Mapping[int, int] | None = None) -> None:
@@ -31,25 +31,25 @@ class Notified(list[str]):
 
     @property
     def alerts_queued(self) -> int:
-        """How many alerts are queued: one to each of these customers, and those that are queued again."""
+        """The number of queued alerts: one for each of these customers, and those queued again."""
         return len(self) + self.again.total()
 
     def add(self, other: "Notified") -> None:
-        """Take in those of another change."""
+        """Add the customers and restocks of another change."""
         self.extend(other)
         self.restocks |= other.restocks
         self.again += other.again
 
 
-SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # which way the stock goes for a reason; the others go either way
+SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # the direction of the stock for a reason; other reasons allow both
 
 
 @dataclass(frozen=True, kw_only=True)
 class StockChange:
-    """A wish to change one book's stock: to `quantity`, or by `delta`; exactly one of the two is given.
+    """A requested change of one book's stock, either to `quantity` or by `delta`.
 
-    `expected` is the stock that the person who wishes it saw; if it is another by now, the change is refused.
-    `order_id` is the order that sells the copies or, cancelled, gives them back.
+    `expected` is the stock that the user saw; if the stock has changed since, the change is refused. `order_id` is
+    the order that sells the copies or, when cancelled, returns them.
     """
 
     book_id: int
@@ -63,28 +63,28 @@ class StockChange:
 
     def __post_init__(self) -> None:
         if (self.quantity is None) == (self.delta is None):
-            raise ValueError("either quantity or delta must be given")
+            raise ValueError("give either quantity or delta")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """Books that came together: ISBN-13 -> copies. `note` is its name in the ledger, which no other delivery has."""
+    """Books delivered together: ISBN-13 -> copies. `note` identifies the delivery in the ledger and must be unique."""
 
     copies: Mapping[str, int]
     note: str
     user_id: int | None = None
 
     def change(self, book: StockedBook, copies: int) -> StockChange:
-        """What it does to the stock of one book."""
+        """Return the stock change for one of its books."""
         return StockChange(book_id=book.id, delta=copies, reason=RECEIVED, note=self.note, user_id=self.user_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryLine:
-    """What a delivery brings of one book: as it would be, or as it was. Plain values, which no commit takes away.
+    """One book of a delivery, previewed or received. Holds plain values, which stay readable after a commit.
 
-    `customers` are those who wait and would be told, or those who were. `refusal` says why nothing can come in;
-    `repeated`, that these copies had come in before with this very delivery.
+    `customers` counts the customers who were or would be notified. `refusal` says why the copies cannot be received;
+    `repeated` means that this delivery has already added them.
     """
 
     isbn: str
@@ -100,7 +100,7 @@ class DeliveryLine:
 
     @property
     def comes_back(self) -> bool:
-        """Whether these copies put a book that is on sale back in stock."""
+        """Whether these copies restock a book that is on sale."""
         return not (self.stock_before or self.withdrawn or self.repeated)
 
     @property
@@ -109,11 +109,11 @@ class DeliveryLine:
         return self.stock_before + self.copies
 
 
-Taking = Callable[[DeliveryLine, StockedBook, StockChange], DeliveryLine]
+ReceiveLine = Callable[[DeliveryLine, StockedBook, StockChange], DeliveryLine]
 
 
 class BookService:
-    """Changes stock, writes the ledger and notifies those who waited, all in the caller's transaction."""
+    """Changes stock, writes the ledger and notifies waiting customers, all in the caller's transaction."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -122,84 +122,83 @@ class BookService:
         self.prebookings = PreBookRepository(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Notified:
-        """Change one book's stock; returns the e-mail addresses of those whom it notified.
+        """Change one book's stock; return the customers that this notified.
 
-        Locks the book's row until the caller's transaction ends; what was written is one savepoint, there whole or
-        not at all. The caller queues mail to them in the same transaction: see AlertService.queue. Raises
-        NotFound, Outdated (`versions` are given and the book has none of them), Conflict (`expected` is no longer so)
-        or Invalid (the stock would leave 0 to 1,000,000).
+        Locks the book's row until the caller's transaction ends, and writes in one savepoint, all or nothing. The
+        caller queues their alerts in the same transaction: see AlertService.queue. Raises NotFound, Outdated
+        (`versions` are given and the book has none of them), Conflict (the stock is no longer `expected`) or Invalid
+        (the stock would leave the range 0 to 1,000,000).
         """
         with self.session.begin_nested():
             locked = self.books.lock([change.book_id])
             for book in locked:
-                book.expect(versions)
+                book.check_version(versions)
             return self.change_locked(locked, [change])
 
     def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
-        """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
+        """Change the stock of many books, each at most once, like `update_stock`: all or none."""
         with self.session.begin_nested():
             return self.change_locked(self.books.lock([change.book_id for change in changes]), changes)
 
     def sell(self, sales: Sequence[StockChange], locked: Sequence[StockedBook]) -> None:
-        """Take copies of locked books off the shelf, for a caller who goes back to the start if that is refused.
+        """Take sold copies of locked books out of stock; on an error, the caller must roll back.
 
-        A sale brings nothing back, so nobody is to be notified, and no savepoint parts it from the caller's order.
+        A sale restocks nothing, so there is no customer to notify and no savepoint.
         """
         self.change_locked(locked, sales)
 
     def change_locked(self, locked: Sequence[StockedBook], changes: Sequence[StockChange]) -> Notified:
-        """Change the stock of locked books, each at most once, for a caller who holds their locks and a savepoint.
+        """Change the stock of locked books, each at most once; the caller holds their locks and a savepoint.
 
-        What it wrote before it was refused is the caller's to take back.
+        On an error, the caller must roll back what was written before it.
         """
         if len({change.book_id for change in changes}) < len(changes):
-            raise ValueError("a book is named twice")
+            raise ValueError("a book is given twice")
         books = {book.id: book for book in locked}
         rows = [row for change in changes if (row := movement_of(books.get(change.book_id), change))]
         return self.write(rows) if rows else Notified()
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> Notified:
-        """Write lines of the ledger, each of another locked book, with the stocks that they leave, and notify.
-
-        The lines are as `movement_of` makes them.
-        """
+        """Write ledger rows of `movement_of`, at most one per locked book, set the stocks and notify customers."""
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
         if not self.movements.set_stock(quantities):
-            raise Busy("Others are changing this book just now. Please try again in a moment.")
+            raise Busy("This book is being changed by someone else. Please try again in a moment.")
         restocks = self.movements.insert(rows)
         return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
-        """What `receive` would do just now, line by line; locks nothing and writes nothing."""
+        """Return what `receive` would do now, line by line, without locks or writes."""
         books = self.books.list_stocked(self.books.ids_by_isbn(delivery.copies).values())
         waiting = self.prebookings.count_waiting_by_book([book.id for book in books])
 
-        def expect(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
+        def preview_line(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
             movement_of(book, change)
             return replace(line, customers=waiting.get(book.id, 0))
 
-        return self._deliver(delivery, books, expect)
+        return self._deliver(delivery, books, preview_line)
 
     def receive(self, delivery: Delivery) -> list[DeliveryLine]:
-        """Take in a delivery: every book whole or not at all, whatever becomes of the others; returns the lines.
+        """Receive a delivery, each book in its own savepoint, all or nothing; return the lines.
 
-        Locks all the books, in id order, until the caller's transaction ends; what was written of each is a savepoint
-        of its own. A book that came in with this very delivery before is not added again, but reported as it was. The
-        caller queues mail to the lines' `emails` in the same transaction.
+        Locks all the books, in id order, until the caller's transaction ends. A book that this delivery has already
+        added is not added again, but reported as it was then. The caller queues alerts for the lines' `emails` in the
+        same transaction.
         """
 
-        def take_in(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
+        def receive_line(line: DeliveryLine, book: StockedBook, change: StockChange) -> DeliveryLine:
             with self.session.begin_nested():
                 emails = self.change_locked([book], [change])
             return replace(line, customers=len(emails), emails=emails)
 
         books = self.books.lock(self.books.ids_by_isbn(delivery.copies).values())
-        return self._deliver(delivery, books, take_in)
+        return self._deliver(delivery, books, receive_line)
 
-    def _deliver(self, delivery: Delivery, books: Sequence[StockedBook], take: Taking) -> list[DeliveryLine]:
+    def _deliver(
+        self, delivery: Delivery, books: Sequence[StockedBook], receive_line: ReceiveLine
+    ) -> list[DeliveryLine]:
         by_isbn = {book.isbn: book for book in books}
         before = self.movements.list_by_note([book.id for book in books], delivery.note)
-        repeated = {movement.book_id: (movement, told) for movement, told in before}
+        repeated = {movement.book_id: (movement, notified) for movement, notified in before}
 
         def line_of(isbn: str, copies: int) -> DeliveryLine:
             book = by_isbn.get(isbn)
@@ -207,29 +206,29 @@ class BookService:
             if book is None:
                 return line
             if book.id in repeated:
-                return _as_it_was(line, *repeated[book.id])
+                return _repeated_line(line, *repeated[book.id])
             try:
-                return take(line, book, delivery.change(book, copies))
-            except BookshopError as refused:
-                return replace(line, refusal=refused.sentence)
+                return receive_line(line, book, delivery.change(book, copies))
+            except BookshopError as error:
+                return replace(line, refusal=error.sentence)
 
         return [line_of(isbn, copies) for isbn, copies in delivery.copies.items()]
 
     def list_movements(self, book_id: int, page_request: PageRequest, size: int) -> Page[Any]:
-        """The book's ledger, newest first: rows of a movement, the address of who made it and the order's number."""
+        """List a book's movements, newest first, each with its user's e-mail address and its order's number."""
         if self.books.get(book_id) is None:
             raise book_not_found()
         return self.movements.list_by_book(book_id, page_request, size)
 
 
 def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any] | None:
-    """The line of the ledger for a change of a locked book; None if it changes nothing."""
+    """Return the ledger row for a change of a locked book, None if the stock stays the same."""
     if book is None:
         raise book_not_found()
     if change.expected is not None and change.expected != book.stock_quantity:
         raise Conflict(
             f"The stock of {book.title} changed from {change.expected} to {book.stock_quantity} since you "
-            "opened this page. Nothing was written; please check and send it again.",
+            "opened this page. Nothing was saved. Check the number and save again.",
             "STOCK_CHANGED",
         )
     quantity = _quantity(book, change)
@@ -263,7 +262,8 @@ def _quantity(book: StockedBook, change: StockChange) -> int:
 
 def _delivery_line(isbn: str, copies: int, book: StockedBook | None) -> DeliveryLine:
     if book is None:
-        return DeliveryLine(isbn=isbn, copies=copies, refusal="There is no book with this ISBN in the shop.")
+        refusal = "There is no book with this ISBN. Check the number or add the book first."
+        return DeliveryLine(isbn=isbn, copies=copies, refusal=refusal)
     return DeliveryLine(
         isbn=isbn,
         copies=copies,
@@ -274,9 +274,10 @@ def _delivery_line(isbn: str, copies: int, book: StockedBook | None) -> Delivery
     )
 
 
-def _as_it_was(line: DeliveryLine, movement: Movement, told: int) -> DeliveryLine:
+def _repeated_line(line: DeliveryLine, movement: Movement, notified: int) -> DeliveryLine:
     if movement.delta != line.copies:
-        before = f"{movement.delta:,} came" if movement.delta > 1 else "1 came"
-        return replace(line, refusal=f"{before} in with this delivery already; send others as a new delivery.")
-    before_it = movement.quantity_after - movement.delta
-    return replace(line, stock_before=before_it, customers=told, repeated=True)
+        copies = f"{movement.delta:,} copies were" if movement.delta > 1 else "1 copy was"
+        refusal = f"{copies} already received with this delivery. Enter other copies as a new delivery."
+        return replace(line, refusal=refusal)
+    stock_before = movement.quantity_after - movement.delta
+    return replace(line, stock_before=stock_before, customers=notified, repeated=True)

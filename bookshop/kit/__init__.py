@@ -1,1 +1,1 @@
-"""The ground on which everything stands: no feature, and no Flask."""
+"""Shared foundations: independent of every feature and of Flask."""

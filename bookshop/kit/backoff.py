@@ -1,21 +1,21 @@
-"""How long what could not be sent waits before it is tried again: e-mail and webhooks alike."""
+"""The backoff between attempts to send an e-mail or to call a webhook."""
 
 from random import SystemRandom
 
-FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts: each wait doubles the one before
-MOST_ATTEMPTS = 26  # the waits between so many come to 3 days
-PATIENCE = 3 * 24 * 3600  # seconds
+FIRST_WAIT, LONGEST_WAIT = 60, 4 * 3600  # seconds between attempts; each wait is twice the one before
+MAX_ATTEMPTS = 26  # whose waits add up to 3 days
+GIVE_UP_AFTER = 3 * 24 * 3600  # seconds
 GIVEN_UP = "Given up after 3 days."
-JITTER = 0.25  # of a wait, so that what failed together does not come back together
+JITTER = 0.25  # of a wait, so that attempts that failed together are not retried together
 
 chance = SystemRandom()
 
 
-def wait_after(attempts: int) -> float:
-    """How many seconds something waits that was tried so often before, without the jitter."""
+def delay_after(attempts: int) -> float:
+    """Return the seconds to wait after this many earlier attempts, without jitter."""
     return float(min(FIRST_WAIT * 2 ** min(attempts, 20), LONGEST_WAIT))
 
 
-def spread_wait_after(attempts: int) -> float:
-    """How many seconds it waits, with the jitter."""
-    return chance.uniform(1 - JITTER, 1 + JITTER) * wait_after(attempts)
+def jittered_delay_after(attempts: int) -> float:
+    """Return the seconds to wait after this many earlier attempts, with jitter."""
+    return chance.uniform(1 - JITTER, 1 + JITTER) * delay_after(attempts)

@@ -1,4 +1,4 @@
-"""The ground under the models: the base class, UTC times, pages of rows, and what makes SQLite behave."""
+"""The database layer under the models: the base class, UTC times, pages of rows and engine setup."""
 
 import select
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 T = TypeVar("T")
 
-ID_MAX = 2**31 - 1  # what PostgreSQL's integer, the type of every id, can hold
-IDLE = "60s"  # after which PostgreSQL ends a transaction in which nothing happens
-WRITES = "bookshop_writes"  # on SQLite: for how many seconds a transaction that writes waits for its turn
+ID_MAX = 2**31 - 1  # the maximum of PostgreSQL's integer, the type of every id
+IDLE_TIMEOUT = "60s"  # after which PostgreSQL ends an idle transaction
+WRITES = "bookshop_writes"  # execution option on SQLite: seconds for which a writing transaction waits for the lock
 
 
 class Base(DeclarativeBase):
-    """The base of all models. Every constraint has a name, so that migrations can find it."""
+    """The base class of all models. Names every constraint, so that migrations can refer to it."""
 
     metadata: ClassVar[MetaData] = MetaData(
         naming_convention={
@@ -54,7 +54,7 @@ class Base(DeclarativeBase):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with zone UTC on both databases; SQLite itself would lose the zone."""
+    """A timestamp in UTC on both databases; SQLite does not store a time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -72,8 +72,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class later(FunctionElement[datetime]):  # noqa: N801 - written like the functions of SQL
-    """The time in so many seconds by the database's own clock, which is one for all machines that use it."""
+class later(FunctionElement[datetime]):  # noqa: N801 - named like an SQL function
+    """The database's current time plus `seconds`: one clock for all machines."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -90,11 +90,11 @@ def _later_on_postgresql(element: later, compiler: Any, **kwargs: Any) -> str:
 @compiles(later, "sqlite")
 def _later_on_sqlite(element: later, compiler: Any, **kwargs: Any) -> str:
     seconds = compiler.process(element.clauses, **kwargs)
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"  # as UtcDateTime is kept
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"  # as UtcDateTime is stored
 
 
 def rows_from_json(dialect: str, parameter: str, **columns: type[TypeEngine[Any]]) -> FromClause:
-    """Rows that come as one parameter, a JSON list of objects with these members: a thousand in one statement."""
+    """Return rows read from one parameter, a JSON list of objects, so that one statement can take thousands."""
     parts = [column(name, kind()) for name, kind in columns.items()]
     if dialect == "postgresql":
         return (
@@ -108,14 +108,14 @@ def rows_from_json(dialect: str, parameter: str, **columns: type[TypeEngine[Any]
 
 
 def any_of(dialect: str, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """That a column has one of the values of a parameter; on PostgreSQL an array, which is one value for the driver."""
+    """Return the condition that a column has one of a parameter's values; on PostgreSQL, the parameter is an array."""
     if dialect == "postgresql":
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
     return column.in_(bindparam(parameter, expanding=True))
 
 
 def dialect_of(session: Session) -> str:
-    """`sqlite` or `postgresql`."""
+    """Return `sqlite` or `postgresql`."""
     return session.get_bind().dialect.name
 
 
@@ -124,20 +124,20 @@ def is_sqlite(session: Session) -> bool:
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table of a model, for statements that are made once: see docs/architecture.md."""
+    """Return the table of a model, for prebuilt statements: see docs/architecture.md."""
     return Base.metadata.tables[model.__tablename__]
 
 
 def insert_into(dialect: str, table: Table) -> postgresql.Insert:
-    """An INSERT that may have ON CONFLICT, which both databases know but SQLAlchemy's common INSERT does not."""
+    """Return an INSERT that supports ON CONFLICT, which SQLAlchemy's generic INSERT does not."""
     return cast(postgresql.Insert, sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table))
 
 
-def prepare_sqlite(engine: Engine) -> None:
-    """Give SQLite foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for those who will write.
+def configure_sqlite(engine: Engine) -> None:
+    """Configure SQLite: foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for writing transactions.
 
-    Python's driver would begin late and let RELEASE SAVEPOINT commit, so it is switched to autocommit and every
-    BEGIN is ours. A writer that began as a reader could not wait for its turn: hence IMMEDIATE from the start.
+    Python's driver would delay BEGIN and commit on RELEASE SAVEPOINT, so it is in autocommit mode and BEGIN is sent
+    here. A transaction that began as a reader could not wait for the write lock, hence IMMEDIATE from the start.
     """
 
     @event.listens_for(engine, "connect")
@@ -154,36 +154,36 @@ def prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if patience is None else "BEGIN IMMEDIATE")
 
 
-def prepare_postgresql(engine: Engine) -> None:
-    """Throw away pooled connections that the server has closed, without a question to it at each checkout.
+def configure_postgresql(engine: Engine) -> None:
+    """Discard pooled connections that the server has closed, without a round trip at each checkout.
 
-    On an idle connection nothing is to be read but the news that it is closed. One that stopped in a transaction is
-    ended by the server, so that nobody waits for its locks for ever.
+    An idle connection is readable only once the server has closed it. The server also ends transactions that stay
+    idle, so that their locks are released.
     """
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE}'")
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}'")
         connection.commit()
 
     @event.listens_for(engine, "checkout")
     def on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
-        waiting = select.poll()
-        waiting.register(connection.fileno(), select.POLLIN)
-        if waiting.poll(0):
+        poller = select.poll()
+        poller.register(connection.fileno(), select.POLLIN)
+        if poller.poll(0):
             raise DisconnectionError("the server has closed this connection")
 
 
-def prepare(engine: Engine) -> None:
-    """Install on an engine what its database needs."""
-    (prepare_sqlite if engine.dialect.name == "sqlite" else prepare_postgresql)(engine)
+def configure_engine(engine: Engine) -> None:
+    """Configure an engine for its database."""
+    (configure_sqlite if engine.dialect.name == "sqlite" else configure_postgresql)(engine)
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
     """One page of a list: `page` counts from 1, `total` is the length of the whole list.
 
-    `next_keys` are those of its last row, if more follow and the list can be read on from there; see pagination.py.
+    `next_keys` are the sort keys of its last row if another page follows and the list has cursors; see pagination.py.
     """
 
     items: Sequence[T]
@@ -200,9 +200,9 @@ class Page(Generic[T]):
 def paginate(
     session: Session, query: Select[*tuple[Any, ...]], page: int, size: int, total: int | None = None
 ) -> Page[Any]:
-    """The rows of one page (scalars if the query has one column) and the total: two statements, however many rows.
+    """Return one page of rows (scalars if the query has one column) and the total, in two statements.
 
-    Who knows the total already gives it, and spares the one that counts.
+    Pass `total` if it is known, to save the counting statement.
     """
     if total is None:
         total = session.scalar(select_rows(func.count()).select_from(query.order_by(None).subquery())) or 0

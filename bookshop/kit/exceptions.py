@@ -1,6 +1,6 @@
-"""What can go wrong in the shop's own words: a code for scripts and a sentence for people, no HTTP."""
+"""The shop's own exceptions: each has a code for scripts and a sentence for people, and knows nothing of HTTP."""
 
-from typing import Any
+from typing import Any, Literal
 
 
 class SettingsError(Exception):
@@ -8,7 +8,7 @@ class SettingsError(Exception):
 
 
 class BookshopError(Exception):
-    """The base of all refusals. `code` is fixed for scripts, the sentence is for people."""
+    """Base class. `code` never changes, so scripts can rely on it; `sentence` is shown to people."""
 
     code = ""
 
@@ -25,29 +25,29 @@ class NotAuthenticated(BookshopError):
 
 
 class Forbidden(BookshopError):
-    """Somebody is logged in, but this is not for them."""
+    """The user is logged in, but is not allowed to do this."""
 
     code = "FORBIDDEN"
 
 
 class InsufficientScope(Forbidden):
-    """The token may not do this, though its user may: it lacks a `scope`."""
+    """The token's user may do this, but the token lacks the required `scope`."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This token may not do that: it needs the scope '{scope}'.")
+        super().__init__(f"This token is not allowed to do that: it needs the scope '{scope}'.")
         self.scope = scope
 
 
 class NotFound(BookshopError):
-    """It does not exist, or not for the one who asks."""
+    """It does not exist, or this user may not see it."""
 
 
 class Conflict(BookshopError):
-    """The state of things does not allow it."""
+    """The current state does not allow the request."""
 
 
 class Invalid(BookshopError):
-    """The input cannot be right. `field` names the member or form field, if it is one."""
+    """The input is invalid. `field` names the JSON member or form field, if a single one is at fault."""
 
     code = "VALIDATION_ERROR"
 
@@ -57,19 +57,19 @@ class Invalid(BookshopError):
 
 
 class WrongPassword(Invalid):
-    """It is not the password of the account."""
+    """The password is not the account's."""
 
 
 class MalformedRequest(Invalid):
-    """The JSON does not have the shape that it needs: `errors` holds a `detail` and a `pointer` (RFC 6901) each."""
+    """The request does not match its schema: each of `errors` has a `detail` and a `pointer` (RFC 6901)."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__("The request does not have the right shape; `errors` says where.")
+        super().__init__("The request is not valid. `errors` lists what to correct.")
         self.errors = errors
 
 
 class InsufficientStock(Conflict):
-    """There are too few copies for an order: `lines` say of which books, how many were wanted and how many are left."""
+    """Too few copies for an order: `lines` names each book, the copies wanted and the copies left."""
 
     code = "ORDER_INSUFFICIENT_STOCK"
 
@@ -79,41 +79,41 @@ class InsufficientStock(Conflict):
 
 
 class PreconditionFailed(BookshopError):
-    """A change was meant for another state than there is by now."""
+    """The resource has changed since the version that the request names (RFC 9110, If-Match)."""
 
     code = "HTTP_412"
 
 
 class Busy(BookshopError):
-    """Others hold what is needed; the same request may succeed in a moment."""
+    """A lock or the database is not available; the same request may succeed in a moment."""
 
     code = "HTTP_503"
 
 
 class TooManyAttempts(BookshopError):
-    """It was tried too often: the next attempt may come in so many `seconds`."""
+    """Too many attempts or requests: the next one is allowed in `seconds`."""
 
     code = "HTTP_429"
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"That was too often. Please try again in {in_seconds_or_minutes(seconds)}.")
+    def __init__(self, seconds: int, counted: Literal["attempts", "requests"] = "attempts") -> None:
+        super().__init__(f"Too many {counted}. Please try again in {in_seconds_or_minutes(seconds)}.")
         self.seconds = seconds
 
 
 class OutcomeUnknown(BookshopError):
-    """Nobody can tell whether it was done: the connection to the database was lost in the commit, or after it."""
+    """The connection to the database was lost during or after the commit, so the change may or may not be saved."""
 
     code = "OUTCOME_UNKNOWN"
 
     def __init__(self) -> None:
         super().__init__(
-            "The shop lost its database at the last moment, so it cannot tell whether this was done. Please look "
-            "before you do it again."
+            "The connection to the database was lost, so the shop cannot tell whether your change was saved. Check "
+            "before you try again."
         )
 
 
 def in_seconds_or_minutes(seconds: int) -> str:
-    """So many seconds in words."""
+    """Return the duration in words, in minutes from two minutes on, rounded up."""
     return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"
 
 

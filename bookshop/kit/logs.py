@@ -1,4 +1,4 @@
-"""What the log says of a failure: where it was and of which kind, but never what people typed or what is stored."""
+"""Private logs: they show where an error occurred and its type, but never user input or stored data."""
 
 import logging
 import re
@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 EMAIL = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
-VERB = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) \w+|\w+")  # how much of a statement holds no value
-# Whose words are about the program: names of its own, never values.
-OUTSPOKEN = (AttributeError, ImportError, NameError, TypeError)
+VERB = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) \w+|\w+")  # the start of a statement, which contains no values
+# Errors whose messages contain only names from the code, never values.
+SAFE_ERRORS = (AttributeError, ImportError, NameError, TypeError)
 
 _factory = logging.getLogRecordFactory()
 
 
-def keep_private() -> None:
-    """Let the log of this process hold no exception's own words, which may quote anything; may be called again.
+def hide_exception_messages() -> None:
+    """Keep exception messages out of this process's logs; safe to call again.
 
-    A database's error quotes the row, a mail server's the address, and a wrong value itself.
+    Database errors quote the row, mail server errors the address, and value errors the value.
     """
     logging.setLogRecordFactory(_record)
 
@@ -27,32 +27,32 @@ def keep_private() -> None:
 def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = _factory(*args, **kwargs)
     if record.exc_info and record.exc_info[1]:
-        record.exc_text = described(record.exc_info[1])  # which formatters write instead of the traceback
+        record.exc_text = format_error(record.exc_info[1])  # formatters use this instead of the traceback
     return record
 
 
-def described(error: BaseException) -> str:
-    """The traceback of an error and of those that it came from, with the kind of each instead of its words."""
-    return "\n".join(_described(error))
+def format_error(error: BaseException) -> str:
+    """Format the traceback of an error and its causes, with the type of each instead of its message."""
+    return "\n".join(_format_chain(error))
 
 
-def _described(error: BaseException) -> Iterator[str]:
+def _format_chain(error: BaseException) -> Iterator[str]:
     earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if earlier is not None:
-        yield from _described(earlier)
+        yield from _format_chain(earlier)
         yield "\nThen:\n"
     yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
-    yield kind_of(error)
+    yield error_kind(error)
 
 
-def kind_of(error: BaseException) -> str:
-    """What kind of error it is: its class and, of a database's, the code, the constraint and the statement."""
+def error_kind(error: BaseException) -> str:
+    """Return the class of an error and, for a database error, its code, constraint and kind of statement."""
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    if isinstance(error, OUTSPOKEN):
+    if isinstance(error, SAFE_ERRORS):
         return f"{name}: {error}"
     if isinstance(error, DBAPIError):
         statement = VERB.match(error.statement or "")
-        cause = kind_of(error.orig) if error.orig else "no cause"
+        cause = error_kind(error.orig) if error.orig else "no cause"
         return f"{name} ({cause}) in {statement[0] if statement else 'a statement'}"
     diagnosis = getattr(error, "diag", None)
     parts = [getattr(error, "sqlstate", None), getattr(error, "sqlite_errorname", None)]
@@ -60,6 +60,6 @@ def kind_of(error: BaseException) -> str:
     return " ".join([name, *(part for part in parts if part)])
 
 
-def without_addresses(words: str) -> str:
-    """Words of another server as the log may hold them."""
-    return EMAIL.sub("...", words)
+def redact_addresses(text: str) -> str:
+    """Replace e-mail addresses in a text from another server, so that it may be logged."""
+    return EMAIL.sub("...", text)

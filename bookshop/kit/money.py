@@ -1,4 +1,4 @@
-"""Amounts of money: integers in the currency's minor unit inside, written for people at the edge."""
+"""Amounts of money: integers in the currency's minor unit, formatted for people only on pages and in e-mails."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ CURRENCIES = sorted(list_currencies())
 
 
 class Amount(NamedTuple):
-    """So much money, in minor units of a currency."""
+    """An amount of money in minor units of a currency."""
 
     cents: int
     currency: str
 
 
 def totals(amounts: Iterable[Amount]) -> Sequence[Amount]:
-    """The sum of the amounts: one for each currency, in the order in which these come."""
+    """Return the sum for each currency, in order of first appearance."""
     sums: dict[str, int] = {}
     for amount in amounts:
         sums[amount.currency] = sums.get(amount.currency, 0) + amount.cents
@@ -29,39 +29,40 @@ def totals(amounts: Iterable[Amount]) -> Sequence[Amount]:
 
 
 def known_currency(code: str) -> str:
-    """The code itself if it is one of ISO 4217; raises ValueError with a sentence if not."""
+    """Return the code if it is an ISO 4217 currency code; raises ValueError with a message for people if not."""
     if code not in CURRENCIES:
         raise ValueError("is not an ISO 4217 currency code such as EUR")
     return code
 
 
-@lru_cache(maxsize=10_000)  # a page of a list has dozens of prices, and each takes as long as a statement of SQL
-def in_words(amount: int, currency: str) -> str:
-    """1290 and EUR give '€12.90'; 1290 and JPY give '¥1,290'."""
-    return format_currency(major(amount, currency), currency, locale=LOCALE)
+@lru_cache(maxsize=10_000)  # a list page has dozens of prices, and formatting one takes as long as an SQL statement
+def format_amount(amount: int, currency: str) -> str:
+    """Format an amount: 1290 EUR as '€12.90', 1290 JPY as '¥1,290'."""
+    return format_currency(to_major_units(amount, currency), currency, locale=LOCALE)
 
 
-def major(amount: int, currency: str) -> Decimal:
-    """The amount in major units: 1290 EUR is 12.90."""
+def to_major_units(amount: int, currency: str) -> Decimal:
+    """Convert an amount to major units: 1290 EUR is 12.90."""
     return Decimal(amount).scaleb(-get_currency_precision(currency))
 
 
-def read_amount(typed: str, currency: str) -> int:
-    """The amount that a person typed, in minor units: 14.50 and 14,50 are the same.
+def parse_amount(typed: str, currency: str) -> int:
+    """Parse a typed amount into minor units; 14.50 and 14,50 are the same.
 
-    Digits are not grouped: 1,290 could be either. Raises ValueError with a sentence that says how to write it.
+    Refuses thousands separators, as 1,290 is ambiguous. Raises ValueError with a sentence that shows how to write it.
     """
     places = get_currency_precision(currency)
-    found = AMOUNT.fullmatch(typed.strip())
-    if not found or len(found[2] or "") > places:
-        example = " or ".join(dict.fromkeys((str(major(1290, currency)), str(major(1290, currency)).replace(".", ","))))
-        raise ValueError(f"Please write the amount in digits, such as {example}, without a thousands separator.")
-    return minor(Decimal(f"{found[1]}.{found[2] or 0}"), currency)
+    match = AMOUNT.fullmatch(typed.strip())
+    if not match or len(match[2] or "") > places:
+        amount = str(to_major_units(1290, currency))
+        example = " or ".join(dict.fromkeys((amount, amount.replace(".", ","))))
+        raise ValueError(f"Write the amount in digits, such as {example}, without a thousands separator.")
+    return to_minor_units(Decimal(f"{match[1]}.{match[2] or 0}"), currency)
 
 
-def minor(amount: Decimal, currency: str) -> int:
-    """The amount in minor units; raises ValueError if it has more decimals than the currency."""
+def to_minor_units(amount: Decimal, currency: str) -> int:
+    """Convert an amount to minor units; raises ValueError if it has more decimal places than the currency."""
     scaled = amount.scaleb(get_currency_precision(currency))
     if scaled != scaled.to_integral_value():
-        raise ValueError(f"has more decimals than {currency} knows")
+        raise ValueError(f"has more decimal places than {currency} allows")
     return int(scaled)

@@ -1,4 +1,4 @@
-"""What all who empty an outbox have in common: when they work, rest and stop, and how they note what they did."""
+"""The base class of the outbox workers: polling, pausing, stopping and recording outcomes."""
 
 import logging
 import signal
@@ -18,22 +18,22 @@ T = TypeVar("T")
 
 
 class Commit(Protocol):
-    """Runs some work in a transaction of its own, commits it and returns what it returned."""
+    """Runs a function in its own transaction, commits it and returns the function's result."""
 
     def __call__(self, work: Callable[[], T]) -> T: ...
 
 
-GLANCE = 0.25  # seconds after which one who rests sees that it is to stop
-DATABASE_AWAY = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
+STOP_CHECK = 0.25  # seconds between checks for a stop while waiting
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 
 
 @dataclass(frozen=True)
 class WorkerTiming:
-    """How a worker works: messages at a time, and seconds.
+    """The batch size of a worker and its timing in seconds.
 
-    It waits `timeout` for an answer of the other side, `poll` for something to do, and `pause` after the other side
-    could not be used, twice as long each time up to `longest_pause`. Nobody takes a message from it for `lease`, in
-    which a whole batch is done or given back.
+    It waits up to `timeout` for each reply of the remote server, sleeps for `poll` when nothing is due, and for `pause`
+    after the remote server was unusable, doubling up to `longest_pause`. A claim lasts for `lease`, within which the
+    whole batch is settled or released.
     """
 
     batch: int = 10
@@ -45,44 +45,44 @@ class WorkerTiming:
 
     def __post_init__(self) -> None:
         if self.lease <= self.batch * self.timeout:
-            raise ValueError("the lease must be longer than all messages of a batch may take")
+            raise ValueError("the lease must be longer than a whole batch may take")
 
 
 class OutboxWorker:
-    """Sends what is due, one batch after the other, until it is told to stop. `done` counts what became of it.
+    """Sends what is due, batch by batch, until it is stopped. `done` counts messages by their resulting state.
 
-    It is handed how its work is committed, and how a session is given up whose database is away.
+    `commit` runs a function in a transaction; `discard` drops the session after a database failure.
     """
 
-    def __init__(self, commit: Commit, give_up: Callable[[], None], timing: WorkerTiming | None = None) -> None:
-        self.commit, self.give_up = commit, give_up
+    def __init__(self, commit: Commit, discard: Callable[[], None], timing: WorkerTiming | None = None) -> None:
+        self.commit, self.discard = commit, discard
         self.timing = timing or WorkerTiming()
         self.stopping = False
         self._lease_ends = 0.0
         self.done: Counter[str] = Counter()
 
     def send_batch(self) -> bool | None:
-        """Claim and send one batch; returns None if nothing was due, else whether the other side could be used."""
+        """Claim and send one batch; returns None if nothing was due, else whether the remote server was usable."""
         raise NotImplementedError
 
     def stop(self, *_signal: Any) -> None:
-        """Finish what is in hand and end; may be called by a signal or another thread."""
+        """Stop after the current message; may be called from a signal handler or another thread."""
         self.stopping = True
 
     def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT stop this worker."""
+        """Stop this worker on SIGTERM and SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
 
     def run(self) -> None:
-        """Send what is due as it comes, until `stop`; waits while the other side or the database is away."""
+        """Send messages as they become due, until `stop`; waits while the remote server or the database is down."""
         pause = self.timing.pause
         while not self.stopping:
             try:
                 reached = self.send_batch()
             except (SQLAlchemyError, Busy, OutcomeUnknown):
-                log.exception("the outbox cannot be used just now")
-                self.give_up()
+                log.exception("the outbox cannot be used at the moment")
+                self.discard()
                 reached = False
             if reached is False:
                 self._rest(pause)
@@ -92,32 +92,32 @@ class OutboxWorker:
                 pause = self.timing.pause
 
     def _rest(self, seconds: float) -> None:
-        """Do nothing for a while, or until `stop`."""
-        # Not by an Event, which a signal that comes while it is touched would lock for ever.
+        """Sleep for this long, or until `stop`."""
+        # Not with an Event: a signal that arrives while its lock is held would deadlock.
         end = time.monotonic() + seconds
         while not self.stopping and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, GLANCE))
+            time.sleep(min(left, STOP_CHECK))
 
     def run_once(self) -> bool:
-        """Send all that is due now; returns False, having left the rest, if the other side could not be used."""
+        """Send everything that is due now; stops early and returns False if the remote server is unusable."""
         reached: bool | None = True
         while reached and not self.stopping:
             reached = self.send_batch()
         return reached is not False
 
-    def _note(self, state: str, write: Callable[[], Any]) -> None:
-        """Write down what became of a message; a database that is away meanwhile must not make it go out twice."""
+    def _record(self, state: str, write: Callable[[], Any]) -> None:
+        """Record the outcome of a message, retrying while the database is down so that it is not sent twice."""
         self.done[state] += 1
         self._write(write, also_when_stopped=True)
 
     def _write(self, write: Callable[[], T], *, also_when_stopped: bool) -> T:
-        """Commit what `write` does, trying again while the lease lasts; it asks for its service at each try anew."""
+        """Run `write` in a transaction, retrying while the lease lasts; `write` must get its service on each call."""
         while True:
             try:
                 return self.commit(write)
             except (SQLAlchemyError, Busy, OutcomeUnknown):
-                self.give_up()
+                self.discard()
                 if time.monotonic() > self._lease_ends or (self.stopping and not also_when_stopped):
                     raise
-                log.exception("what became of messages cannot be written down; trying again")
+                log.exception("an outcome cannot be recorded; retrying")
                 time.sleep(self.timing.poll)

@@ -1,4 +1,4 @@
-"""Lists that are read on from where the last page ended: a page costs the same however deep it lies."""
+"""Keyset pagination: each page starts after the last row of the one before, so deep pages cost no more."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -11,20 +11,21 @@ from bookshop.kit.database import Page
 
 
 class SortKey(NamedTuple):
-    """One of the things by which a list is ordered; the last of them is the id, which no two rows share."""
+    """One column of a sort order; the last column must be unique, such as the id."""
 
     column: ColumnElement[Any] | InstrumentedAttribute[Any]
     descending: bool = False
 
     @property
     def clause(self) -> ColumnElement[Any]:
-        """It in an ORDER BY."""
+        """The expression for ORDER BY."""
         return self.column.desc() if self.descending else self.column.asc()
 
 
 class Cursor(NamedTuple):
-    """The place behind the last row of a page: what that row is ordered by, the length of the list when its first page
-    was read, and the number of the page that follows.
+    """The position after the last row of a page.
+
+    Holds that row's sort keys, the length of the list when its first page was read, and the number of the next page.
     """
 
     keys: Sequence[Any]
@@ -32,53 +33,54 @@ class Cursor(NamedTuple):
     page: int
 
 
-PageRequest = int | Cursor  # a page by its number, or what follows a place
+PageRequest = int | Cursor  # a page by its number, or the page after a cursor
 
 
 def list_page(
     session: Session, query: Select[*tuple[Any, ...]], order: Sequence[SortKey], page_request: PageRequest, size: int
 ) -> Page[Any]:
-    """One page of the rows (scalars if the query has one column) in this order, and how to go on.
+    """Return one page of rows in this order (scalars if the query has one column), with the keys of the next page.
 
-    At a cursor nothing is counted and nothing passed over.
+    With a cursor, no rows are counted or skipped by OFFSET.
     """
     ordered = query.add_columns(*(by.column for by in order)).order_by(*(by.clause for by in order)).limit(size + 1)
     if isinstance(page_request, Cursor):
-        number, total, ordered = page_request.page, page_request.total, ordered.where(_behind(order, page_request.keys))
+        number, total = page_request.page, page_request.total
+        ordered = ordered.where(_comes_after(order, page_request.keys))
     else:
         number, ordered = page_request, ordered.offset((page_request - 1) * size)
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     width = len(query.column_descriptions)
-    found = session.execute(ordered).freeze()
-    rows = found().all()
-    items = found().scalars().all() if width == 1 else found().columns(*range(width)).all()
+    result = session.execute(ordered).freeze()
+    rows = result().all()
+    items = result().scalars().all() if width == 1 else result().columns(*range(width)).all()
     return Page(items[:size], total, number, size, tuple(rows[size - 1][width:]) if len(rows) > size else None)
 
 
 def page_of_rows(rows: Mapping[int, Any], page_request: PageRequest, size: int) -> Page[Any]:
-    """One page of a list that is short and here as a whole, by ids.
+    """Return one page of a short list that is in memory as a mapping of ids to rows.
 
-    Its cursors name the rows that were read, of which some may be gone by then.
+    Its cursors hold the ids of all rows already read, some of which may have been deleted since.
     """
     if isinstance(page_request, Cursor):
-        number, total, read = page_request.page, page_request.total, list(page_request.keys)
+        number, total, seen = page_request.page, page_request.total, list(page_request.keys)
     else:
-        number, total, read = page_request, len(rows), list(rows)[: (page_request - 1) * size]
-    left = [row_id for row_id in rows if row_id not in read]
-    shown = left[:size]
-    return Page([rows[row_id] for row_id in shown], total, number, size, [*read, *shown] if left[size:] else None)
+        number, total, seen = page_request, len(rows), list(rows)[: (page_request - 1) * size]
+    remaining = [row_id for row_id in rows if row_id not in seen]
+    shown = remaining[:size]
+    return Page([rows[row_id] for row_id in shown], total, number, size, [*seen, *shown] if remaining[size:] else None)
 
 
-def _behind(order: Sequence[SortKey], keys: Sequence[Any]) -> ColumnElement[bool]:
-    """That a row comes after the one with these keys."""
+def _comes_after(order: Sequence[SortKey], keys: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a row comes after the row with these keys."""
     if all(by.descending == other.descending for by, other in pairwise(order)) and None not in keys:
-        # Written as a comparison of rows, which an index on all of them answers at once.
-        here, there = tuple_(*(by.column for by in order)), tuple_(*map(_typed, order, keys))
-        return here < there if order[0].descending else here > there
-    behind: ColumnElement[bool] = false()
+        # A row comparison, which can use an index on all the columns.
+        columns, values = tuple_(*(by.column for by in order)), tuple_(*map(_typed, order, keys))
+        return columns < values if order[0].descending else columns > values
+    condition: ColumnElement[bool] = false()
     for by, key in reversed(list(zip(order, keys, strict=True))):
-        behind = or_(_exceeds(by, key), and_(_equals(by, key), behind))
-    return behind
+        condition = or_(_exceeds(by, key), and_(_equals(by, key), condition))
+    return condition
 
 
 def _typed(by: SortKey, key: Any) -> ColumnElement[Any]:
@@ -90,7 +92,7 @@ def _equals(by: SortKey, key: Any) -> ColumnElement[bool]:
 
 
 def _exceeds(by: SortKey, key: Any) -> ColumnElement[bool]:
-    """That the row comes after the key; nulls, whose place another key tells, have no order among themselves."""
+    """Return the condition that a row's column sorts after the key; nulls must be placed by an earlier key."""
     if key is None:
         return false()
     return by.column < _typed(by, key) if by.descending else by.column > _typed(by, key)

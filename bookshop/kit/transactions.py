@@ -1,4 +1,4 @@
-"""Writing transactions: tried again when they lost a race, within one deadline, and never wrong about their outcome."""
+"""Writing transactions: retried after conflicts within one deadline, and always certain about their outcome."""
 
 import logging
 import random
@@ -20,37 +20,36 @@ T = TypeVar("T")
 
 ATTEMPTS = 4
 LOCK_TIMEOUT = 4.0  # seconds for which one attempt waits for a lock
-FIND_OUT = 5.0  # seconds in which to find out whether a commit took place whose answer was lost
-DEADLINE = "bookshop_deadline"  # when a request must be answered, by time.monotonic()
+OUTCOME_TIMEOUT = 5.0  # seconds for finding out whether a commit succeeded when its reply was lost
+DEADLINE = "bookshop_deadline"  # when a request must be answered, on the clock of time.monotonic()
 COMMITTED = "bookshop_committed"  # whether a session has committed anything
 # serialization failure, deadlock, lock not available: https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_NOT_AVAILABLE = "55P03"
-PASSING_SQLSTATES = {"40001", "40P01", LOCK_NOT_AVAILABLE}
+RETRYABLE_SQLSTATES = {"40001", "40P01", LOCK_NOT_AVAILABLE}
 QUERY_CANCELED = "57014"  # by statement_timeout
 SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR = 5, 6, 10
-TOO_BUSY = "Too many others are changing the same thing just now. Please try again in a moment."
+TOO_BUSY = "The shop is very busy right now. Please try again in a moment."
 LIMITS = "SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true)"
-BECAME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
+XACT_STATUS = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
 BEGIN = f"{LIMITS}, pg_current_xact_id()"
 
 
 def set_deadline(session: Session, seconds: float) -> None:
-    """Let all that the session does from now on end in so many seconds; raises Busy then."""
+    """Set the session's deadline to `seconds` from now; statements after it raise Busy."""
     session.info[DEADLINE] = time.monotonic() + seconds
 
 
 def has_committed(session: Session) -> bool:
-    """Whether the session has committed anything, so that nobody may say that nothing was changed."""
+    """Return whether the session has committed anything, so that no error may claim that nothing was changed."""
     return bool(session.info.get(COMMITTED))
 
 
 def in_transaction(session: Session, work: Callable[[], T]) -> T:
-    """Run `work` in a writing transaction, commit, and return what it returned.
+    """Run `work` in a writing transaction, commit, and return its result.
 
-    A transaction that loses a deadlock or waits too long for a lock is rolled back and runs again, a few times;
-    `work` must therefore do nothing but talk to the database, or nothing that a second run does not put right. Raises
-    Busy when the last try failed too or the session's deadline has passed, and OutcomeUnknown if nobody can tell
-    whether the commit took place.
+    After a deadlock or a lock timeout, rolls back and runs it again, up to 4 times in all. `work` must therefore only
+    use the database, or be safe to repeat. Raises Busy if the last attempt fails too or the session's deadline has
+    passed, and OutcomeUnknown if it cannot be determined whether the commit succeeded.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -58,7 +57,7 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
             result = work()
         except DBAPIError as error:
             session.rollback()
-            _raise_unless_it_passes(session, error)
+            _raise_unless_retryable(session, error)
         except BaseException:
             session.rollback()
             raise
@@ -66,16 +65,16 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
             if _commit(session, xid):
                 return result
         if attempt < ATTEMPTS:
-            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - spreads the tries, hides nothing
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
     raise Busy(TOO_BUSY)
 
 
 def _begin(session: Session) -> Any:
-    """Begin to write, with limits on what waits; returns the id of the transaction on PostgreSQL."""
+    """Begin a writing transaction with timeouts; returns the transaction id on PostgreSQL."""
     deadline = session.info.get(DEADLINE)
     left, options = _left(deadline), {DEADLINE: deadline}
     if is_sqlite(session):
-        session.commit()  # ends the reading transaction that found out who is asking
+        session.commit()  # ends the reading transaction that identified the user
         session.connection(execution_options={WRITES: min(LOCK_TIMEOUT, left), **options})
         return None
     connection = session.connection().execution_options(**options)
@@ -83,7 +82,7 @@ def _begin(session: Session) -> Any:
 
 
 def _left(deadline: float | None) -> float:
-    """The seconds until a deadline; raises Busy when there are none."""
+    """Return the seconds until a deadline; raises Busy if it has passed."""
     left = inf if deadline is None else deadline - time.monotonic()
     if left <= 0:
         raise Busy(TOO_BUSY)
@@ -91,12 +90,12 @@ def _left(deadline: float | None) -> float:
 
 
 def _limits(left: float) -> tuple[int, int]:
-    """lock_timeout and statement_timeout in milliseconds, 0 for none, with so many seconds left."""
+    """Return lock_timeout and statement_timeout in milliseconds for the `left` seconds; 0 means none."""
     return max(1, int(1000 * min(LOCK_TIMEOUT, left))), 0 if left == inf else max(1, int(1000 * left))
 
 
-def keep_deadlines(engine: Engine) -> None:
-    """Let no statement of this engine begin after its deadline, nor wait for a lock beyond it."""
+def enforce_deadlines(engine: Engine) -> None:
+    """Refuse statements of this engine after their deadline, and shorten lock timeouts that would exceed it."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def before(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
@@ -108,18 +107,18 @@ def keep_deadlines(engine: Engine) -> None:
             connection.exec_driver_sql(LIMITS % _limits(left))
 
 
-def _raise_unless_it_passes(session: Session, error: DBAPIError) -> None:
+def _raise_unless_retryable(session: Session, error: DBAPIError) -> None:
     deadline = session.info.get(DEADLINE)
     if deadline is not None and _sqlstate(error) == QUERY_CANCELED:
         raise Busy(TOO_BUSY) from error
-    if not _will_pass(error):
+    if not _is_retryable(error):
         raise error
-    log.warning("transaction given up: %s", type(error.orig).__name__)
+    log.warning("transaction rolled back: %s", type(error.orig).__name__)
     _left(deadline)
 
 
-def _will_pass(error: DBAPIError) -> bool:
-    return _sqlstate(error) in PASSING_SQLSTATES or _sqlite_code(error) in {SQLITE_BUSY, SQLITE_LOCKED}
+def _is_retryable(error: DBAPIError) -> bool:
+    return _sqlstate(error) in RETRYABLE_SQLSTATES or _sqlite_code(error) in {SQLITE_BUSY, SQLITE_LOCKED}
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
@@ -130,21 +129,21 @@ def _sqlite_code(error: DBAPIError) -> int:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 
-# ---------------------------------------------------------------- whether a commit took place
+# ---------------------------------------------------------------- whether a commit succeeded
 
 
 def _commit(session: Session, xid: Any) -> bool:
-    """Commit; returns False if it is certain that nothing was, and that another try may succeed."""
+    """Commit; returns False if it certainly failed and another attempt may succeed."""
     engine = session.get_bind()
     try:
         session.commit()
     except DBAPIError as error:
         session.rollback()
         if not _may_have_committed(error):
-            _raise_unless_it_passes(session, error)
+            _raise_unless_retryable(session, error)
             return False
-        log.warning("the answer to a commit was lost: %s", type(error.orig).__name__)
-        committed = _find_out(engine, xid)
+        log.warning("the reply to a commit was lost: %s", type(error.orig).__name__)
+        committed = _was_committed(engine, xid)
         if committed is None:
             raise OutcomeUnknown from error
         if not committed:
@@ -157,25 +156,25 @@ def _commit(session: Session, xid: Any) -> bool:
 
 
 def _may_have_committed(error: DBAPIError) -> bool:
-    """Whether the answer to COMMIT was lost, instead of being no: with the connection, or with the disk of SQLite."""
+    """Return whether the reply to COMMIT was lost, with the connection or an I/O error of SQLite, not a refusal."""
     sqlstate = _sqlstate(error) or ""
     lost = error.connection_invalidated or sqlstate.startswith(("57P", "08"))
     return lost or _sqlite_code(error) == SQLITE_IOERR
 
 
-def _find_out(engine: Any, xid: Any) -> bool | None:
-    """Ask PostgreSQL on another connection what became of a transaction; None if nobody can tell."""
-    end = time.monotonic() + FIND_OUT
+def _was_committed(engine: Any, xid: Any) -> bool | None:
+    """Ask PostgreSQL on another connection whether a transaction was committed; None if that cannot be determined."""
+    end = time.monotonic() + OUTCOME_TIMEOUT
     while xid is not None and time.monotonic() < end:
         try:
             with engine.connect() as connection:
-                status = connection.scalar(BECAME, {"xid": str(xid)})
+                status = connection.scalar(XACT_STATUS, {"xid": str(xid)})
         except DBAPIError:
-            log.warning("the database is away, so what became of a transaction is asked again")
+            log.warning("the database is down; asking again whether a transaction was committed")
         else:
             if status in {"committed", "aborted"}:
                 return bool(status == "committed")
-            if status is None:  # too long ago for the server to remember
+            if status is None:  # too old for the server to know
                 return None
         time.sleep(0.1)
     return None

@@ -1,1 +1,1 @@
-"""The outbox: messages that the shop has decided to send, and what becomes of them; knows no other feature."""
+"""The outbox: messages waiting to be sent and the result of each. Independent of every other feature."""

@@ -1,1 +1,1 @@
-"""Sending what is in the outbox: a second look at each message, its words, the mail server, the worker."""
+"""Sending the outbox: the final check of each message, its content, the mail server and the worker."""

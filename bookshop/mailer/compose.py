@@ -1,4 +1,4 @@
-"""What the messages look like: from the templates in templates/mail/ to a whole message (RFC 5322)."""
+"""Composing messages (RFC 5322) from the templates in templates/mail/."""
 
 import secrets
 from binascii import b2a_qp
@@ -12,7 +12,7 @@ from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.mail.models import CONFIRMATION, OF_ORDERS, PASSWORD_RESET, RESTOCK
+from bookshop.mail.models import CONFIRMATION, ORDER_KINDS, PASSWORD_RESET, RESTOCK
 from bookshop.mailer.headers import POLICY, POLICY_BEYOND_ASCII
 from bookshop.mailer.transport import envelope
 from bookshop.web import services
@@ -20,34 +20,34 @@ from bookshop.web.navigation import absolute_url
 
 
 def compose(message: Any, reset: str = "") -> EmailMessage:
-    """The whole message for a row of LetterRepository.get_to_send; `reset` is the secret of a new password's link."""
+    """Compose the e-mail for a row of MailerRepository.get_to_send; `reset` is the token of a password reset link."""
     context = {
-        **_what_it_is_about(message, reset),
+        **_context_of(message, reset),
         "message": message,
         "link": absolute_url,
         "shop_name": settings().shop_name,
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
     recipient = envelope(message.recipient)
-    written = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
-    written["Subject"] = context["subject"] = one_line(subject)
-    written["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
-    written["To"] = recipient
-    written["Date"] = format_datetime(now())
-    written["Message-ID"] = message.message_id
-    written["Auto-Submitted"] = "auto-generated"
+    email = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
+    email["Subject"] = context["subject"] = one_line(subject)
+    email["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
+    email["To"] = recipient
+    email["Date"] = format_datetime(now())
+    email["Message-ID"] = message.message_id
+    email["Auto-Submitted"] = "auto-generated"
     if message.kind == RESTOCK:
-        written["List-Unsubscribe"] = f"<{context['unsubscribe']}>"
-        written["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    written["MIME-Version"] = "1.0"
-    written["Content-Type"] = f'multipart/alternative; boundary="{secrets.token_hex(12)}"'
-    written.attach(_part("plain", text))
-    written.attach(_part("html", _render(f"{message.kind}.html", context)))
-    return written
+        email["List-Unsubscribe"] = f"<{context['unsubscribe']}>"
+        email["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    email["MIME-Version"] = "1.0"
+    email["Content-Type"] = f'multipart/alternative; boundary="{secrets.token_hex(12)}"'
+    email.attach(_part("plain", text))
+    email.attach(_part("html", _render(f"{message.kind}.html", context)))
+    return email
 
 
 def _part(subtype: str, text: str) -> EmailMessage:
-    """A text as quoted-printable, which may be read as it is, and which no relay changes."""
+    """Encode a text as quoted-printable, which stays readable and which no relay changes."""
     part = EmailMessage(POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
     part["Content-Transfer-Encoding"] = "quoted-printable"
@@ -55,8 +55,8 @@ def _part(subtype: str, text: str) -> EmailMessage:
     return part
 
 
-def _what_it_is_about(message: Any, reset: str) -> dict[str, Any]:
-    """What the templates of this kind need besides the row."""
+def _context_of(message: Any, reset: str) -> dict[str, Any]:
+    """Return what the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
         token = signed_links.sign(signed_links.UNSUBSCRIBE, message.user_id)
         return {
@@ -64,7 +64,7 @@ def _what_it_is_about(message: Any, reset: str) -> dict[str, Any]:
             "book": absolute_url("catalog.book", book_id=message.book_id, slug=slug(message.title)),
             "unsubscribe": absolute_url("accounts.unsubscribe", token=token),
         }
-    if message.kind in OF_ORDERS:
+    if message.kind in ORDER_KINDS:
         return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
     if message.kind == CONFIRMATION:
         token = signed_links.sign(signed_links.CONFIRM, [message.user_id, message.email_key])
@@ -75,5 +75,5 @@ def _what_it_is_about(message: Any, reset: str) -> dict[str, Any]:
 
 
 def _render(name: str, context: dict[str, Any]) -> str:
-    """Not by `render_template`, which looks for a visitor."""
+    """Render a template without `render_template`, whose context processors need a request."""
     return current_app.jinja_env.get_template(f"mail/{name}").render(context)

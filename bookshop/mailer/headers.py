@@ -1,4 +1,4 @@
-"""The headers of messages (RFC 5322), where Python's email package would break what is long, odd or beyond ASCII."""
+"""Message headers (RFC 5322), where Python's email package would garble long, unusual or non-ASCII values."""
 
 from email.header import Header
 from email.headerregistry import HeaderRegistry, UnstructuredHeader
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class GivenHeader(UnstructuredHeader):
-    """A header as it is given, in one line: folded or encoded, as those for people are, a link or an id would break."""
+    """A header written unchanged on one line, because folding or encoding would break a link or an id."""
 
     name: str
 
     @classmethod
     def parse(cls, value: str, kwds: dict[str, Any]) -> None:
-        """Keep the value as it is given: what looks encoded is not."""
+        """Store the value unchanged: even if it looks like an encoded word, it is not one."""
         super().parse("", kwds)
         kwds["decoded"] = value
 
@@ -23,22 +23,22 @@ class GivenHeader(UnstructuredHeader):
         return f"{self.name}: {self.encoded(policy.linesep)}{policy.linesep}"
 
     def encoded(self, _linesep: str) -> str:
-        """The value as it is sent."""
+        """Return the value as it is sent."""
         return str(self)
 
 
 class WordsHeader(GivenHeader):
-    """A header for people (RFC 2047). Left to the email package, a long word or name comes back with other blanks."""
+    """A header for people (RFC 2047). The email package would change the spaces in long words and names."""
 
     def encoded(self, linesep: str) -> str:
         return _in_ascii(str(self), linesep)
 
 
 class SenderHeader(GivenHeader):
-    """A name and an address in angle brackets."""
+    """A name followed by an address in angle brackets."""
 
     def encoded(self, linesep: str) -> str:
-        name, _blank, address = str(self).rpartition(" ")
+        name, _space, address = str(self).rpartition(" ")
         phrase = f'"{quote(name)}"' if name.isascii() and "=?" not in name else _in_ascii(name, linesep)
         return f"{phrase}{linesep} {address}"
 
@@ -49,16 +49,16 @@ def _in_ascii(text: str, linesep: str) -> str:
 
 
 class Headers(HeaderRegistry):
-    """The headers that the shop writes. The email package would make a class anew for each header of each message."""
+    """The headers that the shop writes. The email package would create a new class for each header of each message."""
 
-    @cache  # noqa: B019 - there is one such object, for ever
+    @cache  # noqa: B019 - there is only one instance, which is never collected
     def __getitem__(self, name: str) -> type:
         return super().__getitem__(name)
 
 
 HEADERS = Headers(default_class=GivenHeader, use_default_map=False)
-HEADERS.map_to_type("subject", WordsHeader)  # type: ignore[arg-type]  # it is mixed into BaseHeader
+HEADERS.map_to_type("subject", WordsHeader)  # type: ignore[arg-type]  # the registry mixes in BaseHeader
 HEADERS.map_to_type("from", SenderHeader)  # type: ignore[arg-type]
-# Everything in ASCII, as not every relay on the way takes eight bits; but for an address that is not (RFC 6532).
+# ASCII only, because not every relay is 8-bit clean; non-ASCII addresses are the exception (RFC 6532).
 POLICY = SMTP.clone(cte_type="7bit", header_factory=HEADERS)
 POLICY_BEYOND_ASCII = POLICY.clone(utf8=True)

@@ -1,4 +1,4 @@
-"""SQL that reads messages with all that their letters, and the second look before they are sent, need to know."""
+"""SQL that reads messages with everything needed to check, compose and list them."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -13,17 +13,17 @@ from bookshop.mail.models import IS_UNSENT, SENT, Message
 from bookshop.mail.repository import messages
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import PreBook
-from bookshop.prebookings.repository import IS_RESERVED_ANEW, WAS_BOUGHT
+from bookshop.prebookings.repository import IS_RESERVED_AGAIN, WAS_BOUGHT
 
-TOO_OLD = 4 * 3600  # seconds after which nobody expects an answer to a question any more
-MOST_LISTED = 10_000
+TOO_OLD = 4 * 3600  # seconds after which a password reset is no longer worth sending
+MAX_LISTED = 10_000
 
-# All that is asked of a message before it is sent, and what its letter names.
+# A message with everything needed for the final check and for its text.
 TO_SEND = (
     select(
         *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts")),
         messages.c.recipient.label("queued_for"),
-        User.email.label("recipient"),  # as it is now: a message may be queued while its user changes the address
+        User.email.label("recipient"),  # the current address: the user may have changed it since the message was queued
         User.deactivated_at.is_(None).label("active"),
         User.email_key,
         User.email_confirmed_at,
@@ -32,7 +32,7 @@ TO_SEND = (
         *(getattr(Book, name) for name in ("title", "authors", "price_cents", "currency")),
         Book.stock_quantity,
         Book.withdrawn_at,
-        IS_RESERVED_ANEW.label("reserved_again"),
+        IS_RESERVED_AGAIN.label("reserved_again"),
         WAS_BOUGHT.label("bought"),
         Order.status.label("order_status"),
         (messages.c.created_at < later(-TOO_OLD)).label("too_old"),
@@ -43,7 +43,7 @@ TO_SEND = (
     .outerjoin(Book, Book.id == PreBook.book_id)
     .outerjoin(Order, Order.id == messages.c.order_id)
     .where(messages.c.id == bindparam("id"), messages.c.lease == bindparam("lease"))
-    .where(messages.c.next_attempt_at > later(0))  # not who was frozen, and wakes up after the lease
+    .where(messages.c.next_attempt_at > later(0))  # not if the lease expired while the worker was suspended
 )
 MARK_SENT = (
     update(messages)
@@ -58,7 +58,7 @@ MARK_SENT = (
     )
 )
 
-# A message and what staff know what it is about by: a book, or the number of an order.
+# A message with the book or the order number that staff recognise it by.
 LISTED = (
     select(Message, Book.id.label("book_id"), Book.title, Order.number)
     .outerjoin(PreBook, PreBook.id == Message.prebooking_id)
@@ -68,36 +68,36 @@ LISTED = (
 
 
 class MailerRepository:
-    """Reads messages with what they are about, and notes that one is sent; never commits."""
+    """Reads messages with their book or order, and marks them as sent; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def get_to_send(self, message_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
-        """All that is to be known of a message just before it is sent; None if the lease was lost."""
+        """Return a message with everything needed to send it, or None if the lease was lost; see TO_SEND."""
         return self.session.connection().execute(TO_SEND, {"id": message_id, "lease": lease}).first()
 
     def mark_sent(self, message_id: int, lease: str) -> bool:
-        """Note that a message is sent, and end its lease; returns False if the lease was lost."""
+        """Mark a message as sent and release it; returns False if the lease was lost."""
         result: Any = self.session.connection().execute(MARK_SENT, {"message": message_id, "held": lease})
         return bool(result.rowcount)
 
     def find(self, message_ids: Collection[int]) -> Sequence[Any]:
-        """Messages as the database has them now, each with what it is about; see LISTED."""
-        found = LISTED.where(Message.id.in_(message_ids)).order_by(Message.id)
-        return self.session.execute(found, execution_options={"populate_existing": True}).all()
+        """Return the current state of these messages, each with its book or order; see LISTED."""
+        query = LISTED.where(Message.id.in_(message_ids)).order_by(Message.id)
+        return self.session.execute(query, execution_options={"populate_existing": True}).all()
 
     def list_unsent(self, page: int, size: int) -> Page[Any]:
-        """Messages that are not sent, in the order in which they go, at most 10,000; see LISTED."""
-        found = LISTED.where(IS_UNSENT).order_by(Message.bulk, Message.next_attempt_at, Message.id)
-        return paginate(self.session, found, page, size, self._count(IS_UNSENT))
+        """Return unsent messages in sending order; the total is counted up to 10,000. See LISTED."""
+        query = LISTED.where(IS_UNSENT).order_by(Message.bulk, Message.next_attempt_at, Message.id)
+        return paginate(self.session, query, page, size, self._count(IS_UNSENT))
 
     def list_by_state(self, state: str, page: int, size: int) -> Page[Any]:
-        """Messages in this state, newest first, at most 10,000; see LISTED."""
-        found = LISTED.where(Message.state == state).order_by(Message.id.desc())
-        return paginate(self.session, found, page, size, self._count(Message.state == state))
+        """Return messages in this state, newest first; the total is counted up to 10,000. See LISTED."""
+        query = LISTED.where(Message.state == state).order_by(Message.id.desc())
+        return paginate(self.session, query, page, size, self._count(Message.state == state))
 
-    def _count(self, which: ColumnElement[bool] | TextClause) -> int:
-        """How many messages there are, counted up to 10,000: no list is leafed through any further."""
-        counted = select(Message.id).where(which).limit(MOST_LISTED).subquery()
+    def _count(self, condition: ColumnElement[bool] | TextClause) -> int:
+        """Count messages, but only up to 10,000: nobody pages through a list any further."""
+        counted = select(Message.id).where(condition).limit(MAX_LISTED).subquery()
         return self.session.scalar(select(func.count()).select_from(counted)) or 0

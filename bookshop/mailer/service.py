@@ -1,4 +1,4 @@
-"""The second look: whether a message should still go, just before it does."""
+"""The final check: whether a message should still be sent, immediately before it is."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.exceptions import NotFound
 from bookshop.mail.models import (
+    ACCOUNT_KINDS,
     ADDRESS_CHANGED,
     BOUGHT,
     CLOSED,
     CONFIRMATION,
     CONFIRMED,
     GONE,
-    OF_ACCOUNTS,
     ORDER_CHANGED,
     ORDER_PLACED,
     ORDER_READY,
@@ -31,7 +31,7 @@ from bookshop.orders.models import CANCELLED, READY
 
 
 class MailerService:
-    """Finds messages, and notes what became of one on the way out; never commits."""
+    """Finds messages and records the outcome of the final check; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.mailer = MailerRepository(session)
@@ -39,20 +39,20 @@ class MailerService:
         self.books = BookRepository(session)
 
     def get(self, message_id: int) -> Any:
-        """A message with the book or order that it is about; raises NotFound."""
-        for found in self.mailer.find([message_id]):
-            return found
+        """Return a message with the book or order that it is about; raises NotFound."""
+        for row in self.mailer.find([message_id]):
+            return row
         raise NotFound("There is no such message.", "MESSAGE_NOT_FOUND")
 
     def mark_sent(self, message_id: int, lease: str) -> bool:
-        """Note that the mail server has taken a message; returns whether the lease still held."""
+        """Record that the mail server has accepted a message; returns False if the lease was lost."""
         return self.mailer.mark_sent(message_id, lease)
 
     def suppress_if_gone(self, message_id: int, lease: str, reason: str, book_id: int) -> bool:
-        """Note that an alert is not sent as no copy of its book can be had; False, and nothing noted, if one can.
+        """Suppress an alert whose book is out of stock or withdrawn; returns False, with no change, if it is neither.
 
-        Locks the book's row, before the message's, until the caller's commit: a restock waits and then queues the
-        alert again, or has come first and is seen here.
+        Locks the book's row, then the message's, until the caller's commit. A concurrent restock either waits and then
+        queues the alert again, or has committed first and is seen here.
         """
         if any(book.is_on_sale for book in self.books.lock([book_id])):
             return False
@@ -61,24 +61,24 @@ class MailerService:
 
 
 def skip_reason(message: Any) -> str | None:
-    """The reason for which a message must not be sent any more, as LetterRepository.get_to_send knows it, or None."""
+    """Return why a row of MailerRepository.get_to_send must not be sent any more: one of REASONS, or None."""
     if not message.active:
         return CLOSED
     if message.kind == RESTOCK:
-        return _why_no_alert(message)
-    if message.kind in OF_ACCOUNTS:
-        return _why_not_of_account(message)
-    # Put off, "we have your order" would come after "it is cancelled"; else it goes first.
+        return _skip_reason_of_alert(message)
+    if message.kind in ACCOUNT_KINDS:
+        return _skip_reason_of_account(message)
+    # After a failed attempt, "We have your order" could arrive after the message that the order has been cancelled.
     overtaken = message.kind == ORDER_PLACED and message.attempts and message.order_status == CANCELLED
     return ORDER_CHANGED if overtaken or (message.kind == ORDER_READY and message.order_status != READY) else None
 
 
 def _is_gone(message: Any) -> bool:
-    """Whether no copy of the book of an alert can be had."""
+    """Return whether the book of an alert is out of stock or withdrawn."""
     return message.kind == RESTOCK and (message.withdrawn_at is not None or message.stock_quantity == 0)
 
 
-def _why_not_of_account(message: Any) -> str | None:
+def _skip_reason_of_account(message: Any) -> str | None:
     if message.queued_for.casefold() != message.email_key:
         return ADDRESS_CHANGED
     if message.kind == CONFIRMATION and message.email_confirmed_at is not None:
@@ -86,7 +86,7 @@ def _why_not_of_account(message: Any) -> str | None:
     return TOO_OLD if message.kind == PASSWORD_RESET and message.too_old else None
 
 
-def _why_no_alert(message: Any) -> str | None:
+def _skip_reason_of_alert(message: Any) -> str | None:
     if message.unsubscribed_at is not None:
         return UNSUBSCRIBED
     if message.reserved_again:

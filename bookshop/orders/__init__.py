@@ -1,4 +1,4 @@
-"""Checkout and orders: first come, first served."""
+"""The checkout pages and customers' orders."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""The form of the checkout."""
+"""The checkout form."""
 
 import re
 import secrets
@@ -18,88 +18,87 @@ from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MA
 from bookshop.web.forms import ShopForm, Storable, tidied
 
 KEY = re.compile(r"[0-9a-f]{32}")
-ASIDE = ("take", "reserve", "remove")
+LINE_ACTIONS = ("take", "reserve", "remove")
 
 
-class Aside(NamedTuple):
-    """What a button beside a book asks for, before anything is ordered: `take` what is left, `reserve` or `remove`."""
+class LineAction(NamedTuple):
+    """What the button next to a book does: `take` the copies that are left, `reserve` the book, or `remove` it."""
 
     name: str
     book_id: int
 
 
 class CheckoutForm(ShopForm):
-    """Who orders, and how it is handed over.
+    """The customer's details, and whether they collect the order or have it posted.
 
-    `key` names the order from the first look at the page on, however often it is sent: so it is placed once. `shown`
-    is the cart as the page shows it, so that nothing is ordered that nobody has looked at.
+    `key` is the idempotency key of the order, created when the page is first shown: a form that is sent twice places
+    one order. `shown` is the fingerprint of the cart on the page: if the cart has changed since, nothing is ordered.
     """
 
     name = StringField(
         "Your name",
         filters=[tidied],
-        validators=[DataRequired("Please tell us your name."), Length(max=NAME_MAX), Storable()],
+        validators=[DataRequired("Enter your name."), Length(max=NAME_MAX), Storable()],
         render_kw={"autocomplete": "name"},
     )
     phone = TelField(
-        "Phone",
-        description="If you like: for a question about your order",
+        "Phone (optional)",
+        description="In case we have a question about your order",
         filters=[tidied],
         validators=[Optional(), Length(max=PHONE_MAX), Storable()],
         render_kw={"autocomplete": "tel"},
     )
     delivery = RadioField(
-        "How you get it",
+        "Collect or post",
         choices=[
-            SelectChoice(COLLECT, "I collect it. You pay in the shop when you collect."),
-            SelectChoice(POST, "Post it. We contact you about postage and payment before we send it."),
+            SelectChoice(COLLECT, "Collect in the shop. You pay when you collect."),
+            SelectChoice(POST, "Send by post. We'll contact you about postage and payment before we post it."),
         ],
         default=COLLECT,
     )
     address = TextAreaField(
-        "Address, if we post it",
+        "Address (if we post it)",
         filters=[tidied],
         validators=[Optional(), Length(max=ADDRESS_MAX), Storable(lines=True)],
         render_kw={"rows": 4, "autocomplete": "street-address"},
     )
     note = TextAreaField(
-        "Note to the shop",
-        description="If you like",
+        "Note to the shop (optional)",
         filters=[tidied],
         validators=[Optional(), Length(max=ORDER_NOTE_MAX), Storable(lines=True)],
         render_kw={"rows": 3},
     )
-    once = None  # it has `key`, for the order
+    once = None  # replaced by `key`
     key = StringField(widget=HiddenInput())
     shown = StringField(widget=HiddenInput())
-    submit = SubmitField("Place the order")
+    submit = SubmitField("Place order")
 
     def __init__(self, last: Order | None = None) -> None:
-        """An empty form, or with the contact of the customer's last order."""
+        """Make an empty form, or one with the details of the customer's last order."""
         contact = {name: getattr(last, name) for name in ("name", "phone", "delivery", "address")} if last else {}
         super().__init__(**contact)
         if not KEY.fullmatch(self.key.data or ""):
             self.renew_key()
 
     def renew_key(self) -> None:
-        """Make what is sent next an order of its own."""
+        """Replace the idempotency key, so that the next submission places a new order."""
         self.key.data = secrets.token_hex(16)
 
-    def aside(self) -> Aside | None:
-        """Which button beside a book was pressed, if it was one of these."""
-        for name in ASIDE:
+    def line_action(self) -> LineAction | None:
+        """Return the action of the button next to a book, if one was pressed."""
+        for name in LINE_ACTIONS:
             if name in request.form:
                 book_id = request.form.get(name, 0, type=int)
-                return Aside(name, book_id if 0 < book_id <= ID_MAX else 0)
+                return LineAction(name, book_id if 0 < book_id <= ID_MAX else 0)
         return None
 
     @property
-    def asked(self) -> str:
-        """What is asked under the page's key: to order what it shows, whatever else was typed meanwhile."""
+    def fingerprint(self) -> str:
+        """The fingerprint of the request for `key`: the cart that is shown, but none of the other fields."""
         return sha256(f"checkout {self.shown.data}".encode()).hexdigest()
 
     def checkout(self) -> Checkout:
-        """What was typed, as the service takes it."""
+        """Return the form's data for CheckoutService."""
         return Checkout(
             name=self.name.data,
             phone=self.phone.data,
@@ -110,5 +109,5 @@ class CheckoutForm(ShopForm):
         )
 
     def show(self, cart: Cart) -> None:
-        """Remember what the page shows."""
+        """Store the fingerprint of the cart that the page shows."""
         self.shown.data = cart.fingerprint

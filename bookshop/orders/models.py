@@ -19,7 +19,10 @@ NAME_MAX, PHONE_MAX, ADDRESS_MAX, ORDER_NOTE_MAX = 200, 50, 1000, 1000
 
 
 class Order(Base):
-    """A customer's order: `placed`, `ready`, `collected`, or `cancelled` for good, each by a conditional UPDATE."""
+    """A customer's order: `placed`, then `ready`, then `collected`; or `cancelled`, which is final.
+
+    Every change of status is a conditional UPDATE.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -41,7 +44,7 @@ class Order(Base):
     payment: Mapped[str] = mapped_column(String(20), default=ON_COLLECTION)
     delivery: Mapped[str] = mapped_column(String(10), default=COLLECT)
     name: Mapped[str] = mapped_column(String(NAME_MAX))
-    name_key: Mapped[str] = mapped_column(Text)  # the name folded, to be found by
+    name_key: Mapped[str] = mapped_column(Text)  # the folded name, for searching
     phone: Mapped[str | None] = mapped_column(String(PHONE_MAX))
     address: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
@@ -52,7 +55,7 @@ class Order(Base):
 
     @property
     def totals(self) -> Sequence[Amount]:
-        """What all of it costs, an amount for each currency."""
+        """The total price, one amount per currency."""
         return totals(line.amount for line in self.lines)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", lazy="selectin", viewonly=True)
@@ -60,7 +63,7 @@ class Order(Base):
 
 
 class OrderLine(Base):
-    """One book of an order: as it was sold, and the customer's notified pre-booking that this sale ends, if any."""
+    """One book of an order as it was sold, and the customer's notified pre-booking that this sale ends, if any."""
 
     __tablename__ = "order_lines"
     __table_args__ = (
@@ -79,7 +82,7 @@ class OrderLine(Base):
 
     @property
     def amount(self) -> Amount:
-        """What the line costs."""
+        """The price of all copies of the line."""
         return Amount(self.quantity * self.price_cents, self.currency)
 
     book: Mapped[Book] = relationship(lazy="raise", viewonly=True)

@@ -1,4 +1,4 @@
-"""The shape of orders in JSON."""
+"""JSON schemas for orders."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,51 +11,51 @@ from bookshop.catalog.schemas import Currency
 from bookshop.checkout.service import Checkout
 from bookshop.kit.money import Amount, totals
 from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
-from bookshop.web.schemas import SOME_LINES, Body, Line, Lines, Maybe, PageQuery, Plain
+from bookshop.web.schemas import NOT_BLANK_LINES, BlankAsNone, Body, JsonLiteral, Line, Lines, PageQuery
 
-MOST_CENTS = 2**53 - 1  # the largest integer that every reader of JSON takes (RFC 8259, 6)
+MAX_CENTS = 2**53 - 1  # the largest integer that all JSON parsers agree on (RFC 8259, 6)
 Status = Literal["placed", "ready", "collected", "cancelled"]
 Delivery = Literal["collect", "post"]
 
-# What is to be posted needs an address, in the words of JSON Schema.
-POSTED: dict[str, JsonValue] = {
+# JSON Schema for the rule that an order by post needs an address.
+ADDRESS_IF_POSTED: dict[str, JsonValue] = {
     "if": {"required": ["delivery"], "properties": {"delivery": {"const": "post"}}},
-    "then": {"required": ["address"], "properties": {"address": {"type": "string", "pattern": SOME_LINES}}},
+    "then": {"required": ["address"], "properties": {"address": {"type": "string", "pattern": NOT_BLANK_LINES}}},
 }
 
 
 class ExpectedAmount(Body):
-    """What an order is expected to cost in one currency, in its minor units."""
+    """The expected total of an order in one currency, in its minor units."""
 
-    amount_cents: Annotated[int, Field(ge=0, le=MOST_CENTS)]
+    amount_cents: Annotated[int, Field(ge=0, le=MAX_CENTS)]
     currency: Currency
 
 
 class NewOrder(Body):
-    """An order of what is in one's cart. Without `name` it is under the account's e-mail address.
+    """An order of everything in your cart. Without `name`, it is under the account's e-mail address.
 
-    With `expected_totals`, an amount for each currency, it is refused if it would cost anything else by now.
+    With `expected_totals`, one amount per currency, the order is refused if the total is different by now.
     """
 
-    model_config = ConfigDict(json_schema_extra=POSTED)
+    model_config = ConfigDict(json_schema_extra=ADDRESS_IF_POSTED)
 
-    name: Maybe[Annotated[Line, Field(max_length=NAME_MAX)]] = None
-    phone: Maybe[Annotated[Line, Field(max_length=PHONE_MAX)]] = None
-    note: Maybe[Annotated[Lines, Field(max_length=ORDER_NOTE_MAX)]] = None
+    name: BlankAsNone[Annotated[Line, Field(max_length=NAME_MAX)]] = None
+    phone: BlankAsNone[Annotated[Line, Field(max_length=PHONE_MAX)]] = None
+    note: BlankAsNone[Annotated[Lines, Field(max_length=ORDER_NOTE_MAX)]] = None
     delivery: Delivery = "collect"
-    address: Maybe[Annotated[Lines, Field(max_length=ADDRESS_MAX)]] = None
+    address: BlankAsNone[Annotated[Lines, Field(max_length=ADDRESS_MAX)]] = None
 
     expected_totals: Annotated[list[ExpectedAmount], Field(min_length=1, max_length=10)] | None = None
 
     def checkout(self) -> Checkout:
-        given = self.model_dump(exclude={"expected_totals"})
+        details = self.model_dump(exclude={"expected_totals"})
         amounts = self.expected_totals
-        expected = [Amount(one.amount_cents, one.currency) for one in amounts] if amounts else None
-        return Checkout(**given, expected=expected)
+        expected = [Amount(amount.amount_cents, amount.currency) for amount in amounts] if amounts else None
+        return Checkout(**details, expected=expected)
 
 
 class OrderQuery(PageQuery):
-    """Which of one's own orders to list."""
+    """Which of your orders to list."""
 
     status: Status | None = None
 
@@ -68,7 +68,7 @@ class AmountOut(BaseModel):
 
 
 class OrderLineOut(BaseModel):
-    """A book as it was sold; `prebooking_id` is the reservation that this sale ended, if there was one."""
+    """A book as it was sold; `prebooking_id` is the pre-booking that this sale ended, if any."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -81,7 +81,7 @@ class OrderLineOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order; `totals` has an amount for each currency."""
+    """An order; `totals` has one amount per currency."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -103,7 +103,7 @@ class OrderOut(BaseModel):
 
 
 class StaffOrderOut(OrderOut):
-    """An order as staff see it, with its customer's e-mail address: null if the account is deleted."""
+    """An order as staff see it, with the customer's e-mail address: null if the account is deleted."""
 
     email: str | None
 
@@ -111,12 +111,12 @@ class StaffOrderOut(OrderOut):
 def order_out(
     order: Order | Row[*tuple[Any, ...]], lines: Sequence[OrderLine | Row[*tuple[Any, ...]]] | None = None
 ) -> OrderOut:
-    """The order in JSON, of the model, or of a row and the rows of its lines."""
+    """Convert an order to JSON: a model, or a row and the rows of its lines."""
     return OrderOut(**_members(order, order.lines if lines is None else lines))
 
 
 def staff_order_out(order: Order) -> StaffOrderOut:
-    """The order in JSON for staff."""
+    """Convert an order to JSON for staff."""
     email = None if order.user.deleted_at else order.user.email
     return StaffOrderOut(email=email, **_members(order, order.lines))
 
@@ -132,8 +132,8 @@ def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:
 
 
 class StaffOrderQuery(PageQuery):
-    """Which orders to list: in a state, not collected for too long, or by number, name, e-mail or ISBN (`q`)."""
+    """Which orders to list: by status, uncollected for too long, or by number, name, e-mail or ISBN (`q`)."""
 
     q: str = ""
     status: Status | None = None
-    uncollected: Annotated[bool, Plain] = False
+    uncollected: Annotated[bool, JsonLiteral] = False

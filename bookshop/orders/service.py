@@ -1,4 +1,4 @@
-"""Finding orders: one's own, and those that staff look for or pick."""
+"""Finding orders: the customer's own, and those that staff search for or pick."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from bookshop.kit.pagination import PageRequest, page_of_rows
 from bookshop.kit.text import EMAIL_MAX, fold, problem_in, tidy
 from bookshop.orders import repository as sql
 from bookshop.orders.models import PLACED, READY, Order
-from bookshop.orders.numbers import is_misheard, read_number
+from bookshop.orders.numbers import has_wrong_digit, parse_number
 from bookshop.orders.repository import OrderRepository
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderSearch:
-    """Which orders staff look for: in a state, not collected for too long, or by number, ISBN, name or e-mail."""
+    """What staff search for: a status, orders uncollected for too long, or a number, ISBN, name or e-mail address."""
 
     q: str = ""
     status: str | None = None
@@ -30,7 +30,7 @@ class OrderSearch:
 
 
 class Pick(NamedTuple):
-    """A book to take off the shelf: how many copies, and which orders want how many."""
+    """A book to take off the shelf: the copies in total, and each order with the copies it needs."""
 
     book: Book
     quantity: int
@@ -38,76 +38,76 @@ class Pick(NamedTuple):
 
 
 class OrderService:
-    """Finds orders, for customers and for staff. Placing and cancelling them is CheckoutService's."""
+    """Finds orders, for customers and for staff. CheckoutService places and cancels them."""
 
     def __init__(self, session: Session, collect_days: int) -> None:
         self.orders = OrderRepository(session)
         self.collect_within = timedelta(days=collect_days)
 
     def get(self, user_id: int, order_id: int) -> Order:
-        """The customer's own order; raises NotFound, also when it is another's."""
-        return existing(self.orders.get(order_id, user_id))
+        """Return the customer's own order; raises NotFound, even if it is another customer's."""
+        return require_order(self.orders.get(order_id, user_id))
 
     def get_any(self, order_id: int) -> Order:
-        """Any customer's order, for staff; raises NotFound."""
-        return existing(self.orders.get(order_id))
+        """Return any customer's order, for staff; raises NotFound."""
+        return require_order(self.orders.get(order_id))
 
     def get_with_books(self, order_id: int) -> Order:
-        """Any customer's order, for staff, with the book of each line as it is now; raises NotFound."""
-        return existing(self.orders.get_with_books(order_id))
+        """Return any customer's order, for staff, with the current book of each line; raises NotFound."""
+        return require_order(self.orders.get_with_books(order_id))
 
-    def search(self, wanted: OrderSearch, page_request: PageRequest, size: int) -> Page[Order]:
-        """The orders that staff look for; what is to be done oldest first, all else newest first.
+    def search(self, search: OrderSearch, page_request: PageRequest, size: int) -> Page[Order]:
+        """Search all orders, for staff: orders still to be handled oldest first, others newest first.
 
-        Raises Invalid for a number of which a digit must be wrong.
+        Raises Invalid for an order number with a wrong digit.
         """
-        q = tidy(wanted.q)
+        q = tidy(search.q)
         if problem_in(q) or len(q) > EMAIL_MAX:
             return page_of_rows({}, page_request, size)
-        which = _named(q) if q else []
-        if wanted.uncollected:
-            which += sql.uncollected(now() - self.collect_within)
-        if wanted.status:
-            which.append(Order.status == wanted.status)
-        to_do = wanted.uncollected or wanted.status in (PLACED, READY)
-        return self.orders.search(which, page_request, size, oldest_first=to_do)
+        conditions = _matches(q) if q else []
+        if search.uncollected:
+            conditions += sql.uncollected(now() - self.collect_within)
+        if search.status:
+            conditions.append(Order.status == search.status)
+        to_do = search.uncollected or search.status in (PLACED, READY)
+        return self.orders.search(conditions, page_request, size, oldest_first=to_do)
 
     def counts(self) -> Mapping[str, int]:
-        """How many orders there are in each state, and how many are `uncollected` for too long."""
+        """Return the number of orders by status, and under `uncollected` those not collected for too long."""
         overdue = self.orders.count_uncollected(now() - self.collect_within)
         return {**self.orders.count_by_status(), "uncollected": overdue}
 
     def pick_list(self) -> Sequence[Pick]:
-        """The books to take off the shelves for all placed orders, by the first author's last name and title."""
+        """Return the books to take off the shelves for all placed orders, by the first author's last name and title."""
         picks: dict[int, Pick] = {}
         for line, book, order in self.orders.list_to_pick():
-            former = picks.get(book.id, Pick(book, 0, ()))
-            picks[book.id] = Pick(book, former.quantity + line.quantity, [*former.wanted, (order, line.quantity)])
-        return sorted(picks.values(), key=_on_the_shelf)
+            pick = picks.get(book.id, Pick(book, 0, ()))
+            picks[book.id] = Pick(book, pick.quantity + line.quantity, [*pick.wanted, (order, line.quantity)])
+        return sorted(picks.values(), key=_shelf_order)
 
 
-def _on_the_shelf(pick: Pick) -> tuple[str, ...]:
-    """Where a book stands: by the last name of its first author, then the whole name, then the title."""
+def _shelf_order(pick: Pick) -> tuple[str, ...]:
+    """Return the sort key of a book: the last name of its first author, then the whole name, then the title."""
     name = fold(pick.book.authors.split(",")[0])
     return name.rpartition(" ")[2], name, pick.book.title_key
 
 
-def existing(order: Order | None) -> Order:
-    """The order that was looked for; raises NotFound if there is none."""
+def require_order(order: Order | None) -> Order:
+    """Return the order, or raise NotFound if it is None."""
     if order is None:
         raise NotFound("There is no such order.", "ORDER_NOT_FOUND")
     return order
 
 
-def _named(q: str) -> list[ColumnElement[bool]]:
-    """What the words that staff type ask of an order."""
-    number = read_number(q)
+def _matches(q: str) -> list[ColumnElement[bool]]:
+    """Return the conditions for a search text: an order number, an ISBN, or parts of a name or an e-mail address."""
+    number = parse_number(q)
     if number:
-        if is_misheard(number):
+        if has_wrong_digit(number):
             raise Invalid(f"No order can have the number {number}: one of its digits is wrong.", "q")
         return [sql.has_number(number)]
     try:
         isbn = isbn13(q)
     except ValueError:
         isbn = None
-    return [sql.has_isbn(isbn)] if isbn else [sql.is_of(fold(q).split(), q.casefold())]
+    return [sql.has_isbn(isbn)] if isbn else [sql.is_by_customer(fold(q).split(), q.casefold())]

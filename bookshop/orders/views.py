@@ -1,4 +1,4 @@
-"""The checkout and one's own orders."""
+"""The pages for the checkout and the customer's own orders."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -9,11 +9,11 @@ from werkzeug.wrappers import Response
 
 from bookshop.cart.repository import CartRepository
 from bookshop.extensions import settings
-from bookshop.idempotency.service import Answer as KeptAnswer
+from bookshop.idempotency.service import StoredResponse
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.orders import bp
-from bookshop.orders.forms import Aside, CheckoutForm
+from bookshop.orders.forms import CheckoutForm, LineAction
 from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.views import reserved_notice
@@ -23,25 +23,25 @@ from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
 SIZE = 20
-# Refusals that the page says in other words than JSON.
-WORDS = {
-    "ORDER_INSUFFICIENT_STOCK": "Others were faster, so nothing is ordered yet. Please say at each book that is short "
-    "what to do. All that you typed is kept.",
-    "IDEMPOTENCY_IN_FLIGHT": "Your order is being placed at this moment. Please press the button again to see it.",
-    "IDEMPOTENCY_MISMATCH": "Nothing was ordered. Please place the order once more.",
-    "PREBOOK_BOOK_IN_STOCK": "This book is back in stock this very moment, so you can order it now.",
+# Errors that the page words differently from JSON, by code.
+PAGE_SENTENCES = {
+    "ORDER_INSUFFICIENT_STOCK": "Some books have just sold out. Choose what to do with each. Nothing has been ordered "
+    "yet.",
+    "IDEMPOTENCY_IN_FLIGHT": "Your order is being placed. Press the button again to see it.",
+    "IDEMPOTENCY_MISMATCH": "Nothing was ordered. Check your books and place the order again.",
+    "PREBOOK_BOOK_IN_STOCK": "This book is back in stock, so you can order it now.",
 }
 
-Answer = str | Response | tuple[str, int]
+ViewResponse = str | Response | tuple[str, int]
 
 
 @bp.route("/checkout", methods=["GET", "POST"])
 @customer_required
-def checkout() -> Answer:
+def checkout() -> ViewResponse:
     form = CheckoutForm(None if request.method == "POST" else _last_order())
-    aside = form.aside()
-    if aside and ShopForm().validate_on_submit():
-        return _set_aside(form, aside)
+    action = form.line_action()
+    if action and ShopForm().validate_on_submit():
+        return _change_line(form, action)
     if not form.validate_on_submit():
         return _show(form, form.status)
     try:
@@ -53,49 +53,49 @@ def checkout() -> Answer:
 
 
 def _last_order() -> Order | None:
-    """The customer's last order, whose contact will mostly do again."""
+    """Return the customer's last order, whose details prefill the form."""
     return next(
         iter(services.repository(OrderRepository).list_by_user(current_identity().user_id, None, 1, 1).items), None
     )
 
 
 def _place(form: CheckoutForm) -> Response:
-    """Place the order, or lead to the one that was placed with this very page."""
-    user_id, asked = current_identity().user_id, form.checkout()
+    """Place the order and redirect to it, or to the order that this form has already placed."""
+    user_id, details = current_identity().user_id, form.checkout()
     keys, checkout = services.idempotency(), services.checkout()
 
-    def work() -> KeptAnswer:
-        return KeptAnswer(str(checkout.place(user_id, asked).order.id))
+    def place() -> StoredResponse:
+        return StoredResponse(str(checkout.place(user_id, details).order.id))
 
-    order_id = int(services.commit(lambda: keys.once(user_id, form.key.data, form.asked, work)).body)
-    flash("Thank you! Your order is placed.", "success")
+    order_id = int(services.commit(lambda: keys.run_once(user_id, form.key.data, form.fingerprint, place)).body)
+    flash("Thank you. Your order has been placed.", "success")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
-def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> Answer:
-    """The page again with all that was typed; of which books there are too few, each line says."""
+def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> ViewResponse:
+    """Show the page again with the error and what was typed; each line shows whether it is short of copies."""
     if refused.code == "IDEMPOTENCY_MISMATCH":
         form.renew_key()
-    refused.sentence = WORDS.get(refused.code, refused.sentence)
+    refused.sentence = PAGE_SENTENCES.get(refused.code, refused.sentence)
     form.add_error(refused)
     return _show(form, status)
 
 
-def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
-    """Do what a button beside a book asks for, and show the page again with all that was typed."""
+def _change_line(form: CheckoutForm, action: LineAction) -> ViewResponse:
+    """Perform the action of the button next to a book, and show the page again with what was typed."""
     user_id, cart = current_identity().user_id, services.cart()
-    work = {"take": cart.reduce_to_stock, "reserve": cart.reserve_instead, "remove": cart.remove}[aside.name]
+    change = {"take": cart.reduce_to_stock, "reserve": cart.reserve_instead, "remove": cart.remove}[action.name]
     try:
-        services.commit(lambda: work(user_id, aside.book_id))
-    except NotFound:  # it was taken out of the cart before, or is no longer sold, which the page says
-        if aside.name != "remove":
+        services.commit(lambda: change(user_id, action.book_id))
+    except NotFound:  # already removed from the cart, or withdrawn, which the page shows
+        if action.name != "remove":
             return _show(form, 200)
     except Conflict as refused:
         return _refuse(form, refused, 409)
-    if aside.name == "remove":
-        flash("Left out: the book is no longer in your cart.", "success")
-    elif aside.name == "take":
-        flash("Your cart holds no more of it than there is.", "success")
+    if action.name == "remove":
+        flash("Removed from your cart.", "success")
+    elif action.name == "take":
+        flash("Changed to the number of copies in stock.", "success")
     else:
         flash_with_link(reserved_notice(current_identity()), "success")
         if not services.repository(CartRepository).count_copies(user_id):
@@ -103,11 +103,11 @@ def _set_aside(form: CheckoutForm, aside: Aside) -> Answer:
     return _show(form, 200)
 
 
-def _show(form: CheckoutForm, status: int) -> Answer:
-    """The page with the cart as it is now; an empty one is shown on its own page."""
+def _show(form: CheckoutForm, status: int) -> ViewResponse:
+    """Show the page with the current cart, or redirect to the cart page if it is empty."""
     cart = services.cart().get(current_identity().user_id)
     if not cart.lines:
-        flash("Your cart is empty, so there is nothing to order. What you ordered before is in My orders.", "info")
+        flash("Your cart is empty, so there is nothing to order. Earlier orders are in My orders.", "info")
         return redirect(url_for("cart.cart"), 303)
     form.show(cart)
     return render_template("orders/checkout.html", form=form, cart=cart, post=settings().post_orders), status
@@ -115,14 +115,14 @@ def _show(form: CheckoutForm, status: int) -> Answer:
 
 @bp.get("/orders")
 @customer_required
-def orders() -> Answer:
-    found = services.repository(OrderRepository).list_by_user(current_identity().user_id, None, requested_page(), SIZE)
-    return render_list("orders/orders.html", found)
+def orders() -> ViewResponse:
+    page = services.repository(OrderRepository).list_by_user(current_identity().user_id, None, requested_page(), SIZE)
+    return render_list("orders/orders.html", page)
 
 
 @bp.get("/orders/<int:order_id>")
 @customer_required
-def order(order_id: int) -> Answer:
+def order(order_id: int) -> ViewResponse:
     found = services.orders().get(current_identity().user_id, order_id)
     kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
     return render_template("orders/order.html", order=found, kept_until=kept_until, now=now())
@@ -130,16 +130,16 @@ def order(order_id: int) -> Answer:
 
 @bp.route("/orders/<int:order_id>/cancel", methods=["GET", "POST"])
 @customer_required
-def cancel(order_id: int) -> Answer:
-    """Ask first: there is no way back."""
+def cancel(order_id: int) -> ViewResponse:
+    """Ask for confirmation first, as this cannot be undone."""
     user_id, service, form = current_identity().user_id, services.orders(), ShopForm()
     found = service.get(user_id, order_id)
     if found.status == PLACED:
         if not form.validate_on_submit():
             return render_template("orders/cancel.html", order=found, form=form), form.status
-        with suppress(Conflict):  # somebody was quicker, as the order then says
+        with suppress(Conflict):  # its status has just changed: explained below
             services.commit(lambda: services.checkout().cancel(user_id, order_id))
-            flash("Your order is cancelled. Its books are back on our shelves, and you pay nothing.", "success")
+            flash("Your order is cancelled. There is nothing to pay.", "success")
             return redirect(url_for("orders.order", order_id=order_id), 303)
     flash(_too_late(service.get(user_id, order_id)), "info")
     return redirect(url_for("orders.order", order_id=order_id), 303)
@@ -147,13 +147,13 @@ def cancel(order_id: int) -> Answer:
 
 def _too_late(order: Order) -> str:
     if order.status == CANCELLED:
-        return "This order was cancelled before."
-    return "We have put this order together already, so it cannot be cancelled here. Please tell us in the shop."
+        return "This order has already been cancelled."
+    return "This order is already prepared, so you can't cancel it here. Please contact the shop."
 
 
 @bp.app_template_global()
-def orders_ready() -> int:
-    """How many of the visitor's orders are ready, and wait to be collected or posted."""
+def ready_order_count() -> int:
+    """Return how many of the visitor's orders are ready to collect or to post."""
     return (
         services.repository(OrderRepository).count_ready(current_identity().user_id) if current_user.is_customer else 0
     )

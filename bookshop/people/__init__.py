@@ -1,1 +1,1 @@
-"""What concerns a whole person, in every feature: deactivating, deleting and exporting an account."""
+"""Deactivate, delete and export accounts, across all features."""

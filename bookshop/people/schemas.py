@@ -1,4 +1,4 @@
-"""The shape of what people download of themselves: nothing in it opens an account."""
+"""The JSON that users download about themselves; it contains no secrets that give access to the account."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,14 +10,14 @@ from bookshop.people.service import PersonalData
 from bookshop.prebookings.schemas import PreBookOut
 
 
-class Kept(BaseModel):
-    """What the shop keeps, read from the attributes of a row."""
+class FromRow(BaseModel):
+    """A model that reads its values from the attributes of a row."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class AccountOut(Kept):
-    """Who it is."""
+class AccountOut(FromRow):
+    """The account itself."""
 
     email: str
     role: str
@@ -26,14 +26,14 @@ class AccountOut(Kept):
     wants_alerts: bool
 
 
-class LoginOut(Kept):
-    """A login on a device, without the id that is in its cookie."""
+class LoginOut(FromRow):
+    """A login on a device, without the id in its cookie."""
 
     created_at: datetime
     user_agent: str | None
 
 
-class TokenOut(Kept):
+class TokenOut(FromRow):
     """An API token, without its hash."""
 
     name: str
@@ -44,8 +44,8 @@ class TokenOut(Kept):
     revoked_at: datetime | None
 
 
-class MovementOut(Kept):
-    """A line of the stock ledger that a member of staff wrote."""
+class MovementOut(FromRow):
+    """A stock movement that a member of staff recorded."""
 
     id: int
     book_id: int
@@ -57,8 +57,8 @@ class MovementOut(Kept):
     created_at: datetime
 
 
-class KeptCartItem(Kept):
-    """A book in the cart, and what it cost when it was put there or last changed."""
+class StoredCartItem(FromRow):
+    """A book in the cart, with its price when it was added or last changed."""
 
     book_id: int
     book_title: str
@@ -68,8 +68,8 @@ class KeptCartItem(Kept):
     created_at: datetime
 
 
-class MessageOut(Kept):
-    """An e-mail to the user: that it was decided, and what became of it."""
+class MessageOut(FromRow):
+    """An e-mail to the user and its state."""
 
     kind: str
     recipient: str
@@ -78,13 +78,13 @@ class MessageOut(Kept):
     sent_at: datetime | None
 
 
-class PersonalDataOut(Kept):
-    """All that the shop keeps of a person."""
+class PersonalDataOut(FromRow):
+    """Everything that the shop stores about a person."""
 
     account: AccountOut
     reservations: list[PreBookOut]
     orders: list[Annotated[OrderOut, BeforeValidator(order_out)]]
-    cart: list[KeptCartItem]
+    cart: list[StoredCartItem]
     logins: list[LoginOut]
     tokens: list[TokenOut]
     movements: list[MovementOut]
@@ -92,5 +92,5 @@ class PersonalDataOut(Kept):
 
 
 def personal_data_json(data: PersonalData) -> str:
-    """The data as JSON that people can read, times as RFC 3339 in UTC."""
+    """Return the data as indented JSON, with RFC 3339 times in UTC."""
     return PersonalDataOut.model_validate(data).model_dump_json(indent=2)

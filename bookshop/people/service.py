@@ -1,4 +1,4 @@
-"""Closing an account, and all that the shop keeps of a person."""
+"""Deactivate and delete accounts; collect everything that the shop stores about a person."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,11 +23,11 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 
-NO_HASH = "!"  # of a password that nobody has
+NO_HASH = "!"  # no password matches this
 
 
 class PersonalData(NamedTuple):
-    """All that the shop keeps of a person."""
+    """Everything that the shop stores about a person."""
 
     account: User
     reservations: Sequence[PreBook]
@@ -53,11 +53,11 @@ class PeopleService:
         self.prebookings = PreBookRepository(session)
         self.orders = OrderRepository(session)
         self.items = CartRepository(session)
-        self.answers = IdempotencyRepository(session)
+        self.idempotency = IdempotencyRepository(session)
         self.forms = SentFormRepository(session)
 
     def personal_data(self, user_id: int) -> PersonalData:
-        """All that the shop keeps of a user, newest first; raises NotFound."""
+        """Return everything that the shop stores about a user, newest first; raises NotFound."""
         return PersonalData(
             account=self.accounts.get_user(user_id),
             reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
@@ -70,51 +70,56 @@ class PeopleService:
         )
 
     def delete(self, user_id: int, password: str) -> int:
-        """Delete an account: the person is forgotten, what happened is kept; returns how many reservations ended.
+        """Delete an account: erase personal data, keep the history; returns how many reservations were cancelled.
 
-        Open orders are cancelled, and their copies come back for those who wait. Locks kept answers, then as
-        `deactivate` does, but with the books waited for those of the open orders too; and for staff all their active
-        colleagues: of the last two who leave at the same moment one is refused. Raises Invalid for a wrong password,
-        Conflict for the last member of staff.
+        Open orders are cancelled, and waiting customers are notified of their copies. Locks the stored responses, then
+        the rows that `deactivate` locks, together with the books in open orders. For staff it also locks all active
+        colleagues, so that the last two cannot both leave at once. Raises WrongPassword, or Conflict for the last
+        member of staff.
         """
-        self.answers.forget(user_id)
+        self.idempotency.delete_by_user(user_id)
         locked = self.users.lock_with_staff(user_id)
         user = self.accounts.lock_with_password(user_id, password)
         if user.role == STAFF and len(locked) == 1:
             raise Conflict(
-                "Yours is the last account of the shop's staff, so it cannot be deleted. Make another one first.",
+                "This is the last staff account, so it cannot be deleted. Create another one first.",
                 "USER_LAST_STAFF",
             )
         self.checkout.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
-        self.checkout.cancel_open(user_id)  # after the reservations, so that nobody who leaves is told
-        self._forget(user_id, user.email)
+        self.checkout.cancel_open(user_id)  # after their reservations, so that they are not notified themselves
+        self._erase_personal_data(user_id, user.email)
         return cancelled
 
-    def _forget(self, user_id: int, email: str) -> None:
-        """Erase what names a person; no order must be open."""
-        self.forms.forget_person(user_id, email)
-        self.orders.forget_person(user_id)
+    def _erase_personal_data(self, user_id: int, email: str) -> None:
+        """Erase personal data; the user must have no open orders."""
+        self.forms.erase_personal_data(user_id, email)
+        self.orders.erase_personal_data(user_id)
         self.items.clear(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
         self.users.delete_resets(user_id)
-        # No address looks like this one, so nobody can register it; the old one is free at once.
-        nobody, gone = f"deleted-{user_id}", now()
-        self.mail.forget(user_id, nobody)
+        # This is not a valid address, so nobody can sign up with it; the old address is free again at once.
+        address, deleted_at = f"deleted-{user_id}", now()
+        self.mail.anonymise(user_id, address)
         self.users.update(
-            user_id, email=nobody, email_key=nobody, password_hash=NO_HASH, deleted_at=gone, deactivated_at=gone
+            user_id,
+            email=address,
+            email_key=address,
+            password_hash=NO_HASH,
+            deleted_at=deleted_at,
+            deactivated_at=deleted_at,
         )
 
     def deactivate(self, user_id: int, *, by: int | None = None) -> int:
-        """Deactivate a user: end all logins and tokens, cancel what they wait for; returns how many of these.
+        """Deactivate a user: end all logins and tokens and cancel waiting reservations; returns how many.
 
-        Locks the user, so that no reservation slips in, then the books waited for, as the lock order has it; if it is
-        one of staff, their active colleagues too: of two who deactivate each other (`by`) one comes too late. Raises
-        NotFound, NotAuthenticated if `by` is deactivated by now, or Conflict if it is the user.
+        Locks the user, so that no reservation can slip in, then the reserved books, as the lock order requires. For a
+        member of staff it also locks all active colleagues, so that two cannot deactivate each other. Raises NotFound,
+        NotAuthenticated if `by` has been deactivated, or Conflict if `by` is the user.
         """
         if by == user_id:
-            raise Conflict("You cannot deactivate yourself.", "USER_IS_YOURSELF")
+            raise Conflict("You cannot deactivate your own account.", "USER_IS_YOURSELF")
         locked = self.users.lock_with_staff(user_id)
         user = self.accounts.get_user(user_id)
         if by is not None and user.role == STAFF and by not in locked:

@@ -1,4 +1,4 @@
-"""Reserve, my reservations, cancel."""
+"""Reservations, called pre-bookings in code and in JSON."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Pre-bookings: one customer's wish for one book that is out of stock."""
+"""Pre-bookings: a customer's claim to be notified when a book is back in stock."""
 
 from datetime import datetime
 
@@ -9,11 +9,14 @@ from bookshop.catalog.models import Book
 from bookshop.kit.database import Base, UtcDateTime, now
 
 WAITING, NOTIFIED, CANCELLED = "waiting", "notified", "cancelled"
-WHERE_WAITING, WHERE_NOTIFIED = text("status = 'waiting'"), text("status = 'notified'")  # of partial indexes
+WHERE_WAITING, WHERE_NOTIFIED = text("status = 'waiting'"), text("status = 'notified'")  # for partial indexes
 
 
 class PreBook(Base):
-    """A pre-booking: `waiting`, then `notified` or `cancelled` for good, each by a conditional UPDATE."""
+    """A pre-booking: `waiting`, then `notified` or `cancelled`, which are final.
+
+    Every change of status is a conditional UPDATE.
+    """
 
     __tablename__ = "prebookings"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The shape of pre-bookings in JSON."""
+"""JSON schemas for pre-bookings."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,13 +12,13 @@ Status = Literal["waiting", "notified", "cancelled"]
 
 
 class NewPreBook(Body):
-    """A wish for a book that is out of stock."""
+    """A pre-booking of a book that is out of stock."""
 
     book_id: Id
 
 
 class PreBookQuery(PageQuery):
-    """Which of one's own pre-bookings to list."""
+    """Which pre-bookings to list."""
 
     status: Status | None = None
 
@@ -39,11 +39,11 @@ class PreBookOut(BaseModel):
 
 
 class StaffPreBookOut(PreBookOut):
-    """A pre-booking as staff see it, with its customer's e-mail address: null if the account is deleted."""
+    """A pre-booking as staff see it, with the customer's e-mail address: null if the account is deleted."""
 
     email: str | None
 
 
 def staff_prebook_out(prebook: PreBook, email: str | None) -> StaffPreBookOut:
-    """The pre-booking in JSON for staff."""
+    """Convert a pre-booking to JSON for staff."""
     return StaffPreBookOut(**PreBookOut.model_validate(prebook).model_dump(), email=email)

@@ -1,4 +1,4 @@
-"""Pages about reservations: what JSON calls pre-bookings."""
+"""The pages for reservations, called pre-bookings in code and in JSON."""
 
 from flask import redirect, session, url_for
 from flask_login import current_user
@@ -29,16 +29,16 @@ def reserve(book_id: int) -> Response:
 
 
 def reserved_notice(me: Identity) -> dict[str, str]:
-    """What is said to who reserved a book: how they will be told, and where to go if no e-mail is to come."""
+    """Return the message shown after reserving: how the customer is notified, and where to turn e-mails on."""
     if me.gets_alerts:
-        return {"sentence": "Reserved. As soon as the book is back, you get an e-mail and a note in My reservations."}
+        return {"sentence": "Reserved. We'll e-mail you when the book is back in stock."}
     if me.email_confirmed:
-        why, place = "You have turned off e-mails about books that are back.", "mail"
+        reason, anchor = "You have turned off e-mails about books that are back in stock.", "mail"
     else:
-        why, place = "No e-mail comes before you confirm your address.", "you"
+        reason, anchor = "To get an e-mail as well, confirm your address.", "you"
     return {
-        "sentence": f"Reserved. As soon as the book is back, you find a note in My reservations. {why}",
-        "link": url_for("accounts.account", _anchor=place),
+        "sentence": f"Reserved. My reservations will show you when the book is back in stock. {reason}",
+        "link": url_for("accounts.account", _anchor=anchor),
         "label": "Your account",
     }
 
@@ -47,9 +47,9 @@ def reserved_notice(me: Identity) -> dict[str, str]:
 @customer_required
 def reservations() -> str | Response:
     user_id, prebookings = current_identity().user_id, services.repository(PreBookRepository)
-    back = prebookings.count_notified(user_id)  # before the list, which then shows no fewer
+    seen = prebookings.count_notified(user_id)  # counted before the list is read, so that nothing unseen counts as seen
     found = prebookings.list_by_state(user_id, requested_page(), SIZE)
-    session[NOTIFIED_SEEN] = back
+    session[NOTIFIED_SEEN] = seen
     return render_list("prebookings/reservations.html", found, form=ShopForm())
 
 
@@ -59,14 +59,14 @@ def cancel(prebook_id: int) -> Response:
     user_id, service = current_identity().user_id, services.prebookings()
     services.commit(lambda: service.cancel(user_id, prebook_id))
     back = requested_next() or url_for("prebookings.reservations")
-    flash_with_link(_undo(service.get(user_id, prebook_id), back), "success")
+    flash_with_link(_cancelled_notice(service.get(user_id, prebook_id), back), "success")
     return redirect(back, 303)
 
 
-def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
-    """A message with a button that reserves the book anew, and leads back to the page where it was cancelled."""
+def _cancelled_notice(cancelled: PreBook, back: str) -> dict[str, str]:
+    """Return a message with an Undo button, which reserves the book again and redirects to `back`."""
     return {
-        "sentence": f"The reservation is cancelled. You no longer wait for {cancelled.book_title}.",
+        "sentence": f"Your reservation of {cancelled.book_title} is cancelled.",
         "action": url_for("prebookings.reserve", book_id=cancelled.book_id),
         "label": "Undo",
         "next": back,
@@ -74,8 +74,8 @@ def _undo(cancelled: PreBook, back: str) -> dict[str, str]:
 
 
 @bp.app_template_global()
-def books_back() -> int:
-    """How many of the visitor's reserved books came back since the last look at the reservations, and are there."""
+def back_in_stock_count() -> int:
+    """Count the visitor's reserved books that came back in stock since they last viewed their reservations."""
     if not current_user.is_customer:
         return 0
     return services.prebookings().count_back(current_identity().user_id, session.get(NOTIFIED_SEEN, 0))

@@ -1,1 +1,1 @@
-"""What staff want to know of stock, reservations and orders together."""
+"""Reports for staff across stock, pre-bookings and orders."""

@@ -1,4 +1,4 @@
-"""Reports in JSON, for staff: what customers want."""
+"""Reports in JSON and CSV, for staff."""
 
 import csv
 from io import StringIO
@@ -12,7 +12,7 @@ from bookshop.reports.repository import ReportRepository
 from bookshop.reports.schemas import DemandOut, DemandQuery, demand_out
 from bookshop.web import services
 from bookshop.web.access import staff_required
-from bookshop.web.contract import contract, list_of, page_request, tagged
+from bookshop.web.contract import contract, list_response, page_request, with_etag
 from bookshop.web.schemas import ListOf
 
 REPORTS = {"tag": "Reports", "scope": REPORTS_READ}
@@ -22,23 +22,23 @@ REPORTS = {"tag": "Reports", "scope": REPORTS_READ}
 @staff_required
 @contract(**REPORTS, csv=True, HTTP_200=ListOf[DemandOut])
 def api_demand(query: DemandQuery) -> Response:
-    """How many wait, were told and bought, book by book, the most wanted first.
+    """List the books with how many customers are waiting, were notified and bought, most wanted first.
 
-    With `format=csv` all of it as a file for a spreadsheet, whatever the page.
+    With `format=csv`, the response is a spreadsheet file with all books, and the page parameters are ignored.
     """
     if query.format == "csv":
         return _as_csv([demand_out(row) for row in services.repository(ReportRepository).all_demand()])
-    found = services.repository(ReportRepository).list_demand(page_request(query), query.size)
-    return list_of(found, [demand_out(row) for row in found.items])
+    page = services.repository(ReportRepository).list_demand(page_request(query), query.size)
+    return list_response(page, [demand_out(row) for row in page.items])
 
 
 def _as_csv(rows: list[DemandOut]) -> Response:
-    """A file as of RFC 4180; times as in JSON. No text in it is a formula to a spreadsheet."""
+    """Return a CSV file (RFC 4180) with times as in JSON, and without cells that a spreadsheet takes for formulas."""
     file = StringIO()
-    table = csv.DictWriter(file, list(DemandOut.model_fields))
-    table.writeheader()
+    writer = csv.DictWriter(file, list(DemandOut.model_fields))
+    writer.writeheader()
     for row in rows:
         cells = row.model_dump(mode="json")
-        table.writerow({name: as_cell(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
+        writer.writerow({name: as_cell(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
     headers = {"Content-Disposition": "attachment; filename=demand.csv"}
-    return tagged(Response(file.getvalue(), headers=headers, mimetype="text/csv"))
+    return with_etag(Response(file.getvalue(), headers=headers, mimetype="text/csv"))

@@ -1,4 +1,4 @@
-"""SQL that counts across stock, reservations and orders."""
+"""SQL that counts across stock, pre-bookings and orders."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ from bookshop.prebookings.repository import IS_NOTIFIED, IS_WAITING
 
 orders, order_lines = table_of(Order), table_of(OrderLine)
 
-# What became of the reservations of each book that anybody waits for or was told of.
-waits = case((IS_WAITING, PreBook.created_at))
-told = case((IS_NOTIFIED, PreBook.id))
+# The outcome of pre-bookings by book, for books with any that are waiting or notified.
+waiting_times = case((IS_WAITING, PreBook.created_at))
+notified_ids = case((IS_NOTIFIED, PreBook.id))
 demand = (
     select(
         PreBook.book_id,
-        func.count(waits).label("waiting"),
-        func.min(waits, type_=UtcDateTime).label("waiting_since"),
-        func.count(told).label("notified"),
+        func.count(waiting_times).label("waiting"),
+        func.min(waiting_times, type_=UtcDateTime).label("waiting_since"),
+        func.count(notified_ids).label("notified"),
     )
     .where(PreBook.status != literal_column(f"'{CANCELLED}'"))
     .group_by(PreBook.book_id)
@@ -51,7 +51,7 @@ DEMAND = (
 
 
 class Outcomes(NamedTuple):
-    """What became of reservations: how many wait, were told that the book is back, and bought it then."""
+    """How many pre-bookings are waiting, how many were notified, and how many of those bought the book."""
 
     waiting: int
     notified: int
@@ -59,7 +59,7 @@ class Outcomes(NamedTuple):
 
     @property
     def not_bought(self) -> int:
-        """How many were told and have not bought."""
+        """How many were notified and have not bought the book."""
         return self.notified - self.bought
 
 
@@ -70,12 +70,12 @@ class ReportRepository:
         self.session = session
 
     def count_outcomes(self, book_id: int | None = None) -> Outcomes:
-        """What became of the reservations of a book, or of all."""
+        """Count the outcomes of the pre-bookings of one book, or of all books."""
         waiting, notified = (
-            select(func.count()).select_from(PreBook).where(is_so) for is_so in (IS_WAITING, IS_NOTIFIED)
+            select(func.count()).select_from(PreBook).where(status) for status in (IS_WAITING, IS_NOTIFIED)
         )
         if book_id is not None:
-            # Which pre-bookings a restock notified is in an index, but not all those of a book.
+            # An index leads from restocks to notified pre-bookings; by book, all its pre-bookings would be read.
             restocks = select(Movement.id).where(Movement.book_id == book_id, IS_RESTOCK)
             waiting, notified = (
                 waiting.where(PreBook.book_id == book_id),
@@ -84,15 +84,15 @@ class ReportRepository:
         bought = select(func.count(OrderLine.prebooking_id.distinct())).join(Order, Order.id == OrderLine.order_id)
         if book_id is not None:
             bought = bought.where(OrderLine.book_id == book_id)
-        counted = waiting, notified, bought.where(Order.status != CANCELLED_ORDER)
-        return Outcomes(*self.session.execute(select(*(query.scalar_subquery() for query in counted))).one())
+        counts = waiting, notified, bought.where(Order.status != CANCELLED_ORDER)
+        return Outcomes(*self.session.execute(select(*(count.scalar_subquery() for count in counts))).one())
 
     def list_demand(self, page_request: PageRequest, size: int) -> Page[Any]:
-        """How much books are wanted, most first: rows of DEMAND."""
+        """Return a page of DEMAND rows, most wanted books first."""
         return list_page(
             self.session, DEMAND, [SortKey(demand.c.waiting, descending=True), SortKey(Book.id)], page_request, size
         )
 
     def all_demand(self) -> Sequence[Row[*tuple[Any, ...]]]:
-        """The same, all of it."""
+        """Return all DEMAND rows, most wanted books first."""
         return self.session.execute(DEMAND.order_by(demand.c.waiting.desc(), Book.id)).all()

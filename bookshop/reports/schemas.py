@@ -1,4 +1,4 @@
-"""The shape of reports in JSON."""
+"""JSON schemas for reports."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from bookshop.web.schemas import PageQuery
 
 
 class DemandQuery(PageQuery):
-    """In which form to report."""
+    """The format of the report."""
 
     format: Literal["json", "csv"] = "json"
 
 
 class DemandOut(BaseModel):
-    """How much a book is wanted: how many wait and since when the first does, were told, and bought then."""
+    """The demand for a book: customers waiting (the first one since `waiting_since`), notified, and then bought."""
 
     book_id: int
     isbn: str | None
@@ -30,5 +30,5 @@ class DemandOut(BaseModel):
 
 
 def demand_out(row: Sequence[Any]) -> DemandOut:
-    """The demand for a book in JSON, of a row in the same order."""
+    """Convert a row, whose columns are in the order of the schema's fields, to JSON."""
     return DemandOut(**dict(zip(DemandOut.model_fields, row, strict=True)))

@@ -1,1 +1,1 @@
-"""The shelf: every change of stock with its alerts, and taking books off sale."""
+"""The shelf: stock changes with their restock alerts, and withdrawing books."""

@@ -1,4 +1,4 @@
-"""Changes of stock with their alerts, for pages, JSON, commands and imports; and taking books off sale."""
+"""Stock changes with their restock alerts, for pages, JSON, commands and imports; and withdrawing books."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -15,14 +15,14 @@ from bookshop.prebookings.repository import PreBookRepository
 
 
 class Restocked(NamedTuple):
-    """What a change of a book's stock did: the customers it notified, and how many unsent alerts it stopped."""
+    """The result of a stock change: the customers it notified, and how many unsent alerts it stopped."""
 
     notified: Notified
     stopped: int
 
 
 class ShelfService:
-    """Changes stocks and sees to the alerts, in the caller's transaction; never commits.
+    """Changes stock and queues or stops restock alerts, in the caller's transaction; never commits.
 
     BookService locks the books, writes stock and ledger, and notifies the customers.
     """
@@ -35,23 +35,23 @@ class ShelfService:
         self.prebookings = PreBookRepository(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Restocked:
-        """Change a book's stock, and queue the alerts to the customers that this notified.
+        """Change a book's stock and queue alerts to the customers that this notified.
 
-        Alerts about a book that has none left are stopped. Raises as BookService.update_stock does.
+        Stops unsent alerts if the book is out of stock. Raises the errors of BookService.update_stock.
         """
         notified = self.inventory.update_stock(change, versions)
         self.alerts.queue(notified)
         return Restocked(notified, 0 if notified.restocks else self.alerts.stop([change.book_id]))
 
     def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
-        """Change the stock of many books, each at most once, as `update_stock` does one: all or none."""
+        """Change the stock of many books, each at most once, like `update_stock`: all or none."""
         notified = self.inventory.update_stocks(changes)
         self.alerts.queue(notified)
         self.alerts.stop([change.book_id for change in changes])
         return notified
 
     def change_stocks(self, lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
-        """Change many stocks, all or none or each for itself; see StockBatch."""
+        """Change many stocks, all or none (`atomic`) or each on its own; see StockBatch."""
         batch = StockBatch(self.session, self.inventory, user_id)
         outcome = batch.change_all(lines) if atomic else batch.change_each(lines)
         self.alerts.queue(outcome.notified)
@@ -59,7 +59,7 @@ class ShelfService:
         return outcome
 
     def receive(self, delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
-        """Take in a delivery; returns its lines, and the customers it notified. See BookService.receive."""
+        """Receive a delivery; return its lines and the customers it notified. See BookService.receive."""
         lines, notified = self.inventory.receive(delivery), Notified()
         for line in lines:
             notified.add(line.emails)
@@ -67,9 +67,9 @@ class ShelfService:
         return lines, notified
 
     def withdraw(self, book_id: int) -> int:
-        """Take a book off sale and cancel all that wait for it; returns how many.
+        """Withdraw a book and cancel the reservations waiting for it; return how many.
 
-        Locks the book's row: a reservation at the same moment is either cancelled here or refused.
+        Locks the book's row, so a concurrent reservation is either cancelled here or refused.
         """
         locked = self.books.lock([book_id])
         if not locked:
@@ -79,7 +79,7 @@ class ShelfService:
         return self.prebookings.cancel_waiting_by_book(book_id)
 
     def put_back(self, book_id: int) -> int:
-        """Put a withdrawn book back on sale; returns how many alerts that queued again. Locks the book's row."""
+        """Put a withdrawn book back on sale; return how many stopped alerts are queued again. Locks the book's row."""
         if not self.books.lock([book_id]):
             raise book_not_found()
         self.books.update(book_id, {"withdrawn_at": None})

@@ -1,1 +1,1 @@
-"""How often somebody has tried to log in or to have an e-mail sent, counted for all processes of the shop together."""
+"""Count attempts to log in or to request e-mails, across all processes of the shop."""

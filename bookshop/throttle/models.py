@@ -1,4 +1,4 @@
-"""Attempts that are counted."""
+"""Counters of attempts."""
 
 from datetime import datetime
 
@@ -9,11 +9,11 @@ from bookshop.kit.database import Base, UtcDateTime
 
 
 class Attempts(Base):
-    """How often somebody has tried something of late; who it is, is kept as a keyed hash only."""
+    """How many recent attempts there were for one key; the key is a keyed hash of who made them."""
 
     __tablename__ = "attempts"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int]
-    until: Mapped[datetime] = mapped_column(UtcDateTime)  # when the next may come or, of a window, when it ends
+    until: Mapped[datetime] = mapped_column(UtcDateTime)  # when the next attempt is allowed, or when the window ends
     forget_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

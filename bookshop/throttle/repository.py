@@ -1,4 +1,4 @@
-"""SQL about attempts, by the database's clock. Should it be set back, nobody waits longer than the longest wait."""
+"""Queries for attempts, by the database's clock. If it is set back, no wait exceeds the longest wait."""
 
 from typing import Any
 
@@ -10,55 +10,55 @@ from bookshop.throttle.models import Attempts
 
 attempts = table_of(Attempts)
 NOW = later(0)
-# The time in a statement is that of its beginning: one that waited for a row may read what was written after it.
+# A statement's time is when it began. After waiting for a row lock it may read times later than its own.
 SLACK = 60
 AT_ONCE = later(-SLACK)
 
 
 class AttemptRepository:
-    """Counts attempts and finds out how long to wait for the next; never commits."""
+    """Counts attempts and returns the wait until the next; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.dialect = dialect_of(session)
 
-    def claim(self, key: str, longest_wait: float, kept: float) -> int | None:
-        """Count one more attempt and return how many there were in the last `kept` seconds; None if it is too early.
+    def claim(self, key: str, longest_wait: float, period: float) -> int | None:
+        """Count an attempt and return the number within `period` seconds of the first; None if it is too early.
 
         Locks the row until the transaction ends, so that simultaneous attempts are all counted. No wait is longer than
         `longest_wait` seconds.
         """
-        values = {"key": key, "count": 1, "until": AT_ONCE, "forget_at": later(kept)}
-        forgotten = (attempts.c.forget_at <= NOW) | (attempts.c.forget_at > later(kept + SLACK))
+        values = {"key": key, "count": 1, "until": AT_ONCE, "forget_at": later(period)}
+        expired = (attempts.c.forget_at <= NOW) | (attempts.c.forget_at > later(period + SLACK))
         counted = insert_into(self.dialect, attempts).values(values)
         counted = counted.on_conflict_do_update(
             index_elements=["key"],
             set_={
-                "count": case((forgotten, 1), else_=attempts.c.count + 1),
+                "count": case((expired, 1), else_=attempts.c.count + 1),
                 "until": AT_ONCE,
-                "forget_at": case((forgotten, later(kept)), else_=attempts.c.forget_at),
+                "forget_at": case((expired, later(period)), else_=attempts.c.forget_at),
             },
-            where=(attempts.c.until <= NOW) | (attempts.c.until > later(longest_wait + SLACK)) | forgotten,
+            where=(attempts.c.until <= NOW) | (attempts.c.until > later(longest_wait + SLACK)) | expired,
         )
         count: int | None = self._execute(counted.returning(attempts.c.count)).scalar()
         return count
 
     def delay(self, key: str, seconds: float) -> None:
-        """Let the next attempt come in so many seconds."""
+        """Allow the next attempt in this many seconds."""
         self._execute(update(attempts).where(attempts.c.key == key).values(until=later(seconds)))
 
     def wait(self, key: str) -> float:
-        """In how many seconds the next attempt may come."""
+        """Return the seconds until the next attempt is allowed."""
         row = self._execute(select(attempts.c.until, NOW).where(attempts.c.key == key)).first()
         return (row[0] - row[1]).total_seconds() if row else 0.0
 
-    def forgive(self, key: str) -> None:
-        """Take one attempt back, but not the wait that others' attempts may have caused."""
-        mine = update(attempts).where(attempts.c.key == key, attempts.c.count > 0)
-        self._execute(mine.values(count=attempts.c.count - 1))
+    def uncount(self, key: str) -> None:
+        """Uncount one attempt, but keep the wait, which other attempts may have caused."""
+        statement = update(attempts).where(attempts.c.key == key, attempts.c.count > 0)
+        self._execute(statement.values(count=attempts.c.count - 1))
 
     def count(self, key: str, seconds: int, amount: int) -> int:
-        """Count in a window of so many seconds, which begins with the first; returns how many there are in it."""
+        """Add to a fixed window of `seconds` that starts with the first count; returns the total in it."""
         ended = (attempts.c.until <= NOW) | (attempts.c.until > later(seconds + SLACK))
         end = case((ended, later(seconds)), else_=attempts.c.until)
         values = {"key": key, "count": amount, "until": later(seconds), "forget_at": later(seconds)}
@@ -73,20 +73,20 @@ class AttemptRepository:
         )
         return int(self._execute(counted.returning(attempts.c.count)).scalar_one())
 
-    def in_window(self, key: str) -> tuple[int, float]:
-        """How many there are in the window, and in how many seconds it ends; nothing if it has ended."""
+    def window_count(self, key: str) -> tuple[int, float]:
+        """Return the count in the window and the seconds until it ends; zeros if it has ended."""
         row = self._execute(
             select(attempts.c.count, attempts.c.until, NOW).where(attempts.c.key == key, attempts.c.until > NOW)
         ).first()
         return (row[0], (row[1] - row[2]).total_seconds()) if row else (0, 0.0)
 
-    def forget(self, *keys: str) -> None:
-        """Forget these counts, or all if none is named."""
-        ended = delete(attempts)
-        self._execute(ended.where(attempts.c.key.in_(keys)) if keys else ended)
+    def clear(self, *keys: str) -> None:
+        """Delete these counters, or all of them if no key is given."""
+        statement = delete(attempts)
+        self._execute(statement.where(attempts.c.key.in_(keys)) if keys else statement)
 
-    def forget_old(self, number: int) -> None:
-        """Forget that many of the counts that are over; those that others hold are left to them."""
+    def delete_expired(self, number: int) -> None:
+        """Delete up to `number` expired counters, skipping locked ones."""
         old = select(attempts.c.key).where(attempts.c.forget_at <= NOW).limit(number)
         self._execute(delete(attempts).where(attempts.c.key.in_(old.with_for_update(skip_locked=True))))
 

@@ -1,4 +1,4 @@
-"""Attempts that may fail are counted, and each that does makes the next wait longer."""
+"""Count attempts; each failure makes the next one wait longer."""
 
 import hashlib
 import hmac
@@ -11,26 +11,26 @@ from sqlalchemy.orm import Session
 from bookshop.kit.exceptions import TooManyAttempts
 from bookshop.throttle.repository import AttemptRepository
 
-COUNTED_FOR = 24 * 3600  # seconds after the first attempt in which the others add to it
-AT_ONCE = 100  # counts that are over and forgotten beside an attempt
+COUNT_PERIOD = 24 * 3600  # seconds from the first attempt for which a count is stored
+CLEANUP_BATCH = 100  # expired counters that each call deletes
 
 
 class AttemptLimit(NamedTuple):
-    """How many attempts are free; after those each wait is twice the last, from a second up to `longest_wait`."""
+    """`free_attempts` without a wait; then each wait is twice the last, from 1 to `longest_wait` seconds."""
 
     key: str
     free_attempts: int
     longest_wait: int
 
     def wait(self, count: int) -> int:
-        """The seconds to wait after that many attempts."""
+        """Return the seconds to wait after `count` attempts."""
         return min(2 ** min(count - self.free_attempts, 20), self.longest_wait) if count >= self.free_attempts else 0
 
 
 class ThrottleService:
-    """Counts attempts, each in one or more limits; never commits.
+    """Counts attempts against one or more limits; never commits.
 
-    `secret` keys the hashes that stand for addresses, so that the table names nobody.
+    Keys are stored as hashes keyed with `secret`, so that the table contains no addresses.
     """
 
     def __init__(self, session: Session, secret: str) -> None:
@@ -38,37 +38,37 @@ class ThrottleService:
         self.secret = secret.encode()
 
     def claim(self, limits: Sequence[AttemptLimit]) -> None:
-        """Count an attempt before it is made; raises TooManyAttempts if one of the limits must wait.
+        """Count an attempt before it is made; raises TooManyAttempts if a limit requires a wait.
 
-        Counted before and not after, so that of a hundred at the same moment no more are made than are free. Locks the
-        limits until the transaction ends. What is refused must be rolled back: it makes nobody wait longer.
+        Counting first keeps simultaneous attempts within the limit. Locks the limits until the transaction ends. Roll
+        back after TooManyAttempts, so that refused attempts are not counted.
         """
         for key, limit in sorted((self._hashed(limit.key), limit) for limit in limits):
-            count = self.attempts.claim(key, limit.longest_wait, COUNTED_FOR)
+            count = self.attempts.claim(key, limit.longest_wait, COUNT_PERIOD)
             if count is None:
                 raise TooManyAttempts(max(1, ceil(self.attempts.wait(key))))
             if wait := limit.wait(count):
                 self.attempts.delay(key, wait)
-        self.attempts.forget_old(AT_ONCE)
+        self.attempts.delete_expired(CLEANUP_BATCH)
 
-    def forgive(self, limits: Sequence[AttemptLimit]) -> None:
-        """Take back an attempt that succeeded. Locks the limits in the order in which `claim` does."""
+    def uncount(self, limits: Sequence[AttemptLimit]) -> None:
+        """Uncount an attempt that succeeded. Locks the limits in the same order as `claim`."""
         for key in sorted(self._hashed(limit.key) for limit in limits):
-            self.attempts.forgive(key)
+            self.attempts.uncount(key)
 
     def count(self, key: str, seconds: int, amount: int = 1) -> int:
-        """Count something in a window of so many seconds; returns how many there are in it."""
+        """Add to a fixed window of `seconds`; returns the total in it."""
         counted = self.attempts.count(self._hashed(key), seconds, amount)
-        self.attempts.forget_old(AT_ONCE)
+        self.attempts.delete_expired(CLEANUP_BATCH)
         return counted
 
-    def in_window(self, key: str) -> tuple[int, float]:
-        """How many were counted in the window, and in how many seconds it ends."""
-        return self.attempts.in_window(self._hashed(key))
+    def window_count(self, key: str) -> tuple[int, float]:
+        """Return the count in the window and the seconds until it ends."""
+        return self.attempts.window_count(self._hashed(key))
 
-    def forget(self, *keys: str) -> None:
-        """Forget what was counted under these keys, or everything."""
-        self.attempts.forget(*map(self._hashed, keys))
+    def clear(self, *keys: str) -> None:
+        """Delete the counters of these keys, or all of them."""
+        self.attempts.clear(*map(self._hashed, keys))
 
     def _hashed(self, key: str) -> str:
         return hmac.new(self.secret, key.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()

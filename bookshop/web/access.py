@@ -1,4 +1,4 @@
-"""Who is asking, and who may: the guards that views wear."""
+"""Authenticate requests, and the decorators that restrict views by role."""
 
 import logging
 from collections.abc import Callable
@@ -28,17 +28,17 @@ class Anonymous(AnonymousUserMixin):  # type: ignore[misc]
 
 
 def current_identity() -> Identity:
-    """Who is logged in; only for views that wear a guard."""
-    return cast(Identity, current_user._get_current_object())  # not the proxy, which looks it up for each attribute
+    """Return the logged-in user; only for views behind a guard such as `login_required`."""
+    return cast(Identity, current_user._get_current_object())  # the proxy would look it up for each attribute
 
 
 def is_api() -> bool:
-    """Whether this request is for JSON and gets its errors in JSON."""
+    """Whether this request is for the JSON API, which returns errors as JSON."""
     return request.path == "/api" or request.path.startswith("/api/")
 
 
 def for_pages(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook before or after requests that is left out where the request is for JSON."""
+    """Make a before- or after-request hook skip JSON requests."""
 
     @wraps(hook)
     def hooked(*response: Any) -> Any:
@@ -47,11 +47,11 @@ def for_pages(hook: Callable[..., Any]) -> Callable[..., Any]:
     return hooked
 
 
-def bearer_token(asked: Request) -> str | None:
-    """The token of the Authorization header (RFC 6750), '' if it names none, None if it is no Bearer request."""
+def bearer_token(request: Request) -> str | None:
+    """Return the Bearer token (RFC 6750), '' if it is empty, or None if the request does not use the Bearer scheme."""
     try:
-        authorization = asked.authorization
-    except ValueError:  # another scheme, and its value is not even ASCII
+        authorization = request.authorization
+    except ValueError:  # another scheme, with a value that is not ASCII
         return None
     if authorization is None or authorization.type != "bearer":
         return None
@@ -64,53 +64,53 @@ def load_login(login_id: str) -> Identity | None:
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
-def load_token(asked: Request) -> Identity | None:
-    token = bearer_token(asked)
+def load_token(request: Request) -> Identity | None:
+    token = bearer_token(request)
     identity = services.authentication().by_token(token) if token and is_api() else None
-    if identity and identity.token_to_note is not None:
-        _note_token_use(identity.token_to_note)
+    if identity and identity.unrecorded_token_id is not None:
+        _record_token_use(identity.unrecorded_token_id)
     return identity
 
 
-def _note_token_use(token_id: int) -> None:
-    """Write down that a token is in use, in a transaction of its own that is over before the request's work begins.
+def _record_token_use(token_id: int) -> None:
+    """Record that a token is in use, in its own transaction, before the request's work begins.
 
-    One try that waits for nobody, therefore without `services.commit`: where others write just now, it is left to the
-    next request.
+    It tries once and never waits, so it does not use `services.commit`; if the row or database is locked, the next
+    request records it.
     """
     try:
-        services.authentication().note_token_use(token_id)
+        services.authentication().record_token_use(token_id)
         db.session.commit()
     except DBAPIError as error:
         db.session.rollback()
-        log.warning("the use of token %d is not written down: %s", token_id, type(error.orig).__name__)
+        log.warning("the use of token %d was not recorded: %s", token_id, type(error.orig).__name__)
 
 
 def login_required(view: View) -> View:
-    """Let in who is logged in; raises NotAuthenticated."""
+    """Require a logged-in user; raises NotAuthenticated."""
     return _guard(view)
 
 
 def customer_required(view: View) -> View:
-    """Let in customers; raises NotAuthenticated or Forbidden."""
-    return _guard(view, CUSTOMER, "This is for customers' accounts; yours is for staff.")
+    """Require a customer; raises NotAuthenticated or Forbidden."""
+    return _guard(view, CUSTOMER, "This is for customers only. Your account is a staff account.")
 
 
 def not_for_staff(view: View) -> View:
-    """Let in customers and visitors who are not logged in; raises Forbidden."""
+    """Allow customers and visitors who are not logged in; raises Forbidden for staff."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if current_user.is_staff:
-            raise Forbidden("Carts are for customers; staff accounts have none.")
+            raise Forbidden("Staff accounts have no cart. Log in with a customer account to buy books.")
         return view(*args, **kwargs)
 
     return cast(View, guarded)
 
 
 def staff_required(view: View) -> View:
-    """Let in staff; raises NotAuthenticated or Forbidden."""
-    return _guard(view, STAFF, "This is for the shop's staff.")
+    """Require a member of staff; raises NotAuthenticated or Forbidden."""
+    return _guard(view, STAFF, "This is for the shop's staff only.")
 
 
 def _guard(view: View, role: str | None = None, sentence: str = "") -> View:
@@ -123,5 +123,5 @@ def _guard(view: View, role: str | None = None, sentence: str = "") -> View:
             raise Forbidden(sentence)
         return view(*args, **kwargs)
 
-    vars(guarded)["role"] = role  # for who asks what a route needs
+    vars(guarded)["role"] = role  # for the OpenAPI document
     return cast(View, guarded)

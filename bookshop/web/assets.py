@@ -1,4 +1,4 @@
-"""Static files under names that hold a hash of their content, so that browsers may keep them for ever."""
+"""Static files, served under names with a hash of their content so that browsers can cache them indefinitely."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ from bookshop.config import ROOT
 
 BOOTSTRAP = Path(str(files("flask_bootstrap"))) / "static" / "bootstrap5"
 SWAGGER_UI = Path(str(files("flask_swagger_ui"))) / "dist"
-# The symbols that pages use, out of the 2,000 of Bootstrap's sprite.
+# The icons that pages use, out of about 2,000 in Bootstrap's sprite.
 ICONS = (
     "arrow-right",
     "bell",
@@ -33,12 +33,12 @@ ICONS = (
 )
 SVG = "http://www.w3.org/2000/svg"
 NAME = re.compile(r"(?P<stem>.+)\.(?P<hash>[0-9a-f]{12})(?P<suffix>\.\w+)")
-LARGE = 500_000
-FOR_EVER = "public, max-age=31536000, immutable"
+LARGE = 500_000  # bytes
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Asset(NamedTuple):
-    """One static file: its content, and the name under which it is served."""
+    """One static file: its content, and the path under which it is served."""
 
     content: bytes
     mimetype: str
@@ -54,15 +54,15 @@ def init_app(app: Flask) -> None:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """All static files by their plain names, read once: ours, Bootstrap's stylesheet, the icons in use, Swagger UI."""
+    """Read all static files once, by plain name: ours, Bootstrap's stylesheet, the icons in use and Swagger UI."""
     folder = ROOT / "static"
     ours = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     bootstrap = (BOOTSTRAP / "css" / "bootstrap.min.css").read_bytes()
     swagger_ui = {
         name: (SWAGGER_UI / Path(name).name).read_bytes() for name in ("css/swagger-ui.css", "js/swagger-ui-bundle.js")
     }
-    found = {**ours, **swagger_ui, "css/bootstrap.css": bootstrap, "icons.svg": _sprite()}
-    return {name: _asset(name, content) for name, content in found.items()}
+    contents = {**ours, **swagger_ui, "css/bootstrap.css": bootstrap, "icons.svg": _sprite()}
+    return {name: _asset(name, content) for name, content in contents.items()}
 
 
 def _asset(name: str, content: bytes) -> Asset:
@@ -73,9 +73,9 @@ def _asset(name: str, content: bytes) -> Asset:
 
 
 def _sprite() -> bytes:
-    """Bootstrap's icon sprite with the symbols in use alone: of 229 KB, compressed, some 2 are left."""
+    """Reduce Bootstrap's icon sprite to the icons in use: from 229 KB to about 2 KB, both compressed."""
     ET.register_namespace("", SVG)
-    sprite = ET.parse(BOOTSTRAP / "icons" / "bootstrap-icons.svg").getroot()  # noqa: S314 - a file of a package
+    sprite = ET.parse(BOOTSTRAP / "icons" / "bootstrap-icons.svg").getroot()  # noqa: S314 - from an installed package
     for symbol in list(sprite):
         if symbol.get("id") not in ICONS:
             sprite.remove(symbol)
@@ -83,12 +83,12 @@ def _sprite() -> bytes:
 
 
 def send(name: str) -> AnyResponse:
-    """A static file, compressed if the browser takes it: for ever under its hashed name, else to be asked for again."""
+    """Send a static file, compressed if the browser accepts that; only its current hashed name is cached for good."""
     hashed = NAME.fullmatch(name)
     plain = hashed["stem"] + hashed["suffix"] if hashed else name
     asset = assets().get(plain) or abort(404)
     response = Response(asset.content, mimetype=asset.mimetype)
-    response.headers["Cache-Control"] = FOR_EVER if hashed and hashed["hash"] == asset.digest else "public, no-cache"
+    response.headers["Cache-Control"] = IMMUTABLE if hashed and hashed["hash"] == asset.digest else "public, no-cache"
     response.set_etag(asset.digest)
     encoding = request.accept_encodings.best_match(["br", "gzip"])
     if encoding and len(asset.content) > 500:
@@ -102,5 +102,5 @@ def send(name: str) -> AnyResponse:
 @cache
 def _compressed(name: str, encoding: str) -> bytes:
     content = assets()[name].content
-    quality = 10 if len(content) < LARGE else 5  # of a large file the best would take seconds
+    quality = 10 if len(content) < LARGE else 5  # the best quality would take seconds for a large file
     return brotli.compress(content, quality=quality) if encoding == "br" else gzip.compress(content)

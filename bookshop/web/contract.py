@@ -1,4 +1,4 @@
-"""JSON under /api/v1/: one decorator that checks a request against its models, which also document it."""
+"""JSON under /api/v1/: a decorator that validates requests with the models that also document them."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from flask import Response, current_app, request
 from flask_login import current_user
 from itsdangerous import BadSignature, URLSafeSerializer
 from pydantic import BaseModel
-from spectree import Response as Answers
+from spectree import Response as DeclaredResponses
 from spectree import SpecTree
 from spectree.plugins.flask_plugin import FlaskPlugin
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
@@ -25,50 +25,50 @@ from bookshop.web.schemas import ListOf, PageQuery
 View = TypeVar("View", bound=Callable[..., Any])
 Item = TypeVar("Item", bound=BaseModel)
 
-ENCODED = re.compile(r":(br|gzip)$")  # what compressing an answer adds to its ETag
+ENCODED = re.compile(r":(br|gzip)$")  # the suffix that compression adds to an ETag
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a JSON view promises besides its models: the scope that it needs, and what it may refuse with.
+    """What the OpenAPI document states about a JSON view besides its models.
 
-    With `once` it takes an Idempotency-Key, with `if_match` an If-Match; with `csv` it answers in CSV, too. `tag` names
-    the chapter in which it stands.
+    `problems` are its own error codes and `scope` is what a token needs. `idempotent` views take an Idempotency-Key,
+    `if_match` views an If-Match header; `csv` views can also return CSV. `tag` is the view's OpenAPI tag.
     """
 
     problems: Sequence[str] = ()
     scope: str | None = None
-    once: bool = False
+    idempotent: bool = False
     if_match: bool = False
     csv: bool = False
     tag: str = ""
 
 
 def _refuse(_request: Any, _response: Any, error: Any, *_unused: Any) -> None:
-    """Turn spectree's validation errors into ours."""
+    """Raise MalformedRequest for spectree's validation errors."""
     if error is not None:
-        raise MalformedRequest([_member_error(found) for found in error.errors()])
+        raise MalformedRequest([_member_error(detail) for detail in error.errors()])
 
 
-def _member_error(found: Any) -> dict[str, str]:
-    return {"detail": found["msg"].removeprefix("Value error, "), "pointer": pointer(found["loc"])}
+def _member_error(detail: Any) -> dict[str, str]:
+    return {"detail": detail["msg"].removeprefix("Value error, "), "pointer": pointer(detail["loc"])}
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """Where something is in a JSON body (RFC 6901, 6)."""
+    """Return the JSON Pointer of a path, as a URI fragment (RFC 6901, 6)."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
     return "#" + "".join(f"/{part}" for part in parts)
 
 
 class Plugin(FlaskPlugin):
-    """spectree for Flask, but without checking a second time the answers that are made of the models."""
+    """spectree's Flask plugin without response validation: our responses are built from the models already."""
 
     def validate_response(self, resp: Response, *_unused: Any) -> tuple[Response, None]:
         return resp, None
 
 
 def _component(model: type[BaseModel]) -> str:
-    """The name of a model in the schema: ListOf[BookOut] is BookOutList."""
+    """Name a model in the OpenAPI document: ListOf[BookOut] becomes BookOutList."""
     return re.sub(r"ListOf\[(\w+)\]", r"\1List", model.__name__)
 
 
@@ -82,35 +82,35 @@ spec = SpecTree(
 )
 
 
-def contract(*problems: str, **promised: Any) -> Callable[[View], View]:
-    """Check a view's request against the models that annotate its `json` and `query`; name what it answers.
+def contract(*problems: str, **options: Any) -> Callable[[View], View]:
+    """Validate a view's request with the models that annotate its `json` and `query`, and document the view.
 
-    `problems` are the codes that it may refuse with, besides those that every view of its kind may; `promised` is what
-    it answers (`HTTP_200=Model`) and members of Operation. Raises BeyondScope, Misshapen, or what Flask raises for a
-    body that is no JSON at all (400, 415).
+    `problems` are the view's own error codes; those of all views are added. `options` are the models of its responses
+    (`HTTP_200=Model`) and fields of Operation. The view raises InsufficientScope, MalformedRequest, or Flask's 400 or
+    415 for a body that is not JSON.
     """
-    answers = {name: promised.pop(name) for name in list(promised) if name.startswith("HTTP_")}
-    operation = Operation(problems=problems, **promised)
+    responses = {name: options.pop(name) for name in list(options) if name.startswith("HTTP_")}
+    operation = Operation(problems=problems, **options)
 
     def decorate(view: View) -> View:
-        checked = spec.validate(resp=Answers(**answers))(view)
+        validated = spec.validate(resp=DeclaredResponses(**responses))(view)
 
-        @wraps(checked)
-        def called(*args: Any, **kwargs: Any) -> Any:
+        @wraps(validated)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             if operation.scope is not None and not current_user.may(operation.scope):
                 raise InsufficientScope(operation.scope)
             if "json" in view.__annotations__:
                 _check_body()
-            return checked(*args, **kwargs)
+            return validated(*args, **kwargs)
 
-        vars(called)["operation"] = operation
-        return cast(View, called)
+        vars(wrapper)["operation"] = operation
+        return cast(View, wrapper)
 
     return decorate
 
 
 def _check_body() -> None:
-    """spectree takes a missing or broken body for an empty object: let Flask refuse it first."""
+    """Let Flask refuse a missing or malformed body first; spectree would treat it as an empty object."""
     try:
         body = request.get_json()
     except UnsupportedMediaType:
@@ -123,27 +123,27 @@ def _check_body() -> None:
         raise MalformedRequest([{"detail": "The body must be a JSON object.", "pointer": "#"}])
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses and ETags
 
 
-def answer(
+def json_response(
     model: BaseModel, status: int = 200, headers: dict[str, str] | None = None, etag: str | None = None
 ) -> Response:
-    """The model as a JSON response, with its ETag; on a GET 304 for who has it already (RFC 9110, 13).
+    """Return the model as a JSON response, with headers as `with_etag` sets them."""
+    return with_etag(Response(model.model_dump_json(), status, headers, mimetype="application/json"), etag)
 
-    Without an `etag` of its own it has a weak one, of its content.
+
+def with_etag(response: Response, etag: str | None = None) -> Response:
+    """Set the response's ETag, and answer a GET with 304 if If-None-Match has it (RFC 9110, 13).
+
+    Without `etag`, a GET gets a weak one: a hash of the content.
     """
-    return tagged(Response(model.model_dump_json(), status, headers, mimetype="application/json"), etag)
-
-
-def tagged(response: Response, etag: str | None = None) -> Response:
-    """The response with its ETag, or 304 to a GET by who has it already."""
-    looks = request.method in {"GET", "HEAD"}
-    if etag is None and not looks:
+    is_read = request.method in {"GET", "HEAD"}
+    if etag is None and not is_read:
         return response
     weak = etag is None
     etag = etag or hashlib.sha256(response.get_data()).hexdigest()[:32]
-    if looks and _is_known(etag):
+    if is_read and _is_known(etag):
         response = Response(status=304)
     response.set_etag(etag, weak=weak)
     return response
@@ -151,46 +151,46 @@ def tagged(response: Response, etag: str | None = None) -> Response:
 
 def _is_known(etag: str) -> bool:
     known = request.if_none_match
-    return known.star_tag or etag in _plain(known.as_set(include_weak=True))
+    return known.star_tag or etag in _strip_suffixes(known.as_set(include_weak=True))
 
 
-def asked_etags() -> Collection[str] | None:
-    """The ETags of If-Match, one of which a change is for (RFC 9110, 13.1.1); None if it is for any state.
+def if_match_etags() -> Collection[str] | None:
+    """Return the ETags of If-Match (RFC 9110, 13.1.1); None if there is no such header or it is `*`.
 
-    Weak ones count, too: nginx makes ours weak when it compresses, and they still name a state of the book.
+    Weak ones are accepted too: nginx weakens ours when it compresses, and they still identify a state of the book.
     """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return _plain(request.if_match.as_set(include_weak=True))
+    return _strip_suffixes(request.if_match.as_set(include_weak=True))
 
 
-def _plain(tags: Collection[str | None]) -> Collection[str]:
-    """ETags as the shop gave them, whether or not the answer was compressed; werkzeug takes an empty one for None."""
+def _strip_suffixes(tags: Collection[str | None]) -> Collection[str]:
+    """Return ETags without the suffix of compressed responses; werkzeug gives None for an empty one."""
     return {ENCODED.sub("", tag) for tag in tags if tag}
 
 
 # ---------------------------------------------------------------- lists
 
 
-def list_of(page: Page[Any], items: list[Item]) -> Response:
-    """One page of a list as a JSON response, and the way to the next (RFC 8288), which goes on from this one's end.
+def list_response(page: Page[Any], items: list[Item]) -> Response:
+    """Return one page of a list as JSON, with a Link header (RFC 8288) to the next page by cursor.
 
-    Who reads by cursor finds its cursor in the body, too.
+    If the request has a `cursor`, the body has `next_cursor` too.
     """
     cursor, headers = None, {}
     if page.next_keys is not None:
         cursor = str(_cursors().dumps([*page.next_keys, page.total, page.page + 1]))
         query = urlencode({**request.args.to_dict(), "cursor": cursor})
         headers["Link"] = f'<{request.path}?{query}>; rel="next"'
-    shown = ListOf[Any](items=items, total=page.total, page=page.page, size=page.size, next_cursor=cursor)
-    left_out = set() if "cursor" in request.args else {"next_cursor"}
-    return tagged(Response(shown.model_dump_json(exclude=left_out), headers=headers, mimetype="application/json"))
+    body = ListOf[Any](items=items, total=page.total, page=page.page, size=page.size, next_cursor=cursor)
+    excluded = set() if "cursor" in request.args else {"next_cursor"}
+    return with_etag(Response(body.model_dump_json(exclude=excluded), headers=headers, mimetype="application/json"))
 
 
 def page_request(query: PageQuery) -> PageRequest:
-    """Which page is asked for: by its number, by the cursor that the page before gave, or the first, by an empty one.
+    """Return the requested page: a number, or a Cursor. An empty cursor requests the first page.
 
-    Raises NotFound for a cursor that no page of this list, with these filters and this order, has given this reader.
+    Raises NotFound for a cursor that was not issued to this user for this list, filters and sort order.
     """
     if not query.cursor:
         return query.page if query.cursor is None else 1
@@ -198,14 +198,15 @@ def page_request(query: PageQuery) -> PageRequest:
         *keys, total, page = _cursors().loads(query.cursor)
     except BadSignature:
         raise NotFound(
-            "This is no cursor of this list: take `next_cursor` of its last page, and keep the filters and the order.",
+            "This cursor does not belong to this list. Use `next_cursor` of the previous page, with the same filters "
+            "and sort order.",
             "CURSOR_NOT_FOUND",
         ) from None
     return Cursor(keys, total, page)
 
 
 def _cursors() -> URLSafeSerializer:
-    """Signs cursors, those of each list and reader for themselves: what comes back is what the shop gave."""
+    """Return the signer of cursors for this list and user, so that no other cursor is accepted."""
     filters = sorted(item for item in request.args.items(multi=True) if item[0] not in PageQuery.model_fields)
-    reader = getattr(current_user, "user_id", None)
-    return URLSafeSerializer(current_app.secret_key or "", salt=f"cursor {request.path} {filters} {reader}")
+    user_id = getattr(current_user, "user_id", None)
+    return URLSafeSerializer(current_app.secret_key or "", salt=f"cursor {request.path} {filters} {user_id}")

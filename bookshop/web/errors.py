@@ -1,4 +1,4 @@
-"""The only place where an exception becomes a page or a problem (application/problem+json, RFC 9457)."""
+"""Error handlers: every exception becomes an HTML page or a problem (application/problem+json, RFC 9457) here."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from bookshop.kit.exceptions import (
 )
 from bookshop.kit.transactions import has_committed
 from bookshop.web.access import bearer_token, is_api
-from bookshop.web.navigation import page_above, requested_next, return_address
+from bookshop.web.navigation import parent_page, requested_next, return_address
 
 log = logging.getLogger(__name__)
 
@@ -50,60 +50,60 @@ STATUSES: dict[type[BookshopError], int] = {
     OutcomeUnknown: 503,
 }
 RETRY_AFTER = "2"
-LOGGED_OUT = "Please log in first. Nothing was done yet: please do it once more then."
-MOST_HEARD = 100 * 1024 * 1024
-TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}
+LOGGED_OUT = "Please log in first, then try again. Nothing has been changed."
+MAX_BODY_READ = 100 * 1024 * 1024
+TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}  # endpoint -> sentence instead of SENTENCES[413]
 KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
-    405: "This address does not take that method.",
-    413: "This is more than the shop takes at once.",
+    405: "This address does not accept that method.",
+    413: "This is too large. Send less at once.",
     415: "Send this as JSON, with `Content-Type: application/json`.",
-    429: "That was too often. Please wait a little before you try again.",
-    500: "Something went wrong in the shop. Nothing was changed; we have written it down.",
+    429: "Too many requests. Please wait a little before you try again.",
+    500: "A fault in the shop stopped this. Nothing was changed, and the fault has been recorded.",
 }
 FAILED_AFTER_COMMIT = (
-    "Something went wrong in the shop after your change was saved; we have written it down. Please look before you "
-    "send it again."
+    "Your change was saved, but then a fault occurred in the shop; it has been recorded. Check before you send your "
+    "change again."
 )
 TITLES = {
     403: "Not for this account",
     404: "Not found",
     413: "Too large",
-    429: "Too often",
-    500: "Something went wrong",
+    429: "Too many attempts",
+    500: "A fault on our side",
     503: "Please try again in a moment",
 }
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(BookshopError, refuse)
-    app.register_error_handler(CSRFError, refuse_csrf)
-    app.register_error_handler(HTTPException, refuse_http)
-    for lost in (OperationalError, InterfaceError, InternalError):  # away, full, read-only
-        app.register_error_handler(lost, report_database)
-    app.register_error_handler(Exception, report_bug)
+    app.register_error_handler(BookshopError, handle_bookshop_error)
+    app.register_error_handler(CSRFError, handle_csrf_error)
+    app.register_error_handler(HTTPException, handle_http_error)
+    for kind in (OperationalError, InterfaceError, InternalError):  # unreachable, full, read-only
+        app.register_error_handler(kind, handle_database_error)
+    app.register_error_handler(Exception, handle_unexpected_error)
 
 
-def refuse(error: BookshopError) -> AnyResponse:
+def handle_bookshop_error(error: BookshopError) -> AnyResponse:
     db.session.rollback()
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if is_api():
-        return _refuse_json(error, status)
+        return _problem_of(error, status)
     if status == 401:
         flash(error.sentence if request.method in {"GET", "HEAD"} else LOGGED_OUT, "info")
         return redirect(url_for("accounts.login", next=return_address()), 303)
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")
-        return redirect(page_above(), 303)
-    response = _page(status, error.sentence, again=not isinstance(error, OutcomeUnknown))
+        return redirect(parent_page(), 303)
+    response = _page(status, error.sentence, retryable=not isinstance(error, OutcomeUnknown))
     if isinstance(error, TooManyAttempts):
         response.headers["Retry-After"] = str(error.seconds)
     return response
 
 
-def _refuse_json(error: BookshopError, status: int) -> Response:
-    response = problem(status, error.code, error.sentence, **_members(error))
+def _problem_of(error: BookshopError, status: int) -> Response:
+    response = problem(status, error.code, error.sentence, **_extension_members(error))
     if status == 401:
         invalid = bearer_token(request) is not None
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
@@ -114,8 +114,8 @@ def _refuse_json(error: BookshopError, status: int) -> Response:
     return response
 
 
-def _members(error: BookshopError) -> dict[str, Any]:
-    """What a problem says besides its sentence (RFC 9457, extension members)."""
+def _extension_members(error: BookshopError) -> dict[str, Any]:
+    """Return the extension members of a problem (RFC 9457, 3.2)."""
     if isinstance(error, MalformedRequest):
         return {"errors": error.errors}
     if isinstance(error, Invalid) and error.code == Invalid.code:
@@ -125,76 +125,76 @@ def _members(error: BookshopError) -> dict[str, Any]:
     return {}
 
 
-def refuse_csrf(error: CSRFError) -> AnyResponse:
+def handle_csrf_error(error: CSRFError) -> AnyResponse:
     log.info("%s: CSRF: %s", g.get("request_id"), error.description)
     if is_api():
         return problem(400, "HTTP_400", "Send the CSRF token of your session in the header X-CSRFToken.")
-    flash("This page was open for too long, so nothing was done. Please try once more.", "warning")
-    return redirect(requested_next() or page_above(), 303)
+    flash("This page was open for too long, so nothing was changed. Try again.", "warning")
+    return redirect(requested_next() or parent_page(), 303)
 
 
-def refuse_http(error: HTTPException) -> AnyResponse:
+def handle_http_error(error: HTTPException) -> AnyResponse:
     original = error.get_response()
     status = error.code or original.status_code
     if status < 400:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
-    if status == 429 and (seconds := _seconds_until_more()):
-        return refuse(TooManyAttempts(seconds))
+    if status == 429 and (seconds := _seconds_until_reset()):
+        return handle_bookshop_error(TooManyAttempts(seconds, "requests" if is_api() else "attempts"))
     if status >= 500 and has_committed(db.session()):
         sentence = FAILED_AFTER_COMMIT
     if status == 413:
         drain_body()
         sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
-    _keep(response, original.headers)
+    _copy_headers(response, original.headers)
     return response
 
 
-def _seconds_until_more() -> int:
-    """In how many seconds the limit that was reached begins anew, 0 if nobody knows."""
+def _seconds_until_reset() -> int:
+    """Return the seconds until the limit that was reached is reset, 0 if unknown."""
     if budget := g.get("budget"):
         return int(budget.seconds)
     if not (reached := limiter.current_limit):
         return 0
-    return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # it says a second too many
+    return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # reset_at is a second late
 
 
 def drain_body() -> None:
-    """Read what is left of a body that is too large: browsers do not look at an answer before they have sent all.
+    """Read the rest of a body that is too large: browsers do not read a response before they have sent it all.
 
-    Whoever sends a great deal more is cut off. A server that does not mark the end of a body is not read from.
+    Stops after MAX_BODY_READ bytes. Reads nothing if the server does not mark the end of a body.
     """
-    body, left = request.environ["wsgi.input"], MOST_HEARD
-    with suppress(OSError):  # the sender is gone
+    body, left = request.environ["wsgi.input"], MAX_BODY_READ
+    with suppress(OSError):  # the client has disconnected
         while request.environ.get("wsgi.input_terminated") and left > 0 and (part := body.read(min(left, 64 * 1024))):
             left -= len(part)
 
 
-def _keep(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
+def _copy_headers(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         if name in KEPT_HEADERS:
             response.headers[name] = value
 
 
-def report_database(error: DBAPIError) -> AnyResponse:
+def handle_database_error(error: DBAPIError) -> AnyResponse:
     log.exception("%s: the database failed", g.get("request_id"), exc_info=error)
     if has_committed(db.session()):
-        return refuse(OutcomeUnknown())
-    return refuse(Busy("The shop's database does not answer just now. Nothing was changed."))
+        return handle_bookshop_error(OutcomeUnknown())
+    return handle_bookshop_error(Busy("The shop's database is not responding. Nothing was changed."))
 
 
-def report_bug(error: Exception) -> AnyResponse:
-    """Roll back and log what nobody foresaw, with the id that its victim can name, and say no details."""
+def handle_unexpected_error(error: Exception) -> AnyResponse:
+    """Roll back and log the exception with the request id, which the page shows; the response has no details."""
     db.session.rollback()
-    # Not the path, in which there may be a secret link.
+    # Not the path, which may contain a secret link.
     log.exception("%s: %s %s failed", g.get("request_id"), request.method, request.url_rule, exc_info=error)
     sentence = FAILED_AFTER_COMMIT if has_committed(db.session()) else SENTENCES[500]
-    return problem(500, "HTTP_500", sentence) if is_api() else _page(500, sentence, again=False)
+    return problem(500, "HTTP_500", sentence) if is_api() else _page(500, sentence, retryable=False)
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> Response:
-    """A problem in JSON; `type` is about:blank, as `code` says what kind it is."""
+    """Return a problem in JSON; `type` is always about:blank, as `code` identifies the kind of problem."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -206,26 +206,26 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     return Response(json.dumps(body), status, mimetype="application/problem+json")
 
 
-def _page(status: int, sentence: str, *, again: bool = True) -> AnyResponse:
-    """An error page; from 500 on one that asks neither the database nor the session for anything.
+def _page(status: int, sentence: str, *, retryable: bool = True) -> AnyResponse:
+    """Return an error page; from status 500, one that needs neither the database nor the session.
 
-    `again` says that the same request may succeed later.
+    `retryable` means that the same request may succeed later.
     """
     title = TITLES.get(status) or HTTPStatus(status).phrase
     if status >= 500:
-        return _page_without_visitor(status, title if again else TITLES[500], sentence, again=again)
+        return _static_page(status, title if retryable else TITLES[500], sentence, retryable=retryable)
     back = return_address() if request.method not in {"GET", "HEAD"} else None
     try:
         page = render_template("errors/error.html", title=title, sentence=sentence, back=back)
-    except OperationalError as error:  # the head of a page asks who is logged in
-        return report_database(error)
+    except OperationalError as error:  # the page header looks up the visitor
+        return handle_database_error(error)
     return Response(page, status, mimetype="text/html")
 
 
-def _page_without_visitor(status: int, title: str, sentence: str, *, again: bool) -> Response:
-    """Not by `render_template`, which looks up who is logged in for every page."""
+def _static_page(status: int, title: str, sentence: str, *, retryable: bool) -> Response:
+    """Render without `render_template`, which looks up the logged-in user for every page."""
     template = current_app.jinja_env.get_template("errors/down.html")
     context = {"shop_name": settings().shop_name, "again": return_address(), "request_id": g.get("request_id")}
     page = template.render(title=title, sentence=sentence, **context)
-    headers = {"Retry-After": RETRY_AFTER} if status == 503 and again else {}
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 and retryable else {}
     return Response(page, status, headers, mimetype="text/html")

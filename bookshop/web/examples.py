@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, made of its schemas: what a member is called says what stands in it."""
+"""Examples for the OpenAPI document, built from its schemas and from typical values for each member name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -49,7 +49,7 @@ BY_NAME: Mapping[str, Any] = {
 
 
 def example_of(schema: Schema, schemas: Mapping[str, Schema], name: str = "") -> Any:
-    """An example of what a schema, which may refer to others by name, lets through; `name` is that of the member."""
+    """Return an example that fits a schema; `name` is the member's, and `schemas` resolves references."""
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
     if "examples" in schema:

@@ -1,4 +1,4 @@
-"""What all forms have in common."""
+"""The base class, fields, filters and validators of all forms."""
 
 import re
 import secrets
@@ -20,20 +20,20 @@ WHOLE = re.compile(r"-?[0-9]{1,20}")
 
 
 def new_once() -> str:
-    """A name for the forms of a page, by which they are known if they are sent twice."""
+    """Return a random name for the forms of a page, which identifies them if they are sent twice."""
     return secrets.token_urlsafe(16)
 
 
 class ShopForm(FlaskForm):  # type: ignore[misc]
-    """A form with a CSRF token and, as `once`, a name for the page that shows it: it has one effect.
+    """A form with a CSRF token and a random name, `once`, so that sending it twice has one effect.
 
-    A button alone is a form without fields.
+    A single button is a form without further fields.
     """
 
     once = HiddenField(default=new_once)
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
-        """English messages, and fields from a form alone: not from JSON, nor from files unless a field is for one."""
+        """English messages; data only from the form body, not from JSON, and files only for file fields."""
 
         locales = ["en"]
 
@@ -44,31 +44,31 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
                      for file in request.files.getlist(field.name)]  # fmt: skip
             return CombinedMultiDict([request.form, MultiDict(files)])
 
-    too_early: TooManyAttempts | None = None
+    throttled: TooManyAttempts | None = None
 
     @property
     def status(self) -> int:
-        """The status of the page that shows the form: 400 or 429 when it is shown again with a refusal."""
-        return 429 if self.too_early else 400 if self.is_submitted() else 200
+        """The status of the page with this form: 400 or 429 when it is shown again with errors."""
+        return 429 if self.throttled else 400 if self.is_submitted() else 200
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the page that shows the form."""
-        return {"Retry-After": str(self.too_early.seconds)} if self.too_early else {}
+        """The headers of the page with this form."""
+        return {"Retry-After": str(self.throttled.seconds)} if self.throttled else {}
 
-    def add_error(self, refused: BookshopError) -> None:
-        """Show a service's refusal at the field that it names, or above the form."""
-        if isinstance(refused, TooManyAttempts):
-            self.too_early = refused
-        field = self._fields.get(getattr(refused, "field", ""))
+    def add_error(self, error: BookshopError) -> None:
+        """Show a service's error at the field that it names, or above the form."""
+        if isinstance(error, TooManyAttempts):
+            self.throttled = error
+        field = self._fields.get(getattr(error, "field", ""))
         if field is None:
-            self.form_errors.append(refused.sentence)
+            self.form_errors.append(error.sentence)
         else:
-            field.errors = [*field.errors, refused.sentence]
+            field.errors = [*field.errors, error.sentence]
 
 
 class Storable:
-    """Validator: text that can be stored and shown; `lines` allows more than one line."""
+    """Validator: text must be fit to store and show; `lines` allows more than one line."""
 
     def __init__(self, *, lines: bool = False) -> None:
         self.lines = lines
@@ -79,20 +79,20 @@ class Storable:
 
 
 def readable(_form: Form, field: Field) -> None:
-    """Validator: say no more about a value that could not even be read, which the field has said already."""
+    """Validator: skip further checks of a value that could not be parsed, as the field already shows an error."""
     if field.process_errors:
         raise StopValidation
 
 
 def tidied(text: str | None) -> str | None:
-    """Filter: the text without blanks around it, None if nothing is left."""
+    """Filter: strip and normalise the text; None if nothing is left."""
     return tidy(text) or None if text else None
 
 
 class WholeNumberField(IntegerField):  # type: ignore[misc]
-    """A whole number that a person types, in digits alone: 2,5 and 1,000 are refused, as nobody can tell what is meant.
+    """A whole number typed in digits only: 2,5 and 1,000 are refused as ambiguous.
 
-    A text field: from its own number fields a browser drops what it does not understand, so that 2,5 arrives as 25.
+    It is a text input, because browsers drop characters from number inputs: 2,5 could arrive as 25.
     """
 
     data: Any
@@ -102,5 +102,5 @@ class WholeNumberField(IntegerField):  # type: ignore[misc]
         typed = str(valuelist[0]).strip().replace("\N{MINUS SIGN}", "-") if valuelist else ""
         if valuelist and not WHOLE.fullmatch(typed):
             self.data = None
-            raise ValueError("Please write a whole number in digits, such as 12.")
+            raise ValueError("Enter a whole number in digits, such as 12.")
         super().process_formdata([typed] if valuelist else [])

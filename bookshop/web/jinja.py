@@ -1,6 +1,6 @@
-"""What every page needs: the words and numbers that templates write, and the shop's name.
+"""Jinja filters and globals for all pages, and the shop's name.
 
-A feature registers on its blueprint what it adds to all pages.
+A feature registers its own globals on its blueprint.
 """
 
 from datetime import datetime
@@ -13,8 +13,8 @@ from bookshop.catalog.models import NO_PRICE
 from bookshop.catalog.repository import AnyBook
 from bookshop.extensions import settings
 from bookshop.kit.database import now
-from bookshop.kit.money import LOCALE, Amount, in_words
-from bookshop.kit.text import isolated, one_line, year_in_words
+from bookshop.kit.money import LOCALE, Amount, format_amount
+from bookshop.kit.text import format_year, isolated, one_line
 from bookshop.orders.models import OrderLine
 from bookshop.web.navigation import absolute_url, list_address, page_address
 
@@ -23,42 +23,42 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.add_template_filter(day)
     app.add_template_filter(ago)
-    app.add_template_filter(lasted)
+    app.add_template_filter(elapsed)
     app.add_template_filter(price)
     app.add_template_filter(money)
-    app.add_template_filter(year_in_words, "year")
+    app.add_template_filter(format_year, "year")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
-    for named in (list_address, page_address, absolute_url, typed_search):
-        app.add_template_global(named)
+    for function in (list_address, page_address, absolute_url, search_text):
+        app.add_template_global(function)
     app.context_processor(lambda: {"shop_name": settings().shop_name})
 
 
 def day(moment: datetime) -> str:
-    """A time as a day: 22 Nov 2026."""
+    """Format a time as a date: 22 Nov 2026."""
     return format_date(moment, "d MMM y", locale=LOCALE)
 
 
 def ago(moment: datetime) -> str:
-    """A time as people say it: 3 minutes ago, in 2 hours."""
+    """Format a time relative to now: 3 minutes ago, in 2 hours."""
     return format_timedelta(moment - now(), add_direction=True, locale=LOCALE)
 
 
-def lasted(moment: datetime) -> str:
-    """For how long something has been so since then, as people say it: 3 minutes."""
+def elapsed(moment: datetime) -> str:
+    """Format the time since then as a duration: 3 minutes."""
     return format_timedelta(now() - moment, locale=LOCALE)
 
 
 def price(sold: AnyBook | OrderLine | CartEntry) -> str:
-    """What a copy of the book costs, or did when it was sold or put into a cart, for people."""
+    """Format the price of one copy: the current one, or the one when it was sold or added to a cart."""
     return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
 
 
 def money(amount: Amount) -> str:
-    """An amount for people."""
-    return in_words(amount.cents, amount.currency)
+    """Format an amount with its currency."""
+    return format_amount(amount.cents, amount.currency)
 
 
-def typed_search() -> str:
-    """What the search box of the shop holds: what was searched for, on the page that shows what was found."""
+def search_text() -> str:
+    """Return the text for the search box in the header: the visitor's search on the results page, else empty."""
     return request.args.get("q", "") if request.endpoint == "catalog.books" else ""

@@ -1,4 +1,4 @@
-"""Where a visitor goes next: only ever to a page of this shop."""
+"""Links and redirects within the shop: a redirect never leaves it."""
 
 import re
 from typing import Any
@@ -16,9 +16,9 @@ OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 
 def absolute_url(endpoint: str, **values: Any) -> str:
-    """The whole address of a page of the shop, for those who are elsewhere: by its base URL, never by a Host header.
+    """Return the absolute URL of a page, for e-mails and other sites, from the base URL and never the Host header.
 
-    Anybody may send any Host, and what is made of it may be kept in caches. A worker has no request at all.
+    Anybody can send any Host header, and the result may end up in caches. A worker has no request at all.
     """
     base = urlsplit(settings().base_url)
     routes = current_app.url_map.bind(base.netloc, base.path or "/", url_scheme=base.scheme)
@@ -26,25 +26,25 @@ def absolute_url(endpoint: str, **values: Any) -> str:
 
 
 def safe_next(target: str | None) -> str:
-    """The target if it is the address of one of our own pages, else the home page."""
+    """Return the target if it is the address of one of the shop's pages, else the home page."""
     if target and len(target) <= 2000 and OWN_PATH.fullmatch(target) and _is_page(target.partition("?")[0]):
         return target
     return "/"
 
 
 def requested_next() -> str:
-    """The page on which the button of this request was, if it said so."""
-    asked = request.form.get("next")
-    return safe_next(asked) if asked else ""
+    """Return the page named by the form's `next` field, made safe; an empty string if there is none."""
+    target = request.form.get("next")
+    return safe_next(target) if target else ""
 
 
 def flash_with_link(notice: dict[str, str], category: str) -> None:
-    """Flash a `sentence` with a way on: a `link`, or an `action` for a button, and its `label`; see macro `notices`."""
-    flash(notice, category)  # type: ignore[arg-type]  # it is JSON that travels, so it need not be text
+    """Flash a `sentence` with a `link`, or with an `action` for a button, and its `label`; see macro `notices`."""
+    flash(notice, category)  # type: ignore[arg-type]  # the session stores JSON, so a dict is fine
 
 
-def page_above() -> str:
-    """The page on which the button of this request stands: the nearest address above it that can be looked at."""
+def parent_page() -> str:
+    """Return the nearest parent path of this request that is a page: most buttons post to a path below their page."""
     path = request.path
     while path != "/":
         path = path.rpartition("/")[0] or "/"
@@ -54,15 +54,15 @@ def page_above() -> str:
 
 
 def return_address() -> str:
-    """The page to come back to after logging in."""
+    """Return the page to come back to after logging in."""
     if request.method in {"GET", "HEAD"}:
         return request.full_path.rstrip("?")
-    shown = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
-    return request.path if shown else page_above()
+    allows_get = request.url_rule is not None and "GET" in (request.url_rule.methods or ())
+    return request.path if allows_get else parent_page()
 
 
 class IdConverter(IntegerConverter):
-    """The id of a row in an address; one that no database could hold becomes 0, which no row has."""
+    """A row id in a URL path; an id too large for the database becomes 0, which no row has."""
 
     regex = "[0-9]+"
 
@@ -71,30 +71,33 @@ class IdConverter(IntegerConverter):
 
 
 def requested_page() -> int:
-    """The page of a list that the address asks for, the first if it asks for none that could be."""
+    """Return the page number in the query string; 1 if it is missing or invalid."""
     return min(max(request.args.get("page", 1, type=int), 1), ID_MAX)
 
 
 def render_list(template: str, found: Page[Any], **context: Any) -> str | Response:
-    """The page of a list, or, for who asks for one beyond its end, the way to the last."""
+    """Render a page of a list, or redirect to the last page if the requested one is beyond it."""
     if found.page > found.pages:
         return redirect(page_address(found.pages))
     return render_template(template, found=found, **context)
 
 
 def page_address(page: int) -> str:
-    """The address of another page of the list that is shown."""
+    """Return the address of another page of the current list."""
     return list_address(page=page)
 
 
-def list_address(*without: str, **asked: Any) -> str:
-    """The address of the list that is shown with other arguments, or without some; None stands for none."""
+def list_address(*without: str, **changes: Any) -> str:
+    """Return the address of the current list with some query arguments changed and others removed.
+
+    It is page 1 unless `page` is given; changes to None are ignored.
+    """
     kept = {name: value for name, value in request.args.to_dict().items() if name not in {"page", *without}}
-    query = {**kept, **{name: _written(value) for name, value in asked.items() if value is not None}}
+    query = {**kept, **{name: _query_value(value) for name, value in changes.items() if value is not None}}
     return quote(request.path) + (f"?{urlencode(query)}" if query else "")
 
 
-def _written(value: Any) -> str:
+def _query_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,7 +1,7 @@
-"""How often somebody may ask: where that is counted, and for JSON what is said about it in every answer.
+"""Rate limits: where requests are counted, and the headers of JSON responses that report what is left.
 
-Logins, and all that sends e-mail, are counted for all processes together, by default in the shop's database; requests
-for JSON in each process, unless there is a storage for all. The headers are those of
+Logins and requests that send e-mail are counted across all processes, by default in the shop's database. JSON requests
+are counted in each process, unless a shared storage is configured. The headers follow
 draft-ietf-httpapi-ratelimit-headers.
 """
 
@@ -32,7 +32,7 @@ LIMITED = {"accounts"}  # the blueprints whose views may have limits
 
 
 class DatabaseStorage(Storage):
-    """Counts in the shop's own database, each time in a transaction of its own."""
+    """Counts in the shop's database, each time in a separate transaction."""
 
     STORAGE_SCHEME = [DATABASE.removesuffix("://")]
 
@@ -45,38 +45,38 @@ class DatabaseStorage(Storage):
             return in_transaction(session, lambda: services.throttle(session).count(key, expiry, amount))
 
     def get(self, key: str) -> int:
-        return services.throttle().in_window(key)[0]
+        return services.throttle().window_count(key)[0]
 
     def get_expiry(self, key: str) -> float:
-        return time() + services.throttle().in_window(key)[1]
+        return time() + services.throttle().window_count(key)[1]
 
     def check(self) -> bool:
         return True
 
     def reset(self) -> None:
-        self._forget()
+        self._clear_counters()
 
     def clear(self, key: str) -> None:
-        self._forget(key)
+        self._clear_counters(key)
 
-    def _forget(self, *keys: str) -> None:
+    def _clear_counters(self, *keys: str) -> None:
         with services.separate_session() as session:
-            in_transaction(session, lambda: services.throttle(session).forget(*keys))
+            in_transaction(session, lambda: services.throttle(session).clear(*keys))
 
 
 @limiter.request_filter
 def has_no_limits() -> bool:
-    """Spare all requests but those for accounts the search for limits, which takes as long as two statements of SQL.
+    """Skip the search for limits, which costs as much as two SQL statements, except for blueprints in LIMITED.
 
-    A limit on a view of another blueprint counts for nothing until this lets that blueprint through.
+    A limit on a view of another blueprint has no effect until its blueprint is added there.
     """
     return request.blueprint not in LIMITED
 
 
 def init_app(app: Flask) -> None:
     limiter.init_app(app)
-    given = app.config["SETTINGS"].ratelimit_storage
-    storage = storage_from_string("memory://" if given == DATABASE else given)
+    uri = app.config["SETTINGS"].ratelimit_storage
+    storage = storage_from_string("memory://" if uri == DATABASE else uri)
     app.extensions[JSON_COUNTER] = FixedWindowRateLimiter(cast(Any, storage))
 
 
@@ -85,7 +85,7 @@ def _counter() -> FixedWindowRateLimiter:
 
 
 class Budget(NamedTuple):
-    """What is left of a limit, and for how many seconds."""
+    """The requests left of a limit, and the seconds until it is reset."""
 
     limit: RateLimitItem
     left: int
@@ -93,38 +93,38 @@ class Budget(NamedTuple):
 
 
 def count_request() -> None:
-    """Count a request for JSON; raises TooManyRequests when nothing is left."""
+    """Count a JSON request; raises TooManyRequests when none are left."""
     if not is_api():
         return
-    budgets = [_spent(limit, _who()) for limit in _limits(settings().api_limit)]
+    budgets = [_hit(limit, _client()) for limit in _limits(settings().api_limit)]
     g.budget = min(budgets, key=lambda budget: (budget.left, -budget.seconds))
     if g.budget.left < 0:
         raise TooManyRequests
 
 
-@cache  # every request asks
-def _limits(written: str) -> list[RateLimitItem]:
-    return parse_many(written)
+@cache  # called for every request
+def _limits(setting: str) -> list[RateLimitItem]:
+    return parse_many(setting)
 
 
-def _who() -> str:
-    """Who is counted: a token, if it is good, else the address, so that no made-up token has a limit of its own."""
+def _client() -> str:
+    """Return who is counted: a valid token, else the address, so that made-up tokens get no limit of their own."""
     return f"token {current_user.token_id}" if getattr(current_user, "token_id", None) else f"at {client_network()}"
 
 
-def _spent(limit: RateLimitItem, who: str) -> Budget:
-    """What is left of a limit after this request, -1 if it was one too many."""
+def _hit(limit: RateLimitItem, client: str) -> Budget:
+    """Count this request and return what is left of the limit; -1 if it was one too many."""
     try:
-        fits = _counter().hit(limit, "json", who)
-        reset, left = _counter().get_window_stats(limit, "json", who)
-    except Exception:  # whatever it is that the storage raises: a shop that does not count is better than none
-        log.exception("%s: requests cannot be counted just now", g.get("request_id"))
+        fits = _counter().hit(limit, "json", client)
+        reset, left = _counter().get_window_stats(limit, "json", client)
+    except Exception:  # any error of the storage: better not to count than to refuse every request
+        log.exception("%s: cannot count requests", g.get("request_id"))
         return Budget(limit, limit.amount, limit.get_expiry())
     return Budget(limit, left if fits else -1, max(1, ceil(reset - time())))
 
 
 def add_headers(response: Response) -> Response:
-    """Say what is left, and when there is more."""
+    """Add headers with the requests left and the time until the limit is reset."""
     if budget := g.get("budget"):
         limit, left, seconds = budget
         response.headers["RateLimit-Policy"] = f'"requests";q={limit.amount};w={limit.get_expiry()}'

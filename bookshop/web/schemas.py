@@ -1,4 +1,4 @@
-"""What every feature's JSON has in common: strict bodies, text that can be stored, lists with pages."""
+"""Base models and field types of the JSON API: strict bodies, text that can be stored, and paged lists."""
 
 import re
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -11,66 +11,71 @@ from bookshop.kit.text import problem_in, tidy
 T = TypeVar("T")
 
 
-def _plain(value: Any) -> Any:
-    """Numbers in digits and nothing else, true and false in no other letters: what JSON would take, too."""
-    if isinstance(value, str) and not PLAIN.fullmatch(value):
+def _json_literal(value: Any) -> Any:
+    """Check that text is an integer or a boolean as JSON writes it; Pydantic alone would accept `1.0` and `yes`."""
+    if isinstance(value, str) and not LITERAL.fullmatch(value):
         raise ValueError("must be a whole number in digits, or true or false")
     return value
 
 
-PLAIN = re.compile(r"-?[0-9]{1,20}|true|false")
-Plain = BeforeValidator(_plain)
+LITERAL = re.compile(r"-?[0-9]{1,20}|true|false")
+JsonLiteral = BeforeValidator(_json_literal)
 
 
 class Body(BaseModel):
-    """A JSON body: integers are integers, and members that we do not know are refused."""
+    """A JSON body: integers must be JSON integers, and unknown members are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid")
 
 
 class Query(BaseModel):
-    """A query string; its values are text, so '5' is a number here. Unknown parameters are refused."""
+    """A query string: its values are text, so '5' is a valid integer. Unknown parameters are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 class PageQuery(Query):
-    """Which page of a list: by its number or, at a cost that does not grow, by the cursor of the page before."""
+    """Which page of a list to return: by number, or by the cursor of the previous page."""
 
-    page: Annotated[int, Plain] = Field(1, ge=1, le=ID_MAX, description="Its number; nothing with `cursor`.")
-    size: Annotated[int, Plain] = Field(20, ge=1, le=100, description="How many items a page has.")
+    page: Annotated[int, JsonLiteral] = Field(
+        1, ge=1, le=ID_MAX, description="The number of the page. Ignored if there is a `cursor`."
+    )
+    size: Annotated[int, JsonLiteral] = Field(20, ge=1, le=100, description="The number of items per page.")
     cursor: str | None = Field(
-        None, description="To read on at the same cost however far: empty for the first page, then its `next_cursor`."
+        None,
+        description="Faster than `page` for long lists: empty for the first page, then `next_cursor` of the previous.",
     )
 
 
 class MemberError(BaseModel):
-    """What is wrong with one member of a request, or with one parameter, at which the pointer points (RFC 6901)."""
+    """What is wrong with one member of the body or one query parameter; `pointer` is a JSON Pointer (RFC 6901)."""
 
     detail: str
     pointer: str
 
 
 class ProblemOut(BaseModel):
-    """Why a request was refused (RFC 9457). Programs look at `code`."""
+    """Why a request was refused (RFC 9457). Scripts should check `code`; the sentences may change."""
 
     type: str
     title: str
     status: int
     detail: str
     code: str
-    errors: list[MemberError] = Field([], description="With VALIDATION_ERROR: what is wrong, and where.")
+    errors: list[MemberError] = Field([], description="With VALIDATION_ERROR: each invalid value and the reason.")
 
 
 class ListOf(BaseModel, Generic[T]):
-    """One page of a list, and how long the whole list is."""
+    """One page of a list."""
 
     items: list[T]
-    total: int = Field(description="How many there are; by cursor: how many there were on the first page.")
+    total: int = Field(
+        description="The number of items in the whole list. With `cursor`, as counted for the first page."
+    )
     page: int
     size: int
     next_cursor: str | None = Field(
-        None, description="For who asks with `cursor`: that of the next page, null on the last."
+        None, description="Only in answer to a `cursor`: the cursor of the next page, or null on the last page."
     )
 
 
@@ -83,8 +88,8 @@ def _checked(lines: bool) -> Any:
     return check
 
 
-def written(pattern: str) -> Any:
-    """How a text must be written, said in the schema alone: what is refused is refused in our own words."""
+def schema_pattern(pattern: str) -> Any:
+    """Add a pattern to the JSON schema only; validators enforce it with clearer messages."""
     return Field(json_schema_extra={"pattern": pattern})
 
 
@@ -92,19 +97,19 @@ def _tidy(value: Any) -> Any:
     return tidy(value) if isinstance(value, str) else value
 
 
-def _said(value: Any) -> Any:
+def _blank_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-# What `problem_in` refuses, for who reads the schema: control characters, and those that were damaged on the way.
+# For the JSON schema, what `problem_in` refuses: control characters and U+FFFD, the mark of damaged text.
 CONTROLS = r"\u0000-\u001f\u007f-\u009f\ufffd"
-BUT_BREAKS = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd"
+CONTROLS_EXCEPT_BREAKS = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffd"
 NO_CONTROLS = rf"^[^{CONTROLS}]*$"
-SOME_TEXT = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
-LINES = rf"^[^{BUT_BREAKS}]*$"
-SOME_LINES = rf"^[^{BUT_BREAKS}]*[^\s{CONTROLS}][^{BUT_BREAKS}]*$"
+NOT_BLANK = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+LINES = rf"^[^{CONTROLS_EXCEPT_BREAKS}]*$"
+NOT_BLANK_LINES = rf"^[^{CONTROLS_EXCEPT_BREAKS}]*[^\s{CONTROLS}][^{CONTROLS_EXCEPT_BREAKS}]*$"
 
-Maybe = Annotated[T | None, BeforeValidator(_said)]  # a blank text says nothing
-Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False)), written(NO_CONTROLS)]
-Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True)), written(LINES)]
+BlankAsNone = Annotated[T | None, BeforeValidator(_blank_as_none)]
+Line = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=False)), schema_pattern(NO_CONTROLS)]
+Lines = Annotated[str, BeforeValidator(_tidy), AfterValidator(_checked(lines=True)), schema_pattern(LINES)]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]

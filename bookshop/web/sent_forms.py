@@ -1,7 +1,7 @@
-"""A form of a page has one effect, however often it is sent, and is answered as it was the first time.
+"""Double clicks: a form that is sent twice takes effect once, and both requests get the same response.
 
-Each page gives its forms a random name, `once`. Who clicks twice sends the same form with the same name, and mostly
-sees the second answer only.
+Each page gives its forms a random name, `once`. A double click sends the same form with the same name, and the browser
+mostly shows only the second response.
 """
 
 import hashlib
@@ -15,46 +15,46 @@ from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
-from bookshop.idempotency.service import AlreadySent, FormAnswer
+from bookshop.idempotency.service import AlreadySent, FormResponse
 from bookshop.web import services
 from bookshop.web.access import for_pages
 from bookshop.web.forms import ONCE, new_once
 from bookshop.web.navigation import requested_next, return_address
 
-IN_COOKIE = "sent"  # the last form that changed the cart of a visitor, which is in the cookie, too
+SESSION_KEY = "sent"  # the last form that changed a visitor's cart; both are in the cookie session
 DOUBLE_CLICK = 10  # seconds
-PAGES = (200, 400, 409)  # not 201, which shows a secret
-LARGEST_PAGE = 300_000  # bytes, as large as a delivery becomes
-DONE = "This was done already."
-NOT_AGAIN = "You have already sent this form, so it was not carried out a second time."
-PATIENCE, STEP = 2.0, 0.05  # seconds in which the first request should be answered
+PAGES = (200, 400, 409)  # not 201, as that page shows a secret
+LARGEST_PAGE = 300_000  # bytes; enough for the page of a large delivery
+DONE = "This has already been done."
+NOT_REPEATED = "You have already sent this form, so nothing was changed this time."
+MAX_WAIT, POLL = 2.0, 0.05  # seconds to wait for the response to the first request
 
 
 def init_app(app: Flask) -> None:
-    """`keep` is to run before the answer is compressed: what is registered last comes first."""
-    app.after_request(for_pages(keep))
-    app.register_error_handler(AlreadySent, repeat_first)
+    """Call after Flask-Compress is set up: hooks run in reverse order, and `store_response` needs the plain page."""
+    app.after_request(for_pages(store_response))
+    app.register_error_handler(AlreadySent, replay_first)
     app.jinja_env.globals["new_once"] = new_once
 
 
-def repeat() -> AnyResponse | None:
-    """Answer a form that has had its effect as it was answered then."""
+def replay() -> AnyResponse | None:
+    """Return the stored response to a form that has already taken effect."""
     if request.method != "POST" or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
         return None
-    g.form_key, g.said_before = form_key(), list(session.get("_flashes", ()))
-    if kept := _in_cookie(g.form_key):
-        return _again(*kept)
+    g.form_key, g.flashes_before = form_key(), list(session.get("_flashes", ()))
+    if stored := _from_cookie(g.form_key):
+        return _replay(*stored)
     if not services.form_was_sent(g.form_key):
         return None
-    found = services.form_answer(g.form_key)
-    if found.answer and found.answer.page and found.age > DOUBLE_CLICK:
-        g.pop("form_key")  # who answers with a page knows what came before, and shows that better than we can
+    sent = services.form_response(g.form_key)
+    if sent.response and sent.response.page and sent.age > DOUBLE_CLICK:
+        g.pop("form_key")  # a view that responds with a page handles a late repeat better than we can
         return None
-    return repeat_first()
+    return replay_first()
 
 
 def _is_own() -> bool:
-    """Whether the form was sent from a page of this very session: nobody else is told how it was answered."""
+    """Whether the form was sent from a page of this session; others must not see the response."""
     try:
         validate_csrf(request.form.get("csrf_token"))
     except ValidationError:
@@ -62,80 +62,79 @@ def _is_own() -> bool:
     return True
 
 
-def repeat_first(_error: AlreadySent | None = None) -> AnyResponse:
-    """The answer to the first request with this form, which may be a moment away; without one, where things stand."""
-    while not (found := services.form_answer(g.form_key)).answer and found.age < PATIENCE:
-        time.sleep(STEP)
-    answer = found.answer or FormAnswer(requested_next() or return_address(), [["info", DONE]])
-    return _again(answer, found.age)
+def replay_first(_error: AlreadySent | None = None) -> AnyResponse:
+    """Return the response to the first request with this form, waiting briefly for it; else a redirect that says so."""
+    while not (sent := services.form_response(g.form_key)).response and sent.age < MAX_WAIT:
+        time.sleep(POLL)
+    stored = sent.response or FormResponse(requested_next() or return_address(), [["info", DONE]])
+    return _replay(stored, sent.age)
 
 
-def _again(answer: FormAnswer, age: float) -> AnyResponse:
-    """The same answer once more; who finds the form again much later is told that it has no second effect."""
+def _replay(stored: FormResponse, age: float) -> AnyResponse:
+    """Return the stored response; a form sent again much later gets a notice that it did nothing."""
     g.form_repeated = True
     late = age > DOUBLE_CLICK
-    if answer.page and not late:
-        return Response(answer.page, answer.status, mimetype="text/html")
-    for category, message in [["info", NOT_AGAIN]] if late else answer.notices:
+    if stored.page and not late:
+        return Response(stored.page, stored.status, mimetype="text/html")
+    for category, message in [["info", NOT_REPEATED]] if late else stored.notices:
         flash(message, category)
-    response = redirect(answer.location, 303)
-    for cookie in answer.cookies:
+    response = redirect(stored.location, 303)
+    for cookie in stored.cookies:
         response.headers.add("Set-Cookie", cookie)
     return response
 
 
-def keep(response: AnyResponse) -> AnyResponse:
-    """Keep how a form that had its effect was answered, beside that: in the database or in the visitor's cookie.
+def store_response(response: AnyResponse) -> AnyResponse:
+    """Store the response to a form that took effect, in the database or in the visitor's cookie.
 
-    If another request with the same form came first, and this one found its effect and was refused for it, this one is
-    answered as that was.
+    If this request failed only because another one with the same form came first, replace its response by that one's.
     """
-    key, notices = g.get("form_key"), list(session.get("_flashes", ()))
+    key, flashes = g.get("form_key"), list(session.get("_flashes", ()))
     if key is None:
         return response
-    before: Sequence[Any] = g.said_before
-    said = notices[len(before) :] if notices[: len(before)] == before else notices
+    before: Sequence[Any] = g.flashes_before
+    new_flashes = flashes[len(before) :] if flashes[: len(before)] == before else flashes
     if g.get("form_claimed"):
-        services.keep_answer(key, _kept(response, said))
+        services.store_form_response(key, _to_store(response, new_flashes))
     elif g.get("cart_written"):
-        session[IN_COOKIE] = [key[:16], int(time.time()), *_kept(response, said)]
+        session[SESSION_KEY] = [key[:16], int(time.time()), *_to_store(response, new_flashes)]
     elif response.status_code < 500 and not g.get("form_repeated") and services.form_was_sent(key):
-        session["_flashes"] = g.said_before
-        response = repeat_first()
-    _say_once()
+        session["_flashes"] = g.flashes_before
+        response = replay_first()
+    _drop_duplicate_flashes()
     return response
 
 
-def _kept(response: AnyResponse, said: Sequence[Any]) -> FormAnswer:
-    """What is kept of an answer: where it led and what was said there, or the page that it was."""
+def _to_store(response: AnyResponse, flashes: Sequence[Any]) -> FormResponse:
+    """Return what to store of a response: its redirect and flashed messages, or its page."""
     if response.status_code == 303 and response.location:
-        return FormAnswer(response.location, said, cookies=response.headers.getlist("Set-Cookie"))
+        return FormResponse(response.location, flashes, cookies=response.headers.getlist("Set-Cookie"))
     if response.status_code in PAGES and (response.content_length or 0) <= LARGEST_PAGE:
-        return FormAnswer(return_address(), page=response.get_data(as_text=True), status=response.status_code)
-    return FormAnswer(return_address(), [["info", DONE]])
+        return FormResponse(return_address(), page=response.get_data(as_text=True), status=response.status_code)
+    return FormResponse(return_address(), [["info", DONE]])
 
 
-def _say_once() -> None:
-    """Say each thing once on the next page: a first answer may have come through, too."""
-    notices: list[Any] = []
-    for notice in map(list, session.get("_flashes", ())):
-        if notice not in notices:
-            notices.append(notice)
-    if notices:
-        session["_flashes"] = notices
+def _drop_duplicate_flashes() -> None:
+    """Show each message once on the next page: the browser may have received the first response as well."""
+    flashes: list[Any] = []
+    for flashed in map(list, session.get("_flashes", ())):
+        if flashed not in flashes:
+            flashes.append(flashed)
+    if flashes:
+        session["_flashes"] = flashes
 
 
-def _in_cookie(key: str) -> tuple[FormAnswer, float] | None:
-    kept = session.get(IN_COOKIE)
-    if not isinstance(kept, list) or len(kept) != 2 + len(FormAnswer._fields) or kept[0] != key[:16]:
+def _from_cookie(key: str) -> tuple[FormResponse, float] | None:
+    stored = session.get(SESSION_KEY)
+    if not isinstance(stored, list) or len(stored) != 2 + len(FormResponse._fields) or stored[0] != key[:16]:
         return None
-    return FormAnswer(*kept[2:]), time.time() - kept[1]
+    return FormResponse(*stored[2:]), time.time() - stored[1]
 
 
 def form_key() -> str:
-    """Stands for the form with all that was filled in; made of 128 random bits too, so that it gives nothing away."""
-    filled_in = sorted(field for field in request.form.items(multi=True) if field[0] != "csrf_token")
-    digest = hashlib.sha256(json.dumps([request.path, filled_in]).encode())
+    """Hash the form with all its values; they include 128 random bits, so the hash reveals nothing."""
+    values = sorted(field for field in request.form.items(multi=True) if field[0] != "csrf_token")
+    digest = hashlib.sha256(json.dumps([request.path, values]).encode())
     for file in request.files.values():
         digest.update(file.stream.read())
         file.stream.seek(0)

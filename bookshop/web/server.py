@@ -1,10 +1,11 @@
-"""A worker of gunicorn's that serves with waitress, so that slow senders keep nobody out.
+"""A gunicorn worker that serves with waitress, so that slow clients cannot block other visitors.
 
-gunicorn's own threads read the body of a request themselves: 32 senders that take their time keep 32 threads. waitress
-reads all connections in one thread, and gives a request to one of the others when all of it is there. gunicorn starts,
-watches and ends the processes.
+gunicorn's own threads each read one request body, so 32 slow clients occupy 32 threads. waitress reads all connections
+in one thread and passes a request to a worker thread once it is complete. gunicorn starts, monitors and stops the
+processes.
 """
 
+import logging
 import os
 import time
 from typing import Any
@@ -14,18 +15,19 @@ from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
-from bookshop.web.errors import MOST_HEARD
+from bookshop.web.errors import MAX_BODY_READ
 
-BEAT = 1.0  # seconds after which a worker says that it lives
-CONNECTIONS = 900  # of each process, which may usually open 1,024 files
-LONGEST_HEADERS = 32 * 1024
+HEARTBEAT = 1.0  # the longest time, in seconds, between two heartbeats to gunicorn
+CONNECTIONS = 900  # per process, which may usually open 1,024 files
+HEADERS_MAX = 32 * 1024  # bytes
 
 
 class Buffering(Worker):  # type: ignore[misc]
-    """Serves with as many threads as `--threads` says; at the end it finishes what it has begun."""
+    """Buffers whole requests, then serves them in `--threads` threads; finishes open requests before it stops."""
 
     def run(self) -> None:
-        """Serve until gunicorn says that it is enough, or is gone."""
+        """Serve until gunicorn stops this worker or has itself exited."""
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every request that waits at all
         connections: dict[int, Any] = {}
         server = create_server(
             self.wsgi,
@@ -33,9 +35,9 @@ class Buffering(Worker):  # type: ignore[misc]
             sockets=[listener.sock for listener in self.sockets],
             threads=self.cfg.threads,
             connection_limit=CONNECTIONS,
-            max_request_header_size=LONGEST_HEADERS,
-            max_request_body_size=MOST_HEARD,  # the shop says itself what is too large
-            clear_untrusted_proxy_headers=False,  # it is the shop's setting which proxies are trusted
+            max_request_header_size=HEADERS_MAX,
+            max_request_body_size=MAX_BODY_READ,  # the shop has its own limits below this
+            clear_untrusted_proxy_headers=False,  # the shop has its own setting for trusted proxies
             ident=None,
         )
         while self.alive and self.ppid == os.getppid():
@@ -45,12 +47,12 @@ class Buffering(Worker):  # type: ignore[misc]
 
     def _serve(self, connections: dict[int, Any]) -> None:
         self.notify()
-        wasyncore.loop(timeout=BEAT, use_poll=True, map=connections, count=1)
+        wasyncore.loop(timeout=HEARTBEAT, use_poll=True, map=connections, count=1)
 
     def _finish(self, connections: dict[int, Any]) -> None:
-        """Take no new connections, and answer what has arrived, for as long as gunicorn waits."""
+        """Accept no new connections and finish open requests, within gunicorn's graceful timeout."""
         end = time.monotonic() + self.cfg.graceful_timeout
-        for server in [one for one in connections.values() if isinstance(one, BaseWSGIServer)]:
+        for server in [entry for entry in connections.values() if isinstance(entry, BaseWSGIServer)]:
             server.accepting = False
         while time.monotonic() < end and any(map(_is_busy, list(connections.values()))):
             self._serve(connections)

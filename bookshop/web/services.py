@@ -1,4 +1,4 @@
-"""What pages and JSON share: the services, bound to this request's database session and to the settings."""
+"""The services, bound to the request's database session and the settings; shared by pages and JSON."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from bookshop.checkout.service import CheckoutService
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, writer
 from bookshop.feed.service import FeedService
-from bookshop.idempotency.service import FormAnswer, FormSent, IdempotencyService, SentFormService
+from bookshop.idempotency.service import FormResponse, IdempotencyService, SentFormResponse, SentFormService
 from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
@@ -32,7 +32,7 @@ from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
 from bookshop.shelf.service import ShelfService
 from bookshop.throttle.service import AttemptLimit, ThrottleService
-from bookshop.webhooks.addresses import AddressNotAllowed, read_url, vetted
+from bookshop.webhooks.addresses import AddressNotAllowed, parse_url, resolve_allowed
 from bookshop.webhooks.service import WebhookService
 
 log = logging.getLogger(__name__)
@@ -40,31 +40,31 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S")
 
-MADE = "bookshop_services"
+SERVICES = "bookshop_services"  # key in `session.info`
 
-LOOK_UP = 5  # seconds in which the name of a receiver must be found
+DNS_TIMEOUT = 5  # seconds, for the host name of a webhook
 
 
 def once_per_session(make: Callable[[], S]) -> Callable[[], S]:
-    """A service that is made when it is first asked for, and then kept for as long as the session of the request."""
+    """Create the service on first use and cache it for the lifetime of the request's session."""
 
     @wraps(make)
-    def kept() -> S:
-        return _kept(make, make)
+    def cached() -> S:
+        return _cached(make, make)
 
-    return kept
+    return cached
 
 
 def repository(kind: Callable[[Session], S]) -> S:
-    """A repository on the session of this request, to read or to lock by; whatever writes is a service's."""
-    return _kept(kind, lambda: kind(db.session()))
+    """Return a repository on the request's session, for reading and locking; writes go through services."""
+    return _cached(kind, lambda: kind(db.session()))
 
 
-def _kept(key: object, make: Callable[[], S]) -> S:
-    made: dict[object, Any] = db.session().info.setdefault(MADE, {})
-    if key not in made:
-        made[key] = make()
-    return cast(S, made[key])
+def _cached(key: object, make: Callable[[], S]) -> S:
+    cache: dict[object, Any] = db.session().info.setdefault(SERVICES, {})
+    if key not in cache:
+        cache[key] = make()
+    return cast(S, cache[key])
 
 
 @once_per_session
@@ -161,10 +161,10 @@ def throttle(session: Session | None = None) -> ThrottleService:
 
 
 def assign_positions() -> None:
-    """Give all events that are committed by now their places in the feed; waits its turn, a moment, if others do it.
+    """Assign feed positions to all committed events; waits briefly if another request is doing so. Raises Busy.
 
-    In transactions of its own on a session of its own, so that a request that only looks may ask for it, too: what it
-    writes is nothing that anybody decided. There is no rule in it, hence no service. Raises Busy.
+    It uses its own session and transactions, so that read-only requests can call it. It contains no business rules and
+    therefore needs no service.
     """
     with separate_session() as session:
         events = EventRepository(session)
@@ -173,9 +173,9 @@ def assign_positions() -> None:
 
 
 def with_counted_attempt(limits: Sequence[AttemptLimit], form: str, work: Callable[[], T]) -> T:
-    """Do what asks for a password, counted as an attempt until it is known that the password is right.
+    """Run work that checks a password; it stays counted as an attempt only if the password was wrong.
 
-    The same `form` once more, if it has a name, is the same attempt. Raises TooManyAttempts, before any work.
+    A repeated `form` (unless '') is the same attempt. Raises TooManyAttempts before doing any work.
     """
 
     def count() -> bool:
@@ -187,98 +187,98 @@ def with_counted_attempt(limits: Sequence[AttemptLimit], form: str, work: Callab
     with separate_session() as session:
         counted = transactions.in_transaction(session, count)
     try:
-        done = work()
+        result = work()
     except WrongPassword:
         raise
     except BookshopError:
-        _forgive(counted, limits)
+        _uncount(counted, limits)
         raise
-    _forgive(counted, limits)
-    return done
+    _uncount(counted, limits)
+    return result
 
 
-def _forgive(counted: bool, limits: Sequence[AttemptLimit]) -> None:
+def _uncount(counted: bool, limits: Sequence[AttemptLimit]) -> None:
     if counted:
-        _beside("an attempt stays counted", lambda session: throttle(session).forgive(limits))
+        _try_write("an attempt stays counted", lambda session: throttle(session).uncount(limits))
 
 
-def _beside(failing: str, work: Callable[[Session], None]) -> None:
-    """Write something without which the request has succeeded as well; where that fails, the log says so."""
+def _try_write(on_failure: str, work: Callable[[Session], None]) -> None:
+    """Write something that the request can do without; a failure is only logged, as `on_failure`."""
     try:
         with separate_session() as session:
             transactions.in_transaction(session, lambda: work(session))
     except (BookshopError, SQLAlchemyError) as error:
-        log.warning("%s: %s: %s", g.get("request_id"), failing, type(error).__name__)
+        log.warning("%s: %s: %s", g.get("request_id"), on_failure, type(error).__name__)
 
 
 @contextmanager
 def separate_session() -> Iterator[Session]:
-    """A session for what a request writes beside what it is asked for, and what no refusal takes back."""
-    db.session.rollback()  # gives its connection back: nobody holds one while waiting for a second
+    """Open a second session, for writes that must survive if the request itself is rolled back."""
+    db.session.rollback()  # returns its connection to the pool: a request never holds one while waiting for another
     with writer(), Session(db.engine) as session:
         session.info.update(db.session().info)  # the deadline of the request
-        session.info.pop(MADE, None)
+        session.info.pop(SERVICES, None)
         yield session
 
 
-def register_webhook(user_id: int, url: str, wanted: Sequence[str]) -> int:
-    """Register a webhook for what happens from now on, and commit; returns its id.
+def register_webhook(user_id: int, url: str, event_types: Sequence[str]) -> int:
+    """Register a webhook for events from now on, and commit; returns its id.
 
-    Looks first where the address leads, with no transaction open meanwhile. Raises Invalid or Conflict.
+    First resolves the address, with no transaction open. Raises Invalid or Conflict.
     """
-    address = read_url(url)
+    address = parse_url(url)
     db.session.rollback()
     try:
-        vetted(address, private=settings().webhook_private, timeout=LOOK_UP)
-    except AddressNotAllowed as refused:
-        raise Invalid(str(refused), "url") from None
+        resolve_allowed(address, private=settings().webhook_private, timeout=DNS_TIMEOUT)
+    except AddressNotAllowed as error:
+        raise Invalid(str(error), "url") from None
     assign_positions()
-    return commit(lambda: webhooks().register(user_id, str(address), wanted)).id
+    return commit(lambda: webhooks().register(user_id, str(address), event_types)).id
 
 
 def commit(work: Callable[[], T]) -> T:
-    """Run one service call in a writing transaction of its own and commit it; see transactions.in_transaction.
+    """Run one service call in its own writing transaction and commit it; see `transactions.in_transaction`.
 
-    A form of a page is claimed in it, and raises SentBefore if it was sent before; see web/sent_forms.py. Not in a
-    request that only looks, which has no transactions on PostgreSQL; see extensions.RequestSession.
+    It also claims the form of a page, and raises AlreadySent if it was sent before; see web/sent_forms.py. Not for GET
+    or HEAD requests, which have no transactions on PostgreSQL; see `extensions.RequestSession`.
     """
     if is_read_only():
-        raise RuntimeError("a request that only looks (GET, HEAD) does not write")
+        raise RuntimeError("a GET or HEAD request must not write")
     with writer():
-        done = transactions.in_transaction(db.session(), _once(work))
+        result = transactions.in_transaction(db.session(), _once(work))
     g.form_claimed = "form_key" in g
-    return done
+    return result
 
 
-def form_answer(key: str) -> FormSent:
-    """How a form was answered that was sent before, and when, by what is committed by now."""
+def form_response(key: str) -> SentFormResponse:
+    """Return the committed response to a form that was sent before, and its age."""
     db.session.rollback()
     return sent_forms().get(key)
 
 
 def form_was_sent(key: str) -> bool:
-    """Whether a form has had its effect, by what is committed by now; not, while the database does not answer."""
+    """Whether a form has taken effect and committed; False while the database is unavailable."""
     try:
         db.session.rollback()
         return sent_forms().was_sent(key)
     except SQLAlchemyError as error:
-        log.warning("%s: forms cannot be looked up: %s", g.get("request_id"), type(error).__name__)
+        log.warning("%s: cannot check for repeated forms: %s", g.get("request_id"), type(error).__name__)
         return False
 
 
-def keep_answer(key: str, answer: FormAnswer) -> None:
-    """Keep how a form was answered that has had its effect."""
-    _beside("the answer to a form is not kept", lambda session: sent_forms(session).keep(key, answer))
+def store_form_response(key: str, response: FormResponse) -> None:
+    """Store the response to a form that has taken effect."""
+    _try_write("the response to a form was not stored", lambda session: sent_forms(session).store(key, response))
 
 
 def _once(work: Callable[[], T]) -> Callable[[], T]:
-    """The work of a form, done only if nobody has claimed that before; where a request commits twice, the first."""
+    """Return `work` that first claims the request's form, unless an earlier commit of this request has done so."""
     if "form_key" not in g or g.get("form_claimed"):
         return work
     key, user_id = g.form_key, getattr(current_user, "user_id", None)
 
-    def first() -> T:
+    def claim_and_work() -> T:
         sent_forms().claim(key, user_id)
         return work()
 
-    return first
+    return claim_and_work

@@ -1,4 +1,4 @@
-"""Webhooks: events that the shop sends to other programs, signed, again and again until they are taken."""
+"""Webhooks: signed events that the shop sends to other programs, retrying until they are accepted."""
 
 from flask import Blueprint
 

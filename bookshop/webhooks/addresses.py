@@ -1,4 +1,4 @@
-"""Where a webhook may go: which addresses are taken, and which networks a name must not lead to."""
+"""The addresses of webhooks: which URLs are valid, and which networks their hosts must not be in."""
 
 import re
 import socket
@@ -15,22 +15,22 @@ from bookshop.kit.exceptions import Invalid
 
 URL_MAX = 500
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]+")
-TARGET = re.compile(r"[!$-;=?-\[\]-~]*")  # ASCII without blanks, quotes, brackets of tags, backslash and #
+TARGET = re.compile(r"[!$-;=?-\[\]-~]*")  # ASCII without spaces, quotes, angle brackets, backslash and #
 NAT64 = IPv6Network("64:ff9b::/96")
-# Not public, though Python says so, or older versions of it: protocol assignments, and documentation (RFC 9637).
+# Not public, although some versions of Python say so: protocol assignments, and documentation (RFC 9637).
 NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv6Network("3fff::/20"))
-SECRETS = (IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254"))  # where two clouds tell their machines secrets
+METADATA = (IPv6Address("fd00:ec2::254"), IPv6Address("fd20:ce::254"))  # instance metadata services of two clouds
 
 Address = IPv4Address | IPv6Address
 
 
 class AddressNotAllowed(Exception):
-    """The name leads to where webhooks may not go, or nowhere; the sentence says which."""
+    """The host name does not resolve, or resolves to a network that webhooks must not call."""
 
 
 @dataclass(frozen=True)
 class Url:
-    """An https address, read once: what is looked up, connected to and asked for is always the same."""
+    """A parsed https URL, so that validation, name resolution and the request all use the same parts."""
 
     host: str
     port: int | None
@@ -38,7 +38,7 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """The host and, if it is not the usual one, the port, as they stand in an address and in a Host header."""
+        """The host and any non-default port, as written in a URL and in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}" if self.port else host
 
@@ -46,22 +46,22 @@ class Url:
         return f"https://{self.authority}{self.target}"
 
 
-def read_url(text: str) -> Url:
-    """The address in its one form; raises Invalid with what to write instead."""
+def parse_url(text: str) -> Url:
+    """Parse and normalise a URL; raises Invalid with a sentence that says what to change."""
     try:
         parts = urlsplit(text.strip())
         host, port = _host(parts.hostname or ""), parts.port
     except ValueError:
-        raise Invalid("This is not the address of a receiver, such as https://example.com/hooks.", "url") from None
+        raise Invalid("This is not a valid address. Use one such as https://example.com/hooks.", "url") from None
     if parts.scheme != "https":
         raise Invalid("The address must begin with https://.", "url")
     if parts.username is not None or parts.password is not None:
-        raise Invalid("The address must hold no user name and no password. The signature says who calls.", "url")
+        raise Invalid("The address must not contain a user name or password. The signature is enough.", "url")
     if "#" in text:
-        raise Invalid("The address must end before the #.", "url")
+        raise Invalid("The address must not contain a #.", "url")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not HOST.fullmatch(host) or port == 0 or not TARGET.fullmatch(target):
-        raise Invalid("This is not the address of a receiver, such as https://example.com/hooks.", "url")
+        raise Invalid("This is not a valid address. Use one such as https://example.com/hooks.", "url")
     url = Url(host, None if port == 443 else port, target)
     if len(str(url)) > URL_MAX:
         raise Invalid(f"The address is longer than {URL_MAX} characters.", "url")
@@ -72,52 +72,52 @@ def _host(host: str) -> str:
     return host if host.isascii() else idna.encode(host, uts46=True).decode()
 
 
-def vetted(url: Url, *, private: bool, timeout: float) -> Sequence[str]:
-    """The addresses of the network at which the host of a URL is; raises NotAllowed unless every one may be used.
+def resolve_allowed(url: Url, *, private: bool, timeout: float) -> Sequence[str]:
+    """Resolve the host of a URL to IP addresses; raises AddressNotAllowed unless all of them are allowed.
 
-    Who connects uses one of these and does not look the name up once more: the answer could be another by then.
+    Connect to one of these without resolving the name again: it could resolve to a different address by then.
     """
-    addresses = _resolved(url, timeout)
-    if not all(may_be_used(ip_address(address), private=private) for address in addresses):
-        raise AddressNotAllowed(f"{url.host} leads to a private network or another to which webhooks do not go.")
+    addresses = _resolve_in_thread(url, timeout)
+    if not all(is_allowed(ip_address(address), private=private) for address in addresses):
+        raise AddressNotAllowed(f"{url.host} leads to a private network or another that webhooks may not call.")
     return addresses
 
 
-def _resolved(url: Url, timeout: float) -> Sequence[str]:
-    """Look a name up in a thread of its own, as nothing else could be done about a look-up that takes for ever."""
-    answers: SimpleQueue[Sequence[str]] = SimpleQueue()
+def _resolve_in_thread(url: Url, timeout: float) -> Sequence[str]:
+    """Resolve a host name in a separate thread, because a hanging lookup cannot be interrupted."""
+    results: SimpleQueue[Sequence[str]] = SimpleQueue()
 
-    def ask() -> None:
+    def run() -> None:
         try:
-            answers.put(resolve(url.host, url.port or 443))
+            results.put(resolve(url.host, url.port or 443))
         except (OSError, UnicodeError):
-            answers.put(())
+            results.put(())
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     try:
-        found = answers.get(timeout=max(timeout, 0))
+        addresses = results.get(timeout=max(timeout, 0))
     except Empty:
         raise AddressNotAllowed(f"{url.host} was not found in time.") from None
-    if not found:
-        raise AddressNotAllowed(f"{url.host} was not found: no such name is known here.")
-    return found
+    if not addresses:
+        raise AddressNotAllowed(f"{url.host} was not found. Check the host name.")
+    return addresses
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    """All addresses that this machine knows for a name, or that a number stands for; raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_kind, address in found))
+    """Return all IP addresses of a host name or numeric address; raises OSError."""
+    results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_kind, address in results))
 
 
-def may_be_used(address: Address, *, private: bool) -> bool:
-    """Whether webhooks may go to an address: a public one or, if `private`, one of the shop's own networks.
+def is_allowed(address: Address, *, private: bool) -> bool:
+    """Return whether webhooks may call an address: a public one or, if `private`, one in a private network.
 
-    Never to link-local ones, and those others where clouds tell their machines their secrets.
+    Link-local addresses and the metadata services of clouds are never allowed.
     """
-    if address in SECRETS:
+    if address in METADATA:
         return False
-    if isinstance(address, IPv6Address) and (inner := _inside(address)):
-        return all(may_be_used(one, private=private) for one in inner)
+    if isinstance(address, IPv6Address) and (embedded := _embedded(address)):
+        return all(is_allowed(inner, private=private) for inner in embedded)
     if private and address.is_loopback:
         return True
     if any((address.is_multicast, address.is_reserved, address.is_unspecified, address.is_link_local)):
@@ -128,9 +128,9 @@ def may_be_used(address: Address, *, private: bool) -> bool:
     return address.is_global and not reserved
 
 
-def _inside(address: IPv6Address) -> Sequence[IPv4Address]:
-    """The IPv4 addresses to which an IPv6 address leads in the end: mapped, translated or through a tunnel."""
+def _embedded(address: IPv6Address) -> Sequence[IPv4Address]:
+    """Return the IPv4 addresses embedded in an IPv6 address: mapped, translated or tunnelled."""
     if address in NAT64:
         return [IPv4Address(int(address) & 0xFFFFFFFF)]
-    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    return [one for one in inner if one is not None]
+    candidates = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    return [embedded for embedded in candidates if embedded is not None]

@@ -1,4 +1,4 @@
-"""Webhooks in JSON."""
+"""The JSON API of webhooks."""
 
 from flask import Response, url_for
 
@@ -6,7 +6,7 @@ from bookshop.accounts.scopes import WEBHOOKS
 from bookshop.kit.pagination import page_of_rows
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
-from bookshop.web.contract import answer, contract, list_of, page_request
+from bookshop.web.contract import contract, json_response, list_response, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 from bookshop.webhooks import bp
 from bookshop.webhooks.schemas import (
@@ -29,36 +29,36 @@ WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
 @staff_required
 @contract("WEBHOOK_LIMIT", **ALL, HTTP_201=WebhookWithSecretOut)
 def api_register(json: NewWebhook) -> Response:
-    """Tell an https address of events from now on; the answer holds the secret for its signatures."""
+    """Register an https address that receives events from now on; the response has the secret for signatures."""
     webhook_id = services.register_webhook(current_identity().user_id, json.url, json.kinds)
     location = url_for("webhooks.api_webhook", webhook_id=webhook_id)
-    return answer(webhook_out(services.webhooks().get(webhook_id)), 201, {"Location": location})
+    return json_response(webhook_out(services.webhooks().get(webhook_id)), 201, {"Location": location})
 
 
 @bp.get("/api/v1/webhooks")
 @staff_required
 @contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
 def api_webhooks(query: PageQuery) -> Response:
-    """All webhooks, without their secrets, oldest first."""
+    """List all webhooks, oldest first, without their secrets."""
     found = page_of_rows(
         {one.webhook.id: one for one in services.webhooks().list_all()}, page_request(query), query.size
     )
-    return list_of(found, [listed_out(one) for one in found.items])
+    return list_response(found, [listed_out(one) for one in found.items])
 
 
 @bp.get(WEBHOOK)
 @staff_required
 @contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=WebhookWithSecretOut)
 def api_webhook(webhook_id: int) -> Response:
-    """One webhook with its secret."""
-    return answer(webhook_out(services.webhooks().get(webhook_id)))
+    """Show a webhook with its secret."""
+    return json_response(webhook_out(services.webhooks().get(webhook_id)))
 
 
 @bp.delete(WEBHOOK)
 @staff_required
 @contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_204=None)
 def api_delete(webhook_id: int) -> Response:
-    """Forget a webhook, what waits for it, and its log."""
+    """Delete a webhook, its queued deliveries and its log."""
     services.commit(lambda: services.webhooks().delete(webhook_id))
     return Response(status=204)
 
@@ -67,15 +67,15 @@ def api_delete(webhook_id: int) -> Response:
 @staff_required
 @contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=ListOf[DeliveryOut])
 def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
-    """The log of a webhook, newest first."""
+    """List the deliveries of a webhook, newest first."""
     states = [query.state] if query.state else []
     found = services.webhooks().list_deliveries(webhook_id, states, page_request(query), query.size)
-    return list_of(found, [delivery_out(row) for row in found.items])
+    return list_response(found, [delivery_out(row) for row in found.items])
 
 
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
 @contract(*REFUSALS, **ALL, HTTP_200=DeliveryOut)
 def api_redeliver(webhook_id: int, delivery_id: int) -> Response:
-    """Queue a delivery anew, to be made at once, whether it failed, waits or was made before."""
-    return answer(delivery_out(services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))))
+    """Queue a delivery for immediate sending, whether it failed, is queued or was delivered before."""
+    return json_response(delivery_out(services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))))

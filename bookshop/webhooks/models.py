@@ -1,4 +1,4 @@
-"""Webhooks, and the outbox of what is to be delivered to each."""
+"""Webhooks and the outbox of their deliveries."""
 
 from datetime import datetime
 
@@ -13,21 +13,21 @@ IS_UNSENT = text("state IN ('queued', 'sending')")
 IS_SENDING = text("state = 'sending'")
 IS_UNDELIVERED = text("state <> 'delivered'")
 KINDS_MAX, ERROR_MAX = 500, 500
-MOST_WEBHOOKS = 20
+MAX_WEBHOOKS = 20
 
 
 class Webhook(Base):
-    """An address that is told of events, and up to which place of the feed deliveries are written for it.
+    """A URL that receives events. Deliveries have been queued for it up to `position` in the feed.
 
-    While its receiver cannot be reached, it is left alone until `rests_until`; `misses` counts how often that was so
-    in a row.
+    While its receiver is unreachable, nothing is sent until `rests_until`; `misses` counts the consecutive failures to
+    reach it.
     """
 
     __tablename__ = "webhooks"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(URL_MAX))
-    kinds: Mapped[str] = mapped_column(String(KINDS_MAX))  # names of bookshop.events.kinds with commas between
+    kinds: Mapped[str] = mapped_column(String(KINDS_MAX))  # comma-separated names from bookshop.events.kinds
     secret: Mapped[str] = mapped_column(String(50))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))  # who registered it
     position: Mapped[int]
@@ -36,15 +36,16 @@ class Webhook(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     @property
-    def wanted(self) -> list[str]:
-        """The names of the kinds that it is told of."""
+    def kind_names(self) -> list[str]:
+        """The names of the kinds that it receives."""
         return self.kinds.split(",")
 
 
 class Delivery(Base):
-    """One event for one webhook: `queued`, `sending` while a worker has it, then `delivered` or `failed`.
+    """One event for one webhook: `queued`, `sending` while a worker holds it, then `delivered` or `failed`.
 
-    `next_attempt_at` is when a worker may take it; while one has it, under the name `lease`, when another may.
+    `next_attempt_at` is when a worker may claim it. While it is being sent, `lease` identifies the worker's claim and
+    `next_attempt_at` is when that lease expires.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -68,7 +69,7 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
     lease: Mapped[str | None] = mapped_column(String(32))
-    last_status: Mapped[int | None]  # what the receiver answered last; the rest of its answer is not kept
+    last_status: Mapped[int | None]  # of the last response; its body is not stored
     last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))
-    queued_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)  # anew when it is to be delivered again
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)  # reset when it is redelivered
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,6 +1,6 @@
-"""SQL about webhooks. What is due and when a lease ends is told by the database's clock alone.
+"""SQL for webhooks. Due times and leases always use the database's clock.
 
-Locks are taken in one order: the webhook, then its deliveries.
+Locks are taken in this order: the webhook, then its deliveries.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.models import User
 from bookshop.events.models import Event
 from bookshop.events.repository import LAST_POSITION, events
-from bookshop.feed.repository import READ
+from bookshop.feed.repository import FEED
 from bookshop.kit.database import Page, is_sqlite, later, table_of
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
-REGISTRATION = 20_121  # any number that names the advisory lock of who registers a webhook
+REGISTRATION = 20_121  # the number of the advisory lock for registering a webhook
 UNSENT = (QUEUED, SENDING)
 
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
@@ -31,19 +31,19 @@ def _is_awake() -> ColumnElement[bool]:
     return or_(webhooks.c.rests_until.is_(None), webhooks.c.rests_until <= later(0))
 
 
-# All that is to be known of a delivery when it leaves.
+# A delivery with everything needed to send it.
 TO_SEND = (
-    READ.add_columns(deliveries.c.webhook_id, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
+    FEED.add_columns(deliveries.c.webhook_id, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
     .join(deliveries, deliveries.c.event_id == events.c.id)
     .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
     .where(deliveries.c.id == bindparam("id"), deliveries.c.lease == bindparam("lease"))
-    .where(deliveries.c.next_attempt_at > later(0))  # not who was frozen, and wakes up after the lease
+    .where(deliveries.c.next_attempt_at > later(0))  # not if the lease expired while the worker was suspended
 )
 LISTED = select(Delivery, Event.kind, Event.position, Event.created_at).join(Event, Event.id == Delivery.event_id)
 
 
 class WebhookRepository:
-    """Keeps webhooks; writes, claims and settles their deliveries; never commits."""
+    """Stores webhooks; queues, claims and settles their deliveries; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -51,32 +51,32 @@ class WebhookRepository:
     # -- webhooks
 
     def lock_registration(self) -> None:
-        """Let who else registers a webhook wait until the transaction ends; SQLite's writers wait anyway."""
+        """Block other registrations until the transaction ends; on SQLite, writers are serialised anyway."""
         if not is_sqlite(self.session):
             self.session.execute(select(func.pg_advisory_xact_lock(REGISTRATION)))
 
     def add(self, webhook: Webhook) -> None:
-        """Keep a new webhook, which is told of what has its place in the feed later."""
+        """Add a new webhook, which receives the events after the current end of the feed."""
         webhook.position = self.session.connection().scalar(select(LAST_POSITION)) or 0
         self.session.add(webhook)
         self.session.flush()
 
     def count(self) -> int:
-        """How many webhooks there are."""
+        """Return the number of webhooks."""
         return self.session.connection().scalar(select(func.count()).select_from(webhooks)) or 0
 
     def list_all(self) -> Sequence[Row[Webhook, str]]:
-        """All webhooks as the database has them now, oldest first, each with the address of who registered it."""
-        found = select(Webhook, User.email).join(User, User.id == Webhook.user_id).order_by(Webhook.id)
-        return self.session.execute(found, execution_options={"populate_existing": True}).all()
+        """Return the current state of all webhooks, oldest first, each with the e-mail address of its creator."""
+        query = select(Webhook, User.email).join(User, User.id == Webhook.user_id).order_by(Webhook.id)
+        return self.session.execute(query, execution_options={"populate_existing": True}).all()
 
     def get(self, webhook_id: int) -> Webhook | None:
-        """The webhook as the database has it now."""
-        found = select(Webhook).where(Webhook.id == webhook_id)
-        return self.session.scalar(found.execution_options(populate_existing=True))
+        """Return the current state of a webhook, or None."""
+        query = select(Webhook).where(Webhook.id == webhook_id)
+        return self.session.scalar(query.execution_options(populate_existing=True))
 
     def delete(self, webhook_id: int) -> bool:
-        """Forget a webhook and its deliveries; returns whether there was such."""
+        """Delete a webhook and its deliveries; returns whether it existed."""
         locked = select(webhooks.c.id).where(webhooks.c.id == webhook_id).with_for_update()
         if self.session.connection().scalar(locked) is None:
             return False
@@ -84,22 +84,22 @@ class WebhookRepository:
         self.session.connection().execute(delete(webhooks).where(webhooks.c.id == webhook_id))
         return True
 
-    # -- from the feed into the outbox
+    # -- queueing from the feed
 
     def list_behind(self) -> Sequence[Row[int, str]]:
-        """The webhooks for which the feed goes on: their ids, and the names of the kinds that they want."""
+        """Return the id and kinds of each webhook that has not reached the end of the feed."""
         behind = select(webhooks.c.id, webhooks.c.kinds).where(webhooks.c.position < LAST_POSITION)
         return self.session.connection().execute(behind.order_by(webhooks.c.id)).all()
 
     def fan_out(self, webhook_id: int, kinds: Collection[str], number: int) -> None:
-        """Write deliveries of the next so many events of the feed, as far as they are of these kinds."""
+        """Queue deliveries for those of the next `number` events in the feed that are of these kinds."""
         position = select(webhooks.c.position).where(webhooks.c.id == webhook_id)
         after = self.session.connection().scalar(position.with_for_update(key_share=True))
         if after is None:
             return
         last = self.session.connection().scalar(select(LAST_POSITION)) or 0
         until = max(after, min(after + number, last))
-        wanted = [events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds)]
+        conditions = [events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds)]
         values = {
             "webhook_id": literal(webhook_id),
             "event_id": events.c.id,
@@ -108,28 +108,29 @@ class WebhookRepository:
             "next_attempt_at": later(0),
             "queued_at": later(0),
         }
-        queued = select(*values.values()).where(*wanted).order_by(events.c.position)
-        queue = insert(deliveries).from_select(list(values), queued, include_defaults=False)
-        self.session.connection().execute(queue)
-        self._change(webhook_id, position=until)
+        source = select(*values.values()).where(*conditions).order_by(events.c.position)
+        queued = insert(deliveries).from_select(list(values), source, include_defaults=False)
+        self.session.connection().execute(queued)
+        self._update(webhook_id, position=until)
 
-    def _change(self, webhook_id: int, *which: ColumnElement[bool], **values: Any) -> None:
-        changed = update(webhooks).where(webhooks.c.id == webhook_id, *which)
-        self.session.connection().execute(changed.values(**values))
+    def _update(self, webhook_id: int, *conditions: ColumnElement[bool], **values: Any) -> None:
+        updated = update(webhooks).where(webhooks.c.id == webhook_id, *conditions)
+        self.session.connection().execute(updated.values(**values))
 
     # -- sending
 
     def list_due(self) -> Sequence[int]:
-        """The ids of the webhooks that do not rest and have a delivery that is due."""
+        """Return the ids of the webhooks that have a due delivery and are not resting."""
         is_due = select(deliveries.c.id).where(deliveries.c.webhook_id == webhooks.c.id, _is_due()).exists()
         due = select(webhooks.c.id).where(_is_awake(), is_due).order_by(webhooks.c.id)
         return self.session.connection().scalars(due).all()
 
     def claim(self, webhook_id: int, number: int, lease: str, seconds: float) -> Sequence[int]:
-        """Take at most so many due deliveries of a webhook, in the order of the feed, under the name `lease`.
+        """Claim up to `number` due deliveries of a webhook under `lease`, which expires after `seconds`.
 
-        Returns their ids; none if another worker has some of them in hand: so a webhook is told in order, and one that
-        hangs holds one worker only. What has a lease that ended is taken from its worker, which is dead or too slow.
+        Returns their ids in feed order, or none if another worker holds any: so each webhook receives events in order,
+        and a hanging one blocks only one worker. Deliveries with an expired lease count as due: their worker is dead or
+        too slow.
         """
         connection = self.session.connection()
         awake = select(webhooks.c.id).where(webhooks.c.id == webhook_id, _is_awake())
@@ -141,19 +142,19 @@ class WebhookRepository:
             return []
         due = select(deliveries.c.id).where(own, _is_due())
         due_ids = connection.scalars(due.order_by(deliveries.c.id).limit(number)).all()
-        # Looked at once more: a worker that wakes up after its lease may settle one at this moment.
-        taken = update(deliveries).where(deliveries.c.id.in_(due_ids), _is_due())
-        taken = taken.values(state=SENDING, lease=lease, next_attempt_at=later(seconds))
-        return sorted(connection.scalars(taken.returning(deliveries.c.id)))
+        # Checked again, because a worker whose lease has expired may settle one of these at the same time.
+        claimed = update(deliveries).where(deliveries.c.id.in_(due_ids), _is_due())
+        claimed = claimed.values(state=SENDING, lease=lease, next_attempt_at=later(seconds))
+        return sorted(connection.scalars(claimed.returning(deliveries.c.id)))
 
     def get_to_send(self, delivery_id: int, lease: str) -> Row[*tuple[Any, ...]] | None:
-        """All that is to be known of a delivery when it leaves; None if the lease was lost."""
+        """Return a delivery with everything needed to send it, or None if the lease was lost; see TO_SEND."""
         return self.session.connection().execute(TO_SEND, {"id": delivery_id, "lease": lease}).first()
 
     def settle(self, lease: str, delivery_id: int | None = None, **values: Any) -> int:
-        """Write what became of a delivery under this lease, or of all that are left, and end it; returns how many.
+        """Record the outcome of one delivery, or of all remaining deliveries, under this lease and release it.
 
-        It is none if the lease was lost.
+        Returns the number of deliveries updated: 0 if the lease was lost.
         """
         settled = update(deliveries).where(deliveries.c.lease == lease, deliveries.c.state == SENDING)
         if delivery_id is not None:
@@ -162,59 +163,59 @@ class WebhookRepository:
         return int(result.rowcount)
 
     def rest(self, webhook_id: int, seconds: float) -> None:
-        """Leave a webhook alone for a while."""
-        self._change(webhook_id, misses=webhooks.c.misses + 1, rests_until=later(seconds))
+        """Send nothing to a webhook for this long, and count the failure to reach its receiver."""
+        self._update(webhook_id, misses=webhooks.c.misses + 1, rests_until=later(seconds))
 
     def wake(self, webhook_id: int) -> None:
-        """End the rest of a webhook, and forget that its receiver could not be reached."""
-        self._change(webhook_id, webhooks.c.misses > 0, misses=0, rests_until=None)
+        """End the rest of a webhook and reset its count of failures."""
+        self._update(webhook_id, webhooks.c.misses > 0, misses=0, rests_until=None)
 
     def misses(self, webhook_id: int) -> int:
-        """How often in a row the receiver of a webhook could not be reached."""
+        """Return how many times in a row the receiver of a webhook could not be reached."""
         return self.session.connection().scalar(select(webhooks.c.misses).where(webhooks.c.id == webhook_id)) or 0
 
     def fail_older(self, webhook_id: int, lease: str, seconds: float, error: str) -> None:
-        """Give up what is queued for a webhook, or held under this lease, since so many seconds or longer."""
+        """Fail deliveries of a webhook that are queued, or held under this lease, for longer than `seconds`."""
         own = deliveries.c.webhook_id == webhook_id, IS_UNDELIVERED
         old = update(deliveries).where(*own, or_(deliveries.c.state == QUEUED, deliveries.c.lease == lease))
         old = old.where(deliveries.c.queued_at < later(-seconds))
         self.session.connection().execute(old.values(state=FAILED, lease=None, last_error=error))
 
-    # -- what staff see and do
+    # -- for staff
 
     def requeue(self, webhook_id: int, delivery_id: int) -> bool:
-        """Let a delivery be tried as if it had never been, unless it is just being sent; returns whether it is so."""
-        again = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.webhook_id == webhook_id)
+        """Queue a delivery as if it had never been tried, unless it is being sent; returns whether it was queued."""
+        requeued = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.webhook_id == webhook_id)
         values: dict[str, Any] = {"state": QUEUED, "attempts": 0, "delivered_at": None, "last_error": None}
-        again = again.where(deliveries.c.state != SENDING)
+        requeued = requeued.where(deliveries.c.state != SENDING)
         values |= {"last_status": None, "next_attempt_at": later(0), "queued_at": later(0)}
-        result: Any = self.session.connection().execute(again.values(**values))
+        result: Any = self.session.connection().execute(requeued.values(**values))
         return bool(result.rowcount)
 
     def get_delivery(self, webhook_id: int, delivery_id: int) -> Any:
-        """A delivery of a webhook with its event; see LISTED."""
-        found = LISTED.where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)
-        return self.session.execute(found, execution_options={"populate_existing": True}).first()
+        """Return a delivery of a webhook with its event, or None; see LISTED."""
+        query = LISTED.where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)
+        return self.session.execute(query, execution_options={"populate_existing": True}).first()
 
     def list_deliveries(
         self, webhook_id: int, states: Collection[str], page_request: PageRequest, size: int
     ) -> Page[Any]:
-        """The deliveries of a webhook that are in one of these states, or all, newest first; see LISTED."""
-        found = LISTED.where(Delivery.webhook_id == webhook_id)
+        """Return the deliveries of a webhook, newest first, in these states or in all if none are given; see LISTED."""
+        query = LISTED.where(Delivery.webhook_id == webhook_id)
         if states:
-            found = found.where(Delivery.state.in_(states))
-        return list_page(self.session, found, [SortKey(Delivery.id, descending=True)], page_request, size)
+            query = query.where(Delivery.state.in_(states))
+        return list_page(self.session, query, [SortKey(Delivery.id, descending=True)], page_request, size)
 
     def count_undelivered(self) -> Mapping[tuple[int, str], int]:
-        """How many deliveries of each webhook are in each state but the last: (id, state) -> count, 0 left out."""
+        """Count undelivered deliveries by webhook id and state; combinations without any are omitted."""
         counts = select(deliveries.c.webhook_id, deliveries.c.state, func.count())
         counts = counts.where(IS_UNDELIVERED)
         counts = counts.group_by(deliveries.c.webhook_id, deliveries.c.state)
         return {(row[0], row[1]): row[2] for row in self.session.connection().execute(counts)}
 
     def last_errors(self) -> Mapping[int, str]:
-        """What went wrong with the newest delivery of each webhook with which anything did: webhook id -> words."""
-        wrong = select(func.max(deliveries.c.id)).where(IS_UNDELIVERED, deliveries.c.last_error.is_not(None))
-        wrong = wrong.group_by(deliveries.c.webhook_id)
-        found = select(deliveries.c.webhook_id, deliveries.c.last_error).where(deliveries.c.id.in_(wrong))
-        return {row[0]: row[1] for row in self.session.connection().execute(found)}
+        """Return the error of the newest undelivered delivery that has one, by webhook id."""
+        newest = select(func.max(deliveries.c.id)).where(IS_UNDELIVERED, deliveries.c.last_error.is_not(None))
+        newest = newest.group_by(deliveries.c.webhook_id)
+        query = select(deliveries.c.webhook_id, deliveries.c.last_error).where(deliveries.c.id.in_(newest))
+        return {row[0]: row[1] for row in self.session.connection().execute(query)}

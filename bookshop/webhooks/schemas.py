@@ -1,21 +1,21 @@
-"""The shape of webhooks in JSON."""
+"""JSON schemas of webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from bookshop.events.kinds import NAMES, WANTED_MAX, matching
-from bookshop.web.schemas import Body, PageQuery, written
+from bookshop.events.kinds import NAMES, NAMES_MAX, expand_kinds
+from bookshop.web.schemas import Body, PageQuery, schema_pattern
 from bookshop.webhooks.addresses import URL_MAX
 from bookshop.webhooks.models import Webhook
-from bookshop.webhooks.service import State as Listed
+from bookshop.webhooks.service import WebhookStatus
 
 State = Literal["queued", "sending", "delivered", "failed"]
 
 
 def _known(name: str) -> str:
-    matching([name])
+    expand_kinds([name])
     return name
 
 
@@ -23,14 +23,14 @@ Kind = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": l
 
 
 class NewWebhook(Body):
-    """An https address, and the kinds of events of which it is told: `stock.changed`, `order.*`, or `*` for all."""
+    """An https address and the kinds of events that it receives: `stock.changed`, `order.*`, or `*` for all."""
 
-    url: Annotated[str, Field(min_length=1, max_length=URL_MAX), written("^https://[!-~]+$")]
-    kinds: Annotated[list[Kind], Field(min_length=1, max_length=WANTED_MAX)]
+    url: Annotated[str, Field(min_length=1, max_length=URL_MAX), schema_pattern("^https://[!-~]+$")]
+    kinds: Annotated[list[Kind], Field(min_length=1, max_length=NAMES_MAX)]
 
 
 class WebhookOut(BaseModel):
-    """A webhook. While its receiver cannot be reached it rests until `rests_until`."""
+    """A webhook. While its receiver cannot be reached, nothing is sent until `rests_until`."""
 
     id: int
     url: str
@@ -40,13 +40,13 @@ class WebhookOut(BaseModel):
 
 
 class WebhookWithSecretOut(WebhookOut):
-    """A webhook with the secret by which its receiver verifies the signatures."""
+    """A webhook with the secret that its receiver needs to verify signatures."""
 
     secret: str
 
 
 class ListedWebhookOut(WebhookOut):
-    """A webhook and how it goes: how many deliveries wait and how many failed, and the last error of these."""
+    """A webhook with the number of waiting and failed deliveries and their last error."""
 
     waiting: int
     failed: int
@@ -54,13 +54,13 @@ class ListedWebhookOut(WebhookOut):
 
 
 class DeliveryQuery(PageQuery):
-    """Which deliveries: those in a state, or all."""
+    """The deliveries in one state, or all."""
 
     state: State | None = None
 
 
 class DeliveryOut(BaseModel):
-    """One event for one webhook; `event_id` is its `id` in the feed, `last_status` what the receiver answered last."""
+    """One event for one webhook; `event_id` is its `id` in the feed, `last_status` the last response's HTTP status."""
 
     id: int
     event_id: int
@@ -75,23 +75,23 @@ class DeliveryOut(BaseModel):
 
 
 def webhook_out(webhook: Webhook) -> WebhookWithSecretOut:
-    """A webhook in JSON with its secret."""
+    """Convert a webhook to JSON with its secret."""
     return WebhookWithSecretOut(secret=webhook.secret, **_members(webhook))
 
 
-def listed_out(found: Listed) -> ListedWebhookOut:
-    """A webhook of a list in JSON."""
-    members = {name: getattr(found, name) for name in ("waiting", "failed", "last_error")}
-    return ListedWebhookOut(**_members(found.webhook), **members)
+def listed_out(status: WebhookStatus) -> ListedWebhookOut:
+    """Convert a webhook and its status to JSON, without its secret."""
+    members = {name: getattr(status, name) for name in ("waiting", "failed", "last_error")}
+    return ListedWebhookOut(**_members(status.webhook), **members)
 
 
 def _members(webhook: Webhook) -> dict[str, Any]:
     members = {name: getattr(webhook, name) for name in WebhookOut.model_fields if name != "kinds"}
-    return {**members, "kinds": webhook.wanted}
+    return {**members, "kinds": webhook.kind_names}
 
 
 def delivery_out(row: Any) -> DeliveryOut:
-    """A delivery in JSON, of a row of WebhookRepository."""
+    """Convert a row of WebhookRepository.list_deliveries to JSON."""
     delivery = row.Delivery
     names = ("id", "state", "attempts", "last_status", "last_error", "queued_at", "delivered_at")
     members = {name: getattr(delivery, name) for name in names}

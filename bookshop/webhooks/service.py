@@ -1,4 +1,4 @@
-"""Webhooks: which there are, what is queued for each, and what becomes of it."""
+"""The rules of webhooks: registration, queueing deliveries, and recording their outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.events.kinds import matching
-from bookshop.kit.backoff import GIVEN_UP, JITTER, MOST_ATTEMPTS, PATIENCE, spread_wait_after, wait_after
+from bookshop.events.kinds import expand_kinds
+from bookshop.kit.backoff import GIVE_UP_AFTER, GIVEN_UP, JITTER, MAX_ATTEMPTS, delay_after, jittered_delay_after
 from bookshop.kit.database import Page, later
 from bookshop.kit.exceptions import Conflict, NotFound
 from bookshop.kit.pagination import PageRequest
-from bookshop.webhooks.models import DELIVERED, ERROR_MAX, FAILED, MOST_WEBHOOKS, QUEUED, SENDING, Webhook
+from bookshop.webhooks.models import DELIVERED, ERROR_MAX, FAILED, MAX_WEBHOOKS, QUEUED, SENDING, Webhook
 from bookshop.webhooks.repository import WebhookRepository
 from bookshop.webhooks.signing import new_secret
 
-AT_ONCE = 10_000  # events that are written into the outbox in one transaction
-GONE = 410  # the answer of a receiver that is closed for good
+BATCH = 10_000  # events queued in one transaction
+GONE = 410  # HTTP status of a receiver that has been closed permanently
 
 
 @dataclass(frozen=True)
-class State:
-    """A webhook as staff see it in a list: who registered it, what waits and what failed, and the last error."""
+class WebhookStatus:
+    """A webhook with its creator's e-mail address, the number of waiting and failed deliveries, and the last error."""
 
     webhook: Webhook
     email: str
@@ -32,34 +32,34 @@ class State:
 
 
 class WebhookService:
-    """Registers webhooks, and keeps the books for the workers that deliver; never commits."""
+    """Registers webhooks and records outcomes for the workers that call them; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.webhooks = WebhookRepository(session)
 
-    def register(self, user_id: int, url: str, wanted: Sequence[str]) -> Webhook:
-        """Tell an address, which was looked at before, of events of these kinds from now on; raises Conflict."""
+    def register(self, user_id: int, url: str, kinds: Sequence[str]) -> Webhook:
+        """Register an already validated URL for future events of these kinds; raises Conflict."""
         self.webhooks.lock_registration()
-        if self.webhooks.count() >= MOST_WEBHOOKS:
+        if self.webhooks.count() >= MAX_WEBHOOKS:
             raise Conflict(
-                f"There are {MOST_WEBHOOKS} webhooks already, the most at a time. Delete one first.", "WEBHOOK_LIMIT"
+                f"There are already {MAX_WEBHOOKS} webhooks, the most allowed. Delete one first.", "WEBHOOK_LIMIT"
             )
-        webhook = Webhook(url=url, kinds=",".join(dict.fromkeys(wanted)), secret=new_secret(), user_id=user_id)
+        webhook = Webhook(url=url, kinds=",".join(dict.fromkeys(kinds)), secret=new_secret(), user_id=user_id)
         self.webhooks.add(webhook)
         return webhook
 
     def get(self, webhook_id: int) -> Webhook:
-        """A webhook; raises NotFound."""
-        found = self.webhooks.get(webhook_id)
-        if found is None:
+        """Return a webhook; raises NotFound."""
+        webhook = self.webhooks.get(webhook_id)
+        if webhook is None:
             raise NotFound("There is no such webhook.", "WEBHOOK_NOT_FOUND")
-        return found
+        return webhook
 
-    def list_all(self) -> Sequence[State]:
-        """All webhooks with their state, oldest first."""
+    def list_all(self) -> Sequence[WebhookStatus]:
+        """Return all webhooks with their status, oldest first."""
         counts, errors = self.webhooks.count_undelivered(), self.webhooks.last_errors()
         return [
-            State(
+            WebhookStatus(
                 webhook,
                 email,
                 sum(counts.get((webhook.id, state), 0) for state in (QUEUED, SENDING)),
@@ -70,7 +70,7 @@ class WebhookService:
         ]
 
     def delete(self, webhook_id: int) -> None:
-        """Forget a webhook, its deliveries and their log; raises NotFound."""
+        """Delete a webhook and all its deliveries; raises NotFound."""
         if not self.webhooks.delete(webhook_id):
             self.get(webhook_id)
 
@@ -79,43 +79,46 @@ class WebhookService:
     def list_deliveries(
         self, webhook_id: int, states: Sequence[str], page_request: PageRequest, size: int
     ) -> Page[Any]:
-        """The deliveries of a webhook with their events, newest first, in these states or all; raises NotFound."""
+        """Return the deliveries of a webhook with their events, newest first; raises NotFound.
+
+        If `states` is empty, returns deliveries in every state.
+        """
         self.get(webhook_id)
         return self.webhooks.list_deliveries(webhook_id, states, page_request, size)
 
     def redeliver(self, webhook_id: int, delivery_id: int) -> Any:
-        """Queue a delivery anew, to be tried at once; returns it with its event. Raises NotFound or Conflict."""
+        """Queue a delivery for immediate sending; returns it with its event. Raises NotFound or Conflict."""
         self.get(webhook_id)
         self.webhooks.wake(webhook_id)
         queued = self.webhooks.requeue(webhook_id, delivery_id)
-        found = self.webhooks.get_delivery(webhook_id, delivery_id)
-        if found is None:
-            raise NotFound("There is no such delivery of this webhook.", "WEBHOOK_DELIVERY_NOT_FOUND")
+        delivery = self.webhooks.get_delivery(webhook_id, delivery_id)
+        if delivery is None:
+            raise NotFound("This webhook has no such delivery.", "WEBHOOK_DELIVERY_NOT_FOUND")
         if not queued:
-            raise Conflict("This delivery is just being sent. Look again in a moment.", "WEBHOOK_DELIVERY_SENDING")
-        return found
+            raise Conflict("This delivery is being sent. Check again in a moment.", "WEBHOOK_DELIVERY_SENDING")
+        return delivery
 
     # -- for the workers
 
     def fan_out(self, webhook_id: int, kinds: str) -> None:
-        """Queue what a webhook wants of the next events of the feed, each once, however many workers do it."""
-        self.webhooks.fan_out(webhook_id, matching(kinds.split(",")), AT_ONCE)
+        """Queue a webhook's deliveries for the next events of the feed, each only once even with concurrent workers."""
+        self.webhooks.fan_out(webhook_id, expand_kinds(kinds.split(",")), BATCH)
 
     def claim(self, webhook_id: int, number: int, lease: str, seconds: float) -> Sequence[int]:
-        """Take at most so many due deliveries of a webhook, for so many seconds, under the name `lease`.
+        """Claim up to `number` due deliveries of a webhook under `lease`, which expires after `seconds`.
 
-        Returns their ids in the order in which they should be made. No other worker gets any of this webhook before
-        each is settled or the lease has ended.
+        Returns their ids in sending order. No other worker can claim deliveries of this webhook until all of these are
+        settled or the lease expires.
         """
         return self.webhooks.claim(webhook_id, number, lease, seconds)
 
-    def note_answer(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, status: int) -> str:
-        """Note what a receiver answered; returns the state in which the delivery is now.
+    def record_response(self, delivery: Row[*tuple[Any, ...]], delivery_id: int, lease: str, status: int) -> str:
+        """Record the HTTP status that a receiver returned; returns the new state of the delivery.
 
-        2xx is yes. All else is no, a redirect too, and tried again; 410 says that it is no use.
+        2xx means delivered and 410 means failed. Every other status, even a redirect, is retried.
         """
-        self.webhooks.wake(found.webhook_id)
-        values: dict[str, Any] = {"attempts": found.attempts + 1, "last_status": status}
+        self.webhooks.wake(delivery.webhook_id)
+        values: dict[str, Any] = {"attempts": delivery.attempts + 1, "last_status": status}
         if 200 <= status < 300:
             values |= {"last_error": None, "delivered_at": later(0)}
             return self._settle(lease, delivery_id, DELIVERED, values)
@@ -124,31 +127,31 @@ class WebhookService:
             return self._settle(lease, delivery_id, FAILED, values)
         return self._defer(lease, delivery_id, values)
 
-    def note_broken(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
-        """Note that a receiver was there and broke off; returns the state in which the delivery is now."""
-        self.webhooks.wake(found.webhook_id)
-        return self._defer(lease, delivery_id, _without_answer(found, error))
+    def record_no_response(self, delivery: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
+        """Record that a receiver was reached but gave no valid response; returns the new state of the delivery."""
+        self.webhooks.wake(delivery.webhook_id)
+        return self._defer(lease, delivery_id, _failed_attempt(delivery, error))
 
-    def note_unreachable(self, found: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
-        """Note that a receiver could not be reached; returns the state in which the delivery is now.
+    def record_unreachable(self, delivery: Row[*tuple[Any, ...]], delivery_id: int, lease: str, error: str) -> str:
+        """Record that a receiver could not be reached; returns the new state of the delivery.
 
-        All that waits for it rests with it, so that one that is dead costs an attempt at a time. If it has been so for
-        3 days, what has waited for as long is given up, too.
+        All other deliveries of the webhook wait too, so that a dead receiver costs only one attempt at a time. After 3
+        days, the deliveries that have waited that long fail.
         """
-        misses = self.webhooks.misses(found.webhook_id)
-        # Shorter than the delivery itself waits: others go first then, so that one at which a receiver hangs, and
-        # at no other, does not hold them up.
-        self.webhooks.rest(found.webhook_id, (1 - JITTER) * wait_after(misses))
-        state = self._defer(lease, delivery_id, _without_answer(found, error))
-        if misses + 1 >= MOST_ATTEMPTS:
-            self.webhooks.fail_older(found.webhook_id, lease, PATIENCE, f"{GIVEN_UP} {error}"[:ERROR_MAX])
+        misses = self.webhooks.misses(delivery.webhook_id)
+        # Shorter than the wait of this delivery, so that others are sent before it: the receiver may hang on this one
+        # only.
+        self.webhooks.rest(delivery.webhook_id, (1 - JITTER) * delay_after(misses))
+        state = self._defer(lease, delivery_id, _failed_attempt(delivery, error))
+        if misses + 1 >= MAX_ATTEMPTS:
+            self.webhooks.fail_older(delivery.webhook_id, lease, GIVE_UP_AFTER, f"{GIVEN_UP} {error}"[:ERROR_MAX])
         return state
 
     def _defer(self, lease: str, delivery_id: int, values: dict[str, Any]) -> str:
-        if values["attempts"] >= MOST_ATTEMPTS:
+        if values["attempts"] >= MAX_ATTEMPTS:
             values["last_error"] = f"{GIVEN_UP} {values['last_error']}"[:ERROR_MAX]
             return self._settle(lease, delivery_id, FAILED, values)
-        values["next_attempt_at"] = later(spread_wait_after(values["attempts"] - 1))
+        values["next_attempt_at"] = later(jittered_delay_after(values["attempts"] - 1))
         return self._settle(lease, delivery_id, QUEUED, values)
 
     def _settle(self, lease: str, delivery_id: int, state: str, values: dict[str, Any]) -> str:
@@ -156,9 +159,9 @@ class WebhookService:
         return state
 
     def release(self, lease: str) -> None:
-        """Give back what was claimed under this lease and not tried."""
+        """Put the unsettled deliveries of this lease back in the queue."""
         self.webhooks.settle(lease, state=QUEUED, next_attempt_at=later(0))
 
 
-def _without_answer(found: Row[*tuple[Any, ...]], error: str) -> dict[str, Any]:
-    return {"attempts": found.attempts + 1, "last_status": None, "last_error": error[:ERROR_MAX]}
+def _failed_attempt(delivery: Row[*tuple[Any, ...]], error: str) -> dict[str, Any]:
+    return {"attempts": delivery.attempts + 1, "last_status": None, "last_error": error[:ERROR_MAX]}

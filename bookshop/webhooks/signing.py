@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks has them (https://www.standardwebhooks.com): receivers verify them by any library."""
+"""Signatures of Standard Webhooks (https://www.standardwebhooks.com), which has libraries for receivers."""
 
 import base64
 import hashlib
@@ -9,12 +9,12 @@ PREFIX = "whsec_"
 
 
 def new_secret() -> str:
-    """A secret for a webhook, as its receiver is told it."""
+    """Return a new secret in the format that receivers expect."""
     return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[bytes | str, bytes | str]:
-    """The headers that say which message it is, when it was sent, and that it was sent by who knows the secret."""
+    """Return the headers with the id, time and signature of a message."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return {

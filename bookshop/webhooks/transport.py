@@ -1,6 +1,6 @@
-"""How a delivery leaves: one POST over TLS, to a vetted address, within a time; of the answer only the status is read.
+"""Sending a delivery: one POST over TLS to a checked IP address within a time limit, reading only the response status.
 
-No redirect is followed and no proxy of the environment used, as they would lead to where nobody has looked.
+Redirects and proxies from the environment are ignored, because their addresses would not have been checked.
 """
 
 import ssl
@@ -10,28 +10,28 @@ from typing import Any
 
 import httpcore
 
-from bookshop.webhooks.addresses import AddressNotAllowed, Url, vetted
+from bookshop.webhooks.addresses import AddressNotAllowed, Url, resolve_allowed
 
 TOO_LATE = "The receiver did not answer in time."
 
 
 class Unreachable(Exception):
-    """The receiver is away, hangs, or is where webhooks may not go: no use to try another delivery at once."""
+    """The receiver is down, hangs or has an address that is not allowed, so trying another delivery is pointless."""
 
 
-class Broken(Exception):
-    """The receiver was there, but what it said is no answer."""
+class NoResponse(Exception):
+    """The receiver was reached, but closed the connection or gave no valid HTTP response."""
 
 
 class Transport:
-    """The way out for some deliveries: it goes to private networks if `private`, and each takes `timeout` at most."""
+    """Sends deliveries, each within `timeout` seconds; `private` allows receivers in private networks."""
 
     def __init__(self, *, timeout: float, private: bool) -> None:
         self.timeout, self.private = timeout, private
-        self.encryption = ssl.create_default_context()  # which reads all authorities: once for a batch
+        self.encryption = ssl.create_default_context()  # loads all CA certificates, so once for a batch
 
     def post(self, url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes) -> int:
-        """Send a body, and return the status of the answer; raises Unreachable or Broken."""
+        """Send a request and return the response status; raises Unreachable or NoResponse."""
         backend = _Backend(url, time.monotonic() + self.timeout, self.private)
         try:
             return _posted(url, headers, body, httpcore.ConnectionPool(self.encryption, network_backend=backend))
@@ -42,23 +42,23 @@ class Transport:
         except (httpcore.ConnectError, ssl.SSLError) as error:
             raise Unreachable(f"The receiver could not be reached: {error}") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise Broken(f"The receiver broke off: {error or type(error).__name__}") from error
+            raise NoResponse(f"The receiver gave no valid response: {error or type(error).__name__}") from error
 
 
 def _posted(
     url: Url, headers: Mapping[bytes | str, bytes | str], body: bytes, connections: httpcore.ConnectionPool
 ) -> int:
     target = httpcore.URL(scheme=b"https", host=url.host.encode(), port=url.port, target=url.target.encode())
-    named = {"Host": url.authority, **headers}
-    with connections, connections.stream("POST", target, headers=named, content=body) as answer:
-        return int(answer.status)
+    with_host = {"Host": url.authority, **headers}
+    with connections, connections.stream("POST", target, headers=with_host, content=body) as response:
+        return int(response.status)
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to the addresses that were vetted, whatever the name leads to a moment later."""
+    """Connects only to the IP addresses that were checked, without resolving the host name again."""
 
-    def __init__(self, url: Url, ends: float, private: bool) -> None:
-        self.url, self.ends, self.private = url, ends, private
+    def __init__(self, url: Url, deadline: float, private: bool) -> None:
+        self.url, self.deadline, self.private = url, deadline, private
         self.network = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -70,29 +70,29 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         refusal: Exception = AddressNotAllowed(f"{host} has no address.")
-        addresses = vetted(self.url, private=self.private, timeout=_left(self.ends))
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            share = _left(self.ends) / left  # so that one address that says nothing leaves time for the next
+        addresses = resolve_allowed(self.url, private=self.private, timeout=_left(self.deadline))
+        for remaining, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = _left(self.deadline) / remaining  # so that an unresponsive address leaves time for the next
             try:
                 stream = self.network.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 refusal = error
             else:
-                return _Stream(stream, self.ends)
+                return _Stream(stream, self.deadline)
         raise refusal
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection on which everything together ends in time, also if the other side sends a byte a second."""
+    """A connection with one deadline for all operations, so that a receiver cannot extend it by sending slowly."""
 
-    def __init__(self, stream: httpcore.NetworkStream, ends: float) -> None:
-        self.stream, self.ends = stream, ends
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self.stream, self.deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.stream.read(max_bytes, _left(self.ends))
+        return self.stream.read(max_bytes, _left(self.deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.stream.write(buffer, _left(self.ends))
+        self.stream.write(buffer, _left(self.deadline))
 
     def close(self) -> None:
         self.stream.close()
@@ -103,15 +103,15 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self.stream.start_tls(ssl_context, server_hostname, _left(self.ends)), self.ends)
+        return _Stream(self.stream.start_tls(ssl_context, server_hostname, _left(self.deadline)), self.deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self.stream.get_extra_info(info)
 
 
-def _left(ends: float) -> float:
-    """The seconds that are left; raises what httpcore says when there are none."""
-    left = ends - time.monotonic()
+def _left(deadline: float) -> float:
+    """Return the seconds left until a deadline; raises httpcore's timeout error if it has passed."""
+    left = deadline - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout(TOO_LATE)
     return left

@@ -1,4 +1,4 @@
-"""Uploaded covers, when a book came back, what people see of their accounts, and the indexes to list restocks."""
+"""Uploaded covers, the time a book was last back in stock, account details, and indexes to list restocks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ TIME = sa.DateTime(timezone=True)
 RESTOCK = sa.text("quantity_after = delta AND delta > 0")
 NOTIFIED = sa.text("status = 'notified'")
 
-# When each book last returned to the shelf, by its ledger: restocked, though not for the first time.
+# When each book was last restocked, according to its ledger. Its first stock does not count.
 BACK_IN_STOCK = """
     UPDATE books SET back_in_stock_at = (
         SELECT max(m.created_at) FROM movements m

@@ -1,4 +1,4 @@
-"""Carts, orders with their lines, answers kept under a key, and the order that a movement belongs to."""
+"""Carts, orders with their lines, responses stored under an idempotency key, and the order of a movement."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ RESTOCK = sa.text("quantity_after = delta AND delta > 0")
 def upgrade() -> None:
     _create_carts()
     _create_orders()
-    # Written out, as Alembic gives a column of SQLite no foreign key without making the whole table anew.
+    # Plain SQL, because Alembic can add a foreign key on SQLite only by rebuilding the whole table.
     op.execute(
         "ALTER TABLE movements ADD COLUMN order_id INTEGER CONSTRAINT fk_movements_order_id REFERENCES orders (id)"
     )

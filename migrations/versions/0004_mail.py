@@ -1,4 +1,4 @@
-"""The outbox, links for a new password, whose address is confirmed and who wants no restock alerts."""
+"""The outbox, password resets, confirmed addresses and unsubscribed users."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,10 +11,10 @@ depends_on = None
 TIME = sa.DateTime(timezone=True)
 UNSENT = sa.text("state IN ('queued', 'sending')")
 
-# Until now addresses were taken as they were typed. Nobody who waits for a book is to be forgotten for that.
+# Existing addresses count as confirmed, so that customers who are waiting for a book are still notified.
 CONFIRMED = "UPDATE users SET email_confirmed_at = created_at WHERE deleted_at IS NULL"
 
-# Who was notified before the shop wrote e-mail is not told now; each notified pre-booking has one message all the same.
+# Customers who were notified before the shop sent e-mail get none now, but every notified pre-booking has its message.
 TOLD_BEFORE = """
     INSERT INTO messages (kind, bulk, user_id, prebooking_id, recipient, dedupe_key, message_id, state, attempts,
         next_attempt_at, last_error, created_at)

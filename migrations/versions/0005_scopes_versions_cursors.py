@@ -1,4 +1,4 @@
-"""Scopes and an end for tokens, a version for books, and indexes that lists are read on by."""
+"""Scopes and an expiry date for tokens, a version for books, and indexes for cursors."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,13 +8,13 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# Tokens could do all that their users could, and go on so.
+# Existing tokens keep all the permissions of their users.
 ALL_SCOPES = """
     UPDATE api_tokens SET scopes = CASE (SELECT role FROM users WHERE users.id = api_tokens.user_id)
         WHEN 'staff' THEN 'catalog:read orders stock:write catalog:write reports:read webhooks'
         ELSE 'catalog:read prebookings orders' END
 """
-# Without scopes and an end every token could do everything, for ever: those that could not end instead.
+# The old schema has no scopes and no expiry: tokens that are limited by either are revoked.
 REVOKE_NARROWED = """
     UPDATE api_tokens SET revoked_at = created_at WHERE revoked_at IS NULL AND (expires_at IS NOT NULL
         OR scopes NOT IN ('catalog:read orders stock:write catalog:write reports:read webhooks',

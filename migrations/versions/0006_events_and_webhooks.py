@@ -1,4 +1,4 @@
-"""The event feed, which begins with this update, and webhooks with the outbox of their deliveries."""
+"""The event feed, which starts with this update, and webhooks with an outbox for their deliveries."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Why a message is suppressed, in a column of its own; alerts whose book is back by now are queued again."""
+"""A column for the reason a message is suppressed; alerts whose book is back in stock are queued again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 IS_GONE = sa.text("reason = 'gone'")
 IS_UNSENT = sa.text("state IN ('queued', 'sending')")
 
-# Until now the reason stood, in words, where the mail server's last answer does.
+# So far the reason was a sentence in the column for the mail server's last response.
 FILL_IN = """
     UPDATE messages SET last_error = NULL, reason = CASE
         WHEN last_error = 'No copy was left before it was sent.' THEN 'gone'
@@ -30,7 +30,7 @@ FILL_IN = """
         ELSE 'dropped' END
     WHERE state = 'suppressed'
 """
-# Deleting an account forgot the words: a reason that lasts is given to whom none is left.
+# Deleting an account erased the sentence: those messages get the reason that never expires.
 OF_CLOSED = """
     UPDATE messages SET reason = 'closed' WHERE state = 'suppressed' AND user_id IN
         (SELECT id FROM users WHERE deactivated_at IS NOT NULL)

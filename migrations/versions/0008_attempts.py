@@ -1,4 +1,4 @@
-"""How often somebody has tried to log in, counted for all processes of the shop."""
+"""Attempts to log in, counted across all processes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Forms that were sent, so that a double click has one effect."""
+"""Forms that were submitted, so that a double click has one effect."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Name the table of idempotency keys by the field's own term."""
+"""Rename the table of idempotency keys to the usual term."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +20,7 @@ def downgrade() -> None:
 def _move(old: str, new: str) -> None:
     """Copy the rows into a new table: renaming would leave the constraints under their old names."""
     if op.get_bind().dialect.name == "postgresql":
-        op.execute(f"LOCK TABLE {old}")  # a key that is claimed meanwhile must not be lost
+        op.execute(f"LOCK TABLE {old}")  # a key claimed in the meantime must not be lost
     op.create_table(
         new,
         sa.Column("user_id", sa.Integer, nullable=False),

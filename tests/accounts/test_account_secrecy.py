@@ -1,4 +1,4 @@
-"""Registering and asking for a new password: whoever tries does not learn which addresses have accounts."""
+"""Registration and password resets do not reveal which addresses have accounts."""
 
 import re
 
@@ -17,7 +17,7 @@ def register(browser, email=ADA, password=PASSWORD, **fields):
     return browser.submit("/register", email=email, password=password, **fields)
 
 
-def forget(browser, email=ADA):
+def request_reset(browser, email=ADA):
     return browser.submit("/password/forgot", email=email)
 
 
@@ -29,8 +29,8 @@ def can_log_in(web_client, password):
     return web_client().log_in(ADA, password).status_code == 303
 
 
-def whole(browser, answer):
-    """All that an answer says, but for what is different each time; and the page to which it leads."""
+def full_response(browser, answer):
+    """Return the response without its variable parts, and the page it redirects to."""
     differs = {"X-Request-Id", "Set-Cookie", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
     cookies = [cookie.partition(";")[2] for cookie in answer.headers.getlist("Set-Cookie")]
     with browser.client.session_transaction() as session:
@@ -41,11 +41,11 @@ def whole(browser, answer):
 
 
 @pytest.mark.parametrize("typed", [ADA, "ADA@example.com", "  Ada@EXAMPLE.com "])
-def test_registering_is_answered_the_same_whether_the_address_is_known_or_not(shop, web_client, typed):
+def test_registering_gets_the_same_response_for_known_and_unknown_addresses(shop, web_client, typed):
     answers = []
     for _turn in ("new", "known", "deactivated"):
         browser = web_client()
-        answers.append(whole(browser, register(browser, typed, next="/reservations")))
+        answers.append(full_response(browser, register(browser, typed, next="/reservations")))
         if _turn == "known":
             shop.deactivate(ADA)
     assert (answers[0][0], answers[0][1]["Location"]) == (303, "/login?next=/reservations")
@@ -54,7 +54,7 @@ def test_registering_is_answered_the_same_whether_the_address_is_known_or_not(sh
 
 
 @pytest.mark.parametrize("password", ["short", "password"])
-def test_a_bad_password_is_refused_the_same_whether_the_address_is_known_or_not(shop, web_client, password):
+def test_a_bad_password_is_refused_alike_for_known_and_unknown_addresses(shop, web_client, password):
     new = register(web_client(), password=password)
     shop.customer(ADA)
     known = register(web_client(), password=password)
@@ -62,7 +62,7 @@ def test_a_bad_password_is_refused_the_same_whether_the_address_is_known_or_not(
     assert text_of(known) == text_of(new)
 
 
-def test_a_new_address_is_asked_to_confirm_and_the_owner_of_a_known_one_is_told(shop, web_client):
+def test_a_new_address_is_asked_to_confirm_and_the_owner_of_a_known_one_is_warned(shop, web_client):
     register(web_client())
     register(web_client(), "Ada@Example.com", OTHER)
     assert queued(shop) == [("confirmation", ADA), ("known_address", ADA)]
@@ -70,29 +70,29 @@ def test_a_new_address_is_asked_to_confirm_and_the_owner_of_a_known_one_is_told(
     assert (can_log_in(web_client, PASSWORD), can_log_in(web_client, OTHER)) == (True, False)
 
 
-def test_who_registers_many_times_is_written_to_once_in_five_minutes(shop, web_client):
+def test_repeated_registrations_send_one_message_in_five_minutes(shop, web_client):
     shop.customer(ADA)
     for _time in range(3):
         register(web_client())
-    assert 1 <= len(queued(shop)) <= 2  # two where five minutes end between
+    assert 1 <= len(queued(shop)) <= 2  # two if a five-minute limit ends in between
 
 
-def test_nothing_is_sent_to_a_known_owner_who_is_deactivated(app, shop, web_client):
+def test_a_deactivated_owner_gets_no_message(app, shop, web_client):
     shop.customer(ADA)
     shop.deactivate(ADA)
     register(web_client())
-    forget(web_client())
+    request_reset(web_client())
     with app.app_context():
         assert Worker().run_once()
     assert shop.rows("SELECT DISTINCT state FROM messages") == ["suppressed"]
 
 
 def answer_to(browser, email):
-    return whole(browser, forget(browser, email))
+    return full_response(browser, request_reset(browser, email))
 
 
 @pytest.mark.parametrize("typed", [ADA, "Ada@EXAMPLE.com", "gone@example.com", "ada"])
-def test_who_forgot_is_answered_the_same_whatever_the_address(shop, web_client, typed):
+def test_a_forgotten_password_gets_the_same_response_for_every_address(shop, web_client, typed):
     for email in (ADA, "gone@example.com"):
         shop.customer(email)
     shop.deactivate("gone@example.com")

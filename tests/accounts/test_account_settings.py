@@ -1,4 +1,4 @@
-"""One's own account as its owner meets it: the overview, another address, the devices, and leaving."""
+"""The account pages: overview, changing the address, devices and deleting the account."""
 
 import re
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bookshop import create_app
-from bookshop.accounts.devices import device_in_words
+from bookshop.accounts.devices import device_name
 from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
 from bookshop.extensions import db
 from bookshop.kit.database import now
@@ -43,10 +43,10 @@ def is_logged_in(browser):
     return browser.get("/account").status_code == 200
 
 
-# ---------------------------------------------------------------- the overview
+# ---------------------------------------------------------------- overview
 
 
-def test_the_account_shows_who_one_is_and_leads_to_everything_that_can_be_changed(ada):
+def test_the_account_shows_the_user_and_links_to_all_settings(ada):
     page = ada.get("/account")
     assert ADA in text_of(page)
     ways = ["email", "password", "sessions", "tokens", "data.json", "delete"]
@@ -60,55 +60,56 @@ def test_staff_have_an_account_too(shop, web_client):
     assert "Staff since" in text_of(web_client(STAFF).get("/account"))
 
 
-# ---------------------------------------------------------------- another address
+# ---------------------------------------------------------------- changing the address
 
 
-def test_who_changes_the_address_logs_in_with_the_new_one_from_then_on(ada, web_client):
+def test_a_changed_address_is_used_at_the_next_login(ada, web_client):
     answer = change_email(ada, "Ada.New@EXAMPLE.com ")
     assert (answer.status_code, answer.location) == (303, "/account")
     words = text_of(ada.get("/account"))
-    assert "Your e-mail address is now Ada.New@example.com: log in with it from now on. We have written to it" in words
+    assert "Your e-mail address is now Ada.New@example.com." in words
+    assert "We've sent a message to it" in words
     assert [web_client().log_in(email).status_code for email in (ADA, NEW)] == [400, 303]
 
 
-def test_a_wrong_password_changes_no_address_and_is_said_at_its_field(shop, ada):
+def test_a_wrong_password_changes_no_address_and_is_reported_at_its_field(shop, ada):
     answer = change_email(ada, NEW, current="not the password")
     assert (answer.status_code, shop.rows("SELECT email FROM users")) == (400, [ADA])
-    said = re.findall(r'name="current".*?invalid-feedback[^>]*>([^<]*)', answer.text, re.DOTALL)
-    assert said == ["This is not your current password."]
+    errors = re.findall(r'name="current".*?invalid-feedback[^>]*>([^<]*)', answer.text, re.DOTALL)
+    assert errors == ["This is not your current password."]
 
 
 @pytest.mark.parametrize("taken", ["ben@example.com", "BEN@Example.com"])
-def test_an_address_that_somebody_else_has_is_refused_and_stays_typed(shop, ada, taken):
+def test_a_taken_address_is_refused_and_stays_in_the_form(shop, ada, taken):
     shop.customer("ben@example.com")
     answer = change_email(ada, taken)
     assert (answer.status_code, f'value="{taken}"' in answer.text) == (409, True)
-    assert "Another account has this e-mail address." in text_of(answer)
+    assert "Another account uses this e-mail address." in text_of(answer)
 
 
 @pytest.mark.parametrize("address", ["ada", "ada@localhost", "a b@example.com", "nul\0@example.com", "", "deleted-1"])
-def test_what_is_no_address_is_refused_as_at_registration(shop, ada, address):
+def test_an_invalid_address_is_refused_as_at_registration(shop, ada, address):
     assert change_email(ada, address).status_code == 400
     assert shop.rows("SELECT email FROM users") == [ADA]
 
 
-def test_ones_own_address_may_be_written_in_other_letters(shop, ada):
+def test_the_account_address_can_be_changed_in_case_only(shop, ada):
     assert change_email(ada, "ADA@example.com").status_code == 303
     assert shop.rows("SELECT email, email_key FROM users") == [("ADA@example.com", ADA)]
 
 
-def test_the_old_address_is_free_for_somebody_else(shop, ada):
+def test_the_old_address_can_be_used_by_another_user(shop, ada):
     change_email(ada, NEW)
     assert shop.customer(ADA) != shop.rows("SELECT id FROM users WHERE email = :new", new=NEW)[0]
 
 
-def test_who_has_changed_the_password_is_back_at_the_account(ada):
+def test_changing_the_password_returns_to_the_account(ada):
     new = "four other random words"
     assert ada.submit("/account/password", current=PASSWORD, new=new, repeat=new).location == "/account"
 
 
 @pytest.mark.parametrize("page", ["/account/email", "/account/delete"])
-def test_a_password_cannot_be_guessed_many_times_where_it_confirms_something(ada, database_url, page):
+def test_confirmation_passwords_are_rate_limited(ada, database_url, page):
     browser = WebClient(create_app(settings_for(database_url, login_limit="2 per minute")))
     browser.client.set_cookie("bookshop", ada.client.get_cookie("bookshop").value)
     token = browser.csrf_token(page)
@@ -125,7 +126,7 @@ def log_in_from(browser, user_agent):
     return browser
 
 
-def test_the_devices_are_listed_in_words_and_the_one_in_hand_is_marked(shop, web_client):
+def test_devices_are_listed_in_words_and_the_current_one_is_marked(shop, web_client):
     shop.customer(ADA)
     log_in_from(web_client(), PHONE)
     words = text_of(log_in_from(web_client(), FIREFOX).get("/account/sessions"))
@@ -134,19 +135,19 @@ def test_the_devices_are_listed_in_words_and_the_one_in_hand_is_marked(shop, web
     assert words.count("this device") == 1
 
 
-def test_logging_out_everywhere_else_ends_the_others_and_says_how_many(ada, web_client):
+def test_logging_out_everywhere_else_ends_the_other_logins_and_shows_how_many(ada, web_client):
     others = [web_client(ADA), web_client(ADA)]
     answer = ada.submit("/account/sessions/end-others", page="/account/sessions")
     assert answer.location == "/account/sessions"
-    assert "You are logged out on 2 other devices." in text_of(ada.get("/account/sessions"))
+    assert "You have been logged out on 2 other devices." in text_of(ada.get("/account/sessions"))
     assert [is_logged_in(browser) for browser in (ada, *others)] == [True, False, False]
 
 
-def test_who_is_logged_in_nowhere_else_is_told_so_and_nobody_else_is_logged_out(shop, ada, web_client):
+def test_a_user_without_other_logins_is_told_so_and_nobody_else_is_logged_out(shop, ada, web_client):
     shop.customer("ben@example.com")
     ben = web_client("ben@example.com")
     ada.submit("/account/sessions/end-others", page="/account/sessions")
-    assert "You were logged in nowhere else." in text_of(ada.get("/account/sessions"))
+    assert "You were not logged in anywhere else." in text_of(ada.get("/account/sessions"))
     assert is_logged_in(ben)
 
 
@@ -156,14 +157,14 @@ def test_a_login_that_has_expired_is_neither_listed_nor_counted(shop, ada):
         db.session.commit()
     assert "Android" not in text_of(ada.get("/account/sessions"))
     ada.submit("/account/sessions/end-others", page="/account/sessions")
-    assert "You were logged in nowhere else." in text_of(ada.get("/account"))
+    assert "You were not logged in anywhere else." in text_of(ada.get("/account"))
 
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [("", None), ("  ", None), ("Fire\0fox\ud800", "Firefox"), ("é" * 1000, "é" * USER_AGENT_MAX), ("\x1b\n", None)],
 )
-def test_a_browser_may_call_itself_anything(shop, sent, kept):
+def test_any_user_agent_is_accepted(shop, sent, kept):
     shop.customer(ADA)
     accounts = services.accounts
     shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, PASSWORD), PASSWORD, sent))
@@ -188,37 +189,37 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605
     ],
 )
 def test_a_device_is_named_by_its_browser_and_system(user_agent, words):
-    assert device_in_words(user_agent) == words
+    assert device_name(user_agent) == words
 
 
-# ---------------------------------------------------------------- leaving
+# ---------------------------------------------------------------- deleting the account
 
 
-def test_who_wants_to_leave_is_told_what_happens(shop, ada):
+def test_deleting_an_account_announces_what_happens(shop, ada):
     shop.reserve(1, shop.book("Emma"))
     shop.reserve(1, shop.book("Sanditon"))
     words = text_of(ada.get("/account/delete"))
     assert "This cannot be undone." in words
-    assert "Your 2 waiting reservations are cancelled." in words
+    assert "Your 2 waiting reservations will be cancelled." in words
 
 
 @pytest.mark.parametrize("typed", ["not the password", ""])
-def test_without_the_password_nobody_leaves(shop, ada, typed):
+def test_an_account_cannot_be_deleted_without_the_password(shop, ada, typed):
     before = shop.everything()
     assert delete(ada, typed).status_code == 400
     assert (shop.everything(), is_logged_in(ada)) == (before, True)
 
 
-def test_who_leaves_is_logged_out_everywhere_and_said_goodbye_on_the_home_page(ada, web_client, api_client):
+def test_deleting_an_account_logs_out_everywhere_and_shows_a_farewell(ada, web_client, api_client):
     phone, program = web_client(ADA), api_client(ADA)
     answer = delete(ada)
     assert (answer.status_code, answer.location) == (303, "/")
-    assert "Your account is deleted." in text_of(ada.get("/"))
+    assert "Your account has been deleted." in text_of(ada.get("/"))
     assert [is_logged_in(browser) for browser in (ada, phone)] == [False, False]
     assert program.get("/api/v1/prebookings").status_code == 401
 
 
-def test_nothing_that_names_a_person_is_left_of_who_leaves(shop, ada):
+def test_deleting_an_account_removes_all_personal_data(shop, ada):
     shop.token(ADA)
     delete(ada)
     assert shop.rows("SELECT email, email_key FROM users") == [("deleted-1", "deleted-1")]
@@ -226,7 +227,7 @@ def test_nothing_that_names_a_person_is_left_of_who_leaves(shop, ada):
     assert "ada@" not in str(shop.everything())
 
 
-def test_the_reservations_of_who_leaves_are_cancelled_and_their_history_is_kept(shop, ada):
+def test_deleting_an_account_cancels_reservations_and_keeps_their_history(shop, ada):
     waits, came = shop.book("Emma"), shop.book("Sanditon")
     shop.reserve(1, came)
     shop.set_stock(came, 1)
@@ -236,7 +237,7 @@ def test_the_reservations_of_who_leaves_are_cancelled_and_their_history_is_kept(
     assert shop.broken() == []
 
 
-def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_account_is_empty(shop, ada, web_client):
+def test_a_deleted_accounts_address_can_be_used_again_for_an_empty_account(shop, ada, web_client):
     shop.reserve(1, shop.book("Emma"))
     delete(ada)
     assert web_client().log_in(ADA).status_code == 400
@@ -246,13 +247,13 @@ def test_an_address_is_free_as_soon_as_its_account_is_deleted_and_the_new_accoun
     assert "Emma" not in text_of(again.get("/reservations"))
 
 
-def test_nobody_registers_or_logs_in_as_somebody_deleted(ada, web_client):
+def test_a_deleted_account_cannot_log_in_or_be_registered_by_its_placeholder(ada, web_client):
     delete(ada)
     tries = [web_client().submit(path, email="deleted-1", password=PASSWORD) for path in ("/register", "/login")]
     assert [answer.status_code for answer in tries] == [400, 400]
 
 
-def test_the_ledger_keeps_what_staff_who_left_had_written(shop, web_client, api_client):
+def test_the_ledger_keeps_entries_of_deleted_staff_accounts(shop, web_client, api_client):
     for email in (STAFF, "grace@example.com"):
         shop.staff(email)
     book_id = shop.book("Emma")
@@ -268,4 +269,4 @@ def test_the_last_member_of_staff_cannot_leave(shop, web_client):
     shop.deactivate("grace@example.com")
     browser = web_client(STAFF)
     assert delete(browser).location == "/account"
-    assert "Yours is the last account of the shop's staff" in text_of(browser.get("/account"))
+    assert "This is the last staff account" in text_of(browser.get("/account"))

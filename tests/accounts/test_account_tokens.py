@@ -1,4 +1,4 @@
-"""API tokens as their owners make and revoke them, what is written down of their use, and the data one takes along."""
+"""API tokens: creating and revoking them, recording their use, and the data export."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bookshop.accounts.models import ApiToken
-from bookshop.accounts.service import MOST_TOKENS
+from bookshop.accounts.service import TOKENS_MAX
 from bookshop.extensions import db
 from bookshop.kit.database import WRITES, now
 from tests.support.clients import ApiClient, text_of
@@ -36,69 +36,69 @@ def revoke(browser, token_id):
     return browser.submit(f"/account/tokens/{token_id}/revoke", page="/account/tokens")
 
 
-def shown(answer):
-    """The token that a page shows, '' if it shows none."""
+def shown_token(answer):
+    """Return the token shown on a page, '' if there is none."""
     found = TOKEN.search(answer.text)
     return found[0] if found else ""
 
 
-def program_with(app, token):
-    program = ApiClient(app)
-    program.headers = {"Authorization": f"Bearer {token}"}
-    return program
+def client_with(app, token):
+    script = ApiClient(app)
+    script.headers = {"Authorization": f"Bearer {token}"}
+    return script
 
 
-# ---------------------------------------------------------------- making and revoking them
+# ---------------------------------------------------------------- creating and revoking
 
 
-def test_a_token_that_one_makes_opens_the_json(app, ada):
+def test_a_created_token_gives_access_to_the_json_api(app, ada):
     answer = create(ada)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
-    assert program_with(app, shown(answer)).get("/api/v1/prebookings").status_code == 200
+    assert client_with(app, shown_token(answer)).get("/api/v1/prebookings").status_code == 200
 
 
-def test_a_token_is_shown_once_and_is_in_no_cookie(shop, ada):
+def test_a_token_is_shown_once_and_never_in_a_cookie(shop, ada):
     answer = create(ada, "my reader")
-    token = shown(answer)
+    token = shown_token(answer)
     with ada.client.session_transaction() as session:
         assert token not in str(dict(session))
     page = ada.get("/account/tokens")
-    assert ("my reader" in text_of(page), shown(page), len(token)) == (True, "", 52)
+    assert ("my reader" in text_of(page), shown_token(page), len(token)) == (True, "", 52)
     assert token not in str(shop.everything())
 
 
 @pytest.mark.parametrize("name", ["", "  ", "n" * 101, "nul\0", "two\nlines", "caf\ufffd"])
-def test_a_name_that_cannot_be_shown_makes_no_token(shop, ada, name):
+def test_an_invalid_name_creates_no_token(shop, ada, name):
     assert create(ada, name).status_code == 400
     assert shop.rows("SELECT id FROM api_tokens") == []
 
 
-def test_one_has_at_most_20_tokens_and_may_make_another_when_one_is_revoked(shop, ada):
-    for _token in range(MOST_TOKENS):
+def test_a_user_has_at_most_20_tokens_and_can_replace_a_revoked_one(shop, ada):
+    for _token in range(TOKENS_MAX):
         shop.token(ADA)
     refused = ada.post("/account/tokens", name="one more", csrf_token=ada.csrf_token("/account"))
     assert refused.status_code == 409
-    assert "There are 20 tokens already, the most at a time." in text_of(refused)
+    assert "This account has 20 tokens, which is the maximum." in text_of(refused)
     revoke(ada, 7)
     assert create(ada).status_code == 201
 
 
 def test_a_revoked_token_is_refused_at_once_and_no_longer_listed(app, ada):
-    program = program_with(app, shown(create(ada, "my reader")))
+    script = client_with(app, shown_token(create(ada, "my reader")))
     assert revoke(ada, 1).location == "/account/tokens"
-    assert program.get("/api/v1/prebookings").status_code == 401
+    assert script.get("/api/v1/prebookings").status_code == 401
     assert "my reader" not in text_of(ada.get("/account/tokens"))
 
 
-def test_somebody_elses_token_is_neither_listed_nor_revoked(shop, ada, api_client):
+def test_another_users_token_is_neither_listed_nor_revoked(shop, ada, api_client):
     shop.customer("ben@example.com")
     ben = api_client("ben@example.com")
     revoke(ada, 1)
-    assert "There is no such token among yours" in text_of(ada.get("/account/tokens"))
+    assert "You have no such token" in text_of(ada.get("/account/tokens"))
     assert ben.get("/api/v1/prebookings").status_code == 200
 
 
-# ---------------------------------------------------------------- their use
+# ---------------------------------------------------------------- recording the use
 
 
 def set_last_use(shop, moment):
@@ -113,8 +113,8 @@ def last_use(shop):
 
 
 @contextmanager
-def somebody_writing(app):
-    """Hold every token's row, and on SQLite the database."""
+def locked_tokens(app):
+    """Lock every token's row (SQLite: the database)."""
     with app.app_context():
         engine = db.engine
     with engine.connect().execution_options(**{WRITES: True}) as connection:
@@ -122,67 +122,67 @@ def somebody_writing(app):
         yield
 
 
-def test_the_first_use_of_a_token_is_written_down_and_shown(shop, ada, api_client):
-    program = api_client(ADA)
+def test_the_first_use_of_a_token_is_recorded_and_shown(shop, ada, api_client):
+    script = api_client(ADA)
     assert "never used" in text_of(ada.get("/account/tokens"))
-    program.get("/api/v1/books")
+    script.get("/api/v1/books")
     assert now() - last_use(shop) < timedelta(minutes=1)
     assert "last used on" in text_of(ada.get("/account/tokens"))
 
 
 @pytest.mark.parametrize(("minutes", "is_written"), [(55, False), (65, True)])
-def test_the_use_of_a_token_is_written_down_once_an_hour(shop, ada, api_client, minutes, is_written):
-    program, before = api_client(ADA), now() - timedelta(minutes=minutes)
+def test_the_use_of_a_token_is_recorded_once_an_hour(shop, ada, api_client, minutes, is_written):
+    script, before = api_client(ADA), now() - timedelta(minutes=minutes)
     set_last_use(shop, before)
-    program.get("/api/v1/books")
+    script.get("/api/v1/books")
     assert (last_use(shop) > before) is is_written
 
 
-def test_a_token_that_is_refused_is_not_in_use(shop, ada, api_client):
-    program = api_client(ADA)
+def test_a_refused_token_is_not_recorded_as_used(shop, ada, api_client):
+    script = api_client(ADA)
     revoke(ada, 1)
-    program.get("/api/v1/books")
+    script.get("/api/v1/books")
     assert last_use(shop) is None
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_request_does_not_wait_to_write_down_the_use_of_its_token(app, shop, api_client):
-    program, began = api_client(ADA), time.monotonic()
-    with somebody_writing(app):
-        assert program.get("/api/v1/books").status_code == 200
-    assert time.monotonic() - began < 10  # SQLite's own patience is 20 seconds, PostgreSQL's has no end
+def test_a_request_does_not_wait_to_record_the_use_of_its_token(app, shop, api_client):
+    script, began = api_client(ADA), time.monotonic()
+    with locked_tokens(app):
+        assert script.get("/api/v1/books").status_code == 200
+    assert time.monotonic() - began < 10  # SQLite's own lock timeout is 20 seconds, PostgreSQL's is infinite
     assert last_use(shop) is None
-    program.get("/api/v1/books")
+    script.get("/api/v1/books")
     assert last_use(shop) is not None
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("ada")
-def test_a_connection_is_as_patient_as_before_when_the_use_of_a_token_is_written_down(app, shop, api_client):
-    program = api_client(ADA)
+def test_writing_down_a_tokens_use_leaves_the_connections_lock_timeout_unchanged(app, shop, api_client):
+    script = api_client(ADA)
     with app.app_context():
-        db.engine.dispose()  # so that one connection serves all that follows
+        db.engine.dispose()  # so that one connection serves everything below
     before = shop.rows("PRAGMA busy_timeout")
-    program.get("/api/v1/books")
+    script.get("/api/v1/books")
     assert last_use(shop) is not None
     assert shop.rows("PRAGMA busy_timeout") == before != [0]
 
 
-# ---------------------------------------------------------------- what one takes along
+# ---------------------------------------------------------------- data export
 
 
 def download(browser):
     return browser.get("/account/data.json")
 
 
-def test_ones_data_comes_as_a_file_that_people_can_read_and_nobody_caches(ada):
+def test_a_data_export_is_a_readable_file_that_is_never_cached(ada):
     answer = download(ada)
     assert (answer.mimetype, answer.headers["Cache-Control"]) == ("application/json", "no-store")
     assert answer.headers["Content-Disposition"] == "attachment; filename=bookshop-data.json"
     assert answer.text.startswith('{\n  "account": {\n    "email": "ada@example.com",\n')
 
 
-def test_ones_data_holds_the_account_every_reservation_every_login_and_every_token(shop, ada, web_client):
+def test_a_data_export_contains_the_account_reservations_logins_and_tokens(shop, ada, web_client):
     emma, sanditon = shop.book("Emma"), shop.book("Sanditon")
     shop.cancel(1, shop.reserve(1, emma))
     shop.reserve(1, sanditon)
@@ -205,13 +205,13 @@ def test_ones_data_holds_the_account_every_reservation_every_login_and_every_tok
     ]
 
 
-def test_the_times_in_ones_data_are_in_utc(ada):
+def test_the_times_in_a_data_export_are_in_utc(ada):
     created = download(ada).json["account"]["created_at"]
     assert created.endswith("Z")
     assert timedelta(0) <= now() - datetime.fromisoformat(created) < timedelta(minutes=5)
 
 
-def test_staff_take_along_what_they_wrote_into_the_ledger_and_nobody_elses_lines(shop, web_client, api_client):
+def test_a_staff_export_contains_only_their_own_ledger_entries(shop, web_client, api_client):
     for email in (STAFF, "grace@example.com"):
         shop.staff(email)
     book_id = shop.book("Emma")
@@ -221,7 +221,7 @@ def test_staff_take_along_what_they_wrote_into_the_ledger_and_nobody_elses_lines
     assert (line["book_title"], line["delta"], line["quantity_after"]) == ("Emma", 3, 3)
 
 
-def test_nothing_in_ones_data_opens_an_account_or_is_somebody_elses(shop, ada, web_client):
+def test_an_export_contains_no_secrets_and_nothing_of_others(shop, ada, web_client):
     shop.customer("ben@example.com")
     web_client("ben@example.com")
     create(ada)

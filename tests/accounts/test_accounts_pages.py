@@ -1,4 +1,4 @@
-"""Accounts as visitors meet them: registering, logging in and out, passwords, and what ends a login."""
+"""Account pages for visitors: registering, logging in and out, passwords, and ending logins."""
 
 import re
 from datetime import timedelta
@@ -47,7 +47,7 @@ def is_logged_in(browser: WebClient) -> bool:
 
 
 def copy_of(browser: WebClient, app: Flask) -> WebClient:
-    """A browser to which this one's cookie was copied."""
+    """Return a browser with a copy of this one's cookie."""
     copied, cookie = WebClient(app), browser.client.get_cookie("bookshop")
     copied.client.set_cookie("bookshop", cookie.value if cookie else "")
     return copied
@@ -60,22 +60,22 @@ def change_password(browser: WebClient, current: str, new: str, repeat: str) -> 
 # ---------------------------------------------------------------- registering
 
 
-def test_who_registers_is_a_customer_and_logs_in(shop, web_client):
+def test_a_registered_customer_can_log_in(shop, web_client):
     browser = web_client()
     assert register(browser).location == "/login"
-    assert "Thank you! We have written to ada@example.com" in text_of(browser.get("/login"))
+    assert "Thank you. We've sent a message to ada@example.com" in text_of(browser.get("/login"))
     assert (is_logged_in(browser), browser.log_in(ADA).location, is_logged_in(browser)) == (False, "/", True)
     assert shop.rows("SELECT email, role FROM users") == [(ADA, "customer")]
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
-def test_a_bad_address_is_refused_with_the_form_again(shop, web_client, address):
+def test_a_bad_address_is_refused_and_the_form_shown_again(shop, web_client, address):
     assert register(web_client(), address).status_code == 400
     assert shop.rows("SELECT id FROM users") == []
 
 
 @pytest.mark.parametrize("address", [ADA, "ADA@example.com", "Ada@EXAMPLE.COM", "  ada@example.com "])
-def test_an_address_is_taken_without_regard_to_case(shop, web_client, address):
+def test_addresses_are_compared_case_insensitively(shop, web_client, address):
     shop.customer(ADA)
     register(web_client(), address)
     assert shop.rows("SELECT email FROM users") == [ADA]
@@ -84,12 +84,12 @@ def test_an_address_is_taken_without_regard_to_case(shop, web_client, address):
 @pytest.mark.parametrize(
     "address", ["ada@xn--bcher-kva.com", "ada@BÜCHER.com", "ada@\uff45xample.com", "ǅada@example.com"]
 )
-def test_who_registers_an_address_in_another_spelling_logs_in_as_typed(web_client, address):
+def test_an_address_registered_in_another_spelling_can_log_in_as_typed(web_client, address):
     assert register(web_client(), address).status_code == 303
     assert web_client().log_in(address).status_code == 303
 
 
-def test_an_address_that_grows_when_its_case_is_folded_gets_the_same_answer_on_both_databases(web_client):
+def test_an_address_that_grows_when_case_folded_gets_the_same_answer_on_both_databases(web_client):
     address = "ΐ" * 60 + "@" + ".".join(["a" * 60] * 2) + ".com"
     assert register(web_client(), address).status_code in {303, 400}
 
@@ -103,7 +103,7 @@ def test_a_password_has_8_to_128_characters(web_client, length, status):
 
 
 @pytest.mark.parametrize("password", ODD_PASSWORDS)
-def test_a_password_is_kept_with_every_character_as_typed(web_client, password):
+def test_a_password_is_stored_with_every_character_as_typed(web_client, password):
     assert register(web_client(), password=password).status_code == 303
     assert web_client().log_in(ADA, password).status_code == 303
     assert web_client().log_in(ADA, password.strip() + "x").status_code == 400
@@ -112,12 +112,12 @@ def test_a_password_is_kept_with_every_character_as_typed(web_client, password):
 
 @pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "iloveyou", "Password1", "qwertyuiop"])
 def test_the_most_common_passwords_are_refused(shop, web_client, password):
-    assert "passwords that are tried first" in text_of(register(web_client(), password=password))
+    assert "This password is too easy to guess." in text_of(register(web_client(), password=password))
     assert shop.rows("SELECT id FROM users") == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("/register", 400), ("/login", 400)])
-def test_what_was_typed_is_kept_but_never_the_password(web_client, path, status):
+def test_what_was_typed_is_kept_except_the_password(web_client, path, status):
     answer = web_client().submit(path, email="ada@<b>", password="typed secret", next="/reservations")
     assert answer.status_code == status
     assert 'value="ada@&lt;b&gt;"' in answer.text
@@ -127,11 +127,11 @@ def test_what_was_typed_is_kept_but_never_the_password(web_client, path, status)
 
 @pytest.mark.parametrize("fields", [{"email": ADA}, {"password": PASSWORD}, {}, {"email": "", "password": ""}])
 @pytest.mark.parametrize("path", ["/register", "/login"])
-def test_a_form_that_lacks_something_is_shown_again(web_client, path, fields):
+def test_an_incomplete_form_is_shown_again(web_client, path, fields):
     assert web_client().submit(path, **fields).status_code == 400
 
 
-def test_no_field_of_a_form_makes_staff(shop, web_client):
+def test_no_form_field_creates_staff(shop, web_client):
     sly = {"role": "staff", "is_staff": "1", "staff": "on", "user.role": "staff", "user_id": "1", "login_id": "x"}
     browser = web_client()
     register(browser, **sly)
@@ -144,7 +144,7 @@ def test_no_field_of_a_form_makes_staff(shop, web_client):
 # ---------------------------------------------------------------- logging in
 
 
-def test_a_known_address_and_its_password_log_in_and_lead_home(shop, web_client):
+def test_a_correct_login_redirects_home(shop, web_client):
     shop.customer(ADA)
     browser = web_client()
     answer = browser.log_in("ADA@Example.com ")
@@ -152,38 +152,38 @@ def test_a_known_address_and_its_password_log_in_and_lead_home(shop, web_client)
 
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
-def test_an_answer_that_leads_on_does_not_ask_to_wait_before_following_it(web_client, path):
+def test_a_redirect_has_no_retry_after(web_client, path):
     register(web_client())
     answer = web_client().submit(path, email=ADA if path == "/login" else "ben@example.com", password=PASSWORD)
     assert (answer.status_code, answer.headers.get("Retry-After")) == (303, None)
 
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
-def test_who_is_logged_in_is_not_asked_again(ada, path):
+def test_a_logged_in_user_is_not_asked_to_log_in(ada, path):
     answer = ada.get(f"{path}?next=/reservations")
     assert (answer.status_code, answer.location) == (303, "/reservations")
 
 
-def refused(browser: WebClient, email: str, password: str) -> tuple[int, str, set[tuple[str, str]]]:
-    """The answer to a login without what may differ: the CSRF token, the typed address, and the limit's headers."""
+def refused_login(browser: WebClient, email: str, password: str) -> tuple[int, str, set[tuple[str, str]]]:
+    """Return a login response without what may differ: CSRF token, typed address and rate limit headers."""
     answer = browser.log_in(email, password)
     body = re.sub(r'(name="(?:csrf_token|once|key)"[^>]*value=")[^"]*', r"\1", answer.text).replace(email, "")
     may_differ = ("X-Request-Id", "Set-Cookie", "X-RateLimit", "Retry-After", "Content-Length")
     return answer.status_code, body, {header for header in answer.headers if not header[0].startswith(may_differ)}
 
 
-def test_a_refused_login_does_not_tell_whether_the_address_is_known(shop, web_client):
+def test_a_refused_login_does_not_reveal_whether_the_address_is_known(shop, web_client):
     for email in (ADA, "gone@example.com"):
         shop.customer(email)
     shop.deactivate("gone@example.com")
-    wrong = refused(web_client(), ADA, "not the password")
+    wrong = refused_login(web_client(), ADA, "not the password")
     assert wrong[0] == 400
-    assert refused(web_client(), "nobody@example.com", PASSWORD) == wrong
-    assert refused(web_client(), "gone@example.com", PASSWORD) == wrong
-    assert refused(web_client(), "gone@example.com", "not the password") == wrong
+    assert refused_login(web_client(), "nobody@example.com", PASSWORD) == wrong
+    assert refused_login(web_client(), "gone@example.com", PASSWORD) == wrong
+    assert refused_login(web_client(), "gone@example.com", "not the password") == wrong
 
 
-def test_nothing_of_the_session_before_the_login_is_in_the_one_after_it(shop, web_client):
+def test_the_session_is_new_after_a_login(shop, web_client):
     shop.customer(ADA)
     browser = web_client()
     with browser.client.session_transaction() as session:
@@ -196,7 +196,7 @@ def test_nothing_of_the_session_before_the_login_is_in_the_one_after_it(shop, we
     assert is_logged_in(browser)
 
 
-def test_a_cookie_from_before_the_login_is_not_logged_in_by_it(app, shop, web_client):
+def test_a_cookie_from_before_the_login_stays_logged_out(app, shop, web_client):
     shop.customer(ADA)
     browser = web_client()
     browser.get("/login")
@@ -218,14 +218,14 @@ def test_a_cookie_from_before_the_login_is_not_logged_in_by_it(app, shop, web_cl
         ("/api/v1/books", "/"),
     ],
 )
-def test_next_leads_to_pages_of_the_shop_only(web_client, target, place):
+def test_next_accepts_only_pages_of_the_shop(web_client, target, place):
     browser = web_client()
     login = "/login" if place == "/" else f"/login?{urlencode({'next': place}, safe='/?')}"
     assert register(browser, next=target).location == login
     assert browser.log_in(ADA, next=target).location == place
 
 
-def test_who_must_log_in_comes_back_to_the_page_they_wanted(shop, web_client):
+def test_login_returns_to_the_requested_page(shop, web_client):
     shop.customer(ADA)
     browser = web_client()
     asked = browser.get("/reservations?page=1")
@@ -235,10 +235,10 @@ def test_who_must_log_in_comes_back_to_the_page_they_wanted(shop, web_client):
     assert browser.log_in(ADA, next="/reservations?page=1").location == "/reservations?page=1"
 
 
-# ---------------------------------------------------------------- what ends a login
+# ---------------------------------------------------------------- ending a login
 
 
-def test_logging_out_ends_this_devices_login_only_and_its_copied_cookie_at_once(app, ada, web_client):
+def test_logging_out_ends_only_this_devices_login_and_any_copied_cookie(app, ada, web_client):
     other, copied = web_client(ADA), copy_of(ada, app)
     assert is_logged_in(copied)
     assert ada.submit("/logout", page="/").status_code == 303
@@ -250,7 +250,7 @@ def test_logging_in_on_another_device_leaves_the_first_logged_in(ada, web_client
     assert is_logged_in(ada)
 
 
-def test_changing_the_password_ends_all_other_logins_at_once_and_keeps_this_one(shop, ada, web_client):
+def test_changing_the_password_ends_all_other_logins_at_once(shop, ada, web_client):
     shop.customer("ben@example.com")
     other, ben = web_client(ADA), web_client("ben@example.com")
     assert change_password(ada, PASSWORD, "another three words", "another three words").status_code == 303
@@ -263,20 +263,20 @@ def test_changing_the_password_ends_all_other_logins_at_once_and_keeps_this_one(
     ("typed", "sentence"),
     [
         (("wrong words", "another three words", "another three words"), "This is not your current password."),
-        ((PASSWORD, "another three words", "another two words"), "The two new passwords differ."),
+        ((PASSWORD, "another three words", "another two words"), "The two new passwords are not the same."),
         ((PASSWORD, "short", "short"), "8 to 128 characters; this one has 5."),
-        ((PASSWORD, "password", "password"), "passwords that are tried first"),
-        (("", "another three words", "another three words"), "Please enter your current password."),
+        ((PASSWORD, "password", "password"), "This password is too easy to guess."),
+        (("", "another three words", "another three words"), "Enter your current password."),
     ],
 )
-def test_a_password_is_not_changed_by_a_form_with_a_mistake(shop, ada, web_client, typed, sentence):
+def test_an_invalid_form_does_not_change_the_password(shop, ada, web_client, typed, sentence):
     other, before = web_client(ADA), shop.everything()
     answer = change_password(ada, *typed)
     assert (answer.status_code, sentence in text_of(answer)) == (400, True)
     assert (shop.everything(), is_logged_in(other)) == (before, True)
 
 
-def test_deactivating_ends_every_login_and_token_at_once_and_cancels_what_waits(app, shop, ada, web_client):
+def test_deactivating_ends_logins_and_tokens_at_once_and_cancels_waiting_reservations(app, shop, ada, web_client):
     user_id, book_id = shop.rows("SELECT id FROM users")[0], shop.book()
     shop.reserve(user_id, book_id)
     phone, token = web_client(ADA), ApiClient(app, ADA)
@@ -290,7 +290,7 @@ def test_deactivating_ends_every_login_and_token_at_once_and_cancels_what_waits(
 
 
 @pytest.mark.parametrize(("days", "alive"), [(29, True), (31, False)])
-def test_a_login_lives_as_long_as_the_setting_says(shop, ada, web_client, days, alive):
+def test_a_login_lasts_as_long_as_the_setting_says(shop, ada, web_client, days, alive):
     with shop.app.app_context():
         table = db.metadata.tables["login_sessions"]
         db.session.execute(table.update().values(created_at=now() - timedelta(days=days)))
@@ -302,7 +302,7 @@ def test_a_login_lives_as_long_as_the_setting_says(shop, ada, web_client, days, 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", ".", "é", "eyJfdXNlcl9pZCI6IjEifQ.aaaa.bbbb", "\x7f" * 50])
 @pytest.mark.parametrize("name", ["bookshop", "remember_token", "session"])
-def test_a_forged_cookie_is_nobody(app, web_client, name, cookie):
+def test_a_forged_cookie_is_not_logged_in(app, web_client, name, cookie):
     headers = {"Cookie": f"{name}={cookie}".encode().decode("latin-1")}
     assert web_client().get("/account/password", headers=headers).status_code == 303
     assert web_client().get("/", headers=headers).status_code == 200
@@ -312,14 +312,14 @@ def test_a_forged_cookie_is_nobody(app, web_client, name, cookie):
 
 
 @pytest.mark.parametrize(("origin", "secure"), [("http://localhost", False), ("https://localhost", True)])
-def test_the_cookie_is_kept_from_scripts_and_other_sites_and_secure_where_the_page_is(web_client, origin, secure):
+def test_the_cookie_is_httponly_samesite_and_secure_over_https(web_client, origin, secure):
     [cookie] = web_client().get("/login", base_url=origin).headers.getlist("Set-Cookie")
     assert cookie.startswith("bookshop=")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     assert ("Secure" in cookie.split("; ")) is secure
 
 
-def test_pages_of_an_account_are_in_no_cache(ada):
+def test_account_pages_are_never_cached(ada):
     assert ada.get("/account/password").headers["Cache-Control"] == "no-store"
 
 
@@ -332,7 +332,7 @@ def test_too_many_tries_are_refused_for_a_while(app, path):
     tries = [browser.post(path, email="x", password="y", csrf_token=token) for _ in range(3)]
     assert [answer.status_code for answer in tries] == [400, 400, 429]
     assert 0 < int(tries[-1].headers["Retry-After"]) <= 3600
-    assert "That was too often." in text_of(tries[-1])
+    assert "Too many attempts." in text_of(tries[-1])
     assert browser.get(path).status_code == 200
 
 
@@ -340,8 +340,8 @@ def test_too_many_tries_are_refused_for_a_while(app, path):
 
 
 @pytest.fixture
-def book_back(shop, ada):
-    """Lets the book that Ada reserves come back; again at each call."""
+def restock_reserved_book(shop, ada):
+    """Return a function that lets Ada reserve a book and restocks it, repeatedly."""
     user_id, book_id = shop.rows("SELECT id FROM users")[0], shop.book()
 
     def again():
@@ -357,37 +357,37 @@ def badge(browser: WebClient) -> int:
     return int(found.group(1)) if found else 0
 
 
-def test_the_badge_counts_the_books_that_came_back_each_once_until_the_reservations_are_looked_at(ada, book_back):
+def test_the_badge_counts_each_book_back_in_stock_once_until_the_reservations_are_viewed(ada, restock_reserved_book):
     counts = [badge(ada)]
-    book_back()
+    restock_reserved_book()
     counts.append(badge(ada))
-    book_back()
+    restock_reserved_book()
     counts.append(badge(ada))
     ada.get("/reservations")
     assert [*counts, badge(ada)] == [0, 1, 1, 0]
 
 
-def test_the_badge_stays_away_after_logging_out_and_in_and_comes_with_the_next_restock(ada, book_back):
-    book_back()
+def test_the_badge_stays_away_after_a_new_login_until_the_next_restock(ada, restock_reserved_book):
+    restock_reserved_book()
     ada.get("/reservations")
     ada.submit("/logout", page="/")
     ada.log_in(ADA)
     assert badge(ada) == 0
-    book_back()
+    restock_reserved_book()
     assert badge(ada) == 1
 
 
-def test_logging_out_on_a_device_that_looked_earlier_does_not_bring_the_badge_back(ada, web_client, book_back):
+def test_logging_out_on_another_device_does_not_bring_the_badge_back(ada, web_client, restock_reserved_book):
     phone = web_client(ADA)
     phone.get("/reservations")
-    book_back()
+    restock_reserved_book()
     ada.get("/reservations")
     for browser in (ada, phone):
         browser.submit("/logout", page="/")
     assert badge(web_client(ADA)) == 0
 
 
-def test_staff_and_visitors_have_no_badge(shop, web_client, book_back):
+def test_staff_and_visitors_have_no_badge(shop, web_client, restock_reserved_book):
     shop.staff()
-    book_back()
+    restock_reserved_book()
     assert (badge(web_client()), badge(web_client("staff@example.com"))) == (0, 0)

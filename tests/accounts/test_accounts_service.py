@@ -1,4 +1,4 @@
-"""What no page can show of accounts: how passwords and tokens are kept, and two registrations at the same moment."""
+"""Account services: how passwords and tokens are stored, and simultaneous registrations."""
 
 import hashlib
 import subprocess
@@ -24,7 +24,7 @@ THREADS = 8
 
 
 def log_in(shop: Shop, password: str = PASSWORD) -> Identity:
-    """Log in as the page does; returns who that is."""
+    """Log in as the page does; return the user."""
     return shop.commit(lambda: services.accounts().log_in(services.accounts().check_password(ADA, password), password))
 
 
@@ -35,13 +35,13 @@ def stored_hash(shop: Shop) -> str:
 # ---------------------------------------------------------------- passwords
 
 
-def test_passwords_are_kept_as_argon2id_and_nowhere_in_clear(shop):
+def test_passwords_are_stored_only_as_argon2id_hashes(shop):
     shop.customer(ADA)
     assert extract_parameters(stored_hash(shop)).type is Type.ID
     assert PASSWORD not in str(shop.everything())
 
 
-def test_the_hash_costs_in_use_what_was_decided():
+def test_the_hash_parameters_are_those_decided_on():
     code = "from bookshop.accounts.passwords import hash_password; print(hash_password('x'))"
     made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     cost = extract_parameters(made.strip())
@@ -54,19 +54,19 @@ def test_two_users_with_the_same_password_have_different_hashes(shop):
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_password_is_the_same_however_the_keyboard_composes_its_letters(shop, forms):
+def test_a_password_is_independent_of_unicode_composition(shop, forms):
     chosen, typed = (unicodedata.normalize(form, "drei größere Wörter") for form in forms)
     shop.commit(lambda: services.accounts().register(ADA, chosen))
     assert chosen != typed
     assert log_in(shop, typed).email == ADA
 
 
-def test_the_length_of_a_password_is_counted_in_composed_characters():
+def test_password_length_is_counted_in_normalised_characters():
     assert passwords.problem_in_password("e\N{COMBINING ACUTE ACCENT}" * 7) is not None
     assert passwords.problem_in_password("e\N{COMBINING ACUTE ACCENT}" * 128) is None
 
 
-def test_a_hash_of_another_strength_is_replaced_at_the_next_login(shop, monkeypatch):
+def test_a_hash_of_another_strength_is_rehashed_at_the_next_login(shop, monkeypatch):
     shop.customer(ADA)
     before = stored_hash(shop)
     stronger = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
@@ -85,15 +85,15 @@ def test_a_hash_of_the_right_strength_stays(shop):
 
 
 @pytest.mark.parametrize("broken", ["", "!", "not a hash", "$2b$12$" + "a" * 53])
-def test_an_account_whose_hash_is_no_hash_cannot_be_logged_into(shop, broken):
+def test_an_account_with_an_invalid_hash_cannot_log_in(shop, broken):
     shop.customer(ADA)
     shop.execute("UPDATE users SET password_hash = :broken", broken=broken)
-    with pytest.raises(Invalid, match="do not fit together"):
+    with pytest.raises(Invalid, match="or the password is wrong"):
         log_in(shop)
 
 
 class CountingHasher:
-    """The real hasher; remembers which hashes it was asked to check a password against."""
+    """The real hasher, recording the hashes that passwords are verified against."""
 
     def __init__(self, real: PasswordHasher) -> None:
         self.real = real
@@ -109,7 +109,7 @@ class CountingHasher:
 
 @pytest.mark.parametrize("email", [ADA, "gone@example.com", "nobody@example.com", "no address", "nul\0@example.com"])
 @pytest.mark.parametrize("password", [PASSWORD, "not the password"])
-def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, web_client, monkeypatch, email, password):
+def test_every_login_verifies_exactly_one_hash_of_the_same_strength(shop, web_client, monkeypatch, email, password):
     for known in (ADA, "gone@example.com"):
         shop.customer(known)
     shop.deactivate("gone@example.com")
@@ -120,7 +120,7 @@ def test_every_login_costs_one_check_of_a_hash_of_the_same_strength(shop, web_cl
     assert [extract_parameters(found) for found in counting.checked] == [strength]
 
 
-# ---------------------------------------------------------------- a login and what happens beside it
+# ---------------------------------------------------------------- a login and concurrent changes
 
 
 def test_a_login_is_refused_if_the_user_was_deactivated_after_the_password_was_checked(shop):
@@ -144,30 +144,30 @@ def test_a_login_is_refused_if_the_password_was_changed_after_it_was_checked(sho
 
 
 @pytest.mark.parametrize("email", ["nobody@example.com", "", "'; --"])
-def test_nobody_cannot_be_deactivated_nor_get_a_token(shop, email):
+def test_an_unknown_user_cannot_be_deactivated_or_get_a_token(shop, email):
     with pytest.raises(NotFound):
         shop.deactivate(email)
     with pytest.raises(NotFound):
         shop.token(email)
 
 
-# ---------------------------------------------------------------- what staff see of users
+# ---------------------------------------------------------------- staff's list of users
 
 
 def listed(shop: Shop, q: str = "", page: int = 1, size: int = 10) -> list[str]:
-    """The addresses that staff find."""
+    """Return the addresses that staff find."""
     with shop.app.app_context():
         return [user.email for user in services.accounts().list_users(q, page, size).items]
 
 
 @pytest.fixture
-def four(shop):
-    """Four users, one of them with signs that mean something to LIKE."""
+def four_users(shop):
+    """Four users, one of them with LIKE wildcards in the address."""
     emails = ["ada@example.com", "Ben@Example.com", "a_b%c@example.com", "ÉMILE@example.com"]
     return [shop.customer(email) for email in emails]
 
 
-@pytest.mark.usefixtures("four")
+@pytest.mark.usefixtures("four_users")
 @pytest.mark.parametrize(
     ("q", "found"),
     [
@@ -187,8 +187,8 @@ def test_users_are_found_by_part_of_their_address_newest_first(shop, q, found):
     assert listed(shop, q) == found
 
 
-@pytest.mark.usefixtures("four")
-def test_users_are_listed_in_pages(shop):
+@pytest.mark.usefixtures("four_users")
+def test_users_are_paginated(shop):
     assert listed(shop, "example", page=2, size=3) == ["ada@example.com"]
     with shop.app.app_context():
         assert services.accounts().list_users("example", 2, 3).total == 4
@@ -198,12 +198,12 @@ def test_users_are_listed_in_pages(shop):
 
 
 def spellings() -> list[str]:
-    """ada@example.com with another letter in capitals in each."""
+    """Yield ada@example.com with a different letter capitalised each time."""
     return [ADA[:index] + ADA[index:].capitalize() for index in (0, 1, 2, 4, 5, 6, 7, 8)]
 
 
 def race(shop: Shop, emails: list[str]) -> Counter[object]:
-    """Register all addresses at the same moment, each in a thread; counts what came of it."""
+    """Register all addresses at once, each in a thread; count the outcomes."""
     barrier = Barrier(len(emails))
 
     def register(email: str) -> object:
@@ -218,7 +218,7 @@ def race(shop: Shop, emails: list[str]) -> Counter[object]:
         return Counter(threads.map(register, emails))
 
 
-def test_of_many_registrations_of_one_address_at_the_same_moment_one_wins(shop):
+def test_one_of_many_simultaneous_registrations_of_an_address_succeeds(shop):
     assert len(set(spellings())) == THREADS
     assert race(shop, spellings()) == {"registered": 1, Conflict: THREADS - 1}
     assert len(shop.rows("SELECT id FROM users")) == 1
@@ -250,7 +250,7 @@ def test_a_token_is_random_and_only_its_hash_is_stored(shop):
     assert first not in str(shop.everything())
 
 
-def test_a_revoked_token_is_refused_and_others_are_not(shop, api_client):
+def test_revoking_a_token_affects_no_other(shop, api_client):
     shop.customer(ADA)
     revoked, kept = api_client(ADA), api_client(ADA)
     shop.execute("UPDATE api_tokens SET name = 'kept' WHERE id = (SELECT max(id) FROM api_tokens)")
@@ -259,7 +259,7 @@ def test_a_revoked_token_is_refused_and_others_are_not(shop, api_client):
     assert kept.get("/api/v1/prebookings").status_code == 200
 
 
-def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop, api_client):
+def test_a_deactivated_users_token_is_refused_and_no_new_one_is_created(shop, api_client):
     shop.customer(ADA)
     ada = api_client(ADA)
     shop.deactivate(ADA)
@@ -272,7 +272,7 @@ def test_the_token_of_a_deactivated_user_is_refused_and_no_new_one_is_made(shop,
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer ", "Bearer x", "Bearer bookshop_", "bearer é", "Bearer \x00", "Bearer a b"]
 )
-def test_a_token_that_is_none_is_refused_even_where_none_is_needed(api_client, header):
+def test_an_invalid_token_is_refused_even_where_none_is_needed(api_client, header):
     anybody = api_client()
     anybody.headers = {"Authorization": header.encode().decode("latin-1")}
     answer = anybody.get("/api/v1/books")
@@ -281,7 +281,7 @@ def test_a_token_that_is_none_is_refused_even_where_none_is_needed(api_client, h
 
 
 @pytest.mark.parametrize("name", ["", "n" * 101, "nul\0", "two\nlines"])
-def test_a_token_needs_a_name_that_can_be_shown(shop, name):
+def test_a_token_needs_a_printable_name(shop, name):
     shop.customer(ADA)
     with pytest.raises(Invalid):
         shop.commit(lambda: services.accounts().create_token(shop.id_of(ADA), name))

@@ -1,4 +1,4 @@
-"""Passwords cannot be guessed, and no guessing locks an owner out: all processes count together, in the database."""
+"""Guessing passwords is slowed down without locking the owner out; all processes count together in the database."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ FREE = 5
 
 @pytest.fixture
 def process(app, database_url):
-    """Starts one more process of the shop: process(login_limit="2 per hour")."""
+    """Create another process of the shop: process(login_limit="2 per hour")."""
     made, kept = [], dict(vars(limiter))
 
     def start(**settings):
@@ -31,40 +31,40 @@ def process(app, database_url):
         return made[-1]
 
     yield start
-    vars(limiter).update(kept)  # there is one for all applications of a process, and the last that is made sets it up
+    vars(limiter).update(kept)  # the limiter is shared by all applications of a process and configured by the last one
     for other in made:
         with other.app_context():
             db.engine.dispose()
 
 
-def at(app, network):
+def browser_at(app, network):
     browser = WebClient(app)
     browser.client.environ_base = {**browser.client.environ_base, "REMOTE_ADDR": network}
     return browser
 
 
 def guess(browser, times=1, email=ADA):
-    """The statuses of so many wrong logins, with the token of one page."""
+    """Return the statuses of this many failed logins from one page."""
     token = browser.csrf_token()
     return [browser.post("/login", email=email, password="wrong", csrf_token=token).status_code for _ in range(times)]
 
 
 def reset_of(app, email=ADA):
-    """The secret of a link for a new password, as its owner is sent it."""
+    """Return the token of a password link, as sent to its owner."""
     shop = Shop(app)
     user_id = shop.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
     return shop.commit(lambda: services.email_links().create_reset(user_id, email))
 
 
-def wait_is_over(shop):
+def end_waits(shop):
     shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00'")
 
 
-# ---------------------------------------------------------------- a wait that grows
+# ---------------------------------------------------------------- growing waits
 
 
 @pytest.mark.parametrize("email", [ADA, NOBODY])
-def test_each_wrong_password_makes_the_next_wait_longer_whether_the_address_is_known_or_not(shop, app, email):
+def test_each_wrong_password_lengthens_the_wait_for_known_and_unknown_addresses(shop, app, email):
     shop.customer(ADA)
     browser, waits = WebClient(app), []
     assert guess(browser, FREE, email) == [400] * FREE
@@ -72,12 +72,12 @@ def test_each_wrong_password_makes_the_next_wait_longer_whether_the_address_is_k
         refused = browser.log_in(email, "wrong")
         assert (refused.status_code, "Please try again in" in text_of(refused)) == (429, True)
         waits.append(int(refused.headers["Retry-After"]))
-        wait_is_over(shop)
+        end_waits(shop)
         assert guess(browser, 1, email) == [400]
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
 
 
-def test_who_must_wait_keeps_what_was_typed_and_does_not_wait_longer_for_asking(shop, app):
+def test_a_rate_limited_login_keeps_what_was_typed_and_does_not_lengthen_the_wait(shop, app):
     shop.customer(ADA)
     browser = WebClient(app)
     guess(browser, FREE)
@@ -87,17 +87,17 @@ def test_who_must_wait_keeps_what_was_typed_and_does_not_wait_longer_for_asking(
     assert (refused.status_code, f'value="{ADA}"' in refused.text) == (429, True)
     assert int(refused.headers["Retry-After"]) <= 128
     assert PASSWORD not in refused.text
-    wait_is_over(shop)
+    end_waits(shop)
     assert browser.log_in(ADA, PASSWORD).status_code == 303
 
 
-def test_a_login_that_succeeds_counts_for_nothing(shop, app):
+def test_a_successful_login_is_not_counted_as_an_attempt(shop, app):
     shop.customer(ADA)
     assert [WebClient(app).log_in(ADA, PASSWORD).status_code for _time in range(3 * FREE)] == [303] * 3 * FREE
     assert set(shop.rows("SELECT count FROM attempts")) == {0}
 
 
-def test_wrong_passwords_are_forgotten_after_a_day(shop, app):
+def test_failed_attempts_are_forgotten_after_a_day(shop, app):
     shop.customer(ADA)
     browser = WebClient(app)
     assert guess(browser, FREE + 1)[-1] == 429
@@ -106,7 +106,7 @@ def test_wrong_passwords_are_forgotten_after_a_day(shop, app):
     assert len(shop.rows("SELECT key FROM attempts")) == 3
 
 
-def test_a_clock_that_is_set_back_makes_nobody_wait_for_hours(shop, app):
+def test_a_clock_that_is_set_back_does_not_make_anyone_wait_for_hours(shop, app):
     shop.customer(ADA)
     browser = WebClient(app)
     assert guess(browser, FREE + 1)[-1] == 429
@@ -115,7 +115,7 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_for_hours(shop, app):
 
 
 @pytest.mark.parametrize("path", ["/account/email", "/account/password", "/account/delete"])
-def test_guesses_at_the_password_of_who_is_logged_in_wait_too(shop, app, web_client, path):
+def test_guesses_at_a_logged_in_users_password_are_delayed_too(shop, app, web_client, path):
     shop.customer(ADA)
     thief, owner = web_client(ADA), web_client(ADA)
     token = thief.csrf_token(path)
@@ -127,15 +127,15 @@ def test_guesses_at_the_password_of_who_is_logged_in_wait_too(shop, app, web_cli
     assert owner.submit(path, **right).status_code == 303
 
 
-def test_nobody_is_named_in_what_is_counted(shop, process):
+def test_counted_attempts_contain_no_addresses(shop, process):
     shop.customer(ADA)
-    guess(at(process(), "192.0.2.1"), 2)
+    guess(browser_at(process(), "192.0.2.1"), 2)
     found = str(shop.rows("SELECT * FROM attempts"))
     assert len(found) > 200
     assert not [name for name in (ADA, "192.0.2") if name in found]
 
 
-# ---------------------------------------------------------------- for all processes together
+# ---------------------------------------------------------------- shared by all processes
 
 
 def test_logins_are_counted_for_all_processes_together(shop, process):
@@ -153,27 +153,27 @@ def test_e_mails_are_counted_for_all_processes_together(shop, process, page):
     assert 3500 < int(sent[-1].headers["Retry-After"]) <= 3600
 
 
-def test_a_limit_begins_anew_when_its_time_is_over(shop, process):
+def test_a_limit_resets_after_its_period(shop, process):
     browser = WebClient(process(login_limit="1 per hour"))
     assert guess(browser, 2, NOBODY) == [400, 429]
-    wait_is_over(shop)
+    end_waits(shop)
     assert guess(browser, 2, NOBODY) == [400, 429]
     shop.execute("UPDATE attempts SET until = '2099-01-01 00:00:00.000000+00:00'")  # the clock was set back
     assert guess(browser, 1, NOBODY) == [400]
 
 
-def test_counts_that_are_over_are_deleted_on_the_way(shop, app):
-    guess(at(app, "192.0.2.1"), 1, NOBODY)
+def test_expired_counts_are_deleted_on_the_way(shop, app):
+    guess(browser_at(app, "192.0.2.1"), 1, NOBODY)
     shop.execute("UPDATE attempts SET forget_at = '2020-01-01 00:00:00.000000+00:00'")
-    guess(at(app, "192.0.2.2"), 1, BEN)
+    guess(browser_at(app, "192.0.2.2"), 1, BEN)
     assert len(shop.rows("SELECT key FROM attempts")) == 3
 
 
-# ---------------------------------------------------------------- of many at the same moment
+# ---------------------------------------------------------------- simultaneous guesses
 
 
 def guesses_at_once(app, many=12):
-    """How many of so many guesses at the same moment were made, and were not told to wait."""
+    """Return how many of this many simultaneous guesses were made rather than delayed."""
     browsers = [WebClient(app) for _browser in range(many)]
     tokens = [browser.csrf_token() for browser in browsers]
     start = threading.Barrier(many)
@@ -188,13 +188,13 @@ def guesses_at_once(app, many=12):
     return found.count(400)
 
 
-def test_of_many_guesses_at_the_same_moment_no_more_are_made_than_are_free(shop, app):
+def test_simultaneous_guesses_never_exceed_the_free_attempts(shop, app):
     shop.customer(ADA)
     assert guesses_at_once(app) == FREE
 
 
-def test_who_waits_for_a_count_that_changes_meanwhile_is_counted_too(shop, app):
-    """On PostgreSQL the time of the statement that waits is before that of the one it waited for."""
+def test_a_count_that_changes_while_locked_includes_the_waiting_request(shop, app):
+    """On PostgreSQL a blocked statement has an earlier timestamp than the one that blocked it."""
 
     def count(first):
         with app.app_context(), services.separate_session() as session:
@@ -209,22 +209,22 @@ def test_who_waits_for_a_count_that_changes_meanwhile_is_counted_too(shop, app):
             return in_transaction(session, work)
 
     assert count(False) == (1, 1)
-    assert races.overtake((AttemptRepository, "delay"), lambda: count(True), lambda: count(False)) == ((2, 1), (3, 2))
+    assert races.interleave((AttemptRepository, "delay"), lambda: count(True), lambda: count(False)) == ((2, 1), (3, 2))
 
 
-def test_twin_that_looks_first_and_counts_afterwards_lets_all_guess(shop, app, monkeypatch):
+def test_checking_before_counting_lets_all_guesses_through(shop, app, monkeypatch):
     shop.customer(ADA)
-    looked = threading.Barrier(12)
+    checked = threading.Barrier(12)
 
-    def look_first(_limits, _form, work):
-        looked.wait()  # all have looked, and nobody must wait
+    def check_first(_limits, _form, work):
+        checked.wait()  # all have checked, and none has to wait
         return work()
 
-    monkeypatch.setattr(services, "with_counted_attempt", look_first)
+    monkeypatch.setattr(services, "with_counted_attempt", check_first)
     assert guesses_at_once(app) == 12
 
 
-def test_limits_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, app, caplog):
+def test_rate_limits_are_locked_in_one_order_to_prevent_deadlocks(shop, app, caplog):
     names = [f"limit {number}" for number in range(4)]
 
     def take(turn):
@@ -236,13 +236,13 @@ def test_limits_are_taken_in_one_order_so_that_nobody_waits_in_a_circle(shop, ap
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(take, range(80)))
     assert shop.rows("SELECT count FROM attempts") == [0] * 4
-    assert "transaction given up" not in caplog.text
+    assert "transaction rolled back" not in caplog.text
 
 
-# ---------------------------------------------------------------- nobody locks an owner out
+# ---------------------------------------------------------------- owners are not locked out
 
 
-def test_an_owner_on_a_known_device_logs_in_whatever_others_try_also_from_the_same_network(shop, process):
+def test_an_owner_on_a_known_device_can_log_in_during_guessing_from_the_same_network(shop, process):
     shop.customer(ADA)
     app = process(login_limit="20 per hour")
     owner, other = WebClient(app), WebClient(app)
@@ -250,43 +250,43 @@ def test_an_owner_on_a_known_device_logs_in_whatever_others_try_also_from_the_sa
     owner.submit("/logout", page="/account")
     for _guess in range(30):
         guess(other)
-        wait_is_over_for_guesses(shop)
+        end_waits_of_guesses(shop)
     assert guess(other) == [429]
     assert owner.log_in(ADA, PASSWORD).status_code == 303
 
 
-def wait_is_over_for_guesses(shop):
-    """Let the waits of a minute pass, but no window of an hour."""
+def end_waits_of_guesses(shop):
+    """Let waits of a minute end, but no limit per hour."""
     shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00' WHERE forget_at <> until")
 
 
-def test_an_owner_on_a_new_device_elsewhere_logs_in_whatever_others_try(shop, app):
+def test_an_owner_on_a_new_device_elsewhere_can_log_in_during_guessing(shop, app):
     shop.customer(ADA)
-    guess(at(app, "192.0.2.1"), 3 * FREE)
-    assert at(app, "192.0.2.2").log_in(ADA, PASSWORD).status_code == 303
+    guess(browser_at(app, "192.0.2.1"), 3 * FREE)
+    assert browser_at(app, "192.0.2.2").log_in(ADA, PASSWORD).status_code == 303
 
 
-def test_guesses_from_many_networks_wait_too_but_never_longer_than_a_minute(shop, app):
+def test_guesses_from_many_networks_are_delayed_by_a_minute_at_most(shop, app):
     shop.customer(ADA)
-    found = [guess(at(app, f"192.0.2.{n}"), 1)[0] for n in range(52)]
+    found = [guess(browser_at(app, f"192.0.2.{n}"), 1)[0] for n in range(52)]
     assert found == [400] * 50 + [429] * 2
     shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00', count = 5000 WHERE count > 5")
-    assert guess(at(app, "198.51.100.1")) == [400]
-    refused = at(app, "198.51.100.2").log_in(ADA, PASSWORD)
+    assert guess(browser_at(app, "198.51.100.1")) == [400]
+    refused = browser_at(app, "198.51.100.2").log_in(ADA, PASSWORD)
     assert (refused.status_code, int(refused.headers["Retry-After"]) <= 60) == (429, True)
 
 
-def test_a_link_by_e_mail_lets_an_owner_in_while_others_guess_from_everywhere(shop, app):
+def test_an_owner_can_log_in_by_e_mail_link_while_others_guess_everywhere(shop, app):
     shop.customer(ADA)
-    owner = at(app, "198.51.100.1")
+    owner = browser_at(app, "198.51.100.1")
     for n in range(52):
-        guess(at(app, f"192.0.2.{n}"), 1)
+        guess(browser_at(app, f"192.0.2.{n}"), 1)
     assert owner.log_in(ADA, PASSWORD).status_code == 429
     assert owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW).status_code == 303
     assert owner.log_in(ADA, NEW).status_code == 303
 
 
-def test_a_known_device_is_known_for_its_own_accounts_only(shop, app):
+def test_a_device_is_known_only_for_accounts_that_logged_in_on_it(shop, app):
     shop.customer(ADA)
     shop.customer(BEN)
     ben = WebClient(app)
@@ -296,8 +296,8 @@ def test_a_known_device_is_known_for_its_own_accounts_only(shop, app):
     assert guess(ben, FREE + 1, BEN) == [400] * (FREE + 1)
 
 
-def known(app, email=ADA):
-    """A browser that has logged in and out."""
+def browser_on_known_device(app, email=ADA):
+    """Return a browser that has logged in and out."""
     browser = WebClient(app)
     browser.log_in(email, PASSWORD)
     browser.submit("/logout", page="/account")
@@ -305,9 +305,9 @@ def known(app, email=ADA):
 
 
 @pytest.mark.parametrize("how", ["link", "page"])
-def test_with_another_password_all_devices_are_unknown_but_the_one_on_which_it_was_changed(shop, app, how):
+def test_a_new_password_makes_all_other_devices_unknown(shop, app, how):
     shop.customer(ADA)
-    former, owner = known(app), known(app)
+    former, owner = browser_on_known_device(app), browser_on_known_device(app)
     if how == "link":
         owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW)
     else:
@@ -321,7 +321,7 @@ def test_with_another_password_all_devices_are_unknown_but_the_one_on_which_it_w
 def test_a_device_stays_known_with_another_address_and_for_the_other_accounts(shop, app):
     shop.customer(ADA)
     shop.customer(BEN)
-    browser = known(app, BEN)
+    browser = browser_on_known_device(app, BEN)
     browser.log_in(ADA, PASSWORD)
     browser.submit("/account/email", email="ada.new@example.com", current=PASSWORD)
     browser.submit("/logout", page="/account")
@@ -330,7 +330,7 @@ def test_a_device_stays_known_with_another_address_and_for_the_other_accounts(sh
     assert guess(browser, FREE + 1, BEN) == [400] * (FREE + 1)
 
 
-def test_a_right_password_counts_for_nothing_whatever_else_is_refused(shop, app, web_client):
+def test_a_correct_password_is_not_counted_even_if_the_form_is_refused(shop, app, web_client):
     shop.customer(ADA)
     shop.customer(BEN)
     ada = web_client(ADA)
@@ -340,7 +340,7 @@ def test_a_right_password_counts_for_nothing_whatever_else_is_refused(shop, app,
     assert shop.rows("SELECT count FROM attempts") == [0]
 
 
-def test_who_logs_in_often_sends_no_more_e_mail_than_others_of_the_network(shop, process):
+def test_frequent_logins_send_no_extra_e_mail(shop, process):
     shop.customer(ADA)
     app, found = process(login_limit="3 per hour"), []
     for _login in range(2):
@@ -350,14 +350,14 @@ def test_who_logs_in_often_sends_no_more_e_mail_than_others_of_the_network(shop,
 
 
 @pytest.mark.parametrize("forged", ["", "x", "WyJkZXZpY2UiLFsiYSJdXQ.AAAA", "é" * 50])
-def test_a_cookie_that_the_shop_did_not_sign_makes_no_device_known(shop, app, forged):
+def test_an_unsigned_cookie_makes_no_device_known(shop, app, forged):
     shop.customer(ADA)
     browser = WebClient(app)
     browser.client.set_cookie("bookshop_device", forged)
     assert guess(browser, FREE + 1) == [400] * FREE + [429]
 
 
-def test_the_cookie_of_a_known_device_is_for_no_scripts_and_names_nobody(shop, app):
+def test_the_known_device_cookie_is_httponly_and_contains_no_name(shop, app):
     shop.customer(ADA)
     answer = WebClient(app).log_in(ADA, PASSWORD)
     (cookie,) = [value for value in answer.headers.getlist("Set-Cookie") if value.startswith("bookshop_device=")]
@@ -365,7 +365,7 @@ def test_the_cookie_of_a_known_device_is_for_no_scripts_and_names_nobody(shop, a
     assert "ada" not in cookie
 
 
-def test_an_owner_who_must_wait_is_shown_the_way_by_e_mail_which_no_crowd_on_the_network_closes(shop, process):
+def test_a_rate_limited_owner_can_always_get_a_link_by_e_mail(shop, process):
     shop.customer(ADA)
     app = process(login_limit="3 per hour")
     other, owner = WebClient(app), WebClient(app)
@@ -378,16 +378,16 @@ def test_an_owner_who_must_wait_is_shown_the_way_by_e_mail_which_no_crowd_on_the
     assert owner.log_in(ADA, NEW).status_code == 303
 
 
-def test_who_must_wait_is_offered_a_link_by_e_mail(shop, app):
+def test_a_rate_limited_login_offers_a_link_by_e_mail(shop, app):
     shop.customer(ADA)
     browser = WebClient(app)
     guess(browser, FREE)
-    assert "have a link sent to you by e-mail" in text_of(browser.log_in(ADA, "wrong"))
+    assert "choose a new password by e-mail" in text_of(browser.log_in(ADA, "wrong"))
 
 
-def test_each_login_makes_a_device_of_its_own(shop, app):
+def test_each_login_is_a_separate_device(shop, app):
     shop.customer(ADA)
-    browser = known(app)
+    browser = browser_on_known_device(app)
     former = browser.client.get_cookie("bookshop_device").value
     browser.log_in(ADA, PASSWORD)
     assert browser.client.get_cookie("bookshop_device").value.partition(".")[0] != former.partition(".")[0]

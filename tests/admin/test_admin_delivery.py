@@ -1,4 +1,4 @@
-"""The delivery page: scan or type, look at it, receive it once."""
+"""The delivery page: scan or type, preview, receive once."""
 
 import html
 import re
@@ -26,7 +26,7 @@ def staff(shop, web_client):
 
 @pytest.fixture
 def emma(shop):
-    """A book that is out of stock, and for which two customers wait."""
+    """A book that is out of stock, with two waiting customers."""
     book_id = shop.book("Emma", isbn=EMMA)
     for user_id in shop.customers(2):
         shop.reserve(user_id, book_id)
@@ -38,63 +38,63 @@ def persuasion(shop):
     return shop.book("Persuasion", isbn=PERSUASION, stock=3)
 
 
-def hidden(page, name):
-    """What a hidden field holds."""
+def hidden_value(page, name):
+    """Return the value of a hidden field."""
     found = re.search(rf'<input[^>]*name="{name}"[^>]*value="([^"]*)"', page.text)
     return html.unescape(found.group(1)) if found else ""
 
 
-def typed(page):
-    """What stands among the ISBNs."""
+def typed_isbns(page):
+    """Return the text in the field of ISBNs."""
     _start, _tag, text = page.text.partition('name="lines"')
     return html.unescape(text.partition(">")[2].partition("</textarea>")[0]).strip().splitlines()
 
 
 def check(staff, *lines, **fields):
-    """Type these lines and look at the preview."""
+    """Submit these lines and return the preview."""
     return staff.submit(PAGE, lines="\r\n".join(lines), **fields)
 
 
 def receive(staff, preview, **changes):
     """Press the button below the preview."""
-    fields = {name: hidden(preview, name) for name in ("number", "previewed")}
-    return staff.submit(PAGE, **{"lines": "\r\n".join(typed(preview)), "receive": "yes", **fields, **changes})
+    fields = {name: hidden_value(preview, name) for name in ("number", "previewed")}
+    return staff.submit(PAGE, **{"lines": "\r\n".join(typed_isbns(preview)), "receive": "yes", **fields, **changes})
 
 
 def movements(shop):
     return shop.rows("SELECT book_id, delta, quantity_after, reason, user_id FROM movements ORDER BY id")
 
 
-def test_the_page_is_ready_for_the_scanner(staff):
+def test_the_scanner_field_has_the_focus(staff):
     assert re.search(r"<textarea[^>]* autofocus", staff.get(PAGE).text)
 
 
-def test_the_preview_says_what_would_come_in_and_who_waits_and_writes_nothing(shop, staff, emma, persuasion):
+def test_the_preview_shows_copies_and_waiting_customers_and_writes_nothing(shop, staff, emma, persuasion):
     before = shop.everything()
     words = text_of(check(staff, f"{EMMA} x5", PERSUASION))
     assert f"Emma {EMMA} 0 → 5 5 copies, 2 waiting Persuasion {PERSUASION} 3 → 4 1 copy, 0 waiting" in words
-    assert "6 copies of 2 books 2 customers will be told. Nothing is written yet." in words
+    assert "6 copies of 2 books 2 customers will be notified. Nothing has been saved yet." in words
     assert shop.everything() == before
 
 
 @pytest.mark.usefixtures("emma", "persuasion")
-def test_a_book_on_several_lines_is_one_line_of_the_preview_which_says_so(staff):
+def test_repeated_lines_of_a_book_become_one_line_of_the_preview_which_says_so(staff):
     words = text_of(check(staff, f"{EMMA} x2", PERSUASION, f"{EMMA[:3]}-{EMMA[3:]}", "", f"{EMMA} 4"))
-    assert f"Emma {EMMA} Lines 1, 3 and 5 together 0 → 7 7 copies, 2 waiting" in words
+    assert f"Emma {EMMA} Lines 1, 3 and 5 combined 0 → 7 7 copies, 2 waiting" in words
 
 
 @pytest.mark.usefixtures("emma")
-def test_wrong_lines_are_named_with_what_is_wrong_and_stay_as_they_were_typed(shop, staff):
+def test_wrong_lines_are_explained_and_kept_as_typed(shop, staff):
     shop.set_stock(shop.book("Full", isbn=SANDITON), 999_999)
     lines = [f"{EMMA} x2", "Ema <b>", MISTYPED, f"{UNKNOWN} x3", f"{EMMA} x0", f"{SANDITON} x2"]
     page = check(staff, *lines)
     words = text_of(page)
-    assert (page.status_code, typed(page)) == (200, lines)
-    assert "5 lines to mend" in words
+    assert (page.status_code, typed_isbns(page)) == (200, lines)
+    assert "5 lines to fix" in words
     for wrong in (
         "2 Ema <b> This is not an ISBN: it needs 10 or 13 digits",
-        f"3 {MISTYPED} This is not an ISBN: its check digit does not fit",
-        f"4 {UNKNOWN} x3 There is no book with this ISBN in the shop.",
+        f"3 {MISTYPED} This is not an ISBN: the check digit is wrong",
+        f"4 {UNKNOWN} x3 There is no book with this ISBN. Check the number",
         f"5 {EMMA} x0 The number of copies must be from 1 to 9,999.",
         f"6 {SANDITON} x2 The stock is 999999; it cannot rise above 1,000,000.",
     ):
@@ -106,28 +106,29 @@ def test_wrong_lines_are_named_with_what_is_wrong_and_stay_as_they_were_typed(sh
     [
         ("", "at least one ISBN"),
         (" \r\n ", "at least one ISBN"),
-        ("Emma", "1 line to mend"),
-        (UNKNOWN, "1 line to mend"),
+        ("Emma", "1 line to fix"),
+        (UNKNOWN, "1 line to fix"),
         ("9780141439587\0", "control characters"),
-        ("x" * 50_001, "too much at once"),
-        (f"{EMMA}\r\n" * 501, "These are 501 lines. Please send at most 500 at a time."),
+        ("x" * 50_001, "This text is too long."),
+        (f"{EMMA}\r\n" * 501, "There are 501 lines. Enter at most 500 at a time."),
     ],
 )
-def test_where_nothing_can_come_in_there_is_no_button_to_receive_it(shop, staff, emma, lines, words):
+def test_a_preview_without_valid_lines_has_no_receive_button(shop, staff, emma, lines, words):
     before = shop.everything()
     page = staff.submit(PAGE, lines=lines, receive="yes", previewed="")
     assert (page.status_code, words in text_of(page), 'name="receive"' in page.text) == (400, True, False)
     assert shop.everything() == before
 
 
-def test_receiving_adds_the_copies_tells_who_waited_and_says_so_line_by_line(shop, staff, emma, persuasion):
+def test_receiving_adds_copies_notifies_customers_and_reports_each_line(shop, staff, emma, persuasion):
     answer = receive(staff, check(staff, f"{EMMA} x5", f"{PERSUASION} x2"))
     words = text_of(answer)
     assert (
         answer.status_code,
-        "7 copies of 2 books came in, and 2 customers were told. The e-mails leave in 60" in words,
+        "Added 7 copies of 2 books to stock and notified 2 customers. The e-mails will be sent in 60" in words,
     ) == (200, True)
-    assert "Emma : 5 copies, now 5, 2 customers told Persuasion : 2 copies, now 5, 0 customers told" in words
+    assert "Emma : 5 copies, now 5 in stock, 2 customers notified" in words
+    assert "Persuasion : 2 copies, now 5 in stock, 0 customers notified" in words
     assert (shop.stock(emma), shop.stock(persuasion), shop.statuses(emma)) == (5, 5, ["notified"] * 2)
     assert shop.broken() == []
 
@@ -140,27 +141,27 @@ def test_the_ledger_names_the_delivery_and_who_received_it(shop, staff, emma, pe
     assert (len(notes), bool(re.fullmatch("Delivery [0-9a-f]{8}", notes[0]))) == (1, True)
 
 
-def test_wrong_lines_are_left_out_and_kept_to_be_mended(shop, staff, emma):
+def test_wrong_lines_are_not_received_but_kept_to_be_fixed(shop, staff, emma):
     answer = receive(staff, check(staff, "Ema", f"{EMMA} x5", f"{UNKNOWN} x3"))
-    assert (shop.stock(emma), typed(answer)) == (5, ["Ema", f"{UNKNOWN} x3"])
+    assert (shop.stock(emma), typed_isbns(answer)) == (5, ["Ema", f"{UNKNOWN} x3"])
     assert f"2 {UNKNOWN} x3 There is no book" in text_of(answer)
 
     shop.book("Sanditon", isbn=UNKNOWN)
-    mended = receive(staff, check(staff, *typed(answer)))
+    mended = receive(staff, check(staff, *typed_isbns(answer)))
     assert "Sanditon : 3 copies, now 3" in text_of(mended)
 
 
-def test_a_book_that_can_take_no_more_since_the_preview_does_not_stop_the_others(shop, staff, emma, persuasion):
+def test_a_book_whose_stock_became_full_after_the_preview_does_not_stop_the_others(shop, staff, emma, persuasion):
     preview = check(staff, f"{PERSUASION} x2", f"{EMMA} x5")
     shop.set_stock(persuasion, 999_999)
     answer = receive(staff, preview)
-    assert (answer.status_code, typed(answer)) == (200, [f"{PERSUASION} x2"])
+    assert (answer.status_code, typed_isbns(answer)) == (200, [f"{PERSUASION} x2"])
     assert "The stock is 999999; it cannot rise above 1,000,000." in text_of(answer)
     assert (shop.stock(emma), shop.stock(persuasion), shop.statuses(emma)) == (5, 999_999, ["notified"] * 2)
     assert shop.broken() == []
 
 
-def test_a_book_that_fails_half_way_is_undone_alone(shop, staff, emma, persuasion, monkeypatch):
+def test_a_book_that_fails_half_way_is_rolled_back_alone(shop, staff, emma, persuasion, monkeypatch):
     notify = PreBookRepository.notify_waiting_by_book
 
     def fail(self, restocks):
@@ -173,36 +174,37 @@ def test_a_book_that_fails_half_way_is_undone_alone(shop, staff, emma, persuasio
     assert ("Emma stays out." in text_of(answer), shop.broken()) == (True, [])
 
 
-def test_when_nothing_came_in_the_answer_says_so(shop, staff, persuasion):
+def test_a_delivery_that_adds_nothing_says_so(shop, staff, persuasion):
     preview = check(staff, f"{PERSUASION} x2")
     shop.set_stock(persuasion, 999_999)
     answer = receive(staff, preview)
-    assert (answer.status_code, "Nothing came in" in text_of(answer)) == (409, True)
+    assert (answer.status_code, "Nothing was received" in text_of(answer)) == (409, True)
 
 
-def test_a_double_click_or_a_reload_adds_nothing_and_shows_the_same_again(shop, staff, emma, persuasion):
+def test_a_double_click_or_reload_adds_nothing_and_shows_the_same_page(shop, staff, emma, persuasion):
     preview = check(staff, f"{EMMA} x5", f"{PERSUASION} x2", "Ema")
     receive(staff, preview)
     before = shop.everything()
     again = receive(staff, preview)
-    assert (again.status_code, typed(again), shop.everything()) == (200, ["Ema"], before)
+    assert (again.status_code, typed_isbns(again), shop.everything()) == (200, ["Ema"], before)
     words = text_of(again)
-    assert ("nothing was added again" in words, "e-mails leave" in words) == (True, False)
-    assert "Emma : 5 copies, now 5, 2 customers told Persuasion : 2 copies, now 5, 0 customers told" in words
+    assert ("nothing was added again" in words, "e-mails will be sent" in words) == (True, False)
+    assert "Emma : 5 copies, now 5 in stock, 2 customers notified" in words
+    assert "Persuasion : 2 copies, now 5 in stock, 0 customers notified" in words
 
 
-def test_who_goes_back_and_adds_a_line_receives_only_that_one(shop, staff, emma, persuasion):
+def test_going_back_and_adding_a_line_receives_only_that_line(shop, staff, emma, persuasion):
     first = check(staff, f"{EMMA} x5")
     receive(staff, first)
-    second = check(staff, f"{EMMA} x5", f"{PERSUASION} x2", number=hidden(first, "number"))
-    assert "5 copies received already" in text_of(second)
-    assert "2 copies of 1 book 0 customers will be told" in text_of(second)
+    second = check(staff, f"{EMMA} x5", f"{PERSUASION} x2", number=hidden_value(first, "number"))
+    assert "5 copies already received" in text_of(second)
+    assert "2 copies of 1 book 0 customers will be notified" in text_of(second)
     answer = receive(staff, second)
-    assert "Emma : 5 copies, now 5, 2 customers told (had come in before)" in text_of(answer)
+    assert "Emma : 5 copies, now 5 in stock, 2 customers notified (received earlier)" in text_of(answer)
     assert (shop.stock(emma), shop.stock(persuasion)) == (5, 5)
 
 
-def test_the_same_books_may_come_again_in_another_delivery(shop, staff, emma):
+def test_the_same_books_can_come_in_another_delivery(shop, staff, emma):
     for _delivery in range(2):
         receive(staff, check(staff, f"{EMMA} x5"))
     assert shop.stock(emma) == 10
@@ -213,7 +215,7 @@ def test_lines_that_changed_since_the_preview_are_shown_before_they_are_received
     preview = check(staff, f"{EMMA} x5")
     before = shop.everything()
     answer = receive(staff, preview, lines=lines)
-    assert ("Nothing is written yet." in text_of(answer), shop.everything()) == (True, before)
+    assert ("Nothing has been saved yet." in text_of(answer), shop.everything()) == (True, before)
     receive(staff, answer)
     assert (shop.stock(emma), shop.stock(persuasion)) != (0, 3)
 
@@ -227,22 +229,22 @@ def test_copies_sold_since_the_preview_stay_sold(shop, staff, persuasion):
 def test_a_withdrawn_book_is_counted_but_not_on_sale(shop, staff, persuasion):
     shop.withdraw(persuasion)
     preview = check(staff, f"{PERSUASION} x2")
-    assert "Withdrawn: its copies are counted" in text_of(preview)
-    assert "2 copies, now 5, 0 customers told; withdrawn, so not on sale" in text_of(receive(staff, preview))
+    assert "Withdrawn: its copies are added to stock" in text_of(preview)
+    assert "now 5 in stock, 0 customers notified; withdrawn, so not on sale" in text_of(receive(staff, preview))
     assert shop.stock(persuasion) == 5
 
 
 @pytest.mark.parametrize("number", ["", "x", "Delivery", "1234567", "0000000g", "1" * 600, "1234567\n", "<b>"])
-def test_a_number_that_the_shop_did_not_give_is_replaced(shop, staff, emma, number):
+def test_an_invalid_delivery_number_is_replaced(shop, staff, emma, number):
     receive(staff, check(staff, EMMA, number=number))
     [note] = shop.rows("SELECT note FROM movements")
     assert re.fullmatch("Delivery [0-9a-f]{8}", note)
 
 
-def test_five_hundred_lines_are_one_delivery(shop, staff):
+def test_five_hundred_lines_can_be_received_as_one_delivery(shop, staff):
     isbns = [isbn(number) for number in range(100, 600)]
     rows = [{"title": code, "authors": "A", "price_cents": 1, "currency": "EUR", "isbn": code} for code in isbns]
     shop.commit(lambda: services.catalog().create_all(rows))
     answer = receive(staff, check(staff, *[f"{code} x2" for code in isbns]))
-    assert "1,000 copies of 500 books came in" in text_of(answer)
+    assert "Added 1,000 copies of 500 books to stock" in text_of(answer)
     assert shop.rows("SELECT count(*), sum(stock_quantity) FROM books") == [(500, 1000)]

@@ -1,4 +1,4 @@
-"""Staff's pages: stock, books, withdrawing, who waits and the ledger."""
+"""Staff's pages: stock, books, withdrawing, waiting customers and the ledger."""
 
 import re
 from datetime import UTC, datetime
@@ -26,14 +26,14 @@ def stock_page(book_id: int) -> str:
 
 
 def value_of(page: TestResponse, name: str) -> str | None:
-    """What stands in a field of a form."""
+    """Return the value of a form field."""
     found = re.search(rf'<input[^>]*name="{name}"[^>]*>', page.text)
     value = re.search(r'value="([^"]*)"', found.group()) if found else None
     return value.group(1) if value else None
 
 
 @pytest.mark.parametrize(("path", "pages"), [("/admin", 7), ("/admin/books", 3)])
-def test_long_lists_have_pages(shop, staff, path, pages):
+def test_long_lists_are_paginated(shop, staff, path, pages):
     rows = [{"title": f"Book {n:03}", "authors": "A", "price_cents": 1, "currency": "EUR"} for n in range(101)]
     shop.commit(lambda: services.catalog().create_all(rows))
     assert f"Page 2 of {pages}" in text_of(staff.get(f"{path}?page=2"))
@@ -41,11 +41,11 @@ def test_long_lists_have_pages(shop, staff, path, pages):
     assert f"Page {pages} of {pages}" in text_of(last)
 
 
-def test_staff_find_every_book_a_withdrawn_one_too(shop, staff):
+def test_staff_can_search_all_books_including_withdrawn_ones(shop, staff):
     shop.withdraw(shop.book("Emma"))
     shop.book("Persuasion", stock=2)
     words = text_of(staff.get("/admin/books?q=austen"))
-    assert "2 found" in words
+    assert "2 books found" in words
     assert "Emma (withdrawn)" in words
     assert text_of(staff.get("/admin/books?q=persua")).count("Persuasion Jane Austen 2 0") == 1
 
@@ -60,7 +60,7 @@ def test_the_stock_form_adds_what_was_received(shop, staff):
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-def test_the_stock_form_takes_away_what_was_sold_at_the_counter(shop, staff, copies):
+def test_the_stock_form_subtracts_what_was_sold_at_the_counter(shop, staff, copies):
     book_id = shop.book(stock=3)
     page = staff.submit(stock_page(book_id), change="sale", copies=copies, expected=3)
     assert (page.status_code, shop.stock(book_id)) == (303, 3 - copies)
@@ -70,7 +70,7 @@ def test_the_stock_form_takes_away_what_was_sold_at_the_counter(shop, staff, cop
 
 
 @pytest.mark.parametrize("stock", [0, 3])
-def test_at_the_counter_no_more_can_be_sold_than_there_are(shop, staff, stock):
+def test_no_more_copies_can_be_sold_at_the_counter_than_are_in_stock(shop, staff, stock):
     book_id = shop.book(stock=stock)
     page = staff.submit(stock_page(book_id), change="sale", copies=4, expected=stock)
     assert (page.status_code, shop.stock(book_id), value_of(page, "copies")) == (400, stock, "4")
@@ -88,12 +88,12 @@ def test_the_stock_form_sets_what_was_counted(shop, staff, count):
 @pytest.mark.parametrize(
     ("number", "before", "after"),
     [
-        (0, "Nobody is waiting.", "Nobody was waiting to be told."),
+        (0, "No customers are waiting.", "No customers were waiting."),
         (1, "1 customer is waiting", "1 waiting customer was notified."),
         (2, "2 customers are waiting", "2 waiting customers were notified."),
     ],
 )
-def test_the_stock_form_says_before_how_many_wait_and_after_how_many_were_told(shop, staff, number, before, after):
+def test_the_stock_form_shows_waiting_customers_before_and_notified_ones_after(shop, staff, number, before, after):
     book_id = shop.book()
     for user_id in shop.customers(number):
         shop.reserve(user_id, book_id)
@@ -103,7 +103,7 @@ def test_the_stock_form_says_before_how_many_wait_and_after_how_many_were_told(s
 
 
 @pytest.mark.parametrize(("change", "after"), [("received", 13), ("correction", 5), ("sale", 3)])
-def test_a_stale_stock_form_overwrites_nothing_says_so_and_asks_again_with_what_was_typed(shop, staff, change, after):
+def test_a_stale_stock_form_overwrites_nothing_and_is_shown_again_with_what_was_typed(shop, staff, change, after):
     book_id = shop.book(stock=3)
     shop.set_stock(book_id, 8)
     before = shop.everything()
@@ -149,7 +149,7 @@ def test_a_double_click_does_not_count_twice(shop, staff, change, after):
         {"note": "\x00"},
     ],
 )
-def test_a_wrong_stock_form_comes_back_with_what_was_typed_and_writes_nothing(shop, staff, wrong):
+def test_an_invalid_stock_form_is_shown_again_and_writes_nothing(shop, staff, wrong):
     book_id = shop.book(stock=3)
     before = shop.everything()
     typed = {"change": "received", "copies": "5", "expected": "3", "note": "a note", **wrong}
@@ -166,14 +166,14 @@ def test_a_form_without_the_csrf_token_is_shown_again_with_what_was_typed(shop, 
 
 
 @pytest.mark.parametrize(("typed", "cents"), [("9.50", 950), ("9,50", 950), (" 9 ", 900), ("0", 0), ("1000000", 10**8)])
-def test_a_new_book_takes_its_price_with_point_or_comma(shop, staff, typed, cents):
+def test_a_price_may_have_a_point_or_a_comma(shop, staff, typed, cents):
     made = staff.submit("/admin/books/new", **{**BOOK, "price": typed})
     assert made.status_code == 303
     assert shop.rows("SELECT price_cents, currency, stock_quantity FROM books") == [(cents, "EUR", 0)]
     assert "It has no copies yet" in text_of(staff.get(made.headers["Location"]))
 
 
-def test_a_new_book_keeps_what_was_typed_and_nothing_for_what_was_left_empty(shop, staff):
+def test_a_new_book_stores_what_was_typed_and_null_for_empty_fields(shop, staff):
     staff.submit("/admin/books/new", **BOOK, isbn="0-14-143958-0", publisher=" ", language="", published_year="1815")
     columns = "title, authors, isbn, publisher, language, published_year, description"
     assert shop.rows(f"SELECT {columns} FROM books") == [
@@ -205,7 +205,7 @@ WRONG_BOOKS = [
 
 
 @pytest.mark.parametrize("wrong", WRONG_BOOKS, ids=[f"{name}{index}" for index, [name] in enumerate(WRONG_BOOKS)])
-def test_a_wrong_book_form_comes_back_with_what_was_typed_and_an_error_at_the_field(shop, staff, wrong):
+def test_an_invalid_book_form_is_shown_again_with_values_and_errors(shop, staff, wrong):
     page = staff.submit("/admin/books/new", **{**BOOK, "publisher": "Penguin <b>", **wrong})
     assert (page.status_code, shop.rows("SELECT id FROM books")) == (400, [])
     assert value_of(page, "publisher") == "Penguin &lt;b&gt;"
@@ -213,7 +213,7 @@ def test_a_wrong_book_form_comes_back_with_what_was_typed_and_an_error_at_the_fi
     assert re.search(rf'<(input|textarea)[^>]*is-invalid[^>]*name="{next(iter(wrong))}"', page.text)
 
 
-def test_a_book_is_edited_from_what_it_is(shop, staff):
+def test_the_edit_form_starts_with_the_current_values(shop, staff):
     book_id = shop.book(isbn="9780141439587", published_year=1815, price_cents=1290)
     path = f"/admin/books/{book_id}/edit"
     shown = {name: value_of(staff.get(path), name) for name in ("title", "authors", "isbn", "published_year", "price")}
@@ -226,7 +226,7 @@ def test_a_book_is_edited_from_what_it_is(shop, staff):
 
 @pytest.mark.parametrize("withdrawn", [False, True])
 @pytest.mark.parametrize("which", ["new", "edit"])
-def test_an_isbn_that_is_taken_is_an_error_on_the_form_which_keeps_what_was_typed(shop, staff, which, withdrawn):
+def test_a_taken_isbn_is_an_error_on_the_form_which_keeps_what_was_typed(shop, staff, which, withdrawn):
     taken, other = shop.book("Persuasion", isbn="9780141439587"), shop.book()
     if withdrawn:
         shop.withdraw(taken)
@@ -241,12 +241,12 @@ def test_an_isbn_that_is_taken_is_an_error_on_the_form_which_keeps_what_was_type
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (0, "nobody is waiting for it"),
-        (1, "the reservation of 1 waiting customer is cancelled"),
-        (2, "the reservations of 2 waiting customers are cancelled"),
+        (0, "No customers are waiting for it."),
+        (1, "The reservation of 1 waiting customer will be cancelled."),
+        (2, "The reservations of 2 waiting customers will be cancelled."),
     ],
 )
-def test_withdrawing_asks_first_and_names_how_many_reservations_it_cancels(shop, staff, number, words):
+def test_withdrawing_asks_first_and_shows_how_many_reservations_it_cancels(shop, staff, number, words):
     book_id = shop.book()
     for user_id in shop.customers(number):
         shop.reserve(user_id, book_id)
@@ -254,7 +254,7 @@ def test_withdrawing_asks_first_and_names_how_many_reservations_it_cancels(shop,
     assert words in text_of(staff.get(path))
     assert shop.statuses(book_id) == ["waiting"] * number
     staff.submit(path)
-    assert f"reservations cancelled: {number}." in text_of(staff.get(stock_page(book_id)))
+    assert f"Reservations cancelled: {number}." in text_of(staff.get(stock_page(book_id)))
     assert shop.statuses(book_id) == ["cancelled"] * number
 
 
@@ -268,7 +268,7 @@ def test_a_withdrawn_book_is_marked_and_can_be_put_back(shop, staff):
     assert ("The book is on sale again." in words, "withdrawn on" in words) == (True, False)
 
 
-def test_withdrawing_twice_keeps_the_first_day(shop, staff):
+def test_withdrawing_twice_keeps_the_first_date(shop, staff):
     book_id = shop.book()
     shop.withdraw(book_id)
     before = shop.rows("SELECT withdrawn_at FROM books")
@@ -276,19 +276,19 @@ def test_withdrawing_twice_keeps_the_first_day(shop, staff):
     assert shop.rows("SELECT withdrawn_at FROM books") == before
 
 
-def test_staff_see_who_waits_longest_first(shop, staff):
+def test_staff_see_the_longest_waiting_customer_first(shop, staff):
     book_id = shop.book()
     for email in ("zoe@example.com", "ada@example.com", "gone@example.com"):
         prebook_id = shop.reserve(shop.customer(email), book_id)
     shop.cancel(shop.rows("SELECT max(user_id) FROM prebookings")[0], prebook_id)
     shop.execute("UPDATE prebookings SET created_at = '2026-03-04 12:00:00+00:00'")
     words = text_of(staff.get(f"/admin/books/{book_id}/waiting"))
-    assert "2 customers wait, longest first." in words
+    assert "2 customers are waiting, longest wait first." in words
     assert "zoe@example.com 4 Mar 2026 ada@example.com 4 Mar 2026" in words
     assert "gone@example.com" not in words
 
 
-def test_the_ledger_says_who_changed_the_stock_when_and_why(shop, staff):
+def test_the_ledger_shows_who_changed_the_stock_when_and_why(shop, staff):
     book_id = shop.book(stock=3)
     staff.submit(stock_page(book_id), change="correction", copies=1, expected=3, note="two <stolen>")
     today = day(datetime.now(UTC))
@@ -296,7 +296,7 @@ def test_the_ledger_says_who_changed_the_stock_when_and_why(shop, staff):
     assert f"{today} -2 1 Correction staff@example.com two <stolen> {today} +3 3 Received a command" in words
 
 
-def test_the_ledger_names_the_order_that_sold_copies_and_gave_them_back(shop, staff):
+def test_the_ledger_names_the_order_that_sold_and_returned_copies(shop, staff):
     book_id = shop.book(stock=3)
     order_id = shop.order(shop.customer(), {book_id: 2})
     shop.change_order(order_id, "cancelled", 1)
@@ -307,7 +307,7 @@ def test_the_ledger_names_the_order_that_sold_copies_and_gave_them_back(shop, st
     assert "-2 1 Sale ada@example.com" in text_of(page)
 
 
-def test_the_stock_page_says_what_became_of_the_reservations_of_its_book(shop, staff):
+def test_the_stock_page_shows_the_outcome_of_the_books_reservations(shop, staff):
     book_id, other = shop.book(), shop.book("Other")
     first, second, third, fourth = shop.customers(4)
     for user_id in (first, second, third):
@@ -317,18 +317,18 @@ def test_the_stock_page_says_what_became_of_the_reservations_of_its_book(shop, s
     shop.order(first, {book_id: 1})
     cancelled = shop.order(second, {book_id: 1})
     shop.reserve(fourth, book_id)
-    words = "Waiting {} Told that it is back {} Told and bought {} Told but not bought {}".format
+    words = "Waiting {} Notified {} Notified and bought {} Notified but not bought {}".format
     assert words(1, 3, 2, 1) in text_of(staff.get(stock_page(book_id)))
     shop.cancel_order(second, cancelled)
     assert words(0, 4, 1, 3) in text_of(staff.get(stock_page(book_id)))
     assert words(1, 0, 0, 0) in text_of(staff.get(stock_page(other)))
 
 
-def test_a_book_that_nobody_ever_reserved_has_no_such_figures(shop, staff):
-    assert "Reservations of this book" not in text_of(staff.get(stock_page(shop.book(stock=1))))
+def test_a_book_that_was_never_reserved_has_no_reservation_figures(shop, staff):
+    assert "Reservations for this book" not in text_of(staff.get(stock_page(shop.book(stock=1))))
 
 
-def test_the_stock_page_says_how_many_copies_lie_there_but_are_sold(shop, staff):
+def test_the_stock_page_shows_copies_that_are_sold_but_not_collected(shop, staff):
     book_id = shop.book(stock=9, isbn="9780141439587")
     ada = shop.customer()
     placed, ready, collected = (shop.order(ada, {book_id: copies}) for copies in (1, 2, 3))
@@ -336,14 +336,14 @@ def test_the_stock_page_says_how_many_copies_lie_there_but_are_sold(shop, staff)
         shop.change_order(order_id, "ready", 1)
     shop.change_order(collected, "collected", 1)
     page = staff.get(stock_page(book_id))
-    assert "3 more copies are sold, but not collected yet. Do not count them" in text_of(page)
+    assert "3 more copies are sold but not collected yet. Leave them out" in text_of(page)
     assert all(f'q=9780141439587&amp;status={state}"' in page.text for state in ("placed", "ready"))
     for order_id in (placed, ready):
         shop.change_order(order_id, "cancelled", 1)
-    assert "Do not count" not in text_of(staff.get(stock_page(book_id)))
+    assert "not collected yet" not in text_of(staff.get(stock_page(book_id)))
 
 
 @pytest.mark.parametrize("page", ["stock", "edit", "withdraw", "waiting", "movements"])
 @pytest.mark.parametrize("number", [999, 2**31])
-def test_a_book_that_is_not_there_has_no_staff_pages(staff, page, number):
+def test_an_unknown_book_has_no_staff_pages(staff, page, number):
     assert staff.get(f"/admin/books/{number}/{page}").status_code == 404

@@ -1,9 +1,9 @@
-"""Staff's list of users: finding them, deactivating and reactivating them."""
+"""Staff's list of users: searching, deactivating and reactivating."""
 
 import pytest
 
 from tests.support.clients import text_of
-from tests.support.races import many_customers
+from tests.support.races import insert_customers
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -18,7 +18,7 @@ def staff(shop, web_client):
 
 @pytest.fixture
 def ada(shop, staff):
-    """A customer; returns the id."""
+    """The id of a customer."""
     return shop.customer(ADA)
 
 
@@ -30,7 +30,7 @@ def reactivation(user_id):
     return f"/admin/users/{user_id}/reactivate"
 
 
-def test_the_list_says_role_day_waiting_reservations_and_state_newest_first(shop, staff, ada):
+def test_the_list_shows_role_date_reservations_and_status_newest_first(shop, staff, ada):
     for title in ("Emma", "Persuasion"):
         shop.reserve(ada, shop.book(title))
     shop.cancel(ada, shop.reserve(ada, shop.book("Sanditon")))
@@ -40,27 +40,27 @@ def test_the_list_says_role_day_waiting_reservations_and_state_newest_first(shop
 
 
 @pytest.mark.parametrize("q", ["ada", "ADA@", "da@exam"])
-def test_a_user_is_found_by_a_part_of_the_address_and_what_was_typed_stays(staff, ada, q):
+def test_a_user_is_found_by_part_of_the_address_and_the_search_is_kept(staff, ada, q):
     page = staff.get("/admin/users", query_string={"q": q})
     assert "1 user with" in text_of(page)
     assert (ADA in page.text, STAFF in page.text, f'value="{q}"' in page.text) == (True, False, True)
 
 
 @pytest.mark.parametrize("q", ["nobody", "%", "_", "a\0b", "x" * 300, "<b>"])
-def test_when_nobody_is_found_the_page_says_so(staff, q):
+def test_a_user_search_without_results_says_so(staff, q):
     page = staff.get("/admin/users", query_string={"q": q})
-    assert (page.status_code, "A shorter part may find more" in text_of(page)) == (200, True)
+    assert (page.status_code, "Try a shorter part of the address" in text_of(page)) == (200, True)
     assert "<b>" not in page.text
 
 
-def test_the_list_has_pages_that_keep_the_search(shop, staff):
-    many_customers(shop, 101)
+def test_the_pages_of_the_list_keep_the_search(shop, staff):
+    insert_customers(shop, 101)
     page = staff.follow("/admin/users?q=customer&page=9")
     assert "Page 3 of 3" in text_of(page)
     assert "/admin/users?q=customer&amp;page=2" in page.text
 
 
-def test_who_deleted_the_account_is_not_listed_and_has_no_page(shop, staff, ada):
+def test_a_deleted_account_is_not_listed_and_has_no_page(shop, staff, ada):
     shop.execute("UPDATE users SET deleted_at = created_at, deactivated_at = created_at WHERE id = :id", id=ada)
     assert ADA not in staff.get("/admin/users").text
     assert staff.get(deactivation(ada)).status_code == 404
@@ -69,23 +69,23 @@ def test_who_deleted_the_account_is_not_listed_and_has_no_page(shop, staff, ada)
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (0, "No reservation is waiting."),
-        (1, "1 waiting reservation is cancelled"),
-        (2, "2 waiting reservations are cancelled"),
+        (0, "There are no waiting reservations."),
+        (1, "1 waiting reservation will be cancelled"),
+        (2, "2 waiting reservations will be cancelled"),
     ],
 )
-def test_deactivating_asks_first_and_says_how_many_reservations_it_cancels(shop, staff, ada, number, words):
+def test_deactivating_asks_first_and_shows_how_many_reservations_it_cancels(shop, staff, ada, number, words):
     for title in ("Emma", "Persuasion")[:number]:
         shop.reserve(ada, shop.book(title))
     assert words in text_of(staff.get(deactivation(ada)))
     assert shop.rows("SELECT status FROM prebookings") == ["waiting"] * number
 
 
-def test_a_deactivated_user_is_logged_out_and_waits_for_nothing(shop, staff, web_client, ada):
+def test_a_deactivated_user_is_logged_out_and_has_no_waiting_reservations(shop, staff, web_client, ada):
     browser = web_client(ADA)
     shop.reserve(ada, shop.book())
     answer = staff.submit(deactivation(ada))
-    assert f"{ADA} is deactivated; reservations cancelled: 1." in text_of(staff.get(answer.location))
+    assert f"{ADA} has been deactivated. Reservations cancelled: 1." in text_of(staff.get(answer.location))
     assert shop.rows("SELECT status FROM prebookings") == ["cancelled"]
     assert browser.get("/reservations").location.startswith("/login")
 
@@ -105,10 +105,10 @@ def test_staff_cannot_deactivate_themselves(shop, staff):
     assert deactivation(own) not in staff.get("/admin/users").text
     answer = staff.submit(deactivation(own))
     assert answer.location == "/admin/users"
-    assert "You cannot deactivate yourself." in text_of(staff.get(answer.location))
+    assert "You cannot deactivate your own account." in text_of(staff.get(answer.location))
 
 
-def test_one_of_the_staff_can_deactivate_another(shop, staff, web_client):
+def test_a_member_of_staff_can_deactivate_another(shop, staff, web_client):
     other = shop.staff("other@example.com")
     browser = web_client("other@example.com")
     staff.submit(deactivation(other))
@@ -116,6 +116,6 @@ def test_one_of_the_staff_can_deactivate_another(shop, staff, web_client):
 
 
 @pytest.mark.parametrize("number", [999, 2**31])
-def test_a_user_who_is_not_there_has_no_staff_pages(staff, number):
+def test_an_unknown_user_has_no_staff_pages(staff, number):
     assert staff.get(deactivation(number)).status_code == 404
     assert staff.submit(reactivation(number), page="/admin/users").status_code == 404

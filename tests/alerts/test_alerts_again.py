@@ -1,4 +1,4 @@
-"""Alerts that were stopped because the book had gone: queued again when it is back, and sent once."""
+"""Alerts stopped because the book sold out or was withdrawn: queued again when it is back, and sent once."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ GONE, QUEUED, SENT = ("suppressed", "gone"), ("queued", None), ("sent", None)
 
 @pytest.fixture
 def emma(shop):
-    """A book that Ada, the user 1, was told of, and Cleo, the user 3; Ben, the user 2, buys what there is."""
+    """A book about which Ada (user 1) and Cleo (user 3) were notified; Ben (user 2) buys the copies."""
     for address in (ADA, BEN, CLEO):
         shop.customer(address)
     shop.staff(STAFF)
@@ -38,21 +38,21 @@ def alerts(messages):
     return sorted(message["To"] for message in messages if message["Message-ID"].startswith("<restock."))
 
 
-# ---------------------------------------------------------------- how the book goes, and how it comes back
+# ---------------------------------------------------------------- how the book becomes unavailable, and available again
 
 
-def sold_out_when_due(shop, box, emma):
+def sold_out_when_due(shop, mailbox, emma):
     shop.order(2, {emma: 1})
-    assert alerts(box.deliver()) == []
+    assert alerts(mailbox.deliver()) == []
 
 
-def withdrawn_when_due(shop, box, emma):
+def withdrawn_when_due(shop, mailbox, emma):
     shop.withdraw(emma)
-    assert alerts(box.deliver()) == []
+    assert alerts(mailbox.deliver()) == []
 
 
-def withdrawn_and_sold_out(shop, box, emma):
-    withdrawn_when_due(shop, box, emma)
+def withdrawn_and_sold_out(shop, mailbox, emma):
+    withdrawn_when_due(shop, mailbox, emma)
     shop.set_stock(emma, 0)
 
 
@@ -75,34 +75,34 @@ def import_copies(shop, _emma, tmp_path):
 
 
 @pytest.mark.parametrize("name", GOES)
-def test_an_alert_stopped_as_gone_is_queued_again_when_the_book_is_back_and_sent_once(shop, box, emma, name):
-    GOES[name](shop, box, emma)
+def test_an_alert_stopped_as_sold_out_is_queued_again_at_the_next_restock_and_sent_once(shop, mailbox, emma, name):
+    GOES[name](shop, mailbox, emma)
     before = shop.rows(KEYS)
     assert shop.rows(STATES) == [GONE, GONE]
     if "withdrawn" in name:
         press_put_back(shop, emma)
     shop.set_stock(emma, 5)
     assert (shop.rows(STATES), shop.rows(KEYS)) == ([QUEUED, QUEUED], before)
-    assert (alerts(box.deliver()), shop.broken()) == ([ADA, CLEO], [])
+    assert (alerts(mailbox.deliver()), shop.broken()) == ([ADA, CLEO], [])
     for copies in (0, 5):
         shop.set_stock(emma, copies)
-    assert (alerts(box.deliver()), shop.rows(STATES), shop.broken()) == ([], [SENT, SENT], [])
+    assert (alerts(mailbox.deliver()), shop.rows(STATES), shop.broken()) == ([], [SENT, SENT], [])
 
 
-def test_what_comes_while_a_book_is_withdrawn_is_told_when_it_is_put_back(shop, box, emma):
-    withdrawn_and_sold_out(shop, box, emma)
+def test_copies_received_while_withdrawn_notify_when_the_book_is_put_back(shop, mailbox, emma):
+    withdrawn_and_sold_out(shop, mailbox, emma)
     shop.set_stock(emma, 5)
     assert shop.rows(STATES) == [GONE, GONE]
     staff = WebClient(shop.app, STAFF)
     answer = staff.submit(f"/admin/books/{emma}/put-back", page=f"/admin/books/{emma}/stock")
-    assert "The book is on sale again. 2 e-mails stopped before will now be sent." in text_of(
+    assert "The book is on sale again. 2 e-mails that were stopped earlier will be sent after all." in text_of(
         staff.get(answer.location)
     )
-    assert (alerts(box.deliver()), shop.broken()) == ([ADA, CLEO], [])
+    assert (alerts(mailbox.deliver()), shop.broken()) == ([ADA, CLEO], [])
 
 
-def test_a_withdrawn_book_that_is_put_back_without_copies_is_still_gone(shop, box, emma):
-    withdrawn_and_sold_out(shop, box, emma)
+def test_a_withdrawn_book_put_back_without_copies_is_still_out_of_stock(shop, mailbox, emma):
+    withdrawn_and_sold_out(shop, mailbox, emma)
     press_put_back(shop, emma)
     assert (shop.rows(STATES), shop.broken()) == ([GONE, GONE], [])
 
@@ -121,30 +121,30 @@ BACK = {
 
 
 @pytest.mark.parametrize("name", BACK)
-def test_every_way_in_which_a_book_comes_back_queues_the_stopped_alerts_again(shop, box, emma, tmp_path, name):
-    sold_out_when_due(shop, box, emma)
+def test_every_kind_of_restock_queues_stopped_alerts_again(shop, mailbox, emma, tmp_path, name):
+    sold_out_when_due(shop, mailbox, emma)
     BACK[name](shop, emma, tmp_path)
-    assert (shop.rows(STATES), alerts(box.deliver()), shop.broken()) == ([QUEUED, QUEUED], [ADA, CLEO], [])
+    assert (shop.rows(STATES), alerts(mailbox.deliver()), shop.broken()) == ([QUEUED, QUEUED], [ADA, CLEO], [])
 
 
-def test_a_delivery_says_before_and_after_who_is_told_by_an_e_mail_that_was_stopped(shop, box, emma):
+def test_a_delivery_shows_before_and_after_which_stopped_e_mails_are_sent_again(shop, mailbox, emma):
     shop.set_stock(emma, 0)
     shop.reserve(2, emma)
     staff = WebClient(shop.app, STAFF)
     preview = check(staff, f"{ISBN} 3")
-    assert "3 customers will be told, 2 of them by e-mails stopped before." in text_of(preview)
-    assert "1 customer was told. 2 e-mails stopped before will now be sent." in text_of(receive(staff, preview))
-    assert (alerts(box.deliver()), shop.broken()) == ([ADA, BEN, CLEO], [])
+    assert "3 customers will be notified, 2 of them by e-mails that were stopped earlier." in text_of(preview)
+    assert "notified 1 customer. 2 e-mails that were stopped earlier will" in text_of(receive(staff, preview))
+    assert (alerts(mailbox.deliver()), shop.broken()) == ([ADA, BEN, CLEO], [])
 
 
-def test_alerts_that_are_queued_again_wait_for_the_usual_delay(shop, box, emma):
+def test_alerts_that_are_queued_again_wait_for_the_usual_delay(shop, mailbox, emma):
     for copies in (0, 5):
         shop.set_stock(emma, copies)
-    box.work()
+    mailbox.run_worker()
     assert shop.rows(STATES) == [QUEUED, QUEUED]
 
 
-def test_the_answer_counts_the_alerts_and_those_who_are_notified_apart(shop, emma):
+def test_the_response_counts_alerts_and_notified_customers_separately(shop, emma):
     shop.set_stock(emma, 0)
     shop.reserve(2, emma)
     api_client = ApiClient(shop.app, STAFF)
@@ -157,21 +157,22 @@ def test_the_answer_counts_the_alerts_and_those_who_are_notified_apart(shop, emm
     assert (batch["notified_count"], batch["alerts_queued"], shop.rows(STATES)) == (0, 3, [QUEUED] * 3)
 
 
-def test_a_batch_that_leaves_no_copy_queues_no_alert(shop, emma):
+def test_a_batch_that_ends_at_stock_0_queues_no_alert(shop, emma):
     shop.set_stock(emma, 0)
     lines = [{"isbn": ISBN, "delta": delta} for delta in (2, -2)]
     batch = ApiClient(shop.app, STAFF).post("/api/v1/stock/batch", {"lines": lines}).get_json()
     assert (batch["alerts_queued"], shop.rows(STATES), shop.broken()) == (0, [GONE, GONE], [])
 
 
-def test_the_page_says_how_many_e_mails_are_sent_after_all(shop, emma):
+def test_the_page_shows_how_many_e_mails_are_sent_after_all(shop, emma):
     shop.set_stock(emma, 0)
     staff, path = WebClient(shop.app, STAFF), f"/admin/books/{emma}/stock"
     staff.submit(path, change="received", copies="3", expected="0")
-    assert "2 e-mails stopped before will now be sent. The e-mails leave in 60 seconds." in text_of(staff.get(path))
+    words = text_of(staff.get(path))
+    assert "2 e-mails that were stopped earlier will be sent after all. The e-mails will be sent in 60" in words
 
 
-# ---------------------------------------------------------------- what wins over gone
+# ---------------------------------------------------------------- permanent reasons
 
 
 def buy(shop, emma):
@@ -205,7 +206,7 @@ def deactivate_for_a_while(shop, _emma):
     shop.commit(lambda: services.accounts().reactivate(1))
 
 
-# What Ada does while the book is gone, or with its last copy; why her alert ends for good; what she gets.
+# What Ada does while the book is unavailable, or with its last copy; the permanent reason; the alerts she gets.
 WINS = {
     "bought": (buy, "bought", []),
     "bought and cancelled": (buy_and_cancel, "bought", []),
@@ -220,23 +221,23 @@ WINS = {
 
 
 @pytest.mark.parametrize("name", WINS)
-def test_what_wins_over_gone_keeps_an_alert_from_ever_being_queued_again(shop, box, emma, name):
-    happen, reason, told = WINS[name]
+def test_permanent_reasons_prevent_a_stopped_alert_from_being_queued_again(shop, mailbox, emma, name):
+    action, reason, emailed = WINS[name]
     if not name.startswith("bought"):
         shop.set_stock(emma, 0)
-    happen(shop, emma)
+    action(shop, emma)
     shop.set_stock(emma, 0)
-    box.deliver()
+    mailbox.deliver()
     for copies in (5, 0, 5):
         shop.set_stock(emma, copies)
-        box.seen.clear()
-    arrived = [to for to in alerts(box.deliver()) if to != CLEO]
-    assert (shop.rows(STATES)[0], arrived) == (("suppressed", reason), told)
+        mailbox.seen.clear()
+    arrived = [to for to in alerts(mailbox.deliver()) if to != CLEO]
+    assert (shop.rows(STATES)[0], arrived) == (("suppressed", reason), emailed)
     assert shop.broken() == []
 
 
 @pytest.mark.parametrize("state", ["failed", "sending", "sent"])
-def test_what_was_sent_or_is_being_sent_or_failed_is_never_queued_again(shop, emma, state):
+def test_sent_in_progress_and_failed_alerts_are_never_queued_again(shop, emma, state):
     more = {"sending": ", lease = 'x'", "sent": ", sent_at = created_at"}.get(state, "")
     shop.execute(f"UPDATE messages SET state = '{state}'{more} WHERE kind = 'restock'")
     for copies in (0, 5):
@@ -261,55 +262,59 @@ def test_alerts_about_other_books_stay_as_they_are(shop, emma):
     assert shop.rows(STATES) == [QUEUED, QUEUED, GONE]
 
 
-# ---------------------------------------------------------------- the worker and a restock at the same moment
+# ---------------------------------------------------------------- a worker and a concurrent restock
 
 
-def stop_while_restocked(app, shop, box, emma):
-    """The worker finds the book sold out; before it notes that, the book is restocked."""
+def stop_while_restocked(app, shop, mailbox, emma):
+    """The worker finds the book sold out; before it records that, the book is restocked."""
     shop.order(2, {emma: 1})
     shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE kind = 'restock'")
-    races.overtake((MailerRepository, "get_to_send"), box.work, lambda: shop.set_stock(emma, 5))
-    return alerts(box.deliver())
+    races.interleave((MailerRepository, "get_to_send"), mailbox.run_worker, lambda: shop.set_stock(emma, 5))
+    return alerts(mailbox.deliver())
 
 
-def test_a_restock_just_before_the_worker_stops_an_alert_is_not_missed(app, shop, box, emma):
-    assert stop_while_restocked(app, shop, box, emma) == [ADA, CLEO]
+def test_a_restock_just_before_the_worker_stops_an_alert_is_not_missed(app, shop, mailbox, emma):
+    assert stop_while_restocked(app, shop, mailbox, emma) == [ADA, CLEO]
     assert (shop.rows(STATES), shop.broken()) == ([SENT, SENT], [])
 
 
-def test_twin_a_worker_that_does_not_look_again_under_the_lock_misses_the_restock(app, shop, box, emma, monkeypatch):
+def test_a_worker_that_does_not_check_again_under_the_lock_misses_the_restock(app, shop, mailbox, emma, monkeypatch):
     def suppress(self, message_id, lease, reason, _book_id):
         self.messages.settle(lease, message_id, state="suppressed", reason=reason)
         return True
 
     monkeypatch.setattr(MailerService, "suppress_if_gone", suppress)
-    assert stop_while_restocked(app, shop, box, emma) != [ADA, CLEO]
+    assert stop_while_restocked(app, shop, mailbox, emma) != [ADA, CLEO]
     assert "is stopped as gone" in " ".join(shop.broken())
 
 
-def come_and_go(post, customers):
-    """A worker sends, every fifth e-mail sells the last copy, and a copy comes: until all are told, or it is no use."""
-    book, buyer = smtp.waiting(post.shop, customers), post.shop.customer(BEN)
+def restock_repeatedly(mail_queue, customers):
+    """Run a worker and restock one copy, round after round; every fifth e-mail sells the last copy."""
+    book, buyer = smtp.book_with_waiting_customers(mail_queue.shop, customers), mail_queue.shop.customer(BEN)
 
     def sell(_message):
-        if len(post.sink.received) % 5 == 0:
-            post.shop.order(buyer, {book: 1})
+        if len(mail_queue.smtp_server.received) % 5 == 0:
+            mail_queue.shop.order(buyer, {book: 1})
 
-    post.sink.look = sell
+    mail_queue.smtp_server.on_message = sell
     for _round in range(customers):
-        races.together([post.work, lambda: post.shop.set_stock(book, 1)])
-        told = [post.sink.times.get(one.message_id, 0) for one in post.messages() if one.kind == RESTOCK]
-        if 0 not in told:
+        races.run_concurrently([mail_queue.run_worker, lambda: mail_queue.shop.set_stock(book, 1)])
+        sent = [
+            mail_queue.smtp_server.count_by_id.get(one.message_id, 0)
+            for one in mail_queue.messages()
+            if one.kind == RESTOCK
+        ]
+        if 0 not in sent:
             break
-    return told
+    return sent
 
 
 @pytest.mark.parametrize("customers", [30, pytest.param(100, marks=pytest.mark.prove)])
-def test_restocks_sales_and_a_worker_at_once_tell_everybody_once_when_copies_remain(post, customers):
-    assert come_and_go(post, customers) == [1] * customers
-    assert post.shop.broken() == []
+def test_concurrent_restocks_sales_and_workers_alert_everyone_once_if_copies_remain(mail_queue, customers):
+    assert restock_repeatedly(mail_queue, customers) == [1] * customers
+    assert mail_queue.shop.broken() == []
 
 
-def test_twin_a_shop_that_queues_no_alert_again_leaves_somebody_untold(post, monkeypatch):
+def test_without_queueing_again_a_customer_gets_no_alert(mail_queue, monkeypatch):
     monkeypatch.setattr(AlertService, "queue_again", lambda *_arguments: Counter())
-    assert 0 in come_and_go(post, 10)
+    assert 0 in restock_repeatedly(mail_queue, 10)

@@ -1,21 +1,21 @@
-"""Whether a page can be used by everybody: what axe-core finds, and whether anything sticks out of a narrow window."""
+"""Accessibility checks: the findings of axe-core, and content that overflows a narrow window."""
 
 from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, Page
 
-Look = tuple[Literal["light", "dark"], int]
-LOOKS: list[Look] = [("light", 1280), ("light", 360), ("dark", 360), ("dark", 1280)]
+Theme = tuple[Literal["light", "dark"], int]
+THEMES: list[Theme] = [("light", 1280), ("light", 360), ("dark", 360), ("dark", 1280)]
 NARROWEST = 320
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-LOOK_DEPENDENT = ["color-contrast", "target-size"]  # what colours and sizes change; all else is the same in every look
+THEME_DEPENDENT = ["color-contrast", "target-size"]  # rules that depend on colours and sizes
 LOADED = "'axe' in window"
 RUN = """async rules => {
     await Promise.all(document.getAnimations().map(animation => animation.finished));
     return (await axe.run({runOnly: rules, resultTypes: ['violations']})).violations;
 }"""
-# All that ends right of the window, but for what can be scrolled to inside a part of the page.
+# Everything that ends right of the window, except inside scrollable parts of the page.
 STICKING_OUT = """() => {
     const scrolled = part => part && part !== document.body
         && (getComputedStyle(part).overflowX !== 'visible' || scrolled(part.parentElement));
@@ -26,13 +26,13 @@ STICKING_OUT = """() => {
 }"""
 
 
-def bring_axe(context: BrowserContext) -> None:
-    """Have axe-core in every page of this context; it comes through the debugger, which the CSP does not hold up."""
+def load_axe(context: BrowserContext) -> None:
+    """Load axe-core into every page of this context, through the debugger, which the CSP does not block."""
     context.add_init_script(AXE_SCRIPT)
 
 
 def violations(page: Page, rules: Any = WCAG) -> list[str]:
-    """What axe-core finds on the page as it looks now: a line for each element, with rule, selector and reason."""
+    """Return axe-core's findings on the page as shown: a line per element, with rule, selector and reason."""
     if not page.evaluate(LOADED):
         page.evaluate(AXE_SCRIPT)
     return [
@@ -43,18 +43,18 @@ def violations(page: Page, rules: Any = WCAG) -> list[str]:
 
 
 def assert_accessible(page: Page) -> None:
-    """The page breaks no rule of WCAG 2.2 A and AA that axe-core knows, as it first looks: light and wide."""
-    assert_nothing_found(page, violations_in(page, LOOKS[0], WCAG))
+    """Assert that the page, light and wide, breaks no WCAG 2.2 A or AA rule known to axe-core."""
+    assert_nothing_found(page, violations_in(page, THEMES[0], WCAG))
 
 
-def assert_accessible_in_other_looks(page: Page) -> None:
-    """Nor does it in the dark or in a narrow window, by the rules that depend on the look."""
-    found = [line for look in LOOKS[1:] for line in violations_in(page, look, LOOK_DEPENDENT)]
+def assert_accessible_in_other_themes(page: Page) -> None:
+    """Assert the same in dark mode and in a narrow window, for the rules that depend on these."""
+    found = [line for theme in THEMES[1:] for line in violations_in(page, theme, THEME_DEPENDENT)]
     assert_nothing_found(page, found)
 
 
-def violations_in(page: Page, look: Look, rules: Any) -> list[str]:
-    scheme, width = look
+def violations_in(page: Page, theme: Theme, rules: Any) -> list[str]:
+    scheme, width = theme
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     return [f"{scheme}, {width} px: {line}" for line in violations(page, rules)]
@@ -65,7 +65,7 @@ def assert_nothing_found(page: Page, found: list[str]) -> None:
 
 
 def assert_fits(page: Page) -> None:
-    """Nobody has to scroll sideways, however narrow the window."""
+    """Assert that no horizontal scrolling is needed, even in a narrow window."""
     page.set_viewport_size({"width": NARROWEST, "height": 640})
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= NARROWEST, f"{page.url} is {wide} px wide: " + "\n".join(page.evaluate(STICKING_OUT))

@@ -1,4 +1,4 @@
-"""The Chromium of this machine, for tests, screenshots and measurements, and how somebody logs in with it."""
+"""The system's Chromium for tests, screenshots and benchmarks, and logging in with it."""
 
 import shutil
 from typing import Any
@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from tests.support.factories import PASSWORD
 
-# The headless shell first: it draws no window around the page, which halves what a new one costs.
+# The headless shell first: it draws no window frame, which halves the cost of a new window.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--no-sandbox",
@@ -19,11 +19,11 @@ FLAGS = (
 
 
 class NoBrowser(Exception):
-    """There is no Chromium here; the message says what was looked for."""
+    """No Chromium was found; the message says what was searched for."""
 
 
 def launch_options() -> dict[str, Any]:
-    """How Playwright starts it: `playwright.chromium.launch(**launch_options())`. Raises NoBrowser."""
+    """Return the options for `playwright.chromium.launch(**launch_options())`. Raise NoBrowser if there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         raise NoBrowser(f"none of {', '.join(NAMES)} is on the PATH; on Debian: apt-get install chromium")
@@ -31,7 +31,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def log_in(page: Page, email: str, password: str = PASSWORD) -> None:
-    """Log in by the form; the page is then where a login leads."""
+    """Log in by the form and follow its redirect."""
     page.goto("/login")
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password", exact=True).fill(password)

@@ -1,10 +1,9 @@
 """A real browser and a real server: Chromium and gunicorn, on each database.
 
-`page` is a visitor's window. `window("ada@example.com")` opens another, logged in with that address, as often as
-needed, and shows nothing yet; `window(java_script_enabled=False)` and other options of new_context() change what the
-browser can do.
-`shop` fills the database of the server, and empties it before the test. Whatever a window shows, the test fails if it
-logged an error or asked for something that is not there or not ours; see Watch.
+`page` is a visitor's window. `window("ada@example.com")` opens another empty one, logged in with that address;
+`window(java_script_enabled=False)` and other options of new_context() change what the browser can do.
+`shop` empties the server's database before the test and fills it. The test fails if any window logged an error or
+requested something that does not exist or is not ours; see Watch.
 """
 
 import os
@@ -21,13 +20,13 @@ from tests.browser.chromium import NoBrowser, launch_options
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
 from tests.support.clients import WebClient
+from tests.support.routes import COOKIE
 from tests.support.settings import settings_for
-from tests.support.world import COOKIE
 
-TIMEOUT = 30_000  # a loaded machine is slow, not broken; nothing waits that long where all is well
+TIMEOUT = 30_000  # a loaded machine is slow, not broken; passing tests never wait that long
 NewContext = Callable[..., BrowserContext]
 Window = Callable[..., Page]
-# For what no database can change: `pytestmark = ONE_DATABASE`, or a decorator.
+# For tests that do not depend on the database: `pytestmark = ONE_DATABASE`, or as a decorator.
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 expect.set_options(timeout=TIMEOUT)
@@ -35,7 +34,7 @@ expect.set_options(timeout=TIMEOUT)
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium; Playwright's own is never downloaded."""
+    """Use the system's Chromium; Playwright's own is never downloaded."""
     try:
         return {**browser_type_launch_args, **launch_options()}
     except NoBrowser as error:
@@ -46,7 +45,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def served_on() -> Iterator[Callable[[str], str]]:
-    """Starts a server on a database and says its address: once for each, however often it is asked for."""
+    """Return the address of the server on a database, which is started once."""
     with ExitStack() as servers:
         yield cache(lambda url: servers.enter_context(served(SHOP, environment(settings_for(url)))))
 
@@ -58,12 +57,12 @@ def base_url(
     database_url: str,
     served_on: Callable[[str], str],
 ) -> str:
-    """The address of the shop: a server on the database that `shop` fills. None is started without a browser."""
+    """The address of a server on the database of `shop`. Without a browser none is started."""
     return served_on(database_url)
 
 
 def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> None:
-    """Let windows at this address go on where a browser of the tests has stopped: logged in, with its cart."""
+    """Copy a web client's session, with login and cart, into windows at this address."""
     cookie = browser.client.get_cookie(COOKIE)
     assert cookie is not None
     context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": address}])
@@ -71,7 +70,7 @@ def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> N
 
 @pytest.fixture
 def watch(base_url: str) -> Iterator[Watch]:
-    """Looks at all windows of the test, and at its end says what was wrong in them."""
+    """Watch all windows of the test, and fail it at the end if any had errors."""
     watch = Watch(base_url)
     yield watch
     watch.assert_nothing_wrong()
@@ -79,7 +78,7 @@ def watch(base_url: str) -> Iterator[Watch]:
 
 @pytest.fixture
 def new_context(watch: Watch, new_context: NewContext) -> NewContext:
-    """Every window of every test comes from here."""
+    """Create a watched context; every window of every test is opened in one."""
 
     def watched(**options: Any) -> BrowserContext:
         context = new_context(**options)
@@ -92,7 +91,7 @@ def new_context(watch: Watch, new_context: NewContext) -> NewContext:
 
 @pytest.fixture
 def window(new_context: NewContext, base_url: str, shared_app: Flask) -> Window:
-    """Opens a window with cookies of its own: an anonymous visitor's, or one logged in as `email`."""
+    """Open a window with its own cookies, anonymous or logged in as `email`."""
 
     def opened(email: str | None = None, **options: Any) -> Page:
         context = new_context(**options)

@@ -1,11 +1,11 @@
-"""How people use a page: with a mouse, or with a keyboard alone."""
+"""How people use a page: with a mouse, or with only a keyboard."""
 
 import pytest
 from playwright.sync_api import Locator
 
-MOST_TABS = 150  # more links and fields than any page of the tests has
-# How often to press Tab before it is worth looking again: 0 means that the element has the focus. Where nothing has
-# it, a step shows where the focus is; what is behind is reached round the end of the page.
+MOST_TABS = 150  # more than the links and fields of any page in the tests
+# How often to press Tab before checking again; 0 means that the element has the focus. If nothing has it, one step
+# shows where it starts; earlier elements are reached by wrapping around the end of the page.
 AHEAD = """element => {
     if (element === document.activeElement) return 0;
     const stops = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
@@ -16,7 +16,7 @@ AHEAD = """element => {
 
 
 class Mouse:
-    """Points at things."""
+    """Uses the mouse."""
 
     def press(self, target: Locator) -> None:
         target.click()
@@ -29,7 +29,7 @@ class Mouse:
 
 
 class Keyboard:
-    """Goes from one thing to the next with Tab, as somebody does who has no mouse."""
+    """Moves from element to element with Tab, without a mouse."""
 
     def press(self, target: Locator) -> None:
         self._go_to(target)
@@ -55,7 +55,7 @@ class Keyboard:
 
 Hands = Mouse | Keyboard
 PHONE = {"width": 360, "height": 740}
-# For a journey that everybody must be able to make: `(hands, options of the window)`.
+# For journeys that must work for everyone: `(hands, options of the window)`.
 in_every_way = pytest.mark.parametrize(
     ("hands", "options"),
     [

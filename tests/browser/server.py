@@ -1,4 +1,4 @@
-"""The shop as a real server: gunicorn with the options of `make run`, on a port of its own."""
+"""The shop as a real server: gunicorn with the options of `make run`, on its own port."""
 
 import os
 from collections.abc import Iterator
@@ -12,19 +12,16 @@ AS_RUN = ("--worker-class", "bookshop.web.server.Buffering", "--threads", "8")
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a shop with these settings; others that the shell has set do not reach it."""
+    """Return the environment for these settings, without other BOOKSHOP_ variables of the shell."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.model_dump().items()}
 
 
 @contextmanager
 def served(application: str, environ: dict[str, str], *options: str, start: Start = by_fork) -> Iterator[str]:
-    """Serve an application with gunicorn and these options (without: as `make run`); yields its address.
-
-    It has answered a request before anybody else asks.
-    """
+    """Serve an application with gunicorn, by default with the options of `make run`; yield its address when ready."""
     server = Gunicorn(application, environ, *(options or AS_RUN), start=start)
-    server.answer()
+    server.wait_until_ready()
     try:
         yield f"http://127.0.0.1:{server.port}"
     finally:
@@ -33,6 +30,6 @@ def served(application: str, environ: dict[str, str], *options: str, start: Star
 
 @contextmanager
 def started(application: str, environ: dict[str, str], *options: str) -> Iterator[str]:
-    """The same, started by the command of `make run`: for measuring."""
+    """Serve it with the command of `make run`, for benchmarks."""
     with served(application, environ, *options, start=by_command) as address:
         yield address

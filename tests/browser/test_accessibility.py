@@ -1,6 +1,6 @@
-"""Every page for everybody: WCAG 2.2 AA in light and dark, narrow and wide, and nothing sticks out at 320 pixels.
+"""Accessibility of every page: WCAG 2.2 AA in light and dark, narrow and wide, and no overflow at 320 pixels.
 
-All pages are looked at in one window, which changes cookies: a new one costs more than all that axe does with a page.
+All pages are checked in one window whose cookies are changed: opening a new one costs more than running axe.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from bookshop.accounts import signed_links
 from bookshop.mailer.worker import Worker
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
-from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits, bring_axe
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, load_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
 from tests.browser.watch import Watch
+from tests.support.bad_input import ISBN
 from tests.support.clients import WebClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
-from tests.support.stand import ISBN
-from tests.support.world import TOKENS, add_reset, signed
+from tests.support.routes import TOKENS, add_reset, signed
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
@@ -37,7 +37,7 @@ PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
 TOLD, STOPPED, FAILED, PUT_OFF = range(1, 5)  # messages
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
-# Who looks at what. A new page is one more line.
+# Roles and their pages. A new page is one more line.
 PAGES = [
     ("nobody", "/"),
     ("nobody", "/books"),
@@ -141,7 +141,7 @@ PAGES = [
 
 
 class Sent(NamedTuple):
-    """A form that somebody sends: with which button, the status of the answer, and what is typed before."""
+    """A form to submit: its button, the expected status, and what is typed before."""
 
     who: str
     path: str
@@ -150,20 +150,20 @@ class Sent(NamedTuple):
     typed: dict[str, str] = {}
 
 
-# What is wrong comes back with the form; some answers are pages of their own.
+# Invalid forms are shown again; some responses are pages of their own.
 FORMS = [
     Sent("nobody", "/login", "Log in", 400),
-    Sent("nobody", "/register", "Create account", 400),
-    Sent("nobody", "/password/forgot", "Write to me", 400),
+    Sent("nobody", "/register", "Sign up", 400),
+    Sent("nobody", "/password/forgot", "Send the link", 400),
     Sent("nobody", RESET, "Change password", 400),
-    Sent("nobody", UNSUBSCRIBE, "Send me no more of them", 200),
+    Sent("nobody", UNSUBSCRIBE, "Turn off these e-mails", 200),
     Sent("ada", "/account/email", "Change e-mail address", 400),
     Sent("ada", "/account/password", "Change password", 400),
     Sent("ada", "/account/tokens", "Create token", 400),
     Sent("ada", "/account/tokens", "Create token", 201, {"name": "till"}),
     Sent("ada", "/account/delete", "Delete my account", 400),
-    Sent("ada", "/checkout", "Place the order", 409, {"name": "Ada Lovelace"}),
-    Sent("cleo", "/checkout", "Place the order", 400),
+    Sent("ada", "/checkout", "Place order", 409, {"name": "Ada Lovelace"}),
+    Sent("cleo", "/checkout", "Place order", 400),
     Sent("staff", "/admin/webhooks", "Register", 400),
     Sent("staff", "/admin/delivery", "Check", 400),
     Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\nnonsense"}),
@@ -174,33 +174,33 @@ FORMS = [
 
 
 @pytest.fixture(scope="module")
-def everybody(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
-    """One shop for all pages, with a book in every state, and a window per role."""
+def browsers_by_role(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
+    """One shop for all pages, with a book in every state and a browser per role."""
     empty(shared_app)
     shop = Shop(shared_app)
     fill(shop)
     logged_in = ("ada", "ben", "cleo", "staff")
-    everybody = {
+    browsers_by_role = {
         "guest": WebClient(shared_app),
         **{who: WebClient(shared_app, f"{who}@example.com") for who in logged_in},
     }
-    fill_cart(everybody["guest"])
+    fill_cart(browsers_by_role["guest"])
     change(shop)
-    yield everybody
+    yield browsers_by_role
     empty(shared_app)
 
 
 @pytest.fixture(scope="module")
-def lasting_watch(base_url: str) -> Watch:
+def module_watch(base_url: str) -> Watch:
     return Watch(base_url)
 
 
 @pytest.fixture(scope="module")
-def shared_window(browser: Chromium, base_url: str, lasting_watch: Watch) -> Iterator[Page]:
+def shared_window(browser: Chromium, base_url: str, module_watch: Watch) -> Iterator[Page]:
     with browser.new_context(base_url=base_url, reduced_motion="reduce") as context:
         context.set_default_timeout(TIMEOUT)
-        lasting_watch.over(context)
-        bring_axe(context)
+        module_watch.over(context)
+        load_axe(context)
         yield context.new_page()
 
 
@@ -235,10 +235,10 @@ def fill(shop: Shop) -> None:
 
 
 def order(shop: Shop, ada: int, staff: int) -> None:
-    """Let Ada have an order in every state, one of what she had reserved, and one that nobody collects."""
-    said = {"name": LONG, "phone": "+44 20 7946 0018", "note": LONG * 2}
+    """Give Ada an order in every status, one of a reserved book, and one that is uncollected."""
+    fields = {"name": LONG, "phone": "+44 20 7946 0018", "note": LONG * 2}
     for book_id in (CAME_BACK, DEARER, DEARER, DEARER, SHORT):
-        order_id = shop.order(ada, {book_id: 1}, **said)
+        order_id = shop.order(ada, {book_id: 1}, **fields)
         if order_id != PLACED:
             shop.change_order(order_id, "ready", staff)
     shop.change_order(COLLECTED, "collected", staff)
@@ -247,7 +247,7 @@ def order(shop: Shop, ada: int, staff: int) -> None:
 
 
 def send(shop: Shop) -> None:
-    """Let a message be sent, another fail, and a third be put off; one was stopped by the stock."""
+    """Create messages that were sent, failed, deferred, and stopped by the stock."""
     refused = "550 5.1.1 No such user here; see https://mail.example.com/a/very/long/way/to/say/no?why=nobody"
     shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=TOLD)
     shop.execute("UPDATE messages SET state = 'failed', last_error = :why WHERE id = :id", why=refused, id=FAILED)
@@ -258,7 +258,7 @@ def send(shop: Shop) -> None:
 
 
 def call(shop: Shop, staff: int) -> None:
-    """Let one webhook have a delivery in every state and rest, and another, with a long address, none."""
+    """Create a resting webhook with a delivery in every state, and one with a long URL and no deliveries."""
     with shop.app.app_context():
         services.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
         services.register_webhook(
@@ -280,13 +280,13 @@ def call(shop: Shop, staff: int) -> None:
 
 
 def fill_cart(guest: WebClient) -> None:
-    """Put into a visitor's cart what Ada has in hers."""
+    """Put the contents of Ada's cart into a visitor's cart."""
     for book_id in IN_CARTS:
         guest.submit("/cart/items", page="/login", book_id=book_id, quantity=2)
 
 
 def change(shop: Shop) -> None:
-    """Change what is in the carts: a price, and how many copies there are."""
+    """Change a price and the stock of the books in the carts."""
     shop.execute("UPDATE books SET price_cents = 1150 WHERE id = :book", book=DEARER)
     shop.set_stock(SHORT, 1)
     shop.set_stock(SOLD, 0)
@@ -295,23 +295,23 @@ def change(shop: Shop) -> None:
 
 @pytest.fixture
 def opened(
-    everybody: dict[str, WebClient], shared_window: Page, base_url: str, lasting_watch: Watch
+    browsers_by_role: dict[str, WebClient], shared_window: Page, base_url: str, module_watch: Watch
 ) -> Iterator[Callable[..., Page]]:
-    """Opens a page as somebody sees it; nothing may have been wrong in it when the test is over."""
+    """Open a page in a role; the test fails if the page had errors."""
 
     def opened(who: str, path: str) -> Page:
         shared_window.context.clear_cookies()
         if who != "nobody":
-            carry_cookie(everybody[who], shared_window.context, base_url)
+            carry_cookie(browsers_by_role[who], shared_window.context, base_url)
         shared_window.goto(path)
         return shared_window
 
     yield opened
-    lasting_watch.assert_nothing_wrong()
+    module_watch.assert_nothing_wrong()
 
 
 def answer_of(page: Page, sent: Sent) -> Response:
-    """Fill in and send the form; the page then shows the answer."""
+    """Fill in and submit the form; the page then shows the response."""
     for name, value in sent.typed.items():
         page.locator(f"main [name={name}]").fill(value)
     with page.expect_navigation() as answer:
@@ -319,19 +319,19 @@ def answer_of(page: Page, sent: Sent) -> Response:
     return answer.value
 
 
-def assert_for_everybody(page: Page) -> None:
+def assert_all_accessible(page: Page) -> None:
     assert_accessible(page)
-    assert_accessible_in_other_looks(page)
+    assert_accessible_in_other_themes(page)
     assert_fits(page)
 
 
 @pytest.mark.parametrize(("who", "path"), PAGES)
-def test_a_page_is_for_everybody(opened, who, path):
-    assert_for_everybody(opened(who, path))
+def test_pages_are_accessible(opened, who, path):
+    assert_all_accessible(opened(who, path))
 
 
 @pytest.mark.parametrize("sent", FORMS, ids=lambda sent: f"{sent.path} {sent.status}")
-def test_what_a_form_answers_is_for_everybody(opened, sent):
+def test_form_responses_are_accessible(opened, sent):
     page = opened(sent.who, sent.path)
     assert answer_of(page, sent).status == sent.status
-    assert_for_everybody(page)
+    assert_all_accessible(page)

@@ -1,14 +1,14 @@
-"""The page on which the JSON is read and tried: Swagger UI under our Content-Security-Policy, in our frame."""
+"""The API documentation: Swagger UI under our Content-Security-Policy, in our layout."""
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits
 from tests.browser.conftest import ONE_DATABASE
 from tests.browser.hands import Keyboard
 
 RESERVE, STOCK, BOOKS = "Pre-bookings-prebookings_reserve", "Stock-admin_update_stock", "Books-catalog_books"
-NEEDS_JAVASCRIPT = "this page needs JavaScript"
+NEEDS_JAVASCRIPT = "This page needs JavaScript"
 
 pytestmark = ONE_DATABASE
 
@@ -19,14 +19,14 @@ def open_docs(page: Page) -> None:
 
 
 def open_frame(page: Page) -> None:
-    """Open the page with our own parts only: Swagger UI takes seconds to draw all operations."""
+    """Open the page with only our own parts: Swagger UI takes seconds to draw all operations."""
     nothing = {"body": "const SwaggerUIBundle = () => {}", "content_type": "text/javascript"}
     page.route("**/static/js/swagger-ui-bundle.*", lambda route: route.fulfill(**nothing))
     page.goto("/api/docs")
 
 
 def authorize(page: Page, token: str) -> None:
-    """Paste a token as one does who has just created it."""
+    """Paste a newly created token."""
     page.get_by_role("button", name="Authorize").click()
     dialog = page.locator(".auth-container")
     dialog.get_by_role("textbox").fill(token)
@@ -35,7 +35,7 @@ def authorize(page: Page, token: str) -> None:
 
 
 def execute(page: Page, operation: str, body: str | None = None, **values: str) -> tuple[str, str]:
-    """Try an operation with a body and parameters; returns the status and the body of the answer that is shown."""
+    """Try an operation with a body and parameters; return the displayed status and response body."""
     block = page.locator(f"#operations-{operation}")
     block.locator(".opblock-summary-control").click()
     block.get_by_role("button", name="Try it out").click()
@@ -58,7 +58,7 @@ def test_every_operation_is_shown(page):
 
 
 @pytest.mark.prove
-def test_anybody_searches_for_books_without_filters_that_they_did_not_set(page, shop):
+def test_searching_sends_no_unset_filters(page, shop):
     shop.book("Sanditon")
     open_docs(page)
     status, answer = execute(page, BOOKS)
@@ -78,7 +78,7 @@ def test_a_customer_pastes_a_token_and_reserves(page, shop):
 
 
 @pytest.mark.prove
-def test_staff_change_a_stock_as_the_example_has_it(page, shop):
+def test_staff_change_a_stock_as_in_the_example(page, shop):
     shop.staff()
     book = shop.book("Emma")
     shop.reserve(shop.customer(), book)
@@ -91,7 +91,7 @@ def test_staff_change_a_stock_as_the_example_has_it(page, shop):
 
 
 @pytest.mark.prove
-def test_the_token_counts_and_not_the_login_of_the_browser(window, watch, shop):
+def test_a_token_takes_precedence_over_a_cookie(window, watch, shop):
     shop.staff("staff@example.com")
     shop.customer("ada@example.com")
     book = shop.book("Emma")
@@ -106,29 +106,29 @@ def test_the_token_counts_and_not_the_login_of_the_browser(window, watch, shop):
 
 
 @pytest.mark.prove
-def test_a_token_that_was_made_with_the_keyboard_alone_is_tried(window, shop):
+def test_a_token_created_by_keyboard_works(window, shop):
     shop.customer("ada@example.com")
     book, page, keyboard = shop.book("Emma"), window("ada@example.com"), Keyboard()
     page.goto("/account/tokens")
     keyboard.type(page.get_by_label("What is it for?"), "wishes")
-    keyboard.tick(page.get_by_label("Fill the cart"))  # all are ticked: this one no more
+    keyboard.tick(page.get_by_label("Fill the cart"))  # all are ticked: untick this one
     keyboard.press(page.get_by_role("button", name="Create token"))
     token = page.get_by_label("Your new token").input_value()
-    page.get_by_role("link", name="All calls, to read and to try").click()
+    page.get_by_role("link", name="API documentation").click()
     authorize(page, token)
     assert "201" in execute(page, RESERVE, f'{{"book_id": {book}}}')[0]
     assert shop.rows("SELECT scopes FROM api_tokens") == ["catalog:read prebookings"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_wears_the_colours_that_the_visitor_has_set(window, scheme):
+def test_the_page_uses_the_visitors_colour_scheme(window, scheme):
     page = window(color_scheme=scheme)
     open_frame(page)
     dark = page.evaluate("document.documentElement.classList.contains('dark-mode')")
     assert dark is (scheme == "dark")
 
 
-def test_the_page_leads_home_and_to_the_tokens(page, shop):
+def test_the_page_links_home_and_to_the_tokens(page, shop):
     shop.book("Emma")
     open_frame(page)
     page.get_by_role("link", name="create one in your account").click()
@@ -138,7 +138,7 @@ def test_the_page_leads_home_and_to_the_tokens(page, shop):
     page.wait_for_url(lambda address: address.endswith("/"))
 
 
-def test_without_javascript_the_page_says_where_the_document_is(window):
+def test_without_javascript_the_page_links_to_the_document(window):
     page = window(java_script_enabled=False)
     page.goto("/api/docs")
     expect(page.get_by_text(NEEDS_JAVASCRIPT)).to_be_visible()
@@ -146,15 +146,15 @@ def test_without_javascript_the_page_says_where_the_document_is(window):
     page.wait_for_url("**/api/v1/openapi.json")
 
 
-def test_our_frame_of_the_page_is_for_everybody(page):
+def test_the_page_layout_is_accessible(page):
     open_frame(page)
     assert_accessible(page)
-    assert_accessible_in_other_looks(page)
+    assert_accessible_in_other_themes(page)
     assert_fits(page)
 
 
 @pytest.mark.prove
-def test_nothing_sticks_out_of_a_narrow_window(page, shop):
+def test_nothing_overflows_a_narrow_window(page, shop):
     shop.book("Emma")
     open_docs(page)
     assert_fits(page)

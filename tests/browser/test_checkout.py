@@ -1,4 +1,4 @@
-"""From the cart to the shop's counter: two who want the last copy, a cart before login, and a hasty double click."""
+"""From the cart to collection: two customers for the last copy, a cart before login, and a double click."""
 
 import re
 
@@ -11,41 +11,43 @@ from tests.support.factories import PASSWORD
 
 pytestmark = pytest.mark.one_postgresql_case
 
-# Into two new windows, the second before the first has an answer.
+# Open two new windows, the second before the first has a response.
 TWICE_AT_ONCE = "form => ['one', 'two'].forEach(name => { form.target = name; form.submit(); })"
 
 
 @pytest.fixture
 def ada(shop):
-    """Ada's number."""
+    """Ada's user id."""
     return shop.customer("ada@example.com")
 
 
 @pytest.fixture
 def last_copy(shop):
-    """A book of which there is one copy."""
+    """A book with one copy."""
     return shop.book("Emma", stock=1)
 
 
 @in_every_way
-def test_two_want_the_last_copy_and_the_second_gets_it_when_the_first_cancels(shop, window, last_copy, hands, options):
+def test_of_two_customers_for_the_last_copy_the_second_gets_it_after_a_cancellation(
+    shop, window, last_copy, hands, options
+):
     for email in ("ada@example.com", "ben@example.com"):
         shop.customer(email)
     shop.staff("staff@example.com")
     ada, ben = (window(f"{name}@example.com", **options) for name in ("ada", "ben"))
 
     for page in (ada, ben):
-        put_into_cart(page, hands, last_copy)
+        add_to_cart(page, hands, last_copy)
         go_to_checkout(page, hands)
     place_the_order(ada, hands, "Ada Lovelace")
-    expect(ada.get_by_role("status")).to_contain_text("Thank you!")
-    be_told_kindly_and_reserve(ben, hands)
+    expect(ada.get_by_role("status")).to_contain_text("Thank you.")
+    see_sold_out_and_reserve(ben, hands)
     cancel(ada, hands)
-    see_that_it_is_back(ben, hands)
+    add_returned_book(ben, hands)
     go_to_checkout(ben, hands)
     place_the_order(ben, hands, "Ben Jonson")
     hand_over(window("staff@example.com", **options), hands)
-    expect(reloaded(ben).get_by_role("region", name="State of the order")).to_contain_text("You collected it")
+    expect(reloaded(ben).get_by_role("region", name="Order status")).to_contain_text("You collected it")
 
     assert shop.rows("SELECT status, name FROM orders ORDER BY id") == [
         ("cancelled", "Ada Lovelace"),
@@ -55,7 +57,7 @@ def test_two_want_the_last_copy_and_the_second_gets_it_when_the_first_cancels(sh
     assert (shop.stock(last_copy), shop.broken()) == (0, [])
 
 
-def put_into_cart(page: Page, hands: Hands, book_id: int) -> None:
+def add_to_cart(page: Page, hands: Hands, book_id: int) -> None:
     page.goto(f"/books/{book_id}")
     hands.press(page.get_by_role("region", name="Availability").get_by_role("button", name="Add to cart"))
     expect(page.get_by_role("region", name="Availability")).to_contain_text("1 in your cart")
@@ -69,14 +71,14 @@ def go_to_checkout(page: Page, hands: Hands) -> None:
 
 def place_the_order(page: Page, hands: Hands, name: str) -> None:
     hands.type(page.get_by_label("Your name"), name)
-    hands.press(page.get_by_role("button", name="Place the order"))
+    hands.press(page.get_by_role("button", name="Place order"))
 
 
-def be_told_kindly_and_reserve(page: Page, hands: Hands) -> None:
-    """The second to order is told what happened and what can be done; what was typed is still there."""
+def see_sold_out_and_reserve(page: Page, hands: Hands) -> None:
+    """The second customer sees what happened and what to do; what was typed is kept."""
     hands.type(page.get_by_label("Note to the shop"), "For my aunt")
     place_the_order(page, hands, "Ben Jonson")
-    expect(page.get_by_role("main")).to_contain_text("Emma was sold to somebody else a moment ago.")
+    expect(page.get_by_role("main")).to_contain_text("Emma has just sold out.")
     expect(page.get_by_label("Note to the shop")).to_have_value("For my aunt")
     hands.press(page.get_by_role("button", name="Reserve instead Emma"))
     expect(page.get_by_role("status")).to_contain_text("Reserved.")
@@ -84,13 +86,13 @@ def be_told_kindly_and_reserve(page: Page, hands: Hands) -> None:
 
 
 def cancel(page: Page, hands: Hands) -> None:
-    hands.press(page.get_by_role("link", name="Cancel the order"))
-    hands.press(page.get_by_role("button", name="Cancel the order"))
+    hands.press(page.get_by_role("link", name="Cancel order"))
+    hands.press(page.get_by_role("button", name="Cancel order"))
     expect(page.get_by_role("status")).to_contain_text("Your order is cancelled.")
 
 
-def see_that_it_is_back(page: Page, hands: Hands) -> None:
-    """The badge leads to the reservation, and from there the book goes into the cart."""
+def add_returned_book(page: Page, hands: Hands) -> None:
+    """Follow the badge to the reservation, and add the book to the cart from there."""
     hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
     hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
     hands.press(page.get_by_role("button", name="Add to cart Emma"))
@@ -98,7 +100,7 @@ def see_that_it_is_back(page: Page, hands: Hands) -> None:
 
 
 def hand_over(page: Page, hands: Hands) -> None:
-    """Staff put the order together, and give it to who comes for it."""
+    """Staff mark the order ready, then collected."""
     page.goto("/")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("row", name=re.compile("Ben Jonson")).get_by_role("link"))
@@ -112,11 +114,11 @@ def reloaded(page: Page) -> Page:
     return page
 
 
-# ---------------------------------------------------------------- before the login
+# ---------------------------------------------------------------- before login
 
 
 def fill_the_cart(page: Page) -> None:
-    """Put one book into the cart from the list and two copies of another from its page."""
+    """Add one book to the cart from the list, and two copies of another from its page."""
     page.goto("/books")
     page.get_by_role("button", name="Add to cart Emma").click()
     page.goto("/books?q=persuasion")
@@ -129,7 +131,7 @@ def fill_the_cart(page: Page) -> None:
 @ONE_DATABASE
 @pytest.mark.prove
 @pytest.mark.usefixtures("ada")
-def test_what_a_visitor_put_into_the_cart_is_there_after_the_login_at_the_checkout(shop, page):
+def test_a_visitors_cart_is_still_there_after_login_at_the_checkout(shop, page):
     shop.book("Emma", stock=5)
     shop.book("Persuasion", stock=5)
     fill_the_cart(page)
@@ -138,29 +140,29 @@ def test_what_a_visitor_put_into_the_cart_is_there_after_the_login_at_the_checko
     page.get_by_label("E-mail address").fill("ada@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("region", name="What you order")).to_contain_text("€19.00")
+    expect(page.get_by_role("region", name="Your books")).to_contain_text("€19.00")
     page.get_by_label("Your name").fill("Ada Lovelace")
-    page.get_by_role("button", name="Place the order").click()
+    page.get_by_role("button", name="Place order").click()
     expect(page.get_by_role("table")).to_contain_text("€28.50")
     assert (shop.rows("SELECT quantity FROM order_lines ORDER BY book_id"), shop.broken()) == ([1, 2], [])
 
 
 @ONE_DATABASE
 @pytest.mark.prove
-def test_a_visitor_with_a_full_cart_registers_and_is_at_the_checkout(shop, page):
+def test_a_visitor_with_a_full_cart_registers_and_continues_to_the_checkout(shop, page):
     shop.book("Emma", stock=5)
     shop.book("Persuasion", stock=5)
     fill_the_cart(page)
     page.get_by_role("link", name="Cart 3 copies").click()
-    page.get_by_role("link", name="Create an account").click()
+    page.get_by_role("main").get_by_role("link", name="Sign up").click()
     page.get_by_label("E-mail address").fill("new@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Create account").click()
-    expect(page.get_by_role("status")).to_contain_text("We have written to new@example.com")
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("status")).to_contain_text("We've sent a message to new@example.com")
     page.get_by_label("E-mail address").fill("new@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("region", name="What you order").get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("region", name="Your books").get_by_role("listitem")).to_have_count(2)
 
 
 # ---------------------------------------------------------------- one order
@@ -168,7 +170,7 @@ def test_a_visitor_with_a_full_cart_registers_and_is_at_the_checkout(shop, page)
 
 @pytest.fixture
 def checkout(shop, ada, window):
-    """Ada's window at the checkout, with a book in her cart of which there are enough."""
+    """Ada's window at the checkout, with a book in her cart that has enough copies."""
     shop.fill_cart(ada, {shop.book("Emma", stock=5): 1})
     page = window("ada@example.com")
     page.goto("/checkout")
@@ -178,13 +180,13 @@ def checkout(shop, ada, window):
 
 @pytest.mark.prove
 def test_a_double_click_places_one_order(shop, checkout):
-    checkout.get_by_role("button", name="Place the order").dblclick()
+    checkout.get_by_role("button", name="Place order").dblclick()
     expect(checkout.get_by_role("heading", name=re.compile("^Order "))).to_be_visible()
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
 
 
 @pytest.mark.prove
-def test_a_form_that_is_sent_twice_at_once_places_one_order_and_leads_to_it_twice(shop, checkout):
+def test_a_form_sent_twice_at_once_places_one_order_and_both_responses_lead_to_it(shop, checkout):
     windows = checkout.context
     with windows.expect_page(lambda _page: len(windows.pages) == 3):
         checkout.locator("form.checkout").evaluate(TWICE_AT_ONCE)
@@ -195,24 +197,24 @@ def test_a_form_that_is_sent_twice_at_once_places_one_order_and_leads_to_it_twic
 
 @ONE_DATABASE
 @pytest.mark.prove
-def test_who_goes_back_after_ordering_is_not_shown_the_form_again_but_told_where_the_order_is(shop, checkout):
-    checkout.get_by_role("button", name="Place the order").click()
+def test_going_back_after_ordering_shows_where_the_order_is(shop, checkout):
+    checkout.get_by_role("button", name="Place order").click()
     expect(checkout).to_have_url(re.compile("/orders/1$"))
     checkout.go_back()
-    expect(checkout.get_by_role("status")).to_contain_text("What you ordered before is in My orders.")
+    expect(checkout.get_by_role("status")).to_contain_text("Earlier orders are in My orders.")
     assert shop.rows("SELECT id FROM orders") == [1]
 
 
 @ONE_DATABASE
 @pytest.mark.prove
-def test_enter_in_a_field_places_the_order_also_where_buttons_stand_before_it(shop, ada, checkout):
+def test_enter_in_a_field_places_the_order_even_with_buttons_before_it(shop, ada, checkout):
     shop.set_stock(1, 1)
     shop.fill_cart(ada, {1: 1})
     checkout.reload()
     expect(checkout.get_by_role("button", name="Take 1 Emma")).to_be_visible()
     checkout.get_by_label("Your name").fill("Ada Lovelace")
     checkout.get_by_label("Your name").press("Enter")
-    expect(checkout.get_by_role("alert")).to_contain_text("nothing is ordered yet")
+    expect(checkout.get_by_role("alert")).to_contain_text("Nothing has been ordered yet")
     checkout.get_by_role("button", name="Take 1 Emma").click()
     expect(checkout.get_by_label("Your name")).to_have_value("Ada Lovelace")
     checkout.get_by_label("Your name").press("Enter")

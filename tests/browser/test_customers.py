@@ -14,7 +14,7 @@ pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 @pytest.fixture
 def ada(shop):
-    """Ada's number."""
+    """Ada's user id."""
     return shop.customer("ada@example.com")
 
 
@@ -22,24 +22,24 @@ def availability(page):
     return page.get_by_role("region", name="Availability")
 
 
-def test_a_visitor_who_wants_a_book_registers_and_is_back_at_the_book(shop, page):
+def test_a_visitor_who_wants_a_book_registers_and_returns_to_it(shop, page):
     page.goto(f"/books/{shop.book('Emma')}")
     availability(page).get_by_role("link", name="Log in to reserve").click()
-    page.get_by_role("link", name="Create an account").click()
+    page.get_by_role("main").get_by_role("link", name="Sign up").click()
     page.get_by_label("E-mail address").fill("ada@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Create account").click()
-    expect(page.get_by_role("status")).to_contain_text("We have written to ada@example.com")
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("status")).to_contain_text("We've sent a message to ada@example.com")
     page.get_by_label("E-mail address").fill("ada@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page).to_have_url(re.compile("/books/1/emma$"))
     availability(page).get_by_role("button", name="Reserve").click()
-    expect(availability(page)).to_contain_text("You are on the list.")
+    expect(availability(page)).to_contain_text("You are on the waiting list.")
 
 
 @pytest.mark.usefixtures("ada")
-def test_who_reserves_a_book_that_came_back_meanwhile_is_told_so(shop, window):
+def test_reserving_a_book_restocked_meanwhile_says_so(shop, window):
     page, book_id = window("ada@example.com"), shop.book("Emma")
     page.goto(f"/books/{book_id}")
     shop.set_stock(book_id, 2)
@@ -49,7 +49,7 @@ def test_who_reserves_a_book_that_came_back_meanwhile_is_told_so(shop, window):
 
 
 def click_twice(button):
-    """Click, and once more when the shop has done what was asked for, but its answer has not arrived yet."""
+    """Click, and click again after the shop has acted but before its response arrives."""
     page, box, answers = button.page, button.bounding_box(), []
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
@@ -69,7 +69,7 @@ def click_twice(button):
 
 @pytest.mark.parametrize("email", ["ada@example.com", None])
 @pytest.mark.usefixtures("ada")
-def test_a_double_click_adds_one_copy_and_says_so(shop, window, email):
+def test_a_double_click_adds_one_copy_and_shows_so(shop, window, email):
     page, book_id = window(email) if email else window(), shop.book("Emma", stock=5)
     for start in (f"/books/{book_id}", "/books"):
         page.goto(start)
@@ -80,17 +80,17 @@ def test_a_double_click_adds_one_copy_and_says_so(shop, window, email):
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_double_click_on_reserve_says_that_it_is_reserved(shop, window):
+def test_a_double_click_on_reserve_shows_the_reservation(shop, window):
     page, book_id = window("ada@example.com"), shop.book("Emma")
     page.goto(f"/books/{book_id}")
     click_twice(availability(page).get_by_role("button", name="Reserve"))
     expect(page.get_by_role("status")).to_have_count(1)
     expect(page.get_by_role("status")).to_contain_text("Reserved.")
-    expect(availability(page)).to_contain_text("You are on the list.")
+    expect(availability(page)).to_contain_text("You are on the waiting list.")
     assert shop.statuses(book_id) == ["waiting"]
 
 
-def test_one_narrows_the_catalogue_down_and_widens_it_again(shop, page):
+def test_a_visitor_adds_and_removes_filters(shop, page):
     for number in range(30):
         shop.book(
             f"Book {number:02}", language="en" if number % 2 else "fr", stock=number % 3, price_cents=900 + number * 30
@@ -108,18 +108,18 @@ def test_one_narrows_the_catalogue_down_and_widens_it_again(shop, page):
     expect(page.get_by_text("Page 2 of 2")).to_be_visible()
 
 
-def test_who_finds_nothing_is_helped_on(shop, page):
+def test_a_search_without_results_offers_help(shop, page):
     shop.book("Emma")
     page.goto("/")
     page.get_by_role("searchbox").fill("emma xyz")
     page.get_by_role("searchbox").press("Enter")
-    expect(page.get_by_role("heading", name="No book matches “emma xyz”.")).to_be_visible()
+    expect(page.get_by_role("heading", name="No books found for “emma xyz”.")).to_be_visible()
     page.get_by_role("link", name="emma 1").click()
     expect(page.get_by_role("link", name="Emma", exact=True)).to_be_visible()
 
 
 @pytest.mark.usefixtures("ada")
-def test_one_changes_the_address_logs_out_elsewhere_and_makes_a_token_for_a_script(shop, window):
+def test_a_customer_changes_the_address_logs_out_elsewhere_and_creates_a_token(shop, window):
     page, phone = window("ada@example.com"), window("ada@example.com")
     page.goto("/")
     page.get_by_role("link", name="Account").click()
@@ -145,7 +145,7 @@ def test_one_changes_the_address_logs_out_elsewhere_and_makes_a_token_for_a_scri
     assert page.request.get("/api/v1/prebookings", headers=headers).status == 401
 
 
-def test_one_takes_ones_data_along_and_leaves(shop, ada, window):
+def test_a_customer_downloads_the_data_and_deletes_the_account(shop, ada, window):
     shop.reserve(ada, shop.book("Emma"))
     page = window("ada@example.com")
     page.goto("/account")

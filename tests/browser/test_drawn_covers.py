@@ -1,4 +1,4 @@
-"""Drawn covers in a real browser, whose fonts are as wide as they are: nothing overflows, no words lie on others."""
+"""Drawn covers in a real browser with real fonts: nothing overflows, no words overlap."""
 
 import re
 from itertools import combinations
@@ -13,11 +13,11 @@ from bookshop.catalog.covers import draw_cover
 from tests.browser.watch import Watch
 from tests.support.titles import ODD, ORDINARY
 
-NOWHERE = "http://nowhere.invalid"  # a cover asks for nothing
-FONTS = ["", "DejaVu Serif"]  # those that the cover asks for, and the widest that is common
+NOWHERE = "http://nowhere.invalid"  # a cover loads nothing
+FONTS = ["", "DejaVu Serif"]  # those that the cover names, and the widest common one
 MARGIN = 14
 Line = dict[str, Any]
-# Where every line of every cover lies, and what was asked for.
+# The position of every line of every cover, and any resources loaded.
 MEASURE = """() => [...document.querySelectorAll('svg')].map(svg => [...svg.querySelectorAll('g > text')].map(line => {
     const box = line.getBoundingClientRect(), sheet = svg.getBoundingClientRect(), look = getComputedStyle(line)
     return {words: line.textContent, length: line.getComputedTextLength(), size: parseFloat(look.fontSize),
@@ -29,7 +29,7 @@ MEASURE = """() => [...document.querySelectorAll('svg')].map(svg => [...svg.quer
 
 @pytest.fixture(scope="module", params=FONTS)
 def covers(request: pytest.FixtureRequest, browser: Browser) -> list[list[Line]]:
-    """The lines of many covers as the browser sets them in a font."""
+    """The lines of many covers as the browser renders them in a font."""
     documents = [draw_cover(title, authors) for title, authors in [*ODD, *ORDINARY[::4]]]
     if font := request.param:
         documents = [re.sub(r'font-family="[^"]*"', f'font-family="{font}"', document) for document in documents]
@@ -43,7 +43,7 @@ def covers(request: pytest.FixtureRequest, browser: Browser) -> list[list[Line]]
     return measured
 
 
-def test_no_line_is_longer_than_was_estimated(covers):
+def test_no_line_is_longer_than_estimated(covers):
     long = [line for cover in covers for line in cover if line["length"] > estimated(line) + 1]
     assert long == []
 
@@ -54,7 +54,7 @@ def estimated(line: Line) -> float:
     return letters + spaces
 
 
-def test_all_words_are_on_the_cover(covers):
+def test_all_words_fit_on_the_cover(covers):
     outside = [line for cover in covers for line in cover if not is_inside(line)]
     assert outside == []
 
@@ -63,13 +63,13 @@ def is_inside(line: Line) -> bool:
     return bool(line["left"] >= MARGIN and line["right"] <= 300 - MARGIN and line["top"] >= 0 and line["bottom"] <= 450)
 
 
-def test_no_words_lie_on_others(covers):
+def test_no_words_overlap(covers):
     pairs = [pair for cover in covers for pair in combinations(cover, 2)]
     assert [(one["words"], other["words"]) for one, other in pairs if overlap(one, other)] == []
 
 
 def overlap(one: Line, other: Line) -> bool:
-    """Whether letters of two lines meet; fonts claim more height than letters have, so a third of it may be shared."""
+    """Whether two lines overlap; fonts reserve more height than letters need, so a third may be shared."""
     return all(
         min(one[end], other[end]) - max(one[start], other[start])
         > min(one[end] - one[start], other[end] - other[start]) / 3

@@ -1,9 +1,9 @@
-"""The browser tests themselves: they must see what they are there to see."""
+"""Tests of the browser tests: they must detect errors."""
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits
 from tests.browser.conftest import ONE_DATABASE
 
 SOUND = "<!doctype html><html lang=en><title>A page</title><main><h1>Sound</h1>{}</main>"
@@ -16,7 +16,7 @@ WIDE = '<p style="width: 400px">Wide</p>'
 
 
 def show(page: Page, body: str, **headers: str) -> None:
-    """Let the browser show this, as if the shop had sent it."""
+    """Show this HTML in the browser, as if the shop had sent it."""
     answer = {"body": SOUND.format(body), "content_type": "text/html", "headers": headers}
     page.route("**/shown", lambda route: route.fulfill(**answer))
     page.goto("/shown")
@@ -28,7 +28,7 @@ def test_the_browser_sees_what_the_test_put_into_the_shop(page, shop):
     expect(page.get_by_role("link", name="Emma").first).to_be_visible()
 
 
-def test_two_people_have_windows_of_their_own(shop, window):
+def test_two_people_have_separate_windows(shop, window):
     shop.staff("staff@example.com")
     shop.customer("ada@example.com")
     staff, ada = window("staff@example.com"), window("ada@example.com", java_script_enabled=False)
@@ -46,29 +46,29 @@ def test_two_people_have_windows_of_their_own(shop, window):
         ("<script>console.error('oh')</script>", "console: oh"),
     ],
 )
-def test_what_a_page_does_wrong_is_noticed(page, watch, body, fault):
+def test_page_errors_are_detected(page, watch, body, fault):
     show(page, body)
     assert any(found.startswith(fault) for found in watch.faults)
     watch.faults.clear()
 
 
 @ONE_DATABASE
-def test_what_the_security_policy_blocks_is_noticed(page, watch):
+def test_content_blocked_by_the_security_policy_is_detected(page, watch):
     show(page, DIM, **{"Content-Security-Policy": "default-src 'self'"})
     assert "Content Security Policy" in watch.faults.pop()
 
 
 @ONE_DATABASE
-def test_a_sound_page_has_no_faults(page, watch):
+def test_an_accessible_page_has_no_violations(page, watch):
     show(page, "<p>Good</p>", **{"Content-Security-Policy": "default-src 'self'"})
     assert_accessible(page)
-    assert_accessible_in_other_looks(page)
+    assert_accessible_in_other_themes(page)
     assert_fits(page)
     assert watch.faults == []
 
 
 @ONE_DATABASE
-def test_dim_text_is_noticed(page):
+def test_low_contrast_text_is_detected(page):
     show(page, DIM)
     with pytest.raises(AssertionError, match=r"/shown\nlight, 1280 px: color-contrast at p: "):
         assert_accessible(page)
@@ -87,15 +87,15 @@ def test_dim_text_is_noticed(page):
         ("max-width: 400px", SMALL, r"light, 360 px: target-size at a"),
     ],
 )
-def test_what_is_wrong_only_in_the_dark_or_in_a_narrow_window_is_noticed(page, condition, rule, fault):
+def test_faults_only_in_dark_mode_or_narrow_windows_are_detected(page, condition, rule, fault):
     show(page, f"<style>{RIGHT} @media ({condition}) {{ {rule} }}</style>{LINKS}")
     assert_accessible(page)
     with pytest.raises(AssertionError, match=rf"(?s)/shown\n{fault}"):
-        assert_accessible_in_other_looks(page)
+        assert_accessible_in_other_themes(page)
 
 
 @ONE_DATABASE
-def test_a_page_that_is_too_wide_is_noticed(page):
+def test_a_page_that_is_too_wide_is_detected(page):
     show(page, WIDE)
     with pytest.raises(AssertionError, match=r"is 4\d\d px wide: <p"):
         assert_fits(page)

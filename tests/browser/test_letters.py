@@ -1,17 +1,17 @@
-"""E-mail as a mail program shows it: in light and dark, narrow and wide, with the style sheet cut down or out."""
+"""E-mail as mail programs show it: light and dark, narrow and wide, with a reduced style sheet or none."""
 
 import re
 
 import pytest
 from flask import Flask
 
-from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_looks, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits
 from tests.browser.conftest import ONE_DATABASE
 from tests.mailer.test_mail_messages import KINDS, by_kind, one_of_each
-from tests.support import postbox
+from tests.support import mailbox
 from tests.support.databases import empty
 from tests.support.factories import Shop
-from tests.support.postbox import Postbox
+from tests.support.mailbox import Mailbox
 
 pytestmark = ONE_DATABASE
 
@@ -20,7 +20,7 @@ STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def sent(shared_app: Flask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The HTML of a message of every kind, about a book whose title has no place to break."""
+    """The HTML of a message of every kind, about a book whose title cannot be wrapped."""
     empty(shared_app)
     shop = Shop(shared_app)
     shop.customer("ada@example.com")
@@ -28,12 +28,12 @@ def sent(shared_app: Flask, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     one_of_each(shop, 1)
     with pytest.MonkeyPatch.context() as settings:
         settings.setitem(shared_app.config, "SETTINGS", shared_app.config["SETTINGS"])
-        messages = by_kind(Postbox(shared_app, tmp_path_factory.mktemp("mail")).deliver())
+        messages = by_kind(Mailbox(shared_app, tmp_path_factory.mktemp("mail")).deliver())
     assert set(messages) == KINDS
-    return {kind: postbox.part(message, "html") for kind, message in messages.items()}
+    return {kind: mailbox.part(message, "html") for kind, message in messages.items()}
 
 
-def test_every_letter_can_be_read_by_everybody_and_fits_a_narrow_window(page, sent):
+def test_every_e_mail_is_accessible_and_fits_a_narrow_window(page, sent):
     for markup in sent.values():
         page.set_content(markup)
         assert_accessible(page)
@@ -41,15 +41,15 @@ def test_every_letter_can_be_read_by_everybody_and_fits_a_narrow_window(page, se
 
 
 @pytest.mark.prove
-def test_every_letter_can_be_read_in_every_other_look(page, sent):
+def test_every_e_mail_is_readable_in_every_theme(page, sent):
     for markup in sent.values():
         page.set_content(markup)
-        assert_accessible_in_other_looks(page)
+        assert_accessible_in_other_themes(page)
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_a_letter_is_readable_where_mail_programs_leave_out_style_sheets(page, sent, left):
-    """Some leave out the sheet with what they do not know, some all of them: only light is sure then."""
+def test_an_e_mail_is_readable_without_style_sheets(page, sent, left):
+    """Some programs drop parts of the style sheet, some all of it: then only light mode is certain."""
     for markup in sent.values():
         parts = STYLE.split(markup)
         assert len(parts) == 3

@@ -1,4 +1,4 @@
-"""The journey that the shop is for: by mouse, by keyboard alone, and with JavaScript off."""
+"""The shop's main journey: by mouse, by keyboard alone, and with JavaScript disabled."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.one_postgresql_case
 
 
 @in_every_way
-def test_a_customer_reserves_is_told_reserves_another_cancels_and_thinks_better_of_it(shop, window, hands, options):
+def test_a_customer_is_notified_reserves_again_cancels_and_undoes_it(shop, window, hands, options):
     shop.staff("staff@example.com")
     shop.book("Emma", isbn="9780141439587")
     shop.book("Persuasion")
@@ -30,11 +30,11 @@ def test_a_customer_reserves_is_told_reserves_another_cancels_and_thinks_better_
 
 def register(page: Page, hands: Hands) -> None:
     page.goto("/")
-    hands.press(page.get_by_role("link", name="Register"))
+    hands.press(page.get_by_role("link", name="Sign up"))
     hands.type(page.get_by_label("E-mail address"), "ada@example.com")
     hands.type(page.get_by_label("Password", exact=True), PASSWORD)
-    hands.press(page.get_by_role("button", name="Create account"))
-    expect(page.get_by_text("We have written to ada@example.com")).to_be_visible()
+    hands.press(page.get_by_role("button", name="Sign up"))
+    expect(page.get_by_text("We've sent a message to ada@example.com")).to_be_visible()
     hands.type(page.get_by_label("E-mail address"), "ada@example.com")
     hands.type(page.get_by_label("Password", exact=True), PASSWORD)
     hands.press(page.get_by_role("main").get_by_role("button", name="Log in"))
@@ -42,7 +42,7 @@ def register(page: Page, hands: Hands) -> None:
 
 
 def find(page: Page, hands: Hands, words: str) -> None:
-    """Search in the head of the page and open the first book found."""
+    """Search in the page header and open the first book found."""
     hands.type(page.get_by_role("searchbox", name="Title, author or ISBN"), words)
     hands.press(page.get_by_role("button", name="Search"))
     expect(page.get_by_role("searchbox", name="Title, author or ISBN")).to_have_value(words)
@@ -53,7 +53,7 @@ def reserve(page: Page, hands: Hands) -> None:
     state = page.get_by_role("region", name="Availability")
     expect(state).to_contain_text("Out of stock.")
     hands.press(state.get_by_role("button", name="Reserve"))
-    expect(state).to_contain_text("You are on the list.")
+    expect(state).to_contain_text("You are on the waiting list.")
     expect(state).to_contain_text("What happens next")
     expect(state).to_be_in_viewport()
 
@@ -67,7 +67,7 @@ def restock(page: Page, hands: Hands, title: str, copies: int) -> None:
 
 
 def see_the_badge(page: Page, hands: Hands) -> None:
-    """The badge is there on the next page, and gone once its reason was looked at."""
+    """The badge appears on the next page and disappears once the reservations were viewed."""
     hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
     hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
     expect(page.get_by_role("heading", name="Back in stock")).to_be_visible()
@@ -77,8 +77,8 @@ def see_the_badge(page: Page, hands: Hands) -> None:
 
 def cancel_and_undo(page: Page, hands: Hands) -> None:
     hands.press(page.get_by_role("banner").get_by_role("link", name="My reservations"))
-    hands.press(page.get_by_role("button", name="Cancel Persuasion"))
-    expect(page.get_by_role("status")).to_contain_text("You no longer wait for Persuasion.")
+    hands.press(page.get_by_role("button", name="Cancel reservation of Persuasion"))
+    expect(page.get_by_role("status")).to_contain_text("Your reservation of Persuasion is cancelled.")
     hands.press(page.get_by_role("button", name="Undo"))
     expect(page.get_by_role("status")).to_contain_text("Reserved.")
-    expect(page.get_by_role("button", name="Cancel Persuasion")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel reservation of Persuasion")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Journeys of staff: a delivery, a new book with its cover, and a customer who is locked out and let in again."""
+"""Journeys of staff: a delivery, a new book with its cover, and deactivating and reactivating a customer."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.prove
 
 @pytest.fixture
 def staff(shop, window):
-    """The window of a member of staff."""
+    """A staff window."""
     shop.staff("staff@example.com")
     return window("staff@example.com")
 
@@ -29,7 +29,7 @@ def picture(tmp_path):
 
 
 @ONE_DATABASE
-def test_a_delivery_of_20_lines_of_which_two_are_wrong(shop, staff):
+def test_two_of_20_lines_of_a_delivery_are_wrong(shop, staff):
     ada = shop.customer("ada@example.com")
     isbns = [isbn() for _line in range(18)]
     for number, code in enumerate(isbns):
@@ -42,18 +42,18 @@ def test_a_delivery_of_20_lines_of_which_two_are_wrong(shop, staff):
     expect(staff.get_by_label(re.compile("ISBNs"))).to_be_focused()
     staff.keyboard.insert_text("\n".join([*lines[:9], *wrong, *lines[9:]]))
     staff.get_by_role("button", name="Check the delivery").click()
-    expect(staff.get_by_role("heading", name="2 lines to mend")).to_be_visible()
+    expect(staff.get_by_role("heading", name="2 lines to fix")).to_be_visible()
     expect(staff.get_by_role("row", name=re.compile("Book 04"))).to_contain_text("5 copies, 1 waiting")
     assert shop.statuses(1) == ["waiting"]
 
     staff.get_by_role("button", name=re.compile("^Receive 171 copies")).click()
-    expect(staff.get_by_role("main")).to_contain_text("Book 04: 5 copies, now 5, 1 customer told")
+    expect(staff.get_by_role("main")).to_contain_text("Book 04: 5 copies, now 5 in stock, 1 customer notified")
     expect(staff.get_by_label(re.compile("ISBNs"))).to_have_value("\n".join(wrong))
     assert [shop.stock(book_id) for book_id in (1, 18)] == [1, 18]
     assert shop.broken() == []
 
 
-def test_a_delivery_that_is_confirmed_twice_comes_in_once(shop, staff):
+def test_a_delivery_confirmed_twice_is_received_once(shop, staff):
     shop.book("Emma", isbn="9780141439587")
     staff.goto("/admin/delivery")
     staff.get_by_label(re.compile("ISBNs")).fill("9780141439587 x3")
@@ -62,12 +62,12 @@ def test_a_delivery_that_is_confirmed_twice_comes_in_once(shop, staff):
     expect(staff.get_by_role("heading", name="Received", exact=True)).to_be_visible()
     shop.execute("UPDATE sent_forms SET created_at = '2020-01-01 00:00:00.000000+00:00'")
     staff.reload()
-    expect(staff.get_by_role("heading", name="Received before")).to_be_visible()
+    expect(staff.get_by_role("heading", name="Already received")).to_be_visible()
     assert shop.stock(1) == 3
 
 
 @ONE_DATABASE
-def test_a_new_book_gets_a_cover_that_customers_see_and_loses_it_again(shop, staff, page, picture):
+def test_a_new_book_gets_a_cover_which_customers_see_until_it_is_removed(shop, staff, page, picture):
     staff.goto("/admin/books/new")
     for label, value in (("Title", "Emma"), ("Authors", "Jane Austen"), ("Price", "9.50")):
         staff.get_by_label(label, exact=True).fill(value)
@@ -97,7 +97,7 @@ def test_a_new_book_gets_a_cover_that_customers_see_and_loses_it_again(shop, sta
     ],
     ids=["50 MB", "SVG with a script", "HTML"],
 )
-def test_what_is_no_cover_is_refused_in_words(shop, staff, tmp_path, content, words):
+def test_an_invalid_cover_is_refused_with_an_explanation(shop, staff, tmp_path, content, words):
     book_id, path = shop.book("Emma"), tmp_path / "cover.jpg"
     path.write_bytes(content)
     staff.goto(f"/admin/books/{book_id}/cover")
@@ -108,7 +108,7 @@ def test_what_is_no_cover_is_refused_in_words(shop, staff, tmp_path, content, wo
 
 
 @ONE_DATABASE
-def test_a_customer_is_locked_out_and_let_in_again(shop, staff, window):
+def test_a_customer_is_deactivated_and_reactivated(shop, staff, window):
     ada = shop.customer("ada@example.com")
     shop.reserve(ada, shop.book("Emma"))
     page = window("ada@example.com")
@@ -128,8 +128,8 @@ def test_a_customer_is_locked_out_and_let_in_again(shop, staff, window):
 
 
 @ONE_DATABASE
-def test_no_number_that_is_typed_becomes_another(shop, staff):
-    """Typed key by key, as a browser drops from its own number fields what it does not take for part of a number."""
+def test_no_typed_number_changes(shop, staff):
+    """Type key by key, because browsers remove characters from number fields that are not part of a number."""
     book = shop.book("Emma", price_cents=950)
     staff.goto(f"/admin/books/{book}/edit")
     staff.get_by_label("Price").press("ControlOrMeta+a")
@@ -143,6 +143,6 @@ def test_no_number_that_is_typed_becomes_another(shop, staff):
     copies.press("ControlOrMeta+a")
     staff.keyboard.type("2,5")
     staff.keyboard.press("Enter")
-    expect(staff.get_by_text("Please write a whole number in digits, such as 12.")).to_be_visible()
+    expect(staff.get_by_text("Enter a whole number in digits, such as 12.")).to_be_visible()
     expect(copies).to_have_value("2,5")
     assert shop.stock(book) == 0

@@ -43,7 +43,7 @@ def add(ada: ApiClient, book_id: Any, **members: Any) -> Any:
     return ada.post(URL, {"book_id": book_id, **members})
 
 
-def test_what_is_new_in_the_cart_is_answered_with_its_address(shop, ada):
+def test_a_new_cart_line_is_returned_with_its_location(shop, ada):
     emma = shop.book("Emma", stock=3)
     made = add(ada, emma)
     assert (made.status_code, list(made.json)) == (201, MEMBERS)
@@ -52,14 +52,14 @@ def test_what_is_new_in_the_cart_is_answered_with_its_address(shop, ada):
     assert (made.json["id"], made.json["quantity"], made.json["book_title"]) == (emma, 1, "Emma")
 
 
-def test_what_was_in_the_cart_gets_more_copies(shop, ada):
+def test_adding_a_book_again_increases_its_quantity(shop, ada):
     emma = shop.book("Emma", stock=3)
     answers = [add(ada, emma, quantity=quantity) for quantity in (2, 3)]
     assert [(answer.status_code, answer.json["quantity"]) for answer in answers] == [(201, 2), (200, 5)]
     assert [(answer.json["available"], answer.json["in_stock"]) for answer in answers] == [(2, True), (3, True)]
 
 
-def test_the_number_of_copies_is_changed_and_the_line_removed(shop, ada):
+def test_the_quantity_is_changed_and_the_line_removed(shop, ada):
     emma = shop.book("Emma", stock=3)
     add(ada, emma)
     changed = ada.patch(f"{URL}/{emma}", {"quantity": 2})
@@ -68,7 +68,7 @@ def test_the_number_of_copies_is_changed_and_the_line_removed(shop, ada):
     assert (removed.status_code, removed.data, ada.get(URL).json["items"]) == (204, b"", [])
 
 
-def test_the_cart_is_a_list_with_pages_in_the_order_in_which_things_came_in(shop, ada):
+def test_the_cart_is_a_paginated_list_in_the_order_of_adding(shop, ada):
     books = [shop.book(f"Book {number}", stock=1) for number in range(3)]
     for book_id in reversed(books):
         add(ada, book_id)
@@ -78,7 +78,7 @@ def test_the_cart_is_a_list_with_pages_in_the_order_in_which_things_came_in(shop
     assert ada.get(URL, page=2**31 - 1, size=100).json["items"] == []
 
 
-def test_a_line_says_what_changed_since(shop, ada):
+def test_a_line_shows_what_changed_since_it_was_added(shop, ada):
     emma = shop.book("Emma", stock=3)
     before = add(ada, emma, quantity=2).json
     assert (before["price_changed"], before["stock_changed"]) == (False, False)
@@ -90,7 +90,7 @@ def test_a_line_says_what_changed_since(shop, ada):
     assert (now["seen_price_cents"], now["seen_currency"]) == (950, "EUR")
 
 
-def test_of_a_withdrawn_book_none_is_available(shop, ada):
+def test_a_withdrawn_book_has_no_available_copies(shop, ada):
     emma = shop.book("Emma", stock=3)
     add(ada, emma)
     shop.withdraw(emma)
@@ -100,7 +100,7 @@ def test_of_a_withdrawn_book_none_is_available(shop, ada):
     assert ada.delete(f"{URL}/{emma}").status_code == 204
 
 
-def test_how_many_copies_there_are_beyond_those_wanted_is_the_shops_secret(shop, ada):
+def test_the_number_of_spare_copies_is_not_revealed(shop, ada):
     assert add(ada, shop.book("Emma", stock=717)).json["available"] == 1
     assert "717" not in ada.get(URL).text
 
@@ -126,13 +126,13 @@ def test_a_21st_book_is_refused(shop, ada):
 
 
 @pytest.mark.parametrize("path", ["999", "0", "2147483648", "9223372036854775808"])
-def test_what_is_not_in_the_cart_is_not_found(shop, ada, path):
+def test_a_book_outside_the_cart_is_not_found(shop, ada, path):
     add(ada, shop.book("Emma", stock=3))
     calls = (ada.get, ada.delete, lambda url: ada.patch(url, {"quantity": 1}))
     assert {refusal(call(f"{URL}/{path}")) for call in calls} == {(404, "CART_ITEM_NOT_FOUND")}
 
 
-def test_anothers_cart_is_out_of_reach(shop, ada, api_client):
+def test_another_customers_cart_is_out_of_reach(shop, ada, api_client):
     emma = shop.book("Emma", stock=3)
     add(ada, emma)
     shop.customer("ben@example.com")
@@ -152,7 +152,7 @@ def test_a_number_is_a_whole_number(shop, ada, member, number):
 
 
 @pytest.mark.parametrize("body", [{}, {"quantity": 0}, {"quantity": 1, "book_id": 1}, {"quantity": "2"}, []])
-def test_a_change_that_cannot_be_meant_is_refused(shop, ada, body):
+def test_an_invalid_change_is_refused(shop, ada, body):
     emma = shop.book("Emma", stock=3)
     add(ada, emma)
     assert refusal(ada.patch(f"{URL}/{emma}", body)) == (422, "VALIDATION_ERROR")
@@ -160,14 +160,14 @@ def test_a_change_that_cannot_be_meant_is_refused(shop, ada, body):
 
 
 @pytest.mark.parametrize("query", [{"page": 0}, {"size": 101}, {"page": "x"}, {"other": 1}])
-def test_a_list_that_cannot_be_meant_is_refused(ada, query):
+def test_invalid_list_parameters_are_refused(ada, query):
     assert refusal(ada.get(URL, **query)) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize(
     ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_customers_have_a_cart_in_json(shop, api_client, who, refused):
+def test_only_customers_have_a_json_cart(shop, api_client, who, refused):
     shop.staff("staff@example.com")
     asker, emma = api_client(who), shop.book("Emma", stock=3)
     calls = [add(asker, emma), asker.get(URL), asker.get(f"{URL}/{emma}"), asker.delete(f"{URL}/{emma}")]

@@ -1,4 +1,4 @@
-"""The cart before login: in the signed cookie, and what becomes of it at login."""
+"""The cart before login: in the signed cookie, and its merge at login."""
 
 import random
 from typing import Any
@@ -26,7 +26,7 @@ def emma(shop):
 
 @pytest.fixture
 def ben(web_client):
-    """A browser of somebody who is not logged in."""
+    """An anonymous browser."""
     return web_client()
 
 
@@ -34,14 +34,14 @@ def add(browser: WebClient, book_id: int, **fields: Any) -> TestResponse:
     return browser.submit("/cart/items", page="/login", book_id=book_id, **fields)
 
 
-def kept(browser: WebClient) -> Any:
-    """What the cookie holds of the cart."""
+def stored_cart(browser: WebClient) -> Any:
+    """Return the cart in the cookie."""
     with browser.client.session_transaction() as cookie:
         return cookie.get("cart")
 
 
-def keep(browser: WebClient, cart: Any) -> None:
-    """Put something into the cookie as the cart, signed as the shop signs it."""
+def store_cart(browser: WebClient, cart: Any) -> None:
+    """Store a value as the cart in the cookie, signed as the shop signs it."""
     with browser.client.session_transaction() as cookie:
         cookie["cart"] = cart
 
@@ -60,36 +60,36 @@ def test_a_visitor_fills_a_cart_from_the_list_and_sees_it(shop, ben, emma):
     assert in_cart(shop) == {}
 
 
-def test_a_visitor_changes_and_removes(ben, emma):
+def test_a_visitor_changes_and_removes_lines(ben, emma):
     add(ben, emma)
     add(ben, emma)
     ben.submit(f"/cart/items/{emma}", page="/cart", quantity=4)
-    assert [line[:2] for line in kept(ben)] == [[emma, 4]]
+    assert [line[:2] for line in stored_cart(ben)] == [[emma, 4]]
     ben.submit(f"/cart/items/{emma}", page="/cart", quantity=0)
-    assert (kept(ben), "Your cart is empty." in text_of(ben.get("/cart"))) == (None, True)
+    assert (stored_cart(ben), "Your cart is empty." in text_of(ben.get("/cart"))) == (None, True)
 
 
-def test_the_limits_are_the_same_as_for_customers(shop, ben, emma):
+def test_staff_have_the_same_limits_as_customers(shop, ben, emma):
     for number in range(20):
         add(ben, shop.book(f"Book {number}", stock=1))
     add(ben, emma)
-    assert "A cart holds 20 different books at most." in text_of(ben.get("/books"))
+    assert "A cart can hold at most 20 different books." in text_of(ben.get("/books"))
     ben.submit("/cart/items/2", page="/cart", quantity=11)
-    assert "A cart holds 10 copies of a book at most." in text_of(ben.get("/cart"))
-    assert (len(kept(ben)), kept(ben)[0][:2]) == (20, [2, 1])
+    assert "A cart can hold at most 10 copies of a book." in text_of(ben.get("/cart"))
+    assert (len(stored_cart(ben)), stored_cart(ben)[0][:2]) == (20, [2, 1])
 
 
-def test_what_changed_since_is_shown_to_a_visitor_too(shop, ben, emma):
+def test_changes_are_shown_to_a_visitor_too(shop, ben, emma):
     add(ben, emma, quantity=3)
     shop.set_stock(emma, 1)
-    assert "Only 1 left ; you want 3. Take 1 of Emma" in text_of(ben.get("/cart"))
+    assert "Only 1 left ; you have 3 in your cart. Take 1 of Emma" in text_of(ben.get("/cart"))
     ben.submit(f"/cart/items/{emma}/take-left", page="/cart")
-    assert [line[:2] for line in kept(ben)] == [[emma, 1]]
+    assert [line[:2] for line in stored_cart(ben)] == [[emma, 1]]
     shop.set_stock(emma, 0)
-    assert "Sold out since." in text_of(ben.get("/cart"))
+    assert "Sold out." in text_of(ben.get("/cart"))
     assert 'href="/login?next=/cart">Log in to reserve' in ben.get("/cart").text
     ben.submit(f"/cart/items/{emma}/take-left", page="/cart")
-    assert kept(ben) is None
+    assert stored_cart(ben) is None
 
 
 def test_a_visitor_logs_in_to_check_out(shop, ben, emma):
@@ -101,31 +101,31 @@ def test_a_visitor_logs_in_to_check_out(shop, ben, emma):
 
 
 @pytest.mark.parametrize("path", ["/cart/items/1", "/cart/items/1/remove", "/cart/items/1/take-left"])
-def test_what_is_not_in_the_cart_is_no_error(ben, emma, path):
-    assert (ben.submit(path, page="/login", quantity=2).location, kept(ben)) == ("/cart", None)
+def test_removing_a_book_outside_the_cart_is_no_error(ben, emma, path):
+    assert (ben.submit(path, page="/login", quantity=2).location, stored_cart(ben)) == ("/cart", None)
 
 
 # ---------------------------------------------------------------- login
 
 
-def test_at_login_the_cart_becomes_part_of_the_customers(shop, ben, emma):
+def test_at_login_the_visitors_cart_is_merged(shop, ben, emma):
     sanditon = shop.book("Sanditon", stock=1)
     shop.fill_cart(shop.customer(ADA), {emma: 1, sanditon: 1})
     add(ben, emma, quantity=3)
     ben.log_in(ADA)
-    assert (in_cart(shop), kept(ben)) == ({emma: 3, sanditon: 1}, None)
+    assert (in_cart(shop), stored_cart(ben)) == ({emma: 3, sanditon: 1}, None)
 
 
 def test_a_failed_login_loses_nothing(shop, ben, emma):
     shop.customer(ADA)
     add(ben, emma, quantity=2)
     assert ben.log_in(ADA, "wrong").status_code == 400
-    assert (in_cart(shop), [line[:2] for line in kept(ben)]) == ({}, [[emma, 2]])
+    assert (in_cart(shop), [line[:2] for line in stored_cart(ben)]) == ({}, [[emma, 2]])
     ben.log_in(ADA)
     assert in_cart(shop) == {emma: 2}
 
 
-def test_a_login_that_fails_with_the_cart_loses_nothing_and_logs_nobody_in(shop, ben, emma, monkeypatch):
+def test_a_login_that_fails_at_the_cart_loses_nothing_and_logs_nobody_in(shop, ben, emma, monkeypatch):
     shop.customer(ADA)
     add(ben, emma, quantity=2)
 
@@ -139,7 +139,7 @@ def test_a_login_that_fails_with_the_cart_loses_nothing_and_logs_nobody_in(shop,
         answer = ben.log_in(ADA)
     assert answer.status_code == 500
     assert (shop.rows("SELECT id FROM login_sessions"), in_cart(shop)) == ([], {})
-    assert ([line[:2] for line in kept(ben)], ben.get("/account").status_code) == ([[emma, 2]], 303)
+    assert ([line[:2] for line in stored_cart(ben)], ben.get("/account").status_code) == ([[emma, 2]], 303)
     ben.log_in(ADA)
     assert in_cart(shop) == {emma: 2}
 
@@ -155,7 +155,7 @@ def test_a_double_clicked_login_does_not_double_the_cart(shop, app, ben, emma):
     assert in_cart(shop) == {emma: 2}
 
 
-def test_a_new_account_begins_with_the_visitors_cart(shop, ben, emma):
+def test_a_new_account_takes_over_the_visitors_cart(shop, ben, emma):
     add(ben, emma, quantity=2)
     ben.submit("/register", email=ADA, password=PASSWORD)
     ben.log_in(ADA)
@@ -171,14 +171,14 @@ def test_after_logging_out_the_cart_stays_with_the_account(shop, ben, emma):
     assert in_cart(shop) == {emma: 1}
 
 
-def test_what_has_no_room_is_said(app, database_url, shop):
+def test_lines_that_do_not_fit_are_reported(app, database_url, shop):
     small = Shop(create_app(settings_for(database_url, cart_lines=1, cart_copies=3)))
     books = [small.book(title, stock=9) for title in ("Emma", "Sanditon")]
     small.fill_cart(small.customer(ADA), {books[0]: 1})
     browser = WebClient(small.app)
-    keep(browser, [[books[1], 9, 950, "EUR", 9], [books[0], 9, 950, "EUR", 9]])
+    store_cart(browser, [[books[1], 9, 950, "EUR", 9], [books[0], 9, 950, "EUR", 9]])
     browser.log_in(ADA)
-    assert "Your cart is full, so it does not hold Sanditon." in text_of(browser.get("/"))
+    assert "Your cart is full, so we could not add Sanditon." in text_of(browser.get("/"))
     assert in_cart(small) == {books[0]: 3}
 
 
@@ -186,11 +186,11 @@ def test_staff_are_told_that_they_have_no_cart(shop, ben, emma):
     shop.staff("staff@example.com")
     add(ben, emma)
     ben.log_in("staff@example.com")
-    assert "Staff accounts have no cart, so what you had put into one is not kept." in text_of(ben.get("/"))
+    assert "Staff accounts have no cart, so the books you had added were not kept." in text_of(ben.get("/"))
     assert in_cart(shop) == {}
 
 
-def test_another_customer_on_the_same_device_finds_nothing(shop, ben, emma):
+def test_another_customer_on_the_same_device_finds_an_empty_cart(shop, ben, emma):
     for email in (ADA, "cleo@example.com"):
         shop.customer(email)
     add(ben, emma)
@@ -200,7 +200,7 @@ def test_another_customer_on_the_same_device_finds_nothing(shop, ben, emma):
     assert "Your cart is empty." in text_of(ben.get("/cart"))
 
 
-# ---------------------------------------------------------------- the cookie
+# ---------------------------------------------------------------- cookie
 
 
 GOOD: list[Any] = [1, 1, 950, "EUR", 5]
@@ -216,46 +216,46 @@ ODD_LINES = [[[*GOOD[:at], odd, *GOOD[at + 1 :]]] for at, parts in enumerate(ODD
 
 
 @pytest.mark.parametrize("cart", [*NO_CARTS, *ODD_LINES], ids=lambda cart: repr(cart)[:40])
-def test_what_is_no_cart_is_passed_over(shop, ben, emma, cart):
+def test_an_invalid_cart_cookie_is_ignored(shop, ben, emma, cart):
     shop.customer(ADA)
-    keep(ben, cart)
+    store_cart(ben, cart)
     assert "Your cart is empty." in text_of(ben.get("/cart"))
     assert "in your cart" not in text_of(ben.get(f"/books/{emma}"))
     assert ben.log_in(ADA).status_code == 303
     assert in_cart(shop) == {}
 
 
-def test_what_is_good_beside_what_is_odd_is_kept_and_a_book_is_there_once(ben, emma):
-    keep(ben, [["x"], GOOD, None, [1, 2, *GOOD[2:]], [999, *GOOD[1:]]])
+def test_valid_entries_beside_invalid_ones_are_kept_without_duplicates(ben, emma):
+    store_cart(ben, [["x"], GOOD, None, [1, 2, *GOOD[2:]], [999, *GOOD[1:]]])
     assert "Copies of Emma" in text_of(ben.get("/cart"))
     add(ben, emma)
-    assert kept(ben) == [[emma, 3, 950, "EUR", 5], [999, 1, 950, "EUR", 5]]
+    assert stored_cart(ben) == [[emma, 3, 950, "EUR", 5], [999, 1, 950, "EUR", 5]]
 
 
 @pytest.mark.parametrize("path", ["/cart/items/999", "/cart/items/999/take-left", "/cart/items/999/remove"])
-def test_a_book_that_never_was_is_no_error(shop, ben, path):
-    keep(ben, [[999, *GOOD[1:]]])
+def test_removing_an_unknown_book_is_no_error(shop, ben, path):
+    store_cart(ben, [[999, *GOOD[1:]]])
     assert ben.submit(path, page="/login", quantity=1).location == "/cart"
     assert "Your cart is empty." in text_of(ben.get("/cart"))
 
 
-def test_a_cookie_that_was_changed_is_nobodys(ben, emma):
+def test_a_tampered_cookie_is_not_logged_in(ben, emma):
     add(ben, emma)
     value = ben.client.get_cookie("bookshop").value
     ben.client.set_cookie("bookshop", ("A" if value[0] != "A" else "B") + value[1:])
     assert "Your cart is empty." in text_of(ben.get("/cart"))
 
 
-def test_the_largest_cart_is_far_below_what_a_cookie_holds(ben, emma):
+def test_the_largest_cart_fits_easily_into_a_cookie(ben, emma):
     add(ben, emma)
     chance = random.Random(1)
     bounds = (10**9, 1000, PRICE_MAX, STOCK_MAX)
     numbers = [[chance.randrange(1, bound) for bound in bounds] for _line in range(50)]
-    keep(ben, [[*line[:3], "EUR", line[3]] for line in numbers])
+    store_cart(ben, [[*line[:3], "EUR", line[3]] for line in numbers])
     assert len(ben.client.get_cookie("bookshop").value) < 2500
 
 
-def test_only_pages_where_something_can_be_bought_set_a_cookie(shop, web_client):
+def test_only_pages_with_cart_buttons_set_a_cookie(shop, web_client):
     sold_out = shop.book("Sanditon")
     paths = ["/", "/books", f"/books/{sold_out}/sanditon", "/cart"]
     assert [path for path in paths if "Set-Cookie" in web_client().get(path).headers] == []
@@ -264,20 +264,20 @@ def test_only_pages_where_something_can_be_bought_set_a_cookie(shop, web_client)
     assert [path for path in paths if "Set-Cookie" in web_client().get(path).headers] == paths
 
 
-def test_the_cart_is_still_there_when_the_browser_was_closed(ben, emma):
+def test_the_cart_survives_closing_the_browser(ben, emma):
     add(ben, emma)
     assert ben.client.get_cookie("bookshop").expires is not None
 
 
-def test_a_page_that_is_older_than_the_cookie_leads_back_to_itself(ben, emma):
+def test_a_page_older_than_the_cookie_returns_to_itself(ben, emma):
     refused = ben.post("/cart/items", book_id=emma, csrf_token="old", next="/books?q=emma")
-    assert (refused.status_code, refused.location, kept(ben)) == (303, "/books?q=emma", None)
+    assert (refused.status_code, refused.location, stored_cart(ben)) == (303, "/books?q=emma", None)
     assert ben.post("/cart/items", book_id=emma, next="//evil.example").location == "/"
 
 
-def test_looking_at_pages_does_not_change_a_cart(ben, emma):
+def test_viewing_pages_does_not_change_a_cart(ben, emma):
     add(ben, emma)
-    before = kept(ben)
+    before = stored_cart(ben)
     for path in ("/cart", "/", "/books", f"/books/{emma}", f"/cart/items/{emma}", f"/cart/items/{emma}/remove"):
         ben.get(path)
-    assert kept(ben) == before
+    assert stored_cart(ben) == before

@@ -1,4 +1,4 @@
-"""The JSON contract of books: what anyone reads, what staff write."""
+"""The JSON contract of books: public reading, and writing by staff."""
 
 import re
 from typing import Any
@@ -44,7 +44,7 @@ def staff(shop, api_client):
 
 @pytest.fixture
 def emma(staff):
-    """A book with all that can be known of it; its id."""
+    """The id of a book with every field set."""
     return staff.post("/api/v1/books", WHOLE).json["id"]
 
 
@@ -71,7 +71,7 @@ def test_anyone_sees_a_book_with_exactly_these_members(emma, api_client):
     assert UTC.fullmatch(book.json["updated_at"])
 
 
-def test_a_customer_sees_no_more_than_anyone_and_staff_also_the_stock_and_who_waits(emma, shop, api_client, staff):
+def test_a_customer_sees_what_anyone_sees_and_staff_also_the_stock_and_waiting_customers(emma, shop, api_client, staff):
     shop.reserve(shop.customer("ada@example.com"), emma)
     assert shape(api_client("ada@example.com").get(f"/api/v1/books/{emma}").json) == PUBLIC
     seen = staff.get(f"/api/v1/books/{emma}").json
@@ -80,14 +80,14 @@ def test_a_customer_sees_no_more_than_anyone_and_staff_also_the_stock_and_who_wa
 
 
 @pytest.mark.parametrize(("who", "members"), [(None, PUBLIC), ("staff@example.com", STAFF)])
-def test_a_list_has_an_envelope_around_the_same_books(emma, shop, api_client, who, members):
+def test_a_list_wraps_the_same_books_in_an_envelope(emma, shop, api_client, who, members):
     found = api_client(who).get("/api/v1/books").json
     assert shape(found) == {"items": list, "total": int, "page": int, "size": int}
     assert [shape(book) for book in found["items"]] == [members]
     assert (found["total"], found["page"], found["size"]) == (1, 1, 20)
 
 
-def test_staff_see_in_a_list_how_many_wait_for_each_book(emma, shop, staff):
+def test_staff_see_the_number_of_waiting_customers_in_the_list(emma, shop, staff):
     shop.reserve(shop.customer(), emma)
     shop.book("Persuasion", stock=4)
     books = staff.get("/api/v1/books", sort="title").json["items"]
@@ -95,23 +95,23 @@ def test_staff_see_in_a_list_how_many_wait_for_each_book(emma, shop, staff):
 
 
 @pytest.mark.parametrize("isbn", ["9780141439587", "978-0-14-143958-7", "0141439580", "0-14-143958-0"])
-def test_a_book_is_found_by_its_isbn_however_it_is_written(emma, api_client, isbn):
+def test_a_book_is_found_by_its_isbn_in_any_notation(emma, api_client, isbn):
     assert api_client().get(f"/api/v1/books/isbn/{isbn}").json["id"] == emma
 
 
 @pytest.mark.parametrize("path", ["999", "isbn/9780747532699", "isbn/123", "isbn/9780141439588", "isbn/%00"])
-def test_a_book_that_is_not_there_is_a_404(emma, api_client, path):
+def test_an_unknown_book_is_a_404(emma, api_client, path):
     assert refusal(api_client().get(f"/api/v1/books/{path}")) == (404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["{}", "isbn/9780141439587"])
-def test_a_withdrawn_book_is_there_for_staff_only(emma, shop, api_client, staff, path):
+def test_only_staff_see_a_withdrawn_book(emma, shop, api_client, staff, path):
     shop.withdraw(emma)
     assert refusal(api_client().get(f"/api/v1/books/{path.format(emma)}")) == (404, "BOOK_NOT_FOUND")
     assert staff.get(f"/api/v1/books/{path.format(emma)}").json["id"] == emma
 
 
-def test_a_new_book_is_answered_as_it_will_be_read_with_its_address(staff):
+def test_a_created_book_is_returned_as_it_will_be_read_with_its_location(staff):
     made = staff.post("/api/v1/books", WHOLE)
     assert (made.status_code, shape(made.json)) == (201, STAFF)
     assert made.headers["Location"].endswith(f"/api/v1/books/{made.json['id']}")
@@ -119,18 +119,18 @@ def test_a_new_book_is_answered_as_it_will_be_read_with_its_address(staff):
     assert {name: made.json[name] for name in WHOLE} == WHOLE
 
 
-def test_what_is_left_out_of_a_new_book_is_null_and_the_currency_the_shops(staff):
+def test_omitted_fields_of_a_new_book_are_null_and_the_currency_is_the_shops(staff):
     made = staff.post("/api/v1/books", LEAST).json
     assert {name: made[name] for name in OPTIONAL} == dict.fromkeys(OPTIONAL)
     assert (made["currency"], made["stock_quantity"], made["in_stock"]) == ("EUR", 0, False)
 
 
-def test_an_isbn_10_is_kept_as_its_isbn_13(staff):
+def test_an_isbn_10_is_stored_as_isbn_13(staff):
     assert staff.post("/api/v1/books", {**LEAST, "isbn": "0-14-143958-0"}).json["isbn"] == "9780141439587"
 
 
 @pytest.mark.parametrize("withdrawn", [False, True])
-def test_an_isbn_belongs_to_one_book_even_a_withdrawn_one(emma, shop, staff, withdrawn):
+def test_an_isbn_belongs_to_one_book_even_if_withdrawn(emma, shop, staff, withdrawn):
     other = shop.book("Persuasion")
     if withdrawn:
         shop.withdraw(emma)
@@ -150,7 +150,7 @@ def test_a_new_book_needs_title_authors_and_price(staff, shop, missing):
 
 @pytest.mark.every_case
 @pytest.mark.parametrize(("name", "value"), [("title", "Émile"), ("price_cents", 0), ("published_year", -700)])
-def test_a_change_touches_only_what_it_names(emma, staff, name, value):
+def test_a_change_affects_only_the_fields_it_names(emma, staff, name, value):
     before = staff.get(f"/api/v1/books/{emma}").json
     changed = staff.patch(f"/api/v1/books/{emma}", {name: value})
     assert changed.status_code == 200
@@ -166,13 +166,13 @@ def test_an_empty_change_changes_nothing(emma, shop, staff):
 
 @pytest.mark.every_case
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_null_clears_what_may_be_missing(emma, staff, name):
+def test_null_clears_optional_fields(emma, staff, name):
     changed = staff.patch(f"/api/v1/books/{emma}", {name: None})
     assert (changed.status_code, changed.json[name]) == (200, None)
 
 
 @pytest.mark.parametrize("name", ["title", "authors", "price_cents", "currency"])
-def test_null_cannot_clear_what_every_book_has(emma, shop, staff, name):
+def test_null_cannot_clear_required_fields(emma, shop, staff, name):
     before = shop.everything()
     answer = staff.patch(f"/api/v1/books/{emma}", {name: None})
     assert (refusal(answer), pointers(answer)) == ((422, "VALIDATION_ERROR"), [f"#/{name}"])
@@ -180,7 +180,7 @@ def test_null_cannot_clear_what_every_book_has(emma, shop, staff, name):
 
 
 @pytest.mark.parametrize("name", ["stock_quantity", "id", "in_stock", "withdrawn_at", "created_at", "search_title"])
-def test_stock_and_what_is_not_a_field_is_refused_on_both_ways_in(emma, staff, name):
+def test_stock_and_unknown_fields_are_refused_when_creating_and_editing(emma, staff, name):
     answers = [staff.post("/api/v1/books", {**LEAST, name: 1}), staff.patch(f"/api/v1/books/{emma}", {name: 1})]
     assert [(refusal(answer), pointers(answer)) for answer in answers] == [
         ((422, "VALIDATION_ERROR"), [f"#/{name}"])
@@ -193,19 +193,19 @@ def test_a_mistyped_isbn_is_refused(emma, staff, isbn):
     assert (refusal(answer), pointers(answer)) == ((422, "VALIDATION_ERROR"), ["#/isbn"])
 
 
-def test_a_book_can_be_given_the_isbn_that_it_has(emma, staff):
+def test_a_book_can_be_saved_with_its_own_isbn(emma, staff):
     assert staff.patch(f"/api/v1/books/{emma}", {"isbn": "0141439580"}).json["isbn"] == "9780141439587"
 
 
 @pytest.mark.parametrize(("path", "body"), [("999", {"title": "Other"}), ("999", {}), ("999/stock", {"quantity": 1})])
-def test_a_change_of_a_book_that_is_not_there_is_a_404(staff, path, body):
+def test_a_change_of_an_unknown_book_is_a_404(staff, path, body):
     assert refusal(staff.patch(f"/api/v1/books/{path}", body)) == (404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.parametrize(
     ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("ada@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_staff_write_books(emma, shop, api_client, who, refused):
+def test_only_staff_can_create_and_edit_books(emma, shop, api_client, who, refused):
     shop.customer("ada@example.com")
     asker, before = api_client(who), shop.everything()
     answers = [

@@ -1,4 +1,4 @@
-"""Home, the filters of the catalogue and how many books each would leave, and what search engines are told."""
+"""The home page, the catalogue's facets and their counts, and the pages for search engines."""
 
 import re
 from html import unescape
@@ -19,15 +19,15 @@ def books(shop):
     shop.withdraw(shop.book("Sanditon", language="de", price_cents=950, published_year=1925))
 
 
-def offered(page):
-    """The choices that the page offers and that are not made yet: label -> (count, address)."""
+def facet_links(page):
+    """Return the facet links that the page offers: label -> (count, URL)."""
     links = re.findall(r'<a rel="nofollow" href="([^"]+)">\s*<span>(.*?)</span> <span.*?>(.*?)<', page.text)
     return {unescape(label): (int(count), unescape(address)) for address, label, count in links}
 
 
 @pytest.mark.usefixtures("books")
-def test_every_filter_says_how_many_books_it_would_leave(web_client):
-    counts = {label: count for label, (count, _address) in offered(web_client().get("/books")).items()}
+def test_every_filter_shows_its_number_of_books(web_client):
+    counts = {label: count for label, (count, _address) in facet_links(web_client().get("/books")).items()}
     assert counts == {
         **{"In stock": 2, "Out of stock": 3, "English": 3, "French": 1},
         **{"Up to €9.99": 1, "€10.00 to €14.99": 2, "€15.00 to €19.99": 1},
@@ -37,10 +37,10 @@ def test_every_filter_says_how_many_books_it_would_leave(web_client):
 
 @pytest.mark.usefixtures("books")
 @pytest.mark.parametrize(
-    "asked", ["", "language=en", "in_stock=false", "q=e&language=en", "max_price=12&in_stock=true"]
+    "query", ["", "language=en", "in_stock=false", "q=e&language=en", "max_price=12&in_stock=true"]
 )
-def test_each_choice_leads_to_as_many_books_as_it_says(web_client, asked):
-    choices = offered(web_client().get(f"/books?{asked}"))
+def test_each_facet_leads_to_as_many_books_as_it_shows(web_client, query):
+    choices = facet_links(web_client().get(f"/books?{query}"))
     assert choices
     for label, (count, address) in choices.items():
         found = f" {count} book{'' if count == 1 else 's'} "
@@ -48,16 +48,16 @@ def test_each_choice_leads_to_as_many_books_as_it_says(web_client, asked):
 
 
 @pytest.mark.usefixtures("books")
-def test_counts_are_of_the_books_that_fit_the_other_filters(web_client):
-    choices = offered(web_client().get("/books?language=en"))
+def test_facet_counts_respect_the_other_filters(web_client):
+    choices = facet_links(web_client().get("/books?language=en"))
     assert (choices["In stock"][0], choices["Out of stock"][0], choices["French"][0]) == (1, 2, 1)
     assert "Up to 1799" not in choices
 
 
 @pytest.mark.usefixtures("books")
-def test_a_filter_keeps_the_search_and_the_others_and_begins_at_the_first_page(web_client):
+def test_a_filter_keeps_the_search_and_other_filters_and_returns_to_page_1(web_client):
     page = web_client().get("/books?q=jane&in_stock=false&page=1&sort=price")
-    assert offered(page)["English"][1] == "/books?q=jane&in_stock=false&sort=price&language=en"
+    assert facet_links(page)["English"][1] == "/books?q=jane&in_stock=false&sort=price&language=en"
 
 
 @pytest.mark.usefixtures("books")
@@ -69,19 +69,19 @@ def test_a_chosen_filter_is_named_and_removed_by_its_link(web_client):
 
 
 @pytest.mark.usefixtures("books")
-def test_the_count_of_a_filter_follows_every_change_at_once(shop, web_client):
-    assert offered(web_client().get("/books"))["In stock"][0] == 2
+def test_the_facet_count_follows_every_change_at_once(shop, web_client):
+    assert facet_links(web_client().get("/books"))["In stock"][0] == 2
     shop.set_stock(1, 0)
-    assert offered(web_client().get("/books"))["In stock"][0] == 1
+    assert facet_links(web_client().get("/books"))["In stock"][0] == 1
     shop.book("Sense and Sensibility", stock=1)
-    assert offered(web_client().get("/books"))["In stock"][0] == 2
+    assert facet_links(web_client().get("/books"))["In stock"][0] == 2
     shop.withdraw(3)
-    assert offered(web_client().get("/books"))["In stock"][0] == 1
+    assert facet_links(web_client().get("/books"))["In stock"][0] == 1
 
 
 @pytest.mark.usefixtures("books")
 @pytest.mark.parametrize(
-    ("asked", "titles"),
+    ("query", "titles"),
     [
         ("min_year=1815&max_year=1817", ["Emma", "Persuasion"]),
         ("min_year=1900", ["Girl, Woman, Other"]),
@@ -89,33 +89,33 @@ def test_the_count_of_a_filter_follows_every_change_at_once(shop, web_client):
         ("min_year=abc", ["Émile", "Emma", "Girl, Woman, Other", "Persuasion", "Untitled"]),
     ],
 )
-def test_books_are_found_by_their_year(web_client, asked, titles):
-    page = web_client().get(f"/books?{asked}&sort=title")
+def test_books_are_found_by_year(web_client, query, titles):
+    page = web_client().get(f"/books?{query}&sort=title")
     assert sorted(re.findall(r'<h2 dir="auto">(.*?)</h2>', page.text)) == sorted(titles)
 
 
-def test_json_does_not_know_the_year(api_client):
+def test_json_has_no_year_filter(api_client):
     assert api_client().get("/api/v1/books", min_year=1815).status_code == 422
 
 
 @pytest.mark.usefixtures("books")
-def test_who_finds_nothing_is_shown_the_words_that_find_something_and_can_search_by_author(web_client):
+def test_a_search_without_results_shows_words_that_match_and_a_link_to_search_by_author(web_client):
     page = web_client().get("/books?q=emma zzz&language=fr")
     words = text_of(page)
-    assert "No book matches “emma zzz” with these filters." in words
+    assert "No books found for “emma zzz” with these filters." in words
     assert '<a class="chip" href="/books?q=emma">emma <span class="quiet">1</span></a>' in page.text
-    assert '<a href="/books?q=emma+zzz">Search without the filters</a>' in page.text
+    assert '<a href="/books?q=emma+zzz">Search without filters</a>' in page.text
     assert re.search(r'name="author"[^>]*value="emma zzz"', page.text)
 
 
-def test_languages_that_differ_in_case_only_are_one_choice(shop, web_client):
+def test_languages_that_differ_only_in_case_are_one_facet(shop, web_client):
     for tag in ("Klingon", "KLINGON"):
         shop.book(tag, language=tag)
-    assert [count for count, _address in offered(web_client().get("/books")).values()] == [2, 2, 2]
+    assert [count for count, _address in facet_links(web_client().get("/books")).values()] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("query", "markup"),
     [
         ("", 'rel="canonical" href="http://127.0.0.1:5000/books"'),
         ("?q=emma", 'rel="canonical" href="http://127.0.0.1:5000/books?q=emma"'),
@@ -124,37 +124,37 @@ def test_languages_that_differ_in_case_only_are_one_choice(shop, web_client):
         ("?sort=price", 'content="noindex"'),
     ],
 )
-def test_search_engines_keep_lists_by_their_words_alone(shop, web_client, asked, said):
+def test_lists_are_indexed_by_their_search_words_only(shop, web_client, query, markup):
     shop.book("Emma")
-    assert said in web_client().get(f"/books{asked}").text
+    assert markup in web_client().get(f"/books{query}").text
 
 
 def test_an_empty_shop_says_so_in_its_list_too(shop, web_client):
-    assert "The shelves are still empty." in text_of(web_client().get("/books"))
+    assert "There are no books here yet." in text_of(web_client().get("/books"))
 
 
-def test_a_price_in_a_currency_without_cents_is_written_without_them(shop, web_client):
+def test_a_price_in_a_currency_without_cents_has_none(shop, web_client):
     shop.book("こころ", price_cents=780, currency="JPY")
     assert "¥780" in text_of(web_client().get("/books"))
 
 
-# ---------------------------------------------------------------- home
+# ---------------------------------------------------------------- home page
 
 
 def section(page, name):
-    """The titles in one row of the home page."""
+    """Return the titles in one section of the home page."""
     found = re.search(rf'<section aria-labelledby="{name}">(.*?)</section>', page.text, re.DOTALL)
     return re.findall(r'<h3 dir="auto">(.*?)</h3>', found[1]) if found else None
 
 
-def test_home_shows_what_is_new_the_latest_first(shop, web_client):
+def test_the_home_page_shows_new_books_newest_first(shop, web_client):
     for title in ("A", "B", "C", "D", "E", "F", "G"):
         shop.book(title)
     shop.withdraw(6)
     assert section(web_client().get("/"), "new") == ["G", "E", "D", "C", "B", "A"]
 
 
-def test_home_shows_what_came_back_and_is_still_there_but_no_first_deliveries(shop, web_client):
+def test_the_home_page_shows_books_back_in_stock_but_no_first_deliveries(shop, web_client):
     emma, persuasion, sanditon = (shop.book(title, stock=1) for title in ("Emma", "Persuasion", "Sanditon"))
     assert section(web_client().get("/"), "back") is None
     for book_id in (persuasion, emma, sanditon):
@@ -165,16 +165,16 @@ def test_home_shows_what_came_back_and_is_still_there_but_no_first_deliveries(sh
     assert section(web_client().get("/"), "back") == ["Emma", "Persuasion"]
 
 
-def test_home_of_an_empty_shop_says_so_and_asks_staff_for_the_first_book(shop, web_client):
+def test_the_home_page_of_an_empty_shop_says_so_and_asks_staff_for_the_first_book(shop, web_client):
     shop.staff("staff@example.com")
-    assert "The shelves are still empty." in text_of(web_client().get("/"))
+    assert "There are no books here yet." in text_of(web_client().get("/"))
     assert 'href="/admin/books/new"' in web_client("staff@example.com").get("/").text
 
 
 # ---------------------------------------------------------------- search engines
 
 
-def test_search_engines_are_led_to_the_sitemap_and_kept_out_of_what_is_private(shop, web_client):
+def test_search_engines_get_the_sitemap_and_are_excluded_from_private_pages(shop, web_client):
     words = web_client().get("/robots.txt").text.splitlines()
     assert {"Disallow: /admin", "Disallow: /account", "Disallow: /api/", "Disallow: /reservations"} <= set(words)
     assert "Sitemap: http://127.0.0.1:5000/sitemap.xml" in words
@@ -198,7 +198,7 @@ def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, web_cl
 
 
 @pytest.mark.parametrize("number", ["0", "3", "2147483647", "99999999999999999999"])
-def test_a_sitemap_that_is_not_there_is_404(shop, web_client, number):
+def test_an_unknown_sitemap_is_404(shop, web_client, number):
     shop.book()
     assert web_client().get(f"/sitemaps/{number}.xml").status_code == 404
 
@@ -207,7 +207,7 @@ READ_BY_OTHERS = ["/robots.txt", "/sitemap.xml", "/sitemaps/1.xml", "/sitemaps/2
 
 
 @pytest.mark.parametrize("path", READ_BY_OTHERS)
-def test_no_host_that_somebody_sends_is_written_into_what_others_read(shop, web_client, path):
+def test_no_host_header_appears_in_what_others_read(shop, web_client, path):
     shop.book("Emma")
     for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
         answer = web_client().get(path, headers=headers)
@@ -216,7 +216,7 @@ def test_no_host_that_somebody_sends_is_written_into_what_others_read(shop, web_
 
 
 @pytest.mark.parametrize("path", ["/books//1", "/books/1"])
-def test_a_redirect_leads_to_this_shop_whatever_host_is_sent(shop, web_client, path):
+def test_a_redirect_ignores_the_host_header(shop, web_client, path):
     shop.book("Emma")
     answer = web_client().client.get(path, headers={"Host": "evil.example"})
     assert (answer.status_code // 100, answer.headers["Location"].startswith("/books")) == (3, True)

@@ -1,4 +1,4 @@
-"""`flask books import`: what goes in, what is refused and why, and that a second time changes nothing."""
+"""`flask books import`: what is imported, what is refused and why, and that a second run changes nothing."""
 
 import io
 from typing import Any
@@ -18,7 +18,7 @@ COLUMNS = OWN.strip().replace("isbn,", "", 1)
 
 @pytest.fixture
 def run(app, tmp_path):
-    """Imports the bytes or text of a file by the command; returns its result."""
+    """Import a file's bytes or text by the command; return its result."""
 
     def run_import(content, *options):
         path = tmp_path / "books.csv"
@@ -29,18 +29,18 @@ def run(app, tmp_path):
 
 
 def counts(result: Result) -> str:
-    """The line of counts, the last one that the command prints."""
+    """Return the line of counts, which the command prints last."""
     assert result.exit_code == 0, result.output
     return result.stdout.splitlines()[-1]
 
 
 def refused(result: Result) -> dict[int, str]:
-    """The lines that were refused, line number -> reason."""
+    """Return the refused lines: line number -> reason."""
     found = [line.removeprefix("line ").partition(": ") for line in result.stderr.splitlines() if line[:5] == "line "]
     return {int(number): reason for number, _colon, reason in found}
 
 
-def test_the_projects_own_columns_give_every_field_of_a_book(shop, run):
+def test_the_native_columns_give_every_field_of_a_book(shop, run):
     line = '0-14-143958-0,Émma,"Austen, Jane",Penguin,en,1815,"One ""village"".\nNo ball.",950,GBP,3\n'
     assert counts(run(OWN + line)) == "1 added, 0 updated, 0 unchanged, 0 refused"
     assert shop.rows(f"SELECT isbn, {COLUMNS} FROM books") == [
@@ -49,7 +49,7 @@ def test_the_projects_own_columns_give_every_field_of_a_book(shop, run):
     assert shop.broken() == []
 
 
-def test_goodbooks_columns_are_understood_and_lost_zeros_put_back(shop, run):
+def test_goodbooks_columns_are_understood_and_lost_zeros_restored(shop, run):
     line = '7,141439580,9.78014e+12,Jane Austen,1815.0,Emma,"Emma (Highbury, #1)",eng\n'
     assert counts(run(GOODBOOKS + line, "--price-cents", "950")) == "1 added, 0 updated, 0 unchanged, 0 refused"
     assert shop.rows("SELECT isbn, title, authors, published_year, language, price_cents, currency FROM books") == [
@@ -71,7 +71,7 @@ def test_goodbooks_columns_are_understood_and_lost_zeros_put_back(shop, run):
     ],
     ids=["plain", "no last line end", "BOM", "CRLF", "header", "quoted, empty lines", "blanks", "order, other columns"],
 )
-def test_a_file_may_be_written_in_many_ways(shop, run, content):
+def test_csv_dialects_and_encodings_are_recognised(shop, run, content):
     assert counts(run(content)) == "1 added, 0 updated, 0 unchanged, 0 refused"
     assert shop.rows("SELECT title, authors, price_cents FROM books") == [("Emma", "Jane Austen", 950)]
 
@@ -96,14 +96,14 @@ def test_a_known_book_is_updated_by_isbn_else_by_title_and_authors(shop, run, ap
     assert [book["title"] for book in found.json["items"]] == ["Emma!", "Persuasion"]
 
 
-def test_what_a_line_leaves_empty_stays_as_it_is(shop, run):
+def test_empty_cells_leave_fields_unchanged(shop, run):
     shop.book(isbn="9780141439587", publisher="Penguin", language="en", stock=3)
     before = shop.everything()
     assert counts(run(OWN + "9780141439587,Emma,Jane Austen,,,,,,,\n")) == "0 added, 0 updated, 1 unchanged, 0 refused"
     assert shop.everything() == before
 
 
-def test_price_and_stock_given_to_the_command_are_for_new_books_that_the_file_gives_none(shop, run):
+def test_default_price_and_stock_apply_to_new_books_without_their_own(shop, run):
     shop.book("Emma", price_cents=950)
     content = "title,authors,price_cents,stock_quantity\nEmma,Jane Austen,,\nA,B,,\nC,D,700,0\n"
     result = run(content, "--price-cents", "1290", "--stock", "4")
@@ -153,7 +153,7 @@ def test_a_bad_line_is_reported_with_its_number_and_reason_and_does_not_stop_the
     assert shop.rows("SELECT title FROM books ORDER BY id") == ["First", "Last"]
 
 
-def test_a_second_line_about_the_same_book_is_refused_and_names_the_first(run):
+def test_a_second_line_for_the_same_book_is_refused_and_names_the_first(run):
     content = "isbn,title,authors,price_cents\n9780141439587,A,B,1\n0141439580,C,D,2\n,E,F,3\n,E,F,4\n"
     result = run(content)
     same = "describes the same book as line "
@@ -161,31 +161,31 @@ def test_a_second_line_about_the_same_book_is_refused_and_names_the_first(run):
     assert counts(result) == "2 added, 0 updated, 0 unchanged, 2 refused"
 
 
-def test_two_lines_about_one_book_one_with_its_isbn_and_one_without_keep_its_ledger_whole(shop, run):
+def test_lines_of_a_book_with_and_without_its_isbn_keep_its_ledger_consistent(shop, run):
     shop.reserve(shop.customer(), shop.book("Emma", isbn="9780141439587"))
     content = "isbn,title,authors,stock_quantity\n9780141439587,Emma,Jane Austen,3\n,Emma,Jane Austen,5\n"
     assert run(content).exit_code == 0
     assert shop.broken() == []
 
 
-def test_line_numbers_are_those_of_the_file_also_after_cells_of_several_lines(run):
+def test_line_numbers_are_those_of_the_file_even_after_multi_line_cells(run):
     content = 'title,authors,price_cents,description\nA,B,1,"one\ntwo\nthree"\n\n,B,1,\nC,D,x,"a\nb"\n,,1,\n'
     assert list(refused(run(content))) == [6, 7, 9]
 
 
-def test_line_numbers_hold_over_many_batches(run):
+def test_line_numbers_are_right_across_batches(run):
     lines = ["Book,Author,x" if number % 500 == 0 else f"Book {number},Author,1" for number in range(2, 1502)]
     result = run(SHORT + "\n".join(lines))
     assert list(refused(result)) == [500, 1000, 1500]
     assert counts(result) == "1497 added, 0 updated, 0 unchanged, 3 refused"
 
 
-def test_several_faults_of_one_line_are_all_named(run):
+def test_all_errors_of_a_line_are_reported(run):
     reason = refused(run("isbn,title,authors,price_cents\n1,,Jane Austen,x\n"))[2]
     assert all(name in reason for name in ("isbn", "title", "price_cents"))
 
 
-def test_stock_from_a_file_that_rises_from_0_notifies_with_an_import_movement(shop, run):
+def test_an_import_that_restocks_a_book_notifies_with_an_import_movement(shop, run):
     emma, other = shop.book("Emma"), shop.book("Persuasion", stock=2)
     for user_id in shop.customers(2):
         shop.reserve(user_id, emma)
@@ -197,7 +197,7 @@ def test_stock_from_a_file_that_rises_from_0_notifies_with_an_import_movement(sh
     assert shop.broken() == []
 
 
-def test_a_file_tells_a_script_that_its_book_is_back(shop, run, app):
+def test_a_script_sees_that_an_import_restocked_its_book(shop, run, app):
     shop.customer("ada@example.com")
     ada = ApiClient(app, "ada@example.com")
     made = ada.reserve(shop.book("Emma"))
@@ -235,7 +235,7 @@ def test_a_file_tells_a_script_that_its_book_is_back(shop, run, app):
         "UTF-16",
     ],
 )
-def test_a_file_without_the_right_header_is_refused_whole_with_a_clear_message(shop, run, content, words):
+def test_a_file_with_a_wrong_header_is_refused_with_a_clear_message(shop, run, content, words):
     result = run(content, "--price-cents", "950")
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
@@ -243,24 +243,24 @@ def test_a_file_without_the_right_header_is_refused_whole_with_a_clear_message(s
     assert shop.rows("SELECT id FROM books") == []
 
 
-def test_a_file_with_a_header_only_adds_nothing(run):
+def test_a_file_with_only_a_header_adds_nothing(run):
     assert counts(run(SHORT)) == "0 added, 0 updated, 0 unchanged, 0 refused"
 
 
 @pytest.mark.parametrize("options", [["--price-cents", "-1"], ["--stock", "1000001"], ["--stock", "many"]])
-def test_options_that_cannot_be_are_refused(shop, run, options):
+def test_invalid_options_are_refused(shop, run, options):
     assert run(SHORT + "Emma,Jane Austen,950\n", *options).exit_code == 2
     assert shop.rows("SELECT id FROM books") == []
 
 
-def test_a_withdrawn_book_that_a_file_names_stays_withdrawn(shop, run):
+def test_a_withdrawn_book_in_a_file_stays_withdrawn(shop, run):
     book_id = shop.book("Emma")
     shop.withdraw(book_id)
     assert counts(run(SHORT + "Emma,Jane Austen,950\n")) == "0 added, 0 updated, 1 unchanged, 0 refused"
     assert shop.rows("SELECT withdrawn_at IS NOT NULL FROM books") == [True]
 
 
-def test_the_service_reports_batch_by_batch_and_commits_each(shop):
+def test_the_service_reports_and_commits_batch_by_batch(shop):
     lines = "\n".join(f"Book {number},Author,1" for number in range(501))
     with shop.app.app_context():
         reports = import_books(io.StringIO(SHORT + lines), {"currency": "EUR"})
@@ -275,7 +275,7 @@ def test_the_service_refuses_a_wrong_header_before_it_writes(shop):
 
 
 @pytest.mark.prove
-def test_the_10000_real_books_go_in_and_a_second_time_change_nothing(app, repository_root):
+def test_the_10000_real_books_are_imported_and_a_second_run_changes_nothing(app, repository_root):
     path = repository_root.parent / "shared" / "data" / "goodbooks-10k-books.csv"
     if not path.exists():
         pytest.skip(f"NOT TESTED ON THE 10,000 REAL BOOKS: there is no {path}")

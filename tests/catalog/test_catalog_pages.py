@@ -1,4 +1,4 @@
-"""The catalogue's pages: the list, how one turns its pages, and the page of a book."""
+"""The catalogue's pages: the list, its pagination, and the book page."""
 
 import html
 import json
@@ -15,29 +15,29 @@ ROW = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
 
 
 @pytest.fixture
-def many(shop):
-    """50 books: two pages and two books."""
+def fifty_books(shop):
+    """50 books: two full pages and two more books."""
     rows = [{**ROW, "title": f"Book {number:02}"} for number in range(1, 51)]
     return shop.commit(lambda: services.catalog().create_all(rows))
 
 
-def test_the_list_shows_title_author_price_and_whether_it_can_be_reserved(shop, web_client):
+def test_the_list_shows_title_author_price_and_availability(shop, web_client):
     shop.book("Emma", price_cents=1290, published_year=1815)
     shop.book("Persuasion", stock=3, published_year=-700)
     words = text_of(web_client().get("/books"))
-    assert "Emma Jane Austen €12.90 · 1815 Out of stock, can be reserved" in words
+    assert "Emma Jane Austen €12.90 · 1815 Out of stock: you can reserve it" in words
     assert "Persuasion Jane Austen €9.50 · 700 BC In stock" in words
     assert "Books 2 books" in words
 
 
-def test_an_empty_list_says_so_and_leads_back(shop, web_client):
+def test_an_empty_list_says_so_and_links_back(shop, web_client):
     shop.book("Emma")
     page = web_client().get("/books?q=zzz")
-    assert "No book matches “zzz”." in text_of(page)
+    assert "No books found for “zzz”." in text_of(page)
     assert '<a href="/books">See all books</a>' in page.text
 
 
-def test_one_turns_the_pages_and_keeps_the_search(many, web_client):
+def test_pagination_keeps_the_search(fifty_books, web_client):
     page = web_client().get("/books?q=book&sort=title&page=2")
     assert "Page 2 of 3" in text_of(page)
     assert 'href="/books?q=book&amp;sort=title&amp;page=1"' in page.text
@@ -45,13 +45,13 @@ def test_one_turns_the_pages_and_keeps_the_search(many, web_client):
 
 
 @pytest.mark.parametrize("page", ["4", "99", str(2**31 - 1)])
-def test_a_page_beyond_the_end_leads_to_the_last_one(many, web_client, page):
+def test_a_page_beyond_the_end_redirects_to_the_last_one(fifty_books, web_client, page):
     answer = web_client().get(f"/books?q=book&page={page}")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/books?q=book&page=3")
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "", "9" * 5000, "1.5"])
-def test_a_page_that_cannot_be_meant_is_the_first(many, web_client, page):
+def test_an_invalid_page_number_means_the_first_page(fifty_books, web_client, page):
     assert "Page 1 of 3" in text_of(web_client().get(f"/books?page={page}"))
 
 
@@ -59,7 +59,7 @@ def test_a_page_that_cannot_be_meant_is_the_first(many, web_client, page):
     "name", ["endpoint", "self", "values", "_scheme", "_external", "_anchor", "_method", "book_id", "app"]
 )
 @pytest.mark.parametrize("page", [1, 99])
-def test_whatever_else_stands_in_the_address_the_pages_turn_within_the_shop(many, web_client, name, page):
+def test_pagination_stays_within_the_shop_with_any_query(fifty_books, web_client, name, page):
     answer = web_client().get(f"/books?{name}=https&page={page}")
     assert answer.status_code in {200, 302}
     assert answer.headers.get("Location", "/").startswith("/")
@@ -67,14 +67,14 @@ def test_whatever_else_stands_in_the_address_the_pages_turn_within_the_shop(many
 
 
 @pytest.mark.parametrize("found", ["emma", "zzz"])
-def test_the_search_keeps_what_was_asked_whether_it_finds_a_book_or_not(shop, web_client, found):
+def test_the_search_field_keeps_its_text_with_and_without_results(shop, web_client, found):
     shop.book("Emma", language="en")
     page = web_client().get(f'/books?q={found} "><i>&language=en&in_stock=false&sort=price&min_price=9,50')
     assert f'value="{found} &#34;&gt;&lt;i&gt;"' in page.text
-    assert [label for label in ("English", "Out of stock", "€9.50 and more") if label not in text_of(page)] == []
+    assert [label for label in ("English", "Out of stock", "€9.50 or more") if label not in text_of(page)] == []
 
 
-def test_the_page_of_a_book_shows_all_that_is_known_of_it(shop, web_client):
+def test_the_book_page_shows_all_its_details(shop, web_client):
     book_id = shop.book(
         "Emma",
         isbn="9780141439587",
@@ -105,26 +105,26 @@ def test_a_book_in_stock_cannot_be_reserved_on_its_page(shop, web_client):
     assert "/reserve" not in page.text.replace("/reservations", "")
 
 
-def test_a_price_that_is_none_is_said_to_be_none(shop, web_client):
+def test_an_invalid_price_is_reported_as_invalid(shop, web_client):
     shop.book("Emma")
     words = text_of(web_client().get("/books?min_price=abc&max_price=20"))
-    assert "“abc” is not a price; try 9.50." in words
+    assert "“abc” is not a price. Enter an amount such as 9.50." in words
     assert "“20” is not a price" not in words
 
 
-def test_of_many_authors_four_are_shown_at_once(shop, web_client):
+def test_of_many_authors_only_four_are_shown_at_first(shop, web_client):
     page = web_client().get(f"/books/{shop.book(authors='A, B, C, D, E, F')}")
     assert "A , B , C , D and 2 more E , F" in text_of(page)
 
 
 @pytest.mark.parametrize("path", ["/books/999", "/books/0", f"/books/{2**31}", "/books/-1", "/books/x"])
-def test_a_book_that_is_not_there_is_a_404_page(shop, web_client, path):
+def test_an_unknown_book_is_a_404_page(shop, web_client, path):
     answer = web_client().get(path)
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
 
 
-def test_a_withdrawn_book_says_so_and_is_left_out_of_lists(shop, web_client):
+def test_a_withdrawn_book_says_so_and_is_not_listed(shop, web_client):
     book_id = shop.book("Emma")
     shop.withdraw(book_id)
     page = web_client().get(f"/books/{book_id}")
@@ -133,7 +133,7 @@ def test_a_withdrawn_book_says_so_and_is_left_out_of_lists(shop, web_client):
     assert "Emma" not in web_client().get("/books").text
 
 
-def test_a_book_has_one_address_to_which_all_others_lead(shop, web_client):
+def test_every_other_address_of_a_book_redirects_to_its_canonical_one(shop, web_client):
     book_id = shop.book("Émile, or On Education (Classics, #3)")
     address = f"/books/{book_id}/emile-or-on-education"
     for other in (f"/books/{book_id}", f"/books/{book_id}/emma", f"/books/{book_id}/reserve"):
@@ -143,7 +143,7 @@ def test_a_book_has_one_address_to_which_all_others_lead(shop, web_client):
 
 
 @pytest.mark.parametrize("title", ["戦争と平和", "!?", "a" * 300, "/../..", "Reserve", "#1 (?)", "1984"])
-def test_any_title_makes_an_address(shop, web_client, title):
+def test_every_title_has_a_slug(shop, web_client, title):
     book_id = shop.book(title)
     answer = web_client().client.get(f"/books/{book_id}")
     assert answer.status_code == 301
@@ -153,31 +153,31 @@ def test_any_title_makes_an_address(shop, web_client, title):
 @pytest.mark.parametrize(
     ("stock", "words"),
     [
-        (0, "Out of stock. Nobody is waiting for it yet."),
+        (0, "Out of stock. No customers are waiting yet."),
         (1, "Only 1 left."),
         (3, "Only 3 left."),
-        (4, "4 copies are on our shelves."),
+        (4, "We have 4 copies."),
     ],
 )
-def test_the_page_of_a_book_says_how_many_there_are(shop, web_client, stock, words):
+def test_the_book_page_shows_the_number_of_copies(shop, web_client, stock, words):
     assert words in text_of(web_client().get(f"/books/{shop.book(stock=stock)}"))
 
 
-def test_the_page_of_a_book_says_how_many_others_wait(shop, web_client):
+def test_the_book_page_shows_how_many_others_wait(shop, web_client):
     book_id, customers = shop.book(), shop.customers(3)
     for number, words in enumerate(("1 customer is waiting for it.", "2 customers are waiting for it.")):
         shop.reserve(customers[number], book_id)
         assert words in text_of(web_client().get(f"/books/{book_id}"))
     shop.reserve(customers[2], book_id)
-    assert "the 2 others who wait" in text_of(web_client("customer2@example.com").get(f"/books/{book_id}"))
+    assert "2 other customers are waiting too." in text_of(web_client("customer2@example.com").get(f"/books/{book_id}"))
 
 
 def linked_data(answer):
-    """What the page says to search engines."""
+    """Return the structured data of the page."""
     return json.loads(answer.text.partition('<script type="application/ld+json">')[2].partition("</script>")[0])
 
 
-def test_search_engines_are_told_what_the_book_is_and_whether_it_can_be_had(shop, web_client):
+def test_structured_data_describe_the_book_and_its_availability(shop, web_client):
     book_id = shop.book("Emma </script><b>", isbn="9780141439587", authors="A, B", published_year=815, price_cents=1290)
     data = linked_data(web_client().get(f"/books/{book_id}"))
     assert (data["name"], data["isbn"], data["datePublished"]) == ("Emma </script><b>", "9780141439587", "0815")
@@ -198,7 +198,7 @@ def test_a_book_without_a_price_is_offered_without_one(shop, web_client):
     assert "price" not in offer
 
 
-def test_the_drawn_cover_is_kept_for_ever_until_title_or_author_change(shop, web_client):
+def test_a_drawn_cover_is_cached_until_title_or_authors_change(shop, web_client):
     book_id = shop.book("Emma")
     [address] = map(html.unescape, re.findall(r'src="([^"]+cover.svg[^"]*)"', web_client().get("/books").text))
     answer = web_client().get(address)
@@ -211,7 +211,7 @@ def test_the_drawn_cover_is_kept_for_ever_until_title_or_author_change(shop, web
     assert web_client().get(address).headers["Cache-Control"] == "public, no-cache"
 
 
-def test_the_drawn_cover_is_public_even_for_who_is_logged_in(shop, web_client):
+def test_a_drawn_cover_is_public_even_for_logged_in_users(shop, web_client):
     shop.customer("ada@example.com")
     address = f"/books/{shop.book('Emma')}/cover.svg"
     assert web_client("ada@example.com").get(address).headers["Cache-Control"] == "public, no-cache"

@@ -1,4 +1,4 @@
-"""What customers find: the same books in the same order by page and by JSON, on both databases."""
+"""Search results: the same books in the same order on pages and in JSON, on both databases."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ LIBRARY = [
 ]
 
 FOUND = {
-    # any case, with and without accents, in either form of Unicode
+    # any case, with and without accents, in either Unicode normal form
     "HARRY POTTER": "Harry Potter and the Philosopher's Stone",
     "garcia marquez": "Cien años de soledad",
     "GARCÍA MÁRQUEZ": "Cien años de soledad",
@@ -39,7 +39,7 @@ FOUND = {
     "strasse": "Das Tagebuch der Straße",
     "STRASSE": "Das Tagebuch der Straße",
     "bjorn lukasz": "Das Tagebuch der Straße",
-    # beginnings of words, in any order, of title and author together
+    # word prefixes, in any order, across title and author
     "harr pott": "Harry Potter and the Philosopher's Stone",
     "pott harr": "Harry Potter and the Philosopher's Stone",
     "  rowl   stone ": "Harry Potter and the Philosopher's Stone",
@@ -63,7 +63,7 @@ FOUND = {
     "catch 22": "Catch-22",
     "catch22": "Catch-22",
     "c++": "C++ Primer",
-    # ISBNs: 13 and 10 digits, printed and plain, and their beginnings
+    # ISBNs: 13 and 10 digits, with and without hyphens, and prefixes
     "9780747532699": "Harry Potter and the Philosopher's Stone",
     "978-0-7475-3269-9": "Harry Potter and the Philosopher's Stone",
     "978 0 7475 3269 9": "Harry Potter and the Philosopher's Stone",
@@ -77,7 +77,7 @@ FOUND = {
     "074753": "Harry Potter and the Philosopher's Stone",
     "978\u20110\u20117475\u20113269\u20119": "Harry Potter and the Philosopher's Stone",
     "ISBN 978-0-7475-3269-9": "Harry Potter and the Philosopher's Stone",
-    # other scripts, by themselves and as one would type them
+    # other scripts, in the original and in transliteration
     "Война": "Война и мир",
     "voyna i mir": "Война и мир",
     "Толстой": "Война и мир",
@@ -122,7 +122,7 @@ HARMLESS = [
 
 @pytest.fixture(params=["page", "json"])
 def find(request, web_client, api_client):
-    """Searches by one of the two faces; returns the ids found, in order."""
+    """Search by page or by JSON; return the ids found, in order."""
 
     def by_page(**query):
         return [int(book_id) for book_id in CARDS.findall(web_client().get("/books", query_string=query).text)]
@@ -134,7 +134,7 @@ def find(request, web_client, api_client):
 
 
 def fill(shop: Shop, library: Sequence[tuple[str, str, str | None]] = LIBRARY) -> dict[str, int]:
-    """Put the books (title, authors, ISBN) into the shop at once; returns their ids by title."""
+    """Insert the books (title, authors, ISBN) at once; return their ids by title."""
     rows = [
         {"title": title, "authors": authors, "isbn": number, "price_cents": 950, "currency": "EUR"}
         for title, authors, number in library
@@ -143,12 +143,12 @@ def fill(shop: Shop, library: Sequence[tuple[str, str, str | None]] = LIBRARY) -
     return dict(zip(titles, shop.commit(lambda: services.catalog().create_all(rows)), strict=True))
 
 
-def test_a_book_is_found_however_it_is_typed(shop, find):
+def test_a_book_is_found_in_any_spelling(shop, find):
     ids = fill(shop)
     assert {typed: title for typed, title in FOUND.items() if find(q=typed)[:1] != [ids[title]]} == {}
 
 
-def test_what_fits_no_book_finds_nothing(shop, find):
+def test_a_query_that_matches_no_book_finds_nothing(shop, find):
     fill(shop)
     assert [typed for typed in NOTHING if find(q=typed)] == []
 
@@ -161,12 +161,12 @@ def test_no_search_is_an_error(shop, web_client, api_client, typed, name):
     assert api_client().get("/api/v1/books", **{name: typed}).status_code == 200
 
 
-def test_digits_with_a_blank_between_are_words_too(shop, find):
+def test_digits_separated_by_a_space_are_words_too(shop, find):
     ids = fill(shop, [("The War from 1914 to 1918", "Nobody", None)])
     assert find(q="1914 1918") == [ids["The War from 1914 to 1918"]]
 
 
-def test_the_very_title_comes_first_then_titles_that_begin_so_then_other_hits(shop, find):
+def test_exact_titles_come_first_then_title_prefixes_then_other_matches(shop, find):
     ids = fill(shop)
     found = find(q="it")
     assert found[:2] == [ids["It"], ids["It Ends with Us"]]
@@ -180,27 +180,27 @@ def test_the_very_title_comes_first_then_titles_that_begin_so_then_other_hits(sh
         "A Very Long and Learned Companion to the Letters, Novels, Family, Friends, Houses and Age of Miss Austen",
     ],
 )
-def test_a_hit_in_the_title_comes_before_one_in_the_author(shop, find, title):
+def test_title_matches_come_before_author_matches(shop, find, title):
     many = "Anna Adams, Bella Brown, Clara Clark, Dora Davis, Emily Evans, Fanny Foster, Grace Green, Helen Hill"
     ids = fill(shop, [("Emma", "Jane Austen", None), ("Persuasion", "Jane Austen", None), (title, many, None)])
     assert find(q="austen") == [ids[title], ids["Emma"], ids["Persuasion"]]
 
 
-def test_equally_good_hits_are_listed_by_title_whatever_the_accents(shop, find):
+def test_equal_matches_are_sorted_by_title_ignoring_accents(shop, find):
     ids = fill(shop, [(title, "Same Author", None) for title in ("Zoo", "Ärger", "apple", "Über", "Élan", "2")])
     assert find(q="same author") == [ids[title] for title in ("2", "apple", "Ärger", "Élan", "Über", "Zoo")]
 
 
-def test_all_isbns_are_found_that_begin_as_typed(shop, find):
+def test_isbns_are_found_by_prefix(shop, find):
     ids = fill(shop, [(f"Book {number}", "Nobody", isbn(140000000 + number)) for number in range(3)])
     assert find(q="97814000000") == list(ids.values())
 
 
-@pytest.mark.parametrize("face", ["page", "json"])
-def test_an_edited_book_is_found_by_its_new_words_and_not_by_its_old(shop, web_client, api_client, find, face):
+@pytest.mark.parametrize("interface", ["page", "json"])
+def test_an_edited_book_is_found_by_its_new_words_only(shop, web_client, api_client, find, interface):
     shop.staff("staff@example.com")
     book_id = shop.book("Wuthering Heights", authors="Ellis Bell")
-    if face == "json":
+    if interface == "json":
         api_client("staff@example.com").patch(
             f"/api/v1/books/{book_id}", {"title": "Agnes Grey", "authors": "Anne Brontë", "isbn": "0747532699"}
         )
@@ -239,7 +239,7 @@ def test_the_book_itself_comes_before_its_series_and_collections(shop, find, typ
     assert find(q=typed)[0] == ids[SERIES[number][0]]
 
 
-def test_a_language_is_found_with_all_its_regions_and_by_any_of_its_codes(shop, api_client, find):
+def test_a_language_matches_its_regional_variants_and_any_of_its_codes(shop, api_client, find):
     shop.staff("staff@example.com")
     staff = api_client("staff@example.com")
     book = {"title": "Emma", "authors": "Jane Austen", "price_cents": 950}

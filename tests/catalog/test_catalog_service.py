@@ -1,4 +1,4 @@
-"""What is listed: filters, orders and pages of the catalogue, told by a plain Python sort."""
+"""The catalogue's filters, sort orders and pages, compared with a plain Python sort."""
 
 import itertools
 import re
@@ -26,7 +26,7 @@ SORTS: dict[str, Callable[[Row], Any]] = {
 
 
 def library() -> list[Row]:
-    """50 books that differ in everything that one can filter and sort by, with many ties."""
+    """Return 50 books that differ in everything to filter and sort by, with many ties."""
     return [
         {
             "id": number,
@@ -43,7 +43,7 @@ def library() -> list[Row]:
 
 @pytest.fixture
 def books(app):
-    """The library, written at once behind the shop's back, ledger and all."""
+    """The library, inserted directly, including its ledger."""
     rows = library()
     with app.app_context():
         ids = services.commit(lambda: services.catalog().create_all([_new(row) for row in rows]))
@@ -71,7 +71,7 @@ def ids_of(books: Iterable[Row]) -> list[int]:
 
 
 def all_pages(api_client: ApiClient, **query: Any) -> list[int]:
-    """The ids of all pages of a list, one page after the other."""
+    """Return the ids on all pages of a list, page by page."""
     first: Any = api_client.get("/api/v1/books", **query).json
     pages = -(-first["total"] // first["size"])
     rest: list[Any] = [api_client.get("/api/v1/books", page=page, **query).json for page in range(2, pages + 1)]
@@ -103,22 +103,22 @@ SINGLE = [(name, value, keeps) for name, choices in FILTERS.items() for value, k
 
 
 @pytest.mark.parametrize(("name", "value", "keeps"), SINGLE, ids=[f"{name}={value}" for name, value, _ in SINGLE])
-def test_a_filter_keeps_the_books_that_it_names(books, api_client, name, value, keeps):
+def test_a_filter_keeps_only_matching_books(books, api_client, name, value, keeps):
     assert set(all_pages(api_client(), **{name: value}, size=100)) == set(ids_of(filter(keeps, books)))
 
 
-def test_filters_narrow_each_other_in_every_combination(books, api_client):
+def test_filters_combine_in_every_way(books, api_client):
     asker = api_client()
     first = {name: choices[0] for name, choices in FILTERS.items()}
     for names in itertools.chain.from_iterable(itertools.combinations(first, count) for count in range(2, 7)):
-        kept = [book["id"] for book in books if all(first[name][1](book) for name in names)]
+        matching = [book["id"] for book in books if all(first[name][1](book) for name in names)]
         query = {name: first[name][0] for name in names}
-        assert sorted(all_pages(asker, **query, size=100)) == kept, query
+        assert sorted(all_pages(asker, **query, size=100)) == matching, query
 
 
-def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, web_client):
+def test_pages_filter_like_json_with_decimal_prices(books, web_client):
     asked = {"language": "EN", "in_stock": "true", "min_price": "7,50", "max_price": "15.00", "author": "austen"}
-    kept = [
+    matching = [
         book
         for book in books
         if book["authors"] == "Jane Austen"
@@ -127,14 +127,14 @@ def test_pages_filter_as_json_does_with_prices_as_people_write_them(books, web_c
         and 750 <= book["price_cents"] <= 1500
     ]
     found = LINKS.findall(web_client().get("/books", query_string=asked).text)
-    assert kept
-    assert sorted(map(int, found)) == ids_of(kept)
+    assert matching
+    assert sorted(map(int, found)) == ids_of(matching)
 
 
 @pytest.mark.parametrize("direction", [None, "asc", "desc"])
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("size", [7, 100])
-def test_a_sort_is_total_in_both_directions_and_stable_over_the_pages(books, api_client, sort, direction, size):
+def test_sorting_is_total_in_both_directions_and_stable_across_pages(books, api_client, sort, direction, size):
     descending = direction == "desc" or (direction is None and sort == "newest")
     expected = sorted(books, key=lambda book: (SORTS[sort](book), book["id"]), reverse=descending)
     query = {"sort": sort, "size": size} | ({"dir": direction} if direction else {})
@@ -152,13 +152,13 @@ def test_books_without_a_year_come_last_in_both_directions(books, api_client, di
 
 
 @pytest.mark.parametrize("sort", [{}, {"sort": "relevance"}])
-def test_without_words_to_search_for_books_are_listed_by_title(books, api_client, sort):
+def test_without_a_search_books_are_listed_by_title(books, api_client, sort):
     by_title = sorted(books, key=lambda book: (fold(book["title"]), book["id"]))
     assert all_pages(api_client(), size=7, **sort) == ids_of(by_title)
 
 
 @pytest.mark.parametrize("sort", ["relevance", *SORTS, "published"])
-def test_both_faces_list_the_same_books_in_the_same_order(books, api_client, web_client, sort):
+def test_pages_and_json_list_the_same_books_in_the_same_order(books, api_client, web_client, sort):
     by_page = LINKS.findall(web_client().get("/books", query_string={"sort": sort, "page": 2}).text)
     by_json = api_client().get("/api/v1/books", sort=sort, page=2, size=24).json["items"]
     assert [int(book_id) for book_id in by_page] == ids_of(by_json)
@@ -166,7 +166,7 @@ def test_both_faces_list_the_same_books_in_the_same_order(books, api_client, web
 
 
 @pytest.mark.parametrize(("page", "size", "length"), [(1, 1, 1), (50, 1, 1), (1, 100, 50), (3, 20, 10), (3, 25, 0)])
-def test_a_page_has_its_size_and_tells_the_total(books, api_client, page, size, length):
+def test_a_page_has_the_requested_size_and_the_total(books, api_client, page, size, length):
     found = api_client().get("/api/v1/books", page=page, size=size).json
     assert len(found["items"]) == length
     assert {name: found[name] for name in ("total", "page", "size")} == {"total": 50, "page": page, "size": size}
@@ -194,8 +194,6 @@ def test_a_page_beyond_the_end_is_empty_with_the_right_total(books, api_client):
         {"unknown": 1},
     ],
 )
-def test_a_list_that_cannot_be_meant_is_refused_in_json_and_shown_as_well_as_can_be_on_the_page(
-    api_client, web_client, query
-):
+def test_invalid_list_parameters_are_refused_in_json_and_corrected_on_the_page(api_client, web_client, query):
     assert api_client().get("/api/v1/books", **query).json["code"] == "VALIDATION_ERROR"
     assert web_client().get("/books", query_string=query).status_code == 200

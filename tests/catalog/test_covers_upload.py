@@ -1,4 +1,4 @@
-"""Uploaded covers: what may be one, what is kept of it, where, and who gets to see it."""
+"""Uploaded covers: valid files, what is stored where, and who sees it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,8 +37,8 @@ STAFF = "staff@example.com"
 EIGHT_MB = 8 * 1024 * 1024
 
 
-class Desk:
-    """A member of staff at the cover pages, and the folder of covers, which is empty at first."""
+class CoverStaff:
+    """A member of staff on the cover pages, and the initially empty folder of covers."""
 
     def __init__(self, shop: Shop, browser: WebClient, folder: Path) -> None:
         self.shop, self.browser, self.folder = shop, browser, folder
@@ -62,30 +62,30 @@ class Desk:
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir() if path.name != pictures.LOCK)
 
-    def kept(self, size: str = "large") -> tuple[bytes, Image.Image]:
-        """What everybody gets to see: the file, and the picture in it."""
+    def stored(self, size: str = "large") -> tuple[bytes, Image.Image]:
+        """Return the public file of the cover and the picture in it."""
         content = self.browser.get(f"/covers/{self.cover()}-{size}.webp").data
         return content, Image.open(BytesIO(content))
 
     def colour(self, at: tuple[int, int] = (50, 50)) -> Any:
-        return self.kept()[1].convert("RGB").getpixel(at)
+        return self.stored()[1].convert("RGB").getpixel(at)
 
 
 @pytest.fixture
-def desk(app, shop, web_client):
+def staff(app, shop, web_client):
     folder = Path(app.config["SETTINGS"].covers)
     for path in folder.iterdir():
         path.unlink()
     shop.staff(STAFF)
-    return Desk(shop, web_client(STAFF), folder)
+    return CoverStaff(shop, web_client(STAFF), folder)
 
 
-def alike(colour: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two colours look the same: WebP does not keep them exactly."""
+def similar(colour: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two colours look the same; WebP is not lossless."""
     return all(abs(one - two) <= 4 for one, two in zip(colour, other, strict=True))
 
 
-# ---------------------------------------------------------------- what is taken
+# ---------------------------------------------------------------- accepted pictures
 
 
 GOOD = [
@@ -105,63 +105,67 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("kind", "mode", "colour", "seen"), GOOD)
-def test_a_picture_of_any_kind_is_kept_as_webp_with_its_colours_on_white(desk, kind, mode, colour, seen):
-    answer = desk.upload(saved(plain(colour, mode=mode), kind))
-    assert (answer.status_code, desk.kept()[1].format, desk.kept()[1].size) == (303, "WEBP", (200, 300))
-    assert alike(desk.colour(), seen)
+def test_every_picture_is_stored_as_webp_with_its_colours_on_white(staff, kind, mode, colour, seen):
+    answer = staff.upload(saved(plain(colour, mode=mode), kind))
+    assert (answer.status_code, staff.stored()[1].format, staff.stored()[1].size) == (
+        303,
+        "WEBP",
+        (200, 300),
+    )
+    assert similar(staff.colour(), seen)
 
 
 @pytest.mark.parametrize(("transparency", "seen"), [(None, (200, 30, 40)), (0, (255, 255, 255))])
-def test_a_picture_with_a_palette_is_kept_with_its_colours_on_white(desk, transparency, seen):
+def test_a_picture_with_a_palette_is_stored_with_its_colours_on_white(staff, transparency, seen):
     options = {} if transparency is None else {"transparency": transparency}
-    desk.upload(saved(plain((200, 30, 40)).quantize(4), **options))
-    assert alike(desk.colour(), seen)
+    staff.upload(saved(plain((200, 30, 40)).quantize(4), **options))
+    assert similar(staff.colour(), seen)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_of_a_moving_picture_the_first_is_kept(desk, kind):
-    desk.upload(saved(plain("red"), kind, save_all=True, append_images=[plain("blue")]))
-    assert alike(desk.colour(), (255, 0, 0))
+def test_the_first_frame_of_an_animation_is_kept(staff, kind):
+    staff.upload(saved(plain("red"), kind, save_all=True, append_images=[plain("blue")]))
+    assert similar(staff.colour(), (255, 0, 0))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_picture_taken_with_the_camera_on_its_side_stands_upright_afterwards(desk, kind):
-    desk.upload(saved(upright().transpose(Image.Transpose.ROTATE_90), kind, exif=metadata()))
-    assert alike(desk.colour((50, 20)), (255, 0, 0))
-    assert alike(desk.colour((50, 280)), (0, 0, 255))
+def test_a_rotated_photo_is_turned_upright(staff, kind):
+    staff.upload(saved(upright().transpose(Image.Transpose.ROTATE_90), kind, exif=metadata()))
+    assert similar(staff.colour((50, 20)), (255, 0, 0))
+    assert similar(staff.colour((50, 280)), (0, 0, 255))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_nothing_is_kept_of_what_else_was_in_the_file(desk, kind, size):
+def test_no_metadata_of_the_uploaded_file_is_kept(staff, kind, size):
     profile, words = profile_with_red_and_blue_exchanged(), b"<x:xmpmeta>secret words</x:xmpmeta>"
     options = {} if kind == "PNG" else {"xmp": words}
-    desk.upload(saved(plain(), kind, exif=metadata(), icc_profile=profile, **options) + b"secret words")
-    content, picture = desk.kept(size)
+    staff.upload(saved(plain(), kind, exif=metadata(), icc_profile=profile, **options) + b"secret words")
+    content, picture = staff.stored(size)
     assert (b"secret words" in content, {"exif", "icc_profile", "xmp"} & set(picture.info)) == (False, set())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_colours_are_those_that_the_pictures_own_profile_means(desk, kind):
-    desk.upload(saved(plain("red"), kind, icc_profile=profile_with_red_and_blue_exchanged()))
-    assert alike(desk.colour(), (0, 0, 255))
+def test_embedded_colour_profiles_are_respected(staff, kind):
+    staff.upload(saved(plain("red"), kind, icc_profile=profile_with_red_and_blue_exchanged()))
+    assert similar(staff.colour(), (0, 0, 255))
 
 
-def test_a_profile_that_is_none_is_passed_over(desk):
-    desk.upload(saved(plain("red"), "JPEG", icc_profile=b"no profile at all"))
-    assert alike(desk.colour(), (255, 0, 0))
+def test_an_invalid_colour_profile_is_ignored(staff):
+    staff.upload(saved(plain("red"), "JPEG", icc_profile=b"no profile at all"))
+    assert similar(staff.colour(), (255, 0, 0))
 
 
-def test_what_a_file_holds_counts_and_not_what_it_is_called(desk):
-    assert desk.upload(saved(plain(), "PNG"), name="../../cover.svg", kind="image/svg+xml").status_code == 303
-    assert desk.files() == [f"{desk.cover()}-large.webp", f"{desk.cover()}-small.webp"]
+def test_a_files_content_matters_and_not_its_name(staff):
+    assert staff.upload(saved(plain(), "PNG"), name="../../cover.svg", kind="image/svg+xml").status_code == 303
+    assert staff.files() == [f"{staff.cover()}-large.webp", f"{staff.cover()}-small.webp"]
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize(("size", "box", "most"), [("small", (240, 360), 4_000), ("large", (600, 900), 40_000)])
-def test_even_the_busiest_picture_keeps_to_its_box_its_bytes_and_its_shape(desk, size, box, most):
-    desk.upload(saved(noise((1000, 1500)), "JPEG"))
-    content, picture = desk.kept(size)
+def test_even_a_noisy_picture_keeps_its_size_limit_and_proportions(staff, size, box, most):
+    staff.upload(saved(noise((1000, 1500)), "JPEG"))
+    content, picture = staff.stored(size)
     assert (picture.width <= box[0], picture.height <= box[1], len(content) <= most) == (True, True, True)
     assert picture.width / picture.height == pytest.approx(1000 / 1500, rel=0.01)
 
@@ -171,12 +175,12 @@ def test_even_the_busiest_picture_keeps_to_its_box_its_bytes_and_its_shape(desk,
     ((2400, 1200), (600, 300), (240, 120)),
     ((1200, 3600), (300, 900), (120, 360)),
 ])  # fmt: skip
-def test_a_picture_is_made_smaller_to_fit_and_never_larger(desk, given, large, small):
-    desk.upload(saved(plain(size=given)))
-    assert (desk.kept("large")[1].size, desk.kept("small")[1].size) == (large, small)
+def test_a_picture_is_made_smaller_to_fit_and_never_larger(staff, given, large, small):
+    staff.upload(saved(plain(size=given)))
+    assert (staff.stored("large")[1].size, staff.stored("small")[1].size) == (large, small)
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refused
 
 
 NO_PICTURES = {
@@ -205,64 +209,64 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_anything_else_is_refused_with_a_sentence_and_nothing_is_stored(desk, what):
+def test_anything_else_is_refused_with_one_sentence_and_nothing_is_stored(staff, what):
     content, sentence = REFUSED[what]
-    answer = desk.upload(content)
+    answer = staff.upload(content)
     assert (answer.status_code, sentence in text_of(answer)) == (400, True)
-    assert (desk.cover(), desk.files()) == (None, [])
+    assert (staff.cover(), staff.files()) == (None, [])
 
 
 @pytest.mark.parametrize("fields", [{}, {"picture": "a text"}, {"picture": (Upload(), "")}], ids=["none", "text", "-"])
-def test_who_chooses_no_file_is_asked_to(desk, fields):
-    answer = desk.browser.submit(desk.page(), **fields)
-    assert (answer.status_code, "Please choose a file." in text_of(answer)) == (400, True)
+def test_uploading_no_file_asks_for_one(staff, fields):
+    answer = staff.browser.submit(staff.page(), **fields)
+    assert (answer.status_code, "Choose a file." in text_of(answer)) == (400, True)
 
 
-def test_a_file_in_place_of_the_csrf_token_is_no_token(desk):
+def test_a_file_in_place_of_the_csrf_token_is_an_invalid_token(staff):
     fields = {"csrf_token": (BytesIO(b"x"), "token"), "picture": (BytesIO(saved(plain())), "cover.png")}
-    answer = desk.browser.post(desk.page(), **fields)
-    assert (answer.status_code, desk.files()) == (400, [])
+    answer = staff.browser.post(staff.page(), **fields)
+    assert (answer.status_code, staff.files()) == (400, [])
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_book_that_is_not_there_gets_no_cover(desk, method):
-    fields = {"data": {"csrf_token": desk.browser.csrf_token("/"), "picture": (BytesIO(saved(plain())), "c.png")}}
-    answer = getattr(desk.browser.client, method)("/admin/books/404/cover", **(fields if method == "post" else {}))
-    assert (answer.status_code, desk.files()) == (404, [])
+def test_an_unknown_book_gets_no_cover(staff, method):
+    fields = {"data": {"csrf_token": staff.browser.csrf_token("/"), "picture": (BytesIO(saved(plain())), "c.png")}}
+    answer = getattr(staff.browser.client, method)("/admin/books/404/cover", **(fields if method == "post" else {}))
+    assert (answer.status_code, staff.files()) == (404, [])
 
 
-# ---------------------------------------------------------------- how much
+# ---------------------------------------------------------------- size limits
 
 
 def padded(length: int) -> bytes:
-    """A good picture in a file of that many bytes."""
+    """Return a valid picture padded to this many bytes."""
     return saved(plain()).ljust(length, b"\0")
 
 
-def test_8_mb_are_taken(desk):
-    assert desk.upload(padded(EIGHT_MB)).status_code == 303
-    assert desk.cover()
+def test_8_mb_are_accepted(staff):
+    assert staff.upload(padded(EIGHT_MB)).status_code == 303
+    assert staff.cover()
 
 
-def test_a_byte_more_is_refused_in_the_form(desk):
-    answer = desk.upload(padded(EIGHT_MB + 1))
+def test_an_upload_one_byte_too_large_is_refused_in_the_form(staff):
+    answer = staff.upload(padded(EIGHT_MB + 1))
     assert (answer.status_code, pictures.TOO_MANY_BYTES in text_of(answer)) == (400, True)
-    assert (desk.cover(), desk.files()) == (None, [])
+    assert (staff.cover(), staff.files()) == (None, [])
 
 
-def test_much_more_is_not_even_read(desk):
-    answer = desk.upload(padded(EIGHT_MB + 2**20))
+def test_a_much_larger_upload_is_not_even_read(staff):
+    answer = staff.upload(padded(EIGHT_MB + 2**20))
     assert (answer.status_code, pictures.TOO_MANY_BYTES in text_of(answer)) == (413, True)
-    assert (desk.cover(), desk.files()) == (None, [])
+    assert (staff.cover(), staff.files()) == (None, [])
 
 
-def test_a_cover_too_large_is_no_cover_for_other_pages(desk):
-    answer = desk.browser.post(f"/admin/books/{desk.book_id}/edit", title=(BytesIO(padded(2**21)), "title.png"))
+def test_an_oversized_upload_to_another_page_is_not_reported_as_a_cover(staff):
+    answer = staff.browser.post(f"/admin/books/{staff.book_id}/edit", title=(BytesIO(padded(2**21)), "title.png"))
     assert (answer.status_code, pictures.TOO_MANY_BYTES in text_of(answer)) == (413, False)
 
 
-class Flood:
-    """The body of a request that goes on and on, as a server hands it over that knows where it ends."""
+class HugeBody:
+    """A huge request body of known length, as a server passes it on."""
 
     def __init__(self, length: int) -> None:
         self.left = length
@@ -275,95 +279,96 @@ class Flood:
 
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize(("length", "unread"), [(50 * 2**20, 0), (150 * 2**20, 30 * 2**20)])
-def test_who_sends_far_too_much_is_heard_out_before_the_answer_but_not_for_ever(desk, announced, length, unread):
-    flood = Flood(length)
-    environ = {"wsgi.input": flood, "wsgi.input_terminated": True}
+def test_an_oversized_request_is_drained_before_the_response_within_limits(staff, announced, length, unread):
+    huge_body = HugeBody(length)
+    environ = {"wsgi.input": huge_body, "wsgi.input_terminated": True}
     if announced:
         environ["CONTENT_LENGTH"] = str(length)
     kind = "multipart/form-data; boundary=x"
-    answer = desk.browser.client.post(desk.page(), content_type=kind, environ_overrides=environ)
+    answer = staff.browser.client.post(staff.page(), content_type=kind, environ_overrides=environ)
     assert (answer.status_code, pictures.TOO_MANY_BYTES in text_of(answer)) == (413, True)
-    assert (flood.left == 0) if not unread else (flood.left > unread)
+    assert (huge_body.left == 0) if not unread else (huge_body.left > unread)
 
 
-# ---------------------------------------------------------------- what becomes of the files
+# ---------------------------------------------------------------- the stored files
 
 
-def test_another_cover_replaces_the_former_and_its_files(desk):
-    desk.upload(saved(plain("red")))
-    former = desk.cover()
-    desk.upload(saved(plain("blue")))
-    assert desk.cover() != former
-    assert desk.files() == [f"{desk.cover()}-large.webp", f"{desk.cover()}-small.webp"]
+def test_a_new_cover_replaces_the_old_one_and_its_files(staff):
+    staff.upload(saved(plain("red")))
+    former = staff.cover()
+    staff.upload(saved(plain("blue")))
+    assert staff.cover() != former
+    assert staff.files() == [f"{staff.cover()}-large.webp", f"{staff.cover()}-small.webp"]
 
 
-def test_the_same_cover_again_stays(desk):
+def test_uploading_the_same_cover_again_keeps_it(staff):
     for _time in range(2):
-        desk.upload(saved(plain("red")))
-    assert alike(desk.colour(), (255, 0, 0))
+        staff.upload(saved(plain("red")))
+    assert similar(staff.colour(), (255, 0, 0))
 
 
-def test_a_removed_cover_is_gone_from_the_book_and_the_folder(desk):
-    desk.upload(saved(plain()))
-    assert desk.remove().location == desk.page()
-    assert (desk.cover(), desk.files()) == (None, [])
+def test_a_removed_cover_is_deleted_from_the_book_and_the_folder(staff):
+    staff.upload(saved(plain()))
+    assert staff.remove().location == staff.page()
+    assert (staff.cover(), staff.files()) == (None, [])
 
 
-def test_a_cover_that_another_book_has_too_is_kept_for_it(desk):
-    other = desk.shop.book("Persuasion")
-    desk.upload(saved(plain()), book_id=other)
-    desk.upload(saved(plain()))
-    desk.remove(other)
-    assert alike(desk.colour(), (0, 128, 128))
+def test_a_cover_shared_with_another_book_is_kept(staff):
+    other = staff.shop.book("Persuasion")
+    staff.upload(saved(plain()), book_id=other)
+    staff.upload(saved(plain()))
+    staff.remove(other)
+    assert similar(staff.colour(), (0, 128, 128))
 
 
-def given_to_another_while_it_is_removed(
-    desk: Desk, web_client: Callable[..., WebClient], patience: float
-) -> list[str]:
-    """One book loses a cover at the moment at which another gets the same; the files that are there then."""
-    other, colleague = desk.shop.book("Persuasion"), Desk(desk.shop, web_client(STAFF), desk.folder)
-    desk.upload(saved(plain()))
+def removed_while_shared(staff: CoverStaff, web_client: Callable[..., WebClient], patience: float) -> list[str]:
+    """Remove a cover from one book while another gets the same one; return the remaining files."""
+    other, colleague = (
+        staff.shop.book("Persuasion"),
+        CoverStaff(staff.shop, web_client(STAFF), staff.folder),
+    )
+    staff.upload(saved(plain()))
     upload = partial(colleague.upload, saved(plain()), book_id=other)
-    races.overtake((BookRepository, "has_cover"), desk.remove, upload, patience)
-    assert (desk.cover(), bool(desk.cover(other))) == (None, True)
-    return desk.files()
+    races.interleave((BookRepository, "has_cover"), staff.remove, upload, patience)
+    assert (staff.cover(), bool(staff.cover(other))) == (None, True)
+    return staff.files()
 
 
-def test_a_cover_that_is_given_to_another_book_while_it_is_removed_is_there(desk, web_client):
-    assert len(given_to_another_while_it_is_removed(desk, web_client, patience=0.3)) == 2
+def test_a_cover_given_to_another_book_while_it_is_removed_is_kept(staff, web_client):
+    assert len(removed_while_shared(staff, web_client, patience=0.3)) == 2
 
 
-def test_without_the_lock_on_the_folder_it_would_be_gone(desk, web_client, monkeypatch):
+def test_without_the_folder_lock_the_file_would_be_deleted(staff, web_client, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lambda *_arguments: None)
-    assert given_to_another_while_it_is_removed(desk, web_client, patience=5) == []
+    assert removed_while_shared(staff, web_client, patience=5) == []
 
 
-def test_a_folder_that_cannot_be_written_is_said_logged_and_nothing_changed(desk, database_url, tmp_path, caplog):
+def test_an_unwritable_folder_is_reported_and_logged_and_nothing_changes(staff, database_url, tmp_path, caplog):
     folder = tmp_path / "covers"
     browser = WebClient(create_app(settings_for(database_url, covers=folder)), STAFF)
     folder.write_text("in the way")
-    answer = Desk(desk.shop, browser, folder).upload(saved(plain()), book_id=desk.book_id)
-    assert (answer.status_code, pictures.NOT_KEPT in text_of(answer), desk.cover()) == (503, True, None)
-    assert f"covers cannot be kept in {folder}" in caplog.text
+    answer = CoverStaff(staff.shop, browser, folder).upload(saved(plain()), book_id=staff.book_id)
+    assert (answer.status_code, pictures.NOT_STORED in text_of(answer), staff.cover()) == (503, True, None)
+    assert f"covers cannot be stored in {folder}" in caplog.text
 
 
-def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing_behind(desk, monkeypatch):
+def test_a_failed_write_leaves_no_file_behind(staff, monkeypatch):
     def full(_descriptor):
         raise OSError("No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    assert desk.upload(saved(plain())).status_code == 503
-    assert (desk.cover(), desk.files()) == (None, [])
+    assert staff.upload(saved(plain())).status_code == 503
+    assert (staff.cover(), staff.files()) == (None, [])
 
 
-# ---------------------------------------------------------------- who sees it
+# ---------------------------------------------------------------- who sees a cover
 
 
 @pytest.mark.parametrize("email", [None, STAFF])
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_everybody_may_keep_a_cover_for_ever(desk, web_client, email, size):
-    desk.upload(saved(plain()))
-    answer = web_client(email).get(f"/covers/{desk.cover()}-{size}.webp")
+def test_covers_can_be_cached_publicly_and_indefinitely(staff, web_client, email, size):
+    staff.upload(saved(plain()))
+    answer = web_client(email).get(f"/covers/{staff.cover()}-{size}.webp")
     assert (answer.status_code, answer.mimetype) == (200, "image/webp")
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -378,13 +383,13 @@ NO_COVERS = [
 
 
 @pytest.mark.parametrize("name", NO_COVERS)
-def test_nothing_else_is_found_there(desk, name):
-    desk.upload(saved(plain()))
-    assert desk.browser.get(f"/covers/{name.format(desk.cover())}").status_code == 404
+def test_nothing_else_is_below_that_address(staff, name):
+    staff.upload(saved(plain()))
+    assert staff.browser.get(f"/covers/{name.format(staff.cover())}").status_code == 404
 
 
-def test_the_page_shows_the_cover_and_offers_to_remove_an_uploaded_one(desk):
-    assert "Remove" not in text_of(desk.browser.get(desk.page()))
-    desk.upload(saved(plain()))
-    shown = desk.browser.get(desk.page())
-    assert (f"/covers/{desk.cover()}-large.webp" in shown.text, "Remove this cover" in text_of(shown)) == (True, True)
+def test_the_page_shows_the_cover_and_offers_to_remove_an_uploaded_one(staff):
+    assert "Remove" not in text_of(staff.browser.get(staff.page()))
+    staff.upload(saved(plain()))
+    shown = staff.browser.get(staff.page())
+    assert (f"/covers/{staff.cover()}-large.webp" in shown.text, "Remove cover" in text_of(shown)) == (True, True)

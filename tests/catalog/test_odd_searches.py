@@ -1,11 +1,11 @@
-"""Odd search text, on both databases: it must never be read as their full-text syntax."""
+"""Unusual search text, on both databases: it must never be parsed as their full-text syntax."""
 
 import pytest
 
 from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
-from tests.support.stand import SCRIPT
+from tests.support.bad_input import SCRIPT
 
 ODD_TEXTS = [
     "'", '"', '""', '"emma', "' OR '1'='1", "'; DROP TABLE books; --", "%", "_", "%%%", "100%", "\\", "\\'", "a\\", "*",
@@ -20,14 +20,14 @@ ODD_TEXTS = [
 
 @pytest.fixture
 def books(shop):
-    """Two books, one of them by a script, and an order."""
+    """Two books, one with a script as author, and an order."""
     ada = shop.customer()
     shop.book(SCRIPT, authors=SCRIPT, publisher=SCRIPT, description=SCRIPT)
     shop.order(ada, {shop.book("Emma", stock=1): 1})
     return shop
 
 
-def test_odd_text_finds_books_or_none_but_is_no_error(books):
+def test_unusual_search_text_never_causes_an_error(books):
     shop = books
     with shop.app.app_context():
         books = services.repository(BookRepository)
@@ -35,10 +35,10 @@ def test_odd_text_finds_books_or_none_but_is_no_error(books):
         by_author = {typed: books.search(BookCriteria(author=typed), 1, 20).total for typed in ODD_TEXTS}
     assert {*by_words.values(), *by_author.values()} <= {0, 1, 2}
     assert (by_words["emma AND"], by_words["'"], by_author["'; DROP TABLE books; --"]) == (0, 0, 0)
-    assert (by_words["!emma"], by_words["emma:*"], by_words['"emma']) == (1, 1, 1)  # nothing but a word
+    assert (by_words["!emma"], by_words["emma:*"], by_words['"emma']) == (1, 1, 1)  # plain text only
 
 
-def test_odd_text_finds_orders_and_users_or_none_but_is_no_error(books):
+def test_unusual_text_in_order_and_user_searches_never_causes_an_error(books):
     with books.app.app_context():
         orders = {typed: services.orders().search(OrderSearch(q=typed), 1, 20).total for typed in ODD_TEXTS}
         users = {typed: services.accounts().list_users(typed, 1, 20).total for typed in ODD_TEXTS}
@@ -46,7 +46,7 @@ def test_odd_text_finds_orders_and_users_or_none_but_is_no_error(books):
     assert [found["'; DROP TABLE books; --"] for found in (orders, users)] == [0, 0]
 
 
-def test_odd_text_is_no_error_in_pages_and_in_json(books, web_client, api_client):
+def test_unusual_text_is_no_error_on_pages_and_in_json(books, web_client, api_client):
     books.staff()
     staff, anybody = web_client("staff@example.com"), web_client()
     for typed in ("em\0ma", "a <2147483648> b", SCRIPT):
@@ -59,12 +59,12 @@ def test_odd_text_is_no_error_in_pages_and_in_json(books, web_client, api_client
         assert [(page.status_code, SCRIPT in page.text) for page in shown] == [(200, False)] * 4
 
 
-def test_bytes_that_are_no_utf_8_find_nothing(books, api_client):
+def test_invalid_utf_8_finds_nothing(books, api_client):
     found = api_client().client.get("/api/v1/books?q=%ED%A0%80&author=%FF")
     assert (found.status_code, found.json["total"]) == (200, 0)
 
 
-def test_odd_pages_of_lists_lead_to_the_last(books, web_client):
+def test_invalid_page_numbers_lead_to_the_last_page(books, web_client):
     books.staff()
     staff, ada = web_client("staff@example.com"), web_client("ada@example.com")
     lists = [(ada, "/books"), (ada, "/reservations"), (ada, "/orders"), (staff, "/admin"), (staff, "/admin/books")]
@@ -73,6 +73,6 @@ def test_odd_pages_of_lists_lead_to_the_last(books, web_client):
         assert browser.follow(f"{path}?page=9223372036854775808&%00=%00").status_code == 200
 
 
-def test_odd_prices_years_and_languages_are_no_error_in_the_catalogue(books, web_client):
+def test_invalid_price_year_and_language_filters_are_no_error(books, web_client):
     for query in ("language=%00", f"max_price={'9' * 5000}", f"min_price_cents={2**63}", f"min_year={-(2**63)}"):
         assert web_client().follow(f"/books?{query}&q=emma").status_code == 200

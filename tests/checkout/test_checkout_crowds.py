@@ -1,4 +1,4 @@
-"""Many who want the same few copies at once, on both databases, and the same crowds in a shop without its locks."""
+"""Many customers order the same few copies at once, on both databases, with negative controls without the locks."""
 
 import random
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 from bookshop.catalog.repository import BookRepository
 from bookshop.checkout.service import Checkout
-from bookshop.idempotency.service import Answer
+from bookshop.idempotency.service import StoredResponse
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import CANCELLED, COLLECTED, READY
 from bookshop.prebookings.repository import PreBookRepository
@@ -27,9 +27,9 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 COPIES = pytest.mark.parametrize("copies", [1, 5])
 
 
-def crowd(app, shop, number=BUYERS):
-    """Customers with tokens that have been used before; returns their scripts by their ids."""
-    customers = races.many_customers(shop, number)
+def create_buyers(app, shop, number=BUYERS):
+    """Create customers with tokens already in use; return their API clients by user id."""
+    customers = races.insert_customers(shop, number)
     scripts = [ApiClient(app, f"customer{index}@example.com") for index in range(number)]
     for api_client in scripts:
         api_client.get("/api/v1/cart/items")
@@ -37,42 +37,42 @@ def crowd(app, shop, number=BUYERS):
 
 
 def order(api_client):
-    """Order what is in the cart; returns the code of the refusal, if it is one."""
+    """Order what is in the cart; return "ordered" or the error code."""
     answer = api_client.post("/api/v1/orders", {"name": "Ada"})
     return "ordered" if answer.status_code == 201 else answer.json["code"]
 
 
 def all_order(buyers):
-    """Let them all order what is in their carts at once; returns what they were answered, sorted."""
-    return sorted(races.together([partial(order, api_client) for api_client in buyers.values()]))
+    """Place all orders at once; return the sorted outcomes."""
+    return sorted(races.run_concurrently([partial(order, api_client) for api_client in buyers.values()]))
 
 
-def all_want(shop, buyers, copies):
-    """A new book of which there are so many copies, and one of them in each cart."""
+def fill_all_carts(shop, buyers, copies):
+    """Create a book with this many copies, and put one into each cart."""
     book_id = shop.book("Emma", stock=copies)
     shop.execute("DELETE FROM cart_items")
     races.fill_carts(shop, {user_id: [book_id] for user_id in buyers})
 
 
-def scramble(app, shop, copies, rounds):
-    """In each round let 40 customers order the last copies of one book; returns what the rounds answered."""
-    buyers, answers = crowd(app, shop), []
+def order_last_copies(app, shop, copies, rounds):
+    """In each round let 40 customers order the last copies of a book; return the outcomes per round."""
+    buyers, answers = create_buyers(app, shop), []
     for _round in range(rounds):
-        all_want(shop, buyers, copies)
+        fill_all_carts(shop, buyers, copies)
         answers.append(all_order(buyers))
     return answers
 
 
 def sold(shop):
-    """How many copies the orders have of each book, by book."""
+    """Return the number of ordered copies of each book, by book."""
     return shop.rows("SELECT sum(quantity) FROM order_lines GROUP BY book_id ORDER BY book_id")
 
 
 @COPIES
 @pytest.mark.prove
-def test_of_forty_who_want_the_last_copies_each_copy_goes_to_one(app, shop, copies):
+def test_forty_customers_get_each_last_copy_once(app, shop, copies):
     rounds = 25
-    answers = scramble(app, shop, copies, rounds)
+    answers = order_last_copies(app, shop, copies, rounds)
     assert answers == [[TOO_FEW] * (BUYERS - copies) + ["ordered"] * copies] * rounds
     assert (sold(shop), shop.rows("SELECT count(*) FROM orders")) == ([copies] * rounds, [copies * rounds])
     assert set(shop.rows("SELECT stock_quantity FROM books")) == {0}
@@ -82,50 +82,50 @@ def test_of_forty_who_want_the_last_copies_each_copy_goes_to_one(app, shop, copi
 
 @pytest.mark.prove
 @COPIES
-def test_twin_without_the_books_lock_more_copies_are_sold_than_there_were(app, shop, copies):
-    buyers = crowd(app, shop)
-    all_want(shop, buyers, copies)
-    with races.unlocked(app, UPDATE | races.ANY_STOCK), races.meeting(LOCK_BOOKS, BUYERS, races.LONG):
+def test_without_the_books_lock_more_copies_are_sold_than_in_stock(app, shop, copies):
+    buyers = create_buyers(app, shop)
+    fill_all_carts(shop, buyers, copies)
+    with races.without_lock(app, UPDATE | races.ANY_STOCK), races.barrier_at(LOCK_BOOKS, BUYERS, races.LONG):
         answers = all_order(buyers)
     assert answers.count("ordered") > copies
     assert "its movements add up to -" in " ".join(shop.broken())
 
 
 @COPIES
-def test_even_without_the_lock_no_copy_is_sold_twice(app, shop, copies):
-    buyers = crowd(app, shop)
-    all_want(shop, buyers, copies)
-    with races.unlocked(app, UPDATE), races.meeting(LOCK_BOOKS, BUYERS, races.LONG):
+def test_without_the_lock_a_constraint_still_prevents_overselling(app, shop, copies):
+    buyers = create_buyers(app, shop)
+    fill_all_carts(shop, buyers, copies)
+    with races.without_lock(app, UPDATE), races.barrier_at(LOCK_BOOKS, BUYERS, races.LONG):
         answers = all_order(buyers)
     assert 0 < answers.count("ordered") <= copies
     assert shop.rows("SELECT stock_quantity FROM books") == [copies - answers.count("ordered")]
 
 
 def carts_in_opposite_order(app, shop, number=BUYERS):
-    """Customers with the same two books in their carts, half of them with the second before the first."""
+    """Create customers with the same two books in their carts, half of them in reverse order."""
     first, second = shop.book("Emma", stock=number), shop.book("Persuasion", stock=number)
-    buyers, ways = crowd(app, shop, number), ([first, second], [second, first])
+    buyers, ways = create_buyers(app, shop, number), ([first, second], [second, first])
     races.fill_carts(shop, {user_id: ways[index % 2] for index, user_id in enumerate(buyers)})
     return buyers
 
 
-def test_two_books_in_opposite_order_in_forty_carts_never_block_each_other(app, shop, caplog):
+def test_forty_carts_with_two_books_in_opposite_order_never_deadlock(app, shop, caplog):
     assert all_order(carts_in_opposite_order(app, shop)) == ["ordered"] * BUYERS
-    assert ("given up" in caplog.text, sold(shop)) == (False, [BUYERS, BUYERS])
+    assert ("transaction rolled back" in caplog.text, sold(shop)) == (False, [BUYERS, BUYERS])
     assert (shop.rows("SELECT stock_quantity FROM books"), shop.broken()) == ([0, 0], [])
 
 
 @contextmanager
-def locked_as_in_the_cart():
-    """The shop with a checkout as one would write it at first: each book is locked when its line comes.
+def locking_in_cart_order():
+    """Run the shop with a naive checkout: each book is locked when its line is processed.
 
-    The first two to come hold their first book before either goes on to its second.
+    The first two requests lock their first book before either continues to its second.
     """
     lock, first_held, first_two = BookRepository.lock, threading.Barrier(2), iter([True, True])
 
     def lock_in_order(self, book_ids):
         locked = list(lock(self, book_ids[:1]))
-        if next(first_two, False):  # a refused thread tries once more alone
+        if next(first_two, False):  # a rejected thread retries alone
             first_held.wait(races.LONG)
         return locked + [book for book_id in book_ids[1:] for book in lock(self, [book_id])]
 
@@ -135,10 +135,10 @@ def locked_as_in_the_cart():
 
 
 @on_postgresql
-def test_twin_a_checkout_that_locks_book_by_book_deadlocks(app, shop, caplog):
-    """PostgreSQL only: SQLite has one writer, who waits for nobody."""
+def test_locking_book_by_book_at_checkout_deadlocks(app, shop, caplog):
+    """PostgreSQL only: SQLite has a single writer, which never waits."""
     buyers = carts_in_opposite_order(app, shop, 2)
-    with locked_as_in_the_cart():
+    with locking_in_cart_order():
         all_order(buyers)
     assert "DeadlockDetected" in caplog.text
 
@@ -154,33 +154,45 @@ REFUSALS = {
 
 
 @pytest.mark.prove
-def test_many_hands_in_carts_orders_and_stock_break_nothing_and_never_deadlock(app, shop, caplog):
+def test_random_concurrent_cart_order_and_stock_changes_break_nothing_and_never_deadlock(app, shop, caplog):
     number = 300
     shop.customers(len(CUSTOMERS))
     staff_id = shop.staff()
     for _book in BOOKS:
         shop.book(stock=5)
-    answers = races.together([partial(many_hands, app, random.Random(seed), staff_id, number) for seed in range(16)])
+    answers = races.run_concurrently(
+        [partial(random_actions, app, random.Random(seed), staff_id, number) for seed in range(16)]
+    )
     assert {answer for given in answers for answer in given if isinstance(answer, str)} <= REFUSALS
     assert "DeadlockDetected" not in caplog.text
     assert shop.broken() == []
-    assert in_the_shop_and_sold(shop) == shop.rows("SELECT sum(delta) FROM movements WHERE order_id IS NULL")[0]
+    assert total_copies(shop) == shop.rows("SELECT sum(delta) FROM movements WHERE order_id IS NULL")[0]
 
 
-def in_the_shop_and_sold(shop):
-    """How many copies are on the shelves or in orders that are not cancelled."""
+def total_copies(shop):
+    """Return the number of copies in stock or in orders that are not cancelled."""
     live = "SELECT coalesce(sum(quantity), 0) FROM order_lines l JOIN orders o ON o.id = l.order_id "
     return sum(shop.rows("SELECT sum(stock_quantity) FROM books") + shop.rows(f"{live} WHERE status <> 'cancelled'"))
 
 
-def many_hands(app, chance, staff_id, number):
-    """Do so many random things that customers and staff do; returns what was answered."""
+def random_actions(app, chance, staff_id, number):
+    """Run this many random actions of customers and staff concurrently; return the outcomes."""
     things = [*[add] * 8, *[buy] * 6, *[reserve] * 3, reserve_instead, cancel_reservation, *[cancel] * 3]
-    things += [*[restock] * 2, sell, deliver, withdraw, *[put_back] * 2, *[change] * 5, change_many, deactivate, leave]
+    things += [
+        *[restock] * 2,
+        sell,
+        deliver,
+        withdraw,
+        *[put_back] * 2,
+        *[change] * 5,
+        change_many,
+        deactivate,
+        delete_account,
+    ]
     answers = []
     for _thing in range(number):
         thing = partial(chance.choice(things), chance, chance.choice(CUSTOMERS), chance.choice(BOOKS), staff_id)
-        answers.append(races.attempt(app, thing))
+        answers.append(races.result_or_code(app, thing))
     return answers
 
 
@@ -189,12 +201,12 @@ def add(chance, customer_id, book_id, _staff_id):
 
 
 def buy(chance, customer_id, _book_id, _staff_id):
-    """Under one of few keys, so that some are sent again."""
+    """Use one of a few keys, so that some requests are repeated."""
 
     def place():
-        return Answer(str(services.checkout().place(customer_id, Checkout()).order.id))
+        return StoredResponse(str(services.checkout().place(customer_id, Checkout()).order.id))
 
-    services.idempotency().once(customer_id, f"key {chance.randint(1, 30)}", "the same", place)
+    services.idempotency().run_once(customer_id, f"key {chance.randint(1, 30)}", "the same", place)
 
 
 def cancel(chance, customer_id, _book_id, _staff_id):
@@ -231,7 +243,7 @@ def sell(_chance, _customer_id, book_id, staff_id):
 
 
 def deliver(chance, _customer_id, _book_id, _staff_id):
-    """A delivery of three books at once, in no order."""
+    """Deliver three books at once, in random order."""
     changes = [StockChange(book_id=book_id, delta=2) for book_id in chance.sample(BOOKS, 3)]
     services.alerts().queue(services.inventory().update_stocks(changes))
 
@@ -245,11 +257,11 @@ def put_back(_chance, _customer_id, book_id, _staff_id):
 
 
 def deactivate(_chance, customer_id, _book_id, staff_id):
-    """And let them come back at once: else nobody would be left in the end."""
+    """Deactivate and reactivate at once: otherwise no one would be left in the end."""
     services.people().deactivate(customer_id, by=staff_id)
     services.accounts().reactivate(customer_id)
 
 
-def leave(chance, _customer_id, _book_id, _staff_id):
-    """Few ever leave, for good."""
+def delete_account(chance, _customer_id, _book_id, _staff_id):
+    """Rarely, an account is deleted."""
     services.people().delete(chance.choice(LEAVERS), PASSWORD)

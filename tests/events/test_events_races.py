@@ -1,4 +1,4 @@
-"""The feed while everybody writes: each event once, in one order that never changes, whoever commits late."""
+"""The feed during concurrent writes: each event once, in one stable order, even with late commits."""
 
 import random
 import threading
@@ -29,17 +29,17 @@ from tests.support.clients import ApiClient
 
 WRITERS, BOOKS, LATEST = 16, 6, 0.03
 rounds = pytest.mark.parametrize("number", [4, pytest.param(60, marks=pytest.mark.prove)])
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's write one at a time
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has a single writer
 
 
 class Reader:
-    """A script that asks for what is new, again and again."""
+    """A script that polls for new events."""
 
     def __init__(self, app):
         self.api_client, self.seen, self.ends = ApiClient(app, STAFF), [], threading.Event()
 
     def poll(self):
-        """Until the end is told, and then once more."""
+        """Poll until told to stop, and then once more."""
         after = 0
         while True:
             last_time = self.ends.is_set()
@@ -78,7 +78,7 @@ THINGS = (change_stock, change_stock, reserve, reserve, cancel, order, change_or
 
 
 def write(app, books, customers, number, seed):
-    """Do one thing after the other, each committed after a delay that is the scene of this race."""
+    """Run actions one after the other, each committed after a delay that opens the race."""
     chance = random.Random(seed)
     for _round in range(number):
         thing = partial(chance.choice(THINGS), chance, chance.choice(customers), chance.choice(books))
@@ -96,21 +96,21 @@ def write(app, books, customers, number, seed):
 
 
 def run(app, shop, number):
-    """Let all write and one read meanwhile; returns what was read, and what the feed says afterwards."""
+    """Let all write while one reads; return what was read, and the feed afterwards."""
     shop.staff(STAFF)
     books, customers = [shop.book(stock=1) for _book in range(BOOKS)], shop.customers(4)
     reader = Reader(app)
     reading = threading.Thread(target=reader.poll)
     reading.start()
-    races.together([partial(write, app, books, customers, number, seed) for seed in range(WRITERS)])
+    races.run_concurrently([partial(write, app, books, customers, number, seed) for seed in range(WRITERS)])
     reader.ends.set()
     reading.join(races.LONG)
     return reader.seen, read(reader.api_client)
 
 
 def counts(shop):
-    """How often each kind must have happened, by what is in the shop."""
-    asked = {
+    """Count the expected events of each kind from the shop's tables."""
+    expected_counts = {
         "stock.changed": "movements",
         "book.restocked": "movements WHERE quantity_after = delta",
         "prebooking.created": "prebookings",
@@ -121,12 +121,12 @@ def counts(shop):
         "order.collected": "orders WHERE status = 'collected'",
         "order.cancelled": "orders WHERE status = 'cancelled'",
     }
-    found = {kind: shop.rows(f"SELECT count(*) FROM {what}")[0] for kind, what in asked.items()}
+    found = {kind: shop.rows(f"SELECT count(*) FROM {what}")[0] for kind, what in expected_counts.items()}
     return {kind: number for kind, number in found.items() if number}
 
 
 def out_of_order(events):
-    """The changes of stock that do not follow from the one of the same book before them in the feed."""
+    """Return stock changes that do not follow from the book's previous one in the feed."""
     stocks: Counter[int] = Counter()
     wrong = []
     for one in events:
@@ -139,7 +139,7 @@ def out_of_order(events):
 
 
 @rounds
-def test_who_polls_sees_every_event_once_in_an_order_that_never_changes(app, shop, number):
+def test_a_poller_sees_every_event_once_in_a_stable_order(app, shop, number):
     seen, afterwards = run(app, shop, number)
     assert seen == afterwards
     assert [one["id"] for one in seen] == [*range(1, len(seen) + 1)]
@@ -149,8 +149,8 @@ def test_who_polls_sees_every_event_once_in_an_order_that_never_changes(app, sho
 
 
 @contextmanager
-def places_at_insertion():
-    """The shop with a feed as one would write it at first: an event's place is its id, from the beginning."""
+def positions_at_insertion():
+    """Run the shop with a naive feed: an event's position is its id."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("insert", "insert_each"):
             patch.setattr(EventRepository, name, _with_places(getattr(EventRepository, name)))
@@ -158,16 +158,16 @@ def places_at_insertion():
 
 
 def _with_places(insert):
-    def inserted(self, *given):
-        insert(self, *given)
+    def inserted(self, *assigned):
+        insert(self, *assigned)
         self.session.connection().exec_driver_sql("UPDATE events SET position = id WHERE position IS NULL")
 
     return inserted
 
 
 @on_postgresql
-def test_twin_a_feed_in_the_order_of_the_ids_loses_what_commits_late(app, shop):
-    with places_at_insertion():
+def test_a_feed_ordered_by_id_loses_late_commits(app, shop):
+    with positions_at_insertion():
         seen, afterwards = run(app, shop, 12)
     missed = {one["id"] for one in afterwards} - {one["id"] for one in seen}
     assert missed
@@ -175,7 +175,7 @@ def test_twin_a_feed_in_the_order_of_the_ids_loses_what_commits_late(app, shop):
 
 
 def late_and_early(app, shop):
-    """What is read when a change of stock is open, and after its commit; another was made and read meanwhile."""
+    """Return what is read before and after a late commit of a stock change; another is made and read meanwhile."""
     shop.staff(STAFF)
     api_client, late, early = ApiClient(app, STAFF), shop.book(), shop.book()
     with app.app_context():
@@ -191,22 +191,22 @@ def late_and_early(app, shop):
 
 
 @on_postgresql
-def test_one_who_commits_late_holds_nobody_up_and_is_not_skipped(app, shop):
+def test_a_late_commit_blocks_nobody_and_is_not_skipped(app, shop):
     books, (late, early) = late_and_early(app, shop)
     assert books == [[early, early], [late, late]]
 
 
 @on_postgresql
-def test_twin_with_places_at_insertion_the_late_one_is_skipped(app, shop):
-    with places_at_insertion():
+def test_positions_assigned_at_insertion_skip_the_late_commit(app, shop):
+    with positions_at_insertion():
         books, (_late, early) = late_and_early(app, shop)
     assert books == [[early, early], []]
 
 
-def given_by_two(app, shop):
-    """Places given by two at once, the second of whom sees an event that was committed late.
+def assigned_by_two(app, shop):
+    """Let two readers assign positions at once; the second sees an event that was committed late.
 
-    Returns whether the first one's places are as they were given, and what the second one gets.
+    Return whether the first one's positions are unchanged, and what the second one gets.
     """
     late, early = shop.book(), shop.book()
     with app.app_context():
@@ -221,34 +221,34 @@ def given_by_two(app, shop):
         BookService(slow).update_stock(StockChange(book_id=late, quantity=1))
         shop.set_stock(early, 1)
         EventRepository(first).assign_positions()
-        given = first.execute(text("SELECT id, position FROM events WHERE position IS NOT NULL ORDER BY id")).all()
+        assigned = first.execute(text("SELECT id, position FROM events WHERE position IS NOT NULL ORDER BY id")).all()
         slow.commit()
-        with races.waiting_for_lock(engine) as held_up:
+        with races.waiting_for_lock(engine) as is_blocked:
             giving = pool.submit(give)
-            races.wait_for(giving.done, held_up, races.SHORT)
+            races.wait_for(giving.done, is_blocked, races.SHORT)
         first.commit()
         error = giving.exception()
-    kept = set(shop.rows("SELECT id, position FROM events")) >= {tuple(row) for row in given}
-    return kept, error
+    stable = set(shop.rows("SELECT id, position FROM events")) >= {tuple(row) for row in assigned}
+    return stable, error
 
 
 @on_postgresql
-def test_two_who_give_places_wait_for_each_other(app, shop):
-    assert given_by_two(app, shop) == (True, None)
+def test_two_readers_assign_positions_one_after_the_other(app, shop):
+    assert assigned_by_two(app, shop) == (True, None)
     assert shop.rows("SELECT position FROM events ORDER BY id") == [3, 4, 1, 2]
 
 
 @on_postgresql
-def test_twin_without_the_lock_two_give_the_same_place_or_take_one_away(app, shop, monkeypatch):
+def test_without_the_lock_positions_are_assigned_twice_or_lost(app, shop, monkeypatch):
     monkeypatch.setattr(repository, "POSITIONS_LOCK", text("SELECT 1"))
-    kept, error = given_by_two(app, shop)
-    assert isinstance(error, IntegrityError) or not kept  # as the plan happens to order its rows
+    stable, error = assigned_by_two(app, shop)
+    assert isinstance(error, IntegrityError) or not stable  # in whatever order the plan returns rows
 
 
-def test_many_who_give_places_at_once_give_each_once(app, shop):
+def test_concurrent_readers_assign_each_position_once(app, shop):
     shop.staff(STAFF)
     emma = shop.book()
     for quantity in range(1, 40):
         shop.set_stock(emma, quantity)
-    feeds = races.together([partial(read, ApiClient(app, STAFF)) for _reader in range(8)])
+    feeds = races.run_concurrently([partial(read, ApiClient(app, STAFF)) for _reader in range(8)])
     assert all([one["id"] for one in feed] == [*range(1, 41)] for feed in feeds)

@@ -1,4 +1,4 @@
-"""The event feed as a script reads it: what is in it, in what order, and how it is leafed through."""
+"""The event feed for scripts: its content, order and pagination."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from bookshop.events import repository
-from bookshop.events.kinds import KINDS, matching
+from bookshop.events.kinds import KINDS, expand_kinds
 from bookshop.extensions import db
 from bookshop.feed import service
 from bookshop.feed.schemas import FeedOut
@@ -15,8 +15,8 @@ from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
 from bookshop.web import services
 from tests.support import races
+from tests.support.bad_input import assert_problem
 from tests.support.clients import ApiClient, WebClient
-from tests.support.stand import assert_problem
 
 EVENTS = "/api/v1/events"
 STAFF = "staff@example.com"
@@ -29,7 +29,7 @@ def staff(app, shop):
 
 
 def read(api_client, after=0, **query):
-    """What the feed says from there to its end."""
+    """Return the events from there to the end of the feed."""
     items, more = [], True
     while more:
         page = api_client.get(EVENTS, after=after, **query).get_json()
@@ -38,7 +38,7 @@ def read(api_client, after=0, **query):
     return items
 
 
-def said(events):
+def kinds_and_data(events):
     return [(one["kind"], one["data"]) for one in events]
 
 
@@ -50,32 +50,32 @@ def test_the_feed_of_an_empty_shop_is_empty(staff):
     assert staff.get(EVENTS).get_json() == {"items": [], "next": 0, "more": False}
 
 
-def test_a_restock_in_the_form_says_the_stock_the_return_and_who_was_told_in_this_order(app, shop, staff):
+def test_a_restock_in_the_form_shows_stock_return_and_notified_customers_in_this_order(app, shop, staff):
     emma, (ada, ben) = shop.book("Emma", isbn="9780141439587"), shop.customers(2)
     reserved = [shop.reserve(ada, emma), shop.reserve(ben, emma)]
     begun = end(staff)
     WebClient(app, STAFF).submit(f"/admin/books/{emma}/stock", change="received", copies="3", expected="0")
     book = {"book_id": emma, "isbn": "9780141439587"}
     movement = {"movement_id": 1, **book}
-    assert said(read(staff, begun)) == [
+    assert kinds_and_data(read(staff, begun)) == [
         ("stock.changed", {**movement, "delta": 3, "stock_quantity": 3, "reason": "received", "order_id": None}),
         ("book.restocked", {**movement, "stock_quantity": 3, "notified_count": 2}),
         *[("prebooking.notified", {"prebooking_id": one, **book}) for one in reserved],
     ]
 
 
-def test_reserving_and_cancelling_are_told_once_each(app, shop, staff):
+def test_reserving_and_cancelling_create_one_event_each(app, shop, staff):
     shop.customer()
     emma, ada = shop.book(), ApiClient(app, "ada@example.com")
     prebook_id = ada.reserve(emma).get_json()["id"]
-    ada.reserve(emma)  # a second is refused
+    ada.reserve(emma)  # a second one is refused
     ada.delete(f"/api/v1/prebookings/{prebook_id}")
     ada.delete(f"/api/v1/prebookings/{prebook_id}")
     data = {"prebooking_id": prebook_id, "book_id": emma, "isbn": None}
-    assert said(read(staff)) == [("prebooking.created", data), ("prebooking.cancelled", data)]
+    assert kinds_and_data(read(staff)) == [("prebooking.created", data), ("prebooking.cancelled", data)]
 
 
-def test_an_order_is_told_from_the_checkout_to_its_collection(app, shop, staff):
+def test_an_order_creates_events_from_checkout_to_collection(app, shop, staff):
     ada, emma = shop.customer(), shop.book(stock=2)
     shop.fill_cart(ada, {emma: 2})
     begun = end(staff)
@@ -84,7 +84,7 @@ def test_an_order_is_told_from_the_checkout_to_its_collection(app, shop, staff):
         staff.post(f"/api/v1/admin/orders/{made['id']}/{change}")
     order = {"order_id": made["id"], "number": made["number"]}
     sale = {"delta": -2, "stock_quantity": 0, "reason": "sale", "order_id": made["id"]}
-    assert said(read(staff, begun)) == [
+    assert kinds_and_data(read(staff, begun)) == [
         ("order.placed", order),
         ("stock.changed", {"movement_id": 2, "book_id": emma, "isbn": None, **sale}),
         ("order.ready", order),
@@ -92,7 +92,7 @@ def test_an_order_is_told_from_the_checkout_to_its_collection(app, shop, staff):
     ]
 
 
-def test_a_cancelled_order_brings_its_book_back(app, shop, staff):
+def test_cancelling_an_order_puts_its_book_back_in_stock(app, shop, staff):
     (ada, ben), emma = shop.customers(2), shop.book(stock=1)
     order = shop.order(ada, {emma: 1})
     shop.reserve(ben, emma)
@@ -104,7 +104,7 @@ def test_a_cancelled_order_brings_its_book_back(app, shop, staff):
     assert (events[1]["data"]["reason"], events[1]["data"]["order_id"]) == ("return", order)
 
 
-def test_who_withdraws_a_book_or_leaves_cancels_what_waits(shop, staff):
+def test_withdrawing_a_book_and_deleting_an_account_cancel_waiting_reservations(shop, staff):
     (ada, ben), (emma, other) = shop.customers(2), (shop.book(), shop.book())
     for book_id in (emma, other):
         shop.reserve(ada, book_id)
@@ -116,7 +116,7 @@ def test_who_withdraws_a_book_or_leaves_cancels_what_waits(shop, staff):
     assert cancelled == [1, 3, 2]
 
 
-def test_a_delivery_and_an_import_are_told_book_by_book(app, shop, staff, tmp_path):
+def test_deliveries_and_imports_create_one_event_per_book(app, shop, staff, tmp_path):
     isbns = ["9780141439587", "9780141439518"]
     for isbn in isbns:
         shop.book(isbn=isbn)
@@ -129,7 +129,7 @@ def test_a_delivery_and_an_import_are_told_book_by_book(app, shop, staff, tmp_pa
     assert told == [(isbns[0], 1), (isbns[1], 2), (isbns[0], -1)]
 
 
-def test_what_is_refused_or_rolled_back_is_not_told(app, shop, staff):
+def test_refused_and_rolled_back_changes_create_no_event(app, shop, staff):
     emma = shop.book(stock=1)
     before = read(staff)
     assert staff.patch(f"/api/v1/books/{emma}/stock", {"delta": -2}).status_code == 422
@@ -143,7 +143,7 @@ def test_what_is_refused_or_rolled_back_is_not_told(app, shop, staff):
     assert read(staff) == before
 
 
-def test_nothing_personal_is_in_the_feed(app, shop, staff):
+def test_the_feed_contains_no_personal_data(app, shop, staff):
     ada, emma = shop.customer(), shop.book()
     shop.reserve(ada, emma)
     shop.set_stock(emma, 1)
@@ -158,7 +158,7 @@ def many_events(shop, number=25):
         shop.set_stock(emma, quantity)
 
 
-def test_pages_follow_each_other_by_after_and_ids_have_no_gaps(shop, staff):
+def test_pages_follow_each_other_by_after_and_positions_have_no_gaps(shop, staff):
     many_events(shop)
     first = staff.get(EVENTS, size=10).get_json()
     assert ([one["id"] for one in first["items"]], first["next"], first["more"]) == ([*range(1, 11)], 10, True)
@@ -169,15 +169,15 @@ def test_pages_follow_each_other_by_after_and_ids_have_no_gaps(shop, staff):
     assert staff.get(EVENTS, after=ID_MAX).get_json() == {"items": [], "next": ID_MAX, "more": False}
 
 
-def test_a_page_goes_through_a_part_of_the_feed_only_and_says_how_far_it_looked(shop, staff, monkeypatch):
-    monkeypatch.setattr(service, "LOOKED_AT", 10)
+def test_a_page_scans_only_part_of_the_feed_and_says_how_far(shop, staff, monkeypatch):
+    monkeypatch.setattr(service, "SCAN_MAX", 10)
     many_events(shop)
     assert staff.get(EVENTS, kinds="order.*").get_json() == {"items": [], "next": 10, "more": True}
     assert read(staff, kinds="order.*") == []
     assert [one["id"] for one in read(staff, kinds="book.*", size=1)] == [2]
 
 
-def test_kinds_are_named_whole_by_their_beginning_or_all(shop, staff):
+def test_kinds_are_given_in_full_by_prefix_or_all(shop, staff):
     ada, emma = shop.customer(), shop.book(stock=1)
     shop.order(ada, {emma: 1})
     shop.reserve(ada, emma)
@@ -188,7 +188,7 @@ def test_kinds_are_named_whole_by_their_beginning_or_all(shop, staff):
     assert kinds("*") == kinds("stock.*,book.*,order.*,prebooking.*")
     assert kinds("prebooking.*") == ["prebooking.created"]
     assert kinds("order.placed, book.*") == ["book.restocked", "order.placed"]
-    assert set(matching(["order.*", "order.placed"])) == {kind for kind in KINDS if kind.startswith("order")}
+    assert set(expand_kinds(["order.*", "order.placed"])) == {kind for kind in KINDS if kind.startswith("order")}
 
 
 @pytest.mark.parametrize("wanted", ["", "stock", "stock.", "stock.moved", "order*", ".*", "*.placed", "order.*,"])
@@ -196,26 +196,26 @@ def test_an_unknown_kind_is_refused_and_the_known_ones_are_named(staff, wanted):
     answer = staff.get(EVENTS, kinds=wanted)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     (error,) = answer.get_json()["errors"]
-    assert ("is no kind of event: use stock.changed, " in error["detail"], error["pointer"]) == (True, "#/kinds")
+    assert ("is not a kind of event: use stock.changed, " in error["detail"], error["pointer"]) == (True, "#/kinds")
 
 
 @pytest.mark.parametrize("query", [{"after": -1}, {"after": 2**31}, {"after": "x"}, {"size": 0}, {"size": 1001}])
-def test_what_is_no_place_or_size_is_refused(staff, query):
+def test_an_invalid_position_or_size_is_refused(staff, query):
     assert_problem(staff.get(EVENTS, **query), 422, "VALIDATION_ERROR")
 
 
-def test_the_contract_has_a_model_for_each_kind_of_data():
+def test_the_contract_has_one_model_per_kind_of_data():
     found = FeedOut.model_json_schema()["properties"]["items"]["items"]
     assert found["discriminator"]["propertyName"] == "kind"
     assert (set(found["discriminator"]["mapping"]), len(found["oneOf"])) == (set(KINDS), 4)
 
 
-# -- places
+# -- positions
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_many_events_get_their_places_in_several_transactions_and_all_before_the_answer(shop, staff, monkeypatch):
-    monkeypatch.setattr(repository, "AT_ONCE", 4)
+def test_many_events_get_their_positions_in_several_transactions_before_the_response(shop, staff, monkeypatch):
+    monkeypatch.setattr(repository, "BATCH", 4)
     many_events(shop)
     assert shop.rows("SELECT count(*) FROM events WHERE position IS NULL") == [26]
     page = staff.get(EVENTS, after=25).get_json()
@@ -223,8 +223,8 @@ def test_many_events_get_their_places_in_several_transactions_and_all_before_the
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_who_asks_while_another_gives_places_finds_what_was_committed_before(app, shop, staff):
-    """The other one, whose look at the events is older than the last of them, holds the lock until then."""
+def test_a_reader_during_another_assignment_sees_all_earlier_commits(app, shop, staff):
+    """Another reader, whose snapshot is older than the last event, holds the lock until then."""
     emma = shop.book(stock=1)
     with app.app_context():
         with db.engine.begin() as other:
@@ -232,16 +232,16 @@ def test_who_asks_while_another_gives_places_finds_what_was_committed_before(app
             asked = partial(staff.get, EVENTS)
             shop.set_stock(emma, 2)
             with ThreadPoolExecutor(1) as pool:
-                with races.waiting_for_lock(db.engine) as held_up:
+                with races.waiting_for_lock(db.engine) as is_blocked:
                     answer = pool.submit(asked)
-                    races.wait_for(answer.done, held_up, races.SHORT)
+                    races.wait_for(answer.done, is_blocked, races.SHORT)
                 assert not answer.done()
                 other.rollback()
         assert [one["id"] for one in answer.result().get_json()["items"]] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_reader_takes_no_lock_while_nothing_is_new(app, shop, staff):
+def test_a_reader_takes_no_lock_when_there_is_nothing_new(app, shop, staff):
     many_events(shop, 2)
     staff.get(EVENTS)
     sent = []
@@ -253,7 +253,7 @@ def test_a_reader_takes_no_lock_while_nothing_is_new(app, shop, staff):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_on_sqlite_an_event_has_its_place_when_it_is_written(shop, staff):
+def test_on_sqlite_an_event_gets_its_position_when_it_is_written(shop, staff):
     ada, emma = shop.customer(), shop.book()
     shop.reserve(ada, emma)
     shop.set_stock(emma, 1)

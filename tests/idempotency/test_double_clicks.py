@@ -1,4 +1,4 @@
-"""A form has one effect however often it is sent, and says what a single click would have said."""
+"""A form has one effect even if sent repeatedly, and shows what a single click would have shown."""
 
 import gzip
 import html
@@ -21,12 +21,12 @@ from bookshop.web.forms import ONCE
 from tests.support import races
 from tests.support.clients import WebClient, text_of
 from tests.support.databases import empty
-from tests.support.world import COOKIE, PAGES, ROUTES, UNSAFE, path_of
+from tests.support.routes import COOKIE, PAGES, ROUTES, UNSAFE, path_of
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
-NAME = "n" * 22  # of a page and its forms
-ONE_CLICK = "POST /unsubscribe/{token}"  # mail programs send it, from no page
-# These are known by a name of their own.
+NAME = "n" * 22  # the key of a page's forms
+ONE_CLICK = "POST /unsubscribe/{token}"  # sent by mail programs, without a page
+# These have their own key field.
 OWN_NAMES = {
     "POST /login": {"key": NAME},
     "POST /account/tokens": {"key": NAME},
@@ -47,8 +47,8 @@ def notices(page):
     return [" ".join(html.unescape(TEXT.sub(" ", found)).split()) for found in NOTICE.findall(page)]
 
 
-def told(browser, answer):
-    """Where a form led, and what is said there; or the page itself. And which cookies came besides the session's."""
+def outcome(browser, answer):
+    """Return where a form redirected and its message, or the page itself, and cookies other than the session's."""
     cookies = [name for cookie in answer.headers.getlist("Set-Cookie") if (name := cookie.partition("=")[0]) != COOKIE]
     if answer.location is not None:
         return answer.status_code, answer.location, notices(browser.follow(answer.location).text), cookies
@@ -57,44 +57,44 @@ def told(browser, answer):
     return answer.status_code, HIDDEN.sub("", page.decode()), cookies
 
 
-def sent(world, who, route):
-    """Send the form of a route as `who` sees it, with a browser that takes compressed answers."""
-    body = {**ROUTES[route][1], **OWN_NAMES.get(route, {"once": NAME}), "csrf_token": world.csrf_tokens[who]}
-    return world.browsers[who].client.post(path_of(route), data=body, headers={"Accept-Encoding": "gzip"})
+def submit(sample_shop, who, route):
+    """Submit the form of a route as `who`, with a browser that accepts compressed responses."""
+    body = {**ROUTES[route][1], **OWN_NAMES.get(route, {"once": NAME}), "csrf_token": sample_shop.csrf_tokens[who]}
+    return sample_shop.web_clients[who].client.post(path_of(route), data=body, headers={"Accept-Encoding": "gzip"})
 
 
-def put_out_of_date(world, who):
-    """Let the browser have the cookie that it had before the first answer."""
-    world.browsers[who] = WebClient(world.app)
-    if world.cookies[who] is not None:
-        world.browsers[who].client.set_cookie(COOKIE, world.cookies[who].value)
+def restore_old_cookie(sample_shop, who):
+    """Restore the cookie that the browser had before the first response."""
+    sample_shop.web_clients[who] = WebClient(sample_shop.app)
+    if sample_shop.cookies[who] is not None:
+        sample_shop.web_clients[who].client.set_cookie(COOKIE, sample_shop.cookies[who].value)
 
 
 @pytest.mark.one_postgresql_case
 @pytest.mark.parametrize("route", FORMS)
 @pytest.mark.parametrize("cookie", ["new", "old"])
-def test_a_form_that_is_sent_twice_has_one_effect_and_says_what_one_click_says(world, route, cookie):
+def test_a_form_sent_twice_has_one_effect_and_one_message(sample_shop, route, cookie):
     may = ROUTES[route][0]
     who = "nobody" if route in ("POST /login", "POST /register", "POST /password/forgot") else sorted(may)[0]
-    single = told(world.browsers[who], sent(world, who, route))
-    after_one = sizes(world)
-    empty(world.app)
-    world.begin_again()
-    first = sent(world, who, route)
+    single = outcome(sample_shop.web_clients[who], submit(sample_shop, who, route))
+    after_one = table_counts(sample_shop)
+    empty(sample_shop.app)
+    sample_shop.reset()
+    first = submit(sample_shop, who, route)
     assert first.status_code == single[0]
     if cookie == "old":
-        put_out_of_date(world, who)
-    *second, cookies = told(world.browsers[who], sent(world, who, route))
+        restore_old_cookie(sample_shop, who)
+    *second, cookies = outcome(sample_shop.web_clients[who], submit(sample_shop, who, route))
     assert second == list(single[:-1])
-    assert cookies == single[-1] or cookie == "new"  # then those of the first are there
-    assert sizes(world) == after_one
+    assert cookies == single[-1] or cookie == "new"  # then there are those of the first
+    assert table_counts(sample_shop) == after_one
 
 
-def sizes(world):
-    """How many rows there are of each table, and how many copies of each book, on the shelf and in carts."""
-    counts = {name: len(rows) for name, rows in world.tables().items() if name != "sent_forms"}
+def table_counts(sample_shop):
+    """Count the rows of each table, and the copies of each book in stock and in carts."""
+    counts = {name: len(rows) for name, rows in sample_shop.tables().items() if name != "sent_forms"}
     copies = "SELECT id, stock_quantity FROM books UNION ALL SELECT book_id, quantity FROM cart_items ORDER BY 1, 2"
-    return counts, world.shop.rows(copies)
+    return counts, sample_shop.shop.rows(copies)
 
 
 OF_VISITORS = {
@@ -108,7 +108,7 @@ OF_VISITORS = {
 @pytest.mark.one_postgresql_case
 @pytest.mark.parametrize("path", OF_VISITORS)
 @pytest.mark.parametrize("cookie", ["new", "old"])
-def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, web_client, path, cookie):
+def test_a_visitors_double_click_changes_the_cart_once(shop, web_client, path, cookie):
     shop.book("Emma", stock=9)
 
     def clicks(times):
@@ -124,27 +124,27 @@ def test_a_visitor_who_clicks_twice_changes_the_cart_in_the_cookie_once(shop, we
             form = {**OF_VISITORS[path], "once": NAME, "csrf_token": token}
             answer = browser.client.post(f"/cart/items{path}", data=form)
         shop.set_stock(1, 9)
-        return told(browser, answer), text_of(browser.follow("/cart"))
+        return outcome(browser, answer), text_of(browser.follow("/cart"))
 
     assert clicks(3) == clicks(1)
 
 
-def test_what_a_visitor_put_into_the_cart_much_earlier_is_added_to_by_the_next_form(shop, web_client):
+def test_a_visitors_old_cart_is_added_to_by_the_next_form(shop, web_client):
     shop.book("Emma", stock=9)
     browser = web_client()
     form = {"book_id": "1", "csrf_token": browser.csrf_token()}
     for name in (NAME, NAME, "m" * 22, "m" * 22):
         browser.client.post("/cart/items", data={**form, "once": name})
-    browser.follow("/cart")  # with the notices, which name other numbers
+    browser.follow("/cart")  # including the messages, which show other numbers
     assert "2 copies: " in text_of(browser.follow("/cart"))
 
 
-# ---------------------------------------------------------------- at the same moment
+# ---------------------------------------------------------------- simultaneous requests
 
 
 @pytest.fixture
-def adding(shop, web_client):
-    """Ada, who adds a book to her cart by one form, clicking in many threads: adding(2) returns the answers."""
+def add_concurrently(shop, web_client):
+    """A function that submits Ada's add-to-cart form in this many threads and returns the responses."""
     shop.customer(ADA)
     book_id, browser = shop.book("Emma", stock=5), web_client(ADA)
     token = browser.csrf_token("/")
@@ -158,7 +158,7 @@ def adding(shop, web_client):
             clicking = web_client()
             clicking.client.set_cookie(COOKIE, cookie)
             start.wait()
-            return told(clicking, clicking.client.post("/cart/items", data=form))
+            return outcome(clicking, clicking.client.post("/cart/items", data=form))
 
         with ThreadPoolExecutor(times) as pool:
             return list(pool.map(click, range(times)))
@@ -170,19 +170,19 @@ def copies_in_carts(shop):
     return shop.rows("SELECT quantity FROM cart_items")
 
 
-def test_clicks_at_the_same_moment_add_one_copy_and_all_say_so(shop, adding):
-    answers = adding(6)
+def test_simultaneous_clicks_add_one_copy_and_show_the_same_message(shop, add_concurrently):
+    answers = add_concurrently(6)
     assert copies_in_carts(shop) == [1]
     assert {(answer[0], str(answer[2])) for answer in answers} == {(303, "['Emma is in your cart. View cart']")}
 
 
-def test_twin_in_which_nobody_claims_the_form_adds_one_for_each_click(shop, adding, monkeypatch):
+def test_without_claiming_the_form_every_click_adds_a_copy(shop, add_concurrently, monkeypatch):
     monkeypatch.setattr(SentFormRepository, "claim", lambda *_asked: True)
-    adding(6)
+    add_concurrently(6)
     assert copies_in_carts(shop) == [6]
 
 
-def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, web_client):
+def test_a_second_reservation_waits_for_the_first_and_gets_its_response(shop, web_client):
     shop.customer(ADA)
     book_id, browser, other = shop.book("Emma"), web_client(ADA), web_client(ADA)
     form = {"once": NAME, "csrf_token": "x"}
@@ -191,29 +191,29 @@ def test_a_second_reservation_waits_for_the_first_and_says_what_it_said(shop, we
     form["csrf_token"] = tokens[0]
 
     def click(clicking):
-        return told(clicking, clicking.client.post(f"/books/{book_id}/reserve", data=form))
+        return outcome(clicking, clicking.client.post(f"/books/{book_id}/reserve", data=form))
 
     locked = (Authentication, "lock_active")
-    first, second = races.overtake(locked, lambda: click(browser), lambda: click(other))
+    first, second = races.interleave(locked, lambda: click(browser), lambda: click(other))
     assert first == second
     assert "Reserved." in str(second)
     assert shop.statuses(book_id) == ["waiting"]
 
 
-def test_where_the_first_answer_is_not_known_the_second_says_that_it_is_done(shop, web_client, monkeypatch):
+def test_if_the_first_response_is_unknown_the_second_says_it_is_done(shop, web_client, monkeypatch):
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), web_client(ADA)
-    monkeypatch.setattr(services, "keep_answer", lambda *_answer: None)
-    monkeypatch.setattr(sent_forms, "PATIENCE", 0)
+    monkeypatch.setattr(services, "store_form_response", lambda *_answer: None)
+    monkeypatch.setattr(sent_forms, "MAX_WAIT", 0)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
     answers = [browser.client.post(f"/books/{book_id}/reserve", data=form) for _click in range(2)]
     assert (answers[1].status_code, answers[1].location) == (303, f"/books/{book_id}")
-    assert "This was done already." in text_of(browser.follow(answers[1].location))
+    assert "This has already been done." in text_of(browser.follow(answers[1].location))
     assert shop.statuses(book_id) == ["waiting"]
 
 
 @pytest.mark.parametrize("failure", [Busy("Too many others."), OutcomeUnknown(), TimeoutError("no connection is free")])
-def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, web_client, monkeypatch, caplog, failure):
+def test_a_response_that_cannot_be_stored_undoes_nothing(shop, web_client, monkeypatch, caplog, failure):
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), web_client(ADA)
 
@@ -224,11 +224,11 @@ def test_an_answer_that_cannot_be_kept_undoes_nothing(shop, web_client, monkeypa
     monkeypatch.setattr(services, "separate_session", fail)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
     assert (answer.status_code, shop.statuses(book_id)) == (303, ["waiting"])
-    assert "the answer to a form is not kept" in caplog.text
+    assert "the response to a form was not stored" in caplog.text
 
 
-def test_nobody_waits_for_an_answer_that_will_not_come(shop, web_client, monkeypatch):
-    """Those who wait are no writers, of whom there are few: they could be all threads of the shop."""
+def test_a_request_does_not_wait_for_a_response_that_will_not_come(shop, web_client, monkeypatch):
+    """Waiting requests are not limited as writers are: they could occupy all threads of the shop."""
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
@@ -237,10 +237,10 @@ def test_nobody_waits_for_an_answer_that_will_not_come(shop, web_client, monkeyp
     shop.execute("UPDATE sent_forms SET created_at = :then", then=ago(seconds=3))
     monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
-    assert "This was done already." in text_of(browser.follow(answer.location))
+    assert "This has already been done." in text_of(browser.follow(answer.location))
 
 
-def test_whatever_a_form_was_answered_nobody_waits_for_it(shop, web_client, monkeypatch):
+def test_no_form_response_keeps_anyone_waiting(shop, web_client, monkeypatch):
     shop.customer(ADA)
     browser = web_client(ADA)
     monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("it waits"))
@@ -249,7 +249,7 @@ def test_whatever_a_form_was_answered_nobody_waits_for_it(shop, web_client, monk
     assert answers == [201, 303]
 
 
-def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, web_client):
+def test_a_request_just_after_the_first_gets_its_response(shop, web_client):
     ada, book_id = shop.customer(ADA), shop.book("Emma", stock=3)
     order_id = shop.order(ada, {book_id: 1})
     browser, other = web_client(ADA), web_client()
@@ -257,21 +257,21 @@ def test_who_looks_just_after_the_first_was_done_is_answered_as_the_first(shop, 
     other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
 
     def click(clicking):
-        return told(clicking, clicking.client.post(f"/orders/{order_id}/cancel", data=form))
+        return outcome(clicking, clicking.client.post(f"/orders/{order_id}/cancel", data=form))
 
     looked = (SentFormService, "was_sent")
-    second, first = races.overtake(looked, lambda: click(browser), lambda: click(other), races.LONG)
+    second, first = races.interleave(looked, lambda: click(browser), lambda: click(other), races.LONG)
     assert first == second
     assert "Your order is cancelled." in str(second)
 
 
-def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, web_client, monkeypatch):
+def test_a_failure_after_the_commit_is_not_reported_as_unchanged(shop, web_client, monkeypatch):
     shop.customer(ADA)
     book_id, browser = shop.book("Emma"), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
-    monkeypatch.setattr(services, "keep_answer", lambda *_answer: 1 / 0)
+    monkeypatch.setattr(services, "store_form_response", lambda *_answer: 1 / 0)
     answer = browser.client.post(f"/books/{book_id}/reserve", data=form)
-    assert (answer.status_code, "after your change was saved" in text_of(answer)) == (500, True)
+    assert (answer.status_code, "Your change was saved, but" in text_of(answer)) == (500, True)
     assert shop.statuses(book_id) == ["waiting"]
 
 
@@ -280,14 +280,14 @@ def test_a_failure_after_the_commit_is_not_said_to_have_changed_nothing(shop, we
 
 @pytest.mark.one_postgresql_case
 @pytest.mark.parametrize("route", [route for route in PAGES if route not in UNSAFE])
-def test_every_form_of_a_page_has_a_name(world, route):
+def test_every_form_of_a_page_has_an_idempotency_key(sample_shop, route):
     for who in sorted(ROUTES[route][0]):
-        for form in FORM.findall(world.browsers[who].follow(path_of(route)).text):
+        for form in FORM.findall(sample_shop.web_clients[who].follow(path_of(route)).text):
             named = re.search(r'name="(once|key|number)"', form)
             assert named or 'action="/logout"' in form or "/unsubscribe/" in path_of(route)
 
 
-def test_two_pages_have_two_names(shop, web_client):
+def test_two_pages_have_two_titles(shop, web_client):
     shop.book("Emma", stock=5)
     browser = web_client()
     names = [re.findall(r'name="once" value="([^"]*)"', browser.get("/books").text) for _look in range(2)]

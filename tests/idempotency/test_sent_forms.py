@@ -1,4 +1,4 @@
-"""What is one form and what is another, how long that is remembered, and who is told how a form was answered."""
+"""When forms count as the same, how long that is remembered, and who sees the response."""
 
 import re
 import time
@@ -7,15 +7,15 @@ import pytest
 
 from bookshop.web import sent_forms
 from tests.idempotency.test_double_clicks import ADA, NAME, STAFF, ago
+from tests.support.bad_input import ISBN
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
-from tests.support.stand import ISBN
-from tests.support.world import COOKIE
+from tests.support.routes import COOKIE
 
-# ---------------------------------------------------------------- what is another form
+# ---------------------------------------------------------------- different forms
 
 
-def test_a_form_that_was_refused_can_be_sent_again(shop, web_client):
+def test_a_refused_form_can_be_sent_again(shop, web_client):
     shop.customer(ADA)
     book_id, browser = shop.book("Emma", stock=1), web_client(ADA)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/")}
@@ -27,7 +27,7 @@ def test_a_form_that_was_refused_can_be_sent_again(shop, web_client):
 
 
 @pytest.mark.parametrize("who", [ADA, None])
-def test_two_buttons_of_one_page_are_two_forms_and_another_number_is_another_form(shop, web_client, who):
+def test_two_buttons_or_quantities_on_a_page_are_different_forms(shop, web_client, who):
     shop.customer(ADA)
     emma, persuasion, browser = shop.book("Emma", stock=5), shop.book("Persuasion", stock=5), web_client(who)
     form = {"once": NAME, "csrf_token": browser.csrf_token("/" if who else "/login")}
@@ -36,7 +36,7 @@ def test_two_buttons_of_one_page_are_two_forms_and_another_number_is_another_for
     assert "4 copies: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_it(shop, web_client):
+def test_a_new_csrf_token_does_not_make_a_form_a_different_one(shop, web_client):
     book_id, browser = shop.book("Emma", stock=5), web_client()
     form = {"book_id": book_id, "once": NAME}
     for moment in (int(time.time()) - 10, int(time.time()) - 5):
@@ -47,7 +47,7 @@ def test_a_form_is_the_same_with_another_token_against_csrf_which_is_no_part_of_
     assert "1 copy: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_without_a_name_does_what_it_says_each_time(shop, web_client):
+def test_a_form_without_an_idempotency_key_acts_every_time(shop, web_client):
     book_id, browser = shop.book("Emma", stock=5), web_client()
     token = browser.csrf_token()
     for name in ("", "short", "x" * 100, "é" * 22):
@@ -55,7 +55,7 @@ def test_a_form_without_a_name_does_what_it_says_each_time(shop, web_client):
     assert "4 copies: " in text_of(browser.get("/cart"))
 
 
-def test_a_form_that_is_found_again_much_later_does_nothing_and_says_so(shop, web_client):
+def test_an_old_form_resubmitted_much_later_does_nothing_and_says_so(shop, web_client):
     shop.staff(STAFF)
     book_id, browser = shop.book("Emma", stock=2), web_client(STAFF)
     page = f"/admin/books/{book_id}/stock"
@@ -69,7 +69,7 @@ def test_a_form_that_is_found_again_much_later_does_nothing_and_says_so(shop, we
     assert shop.stock(book_id) == 7
 
 
-def test_forms_are_forgotten_after_a_day(shop, web_client):
+def test_submitted_forms_are_forgotten_after_a_day(shop, web_client):
     shop.customer(ADA)
     browser, books = web_client(ADA), [shop.book(), shop.book()]
     token = browser.csrf_token("/")
@@ -79,7 +79,7 @@ def test_forms_are_forgotten_after_a_day(shop, web_client):
     assert len(shop.rows("SELECT key FROM sent_forms")) == 1
 
 
-def test_what_was_answered_is_forgotten_after_minutes_and_that_it_was_done_is_not(shop, web_client):
+def test_stored_responses_are_forgotten_after_minutes_but_not_that_the_form_was_sent(shop, web_client):
     shop.customer(ADA)
     browser, books = web_client(ADA), [shop.book(), shop.book()]
     token = browser.csrf_token("/")
@@ -89,7 +89,7 @@ def test_what_was_answered_is_forgotten_after_minutes_and_that_it_was_done_is_no
     assert shop.rows("SELECT count(*), count(answer) FROM sent_forms") == [(2, 1)]
 
 
-def test_what_forms_say_of_somebody_is_forgotten_with_the_account_whoever_sent_them(shop, web_client):
+def test_stored_form_responses_about_a_deleted_account_are_forgotten_for_every_sender(shop, web_client):
     staff, nobody = web_client(shop.staff(STAFF) and STAFF), web_client()
     form = {"email": ADA, "password": PASSWORD, "once": NAME, "csrf_token": nobody.csrf_token()}
     nobody.client.post("/register", data=form)
@@ -102,7 +102,7 @@ def test_what_forms_say_of_somebody_is_forgotten_with_the_account_whoever_sent_t
     assert ADA not in str(shop.rows("SELECT answer FROM sent_forms"))
 
 
-def test_an_answer_holds_what_its_own_request_said(shop, web_client):
+def test_a_response_contains_only_what_its_own_request_sent(shop, web_client):
     shop.customer(ADA)
     browser, books = web_client(ADA), [shop.book("Emma"), shop.book("Persuasion")]
     token = browser.csrf_token("/")
@@ -112,7 +112,7 @@ def test_an_answer_holds_what_its_own_request_said(shop, web_client):
     assert ("Reserved." in answer, "out of stock" in answer) == (True, False)
 
 
-def test_who_deletes_the_account_leaves_no_forms_behind_that_say_what_was_done(shop, web_client):
+def test_deleting_an_account_removes_its_stored_form_responses(shop, web_client):
     shop.customer(ADA)
     browser, book_id = web_client(ADA), shop.book("Emma")
     token = browser.csrf_token("/")
@@ -120,13 +120,13 @@ def test_who_deletes_the_account_leaves_no_forms_behind_that_say_what_was_done(s
     form = {"once": NAME, "csrf_token": token, "current": PASSWORD}
     browser.client.post("/account/delete", data=form)
     (left,) = shop.rows("SELECT answer FROM sent_forms WHERE answer IS NOT NULL")
-    assert "Your account is deleted" in left
+    assert "Your account has been deleted" in left
 
 
 # ---------------------------------------------------------------- logging in
 
 
-def test_a_login_that_is_sent_twice_is_one(shop, web_client):
+def test_a_login_sent_twice_is_one_login(shop, web_client):
     shop.customer(ADA)
     browser, other = web_client(), web_client()
     form = {"email": ADA, "password": PASSWORD, "key": NAME, "csrf_token": browser.csrf_token()}
@@ -137,7 +137,7 @@ def test_a_login_that_is_sent_twice_is_one(shop, web_client):
     assert len(shop.rows("SELECT id FROM login_sessions")) == 1
 
 
-def test_a_login_after_a_logout_by_the_same_form_is_a_new_one(shop, web_client):
+def test_logging_in_with_the_same_form_after_a_logout_is_a_new_login(shop, web_client):
     shop.customer(ADA)
     browser = web_client()
     form = {"email": ADA, "password": PASSWORD, "key": NAME, "csrf_token": browser.csrf_token()}
@@ -151,7 +151,7 @@ def test_a_login_after_a_logout_by_the_same_form_is_a_new_one(shop, web_client):
     assert first != second
 
 
-def test_the_form_of_one_user_opens_no_login_of_another(shop, web_client):
+def test_a_login_form_cannot_be_reused_for_another_user(shop, web_client):
     shop.customer(ADA)
     shop.customer("ben@example.com")
     browser, other = web_client(), web_client()
@@ -162,7 +162,7 @@ def test_the_form_of_one_user_opens_no_login_of_another(shop, web_client):
 
 
 @pytest.mark.parametrize("path", ["/login", "/account/password"])
-def test_a_double_click_is_one_attempt_also_where_the_next_would_have_to_wait(shop, web_client, path):
+def test_a_double_click_is_one_attempt_even_at_the_limit(shop, web_client, path):
     shop.customer(ADA)
     browser = web_client(ADA if path != "/login" else None)
     cookie, token = browser.client.get_cookie(COOKIE), browser.csrf_token(path)
@@ -181,7 +181,7 @@ def test_a_double_click_is_one_attempt_also_where_the_next_would_have_to_wait(sh
     assert answers == [303] * 3
 
 
-def test_a_second_token_is_made_from_the_page_that_shows_the_first(shop, web_client):
+def test_a_second_token_can_be_created_from_the_page_that_shows_the_first(shop, web_client):
     shop.customer(ADA)
     browser = web_client(ADA)
     page, tokens = browser.follow("/account/tokens").text, []
@@ -195,7 +195,7 @@ def test_a_second_token_is_made_from_the_page_that_shows_the_first(shop, web_cli
 
 
 @pytest.mark.parametrize("other", [{"name": "website"}, {"days": "30"}, {"scopes": "orders"}])
-def test_a_form_with_something_else_filled_in_makes_another_token(shop, web_client, other):
+def test_a_different_form_creates_another_token(shop, web_client, other):
     shop.customer(ADA)
     browser = web_client(ADA)
     form = {"name": "till", "days": "90", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
@@ -204,7 +204,7 @@ def test_a_form_with_something_else_filled_in_makes_another_token(shop, web_clie
     assert len(shop.rows("SELECT id FROM api_tokens")) == 2
 
 
-def test_the_name_of_a_form_makes_no_token_of_another_user(shop, web_client):
+def test_another_users_form_key_creates_no_token(shop, web_client):
     for email in (ADA, "ben@example.com"):
         shop.customer(email)
         browser = web_client(email)
@@ -222,22 +222,22 @@ def test_a_token_is_not_shown_again_a_minute_later(shop, web_client):
     assert browser.client.post("/account/tokens", data=form).status_code == 409
 
 
-def test_a_token_that_was_revoked_is_not_made_again_by_its_form(shop, web_client):
+def test_the_form_of_a_revoked_token_does_not_create_it_again(shop, web_client):
     shop.customer(ADA)
     browser = web_client(ADA)
     form = {"name": "till", "key": NAME, "csrf_token": browser.csrf_token("/account/tokens")}
     assert browser.client.post("/account/tokens", data=form).status_code == 201
     shop.execute("UPDATE api_tokens SET revoked_at = created_at")
     refused = browser.client.post("/account/tokens", data=form)
-    assert (refused.status_code, "is shown only once" in text_of(refused)) == (409, True)
+    assert (refused.status_code, "cannot be shown again" in text_of(refused)) == (409, True)
 
 
-# ---------------------------------------------------------------- who is told
+# ---------------------------------------------------------------- who sees the response
 
 
 @pytest.fixture
 def delivery(shop, web_client):
-    """Staff who receive a delivery of two copies, as often as they like: delivery() returns the answer."""
+    """A function that submits a delivery of two copies, repeatedly: delivery() returns the response."""
     shop.staff(STAFF)
     shop.book("Emma", isbn=ISBN)
     staff = web_client(STAFF)
@@ -250,55 +250,55 @@ def delivery(shop, web_client):
     return receive
 
 
-def test_nobody_else_is_shown_the_answer_to_a_form_that_they_send(shop, web_client, delivery):
+def test_a_form_response_is_shown_only_to_its_sender(shop, web_client, delivery):
     shop.customer(ADA)
     first = delivery()
-    assert "came in" in text_of(first)
+    assert "Added 2 copies" in text_of(first)
     for browser in (web_client(), web_client(ADA), web_client(STAFF)):
         browser.csrf_token("/login")
         answer = delivery(browser)
-        assert (answer.status_code != 200, "came in" in text_of(answer)) == (True, False)
+        assert (answer.status_code != 200, "Added" in text_of(answer)) == (True, False)
     assert text_of(delivery()) == text_of(first)
 
 
-def test_a_page_that_is_very_large_is_not_kept(shop, delivery, monkeypatch):
+def test_a_very_large_page_is_not_stored(shop, delivery, monkeypatch):
     monkeypatch.setattr(sent_forms, "LARGEST_PAGE", 1_000)
     assert [delivery().status_code, delivery().status_code] == [200, 303]
     assert shop.rows("SELECT length(answer) < 200 FROM sent_forms") == [True]
 
 
-def test_a_delivery_of_which_nothing_came_in_is_not_said_to_be_done(shop, delivery):
+def test_a_delivery_that_received_nothing_is_not_reported_as_received(shop, delivery):
     shop.set_stock(1, 1_000_000)
     answers = [delivery() for _click in range(2)]
     assert [answer.status_code for answer in answers] == [409, 409]
     assert text_of(answers[1]) == text_of(answers[0])
 
 
-def test_a_delivery_that_is_sent_again_much_later_is_shown_as_received_before(shop, delivery):
+def test_a_delivery_resubmitted_much_later_is_shown_as_already_received(shop, delivery):
     delivery()
     shop.execute("UPDATE sent_forms SET created_at = :then", then=ago(hours=1))
-    assert "This delivery had come in already" in text_of(delivery())
+    assert "This delivery was received earlier" in text_of(delivery())
     assert shop.stock(1) == 2
 
 
-def test_an_old_page_does_not_say_that_somebody_is_logged_out_who_is_not(shop, web_client):
+def test_an_old_page_does_not_claim_that_a_logged_in_user_is_logged_out(shop, web_client):
     shop.customer(ADA)
     browser = web_client(ADA)
     form = {"csrf_token": browser.csrf_token("/account"), "once": NAME}
     browser.client.post("/logout", data=form)
     browser.log_in(ADA, PASSWORD)
     answer = browser.client.post("/logout", data=form)
-    assert "You are logged out." not in text_of(browser.follow(answer.location))
+    assert "You have been logged out." not in text_of(browser.follow(answer.location))
     assert browser.get("/account").status_code == 200
 
 
-def test_a_form_of_another_site_sets_no_cookie_in_the_place_of_that_which_it_does_not_bring(shop, web_client):
+def test_a_cross_site_form_does_not_replace_the_session_cookie(shop, web_client):
     for path in ("/cart/items", "/logout", "/books/1/reserve", "/login"):
         answer = web_client().client.post(path, data={"book_id": "1", "csrf_token": "x"})
         assert answer.headers.getlist("Set-Cookie") == []
 
 
-def test_a_visitors_form_that_is_found_again_later_adds_nothing_and_says_so(shop, web_client, monkeypatch):
+def test_a_visitors_old_form_adds_nothing_and_says_so(shop, web_client, monkeypatch):
     shop.book("Emma", stock=9)
     browser = web_client()
     form = {"book_id": "1", "once": NAME, "csrf_token": browser.csrf_token()}

@@ -1,4 +1,4 @@
-"""How the lines of a delivery are read, as people type them and scanners send them."""
+"""Parsing the lines of a delivery, as typed by people and sent by scanners."""
 
 import pytest
 
@@ -43,7 +43,7 @@ EMMA, FACTOTUM = "9780141439587", "9780804429573"  # as ISBN-10: 0141439580 and 
         ("978014143958751299 x3", EMMA, 3),
     ],
 )
-def test_a_line_is_an_isbn_and_how_many_copies(line, isbn, copies):
+def test_a_line_is_an_isbn_and_a_number_of_copies(line, isbn, copies):
     [read] = read_note(line)
     assert (read.isbn, read.copies, read.problem) == (isbn, copies, "")
 
@@ -68,15 +68,15 @@ def test_a_line_is_an_isbn_and_how_many_copies(line, isbn, copies):
         ("Emma", "10 or 13 digits"),
     ],
 )
-def test_a_line_that_says_no_book_says_what_is_wrong(line, problem):
+def test_a_line_without_a_valid_book_shows_what_is_wrong(line, problem):
     [read] = read_note(line)
     assert (problem in read.problem, read.isbn, read.copies) == (True, "", 0)
 
 
-def test_lines_keep_their_numbers_and_empty_ones_are_passed_over():
+def test_lines_keep_their_numbers_and_empty_ones_are_ignored():
     assert [(line.number, line.text) for line in read_note("\n one \r\n\n \ntwo")] == [(2, "one"), (5, "two")]
 
 
-def test_a_book_on_several_lines_adds_up_and_wrong_lines_do_not_count():
+def test_repeated_lines_of_a_book_add_up_and_wrong_lines_do_not_count():
     lines = read_note(f"{EMMA} x2\n{FACTOTUM}\n0141439580 x3\n{FACTOTUM} x0")
     assert copies_by_isbn(lines) == {EMMA: 5, FACTOTUM: 1}

@@ -1,4 +1,4 @@
-"""Staff's JSON about stock: changes, what they notify, and the ledger."""
+"""Staff's stock API: changes, notifications and the ledger."""
 
 import re
 from typing import Any
@@ -32,14 +32,14 @@ def ledger(staff: ApiClient, book_id: int, **query: Any) -> Any:
     return staff.get(f"/api/v1/books/{book_id}/movements", **query).json
 
 
-def test_a_restock_answers_the_book_and_how_many_were_told(shop, staff):
+def test_a_restock_returns_the_book_and_the_number_of_notified_customers(shop, staff):
     book_id = shop.book("Emma")
     for user_id in shop.customers(3):
         shop.reserve(user_id, book_id)
     answer = change(staff, book_id, quantity=1)
     assert (answer.status_code, set(answer.json)) == (200, MEMBERS)
-    told = {name: answer.json[name] for name in ("notified_count", "stock_quantity", "waiting_count", "in_stock")}
-    assert told == {"notified_count": 3, "stock_quantity": 1, "waiting_count": 0, "in_stock": True}
+    figures = {name: answer.json[name] for name in ("notified_count", "stock_quantity", "waiting_count", "in_stock")}
+    assert figures == {"notified_count": 3, "stock_quantity": 1, "waiting_count": 0, "in_stock": True}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_restock_answers_the_book_and_how_many_were_told(shop, staff):
         ({"quantity": 1_000_000}, 1_000_000, "received"),
     ],
 )
-def test_stock_is_set_or_moved_and_the_ledger_says_why(shop, staff, body, after, reason):
+def test_stock_is_set_or_moved_and_the_ledger_shows_the_reason(shop, staff, body, after, reason):
     book_id = shop.book("Emma", stock=5)
     assert change(staff, book_id, **body).json["stock_quantity"] == after
     line = ledger(staff, book_id)["items"][0]
@@ -87,7 +87,7 @@ def test_stock_is_set_or_moved_and_the_ledger_says_why(shop, staff, body, after,
         ({"quantity": 1, "reason": "return"}, "#/reason"),
     ],
 )
-def test_a_change_that_cannot_be_is_refused_and_nothing_is_written(shop, staff, body, pointer):
+def test_an_impossible_change_is_refused_and_nothing_is_written(shop, staff, body, pointer):
     book_id = shop.book("Emma", stock=5)
     before = shop.everything()
     answer = change(staff, book_id, **body)
@@ -97,7 +97,7 @@ def test_a_change_that_cannot_be_is_refused_and_nothing_is_written(shop, staff, 
 
 
 @pytest.mark.parametrize("body", [{"quantity": 5}, {"delta": 0}])
-def test_what_changes_nothing_writes_no_movement(shop, staff, body):
+def test_a_change_without_effect_writes_no_movement(shop, staff, body):
     book_id = shop.book("Emma", stock=5)
     before = shop.everything()
     answer = change(staff, book_id, **body)
@@ -115,7 +115,7 @@ def test_the_ledger_lists_the_newest_movement_first_and_who_made_it(shop, staff)
     assert all(UTC.fullmatch(line["created_at"]) for line in found["items"])
 
 
-def test_the_ledger_has_pages(shop, staff):
+def test_the_ledger_is_paginated(shop, staff):
     book_id = shop.book("Emma")
     for quantity in (1, 2, 3):
         shop.set_stock(book_id, quantity)
@@ -124,12 +124,12 @@ def test_the_ledger_has_pages(shop, staff):
     assert ledger(staff, book_id, page=9)["items"] == []
 
 
-def test_the_ledger_of_a_book_that_is_not_there_is_a_404(staff):
+def test_the_ledger_of_an_unknown_book_is_a_404(staff):
     answer = staff.get("/api/v1/books/999/movements")
     assert (answer.status_code, answer.json["code"]) == (404, "BOOK_NOT_FOUND")
 
 
-def test_the_stock_of_a_withdrawn_book_can_be_counted_and_its_ledger_read(shop, staff):
+def test_a_withdrawn_books_stock_can_be_counted_and_its_ledger_read(shop, staff):
     book_id = shop.book("Emma")
     shop.withdraw(book_id)
     assert change(staff, book_id, quantity=3).json["notified_count"] == 0

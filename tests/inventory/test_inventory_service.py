@@ -1,4 +1,4 @@
-"""What a change of stock does to those who wait (DESIGN 2.4 to 2.7), from whatever source it comes."""
+"""How stock changes from every source affect waiting customers (DESIGN 2.4 to 2.7)."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NOTIFIED = "SELECT notified_at FROM prebookings ORDER BY id"
 
 
 def by_page(app):
-    """Staff at the stock form."""
+    """Set a stock by the form."""
     staff = WebClient(app, "staff@example.com")
 
     def set_stock(book_id, quantity, expected):
@@ -24,7 +24,7 @@ def by_page(app):
 
 
 def by_json(app):
-    """Staff's script."""
+    """Set a stock by JSON."""
     staff = ApiClient(app, "staff@example.com")
 
     def set_stock(book_id, quantity, expected):
@@ -35,14 +35,14 @@ def by_json(app):
 
 @pytest.fixture(params=[by_page, by_json], ids=["page", "json"])
 def set_stock(request, app, shop):
-    """Sets a book's stock by one of the two faces: set_stock(book_id, quantity, expected)."""
+    """Set a book's stock by page or by JSON: set_stock(book_id, quantity, expected)."""
     shop.staff("staff@example.com")
     return request.param(app)
 
 
 @pytest.fixture
 def emma(shop):
-    """A book that is out of stock, and for which three customers wait."""
+    """A book that is out of stock, with three waiting customers."""
     book_id = shop.book("Emma")
     for user_id in shop.customers(3):
         shop.reserve(user_id, book_id)
@@ -50,58 +50,58 @@ def emma(shop):
 
 
 @pytest.mark.parametrize("copies", [1, 100])
-def test_all_who_wait_are_notified_however_few_copies_came(shop, emma, set_stock, copies):
+def test_all_waiting_customers_are_notified_even_by_a_single_copy(shop, emma, set_stock, copies):
     set_stock(emma, copies, 0)
     assert shop.statuses(emma) == ["notified"] * 3
     assert shop.broken() == []
 
 
-def test_those_who_wait_for_another_book_go_on_waiting(shop, emma, set_stock):
+def test_reservations_of_another_book_stay_waiting(shop, emma, set_stock):
     other = shop.book("Persuasion")
     shop.reserve(shop.customer(), other)
     set_stock(emma, 1, 0)
     assert shop.statuses(other) == ["waiting"]
 
 
-def test_who_cancelled_is_not_notified(shop, emma, set_stock):
+def test_cancelled_reservations_are_not_notified(shop, emma, set_stock):
     shop.cancel(*shop.rows("SELECT user_id, id FROM prebookings ORDER BY id")[0])
     set_stock(emma, 1, 0)
     assert shop.statuses(emma) == ["cancelled", "notified", "notified"]
 
 
-def test_notified_is_final_no_later_change_of_stock_touches_it(shop, emma, set_stock):
+def test_notified_is_final_and_unaffected_by_later_stock_changes(shop, emma, set_stock):
     set_stock(emma, 5, 0)
-    told = shop.rows("SELECT * FROM prebookings ORDER BY id")
+    notified_rows = shop.rows("SELECT * FROM prebookings ORDER BY id")
     for before, after in ((5, 9), (9, 2), (2, 0), (0, 7)):
         set_stock(emma, after, before)
-        assert shop.rows("SELECT * FROM prebookings ORDER BY id") == told
+        assert shop.rows("SELECT * FROM prebookings ORDER BY id") == notified_rows
 
 
-def test_only_who_reserved_since_is_told_of_the_next_restock(shop, emma, set_stock):
+def test_only_new_reservations_are_notified_at_the_next_restock(shop, emma, set_stock):
     set_stock(emma, 5, 0)
     set_stock(emma, 0, 5)
-    told = shop.rows(NOTIFIED)
+    notified_rows = shop.rows(NOTIFIED)
     shop.reserve(shop.customer("ada@example.com"), emma)
     set_stock(emma, 1, 0)
-    assert shop.rows(NOTIFIED)[:3] == told
+    assert shop.rows(NOTIFIED)[:3] == notified_rows
     assert shop.statuses(emma) == ["notified"] * 4
 
 
-def test_a_notified_pre_booking_names_the_movement_that_notified_it(shop, emma, set_stock):
+def test_a_notified_pre_booking_names_its_movement(shop, emma, set_stock):
     set_stock(emma, 5, 0)
     set_stock(emma, 6, 5)
     movement_id = shop.rows("SELECT id FROM movements WHERE delta = 5")[0]
     assert shop.rows("SELECT DISTINCT movement_id FROM prebookings") == [movement_id]
 
 
-def test_the_service_returns_the_addresses_of_those_it_notified(shop, emma):
+def test_the_service_returns_the_addresses_of_notified_customers(shop, emma):
     assert sorted(shop.set_stock(emma, 1)) == [f"customer{number}@example.com" for number in range(3)]
     assert shop.set_stock(emma, 2) == shop.set_stock(emma, 0) == shop.set_stock(emma, 3) == []
 
 
 @pytest.fixture
 def failing(monkeypatch):
-    """The notifying fails, after the stock was changed and everyone was told."""
+    """Make the notification fail after the stock and the reservations were changed."""
     notify = PreBookRepository.notify_waiting_by_book
 
     def fail(self, movements):
@@ -111,7 +111,7 @@ def failing(monkeypatch):
     monkeypatch.setattr(PreBookRepository, "notify_waiting_by_book", fail)
 
 
-def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, api_client, web_client, emma, failing):
+def test_a_restock_that_cannot_notify_changes_no_stock(shop, api_client, web_client, emma, failing):
     shop.staff("staff@example.com")
     staff, browser = api_client("staff@example.com"), web_client("staff@example.com")
     before = shop.everything()
@@ -121,7 +121,7 @@ def test_both_or_neither_a_restock_that_cannot_notify_changes_no_stock(shop, api
     assert shop.everything() == before
 
 
-def test_the_savepoint_alone_undoes_a_failed_restock_in_a_transaction_that_goes_on(shop, emma, failing):
+def test_a_savepoint_undoes_a_failed_restock_in_a_continuing_transaction(shop, emma, failing):
     def restock_and_go_on():
         with pytest.raises(RuntimeError, match="power"):
             services.inventory().update_stock(StockChange(book_id=emma, quantity=5))
@@ -132,7 +132,7 @@ def test_the_savepoint_alone_undoes_a_failed_restock_in_a_transaction_that_goes_
     assert shop.rows("SELECT id FROM movements") == []
 
 
-def test_many_changes_of_stock_are_all_written_or_none(shop, emma):
+def test_many_stock_changes_are_all_written_or_none(shop, emma):
     other = shop.book("Persuasion", stock=1)
     changes = [StockChange(book_id=emma, quantity=5), StockChange(book_id=other, delta=-2)]
     before = shop.everything()

@@ -1,4 +1,4 @@
-"""Stocks by batch: all lines or none, or each for itself, and one effect under a key."""
+"""Stock batches: atomic or individual lines, and one effect per key."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from bookshop.extensions import db
 from bookshop.idempotency.models import IdempotencyRecord
 from bookshop.kit.database import now
-from tests.support.races import many_books
-from tests.support.stand import assert_problem, send
+from tests.support.bad_input import assert_problem, send
+from tests.support.races import insert_books
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -21,7 +21,7 @@ LEDGER = "SELECT book_id, delta, quantity_after, reason, note, user_id FROM move
 
 @pytest.fixture
 def staff(shop, api_client):
-    """A program of staff's, that has called before."""
+    """Staff's API client, with a token already in use."""
     shop.staff(STAFF)
     program = api_client(STAFF)
     program.get("/api/v1/books")
@@ -30,13 +30,13 @@ def staff(shop, api_client):
 
 @pytest.fixture
 def emma(staff, shop):
-    """The book 1, of which there is none."""
+    """Book 1, out of stock."""
     return shop.book("Emma", isbn=ISBN)
 
 
 @pytest.fixture
 def pride(emma, shop):
-    """The book 2, of which there are 5."""
+    """Book 2, with 5 copies."""
     return shop.book("Pride and Prejudice", isbn=OTHER_ISBN, stock=5)
 
 
@@ -44,26 +44,26 @@ def batch(staff, *lines, **more):
     return staff.post(URL, {"lines": list(lines), **more})
 
 
-def each(staff, *lines):
+def individually(staff, *lines):
     return batch(staff, *lines, mode="each").json
 
 
-def seen(results):
-    """Of each line what became of it, by how much, what is left and how many were told."""
+def summary(results):
+    """Return each line's result, change, new stock and number of notified customers."""
     return [tuple(line[name] for name in ("status", "delta", "stock_quantity", "notified_count")) for line in results]
 
 
 def errors(answer):
-    """Where a refused batch says that something is wrong."""
+    """Return the pointers of a refused batch."""
     assert (answer.status_code, answer.json["code"]) == (422, "VALIDATION_ERROR"), answer.text
     assert all(error["detail"] for error in answer.json["errors"])
     return [error["pointer"] for error in answer.json["errors"]]
 
 
-# ---------------------------------------------------------------- what a batch does
+# ---------------------------------------------------------------- effects of a batch
 
 
-def test_a_batch_changes_stocks_by_isbn_and_id_and_tells_the_result_of_each_line(shop, staff, emma, pride):
+def test_a_batch_changes_stocks_by_isbn_or_id_and_reports_each_line(shop, staff, emma, pride):
     done = batch(
         staff,
         {"isbn": "0-14-143958-0", "quantity": 3, "reason": "received", "note": "  box 1 "},
@@ -101,7 +101,7 @@ def test_a_batch_changes_stocks_by_isbn_and_id_and_tells_the_result_of_each_line
 
 
 @pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_a_batch_notifies_all_who_wait_in_the_same_transaction_and_queues_their_alerts(shop, staff, emma, pride, mode):
+def test_a_batch_notifies_waiting_customers_and_queues_alerts_in_the_same_transaction(shop, staff, emma, pride, mode):
     ada, ben = shop.customer("ada@example.com"), shop.customer("ben@example.com")
     other = shop.book("Persuasion")
     for user_id, book_id in ((ada, emma), (ben, emma), (ada, other)):
@@ -111,7 +111,7 @@ def test_a_batch_notifies_all_who_wait_in_the_same_transaction_and_queues_their_
         *({"book_id": emma, "delta": 1}, {"book_id": pride, "delta": 9}, {"book_id": other, "quantity": 2}),
         mode=mode,
     ).json
-    assert seen(done["results"]) == [("changed", 1, 1, 2), ("changed", 9, 14, 0), ("changed", 2, 2, 1)]
+    assert summary(done["results"]) == [("changed", 1, 1, 2), ("changed", 9, 14, 0), ("changed", 2, 2, 1)]
     assert (done["notified_count"], shop.statuses(emma), shop.statuses(other)) == (3, ["notified"] * 2, ["notified"])
     assert shop.rows("SELECT recipient FROM messages WHERE kind = 'restock' ORDER BY prebooking_id") == [
         *("ada@example.com", "ben@example.com", "ada@example.com")
@@ -119,7 +119,7 @@ def test_a_batch_notifies_all_who_wait_in_the_same_transaction_and_queues_their_
     assert shop.broken() == []
 
 
-def test_a_batch_that_leaves_none_stops_the_alerts_that_are_not_sent(shop, staff, emma, pride):
+def test_a_batch_that_ends_at_stock_0_stops_unsent_alerts(shop, staff, emma, pride):
     ada = shop.customer("ada@example.com")
     shop.reserve(ada, emma)
     batch(staff, {"book_id": emma, "quantity": 5})
@@ -133,7 +133,7 @@ def test_a_batch_that_refuses_to_change_a_sold_out_book_leaves_its_alerts_alone(
     shop.reserve(ada, emma)
     shop.set_stock(emma, 1)
     shop.order(ben, {emma: 1})
-    assert each(staff, {"book_id": emma, "delta": -1})["refused"] == 1
+    assert individually(staff, {"book_id": emma, "delta": -1})["refused"] == 1
     assert shop.rows("SELECT state FROM messages WHERE kind = 'restock'") == ["queued"]
 
 
@@ -152,11 +152,11 @@ def test_a_batch_that_refuses_to_change_a_sold_out_book_leaves_its_alerts_alone(
         ),
     ],
 )
-def test_lines_of_one_book_are_carried_out_one_after_the_other(shop, staff, emma, *, mode, changes, expected, state):
+def test_lines_of_one_book_are_applied_one_after_the_other(shop, staff, emma, *, mode, changes, expected, state):
     shop.reserve(shop.customer("ada@example.com"), emma)
     names: list[dict[str, Any]] = [{"book_id": emma}, {"isbn": ISBN}, {"isbn": "0141439580"}]
     done = batch(staff, *(name | change for name, change in zip(names, changes, strict=False)), mode=mode).json
-    assert (seen(done["results"]), done["notified_count"]) == (expected, 1)
+    assert (summary(done["results"]), done["notified_count"]) == (expected, 1)
     assert shop.rows("SELECT delta FROM movements ORDER BY id") == [delta for _s, delta, *_more in expected if delta]
     assert (shop.stock(emma), shop.rows("SELECT state FROM messages"), shop.broken()) == (expected[-1][2], [state], [])
 
@@ -166,12 +166,12 @@ def test_lines_that_change_nothing_write_nothing(shop, staff, emma, pride, mode)
     before = shop.everything()
     done = batch(staff, {"book_id": emma, "delta": 0}, {"isbn": OTHER_ISBN, "quantity": 5}, mode=mode)
     assert (done.status_code, done.json["changed"], shop.everything()) == (200, 0, before)
-    assert seen(done.json["results"]) == [("unchanged", 0, 0, 0), ("unchanged", 0, 5, 0)]
+    assert summary(done.json["results"]) == [("unchanged", 0, 0, 0), ("unchanged", 0, 5, 0)]
 
 
 @pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_a_thousand_lines_are_a_batch_and_one_more_is_none(shop, staff, mode):
-    ids = many_books(shop, 1_000)
+def test_a_batch_holds_at_most_a_thousand_lines(shop, staff, mode):
+    ids = insert_books(shop, 1_000)
     lines = [{"book_id": book_id, "delta": book_id % 7 + 1} for book_id in reversed(ids)]
     done = batch(staff, *lines, mode=mode).json
     assert (done["changed"], [line["line"] for line in done["results"]]) == (1_000, list(range(1_000)))
@@ -181,19 +181,19 @@ def test_a_thousand_lines_are_a_batch_and_one_more_is_none(shop, staff, mode):
     assert (shop.rows("SELECT count(*) FROM movements"), shop.broken()) == ([1_000], [])
 
 
-def test_a_withdrawn_book_is_counted_as_others_are(shop, staff, emma):
+def test_a_withdrawn_book_is_counted_like_others(shop, staff, emma):
     shop.withdraw(emma)
-    assert seen(batch(staff, {"isbn": ISBN, "quantity": 2}).json["results"]) == [("changed", 2, 2, 0)]
+    assert summary(batch(staff, {"isbn": ISBN, "quantity": 2}).json["results"]) == [("changed", 2, 2, 0)]
 
 
-def test_a_batch_changes_the_version_of_what_it_changes_alone(shop, staff, emma, pride):
+def test_a_batch_changes_only_the_etags_of_the_books_it_changes(shop, staff, emma, pride):
     before = [staff.get(f"/api/v1/books/{book_id}").headers["ETag"] for book_id in (emma, pride)]
     batch(staff, {"book_id": emma, "quantity": 1}, {"book_id": pride, "quantity": 5})
     after = [staff.get(f"/api/v1/books/{book_id}").headers["ETag"] for book_id in (emma, pride)]
     assert (before[0] != after[0], before[1] == after[1]) == (True, True)
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refused
 
 BAD_LINES: list[tuple[dict[str, Any], str]] = [
     ({}, ""),
@@ -247,7 +247,7 @@ def test_a_body_of_the_wrong_shape_is_refused(staff, emma, body, pointer):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'{"lines": [{"book_id": 1, "delta": NaN}]}', b"\xff"])
-def test_what_is_no_json_object_is_refused(shop, staff, emma, body):
+def test_a_body_that_is_no_json_object_is_refused(shop, staff, emma, body):
     assert send(staff, "POST", URL, body).status_code in {400, 422}
     assert shop.stock(emma) == 0
 
@@ -265,14 +265,14 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-def test_an_atomic_batch_with_bad_lines_names_each_of_them_and_writes_nothing(shop, staff, emma, pride):
+def test_an_atomic_batch_with_bad_lines_names_each_and_writes_nothing(shop, staff, emma, pride):
     shop.reserve(shop.customer("ada@example.com"), emma)
     before = shop.everything()
     lines = [{"book_id": emma, "quantity": 3}]
     for line, _member, _code in REFUSED:
         lines += [line, {"isbn": OTHER_ISBN, "delta": 0}]
     lines.append({"book_id": emma, "quantity": 0})
-    lines[1 + 2 * 5] = {"book_id": emma, "delta": -4}  # 3 are there by then
+    lines[1 + 2 * 5] = {"book_id": emma, "delta": -4}  # there are 3 copies by then
     answer = staff.send("POST", URL, {"lines": lines}, Idempotency_Key="k")
     expected = [f"#/lines/{1 + 2 * number}/{refused[1]}" for number, refused in enumerate(REFUSED)]
     assert errors(answer) == expected
@@ -280,10 +280,10 @@ def test_an_atomic_batch_with_bad_lines_names_each_of_them_and_writes_nothing(sh
 
 
 @pytest.mark.parametrize(("line", "member", "code"), REFUSED)
-def test_each_for_itself_a_bad_line_is_reported_and_the_rest_is_done(shop, staff, emma, pride, *, line, member, code):
+def test_in_individual_mode_only_the_bad_line_is_refused(shop, staff, emma, pride, *, line, member, code):
     shop.reserve(shop.customer("ada@example.com"), emma)
     extra = shop.book("Persuasion")
-    done = each(staff, {"book_id": extra, "delta": 1}, line, {"book_id": extra, "delta": 1})
+    done = individually(staff, {"book_id": extra, "delta": 1}, line, {"book_id": extra, "delta": 1})
     assert (done["changed"], done["refused"], done["notified_count"]) == (2, 1, 0)
     assert [result["status"] for result in done["results"]] == ["changed", "refused", "changed"]
     refused = done["results"][1]
@@ -295,11 +295,11 @@ def test_each_for_itself_a_bad_line_is_reported_and_the_rest_is_done(shop, staff
     assert (shop.stock(extra), shop.stock(emma), shop.stock(pride), shop.broken()) == (2, 0, 5, [])
 
 
-def test_each_for_itself_a_refused_line_does_not_disturb_the_same_book(shop, staff, emma):
+def test_in_individual_mode_a_refused_line_does_not_affect_the_same_book(shop, staff, emma):
     shop.reserve(shop.customer("ada@example.com"), emma)
     changes = [{"delta": -1}, {"delta": 2}, {"delta": -3}, {"delta": -2}, {"delta": -1}, {"delta": 4}]
-    done = each(staff, *({"book_id": emma, **change} for change in changes))
-    assert seen(done["results"]) == [
+    done = individually(staff, *({"book_id": emma, **change} for change in changes))
+    assert summary(done["results"]) == [
         *(("refused", 0, 0, 0), ("changed", 2, 2, 1), ("refused", 0, 2, 0)),
         *(("changed", -2, 0, 0), ("refused", 0, 0, 0), ("changed", 4, 4, 0)),
     ]
@@ -309,13 +309,13 @@ def test_each_for_itself_a_refused_line_does_not_disturb_the_same_book(shop, sta
 @pytest.mark.parametrize(
     ("who", "status", "code"), [(None, 401, "NOT_AUTHENTICATED"), ("ada@example.com", 403, "FORBIDDEN")]
 )
-def test_a_batch_is_for_staff(shop, api_client, emma, *, who, status, code):
+def test_only_staff_can_send_a_batch(shop, api_client, emma, *, who, status, code):
     shop.customer("ada@example.com")
     assert_problem(batch(api_client(who), {"book_id": emma, "delta": 1}), status, code)
     assert shop.stock(emma) == 0
 
 
-# ---------------------------------------------------------------- under a key
+# ---------------------------------------------------------------- with a key
 
 
 def keyed(staff, key, *lines, **more):
@@ -323,7 +323,7 @@ def keyed(staff, key, *lines, **more):
 
 
 @pytest.mark.parametrize("mode", ["atomic", "each"])
-def test_the_same_batch_with_its_key_again_gets_the_same_answer_and_does_nothing(shop, staff, emma, mode):
+def test_the_same_batch_with_its_key_gets_the_same_response_and_has_no_effect(shop, staff, emma, mode):
     shop.reserve(shop.customer("ada@example.com"), emma)
     lines = [{"book_id": emma, "delta": 2}, {"book_id": emma, "delta": 3}]
     first = keyed(staff, "k", *lines, mode=mode)
@@ -348,21 +348,21 @@ def test_the_same_batch_with_its_key_again_gets_the_same_answer_and_does_nothing
         {"lines": [{"book_id": 1, "delta": 2}] * 2},
     ],
 )
-def test_another_batch_with_the_same_key_is_refused(shop, staff, emma, other):
+def test_a_different_batch_with_the_same_key_is_refused(shop, staff, emma, other):
     keyed(staff, "k", {"book_id": emma, "delta": 2})
     before = shop.everything()
     assert_problem(staff.send("POST", URL, other, Idempotency_Key="k"), 422, "IDEMPOTENCY_MISMATCH")
     assert shop.everything() == before
 
 
-def test_the_keys_of_two_members_of_staff_are_apart(shop, staff, emma, api_client):
+def test_two_members_of_staff_can_use_the_same_key(shop, staff, emma, api_client):
     shop.staff("other@example.com")
     for program in (staff, api_client("other@example.com")):
         assert keyed(program, "k", {"book_id": emma, "delta": 2}).json["results"][0]["delta"] == 2
     assert shop.stock(emma) == 4
 
 
-def test_what_was_refused_is_not_kept_and_may_be_sent_again(shop, staff, emma):
+def test_refused_requests_are_not_stored_and_can_be_retried(shop, staff, emma):
     line = {"isbn": UNKNOWN, "delta": 2}
     assert keyed(staff, "k", line).status_code == 422
     assert shop.rows("SELECT key FROM idempotency_records") == []
@@ -370,7 +370,7 @@ def test_what_was_refused_is_not_kept_and_may_be_sent_again(shop, staff, emma):
     assert keyed(staff, "k", line).json["changed"] == 1
 
 
-def test_each_for_itself_what_was_refused_is_part_of_the_answer_that_is_kept(shop, staff, emma):
+def test_in_individual_mode_refused_lines_are_part_of_the_stored_response(shop, staff, emma):
     first = keyed(staff, "k", {"isbn": UNKNOWN, "delta": 2}, mode="each")
     shop.book("Harry Potter", isbn=UNKNOWN)
     again = keyed(staff, "k", {"isbn": UNKNOWN, "delta": 2}, mode="each")
@@ -378,7 +378,7 @@ def test_each_for_itself_what_was_refused_is_part_of_the_answer_that_is_kept(sho
 
 
 @pytest.mark.parametrize(("age", "stock"), [(timedelta(hours=23, minutes=59), 2), (timedelta(hours=24, minutes=1), 4)])
-def test_a_key_is_kept_for_24_hours(app, shop, staff, emma, *, age, stock):
+def test_a_key_is_stored_for_24_hours(app, shop, staff, emma, *, age, stock):
     keyed(staff, "k", {"book_id": emma, "delta": 2})
     with app.app_context():
         db.session.query(IdempotencyRecord).update({"created_at": now() - age})
@@ -388,7 +388,7 @@ def test_a_key_is_kept_for_24_hours(app, shop, staff, emma, *, age, stock):
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 201, "Schl\xfcssel"])
-def test_a_key_that_is_none_is_refused_and_nothing_is_done(shop, staff, emma, key):
+def test_an_invalid_key_is_refused_and_nothing_is_done(shop, staff, emma, key):
     assert_problem(keyed(staff, key, {"book_id": emma, "delta": 2}), 422, "VALIDATION_ERROR")
     assert shop.stock(emma) == 0
 

@@ -1,4 +1,4 @@
-"""Lists read on by cursor: the same rows as by pages, whatever changes meanwhile, at a cost that does not grow."""
+"""Cursor pagination: the same rows as by page number, stable under changes, at constant cost."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -11,9 +11,9 @@ from sqlalchemy import event
 from werkzeug.http import parse_options_header
 
 from bookshop.extensions import db
-from tests.support.races import many_books
-from tests.support.stand import assert_problem
-from tests.support.world import world_of
+from tests.support.bad_input import assert_problem
+from tests.support.races import insert_books
+from tests.support.routes import sample_shop_of
 from tests.web.test_routes import fill, statements
 
 BOOKS = "/api/v1/books"
@@ -34,18 +34,18 @@ FILTERS = [
 
 @pytest.fixture
 def books(shop):
-    """Books that have much in common: titles, prices and years, some of which are not known."""
+    """Books with many equal titles, prices and years, some of them missing."""
     years, prices = [1815, None, -700, 1815, None, 2000], [3, 1, 3, 2]
     for number in range(12):
         title = ["Blue Book", "Blue", "A Blue Book, again", "Émile", "b", "Book"][number % 6]
         authors = "Jane Austen" if number % 3 else "A. Blue"
-        said = {"authors": authors, "price_cents": prices[number % 4], "published_year": years[number % 6]}
-        shop.book(title, stock=number % 3, language=["en", "en-GB", None][number % 3], **said)
+        values = {"authors": authors, "price_cents": prices[number % 4], "published_year": years[number % 6]}
+        shop.book(title, stock=number % 3, language=["en", "en-GB", None][number % 3], **values)
     shop.withdraw(5)
 
 
 def by_pages(api_client, path, size=3, **query):
-    """All items of a list, page by page, and how many there are."""
+    """Return all items of a list, page by page, and its total."""
     items: list[Any] = []
     page, total = 1, 1
     while len(items) < total:
@@ -57,7 +57,7 @@ def by_pages(api_client, path, size=3, **query):
 
 
 def by_cursor(api_client, path, size, between=lambda: None, **query):
-    """All items of a list, read on by `next_cursor`, and what was said of their number."""
+    """Return all items of a list by `next_cursor`, and the totals in the responses."""
     items: list[Any] = []
     totals: list[int] = []
     cursor: str | None = ""
@@ -75,7 +75,7 @@ def by_cursor(api_client, path, size, between=lambda: None, **query):
 
 
 def by_links(api_client, path, **query):
-    """All items of a list, by the links to the next page (RFC 8288), begun by number."""
+    """Return all items of a list by its `next` links (RFC 8288), starting by page number."""
     answer = api_client.get(path, **query)
     items = answer.json["items"]
     while link := answer.headers.get("Link"):
@@ -94,7 +94,7 @@ def without(query):
     return {name: value for name, value in query.items() if value is not None}
 
 
-# ---------------------------------------------------------------- the same as by pages
+# ---------------------------------------------------------------- the same as by page number
 
 
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS, DIRS)))
@@ -110,12 +110,12 @@ def test_books_are_the_same_by_cursor_as_by_pages(books, api_client, sort, direc
 
 
 @pytest.fixture
-def world(app):
-    """Lists of everything, each with more than one page."""
-    return world_of(app, fill_five)
+def sample_shop(app):
+    """A sample shop in which every list has more than one page."""
+    return sample_shop_of(app, fill_lists)
 
 
-def fill_five(shop):
+def fill_lists(shop):
     fill(shop, 5)
 
 
@@ -133,8 +133,8 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("who", "path", "query"), LISTS)
-def test_every_list_is_the_same_by_cursor_as_by_pages(world, who, path, query):
-    api_client = world.scripts[who]
+def test_every_list_is_the_same_by_cursor_as_by_pages(sample_shop, who, path, query):
+    api_client = sample_shop.api_clients[who]
     paged = by_pages(api_client, path, **query)
     for size in (1, 3):
         assert by_cursor(api_client, path, size, **query) == paged
@@ -142,32 +142,36 @@ def test_every_list_is_the_same_by_cursor_as_by_pages(world, who, path, query):
     assert by_links(api_client, path, size=2, page=2, **query) == paged[0][2:]
 
 
-def test_the_size_of_a_page_may_change_on_the_way(books, api_client):
+def test_the_page_size_may_change_between_pages(books, api_client):
     reader = api_client()
     first = reader.get(BOOKS, size=2, cursor="", sort="price").json
     second = reader.get(BOOKS, size=100, cursor=first["next_cursor"], sort="price").json
     assert first["items"] + second["items"] == by_pages(reader, BOOKS, sort="price")[0]
 
 
-def test_with_a_cursor_the_number_of_a_page_says_nothing(books, api_client):
+def test_a_page_number_is_ignored_with_a_cursor(books, api_client):
     first = api_client().get(BOOKS, size=2, cursor="", page=3).json
     assert (first["page"], first["items"]) == (1, api_client().get(BOOKS, size=2).json["items"])
     second = api_client().get(BOOKS, size=2, cursor=first["next_cursor"], page=9).json
     assert (second["page"], second["items"]) == (2, api_client().get(BOOKS, size=2, page=2).json["items"])
 
 
-# ---------------------------------------------------------------- what changes meanwhile
+# ---------------------------------------------------------------- concurrent changes
 
 
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS[1:], ("asc", "desc"))))
-def test_books_that_come_or_go_meanwhile_neither_repeat_nor_hide_others(shop, books, api_client, sort, direction):
+def test_books_added_or_removed_meanwhile_cause_no_repeats_and_no_gaps(shop, books, api_client, sort, direction):
     reader, query = api_client(), {"sort": sort, "dir": direction}
     left = ids(by_pages(reader, BOOKS, **query)[0])
 
     def change():
-        """A book more at each end and in the middle, and the first of those that were there goes."""
-        for title, said in (("0", {"price_cents": 0}), ("Zz", {"price_cents": 9}), ("Blue", {"published_year": 1815})):
-            shop.book(title, **said)
+        """Add a book at each end and in the middle, and delete the first of the old ones."""
+        for title, values in (
+            ("0", {"price_cents": 0}),
+            ("Zz", {"price_cents": 9}),
+            ("Blue", {"published_year": 1815}),
+        ):
+            shop.book(title, **values)
         shop.withdraw(left.pop(0))
 
     read = ids(by_cursor(reader, BOOKS, 1, between=lambda: change() if len(left) > 8 else None, **query)[0])
@@ -175,7 +179,7 @@ def test_books_that_come_or_go_meanwhile_neither_repeat_nor_hide_others(shop, bo
     assert [book_id for book_id in read if book_id in left] == left
 
 
-def test_where_the_last_row_of_a_page_goes_the_list_is_read_on_behind_its_place(shop, books, api_client):
+def test_a_list_continues_after_the_deleted_last_row_of_a_page(shop, books, api_client):
     first = api_client().get(BOOKS, size=4, sort="published", cursor="").json
     rest = api_client().get(BOOKS, page=2, size=4, sort="published").json["items"]
     shop.execute("DELETE FROM events"), shop.execute("DELETE FROM movements")
@@ -183,8 +187,8 @@ def test_where_the_last_row_of_a_page_goes_the_list_is_read_on_behind_its_place(
     assert api_client().get(BOOKS, size=4, sort="published", cursor=first["next_cursor"]).json["items"] == rest
 
 
-def test_what_is_taken_out_of_a_cart_hides_nothing_that_is_left(world):
-    ada = world.scripts["ada"]
+def test_removing_lines_hides_none_of_the_remaining_ones(sample_shop):
+    ada = sample_shop.api_clients["ada"]
     everything = ids(by_pages(ada, "/api/v1/cart/items")[0])
     first = ada.get("/api/v1/cart/items", size=2, cursor="").json
     ada.delete(f"/api/v1/cart/items/{everything[0]}")
@@ -192,7 +196,7 @@ def test_what_is_taken_out_of_a_cart_hides_nothing_that_is_left(world):
     assert (ids(second["items"]), second["total"]) == (everything[2:], first["total"])
 
 
-def test_new_movements_do_not_push_the_ledger_on(shop, api_client):
+def test_new_movements_do_not_shift_the_ledger_pages(shop, api_client):
     shop.staff("staff@example.com")
     staff, book_id = api_client("staff@example.com"), shop.book("Emma")
     for quantity in (1, 2, 3, 4):
@@ -202,12 +206,12 @@ def test_new_movements_do_not_push_the_ledger_on(shop, api_client):
     assert ([line["quantity_after"] for line in read], total) == ([4, 3, 2, 1], 4)
 
 
-# ---------------------------------------------------------------- cursors that are none
+# ---------------------------------------------------------------- invalid cursors
 
 
 @pytest.fixture
 def cursor(books, api_client):
-    """A good cursor of the list by title."""
+    """A valid cursor of the list sorted by title."""
     return api_client().get(BOOKS, sort="title", size=2, cursor="").json["next_cursor"]
 
 
@@ -215,7 +219,7 @@ def assert_no_cursor(answer):
     assert_problem(answer, 404, "CURSOR_NOT_FOUND")
 
 
-def test_a_cursor_is_good_for_its_list_its_filters_and_its_order_alone(shop, cursor, api_client):
+def test_a_cursor_is_valid_only_for_its_list_filters_and_order(shop, cursor, api_client):
     shop.staff("staff@example.com")
     others: Any = ({}, {"sort": "price"}, {"sort": "title", "dir": "desc"}, {"sort": "title", "q": "b"})
     for query in (*others, {"sort": "title", "in_stock": "true"}, {"sort": "title", "author": "jane"}):
@@ -225,21 +229,21 @@ def test_a_cursor_is_good_for_its_list_its_filters_and_its_order_alone(shop, cur
     assert api_client().get(BOOKS, cursor=cursor, sort="title").status_code == 200
 
 
-def test_the_ledger_of_one_book_takes_no_cursor_of_anothers(world):
-    staff = world.scripts["staff"]
+def test_one_books_ledger_refuses_anothers_cursor(sample_shop):
+    staff = sample_shop.api_clients["staff"]
     cursor = staff.get("/api/v1/books/1/movements", size=1, cursor="").json["next_cursor"]
     assert_no_cursor(staff.get("/api/v1/books/2/movements", cursor=cursor))
 
 
 @pytest.mark.parametrize("path", ["/api/v1/prebookings", "/api/v1/orders", "/api/v1/cart/items"])
-def test_a_cursor_of_another_customers_list_is_none(world, api_client, path):
-    world.shop.customer("ben@example.com")
-    cursor = world.scripts["ada"].get(path, size=1, cursor="").json["next_cursor"]
+def test_a_cursor_of_another_customers_list_is_invalid(sample_shop, api_client, path):
+    sample_shop.shop.customer("ben@example.com")
+    cursor = sample_shop.api_clients["ada"].get(path, size=1, cursor="").json["next_cursor"]
     assert_no_cursor(api_client("ben@example.com").get(path, cursor=cursor))
 
 
 def forged(keys):
-    """A cursor whose signature somebody made up."""
+    """Create a cursor with a forged signature."""
     return urlsafe_b64encode(json.dumps(keys).encode()).decode().rstrip("=") + ".x"
 
 
@@ -261,11 +265,11 @@ FORGED = [
 
 
 @pytest.mark.parametrize("text", FORGED)
-def test_a_cursor_that_the_shop_did_not_give_is_none(books, api_client, text):
+def test_a_forged_cursor_is_invalid(books, api_client, text):
     assert_no_cursor(api_client().get(BOOKS, sort="title", cursor=text))
 
 
-def test_a_cursor_that_is_damaged_on_the_way_is_none(cursor, api_client):
+def test_a_damaged_cursor_is_invalid(cursor, api_client):
     reader = api_client()
     payload, signature = cursor.split(".")
     broken = [cursor[:-3], cursor[1:], cursor + "A" * 4, payload, f".{signature}", f"{payload}.", cursor.swapcase()]
@@ -274,34 +278,34 @@ def test_a_cursor_that_is_damaged_on_the_way_is_none(cursor, api_client):
     assert reader.send("GET", f"{BOOKS}?sort=title&cursor={cursor}&cursor={cursor}").status_code == 422
 
 
-def test_an_empty_cursor_begins_a_list_and_the_last_page_of_any_ends_it(books, api_client):
+def test_an_empty_cursor_starts_a_list_and_the_last_page_has_no_next(books, api_client):
     assert api_client().get(BOOKS, cursor="", size=100).json["next_cursor"] is None
     empty = api_client().get(BOOKS, cursor="", q="nothing of the kind").json
     assert (empty["items"], empty["next_cursor"], empty["total"], empty["page"]) == ([], None, 0, 1)
 
 
-# ---------------------------------------------------------------- what it costs
+# ---------------------------------------------------------------- cost
 
 
 @pytest.mark.parametrize(("who", "path", "query"), LISTS)
-def test_at_a_cursor_nothing_is_counted_and_nothing_passed_over(world, who, path, query):
-    api_client = world.scripts[who]
+def test_cursor_pages_count_nothing_and_skip_no_rows(sample_shop, who, path, query):
+    api_client = sample_shop.api_clients[who]
     first = api_client.get(path, size=1, cursor="", **query).json["next_cursor"]
     if first is None:
         return
-    with statements(world.app) as sent:
+    with statements(sample_shop.app) as sent:
         api_client.get(path, size=1, cursor=first, **query)
     lists = [statement for statement in sent if "LIMIT" in statement]
     assert len(lists) == (0 if "cart" in path else 1)
     assert not [statement for statement in lists if "count(*) AS count_1" in statement]
-    with statements(world.app) as counted:
+    with statements(sample_shop.app) as counted:
         api_client.get(path, size=1, page=2, **query)
     assert len(sent) == len(counted) - (0 if "cart" in path else 1)
 
 
 @contextmanager
 def list_statement(app):
-    """The statement that reads a page of books, and its parameters."""
+    """Return the statement that reads a page of books, and its parameters."""
     found = []
 
     def note(_connection, _cursor, statement, parameters, *_more):
@@ -325,15 +329,15 @@ SEARCHED = {
 
 
 def rows_read(node):
-    """How many rows a plan of PostgreSQL's took up, those that it threw away among them."""
+    """Return the number of rows that a PostgreSQL plan read, including discarded ones."""
     removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     below = [rows_read(child) for child in node.get("Plans", ())]
     return max([*below, (node["Actual Rows"] + removed) * node["Actual Loops"]])
 
 
 @pytest.mark.prove
-def test_a_page_deep_in_the_list_reads_no_more_rows_than_it_shows(app, shop, api_client):
-    many_books(shop, 3_000)
+def test_a_deep_page_reads_no_more_rows_than_it_shows(app, shop, api_client):
+    insert_books(shop, 3_000)
     shop.execute("UPDATE books SET price_cents = id / 7")
     shop.execute("ANALYZE")
     for sort, direction in product(("title", "price", "newest"), ("asc", "desc")):

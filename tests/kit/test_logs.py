@@ -1,4 +1,4 @@
-"""No log holds what people typed or what is stored about them, whatever fails and wherever."""
+"""No log contains what people typed or what is stored about them, whatever fails."""
 
 import io
 import logging
@@ -9,10 +9,10 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 from bookshop.extensions import db
-from bookshop.kit.logs import described, without_addresses
+from bookshop.kit.logs import format_error, redact_addresses
 from tests.support.factories import PASSWORD
 from tests.support.hostile import method_of, who_may
-from tests.support.world import ROUTES, UNSAFE, path_of
+from tests.support.routes import ROUTES, UNSAFE, path_of
 
 ADA = "ada@example.com"
 MARK = "marked-7f3a"
@@ -22,7 +22,7 @@ MARKS = (MARK, ADA, "staff@example.com", PASSWORD, "$argon2", "Ada Lovelace", "t
 
 @pytest.fixture
 def log():
-    """All that this process writes into its log, as it would stand in a file."""
+    """Everything that this process logs, as written into a file."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
@@ -32,17 +32,17 @@ def log():
 
 
 def marked(body):
-    """What a route is sent, with marks wherever there is anything personal."""
+    """Return a route's data with a marker in every personal value."""
     return {name: PERSONAL.get(name, value) for name, value in body.items()} if isinstance(body, dict) else body
 
 
 def broken(_connection, _cursor, statement, parameters, _context, _many):
-    """The statement with an error in it, of which the database says what it was and SQLAlchemy with what."""
+    """Break the statement, so that the database quotes it and SQLAlchemy quotes its parameters."""
     return statement.replace("VALUES", "VALUES nonsense").replace("SET ", "SET nonsense "), parameters
 
 
 def quoting(connection, _cursor, _statement, parameters, _context, _many):
-    """A violation of a constraint, of which the database quotes the whole row."""
+    """Raise a constraint violation in which the database quotes the whole row."""
     row = f"Failing row contains ({parameters}, {MARK}, {ADA})."
     if connection.dialect.name == "postgresql":
         return f"DO $$ BEGIN RAISE EXCEPTION '{MARK}' USING ERRCODE = '23514', DETAIL = $q${row}$q$; END $$", ()
@@ -55,7 +55,7 @@ def a_bug(_connection, _cursor, _statement, parameters, _context, _many):
 
 @pytest.mark.parametrize("fault", [broken, quoting, a_bug])
 @pytest.mark.parametrize("route", sorted(UNSAFE))
-def test_no_route_that_fails_writes_anything_personal_into_the_log(target, log, capfd, route, fault):
+def test_no_failing_route_logs_personal_data(target, log, capfd, route, fault):
     def fail(connection, cursor, statement, *more):
         if statement.startswith(("INSERT", "UPDATE", "DELETE")):
             return fault(connection, cursor, statement, *more)
@@ -69,13 +69,13 @@ def test_no_route_that_fails_writes_anything_personal_into_the_log(target, log, 
         answer = (target.send_json if "/api/" in route else target.send_form)(route, body)
     finally:
         event.remove(engine, "before_cursor_execute", fail)
-    said = log.getvalue() + "".join(capfd.readouterr())
-    assert [mark for mark in MARKS if mark in said] == []
-    assert (answer.status_code < 500) or (answer.headers["X-Request-Id"] in said)
+    logged = log.getvalue() + "".join(capfd.readouterr())
+    assert [mark for mark in MARKS if mark in logged] == []
+    assert (answer.status_code < 500) or (answer.headers["X-Request-Id"] in logged)
 
 
 @pytest.mark.parametrize("route", [route for route in UNSAFE if "{token}" in route])
-def test_no_secret_link_is_written_into_the_log(target, log, monkeypatch, route):
+def test_no_secret_link_is_logged(target, log, monkeypatch, route):
     def fail(*_given, **_named):
         raise RuntimeError(MARK)
 
@@ -85,7 +85,7 @@ def test_no_secret_link_is_written_into_the_log(target, log, monkeypatch, route)
     assert (path_of(route).rpartition("/")[2] in log.getvalue(), "<token>" in log.getvalue()) == (False, True)
 
 
-def test_the_log_says_where_it_was_and_what_kind_of_error(app, shop, log):
+def test_the_log_shows_the_place_and_type_of_an_error(app, shop, log):
     shop.customer(ADA)
     with app.app_context():
         try:
@@ -93,34 +93,34 @@ def test_the_log_says_where_it_was_and_what_kind_of_error(app, shop, log):
         except IntegrityError:
             logging.getLogger("bookshop").exception("it failed")
         db.session.rollback()
-    said = log.getvalue()
-    assert ("test_logs.py" in said, "IntegrityError" in said, "INSERT INTO users" in said) == (True, True, True)
-    assert (ADA in said, "23502" in said or "SQLITE_CONSTRAINT" in said) == (False, True)
+    logged = log.getvalue()
+    assert ("test_logs.py" in logged, "IntegrityError" in logged, "INSERT INTO users" in logged) == (True, True, True)
+    assert (ADA in logged, "23502" in logged or "SQLITE_CONSTRAINT" in logged) == (False, True)
 
 
-def test_a_bug_in_the_program_is_said_in_its_own_words():
+def test_a_bug_is_logged_in_its_own_words():
     with pytest.raises(AttributeError) as raised:
         None.title  # type: ignore[attr-defined]  # noqa: B018
-    assert "'NoneType' object has no attribute 'title'" in described(raised.value)
+    assert "'NoneType' object has no attribute 'title'" in format_error(raised.value)
 
 
-def test_an_error_that_came_from_another_names_both_and_quotes_neither():
+def test_a_chained_error_is_logged_with_both_names_and_no_values():
     try:
         try:
             int(f"{ADA}")
         except ValueError as error:
             raise RuntimeError(MARK) from error
     except RuntimeError as error:
-        said = described(error)
-    assert ("builtins.ValueError" in said, "builtins.RuntimeError" in said, ADA in said, MARK in said) == (
+        logged = format_error(error)
+    assert ("builtins.ValueError" in logged, "builtins.RuntimeError" in logged, ADA in logged, MARK in logged) == (
         *(True, True),
         *(False, False),
     )
 
 
-def test_what_a_mail_server_says_is_written_without_addresses():
-    said = without_addresses("550 5.1.1 <ada@example.com>: Recipient address rejected: ben@example.org unknown")
-    assert said == "550 5.1.1 <...>: Recipient address rejected: ... unknown"
+def test_mail_server_replies_are_stored_without_addresses():
+    logged = redact_addresses("550 5.1.1 <ada@example.com>: Recipient address rejected: ben@example.org unknown")
+    assert logged == "550 5.1.1 <...>: Recipient address rejected: ... unknown"
 
 
 def test_every_role_is_tried():

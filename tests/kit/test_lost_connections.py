@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that are lost at every step of every change: what is answered is true, and it goes on."""
+"""Connections to PostgreSQL lost at every step of every change: responses are truthful, and the shop recovers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +15,19 @@ from bookshop.kit import transactions
 from tests.support.databases import empty, folder_in_memory, new_database
 from tests.support.hostile import Target
 from tests.support.proxy import AFTER, BEFORE, HALF, LATE, Proxy
+from tests.support.routes import ROUTES, UNSAFE
 from tests.support.settings import settings_for
-from tests.support.world import ROUTES, UNSAFE
 
 MOST_STEPS = 60
 RESTOCK = "PATCH /api/v1/books/{book_id}/stock"
-BODIES = {RESTOCK: {"delta": 5}}  # what counts each time that it is done
-NOTES = {"api_tokens", "login_sessions"}  # tables in which a use is noted, whatever the request comes to
-UNKNOWN = ("cannot tell whether this was done", "after your change was saved")
+BODIES = {RESTOCK: {"delta": 5}}  # actions that count each time they are done
+NOTES = {"api_tokens", "login_sessions"}  # tables that record use, whatever the outcome of the request
+UNKNOWN = ("cannot tell whether your change was saved", "Your change was saved, but")
 
 
 @pytest.fixture(scope="module")
 def proxied(postgresql_url: str) -> Iterator[tuple[Proxy, Target]]:
-    """A shop on a database of its own that it reaches through a proxy."""
+    """A shop with its own database, behind a proxy."""
     with folder_in_memory("proxy-") as folder, new_database(postgresql_url, "bookshop_lost") as url:
         server = parse_qs(urlsplit(url).query)["host"][0]
         with Proxy(Path(server), Path(folder)) as proxy:
@@ -41,17 +41,17 @@ def proxied(postgresql_url: str) -> Iterator[tuple[Proxy, Target]]:
 
 
 class Outcome(NamedTuple):
-    """What a request was answered, and what it did: `unknown` if the answer says that nobody can tell."""
+    """A request's response and effect; `unknown` if the response says that the outcome is not known."""
 
     status: int
     unknown: bool
     changed: bool
-    done: tuple[int, ...]  # how many rows and copies there are more
+    done: tuple[int, ...]  # the increase in rows and copies
     hit: bool
     retry: bool
 
     def is_true(self, right: "Outcome") -> bool:
-        """Whether it is the right answer to what was done, once, or a 503 that does not deny what was done."""
+        """Whether the response is right for what was done once, or is a 503 that does not deny it."""
         once = (self.changed, self.done) == (right.changed, right.done)
         if self.status != 503:
             return once and self.status == right.status
@@ -59,30 +59,30 @@ class Outcome(NamedTuple):
 
 
 def attempt(proxied, route, step=0, how=""):
-    """Call a route in the world as it was at first, and let something happen to the message of this number."""
+    """Call a route in the restored sample shop, with a fault at the database message of this number."""
     proxy, target = proxied
     empty(target.app)
-    target.begin_again()
-    before, sizes_before = kept(target), sizes(target)
+    target.reset()
+    before, sizes_before = stored_rows(target), row_counts(target)
     proxy.arm(step, how)
     answer = (target.send_json if "/api/" in route else target.send_form)(route, BODIES.get(route, ROUTES[route][1]))
-    hit, after = proxy.disarm(), kept(target)
+    hit, after = proxy.disarm(), stored_rows(target)
     unknown = any(sentence in answer.text for sentence in UNKNOWN)
-    done = tuple(now - then for now, then in zip(sizes(target), sizes_before, strict=True))
+    done = tuple(now - then for now, then in zip(row_counts(target), sizes_before, strict=True))
     return Outcome(answer.status_code, unknown, after != before, done, hit, "Retry-After" in answer.headers)
 
 
-def sizes(target):
-    """How many rows each table has, and how many copies there are in all."""
-    return [*map(len, kept(target).values()), *target.shop.rows("SELECT sum(stock_quantity) FROM books")]
+def row_counts(target):
+    """Count the rows of each table, and all copies."""
+    return [*map(len, stored_rows(target).values()), *target.shop.rows("SELECT sum(stock_quantity) FROM books")]
 
 
-def kept(target):
+def stored_rows(target):
     return {name: rows for name, rows in target.tables().items() if name not in NOTES}
 
 
-def lose(proxied, route, how):
-    """What a request comes to when a connection is lost at each of its steps."""
+def outcomes_of_losses(proxied, route, how):
+    """Return a request's outcomes when the connection is lost at each of its steps."""
     outcomes: list[Outcome] = []
     while not outcomes or outcomes[-1].hit:
         outcomes.append(attempt(proxied, route, len(outcomes) + 1, how))
@@ -90,41 +90,43 @@ def lose(proxied, route, how):
     return outcomes
 
 
-def false_ones(proxied, route, how):
+def false_outcomes(proxied, route, how):
     right = attempt(proxied, route)
-    return [(step, one) for step, one in enumerate(lose(proxied, route, how), 1) if not one.is_true(right)]
+    return [
+        (step, one) for step, one in enumerate(outcomes_of_losses(proxied, route, how), 1) if not one.is_true(right)
+    ]
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("how", [BEFORE, AFTER])
 @pytest.mark.parametrize("route", sorted(UNSAFE))
-def test_whatever_is_lost_no_answer_is_false_and_the_shop_goes_on(proxied, route, how):
+def test_no_lost_connection_causes_a_false_answer(proxied, route, how):
     right = attempt(proxied, route)
-    assert (false_ones(proxied, route, how), attempt(proxied, route)) == ([], right)
+    assert (false_outcomes(proxied, route, how), attempt(proxied, route)) == ([], right)
 
 
 @pytest.mark.parametrize("how", [BEFORE, AFTER, HALF, LATE])
 @pytest.mark.parametrize("route", [RESTOCK, "POST /checkout"])
-def test_a_restock_and_an_order_are_answered_truly_whatever_is_lost(proxied, route, how):
-    right, outcomes = attempt(proxied, route), lose(proxied, route, how)
+def test_a_restock_and_an_order_are_answered_truthfully_after_any_lost_connection(proxied, route, how):
+    right, outcomes = attempt(proxied, route), outcomes_of_losses(proxied, route, how)
     assert ([one for one in outcomes if not one.is_true(right)], len(outcomes) > 6) == ([], True)
 
 
-def test_a_commit_whose_answer_is_lost_is_answered_as_done(proxied):
-    """What is lost later, while the book is read once more, is done all the same, and the answer does not deny it."""
-    done = [one for one in lose(proxied, RESTOCK, AFTER) if one.changed]
+def test_a_commit_whose_reply_is_lost_is_reported_as_done(proxied):
+    """If the connection is lost later, when the book is read again, the change stays and is not denied."""
+    done = [one for one in outcomes_of_losses(proxied, RESTOCK, AFTER) if one.changed]
     assert [(one.status, one.unknown) for one in done if not one.unknown] == [(200, False)] * 3
     assert [(one.status, one.retry) for one in done if one.unknown] == [(503, False)] * 2
 
 
-def test_twin_a_shop_that_takes_a_lost_answer_for_no_says_what_is_false(proxied, monkeypatch):
-    monkeypatch.setattr(transactions, "_find_out", lambda _engine, _xid: False)
+def test_taking_a_lost_commit_reply_for_a_failure_gives_false_answers(proxied, monkeypatch):
+    monkeypatch.setattr(transactions, "_was_committed", lambda _engine, _xid: False)
     monkeypatch.setattr(transactions, "ATTEMPTS", 1)
-    assert [(one.status, one.changed) for _step, one in false_ones(proxied, RESTOCK, AFTER)] == [(503, True)]
+    assert [(one.status, one.changed) for _step, one in false_outcomes(proxied, RESTOCK, AFTER)] == [(503, True)]
 
 
 @pytest.mark.parametrize("route", [RESTOCK, "POST /books/{book_id}/reserve"])
-def test_where_nobody_can_tell_the_answer_says_so_and_not_to_ask_again(proxied, monkeypatch, route):
-    monkeypatch.setattr(transactions, "_find_out", lambda _engine, _xid: None)
-    unknown = [one for one in lose(proxied, route, AFTER) if one.unknown]
+def test_an_unknown_outcome_is_admitted_without_advice_to_retry(proxied, monkeypatch, route):
+    monkeypatch.setattr(transactions, "_was_committed", lambda _engine, _xid: None)
+    unknown = [one for one in outcomes_of_losses(proxied, route, AFTER) if one.unknown]
     assert {(one.status, one.changed, one.retry) for one in unknown} == {(503, True, False)}

@@ -1,4 +1,4 @@
-"""A database that cannot be written to: every change is answered 503, nothing is torn, and it goes on by itself."""
+"""An unwritable database: every change is a 503, data stay consistent, and the shop recovers by itself."""
 
 import base64
 import contextlib
@@ -16,11 +16,11 @@ from tests.support.clients import ApiClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
 from tests.support.postgresql import server
+from tests.support.routes import ROUTES, UNSAFE
 from tests.support.settings import settings_for
-from tests.support.world import ROUTES, UNSAFE
 
 READ_ONLY, FULL = "read-only", "full"
-LARGEST = 17_000_000  # bytes: a segment of PostgreSQL's log has 16 MB
+LARGEST = 17_000_000  # bytes: a segment of PostgreSQL's write-ahead log has 16 MB
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def engine(target):
 
 @contextmanager
 def unwritable(engine, how):
-    """Nothing can be written: as on a replica or a read-only disk, or as on a full one (SQLite)."""
+    """Make all writes fail, as on a replica or a read-only disk, or on a full disk (SQLite)."""
 
     def prepare(connection, _record=None, _proxy=None):
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -61,12 +61,12 @@ def send(target, route):
 
 
 @pytest.mark.parametrize("route", sorted(UNSAFE))
-def test_a_database_that_is_read_only_is_a_503_that_is_true_and_is_over_when_it_is_over(target, engine, route):
+def test_a_read_only_database_is_an_honest_503_until_it_is_writable_again(target, engine, route):
     empty(target.app)
-    target.begin_again()
+    target.reset()
     right = send(target, route).status_code
     empty(target.app)
-    target.begin_again()
+    target.reset()
     before = target.tables()
     with unwritable(engine, READ_ONLY):
         answer = send(target, route)
@@ -76,12 +76,12 @@ def test_a_database_that_is_read_only_is_a_503_that_is_true_and_is_over_when_it_
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_disk_that_is_full_is_a_503_and_tears_nothing(target, engine):
-    """An import is large enough to need more of the disk than there is."""
+def test_a_full_disk_is_a_503_and_leaves_data_consistent(target, engine):
+    """The import is large enough to need more disk space than there is."""
     empty(target.app)
-    target.begin_again()
+    target.reset()
     with contextlib.closing(engine.raw_connection()) as connection:
-        connection.driver_connection.execute("VACUUM")  # what others have left free is not to be had either
+        connection.driver_connection.execute("VACUUM")  # the space left by other tests cannot be used either
     before = target.tables()
     book = {"title": "Emma", "authors": "Jane Austen", "price_cents": 1, "description": "x" * 10_000}
     with unwritable(engine, FULL):
@@ -94,8 +94,8 @@ def test_a_disk_that_is_full_is_a_503_and_tears_nothing(target, engine):
 
 
 @pytest.fixture
-def crowded():
-    """The shop on a PostgreSQL of which no file may grow beyond LARGEST: as on a small disk."""
+def small_disk_shop():
+    """The shop on a PostgreSQL whose files cannot grow beyond LARGEST, as on a small disk."""
     with server(largest_file=LARGEST) as url:
         app = create_app(settings_for(url))
         with app.app_context():
@@ -105,8 +105,8 @@ def crowded():
             db.engine.dispose()
 
 
-def make_room(shop):
-    """Throw half of the books away, and let their room be used again."""
+def free_space(shop):
+    """Delete half of the books and free their space."""
     for statement in ("DELETE FROM events", "DELETE FROM movements", "DELETE FROM books WHERE id % 2 = 0"):
         shop.execute(statement)
     with shop.app.app_context(), db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -114,14 +114,14 @@ def make_room(shop):
 
 
 @pytest.mark.prove
-def test_a_full_disk_under_postgresql_is_a_503_that_tears_nothing_and_is_over_when_there_is_room(crowded):
-    shop, chance = crowded, random.Random(1)
+def test_a_full_postgresql_disk_is_a_503_until_there_is_space_and_data_stay_consistent(small_disk_shop):
+    shop, chance = small_disk_shop, random.Random(1)
     statuses: list[Any] = []
     shop.staff()
     staff = ApiClient(shop.app, "staff@example.com")
 
     def add_a_book():
-        words = base64.b85encode(chance.randbytes(7_500)).decode()  # which nothing packs into less
+        words = base64.b85encode(chance.randbytes(7_500)).decode()  # incompressible
         book = {"title": f"Book {len(statuses)}", "authors": "Ada", "price_cents": 1, "description": words}
         statuses.append(staff.post("/api/v1/books", book))
         return statuses[-1].status_code
@@ -133,5 +133,5 @@ def test_a_full_disk_under_postgresql_is_a_503_that_tears_nothing_and_is_over_wh
     assert shop.rows("SELECT count(*) FROM books") == [len(statuses) - 2]
     assert shop.broken() == []
     assert staff.set_stock(1, 3).status_code == 200
-    make_room(shop)
+    free_space(shop)
     assert add_a_book() == 201

@@ -1,4 +1,4 @@
-"""What the shop does with text that people type."""
+"""Processing of text that people type."""
 
 import pytest
 
@@ -33,21 +33,21 @@ ODD_TEXTS = [
         ("", ""),
     ],
 )
-def test_fold_gives_what_one_would_type_on_any_keyboard(typed, folded):
+def test_fold_returns_plain_lower_case_letters(typed, folded):
     assert fold(typed) == folded
 
 
 @pytest.mark.parametrize("typed", ODD_TEXTS)
-def test_folding_never_fails_and_folding_twice_changes_nothing(typed):
+def test_folding_never_fails_and_is_idempotent(typed):
     assert fold(fold(typed)) == fold(typed)
 
 
 @pytest.mark.parametrize("typed", ODD_TEXTS)
-def test_folded_text_is_plain_ascii_for_both_databases(typed):
+def test_folded_text_is_ascii_for_both_databases(typed):
     assert all(word.isascii() and word.isalnum() and word == word.lower() for word in words(typed))
 
 
-def test_words_are_cut_so_that_no_database_refuses_them():
+def test_search_words_are_cut_to_a_length_every_database_accepts():
     assert words("a" * 5000) == ["a" * LONGEST_WORD]
 
 
@@ -61,13 +61,13 @@ def test_words_are_cut_so_that_no_database_refuses_them():
         ("Jean-Paul Sartre", "jeanpaul"),
     ],
 )
-def test_what_has_marks_inside_is_also_found_as_one_word(text, joined):
+def test_words_with_inner_punctuation_are_also_found_joined(text, joined):
     found = search_words(text).split()
     assert joined in found
     assert set(words(text)) <= set(found)
 
 
-def test_the_index_of_a_text_without_marks_is_just_its_words():
+def test_the_index_of_text_without_marks_is_its_words():
     assert search_words("Pride and Prejudice") == "pride and prejudice"
 
 
@@ -78,12 +78,12 @@ def test_control_characters_are_refused_even_where_lines_are_allowed(text):
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "a\ttab"])
-def test_line_breaks_and_tabs_are_refused_only_where_a_line_is_asked_for(text):
+def test_line_breaks_and_tabs_are_refused_only_in_single_line_fields(text):
     assert "line breaks" in (problem_in(text) or "")
     assert problem_in(text, lines=True) is None
 
 
-def test_half_a_character_is_refused_as_damaged():
+def test_a_lone_surrogate_is_refused_as_damaged_text():
     assert "damaged" in (problem_in("\ud800") or "")
 
 
@@ -105,7 +105,7 @@ def test_any_other_text_is_accepted(text):
         ("\N{NO-BREAK SPACE}Emma\N{IDEOGRAPHIC SPACE}", "Emma"),
     ],
 )
-def test_tidy_composes_letters_unifies_line_ends_and_strips(typed, kept):
+def test_tidy_normalises_unicode_and_line_ends_and_strips(typed, kept):
     assert tidy(typed) == kept
 
 
@@ -119,5 +119,5 @@ def test_tidy_composes_letters_unifies_line_ends_and_strips(typed, kept):
         ("Emma", "emma"),
     ],
 )
-def test_the_main_title_is_what_people_type(title, main):
+def test_the_main_title_is_what_people_search_for(title, main):
     assert main_title(title) == main

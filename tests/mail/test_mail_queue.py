@@ -1,4 +1,4 @@
-"""What is queued, by whatever happens in the shop, and what is looked at once more before it leaves."""
+"""The messages that events in the shop queue, and the checks before they are sent."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,8 +12,8 @@ from bookshop.mail.models import Message
 from bookshop.web import services
 from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, isbn
-from tests.support.postbox import Postbox
-from tests.support.races import many_customers
+from tests.support.mailbox import Mailbox
+from tests.support.races import insert_customers
 from tests.web.test_routes import statements
 
 ADA, BEN, CLEO, STAFF = (f"{name}@example.com" for name in ("ada", "ben", "cleo", "staff"))
@@ -26,7 +26,7 @@ STATES = "SELECT state, reason FROM messages WHERE kind = :kind"
 
 @pytest.fixture
 def emma(shop):
-    """A book whose one copy Ben has ordered, and for which Ada and Cleo, the users 1 and 3, wait."""
+    """A book whose only copy Ben has ordered, with Ada and Cleo (users 1 and 3) waiting."""
     for address in (ADA, BEN, CLEO):
         shop.customer(address)
     shop.staff(STAFF)
@@ -42,12 +42,12 @@ def kinds(messages):
 
 
 def outcome(shop, kind):
-    """What became of the only message of a kind, and why."""
+    """Return the outcome of the only message of a kind, and the reason."""
     (found,) = shop.rows(STATES, kind=kind)
     return found
 
 
-# ---------------------------------------------------------------- every way in which a book comes back
+# ---------------------------------------------------------------- every kind of restock
 
 
 def by_stock_page(shop, _tmp_path):
@@ -69,35 +69,35 @@ def by_import(shop, tmp_path):
     shop.app.test_cli_runner().invoke(args=["books", "import", str(path)])
 
 
-def by_customer_who_cancels(shop, _tmp_path):
+def by_customer_cancelling(shop, _tmp_path):
     WebClient(shop.app, BEN).submit("/orders/1/cancel", page="/orders/1")
 
 
-def by_program_that_cancels(shop, _tmp_path):
+def by_script_cancelling(shop, _tmp_path):
     ApiClient(shop.app, BEN).post("/api/v1/orders/1/cancel")
 
 
-def by_staff_who_cancel(shop, _tmp_path):
+def by_staff_cancelling(shop, _tmp_path):
     WebClient(shop.app, STAFF).submit("/admin/orders/cancel", page="/admin", order=["1"])
 
 
-def by_program_of_staff_that_cancels(shop, _tmp_path):
+def by_staff_script_cancelling(shop, _tmp_path):
     ApiClient(shop.app, STAFF).post("/api/v1/admin/orders/1/cancel")
 
 
-def by_customer_who_leaves(shop, _tmp_path):
+def by_deleting_an_account(shop, _tmp_path):
     WebClient(shop.app, BEN).submit("/account/delete", current=PASSWORD)
 
 
 WAYS: list[Callable[..., None]] = [
-    *(by_stock_page, by_stock_json, by_delivery, by_import, by_customer_who_cancels, by_program_that_cancels),
-    *(by_staff_who_cancel, by_program_of_staff_that_cancels, by_customer_who_leaves),
+    *(by_stock_page, by_stock_json, by_delivery, by_import, by_customer_cancelling, by_script_cancelling),
+    *(by_staff_cancelling, by_staff_script_cancelling, by_deleting_an_account),
 ]
 every_way = pytest.mark.parametrize("come_back", WAYS)
 
 
 @every_way
-def test_whoever_is_notified_has_one_alert_queued_by_one_statement(shop, emma, tmp_path, come_back):
+def test_each_notified_customer_gets_one_alert_queued_by_one_statement(shop, emma, tmp_path, come_back):
     with statements(shop.app) as sent:
         come_back(shop, tmp_path)
     ids = shop.rows("SELECT id FROM prebookings WHERE status = 'notified' ORDER BY id")
@@ -110,7 +110,7 @@ def test_whoever_is_notified_has_one_alert_queued_by_one_statement(shop, emma, t
 
 
 @every_way
-def test_a_transaction_that_fails_at_its_commit_leaves_no_alert_and_nobody_notified(shop, emma, tmp_path, come_back):
+def test_a_failed_commit_leaves_no_alert_and_nobody_notified(shop, emma, tmp_path, come_back):
     failed = []
 
     def fail(connection):
@@ -129,8 +129,8 @@ def test_a_transaction_that_fails_at_its_commit_leaves_no_alert_and_nobody_notif
     assert (shop.stock(EMMA), shop.broken()) == (0, [])
 
 
-def test_queueing_takes_as_many_statements_for_many_as_for_one(shop, emma):
-    customers, counts = many_customers(shop, 60), []
+def test_queueing_takes_as_many_queries_for_many_as_for_one(shop, emma):
+    customers, counts = insert_customers(shop, 60), []
     for number in (1, 60):
         book_id = shop.book()
         for user_id in customers[:number]:
@@ -142,22 +142,22 @@ def test_queueing_takes_as_many_statements_for_many_as_for_one(shop, emma):
     assert len(shop.rows(ALERTS)) == 61
 
 
-def test_nobody_is_told_twice_of_one_reservation_and_anew_of_a_new_one(shop, emma, box):
+def test_each_reservation_is_notified_once(shop, emma, mailbox):
     for stock in (2, 1, 0, 3):
         shop.set_stock(EMMA, stock)
     assert len(shop.rows(ALERTS)) == 2
-    box.deliver()
+    mailbox.deliver()
     shop.set_stock(EMMA, 0)
     shop.reserve(1, EMMA)
     shop.set_stock(EMMA, 1)
-    (again,) = box.deliver()
+    (again,) = mailbox.deliver()
     assert (kinds([again]), again["To"], len(shop.rows(ALERTS))) == (["restock"], ADA, 3)
 
 
 # ---------------------------------------------------------------- orders
 
 
-def test_an_order_is_answered_once_however_often_its_request_is_sent(shop, emma):
+def test_repeated_order_requests_send_one_confirmation(shop, emma):
     shop.set_stock(EMMA, 5)
     shop.fill_cart(1, {EMMA: 1})
     api_client = ApiClient(shop.app, ADA)
@@ -167,25 +167,25 @@ def test_an_order_is_answered_once_however_often_its_request_is_sent(shop, emma)
     assert shop.rows(OF_ORDERS) == [("order_placed", 1, BEN), ("order_placed", 2, ADA)]
 
 
-def test_a_button_for_many_orders_pressed_again_tells_nobody_twice(shop, emma):
+def test_a_button_for_many_orders_pressed_twice_notifies_only_once(shop, emma):
     shop.set_stock(EMMA, 5)
     shop.order(1, {EMMA: 1})
     shop.execute("DELETE FROM messages WHERE kind LIKE 'order%'")
     staff = WebClient(shop.app, STAFF)
     for button in ("ready", "ready", "cancel", "cancel"):
         staff.submit(f"/admin/orders/{button}", page="/admin", order=["1", "2"])
-    told = [(kind, *order) for kind in ("order_ready", "order_cancelled") for order in ((1, BEN), (2, ADA))]
-    assert (shop.rows(OF_ORDERS), shop.broken()) == (told, [])
+    expected = [(kind, *order) for kind in ("order_ready", "order_cancelled") for order in ((1, BEN), (2, ADA))]
+    assert (shop.rows(OF_ORDERS), shop.broken()) == (expected, [])
 
 
-def test_each_step_of_an_order_is_told_once_and_collecting_it_is_not(shop, emma, box):
+def test_each_order_status_is_e_mailed_once_except_collected(shop, emma, mailbox):
     for status in ("ready", "collected"):
         shop.change_order(ORDER, status, 4)
-        box.deliver()
+        mailbox.deliver()
     assert shop.rows(OF_ORDERS) == [("order_placed", 1, BEN), ("order_ready", 1, BEN)]
 
 
-def test_an_order_that_cannot_be_placed_is_not_told(shop, emma):
+def test_an_order_that_cannot_be_placed_creates_no_event(shop, emma):
     shop.set_stock(EMMA, 1)
     for user_id in (1, 3):
         shop.fill_cart(user_id, {EMMA: 1})
@@ -197,19 +197,19 @@ def test_an_order_that_cannot_be_placed_is_not_told(shop, emma):
 # ---------------------------------------------------------------- messages about accounts
 
 
-def test_an_address_gets_one_message_of_a_kind_about_its_account_in_five_minutes(shop, emma, monkeypatch):
+def test_an_address_gets_one_account_message_of_a_kind_in_five_minutes(shop, emma, monkeypatch):
     clock = SimpleNamespace(time=lambda: 300_000.0)
     monkeypatch.setattr(service, "time", clock)
     kinds_of = "SELECT kind, count(*) FROM messages WHERE user_id = 1 GROUP BY kind ORDER BY kind"
     for number in (1, 2):
         for _again in range(3):
-            shop.commit(lambda: services.email_links().ask_for_reset(ADA))
+            shop.commit(lambda: services.email_links().request_reset(ADA))
             shop.commit(lambda: services.email_links().sign_up(ADA.upper(), PASSWORD))
         assert shop.rows(kinds_of) == [("known_address", number), ("password_reset", number)]
         clock.time = lambda: 300_300.0
 
 
-# ---------------------------------------------------------------- looked at once more before it leaves
+# ---------------------------------------------------------------- checked before sending
 
 
 def change_address(shop):
@@ -241,92 +241,92 @@ BUT_THEN = {
 
 
 @pytest.fixture
-def told(shop, emma, box):
-    """Ada alone was just told that the one copy of Emma is back; nothing else is queued."""
+def alert_to_ada(shop, emma, mailbox):
+    """Only an alert to Ada about the single copy of Emma is queued."""
     shop.cancel(3, 2)
     shop.execute("DELETE FROM messages")
     shop.set_stock(EMMA, 1)
-    return box
+    return mailbox
 
 
 @pytest.mark.parametrize("name", NO_ALERT)
-def test_an_alert_that_is_no_longer_wanted_or_true_does_not_leave(shop, told, name):
-    happen, reason = NO_ALERT[name]
-    happen(shop)
+def test_an_unwanted_or_outdated_alert_is_not_sent(shop, alert_to_ada, name):
+    action, reason = NO_ALERT[name]
+    action(shop)
     assert outcome(shop, "restock") == ("queued", None)
-    assert "restock" not in kinds(told.deliver())
+    assert "restock" not in kinds(alert_to_ada.deliver())
     assert outcome(shop, "restock") == ("suppressed", reason)
     assert (shop.statuses(EMMA), shop.broken()) == (["notified", "cancelled"], [])
 
 
 @pytest.mark.parametrize("name", BUT_THEN)
-def test_an_alert_whose_obstacle_is_gone_before_the_worker_comes_leaves(shop, told, name):
+def test_an_alert_is_sent_if_its_obstacle_disappears_in_time(shop, alert_to_ada, name):
     NO_ALERT[name][0](shop)
     BUT_THEN[name](shop)
-    (alert,) = [message for message in told.deliver() if kinds([message]) == ["restock"]]
+    (alert,) = [message for message in alert_to_ada.deliver() if kinds([message]) == ["restock"]]
     assert alert["To"] == ("lovelace@example.com" if name == "unconfirmed" else ADA)
     assert outcome(shop, "restock")[0] == "sent"
 
 
 @pytest.mark.parametrize("status", ["collected", "cancelled"])
-def test_an_order_that_is_no_longer_ready_is_not_called_ready(shop, emma, box, status):
+def test_an_order_that_is_no_longer_ready_is_not_announced_as_ready(shop, emma, mailbox, status):
     for step in ("ready", status):
         shop.change_order(ORDER, step, 4)
-    assert "order_ready" not in kinds(box.deliver())
+    assert "order_ready" not in kinds(mailbox.deliver())
     assert outcome(shop, "order_ready") == ("suppressed", "order_changed")
 
 
-def test_who_has_confirmed_meanwhile_is_not_asked_to(shop, emma, box):
+def test_a_user_confirmed_meanwhile_is_not_asked_to_confirm(shop, emma, mailbox):
     change_address(shop)
     confirm_address(shop)
-    assert "confirmation" not in kinds(box.deliver())
+    assert "confirmation" not in kinds(mailbox.deliver())
     assert outcome(shop, "confirmation") == ("suppressed", "confirmed")
 
 
 @pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
-def test_who_is_deactivated_gets_no_other_message_either(shop, emma, box, kind):
-    shop.commit(lambda: services.email_links().ask_for_reset(BEN))
+def test_a_deactivated_user_gets_no_other_message_either(shop, emma, mailbox, kind):
+    shop.commit(lambda: services.email_links().request_reset(BEN))
     shop.deactivate(BEN)
-    assert box.deliver() == []
+    assert mailbox.deliver() == []
     assert outcome(shop, kind) == ("suppressed", "closed")
 
 
-def test_an_unsubscribed_or_unconfirmed_customer_is_told_about_orders(shop, emma, box):
+def test_unsubscribed_and_unconfirmed_customers_get_order_e_mails(shop, emma, mailbox):
     shop.execute("UPDATE users SET email_confirmed_at = NULL, unsubscribed_at = created_at")
-    assert kinds(box.deliver()) == ["order_placed"]
+    assert kinds(mailbox.deliver()) == ["order_placed"]
 
 
 # ---------------------------------------------------------------- undo
 
 
-def test_alerts_wait_for_the_delay_and_other_messages_do_not(shop, emma, box):
+def test_alerts_wait_for_the_delay_and_other_messages_do_not(shop, emma, mailbox):
     shop.set_stock(EMMA, 3)
     with shop.app.app_context():
         alerts = [message for message in db.session.query(Message) if message.bulk]
         waits = [(alert.next_attempt_at - alert.created_at).total_seconds() for alert in alerts]
     assert waits == pytest.approx([60, 60], abs=0.1)
-    box.work()
+    mailbox.run_worker()
     assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["queued", "queued"]
     assert outcome(shop, "order_placed")[0] == "sent"
 
 
-def test_without_a_delay_alerts_are_due_at_once(shop, emma, box):
-    Postbox(shop.app, box.folder, mail_delay=0)
+def test_without_a_delay_alerts_are_due_at_once(shop, emma, mailbox):
+    Mailbox(shop.app, mailbox.folder, mail_delay=0)
     shop.set_stock(EMMA, 3)
-    box.work()
+    mailbox.run_worker()
     assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sent", "sent"]
 
 
-def test_a_stock_set_back_to_0_stops_what_waits_and_the_reservations_stay_notified(shop, told):
+def test_setting_the_stock_back_to_0_stops_unsent_alerts_and_reservations_stay_notified(shop, alert_to_ada):
     staff = WebClient(shop.app, STAFF)
     fields = {"change": "correction", "copies": "0", "expected": "1"}
     answer = staff.submit("/admin/books/1/stock", **fields)
-    assert "1 e-mail was stopped in time;" in text_of(staff.get(answer.location))
-    assert (told.deliver(), outcome(shop, "restock")) == ([], ("suppressed", "gone"))
+    assert "1 e-mail was stopped and will be sent" in text_of(staff.get(answer.location))
+    assert (alert_to_ada.deliver(), outcome(shop, "restock")) == ([], ("suppressed", "gone"))
     assert shop.statuses(EMMA) == ["notified", "cancelled"]
 
 
-def test_what_a_worker_has_taken_or_sent_and_alerts_about_other_books_are_not_stopped(shop, told):
+def test_claimed_and_sent_alerts_and_alerts_of_other_books_are_not_stopped(shop, alert_to_ada):
     other = shop.book("Persuasion")
     for user_id in (1, 3):
         shop.reserve(user_id, other)
@@ -336,46 +336,46 @@ def test_what_a_worker_has_taken_or_sent_and_alerts_about_other_books_are_not_st
     assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sending", "queued", "queued"]
 
 
-# ---------------------------------------------------------------- people who move and people who leave
+# ---------------------------------------------------------------- changed addresses and deleted accounts
 
 
-def test_what_is_queued_follows_its_customer_to_another_address(shop, emma, box):
+def test_queued_messages_follow_a_changed_address(shop, emma, mailbox):
     shop.commit(lambda: services.accounts().change_email(2, "okafor@example.com", PASSWORD))
-    assert [(*kinds([message]), message["To"]) for message in box.deliver()] == [
+    assert [(*kinds([message]), message["To"]) for message in mailbox.deliver()] == [
         ("order_placed", "okafor@example.com"),
         ("confirmation", "okafor@example.com"),
     ]
 
 
-def test_a_message_goes_to_the_address_that_its_customer_has_when_it_leaves(shop, emma, box):
-    """A restock that does not see a change of address, which is not committed yet, queues for the former one."""
+def test_a_message_goes_to_the_customers_current_address(shop, emma, mailbox):
+    """A restock that does not see an uncommitted change of address queues for the former one."""
     shop.execute("UPDATE messages SET recipient = 'former@example.com'")
-    assert [message["To"] for message in box.deliver()] == [BEN]
+    assert [message["To"] for message in mailbox.deliver()] == [BEN]
 
 
 @pytest.mark.parametrize("state", ["queued", "failed"])
-def test_a_link_for_a_new_password_does_not_follow_to_another_address(shop, emma, box, state):
-    shop.commit(lambda: services.email_links().ask_for_reset(ADA))
+def test_a_password_link_does_not_follow_a_changed_address(shop, emma, mailbox, state):
+    shop.commit(lambda: services.email_links().request_reset(ADA))
     shop.execute("UPDATE messages SET state = :state WHERE kind = 'password_reset'", state=state)
     change_address(shop)
     shop.commit(lambda: services.mail().retry_failed())
-    assert "password_reset" not in kinds(box.deliver())
+    assert "password_reset" not in kinds(mailbox.deliver())
     assert outcome(shop, "password_reset") == ("suppressed", "address_changed")
 
 
-def test_the_address_of_who_left_is_nowhere_in_the_outbox(shop, emma, box):
-    box.deliver()
-    shop.commit(lambda: services.email_links().ask_for_reset(BEN))
+def test_a_deleted_accounts_address_is_nowhere_in_the_outbox(shop, emma, mailbox):
+    mailbox.deliver()
+    shop.commit(lambda: services.email_links().request_reset(BEN))
     refused = "550 <ben@example.com>: unknown"
     shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
     shop.commit(lambda: services.people().delete(2, PASSWORD))
     shop.set_stock(EMMA, 5)
     assert BEN not in repr(shop.everything()["messages"])
-    assert BEN not in [message["To"] for message in box.deliver()]
+    assert BEN not in [message["To"] for message in mailbox.deliver()]
     assert shop.broken() == []
 
 
-def test_who_leaves_is_not_told_of_the_order_that_ends_with_the_account(shop, emma, box):
+def test_an_order_cancelled_by_deleting_the_account_sends_no_message(shop, emma, mailbox):
     shop.commit(lambda: services.people().delete(2, PASSWORD))
-    assert sorted(kinds(box.deliver())) == ["restock", "restock"]
+    assert sorted(kinds(mailbox.deliver())) == ["restock", "restock"]
     assert shop.rows("SELECT DISTINCT state FROM messages WHERE user_id = 2") == ["suppressed"]

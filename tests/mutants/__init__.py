@@ -1,4 +1,4 @@
-"""Measures what the tests notice: plants known faults, one at a time, and runs the tests that should fail.
+"""Measure what the tests detect: plant known faults, one at a time, and run the tests that should fail.
 
 `python -m tests.mutants` (`make mutants`). The faults are in the TOML files of this folder, one file per area.
 """

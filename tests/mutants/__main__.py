@@ -1,8 +1,8 @@
-"""Plant the faults of the list, one at a time, and say which tests caught them; fails if any fault survived.
+"""Plant the listed faults, one at a time, and report which tests caught them; fail if any fault survived.
 
 python -m tests.mutants                         all of them
-python -m tests.mutants mail "FOR SHARE"        those of an area, or whose name begins so
-python -m tests.mutants --sample 10             ten, chosen by the commit: another ten for each
+python -m tests.mutants mail "FOR SHARE"        those of an area, or whose name starts with this
+python -m tests.mutants --sample 10             ten, chosen by the commit hash
 """
 
 import argparse
@@ -33,9 +33,9 @@ def main() -> int:
     options = _options()
     everything = lists.read_all()
     if wrong := lists.problems(everything):
-        print("The list of faults is wrong:", *wrong, sep="\n  ")
+        print("The list of faults is invalid:", *wrong, sep="\n  ")
         return 2
-    chosen = sample([fault for fault in everything if _is_asked_for(fault, options.only)], options.sample, options.seed)
+    chosen = sample([fault for fault in everything if _is_selected(fault, options.only)], options.sample, options.seed)
     if options.list or not chosen:
         print(*(f"{fault.area:9}  {fault.name}: {fault.why}" for fault in chosen), sep="\n")
         return 0 if chosen else 2
@@ -45,20 +45,20 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("only", nargs="*", help="areas, or how names begin")
-    parser.add_argument("--jobs", type=int, default=2, help="how many faults are tried at a time (2)")
-    parser.add_argument("--sample", type=int, metavar="N", help="try only so many, chosen by the seed")
-    parser.add_argument("--seed", help="any text; the commit unless it is given")
-    parser.add_argument("--list", action="store_true", help="say which faults there are, and run nothing")
+    parser.add_argument("only", nargs="*", help="areas, or the start of names")
+    parser.add_argument("--jobs", type=int, default=2, help="number of faults tried at the same time (2)")
+    parser.add_argument("--sample", type=int, metavar="N", help="try only N faults, chosen by the seed")
+    parser.add_argument("--seed", help="any text; default: the commit hash")
+    parser.add_argument("--list", action="store_true", help="list the faults without running anything")
     return parser.parse_args()
 
 
-def _is_asked_for(fault: Fault, only: Sequence[str]) -> bool:
+def _is_selected(fault: Fault, only: Sequence[str]) -> bool:
     return not only or any(fault.area == name or fault.name.startswith(name) for name in only)
 
 
 def sample(faults: Sequence[Fault], number: int | None, seed: str | None) -> Sequence[Fault]:
-    """So many of the faults, or all: the same ones for the same seed, others for another."""
+    """Choose this many faults, or all; the choice depends on the seed."""
     if number is None:
         return faults
     seed = seed or _commit()
@@ -66,17 +66,17 @@ def sample(faults: Sequence[Fault], number: int | None, seed: str | None) -> Seq
 
 
 def _commit() -> str:
-    """The name of the commit, or a fixed text where there is no git."""
+    """Return the commit's hash, or a fixed text without git."""
     try:
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+        result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "no commit"
-    return asked.stdout.strip()
+    return result.stdout.strip()
 
 
 @contextmanager
 def copies(number: int) -> Iterator[list[Copy]]:
-    """So many copies of the tree, each with an empty database of one temporary PostgreSQL."""
+    """Create this many copies of the tree, each with an empty database on one temporary PostgreSQL."""
     with tempfile.TemporaryDirectory(prefix="bookshop-mutants-") as folder, server() as url:
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -91,20 +91,20 @@ def _beside(url: str, database: str) -> str:
 
 
 def _passes_without_faults(faults: Sequence[Fault], trees: Sequence[Copy]) -> bool:
-    """Run the tests of all faults once as things are: one that fails anyway would prove nothing."""
+    """Run the tests of all faults once without any fault: a test that fails anyway proves nothing."""
     tests = sorted({test for fault in faults for test in fault.tests})
-    print(f"{len(tests)} tests without any fault ...", flush=True)
+    print(f"Running {len(tests)} tests without any fault ...", flush=True)
     shares = [share for number in range(len(trees)) if (share := tests[number :: len(trees)])]
     with ThreadPoolExecutor(len(trees)) as pool:
         runs = list(pool.map(lambda tree, share: tree.check(share, CLEAN_SECONDS), trees, shares))
     for run in runs:
         if run.code != PASSED:
-            print(run.output, "These tests fail without any fault, so what they catch proves nothing.", sep="\n")
+            print(run.output, "These tests fail even without a fault, so they prove nothing.", sep="\n")
     return all(run.code == PASSED for run in runs)
 
 
 def _try_all(faults: Sequence[Fault], trees: Sequence[Copy]) -> list[Outcome]:
-    """Try out each fault in whichever copy is free."""
+    """Try each fault in the next free copy."""
     free: SimpleQueue[Copy] = SimpleQueue()
     for tree in trees:
         free.put(tree)

@@ -1,4 +1,4 @@
-"""The list of faults: what each breaks, why that matters, and which tests must notice it."""
+"""The list of faults: what each breaks, why that matters, and which tests must detect it."""
 
 import re
 import tomllib
@@ -15,12 +15,12 @@ MEMBERS = {"name", "why", "file", "old", "new", "tests"}
 MAY_HAVE = {"database", "seconds"}
 BOTH = "both"
 DATABASES = ("sqlite", "postgresql", BOTH)
-SECONDS = 120  # after which a fault that makes its tests hang counts as caught
+SECONDS = 120  # after which hanging tests count as having caught the fault
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One wrong piece of code: `new` stands in `file` where `old` was, and one of `tests` must fail."""
+    """One piece of wrong code: `new` replaces `old` in `file`, and one of `tests` must fail."""
 
     area: str
     name: str
@@ -33,12 +33,12 @@ class Fault:
     seconds: float = SECONDS
 
     def planted_in(self, source: str) -> str:
-        """The source with the fault in it."""
+        """Return the source with the fault."""
         return source.replace(self.old, self.new)
 
 
 def read_all() -> list[Fault]:
-    """All faults, by area; raises ValueError for an entry that lacks a member or has one that is unknown."""
+    """Return all faults, by area; raise ValueError for an entry with missing or unknown members."""
     paths = sorted(LISTS.glob("*.toml"))
     return [_fault(path.stem, entry) for path in paths for entry in tomllib.loads(path.read_text())["fault"]]
 
@@ -51,7 +51,7 @@ def _fault(area: str, entry: dict[str, Any]) -> Fault:
 
 
 def problems(faults: Sequence[Fault]) -> list[str]:
-    """The errors in the list itself, found without running anything."""
+    """Return the errors in the list itself, without running anything."""
     names = Counter(fault.name for fault in faults)
     doubled = [f"{name}: two faults have this name" for name, number in names.items() if number > 1]
     return doubled + [f"{fault.area}, {fault.name}: {wrong}" for fault in faults for wrong in _problems_of(fault)]
@@ -75,6 +75,6 @@ def _problems_of(fault: Fault) -> Iterator[str]:
 
 @cache
 def _source(file: str) -> str:
-    """The text of a file of the project, '' if there is no such."""
+    """Return the text of a file of the project, '' if it does not exist."""
     path = ROOT / file
     return path.read_text() if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""A copy of the tree in which faults are planted, and the tests are run."""
+"""A copy of the tree in which faults are planted and tests are run."""
 
 import os
 import re
@@ -15,21 +15,21 @@ from pathlib import Path
 
 from tests.mutants.faults import BOTH, ROOT, Fault
 
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "node_modules", "screenshots")
-# Without the plugins for browsers and fuzzing, which take as long to load as the shop itself.
+EXCLUDED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "node_modules", "screenshots")
+# Without the browser and fuzzing plugins, which take as long to load as the shop itself.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:playwright", "-p", "no:schemathesis")
 PYTEST = ("-m", "pytest", "-x", "-q", *WITHOUT, "-m", "not prove")
 ONLY_ON = {"sqlite": ("-k", "not postgresql"), "postgresql": ("-k", "not sqlite"), BOTH: ()}
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+)$", re.MULTILINE)
-WIDTH = "200"  # of a line of pytest, which says there why a test failed
-TIDYING = 10  # seconds in which a run that is stopped may put away its files
-PASSED, TESTS_FAILED = 0, 1  # exit codes of pytest; the others say that it could not do its work
+WIDTH = "200"  # columns of pytest's output, which must include the reason of a failure
+TIDYING = 10  # seconds for a stopped run to delete its files
+PASSED, TESTS_FAILED = 0, 1  # exit codes of pytest; all others mean that it could not run the tests
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "NOT RUN"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a fault: whether it was caught, by which test and how that failed, and after how many seconds."""
+    """The outcome of a fault: whether it was caught, by which failure, and after how many seconds."""
 
     fault: Fault
     state: str
@@ -44,32 +44,32 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of pytest: its exit code, None if it had to be stopped, and what it printed."""
+    """A run of pytest: its exit code, None if it had to be stopped, and its output."""
 
     code: int | None
     output: str
 
     @property
     def failed_test(self) -> str:
-        """The first test that failed, and why; '' if none did."""
+        """The first test that failed, with the reason; '' if none did."""
         found = FAILED.search(self.output)
         return found[1] if found else ""
 
 
 class Copy:
-    """A copy of the tree with a PostgreSQL database of its own."""
+    """A copy of the tree with its own PostgreSQL database."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.tree, self.temporary = folder / "tree", folder / "temporary"
         self.database_url = database_url
-        shutil.copytree(ROOT, self.tree, ignore=LEFT_OUT)
+        shutil.copytree(ROOT, self.tree, ignore=EXCLUDED)
 
     def check(self, tests: Collection[str], seconds: float) -> Run:
         """Run tests without any fault."""
         return self._run([*PYTEST, *tests], seconds)
 
     def try_out(self, fault: Fault) -> Outcome:
-        """Plant a fault, run its tests, and take it out again."""
+        """Plant a fault, run its tests, and remove it again."""
         begun = time.monotonic()
         with self._planted(fault):
             run = self._run([*PYTEST, *ONLY_ON[fault.database], *fault.tests], fault.seconds)
@@ -87,11 +87,11 @@ class Copy:
             path.write_text(source)
 
     def _run(self, arguments: Collection[str], seconds: float) -> Run:
-        """Run Python in the copy; whatever it started ends with it."""
+        """Run Python in the copy, and stop everything it started."""
         command = [sys.executable, *arguments, f"--basetemp={self.temporary}"]
         environment = {**os.environ, "BOOKSHOP_TEST_DATABASE_URL": self.database_url, "COLUMNS": WIDTH}
         with tempfile.TemporaryFile("w+", errors="replace") as output:
-            # In a file, as a pipe would be held open by what the tests started.
+            # A file, because processes started by the tests would keep a pipe open.
             process = subprocess.Popen(
                 command, cwd=self.tree, env=environment, stdout=output, stderr=output, start_new_session=True
             )
@@ -99,7 +99,7 @@ class Copy:
                 code: int | None = process.wait(seconds)
             except subprocess.TimeoutExpired:
                 code = None
-                process.send_signal(signal.SIGINT)  # so that it puts away its files
+                process.send_signal(signal.SIGINT)  # so that it deletes its files
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(TIDYING)
             finally:
@@ -111,7 +111,7 @@ class Copy:
 
 
 def judged(run: Run) -> tuple[str, str]:
-    """Whether the tests caught a fault, and which test did; or why the run says nothing."""
+    """Return whether the tests caught a fault, and which test did, or why the run is inconclusive."""
     if run.code is None:
         return CAUGHT, "a hang"
     if run.code == TESTS_FAILED and run.failed_test:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.bad_input import assert_problem
 from tests.support.clients import text_of
-from tests.support.stand import assert_problem
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -21,31 +21,31 @@ MEMBERS = {
 
 @pytest.fixture
 def ada(shop, api_client):
-    """A program of Ada's."""
+    """Ada's API client."""
     shop.customer(ADA)
     return api_client(ADA)
 
 
 @pytest.fixture
 def emma(shop, ada):
-    """A book of which there are three copies, one of them in Ada's cart."""
+    """A book with three copies, one of them in Ada's cart."""
     book_id = shop.book("Emma", stock=3)
     shop.fill_cart(1, {book_id: 1})
     return book_id
 
 
 def times(order):
-    """Which times of an order are set, each of them checked for its form."""
+    """Return which times of an order are set, after checking their format."""
     found = {name: value for name, value in order.items() if name.endswith("_at") and value is not None}
     assert all(UTC.fullmatch(value) for value in found.values())
     return set(found)
 
 
-# ---------------------------------------------------------------- placing
+# ---------------------------------------------------------------- placing an order
 
 
-def test_an_order_costs_what_its_script_expects_or_is_refused(shop, ada, emma):
-    """A price may change between the cart that was read and the order."""
+def test_an_order_costs_the_expected_total_or_is_refused(shop, ada, emma):
+    """The price may change between reading the cart and ordering."""
     sanditon = shop.book("Sanditon", price_cents=1200, currency="GBP", stock=1)
     shop.fill_cart(1, {emma: 1, sanditon: 1})
     euros, pounds = {"amount_cents": 1900, "currency": "EUR"}, {"amount_cents": 1200, "currency": "GBP"}
@@ -58,7 +58,7 @@ def test_an_order_costs_what_its_script_expects_or_is_refused(shop, ada, emma):
     assert (made.status_code, made.json["totals"]) == (201, [euros, pounds])
 
 
-def test_a_new_order_is_answered_as_it_will_be_read_with_its_address(ada, emma):
+def test_a_created_order_is_returned_as_it_will_be_read_with_its_location(ada, emma):
     made = ada.post(URL, {"name": " Ada Lovelace ", "phone": "030 1234", "note": "Ring\r\ntwice"})
     assert (made.status_code, made.mimetype, set(made.json)) == (201, "application/json", MEMBERS)
     assert made.headers["Location"] == f"{URL}/{made.json['id']}"
@@ -67,7 +67,7 @@ def test_a_new_order_is_answered_as_it_will_be_read_with_its_address(ada, emma):
     assert [made.json[name] for name in ("status", "payment", "delivery")] == ["placed", "on_collection", "collect"]
 
 
-def test_an_order_says_its_lines_as_they_were_sold_and_a_total_for_each_currency(shop, ada, emma):
+def test_an_order_shows_its_lines_as_sold_and_a_total_per_currency(shop, ada, emma):
     sanditon = shop.book("Sanditon", price_cents=1200, currency="GBP")
     prebook = shop.reserve(1, sanditon)
     shop.set_stock(sanditon, 1)
@@ -83,7 +83,7 @@ def test_an_order_says_its_lines_as_they_were_sold_and_a_total_for_each_currency
     assert made["totals"] == [{"amount_cents": 1900, "currency": "EUR"}, {"amount_cents": 1200, "currency": "GBP"}]
 
 
-def test_an_order_without_a_name_is_under_the_address_of_the_account(ada, emma):
+def test_an_order_without_a_name_shows_the_account_address(ada, emma):
     made = ada.post(URL, {"name": " ", "phone": "", "note": None}).json
     assert [made[name] for name in ("name", "phone", "note", "address")] == [ADA, None, None, None]
 
@@ -94,7 +94,7 @@ def test_an_order_takes_the_copies_and_empties_the_cart(shop, ada, emma):
     assert_problem(ada.post(URL, {}), 409, "ORDER_CART_EMPTY")
 
 
-def test_too_few_copies_are_told_line_by_line_and_nothing_is_taken(shop, ada, emma):
+def test_short_stock_is_reported_line_by_line_and_nothing_is_sold(shop, ada, emma):
     sanditon = shop.book("Sanditon", stock=1)
     shop.fill_cart(1, {emma: 2, sanditon: 1, shop.book("Persuasion", stock=1): 1})
     shop.set_stock(emma, 2)
@@ -128,7 +128,7 @@ def test_too_few_copies_are_told_line_by_line_and_nothing_is_taken(shop, ada, em
         ({"delivery": "post", "address": "1 Fen Street"}, "#/delivery"),
     ],
 )
-def test_a_body_of_another_shape_is_refused_at_its_member_and_orders_nothing(shop, ada, emma, body, pointer):
+def test_a_body_of_the_wrong_shape_is_refused_at_its_member_and_orders_nothing(shop, ada, emma, body, pointer):
     answer = ada.post(URL, body)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     assert pointer in {error["pointer"] for error in answer.json["errors"]}
@@ -141,10 +141,10 @@ def test_an_order_needs_a_body(shop, ada, emma):
     assert (answers, shop.stock(emma)) == ([415, 400, 422], 3)
 
 
-# ---------------------------------------------------------------- looking
+# ---------------------------------------------------------------- reading
 
 
-def test_ones_own_orders_are_listed_newest_first_by_page_and_status(shop, ada, emma):
+def test_a_customers_orders_are_listed_newest_first_by_page_and_status(shop, ada, emma):
     staff = shop.staff()
     shop.execute("DELETE FROM cart_items")
     orders = [shop.order(1, {emma: 1}) for _order in range(3)]
@@ -156,11 +156,11 @@ def test_ones_own_orders_are_listed_newest_first_by_page_and_status(shop, ada, e
 
 
 @pytest.mark.parametrize("query", [{"status": "lost"}, {"page": 0}, {"size": 101}, {"user_id": 1}])
-def test_a_list_that_cannot_be_is_refused(ada, query):
+def test_an_impossible_list_is_refused(ada, query):
     assert_problem(ada.get(URL, **query), 422, "VALIDATION_ERROR")
 
 
-def test_orders_of_others_are_not_there(shop, ada, emma, api_client):
+def test_other_customers_orders_are_not_found(shop, ada, emma, api_client):
     ada.post(URL, {})
     shop.customer(BEN)
     ben = api_client(BEN)
@@ -170,7 +170,7 @@ def test_orders_of_others_are_not_there(shop, ada, emma, api_client):
 
 
 @pytest.mark.parametrize("order_id", ["0", "99", str(2**31), str(2**63)])
-def test_an_order_that_is_not_there_is_404(ada, order_id):
+def test_an_unknown_order_is_404(ada, order_id):
     assert_problem(ada.get(f"{URL}/{order_id}"), 404, "ORDER_NOT_FOUND")
     assert_problem(ada.post(f"{URL}/{order_id}/cancel"), 404, "ORDER_NOT_FOUND")
 
@@ -179,7 +179,7 @@ def test_an_order_that_is_not_there_is_404(ada, order_id):
 
 
 @pytest.mark.parametrize("body", [None, {}])
-def test_a_cancelled_order_is_answered_with_its_time_and_its_copies_are_back(shop, ada, emma, body):
+def test_a_cancelled_order_has_its_time_and_its_copies_are_back_in_stock(shop, ada, emma, body):
     ada.post(URL, {})
     answer = ada.post(f"{URL}/1/cancel", body)
     assert (answer.status_code, answer.json["status"], times(answer.json)) == (
@@ -191,7 +191,7 @@ def test_a_cancelled_order_is_answered_with_its_time_and_its_copies_are_back(sho
     assert (shop.stock(emma), shop.broken()) == (3, [])
 
 
-def test_a_cancelled_order_tells_those_who_wait(shop, ada, web_client):
+def test_cancelling_an_order_notifies_waiting_customers(shop, ada, web_client):
     book_id, ben = shop.book("Emma", stock=1), shop.customer(BEN)
     shop.fill_cart(1, {book_id: 1})
     ada.post(URL, {})
@@ -201,7 +201,7 @@ def test_a_cancelled_order_tells_those_who_wait(shop, ada, web_client):
 
 
 @pytest.mark.parametrize("steps", [["cancelled"], ["ready"], ["ready", "collected"]])
-def test_what_is_no_longer_placed_cannot_be_cancelled(shop, ada, emma, steps):
+def test_an_order_that_is_no_longer_placed_cannot_be_cancelled(shop, ada, emma, steps):
     staff = shop.staff()
     ada.post(URL, {})
     for step in steps:

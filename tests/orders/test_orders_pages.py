@@ -1,4 +1,4 @@
-"""One's own orders as a customer meets them, and what becomes of them when the customer leaves."""
+"""A customer's order pages, and what deleting the account does to orders."""
 
 from functools import partial
 
@@ -47,18 +47,18 @@ def delete(browser):
     return browser.submit("/account/delete", current=PASSWORD)
 
 
-# ---------------------------------------------------------------- the list
+# ---------------------------------------------------------------- list
 
 
-def test_my_orders_are_in_the_navigation_of_customers_alone(shop, ada, staff, web_client):
+def test_only_customers_have_my_orders_in_their_navigation(shop, ada, staff, web_client):
     shows = [
         "My orders" in text_of(browser.get("/")) for browser in (ada, web_client("staff@example.com"), web_client())
     ]
     assert shows == [True, False, False]
 
 
-def test_who_has_ordered_nothing_is_told_how(ada):
-    assert "You have ordered nothing yet." in text_of(ada.get("/orders"))
+def test_a_customer_without_orders_is_told_how_to_order(ada):
+    assert "You have no orders yet." in text_of(ada.get("/orders"))
 
 
 def test_my_orders_are_listed_newest_first_with_their_books_and_what_they_cost(shop, ada, emma):
@@ -70,7 +70,7 @@ def test_my_orders_are_listed_newest_first_with_their_books_and_what_they_cost(s
     assert words.index("€19.50 Emma Sanditon") < words.index("€19.00 2")
 
 
-def test_many_orders_have_pages(shop, ada, emma):
+def test_many_orders_are_paginated(shop, ada, emma):
     shop.set_stock(emma, 50)
     for _order in range(21):
         shop.order(1, {emma: 1})
@@ -78,7 +78,7 @@ def test_many_orders_have_pages(shop, ada, emma):
     assert ada.get("/orders?page=9").location == "/orders?page=2"
 
 
-def test_orders_of_others_are_not_there(shop, ada, emma, web_client):
+def test_other_customers_orders_are_not_found(shop, ada, emma, web_client):
     shop.customer(BEN)
     shop.order(1, {emma: 1})
     ben = web_client(BEN)
@@ -88,15 +88,15 @@ def test_orders_of_others_are_not_there(shop, ada, emma, web_client):
 
 
 @pytest.mark.parametrize("order_id", ["0", "99", str(2**31), str(2**63)])
-def test_an_order_that_is_not_there_is_404(ada, order_id):
+def test_an_unknown_order_is_404(ada, order_id):
     assert [ada.get(f"/orders/{order_id}").status_code, cancel(ada, order_id).status_code] == [404, 404]
 
 
 # ---------------------------------------------------------------- one order
 
 NEXT = {
-    "placed": "Placed. We take your books off the shelf for you.",
-    "ready": "Ready to collect. Your books wait for you in the shop",
+    "placed": "Placed. We are getting your books ready.",
+    "ready": "Ready to collect. Your books are ready in the shop",
     "collected": "Collected. You collected it on",
     "cancelled": "Cancelled. It was cancelled on",
 }
@@ -104,17 +104,17 @@ STEPS = {"placed": [], "ready": ["ready"], "collected": ["ready", "collected"], 
 
 
 @pytest.mark.parametrize("status", NEXT)
-def test_an_order_says_its_state_and_what_happens_next(shop, ada, emma, staff, status):
+def test_an_order_shows_its_status_and_what_happens_next(shop, ada, emma, staff, status):
     shop.order(1, {emma: 1})
     for step in STEPS[status]:
         shop.change_order(1, step, staff)
     page = ada.get("/orders/1")
     assert NEXT[status] in text_of(page)
-    assert ("Cancel the order" in page.text) is (status == "placed")
+    assert ("Cancel order" in page.text) is (status == "placed")
 
 
 @pytest.mark.parametrize("status", NEXT)
-def test_an_order_by_post_speaks_of_no_collecting(shop, ada, emma, staff, status):
+def test_a_posted_order_does_not_mention_collection(shop, ada, emma, staff, status):
     shop.order(1, {emma: 1})
     shop.execute("UPDATE orders SET delivery = 'post', address = '1 Fen Street'")
     for step in STEPS[status]:
@@ -123,25 +123,25 @@ def test_an_order_by_post_speaks_of_no_collecting(shop, ada, emma, staff, status
     assert ("collect" in words.lower(), "by post" in words, "1 Fen Street" in words) == (False, True, True)
 
 
-def test_an_order_shows_what_was_sold_as_it_was_sold(shop, ada, emma):
+def test_an_order_shows_titles_and_prices_as_sold(shop, ada, emma):
     shop.order(1, {emma: 2})
     shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
     shop.withdraw(emma)
     assert "Emma 2 €9.50 Total €19.00" in text_of(ada.get("/orders/1"))
 
 
-def test_a_customer_cancels_an_order_and_the_next_one_is_told(shop, ada, web_client):
+def test_a_customer_cancels_an_order_and_the_waiting_one_is_notified(shop, ada, web_client):
     emma, ben = shop.book("Emma", stock=1), shop.customer(BEN)
     shop.order(1, {emma: 1})
     shop.reserve(ben, emma)
     answer = cancel(ada)
     assert (answer.status_code, answer.location) == (303, "/orders/1")
-    assert "Your order is cancelled. Its books are back on our shelves" in text_of(ada.get("/orders/1"))
+    assert "Your order is cancelled. There is nothing to pay." in text_of(ada.get("/orders/1"))
     assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["notified"], [])
     assert "1 back in stock" in text_of(web_client(BEN).get("/"))
 
 
-def test_a_customer_is_asked_before_an_order_is_cancelled_and_may_keep_it(shop, ada, emma):
+def test_a_customer_is_asked_before_an_order_is_cancelled_and_can_keep_it(shop, ada, emma):
     shop.order(1, {emma: 2})
     assert 'href="/orders/1/cancel"' in ada.get("/orders/1").text
     asked = ada.get("/orders/1/cancel")
@@ -149,42 +149,42 @@ def test_a_customer_is_asked_before_an_order_is_cancelled_and_may_keep_it(shop, 
     assert shop.rows("SELECT status FROM orders") == ["placed"]
 
 
-def test_without_its_csrf_token_the_question_is_asked_again(shop, ada, emma):
+def test_without_its_csrf_token_the_form_is_shown_again(shop, ada, emma):
     shop.order(1, {emma: 1})
     answer = ada.post("/orders/1/cancel")
-    assert (answer.status_code, "please send it once more" in text_of(answer)) == (400, True)
+    assert (answer.status_code, "What you typed is still here: send it again." in text_of(answer)) == (400, True)
     assert shop.rows("SELECT status FROM orders") == ["placed"]
 
 
 @pytest.mark.parametrize("status", ["ready", "cancelled"])
-def test_nobody_is_asked_about_what_cannot_be_cancelled_any_more(shop, ada, emma, staff, status):
+def test_orders_that_cannot_be_cancelled_ask_no_question(shop, ada, emma, staff, status):
     shop.order(1, {emma: 1})
     shop.change_order(1, status, staff)
     assert ada.get("/orders/1/cancel").location == "/orders/1"
     assert shop.rows("SELECT status FROM orders") == [status]
 
 
-def test_an_order_that_is_cancelled_twice_gives_its_copies_back_once(shop, ada, emma):
+def test_an_order_cancelled_twice_returns_its_copies_once(shop, ada, emma):
     shop.order(1, {emma: 2})
     assert [cancel(ada).status_code, cancel(ada).status_code] == [303, 303]
-    assert "This order was cancelled before." in text_of(ada.get("/orders/1"))
+    assert "This order has already been cancelled." in text_of(ada.get("/orders/1"))
     assert (shop.stock(emma), shop.broken()) == (9, [])
 
 
 @pytest.mark.parametrize("status", ["ready", "collected"])
-def test_what_is_put_together_is_cancelled_by_nobody_but_staff(shop, ada, emma, staff, status):
+def test_only_staff_can_cancel_a_ready_order(shop, ada, emma, staff, status):
     shop.order(1, {emma: 1})
     for step in STEPS[status]:
         shop.change_order(1, step, staff)
     cancel(ada)
-    assert "it cannot be cancelled here" in text_of(ada.get("/orders/1"))
+    assert "so you can't cancel it here" in text_of(ada.get("/orders/1"))
     assert shop.rows("SELECT status FROM orders") == [status]
 
 
-# ---------------------------------------------------------------- one's data, and leaving
+# ---------------------------------------------------------------- data export, and deleting the account
 
 
-def test_ones_data_holds_every_order_with_its_lines_and_what_is_in_the_cart(shop, ada, emma):
+def test_a_data_export_contains_all_orders_with_lines_and_the_cart(shop, ada, emma):
     shop.order(1, {emma: 2}, note="Ring twice")
     shop.fill_cart(1, {emma: 1})
     data = ada.get("/account/data.json").json
@@ -194,15 +194,15 @@ def test_ones_data_holds_every_order_with_its_lines_and_what_is_in_the_cart(shop
     assert (item["book_title"], item["quantity"], item["price_cents"]) == ("Emma", 1, 950)
 
 
-def test_who_wants_to_leave_is_told_what_becomes_of_the_orders(shop, ada, emma, staff):
-    assert "You have no open order" in text_of(ada.get("/account/delete"))
+def test_deleting_an_account_announces_what_happens_to_orders(shop, ada, emma, staff):
+    assert "You have no open orders" in text_of(ada.get("/account/delete"))
     orders = [shop.order(1, {emma: 1}) for _order in range(3)]
     shop.change_order(orders[0], "ready", staff)
     shop.change_order(orders[1], "cancelled", staff)
-    assert "Your 2 open orders are cancelled, also what is ready to collect." in text_of(ada.get("/account/delete"))
+    assert "Your 2 open orders will be cancelled, even those" in text_of(ada.get("/account/delete"))
 
 
-def test_the_open_orders_of_who_leaves_are_cancelled_and_the_next_one_is_told(shop, ada, staff):
+def test_deleting_an_account_cancels_open_orders_and_notifies_waiting_customers(shop, ada, staff):
     emma, ben = shop.book("Emma", stock=3), shop.customer(BEN)
     orders = [shop.order(1, {emma: 1}) for _order in range(3)]
     for step in ("ready", "collected"):
@@ -214,7 +214,7 @@ def test_the_open_orders_of_who_leaves_are_cancelled_and_the_next_one_is_told(sh
     assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (2, ["notified"], [])
 
 
-def test_who_leaves_while_waiting_for_the_very_book_that_they_give_back_is_not_told(shop, ada):
+def test_a_deleted_account_is_not_notified_of_the_copies_it_returns(shop, ada):
     emma = shop.book("Emma", stock=1)
     shop.order(1, {emma: 1})
     shop.reserve(1, emma)
@@ -222,12 +222,12 @@ def test_who_leaves_while_waiting_for_the_very_book_that_they_give_back_is_not_t
     assert (shop.stock(emma), shop.statuses(emma), shop.broken()) == (1, ["cancelled"], [])
 
 
-def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, api_client):
-    program = api_client(ADA)
-    program.headers["Idempotency-Key"] = "ada's own key"
+def test_deleting_an_account_keeps_only_the_orders(shop, ada, emma, api_client):
+    script = api_client(ADA)
+    script.headers["Idempotency-Key"] = "ada's own key"
     shop.fill_cart(1, {emma: 1})
-    said = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Dear all, Ada"}
-    assert program.post("/api/v1/orders", said).status_code == 201
+    fields = {"name": "Ada Lovelace", "phone": "030 1234", "note": "Dear all, Ada"}
+    assert script.post("/api/v1/orders", fields).status_code == 201
     shop.fill_cart(1, {emma: 1})
     delete(ada)
     assert shop.rows("SELECT name, name_key, phone, address, note FROM orders") == [("", "", None, None, None)]
@@ -235,30 +235,30 @@ def test_of_who_leaves_only_what_was_ordered_is_kept(shop, ada, emma, api_client
     assert ("ada" in str(shop.everything()).lower(), shop.broken()) == (False, [])
 
 
-def test_staff_can_still_look_at_the_orders_of_who_left(shop, ada, emma, staff, web_client):
+def test_staff_can_still_see_the_orders_of_deleted_accounts(shop, ada, emma, staff, web_client):
     shop.order(1, {emma: 1})
     delete(ada)
     grace = web_client("staff@example.com")
     assert [grace.get(path).status_code for path in ("/admin/orders?status=cancelled", "/admin/orders/1")] == [200, 200]
 
 
-def test_a_customer_who_is_locked_out_keeps_the_orders_for_staff(shop, emma, staff):
+def test_the_orders_of_a_deactivated_customer_stay_for_staff(shop, emma, staff):
     shop.order(1, {emma: 1})
     shop.deactivate(ADA)
     assert shop.rows("SELECT status, name FROM orders") == [("placed", "Ada Lovelace")]
     assert shop.change_order(1, "ready", staff) == []
 
 
-# ---------------------------------------------------------------- at the same moment
+# ---------------------------------------------------------------- simultaneous requests
 
-FORGET = (OrderRepository, "forget_person")
+FORGET = (OrderRepository, "erase_personal_data")
 CHANGE = (OrderRepository, "change_status")
 LOCK_USER = (Authentication, "lock_active")
 
 
 @pytest.fixture
-def scene(app, shop):
-    """Ada has ordered a book, has another in her cart and waits for a third; each name is one who can race."""
+def racers(app, shop):
+    """Ada has an order, another book in her cart and a reservation; the racing actions by name."""
     ada, staff = shop.customer(ADA), shop.staff()
     third, ordered, other = shop.book("Emma"), shop.book("Sanditon", stock=1), shop.book("Persuasion", stock=1)
     shop.reserve(ada, third)
@@ -271,7 +271,7 @@ def scene(app, shop):
         "order": lambda: services.checkout().place(ada, Checkout(name="Ada")).order.number,
         "restock": lambda: services.shelf().update_stock(StockChange(book_id=third, quantity=5)).notified,
     }
-    return {name: partial(races.attempt, app, work) for name, work in works.items()}
+    return {name: partial(races.result_or_code, app, work) for name, work in works.items()}
 
 
 @pytest.mark.parametrize(
@@ -287,14 +287,14 @@ def scene(app, shop):
     ],
     ids=lambda named: named if isinstance(named, str) else "",
 )
-def test_who_leaves_at_the_same_moment_as_anything_else_leaves_nothing_open(shop, scene, slow, point, fast):
-    races.overtake(point, scene[slow], scene[fast])
+def test_deleting_an_account_during_anything_else_leaves_nothing_open(shop, racers, slow, point, fast):
+    races.interleave(point, racers[slow], racers[fast])
     open_ones = "SELECT count(*) FROM orders WHERE status IN ('placed', 'ready') OR name <> ''"
     assert (shop.rows(open_ones), shop.broken()) == ([0], [])
     assert shop.rows("SELECT deleted_at IS NULL FROM users WHERE id = 1")[0] in (False, 0)
 
 
-def test_every_page_says_that_an_order_is_ready_until_it_is_collected(shop, ada, emma, staff):
+def test_every_page_shows_a_ready_order_until_it_is_collected(shop, ada, emma, staff):
     order_id, seen = shop.order(1, {emma: 1}), []
     for status in (None, "ready", "collected"):
         if status:

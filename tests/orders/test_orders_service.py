@@ -1,4 +1,4 @@
-"""Orders: what the checkout takes and writes, what becomes of an order, and what a cancelled one gives back."""
+"""The order services: what a checkout sells and records, status changes, and cancellation."""
 
 import pytest
 
@@ -19,8 +19,8 @@ def staff(shop):
     return shop.staff()
 
 
-def place(shop, user_id, **said):
-    return shop.commit(lambda: services.checkout().place(user_id, Checkout(**said)))
+def place(shop, user_id, **fields):
+    return shop.commit(lambda: services.checkout().place(user_id, Checkout(**fields)))
 
 
 def order_of(shop, order_id):
@@ -28,7 +28,7 @@ def order_of(shop, order_id):
         return services.orders().get_any(order_id)
 
 
-def test_the_checkout_takes_the_copies_and_writes_what_was_sold_for_what(shop, ada):
+def test_the_checkout_sells_the_copies_and_records_titles_and_prices(shop, ada):
     emma, persuasion = shop.book("Emma", stock=3), shop.book("Persuasion", stock=1, price_cents=1200)
     order = order_of(shop, shop.order(ada, {emma: 2, persuasion: 1}, note="Ring twice", phone="030 1234"))
     assert (order.status, order.payment, order.delivery) == ("placed", "on_collection", "collect")
@@ -41,7 +41,7 @@ def test_the_checkout_takes_the_copies_and_writes_what_was_sold_for_what(shop, a
     assert (shop.rows("SELECT * FROM cart_items"), shop.broken()) == ([], [])
 
 
-def test_what_was_sold_keeps_its_title_and_price(shop, ada):
+def test_sold_lines_keep_title_and_price(shop, ada):
     emma = shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
     shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
@@ -49,7 +49,7 @@ def test_what_was_sold_keeps_its_title_and_price(shop, ada):
     assert (line.title, line.price_cents) == ("Emma", 950)
 
 
-def test_with_too_few_copies_of_one_book_nothing_is_taken_and_every_short_line_is_named(shop, ada):
+def test_with_short_stock_nothing_is_sold_and_every_short_line_is_named(shop, ada):
     emma, persuasion, sanditon = (shop.book(title, stock=3) for title in ("Emma", "Persuasion", "Sanditon"))
     shop.fill_cart(ada, {emma: 3, persuasion: 1, sanditon: 1})
     shop.set_stock(emma, 1)
@@ -79,7 +79,7 @@ def test_an_empty_cart_cannot_be_ordered(shop, ada):
 
 
 @pytest.mark.parametrize("change", ["price", "quantity"])
-def test_a_cart_that_is_not_what_was_shown_is_not_ordered(shop, ada, change):
+def test_a_cart_that_differs_from_the_one_shown_is_not_ordered(shop, ada, change):
     emma = shop.book("Emma", stock=3)
     shop.fill_cart(ada, {emma: 1})
     with shop.app.app_context():
@@ -93,7 +93,7 @@ def test_a_cart_that_is_not_what_was_shown_is_not_ordered(shop, ada, change):
     assert shop.stock(emma) == 3
 
 
-def test_an_order_is_posted_only_where_the_shop_does_so(shop, ada):
+def test_an_order_is_posted_only_if_the_shop_posts_orders(shop, ada):
     shop.fill_cart(ada, {shop.book(stock=1): 1})
     with pytest.raises(Invalid, match="does not post") as refused:
         place(shop, ada, delivery="post", address="1 Fen Street")
@@ -107,7 +107,7 @@ def test_a_deactivated_customer_cannot_order(shop, ada):
         place(shop, ada)
 
 
-def test_a_line_names_the_reservation_that_it_ends(shop, ada):
+def test_an_order_line_names_the_reservation_it_ends(shop, ada):
     emma = shop.book("Emma")
     prebook = shop.reserve(ada, emma)
     shop.set_stock(emma, 2)
@@ -117,7 +117,7 @@ def test_a_line_names_the_reservation_that_it_ends(shop, ada):
     assert ([line.prebooking_id for line in again.lines], shop.broken()) == ([None], [])
 
 
-def test_the_reservation_of_a_cancelled_order_can_be_bought_again(shop, ada):
+def test_a_cancelled_orders_reservation_can_be_fulfilled_again(shop, ada):
     emma = shop.book("Emma")
     prebook = shop.reserve(ada, emma)
     shop.set_stock(emma, 1)
@@ -126,7 +126,7 @@ def test_the_reservation_of_a_cancelled_order_can_be_bought_again(shop, ada):
     assert ([line.prebooking_id for line in order.lines], shop.broken()) == ([prebook], [])
 
 
-def test_a_customer_cancels_what_is_placed_and_those_who_wait_are_told(shop, ada):
+def test_a_customer_cancels_a_placed_order_and_waiting_customers_are_notified(shop, ada):
     ben, emma = shop.customer(BEN), shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
     shop.reserve(ben, emma)
@@ -136,7 +136,7 @@ def test_a_customer_cancels_what_is_placed_and_those_who_wait_are_told(shop, ada
     assert (shop.rows(returned), shop.broken()) == ([(1, "return", ada, order_id)], [])
 
 
-def test_a_customer_cannot_cancel_what_is_ready_nor_what_is_anothers(shop, ada, staff):
+def test_a_customer_cannot_cancel_a_ready_order_or_someone_elses(shop, ada, staff):
     ben, emma = shop.customer(BEN), shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
     with pytest.raises(NotFound):
@@ -158,7 +158,7 @@ REACHED = {"placed": (), "ready": ("ready",), "collected": ("ready", "collected"
 
 @pytest.mark.parametrize("status", WAYS)
 @pytest.mark.parametrize("other", ["ready", "collected", "cancelled"])
-def test_an_order_goes_only_the_ways_that_there_are(shop, ada, staff, status, other):
+def test_an_order_changes_status_only_as_allowed(shop, ada, staff, status, other):
     emma = shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
     for step in REACHED[status]:
@@ -183,23 +183,23 @@ def test_staff_cancel_many_orders_of_one_book_at_once(shop, ada, staff):
     assert (changed, emails, shop.stock(emma), shop.broken()) == ([orders[0], orders[2]], [], 2, [])
 
 
-def test_every_order_has_a_number_of_its_own_that_checks_itself(shop, ada):
+def test_every_order_has_its_own_number_with_a_check_digit(shop, ada):
     emma = shop.book("Emma", stock=9)
     numbers = {order_of(shop, shop.order(ada, {emma: 1})).number for _order in range(9)}
     assert len(numbers) == 9
     assert all(len(number) == 9 and number[4] == "-" for number in numbers)
 
 
-def test_an_order_whose_copies_have_no_room_any_more_cannot_be_cancelled(shop, ada):
+def test_an_order_whose_copies_no_longer_fit_into_the_stock_cannot_be_cancelled(shop, ada):
     emma = shop.book("Emma", stock=1)
     order_id = shop.order(ada, {emma: 1})
     shop.set_stock(emma, 1_000_000)
-    with pytest.raises(Conflict, match="cannot be cancelled just now") as refused:
+    with pytest.raises(Conflict, match="cannot be cancelled now") as refused:
         shop.cancel_order(ada, order_id)
     assert (refused.value.code, order_of(shop, order_id).status) == ("ORDER_STATE", "placed")
 
 
-def test_what_is_placed_must_be_ready_before_it_is_collected(shop, ada, staff):
+def test_a_placed_order_must_be_ready_before_it_is_collected(shop, ada, staff):
     order_id = shop.order(ada, {shop.book(stock=1): 1})
     with pytest.raises(Conflict, match="must be marked ready first"):
         shop.change_order(order_id, "collected", staff)

@@ -1,8 +1,8 @@
-"""Staff's JSON about orders: listing, finding, ready, collected, cancel."""
+"""Staff's order API: listing, searching, ready, collected, cancel."""
 
 import pytest
 
-from tests.support.stand import assert_problem
+from tests.support.bad_input import assert_problem
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -30,11 +30,11 @@ def emma(shop):
 
 @pytest.fixture
 def order(shop, staff, emma):
-    """Makes an order in a state; returns its id."""
+    """Create an order in a status; return its id."""
     ada = shop.customer(ADA)
 
-    def make(status="placed", user_id=ada, **said):
-        order_id = shop.order(user_id, {emma: 1}, **said)
+    def make(status="placed", user_id=ada, **fields):
+        order_id = shop.order(user_id, {emma: 1}, **fields)
         for step in STEPS[status]:
             assert staff.post(f"{ORDERS}/{order_id}/{step}").status_code == 200
         return order_id
@@ -63,7 +63,7 @@ def test_the_order_of_a_deleted_account_has_no_address(shop, staff, order):
     assert staff.get(ORDERS).json["items"][0]["email"] is None
 
 
-def test_orders_are_listed_by_state_all_without_one(staff, order):
+def test_orders_are_listed_by_status_or_all_without_one(staff, order):
     made = {status: order(status) for status in STEPS}
     assert {status: ids(staff.get(ORDERS, status=status)) for status in STEPS} == {
         status: [order_id] for status, order_id in made.items()
@@ -71,7 +71,7 @@ def test_orders_are_listed_by_state_all_without_one(staff, order):
     assert ids(staff.get(ORDERS)) == sorted(made.values(), reverse=True)
 
 
-def test_what_nobody_collects_is_listed_by_age_oldest_first(shop, staff, order):
+def test_uncollected_orders_are_listed_oldest_first(shop, staff, order):
     placed, _new, ready, _collected = order(), order(), order("ready"), order("collected")
     shop.execute("UPDATE orders SET created_at = :ago WHERE id <> :new", ago=LONG_AGO, new=_new)
     shop.execute("UPDATE orders SET ready_at = :ago WHERE ready_at IS NOT NULL", ago=LONG_AGO)
@@ -88,14 +88,14 @@ def test_an_order_is_found_by_number_name_address_and_isbn(shop, staff, order):
         assert ids(staff.get(ORDERS, q=q)) == [found], q
 
 
-def test_the_list_has_pages(staff, order):
+def test_the_list_is_paginated(staff, order):
     made = [order() for _order in range(3)]
     second = staff.get(ORDERS, page=2, size=2)
     assert (ids(second), second.json["total"], ids(staff.get(ORDERS, page=9))) == ([made[0]], 3, [])
 
 
 @pytest.mark.parametrize("q", ["\0", "a\nb", "%", "_", "\ufffd", "x" * 5000])
-def test_what_no_order_has_finds_nothing(staff, order, q):
+def test_a_search_without_matches_finds_nothing(staff, order, q):
     order()
     assert ids(staff.get(ORDERS, q=q)) == []
 
@@ -111,7 +111,7 @@ def test_what_no_order_has_finds_nothing(staff, order, q):
         ({"state": "placed"}, "#/state"),
     ],
 )
-def test_a_query_that_cannot_be_right_is_422(staff, query, pointer):
+def test_an_invalid_query_is_422(staff, query, pointer):
     answer = staff.get(ORDERS, **query)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
@@ -122,7 +122,7 @@ WAYS = {"placed": {"ready", "cancel"}, "ready": {"collected", "cancel"}, "collec
 
 @pytest.mark.parametrize("status", WAYS)
 @pytest.mark.parametrize("change", ANSWERS)
-def test_an_order_goes_the_ways_that_there_are_and_else_is_409(shop, staff, order, status, change):
+def test_an_order_changes_status_as_allowed_or_409(shop, staff, order, status, change):
     order_id = order(status)
     before, answer = shop.everything(), staff.post(f"{ORDERS}/{order_id}/{change}")
     if change in WAYS[status]:
@@ -133,7 +133,7 @@ def test_an_order_goes_the_ways_that_there_are_and_else_is_409(shop, staff, orde
         assert shop.everything() == before
 
 
-def test_cancelling_gives_the_copies_back_and_tells_those_who_wait(shop, staff, order, emma):
+def test_cancelling_returns_the_copies_and_notifies_waiting_customers(shop, staff, order, emma):
     order_id = order("ready")
     shop.set_stock(emma, 0)
     shop.reserve(shop.customer(BEN), emma)
@@ -146,7 +146,7 @@ def test_cancelling_gives_the_copies_back_and_tells_those_who_wait(shop, staff, 
 
 @pytest.mark.parametrize("change", ANSWERS)
 @pytest.mark.parametrize("number", ["999", "0", "2147483648", str(2**63)])
-def test_an_order_that_is_not_there_is_404(staff, change, number):
+def test_an_unknown_order_is_404(staff, change, number):
     assert_problem(staff.post(f"{ORDERS}/{number}/{change}"), 404, "ORDER_NOT_FOUND")
 
 
@@ -158,6 +158,6 @@ def test_customers_are_refused(api_client, order):
 
 
 @pytest.mark.parametrize("q", ["nobody", "\0", "x" * 500])
-def test_a_search_that_finds_nothing_says_the_page_that_was_asked_for(staff, q):
+def test_a_search_without_results_shows_the_requested_page(staff, q):
     found = staff.get(ORDERS, q=q, page=3, size=7).json
     assert found == {"items": [], "total": 0, "page": 3, "size": 7}

@@ -1,4 +1,4 @@
-"""What becomes of an account that is deactivated, reactivated or deleted."""
+"""Deactivating, reactivating and deleting accounts."""
 
 import pytest
 
@@ -26,22 +26,22 @@ TOUCHES = {
 
 
 @pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES)
-def test_who_deleted_the_account_is_not_listed_and_cannot_be_touched(shop, touch):
-    gone = shop.customer(ADA)
-    shop.commit(lambda: services.people().delete(gone, PASSWORD))
+def test_a_deleted_account_is_not_listed_and_cannot_be_changed(shop, touch):
+    deleted = shop.customer(ADA)
+    shop.commit(lambda: services.people().delete(deleted, PASSWORD))
     assert listed(shop) == []
     with pytest.raises(NotFound):
-        shop.commit(lambda: touch(gone))
+        shop.commit(lambda: touch(deleted))
 
 
-def test_nobody_deactivates_the_own_account(shop):
+def test_users_cannot_deactivate_themselves(shop):
     user_id = shop.staff()
-    with pytest.raises(Conflict, match="cannot deactivate yourself"):
+    with pytest.raises(Conflict, match="cannot deactivate your own account"):
         shop.commit(lambda: services.people().deactivate(user_id, by=user_id))
     assert shop.rows("SELECT deactivated_at FROM users") == [None]
 
 
-def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
+def test_a_reactivated_user_can_log_in_and_cancellations_remain(shop):
     user_id, book_id = shop.customer(ADA), shop.book()
     shop.reserve(user_id, book_id)
     shop.deactivate(ADA)
@@ -50,7 +50,7 @@ def test_who_is_reactivated_logs_in_again_and_what_was_cancelled_stays_so(shop):
     assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
 
 
-def test_the_command_reactivates_who_was_deactivated_by_another(app, shop):
+def test_the_command_reactivates_a_user_deactivated_by_another(app, shop):
     for email in (ADA, "staff@example.com"):
         shop.staff(email)
     shop.commit(lambda: services.people().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))

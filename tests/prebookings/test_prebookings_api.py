@@ -25,13 +25,13 @@ def refusal(answer: TestResponse) -> tuple[int, str]:
 
 
 def times(prebook: dict[str, Any]) -> set[str]:
-    """Which of the three times are set, each of them checked for its form."""
+    """Return which of the three times are set, after checking their format."""
     found = {name: value for name, value in prebook.items() if name.endswith("_at") and value is not None}
     assert all(UTC.fullmatch(value) for value in found.values())
     return set(found)
 
 
-def test_a_new_pre_booking_is_answered_as_it_will_be_read_with_its_address(shop, ada):
+def test_a_created_pre_booking_is_returned_as_it_will_be_read_with_its_location(shop, ada):
     book_id = shop.book("Emma")
     made = ada.reserve(book_id)
     assert (made.status_code, made.mimetype, sorted(made.json)) == (201, "application/json", sorted(MEMBERS))
@@ -45,7 +45,7 @@ def test_a_new_pre_booking_is_answered_as_it_will_be_read_with_its_address(shop,
     assert (made.json["status"], times(made.json)) == ("waiting", {"created_at"})
 
 
-def test_a_restock_and_a_cancellation_are_told_with_their_times(shop, ada):
+def test_a_restock_and_a_cancellation_create_events_with_their_times(shop, ada):
     book_id = shop.book()
     cancelled = ada.reserve(book_id).json
     assert ada.delete(f"{URL}/{cancelled['id']}").status_code == 204
@@ -55,14 +55,14 @@ def test_a_restock_and_a_cancellation_are_told_with_their_times(shop, ada):
     assert times(ada.get(f"{URL}/{notified['id']}").json) == {"created_at", "notified_at"}
 
 
-def test_a_cancellation_answers_nothing(shop, ada):
+def test_a_cancellation_has_an_empty_response(shop, ada):
     answer = ada.delete(f"{URL}/{ada.reserve(shop.book()).json['id']}")
     assert (answer.status_code, answer.data) == (204, b"")
 
 
 @pytest.fixture
 def three(shop, ada):
-    """Ada's three pre-bookings, one of each status; their ids, oldest first."""
+    """The ids of Ada's three pre-bookings, one of each status, oldest first."""
     books = [shop.book(title) for title in ("Emma", "Persuasion", "Sanditon")]
     ids = [ada.reserve(book_id).json["id"] for book_id in books]
     shop.set_stock(books[0], 1)
@@ -70,7 +70,7 @@ def three(shop, ada):
     return ids
 
 
-def test_ones_own_are_listed_newest_first_whatever_their_status(three, ada):
+def test_a_customers_reservations_are_listed_newest_first_in_every_status(three, ada):
     found = ada.get(URL).json
     assert sorted(found) == ["items", "page", "size", "total"]
     assert [item["id"] for item in found["items"]] == three[::-1]
@@ -80,13 +80,13 @@ def test_ones_own_are_listed_newest_first_whatever_their_status(three, ada):
 
 
 @pytest.mark.parametrize(("status", "which"), [("notified", 0), ("cancelled", 1), ("waiting", 2)])
-def test_a_list_can_be_narrowed_to_one_status(three, ada, status, which):
+def test_a_list_can_be_filtered_by_status(three, ada, status, which):
     found = ada.get(URL, status=status).json
     assert ([item["id"] for item in found["items"]], found["total"]) == ([three[which]], 1)
 
 
 @pytest.mark.parametrize(("page", "expected"), [(1, [2, 1]), (2, [0]), (3, []), (2**31 - 1, [])])
-def test_a_list_has_pages(three, ada, page, expected):
+def test_a_list_is_paginated(three, ada, page, expected):
     found = ada.get(URL, page=page, size=2).json
     assert [item["id"] for item in found["items"]] == [three[which] for which in expected]
     assert (found["total"], found["page"], found["size"]) == (3, page, 2)
@@ -95,13 +95,13 @@ def test_a_list_has_pages(three, ada, page, expected):
 @pytest.mark.parametrize(
     "query", [{"status": "gone"}, {"status": ""}, {"page": 0}, {"size": 0}, {"size": 101}, {"page": "x"}, {"other": 1}]
 )
-def test_a_list_that_cannot_be_meant_is_refused(ada, query):
+def test_invalid_list_parameters_are_refused(ada, query):
     answer = ada.get(URL, **query)
     assert refusal(answer) == (422, "VALIDATION_ERROR")
     assert [error["pointer"] for error in answer.json["errors"]] == [f"#/{next(iter(query))}"]
 
 
-def test_anothers_pre_booking_is_not_there(shop, api_client, three):
+def test_another_customers_pre_booking_is_not_found(shop, api_client, three):
     shop.customer("ben@example.com")
     ben, before = api_client("ben@example.com"), shop.everything()["prebookings"]
     answers = [call(f"{URL}/{prebook_id}") for prebook_id in (*three, 999) for call in (ben.get, ben.delete)]
@@ -110,7 +110,7 @@ def test_anothers_pre_booking_is_not_there(shop, api_client, three):
     assert shop.everything()["prebookings"] == before
 
 
-def test_what_was_cancelled_or_notified_cannot_be_cancelled(three, ada):
+def test_cancelled_and_notified_reservations_cannot_be_cancelled(three, ada):
     answers = [ada.delete(f"{URL}/{prebook_id}") for prebook_id in three[:2]]
     assert [refusal(answer) for answer in answers] == [
         (409, "PREBOOK_ALREADY_NOTIFIED"),
@@ -145,7 +145,7 @@ def test_a_book_id_is_a_whole_number(shop, ada, book_id):
     assert [error["pointer"] for error in answer.json["errors"]] == ["#/book_id"]
 
 
-def test_a_member_that_is_not_known_is_refused(shop, ada):
+def test_an_unknown_member_is_refused(shop, ada):
     answer = ada.post(URL, {"book_id": shop.book(), "quantity": 2})
     assert (refusal(answer), answer.json["errors"][0]["pointer"]) == ((422, "VALIDATION_ERROR"), "#/quantity")
     assert shop.rows("SELECT id FROM prebookings") == []

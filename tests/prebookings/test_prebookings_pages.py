@@ -1,4 +1,4 @@
-"""Reserving by button, and the list of one's reservations."""
+"""Reserving by button, and the list of reservations."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -14,15 +14,15 @@ pytestmark = pytest.mark.one_postgresql_case
 
 @pytest.fixture
 def ada(shop, web_client):
-    """Ada's browser; `ada.id` is her number."""
+    """Ada's browser; `ada.id` is her user id."""
     user_id = shop.customer("ada@example.com")
     browser = web_client("ada@example.com")
     browser.id = user_id
     return browser
 
 
-def many(shop: Shop, user_id: int, number: int) -> None:
-    """Reserve that many books of their own for the customer, at once."""
+def insert_reservations_of_new_books(shop: Shop, user_id: int, number: int) -> None:
+    """Insert this many reservations of new books for the customer."""
     row = {"authors": "Nobody", "price_cents": 950, "currency": "EUR"}
     rows = [{**row, "title": f"Book {index:02}"} for index in range(1, number + 1)]
     shop.commit(lambda: services.catalog().create_all(rows))
@@ -33,7 +33,7 @@ def many(shop: Shop, user_id: int, number: int) -> None:
     )
 
 
-def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, web_client):
+def test_a_visitors_button_leads_through_the_login_back_to_the_book(shop, web_client):
     shop.customer("ada@example.com")
     browser, page = web_client(), f"/books/{shop.book()}"
     assert "Log in to reserve" in text_of(browser.get(page))
@@ -44,30 +44,30 @@ def test_the_button_of_a_visitor_leads_through_the_login_back_to_the_book(shop, 
     assert (back.status_code, back.headers["Location"]) == (303, page)
 
 
-def test_a_visitor_who_sends_the_reservation_itself_comes_back_to_the_book_too(shop, web_client):
+def test_a_visitor_who_posts_the_reservation_returns_to_the_book_too(shop, web_client):
     shop.customer("ada@example.com")
     book_id = shop.book()
     browser = web_client()
     sent = browser.submit(f"/books/{book_id}/reserve", page="/login")
     target = urlsplit(sent.headers["Location"])
     assert (sent.status_code, target.path, parse_qs(target.query)) == (303, "/login", {"next": [f"/books/{book_id}"]})
-    assert "Please log in first." in text_of(browser.get(sent.headers["Location"]))
+    assert "Please log in first, then try again." in text_of(browser.get(sent.headers["Location"]))
     assert shop.statuses(book_id) == []
 
 
-def test_a_visitor_without_an_account_registers_and_comes_back_to_the_book(shop, web_client):
+def test_a_visitor_registers_and_returns_to_the_book(shop, web_client):
     page = f"/books/{shop.book()}"
     login = web_client().get(f"/login?next={page}").text
     assert f"/register?next={page}" in login.replace("%2F", "/")
 
 
-def test_one_click_reserves_and_the_book_page_says_so(shop, ada):
+def test_one_click_reserves_and_the_book_page_shows_it(shop, ada):
     book_id = shop.book()
     clicked = ada.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}")
     assert (clicked.status_code, clicked.headers["Location"]) == (303, f"/books/{book_id}/emma#availability")
     words = text_of(ada.get(f"/books/{book_id}"))
-    assert "Reserved. As soon as the book is back, you get an e-mail and a note in My reservations." in words
-    assert "You are on the list. You reserved this book on" in words
+    assert "Reserved. We'll e-mail you when the book is back in stock." in words
+    assert "You are on the waiting list. You reserved this book on" in words
     assert "Cancel reservation" in words
 
 
@@ -84,13 +84,13 @@ def test_the_book_page_offers_to_reserve_again_after_a_cancellation(shop, ada):
     assert f'action="/books/{book_id}/reserve"' in ada.get(f"/books/{book_id}").text
 
 
-def test_the_book_page_tells_whose_book_came_back(shop, ada):
+def test_the_book_page_shows_that_a_reserved_book_is_back(shop, ada):
     book_id = shop.book()
     shop.reserve(ada.id, book_id)
     shop.set_stock(book_id, 1)
-    assert "You reserved it, and it came back on" in text_of(ada.get(f"/books/{book_id}"))
+    assert "You reserved this book, and it came back in stock on" in text_of(ada.get(f"/books/{book_id}"))
     shop.set_stock(book_id, 0)
-    assert ", and is sold out again." in text_of(ada.get(f"/books/{book_id}"))
+    assert ", and has sold out again." in text_of(ada.get(f"/books/{book_id}"))
 
 
 def test_a_reservation_is_cancelled_from_the_list(shop, ada):
@@ -99,20 +99,20 @@ def test_a_reservation_is_cancelled_from_the_list(shop, ada):
     clicked = ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations")
     assert (clicked.status_code, clicked.headers["Location"]) == (303, "/reservations")
     words = text_of(ada.get("/reservations"))
-    assert "You no longer wait for Emma. Undo" in words
+    assert "Your reservation of Emma is cancelled. Undo" in words
     assert "Past Emma Jane Austen Cancelled on" in words
 
 
-def test_only_what_waits_has_a_cancel_button(shop, ada):
+def test_only_waiting_reservations_have_a_cancel_button(shop, ada):
     back, gone = shop.book("Emma"), shop.book("Persuasion")
     shop.reserve(ada.id, back)
     shop.set_stock(back, 1)
     shop.cancel(ada.id, shop.reserve(ada.id, gone))
     assert "/cancel" not in ada.get("/reservations").text
-    assert "Back in stock First come, first served" in text_of(ada.get("/reservations"))
+    assert "Back in stock We can't hold a copy for you: first come, first served." in text_of(ada.get("/reservations"))
 
 
-def test_a_cancellation_is_undone_by_one_click_and_one_is_back_on_the_page(shop, ada):
+def test_a_cancellation_is_undone_by_one_click_which_returns_to_the_page(shop, ada):
     book_id = shop.book()
     prebook_id = shop.reserve(ada.id, book_id)
     ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations")
@@ -124,7 +124,7 @@ def test_a_cancellation_is_undone_by_one_click_and_one_is_back_on_the_page(shop,
     assert shop.statuses(book_id) == ["cancelled", "waiting"]
 
 
-def test_who_cancels_on_the_page_of_a_book_stays_there(shop, ada):
+def test_cancelling_on_a_book_page_stays_there(shop, ada):
     book_id = shop.book()
     prebook_id = shop.reserve(ada.id, book_id)
     next_page = f"/books/{book_id}/emma"
@@ -136,12 +136,12 @@ def test_who_cancels_on_the_page_of_a_book_stays_there(shop, ada):
 @pytest.mark.parametrize(
     "away", ["https://evil.example", "//evil.example", "/\\evil", "javascript:alert(1)", "/nothing"]
 )
-def test_a_button_never_leads_out_of_the_shop(shop, ada, away):
+def test_a_button_never_redirects_to_another_site(shop, ada, away):
     book_id = shop.book()
     assert ada.submit(f"/books/{book_id}/reserve", page="/reservations", next=away).location == "/"
 
 
-def test_an_undo_that_comes_too_late_says_why(shop, ada):
+def test_an_undo_that_comes_too_late_explains_why(shop, ada):
     book_id = shop.book()
     shop.cancel(ada.id, shop.reserve(ada.id, book_id))
     shop.set_stock(book_id, 1)
@@ -149,23 +149,23 @@ def test_an_undo_that_comes_too_late_says_why(shop, ada):
     assert "Book is in stock — add to cart instead" in text_of(ada.get("/reservations"))
 
 
-def test_what_came_back_is_past_once_it_is_sold_out_or_reserved_anew(shop, ada):
+def test_a_returned_book_is_past_once_sold_out_or_reserved_again(shop, ada):
     book_id = shop.book()
     shop.reserve(ada.id, book_id)
     shop.set_stock(book_id, 1)
     shop.set_stock(book_id, 0)
-    assert "Past Emma Jane Austen Came back on" in text_of(ada.get("/reservations"))
+    assert "Past Emma Jane Austen Back in stock on" in text_of(ada.get("/reservations"))
     shop.reserve(ada.id, book_id)
     shop.set_stock(book_id, 2)
     words = text_of(ada.get("/reservations"))
-    assert (words.count("Only 2 left"), words.count("Came back on")) == (1, 1)
+    assert (words.count("Only 2 left"), words.count("Back in stock on")) == (1, 1)
 
 
-def test_an_empty_list_says_how_one_reserves(ada):
-    assert "You have reserved nothing yet." in text_of(ada.get("/reservations"))
+def test_an_empty_list_explains_how_to_reserve(ada):
+    assert "You have no reservations yet." in text_of(ada.get("/reservations"))
 
 
-def test_the_list_shows_what_is_back_then_what_waits_then_what_is_past_with_dates(shop, ada):
+def test_the_list_shows_books_back_in_stock_then_waiting_then_past_with_dates(shop, ada):
     first, second, third = shop.book("Emma"), shop.book("Persuasion"), shop.book("Sanditon")
     shop.reserve(ada.id, first)
     shop.cancel(ada.id, shop.reserve(ada.id, second))
@@ -179,8 +179,8 @@ def test_the_list_shows_what_is_back_then_what_waits_then_what_is_past_with_date
     assert words.count("reserved on 4 Mar 2026") == 2
 
 
-def test_the_list_has_pages_and_a_page_beyond_the_end_leads_to_the_last(shop, ada):
-    many(shop, ada.id, 45)
+def test_the_list_is_paginated_and_a_page_beyond_the_end_redirects_to_the_last(shop, ada):
+    insert_reservations_of_new_books(shop, ada.id, 45)
     assert "Page 1 of 3" in text_of(ada.get("/reservations"))
     beyond = ada.get("/reservations?page=9")
     assert (beyond.status_code, beyond.headers["Location"]) == (302, "/reservations?page=3")
@@ -189,24 +189,24 @@ def test_the_list_has_pages_and_a_page_beyond_the_end_leads_to_the_last(shop, ad
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 5000])
-def test_a_page_that_cannot_be_meant_is_the_first(shop, ada, page):
-    many(shop, ada.id, 21)
+def test_an_invalid_page_number_means_the_first_page(shop, ada, page):
+    insert_reservations_of_new_books(shop, ada.id, 21)
     assert "Page 1 of 2" in text_of(ada.get(f"/reservations?page={page}"))
 
 
-def test_nobody_sees_the_reservations_of_another(shop, ada):
+def test_customers_see_only_their_own_reservations(shop, ada):
     shop.reserve(shop.customer("ben@example.com"), shop.book("Secret Book"))
     assert "Secret Book" not in ada.get("/reservations").text
 
 
-def test_anothers_reservation_cannot_be_cancelled(shop, ada):
+def test_another_customers_reservation_cannot_be_cancelled(shop, ada):
     book_id = shop.book()
     prebook_id = shop.reserve(shop.customer("ben@example.com"), book_id)
     assert ada.submit(f"/reservations/{prebook_id}/cancel", page="/reservations").status_code == 404
     assert shop.statuses(book_id) == ["waiting"]
 
 
-def test_a_withdrawn_book_stays_in_the_list_as_cancelled(shop, ada):
+def test_the_reservation_of_a_withdrawn_book_stays_listed_as_cancelled(shop, ada):
     book_id = shop.book("Emma")
     shop.reserve(ada.id, book_id)
     shop.withdraw(book_id)
@@ -215,7 +215,7 @@ def test_a_withdrawn_book_stays_in_the_list_as_cancelled(shop, ada):
     assert "No longer sold." in text_of(page)
 
 
-def test_the_badge_counts_what_came_back_until_one_looks_even_on_another_day(shop, ada, web_client):
+def test_the_badge_counts_books_back_in_stock_until_viewed_even_days_later(shop, ada, web_client):
     books = [shop.book(title) for title in ("Emma", "Persuasion")]
     for book_id in books:
         shop.reserve(ada.id, book_id)
@@ -239,18 +239,18 @@ def test_the_badge_does_not_count_what_is_sold_out_again(shop, ada):
     assert "1 back in stock" in text_of(ada.get("/"))
 
 
-def test_a_cancellation_on_a_later_page_leads_back_to_that_page(shop, ada):
-    many(shop, ada.id, 25)
+def test_a_cancellation_on_a_later_page_returns_to_that_page(shop, ada):
+    insert_reservations_of_new_books(shop, ada.id, 25)
     assert 'name="next" value="/reservations?page=2"' in ada.get("/reservations?page=2").text
 
 
-def test_the_list_is_kept_out_of_every_cache(ada):
+def test_the_list_is_never_cached(ada):
     assert ada.get("/reservations").headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/books/{}/reserve", "/reservations/{}/cancel"])
 @pytest.mark.parametrize("number", [0, 999, 2**31 - 1, 2**31, 2**63])
-def test_what_is_not_there_is_a_404_page(shop, ada, path, number):
+def test_an_unknown_page_is_a_404_page(shop, ada, path, number):
     answer = ada.submit(path.format(number), page="/reservations")
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
 
@@ -264,12 +264,12 @@ def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, w
     order_id = shop.order(ada, {emma: 1})
     page = text_of(browser.get("/"))
     assert ("back in stock" in page, "you bought it" in text_of(browser.get("/reservations"))) == (False, True)
-    assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
+    assert "You reserved this book" not in text_of(browser.get(f"/books/{emma}"))
     shop.cancel_order(ada, order_id)
     assert "Back in stock since" in text_of(browser.get("/reservations"))
 
 
-def test_who_was_told_twice_and_bought_once_is_done_with_both(shop, web_client):
+def test_a_customer_notified_twice_who_bought_once_is_done_with_both(shop, web_client):
     ada, emma = shop.customer("ada@example.com"), shop.book("Emma")
     for _time in range(2):
         shop.set_stock(emma, 0)
@@ -278,6 +278,6 @@ def test_who_was_told_twice_and_bought_once_is_done_with_both(shop, web_client):
     shop.order(ada, {emma: 1})
     browser = web_client("ada@example.com")
     assert "back in stock" not in text_of(browser.get("/"))
-    assert "You reserved it" not in text_of(browser.get(f"/books/{emma}"))
+    assert "You reserved this book" not in text_of(browser.get(f"/books/{emma}"))
     shop.order(ada, {emma: 1})
     assert shop.rows("SELECT prebooking_id FROM order_lines ORDER BY id") == [2, None]

@@ -1,4 +1,4 @@
-"""The rules about reserving (DESIGN 2), each by the page and by JSON."""
+"""The rules of reservations (DESIGN 2), each by page and by JSON."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from tests.support.settings import settings_for
 IN_STOCK = "Book is in stock — add to cart instead"
 CODES = {
     "PREBOOK_BOOK_IN_STOCK": IN_STOCK,
-    "PREBOOK_DUPLICATE": "You have reserved this book already.",
-    "PREBOOK_LIMIT_REACHED": "You are waiting for 2 books, which is the most at a time.",
-    "PREBOOK_ALREADY_CANCELLED": "This reservation was cancelled before.",
-    "PREBOOK_ALREADY_NOTIFIED": "This book is back in stock, so there is nothing left to cancel.",
+    "PREBOOK_DUPLICATE": "You have already reserved this book.",
+    "PREBOOK_LIMIT_REACHED": "You are waiting for 2 books, the most you can reserve at a time.",
+    "PREBOOK_ALREADY_CANCELLED": "This reservation has already been cancelled.",
+    "PREBOOK_ALREADY_NOTIFIED": "This book is back in stock, so there is nothing to cancel.",
 }
 
 
-class PageFace:
-    """A customer at the pages. `reserve` and `cancel` answer '' or what is flashed."""
+class PageCustomer:
+    """A customer on the pages. `reserve` and `cancel` return '' or the flashed message."""
 
     def __init__(self, app, email):
         self.browser = WebClient(app, email)
@@ -39,11 +39,11 @@ class PageFace:
             return "404"
         assert answer.status_code == 303
         flashed = text_of(self.browser.get(answer.headers["Location"]))
-        return "" if "Reserved." in flashed or "The reservation is cancelled." in flashed else flashed
+        return "" if "Reserved." in flashed or "Your reservation of " in flashed else flashed
 
 
-class JsonFace:
-    """A customer's script. `reserve` and `cancel` answer '' or why not."""
+class ApiCustomer:
+    """A customer's script. `reserve` and `cancel` return '' or the reason of a refusal."""
 
     def __init__(self, app, email):
         self.api_client = ApiClient(app, email)
@@ -65,27 +65,27 @@ class JsonFace:
         return str(problem["detail"])
 
 
-@pytest.fixture(params=[PageFace, JsonFace], ids=["page", "json"])
-def face(request):
+@pytest.fixture(params=[PageCustomer, ApiCustomer], ids=["page", "json"])
+def customer_class(request):
     return request.param
 
 
 @pytest.fixture
-def ada(shop, app, face):
-    """The customer Ada at one of the two faces; `ada.id` is her number."""
+def ada(shop, app, customer_class):
+    """The customer Ada, on the pages or in JSON; `ada.id` is her user id."""
     user_id = shop.customer("ada@example.com")
-    found = face(app, "ada@example.com")
+    found = customer_class(app, "ada@example.com")
     found.id = user_id
     return found
 
 
 @pytest.fixture
-def small(app, database_url, face):
-    """A shop in which one may wait for two books at a time: its Shop, and Ada there."""
+def small_shop(app, database_url, customer_class):
+    """A shop with a limit of two waiting reservations, and Ada in it."""
     other = create_app(settings_for(database_url, max_waiting=2))
     shop = Shop(other)
     shop.customer("ada@example.com")
-    yield shop, face(other, "ada@example.com")
+    yield shop, customer_class(other, "ada@example.com")
     with other.app_context():
         db.engine.dispose()
 
@@ -96,7 +96,7 @@ def test_a_book_in_stock_cannot_be_reserved(shop, ada):
     assert shop.statuses(book_id) == []
 
 
-def test_a_book_is_reserved_once(shop, ada):
+def test_a_book_cannot_be_reserved_twice(shop, ada):
     book_id = shop.book()
     assert ada.reserve(book_id) == ""
     assert CODES["PREBOOK_DUPLICATE"] in ada.reserve(book_id)
@@ -112,14 +112,14 @@ def test_a_book_that_is_not_on_sale_cannot_be_reserved(shop, ada, withdrawn):
     assert shop.statuses(book_id) == []
 
 
-def test_who_cancels_may_reserve_again_which_makes_a_new_record(shop, ada):
+def test_reserving_again_after_a_cancellation_creates_a_new_record(shop, ada):
     book_id = shop.book()
     assert ada.reserve(book_id) == ada.cancel(shop.rows("SELECT id FROM prebookings")[0]) == ada.reserve(book_id) == ""
     assert shop.statuses(book_id) == ["cancelled", "waiting"]
     assert shop.rows("SELECT cancelled_at IS NOT NULL FROM prebookings ORDER BY id") == [True, False]
 
 
-def test_who_cancelled_cannot_reserve_what_is_in_stock_by_now(shop, ada):
+def test_a_book_restocked_after_a_cancellation_cannot_be_reserved(shop, ada):
     book_id = shop.book()
     shop.cancel(ada.id, shop.reserve(ada.id, book_id))
     shop.set_stock(book_id, 1)
@@ -127,7 +127,7 @@ def test_who_cancelled_cannot_reserve_what_is_in_stock_by_now(shop, ada):
     assert shop.statuses(book_id) == ["cancelled"]
 
 
-def test_a_reservation_is_cancelled_once(shop, ada):
+def test_a_reservation_cannot_be_cancelled_twice(shop, ada):
     prebook_id = shop.reserve(ada.id, shop.book())
     assert ada.cancel(prebook_id) == ""
     before = shop.everything()
@@ -144,13 +144,13 @@ def test_a_notified_reservation_cannot_be_cancelled(shop, ada):
     assert shop.everything() == before
 
 
-def test_anothers_reservation_cannot_be_cancelled_and_looks_like_none(shop, ada):
+def test_another_customers_reservation_cannot_be_cancelled_and_looks_unknown(shop, ada):
     prebook_id = shop.reserve(shop.customer("ben@example.com"), shop.book())
     assert ada.cancel(prebook_id) == ada.cancel(999) == "404"
     assert shop.rows("SELECT status FROM prebookings") == ["waiting"]
 
 
-def test_who_was_notified_may_reserve_anew_when_the_book_sells_out_again(shop, ada):
+def test_a_notified_customer_can_reserve_again_when_the_book_sells_out(shop, ada):
     book_id = shop.book()
     shop.reserve(ada.id, book_id)
     for quantity in (3, 0):
@@ -161,8 +161,8 @@ def test_who_was_notified_may_reserve_anew_when_the_book_sells_out_again(shop, a
     assert len(set(shop.rows("SELECT movement_id FROM prebookings"))) == 2
 
 
-def test_nobody_waits_for_more_books_than_the_limit(small):
-    shop, ada = small
+def test_reservations_are_limited(small_shop):
+    shop, ada = small_shop
     first, second, third = (shop.book(title) for title in ("Emma", "Persuasion", "Sanditon"))
     assert ada.reserve(first) == ada.reserve(second) == ""
     assert CODES["PREBOOK_LIMIT_REACHED"] in ada.reserve(third)
@@ -170,8 +170,8 @@ def test_nobody_waits_for_more_books_than_the_limit(small):
 
 
 @pytest.mark.parametrize("how", ["cancelled", "notified"])
-def test_only_what_waits_counts_for_the_limit(small, how):
-    shop, ada = small
+def test_only_waiting_reservations_count_towards_the_limit(small_shop, how):
+    shop, ada = small_shop
     first, second, third = (shop.book(title) for title in ("Emma", "Persuasion", "Sanditon"))
     assert ada.reserve(first) == ada.reserve(second) == ""
     if how == "cancelled":
@@ -182,8 +182,8 @@ def test_only_what_waits_counts_for_the_limit(small, how):
     assert shop.statuses(first) == [how]
 
 
-def test_the_first_reason_is_told_unknown_then_in_stock_then_duplicate_then_limit(small):
-    shop, ada = small
+def test_the_first_reason_wins_unknown_in_stock_duplicate_limit(small_shop):
+    shop, ada = small_shop
     reserved, other, free, in_stock = shop.book("Emma"), shop.book("Persuasion"), shop.book("Lady Susan"), shop.book()
     shop.set_stock(in_stock, 1)
     assert ada.reserve(reserved) == ada.reserve(other) == ""
@@ -193,11 +193,11 @@ def test_the_first_reason_is_told_unknown_then_in_stock_then_duplicate_then_limi
     assert CODES["PREBOOK_LIMIT_REACHED"] in ada.reserve(free)
 
 
-def test_staff_have_no_reservations(shop, app, face):
+def test_staff_have_no_reservations(shop, app, customer_class):
     shop.staff("staff@example.com")
     book_id = shop.book()
-    asker = face(app, "staff@example.com")
-    if face is JsonFace:
+    asker = customer_class(app, "staff@example.com")
+    if customer_class is ApiCustomer:
         assert asker.api_client.reserve(book_id).json["code"] == "FORBIDDEN"
     else:
         assert asker.browser.submit(f"/books/{book_id}/reserve", page="/").status_code == 403

@@ -1,4 +1,4 @@
-"""What staff's programs learn of what customers want: demand book by book, and who waits for a book."""
+"""Staff's demand API: demand by book, and the waiting customers of a book."""
 
 import csv
 from io import StringIO
@@ -7,8 +7,8 @@ import pytest
 
 from bookshop.kit.text import as_cell
 from bookshop.web import services
+from tests.support.bad_input import assert_problem
 from tests.support.factories import PASSWORD
-from tests.support.stand import assert_problem
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -25,7 +25,7 @@ def staff(shop, api_client):
 
 @pytest.fixture
 def books(shop, staff):
-    """Books that are wanted in all ways; their ids by name."""
+    """Books with every kind of demand; their ids by name."""
     ada, ben, eve, cleo = (shop.customer(f"{name}@example.com") for name in ("ada", "ben", "eve", "cleo"))
     titles = {"wanted": 'A "quoted", title', "both": "\u00c9mile \N{BOOKS}", "back": "=1+1", "gone": "Gone"}
     titles |= {"left": "Left", "nobody": "Nobody", "given up": "Given up"}
@@ -33,10 +33,10 @@ def books(shop, staff):
     for user_id in (ada, ben, eve, cleo):
         shop.reserve(user_id, books["wanted"])
     shop.cancel(cleo, 4)
-    bought_once_of_two_who_were_told(shop, books["both"], ada, ben)
+    one_of_two_notified_buys(shop, books["both"], ada, ben)
     shop.reserve(ada, books["back"])
     shop.set_stock(books["back"], 3)
-    shop.order(cleo, {books["back"]: 2})  # who had not reserved it
+    shop.order(cleo, {books["back"]: 2})  # without a reservation
     shop.reserve(ada, books["gone"])
     shop.set_stock(books["gone"], 1)
     shop.withdraw(books["gone"])
@@ -49,8 +49,8 @@ def books(shop, staff):
     return books
 
 
-def bought_once_of_two_who_were_told(shop, book_id, ada, ben):
-    """Ada bought it; Ben cancelled his order, and waits anew."""
+def one_of_two_notified_buys(shop, book_id, ada, ben):
+    """Two notified customers: Ada bought the book; Ben cancelled his order and reserved again."""
     for user_id in (ada, ben):
         shop.reserve(user_id, book_id)
     shop.set_stock(book_id, 2)
@@ -64,7 +64,7 @@ def figures(items):
     return [tuple(item[name] for name in FIGURES) for item in items]
 
 
-def test_the_demand_tells_book_by_book_who_waits_was_told_and_bought_the_most_wanted_first(shop, staff, books):
+def test_the_demand_report_lists_waiting_notified_and_bought_by_book_most_wanted_first(shop, staff, books):
     found = staff.get(DEMAND)
     assert (found.status_code, found.json["total"]) == (200, 5)
     items = found.json["items"]
@@ -75,7 +75,7 @@ def test_the_demand_tells_book_by_book_who_waits_was_told_and_bought_the_most_wa
     assert shop.broken() == []
 
 
-def test_the_oldest_wait_is_that_of_who_waits_still(shop, staff, books):
+def test_the_oldest_wait_counts_only_waiting_customers(shop, staff, books):
     def since():
         return [item["waiting_since"] for item in staff.get(DEMAND).json["items"]]
 
@@ -91,7 +91,7 @@ def waiting(staff, book_id):
     return {item["email"]: item["created_at"] for item in found}
 
 
-def test_the_file_for_a_spreadsheet_says_what_the_json_says_all_of_it_whatever_the_page(staff, books):
+def test_the_csv_contains_all_the_json_regardless_of_the_page(staff, books):
     for query in ({}, {"page": 2, "size": 1}, {"cursor": "", "size": 1}, {"page": 99}):
         answer = staff.get(DEMAND, format="csv", **query)
         assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
@@ -106,7 +106,7 @@ def test_the_file_for_a_spreadsheet_says_what_the_json_says_all_of_it_whatever_t
     assert staff.send("GET", f"{DEMAND}?format=csv", If_None_Match=known).status_code == 304
 
 
-def test_without_any_demand_there_is_a_head_and_no_row(staff):
+def test_without_any_demand_the_csv_has_only_a_header(staff):
     assert staff.get(DEMAND, format="csv").text == ",".join(MEMBERS) + "\r\n"
     assert staff.get(DEMAND).json["items"] == []
 
@@ -114,11 +114,11 @@ def test_without_any_demand_there_is_a_head_and_no_row(staff):
 @pytest.mark.parametrize(
     "query", [{"format": "xml"}, {"format": ""}, {"format": "CSV"}, {"q": "emma"}, {"size": "101"}]
 )
-def test_a_report_that_there_is_not_is_refused(staff, query):
+def test_an_unknown_report_is_refused(staff, query):
     assert_problem(staff.get(DEMAND, **query), 422, "VALIDATION_ERROR")
 
 
-def test_who_waits_for_a_book_is_told_oldest_first_with_all_that_became_of_it(staff, books):
+def test_the_waiting_list_shows_reservations_oldest_first_with_their_outcome(staff, books):
     found = staff.get(f"/api/v1/books/{books['wanted']}/prebookings").json
     assert [(item["email"], item["status"]) for item in found["items"]] == [
         *(("ada@example.com", "waiting"), ("ben@example.com", "waiting")),
@@ -140,19 +140,19 @@ def test_who_waits_for_a_book_is_told_oldest_first_with_all_that_became_of_it(st
 
 
 @pytest.mark.parametrize(("status", "number"), [("waiting", 1), ("notified", 2), ("cancelled", 0)])
-def test_those_of_a_book_can_be_narrowed_to_a_status(staff, books, status, number):
+def test_a_books_reservations_can_be_filtered_by_status(staff, books, status, number):
     found = staff.get(f"/api/v1/books/{books['both']}/prebookings", status=status).json
     assert (found["total"], {item["status"] for item in found["items"]}) == (number, {status} if number else set())
 
 
-def test_a_withdrawn_book_has_its_list_and_one_that_is_not_there_is_404(staff, books):
+def test_a_withdrawn_book_has_its_list_and_an_unknown_one_is_404(staff, books):
     assert staff.get(f"/api/v1/books/{books['gone']}/prebookings").json["total"] == 1
     assert_problem(staff.get("/api/v1/books/999/prebookings"), 404, "BOOK_NOT_FOUND")
     assert_problem(staff.get(f"/api/v1/books/{2**31}/prebookings"), 404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", [DEMAND, f"{DEMAND}?format=csv", "/api/v1/books/1/prebookings"])
-def test_what_customers_want_is_told_to_staff_alone(books, api_client, path):
+def test_only_staff_see_the_demand(books, api_client, path):
     assert_problem(api_client().send("GET", path), 401, "NOT_AUTHENTICATED")
     assert_problem(api_client("ada@example.com").send("GET", path), 403, "FORBIDDEN")
 
@@ -160,7 +160,7 @@ def test_what_customers_want_is_told_to_staff_alone(books, api_client, path):
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "'=1+1", "''-1", "\uff1d1"]
 
 
-def test_no_text_is_a_formula_to_a_spreadsheet_and_our_import_reads_it_back(shop, staff, tmp_path):
+def test_no_exported_text_is_a_formula_and_our_import_reads_it_back(shop, staff, tmp_path):
     for title in FORMULAS:
         shop.reserve(
             shop.customer(f"c{len(title)}{ord(title[0])}@example.com"), shop.book(title, authors=f"{title} Austen")
@@ -172,8 +172,8 @@ def test_no_text_is_a_formula_to_a_spreadsheet_and_our_import_reads_it_back(shop
         table = csv.writer(file)
         table.writerow(["title", "authors", "publisher"])
         table.writerows([row["title"], row["authors"], "'Tis Books"] for row in rows)
-    said = shop.app.test_cli_runner().invoke(args=["books", "import", str(path)]).output
-    assert f"0 added, {len(FORMULAS)} updated, 0 unchanged, 0 refused" in said
+    output = shop.app.test_cli_runner().invoke(args=["books", "import", str(path)]).output
+    assert f"0 added, {len(FORMULAS)} updated, 0 unchanged, 0 refused" in output
     assert set(shop.rows("SELECT publisher FROM books")) == {"'Tis Books"}
 
 

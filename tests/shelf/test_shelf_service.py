@@ -1,7 +1,7 @@
-"""Taking a book off sale, and putting it back."""
+"""Withdrawing a book, and putting it back on sale."""
 
 
-def test_withdrawing_hides_the_book_and_cancels_who_waits_and_putting_back_wakes_nobody(shop, web_client):
+def test_withdrawing_hides_the_book_and_cancels_reservations_and_putting_back_restores_none(shop, web_client):
     emma = shop.book("Emma")
     for user_id in shop.customers(3):
         shop.reserve(user_id, emma)

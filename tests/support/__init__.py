@@ -1,1 +1,1 @@
-"""What the tests stand on: databases, users of the shop, servers, races and kills."""
+"""Test support: databases, clients, servers, races and kills."""

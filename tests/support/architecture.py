@@ -1,6 +1,6 @@
-"""The shop as a graph: which module imports which, and on which floor each stands.
+"""The shop as a graph: which module imports which, and on which floor each is.
 
-`python -m tests.support.architecture` draws the picture in docs/architecture.md anew.
+`python -m tests.support.architecture` updates the diagram in docs/architecture.md.
 """
 
 import ast
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
 
-# The domain, from the ground up: a feature stands on those of the rows above its own, and on no other of its row.
+# The domain, lowest row first: a feature may depend on features of earlier rows, but not on others in its own row.
 DOMAIN = (
     ("catalog", "events", "idempotency", "mail", "throttle"),
     ("accounts",),
@@ -21,7 +21,7 @@ DOMAIN = (
     ("people",),
 )
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
-# What of a feature stands with the views. All else is its domain.
+# The modules of a feature that are on the floor of the views. All others are its domain.
 PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.own_account", "accounts.email_link_pages", "accounts.known_devices", "accounts.signed_links"),
     *("cart.cookie", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
@@ -39,7 +39,7 @@ PICTURE = ROOT / "docs" / "architecture.md"
 
 
 class Arrow(NamedTuple):
-    """That a module uses another."""
+    """One module uses another."""
 
     source: str
     target: str
@@ -49,19 +49,19 @@ class Arrow(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a module stands: the number of its floor and, in the domain, of its row."""
+    """Where a module is: the number of its floor and, in the domain, of its row."""
 
     floor: int
     row: int = 0
 
 
 def sources() -> dict[str, str]:
-    """The modules of the shop and their text."""
+    """Return the source of each module of the shop."""
     return {module_of(path): path.read_text(encoding="utf-8") for path in SOURCES}
 
 
 def arrows(texts: Mapping[str, str]) -> list[Arrow]:
-    """Which module uses which: by an import, wherever it stands, or by the name of a table in the metadata."""
+    """Find which module uses which: by an import anywhere, or by the name of a table in the metadata."""
     trees = {module: ast.parse(text) for module, text in texts.items()}
     tables = {name: module for module, tree in trees.items() for name in _tables_of(tree)}
     found = {
@@ -74,14 +74,14 @@ def arrows(texts: Mapping[str, str]) -> list[Arrow]:
 
 
 def _tables_of(tree: ast.Module) -> Iterator[str]:
-    """The tables whose models a module defines."""
+    """Yield the tables whose models a module defines."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__tablename__":
             yield ast.literal_eval(node.value)
 
 
 def _tables_by_name(tree: ast.Module) -> Iterator[str]:
-    """The names in `metadata.tables["..."]`, and all texts of a module that goes through the tables by their names."""
+    """Yield the names in `metadata.tables["..."]`: all strings of a module that uses `tables`."""
     by_name = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "tables"]
     if by_name:
         for node in ast.walk(tree):
@@ -90,17 +90,17 @@ def _tables_by_name(tree: ast.Module) -> Iterator[str]:
 
 
 def feature_of(module: str) -> str:
-    """`catalog` for bookshop.catalog.models; '' for what belongs to no feature."""
+    """Return `catalog` for bookshop.catalog.models; '' for a module of no feature."""
     name = module.split(".")[1] if "." in module else ""
     return name if name in FEATURES else ""
 
 
 def place_of(module: str) -> Place:
-    """Where a module stands; raises LookupError for one that has no place."""
+    """Find where a module is; raise LookupError if it is on no floor."""
     package, _dot, name = module.removeprefix("bookshop").removeprefix(".").partition(".")
     if package in FEATURES and name and name not in PAGES and f"{package}.{name}" not in PAGES:
         return Place(FLOORS.index("domain"), FEATURES[package])
-    if package in FEATURES or module == "bookshop.admin":  # its blueprint, on which features hang JSON for staff
+    if package in FEATURES or module == "bookshop.admin":  # its blueprint, to which features add JSON for staff
         return Place(FLOORS.index("views"))
     for floor, packages in OTHERS.items():
         if package in packages:
@@ -109,46 +109,48 @@ def place_of(module: str) -> Place:
 
 
 def points_up(arrow: Arrow) -> bool:
-    """Whether it leads to a floor above, or in the domain to another feature that does not stand in a row below."""
+    """Whether it leads to a higher floor, or in the domain to a feature that is not in a lower row."""
     source, target = place_of(arrow.source), place_of(arrow.target)
     if source.floor != target.floor or source.floor != FLOORS.index("domain"):
         return target.floor > source.floor
     return feature_of(arrow.source) != feature_of(arrow.target) and target.row >= source.row
 
 
-def of_features(found: Iterable[Arrow]) -> list[Arrow]:
-    """The arrows of the domain, from feature to feature."""
+def between_features(found: Iterable[Arrow]) -> list[Arrow]:
+    """Reduce the arrows of the domain to those between features."""
     domain = FLOORS.index("domain")
     within = [arrow for arrow in found if place_of(arrow.source).floor == domain == place_of(arrow.target).floor]
     between = {Arrow(feature_of(arrow.source), feature_of(arrow.target)) for arrow in within}
     return sorted(arrow for arrow in between if arrow.source != arrow.target)
 
 
-def circle(found: Collection[Arrow]) -> list[str]:
-    """Names that lead from one to the next and back to the first; none if there is no circle."""
-    left = {name for arrow in found for name in arrow}
-    while free := {name for name in left if not any(one.source == name and one.target in left for one in found)}:
-        left -= free
-    path = sorted(left)[:1]
+def cycle(found: Collection[Arrow]) -> list[str]:
+    """Return names that form a cycle, or an empty list if there is none."""
+    remaining = {name for arrow in found for name in arrow}
+    while ends := {
+        name for name in remaining if not any(one.source == name and one.target in remaining for one in found)
+    }:
+        remaining -= ends
+    path = sorted(remaining)[:1]
     while path and path[-1] not in path[:-1]:
-        path.append(next(one.target for one in found if one.source == path[-1] and one.target in left))
+        path.append(next(one.target for one in found if one.source == path[-1] and one.target in remaining))
     return path[path.index(path[-1]) :] if path else []
 
 
 def picture(found: Collection[Arrow]) -> str:
-    """The domain as a Mermaid diagram and a table: an arrow that follows from others is in the table alone."""
-    needed = [arrow for arrow in found if not _follows(arrow, [one for one in found if one != arrow])]
+    """Draw the domain as a Mermaid diagram and a table. Arrows implied by others are only in the table."""
+    needed = [arrow for arrow in found if not _is_implied(arrow, [one for one in found if one != arrow])]
     rows = [f"  subgraph row{number}[ ]\n    {'; '.join(row)}\n  end" for number, row in enumerate(DOMAIN, 1)]
     drawn = [f"  {arrow.source} --> {arrow.target}" for arrow in needed]
-    table = ["| row | feature | stands on |", "|---|---|---|"]
+    table = ["| row | feature | depends on |", "|---|---|---|"]
     for feature, level in FEATURES.items():
         below = ", ".join(arrow.target for arrow in found if arrow.source == feature)
         table.append(f"| {level + 1} | `{feature}` | {below or 'kit'} |")
     return "\n".join(["```mermaid", "flowchart BT", *rows, *drawn, "```", "", *table])
 
 
-def _follows(arrow: Arrow, others: Collection[Arrow]) -> bool:
-    """Whether others lead from its beginning to its end."""
+def _is_implied(arrow: Arrow, others: Collection[Arrow]) -> bool:
+    """Whether other arrows lead from its source to its target."""
     reached, new = {arrow.source}, {arrow.source}
     while new:
         new = {one.target for one in others if one.source in new} - reached
@@ -156,12 +158,12 @@ def _follows(arrow: Arrow, others: Collection[Arrow]) -> bool:
     return arrow.target in reached
 
 
-def drawn_anew(text: str) -> str:
-    """The page with the picture of what is so now."""
+def redrawn(text: str) -> str:
+    """Replace the diagram in the page by a current one."""
     before, _begin, rest = text.partition(BEGIN)
     _old, _end, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{picture(of_features(arrows(sources())))}\n{END}{after}"
+    return f"{before}{BEGIN}\n{picture(between_features(arrows(sources())))}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(drawn_anew(PICTURE.read_text(encoding="utf-8")), encoding="utf-8")
+    PICTURE.write_text(redrawn(PICTURE.read_text(encoding="utf-8")), encoding="utf-8")

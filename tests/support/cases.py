@@ -1,7 +1,7 @@
-"""Which cases run on PostgreSQL, and the proof that those left out would have sent no other statement.
+"""Which cases run on PostgreSQL, and the proof that the omitted ones would have sent no other statement.
 
 Tests of pages and of validation are marked `one_postgresql_case`: on PostgreSQL only the first case of each function
-runs, and SQLite runs them all. With `--all-cases` every case runs on both, and a statement that only a left-out case
+runs, and SQLite runs them all. With `--all-cases` every case runs on both, and a statement that only an omitted case
 sends to PostgreSQL fails the run: mark that function `every_case`.
 """
 
@@ -20,12 +20,12 @@ SAVEPOINT = re.compile(r"sa_savepoint_\d+")
 
 
 class Recorder:
-    """Notes which statements the kept cases send to PostgreSQL, and which the left-out ones, with one that does."""
+    """Records which statements regular cases send to PostgreSQL, and which the omitted ones send, with one example."""
 
     def __init__(self) -> None:
-        self.kept: set[str] = set()
-        self.left_out: dict[str, str] = {}
-        self.left_out_test: str | None = None  # the test that runs just now, if PostgreSQL would do without it
+        self.regular: set[str] = set()
+        self.omitted: dict[str, str] = {}
+        self.omitted_test: str | None = None  # the running test, if it is normally omitted on PostgreSQL
         event.listen(Engine, "before_cursor_execute", self.note)
 
     def stop(self) -> None:
@@ -35,32 +35,32 @@ class Recorder:
         options = context.execution_options if context else connection.get_execution_options()
         if connection.dialect.name != "postgresql" or options.get(BY_TEST):
             return
-        if self.left_out_test is None:
-            self.kept.add(shape(statement))
+        if self.omitted_test is None:
+            self.regular.add(normalized(statement))
         else:
-            self.left_out.setdefault(shape(statement), self.left_out_test)
+            self.omitted.setdefault(normalized(statement), self.omitted_test)
 
-    def only_left_out(self) -> dict[str, str]:
-        """The statements that only left-out cases send, each with one of these."""
-        return {statement: test for statement, test in self.left_out.items() if statement not in self.kept}
+    def only_omitted(self) -> dict[str, str]:
+        """Return the statements that only omitted cases send, each with one such case."""
+        return {statement: test for statement, test in self.omitted.items() if statement not in self.regular}
 
 
-def shape(statement: str) -> str:
-    """A statement without what differs from call to call: parameters and the number of its savepoint."""
+def normalized(statement: str) -> str:
+    """Remove what differs from call to call: parameters and the number of a savepoint."""
     return SAVEPOINT.sub("savepoint", REPEATED.sub("?", PARAMETER.sub("?", " ".join(statement.split()))))
 
 
-def left_out(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """The cases that PostgreSQL does without: all but the first of each function marked so."""
-    begun = set()
-    for item in filter(may_be_left_out, items):
+def omitted(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield the cases omitted on PostgreSQL: all but the first of each marked function."""
+    seen = set()
+    for item in filter(may_be_omitted, items):
         name = item.nodeid.partition("[")[0]
-        if name in begun:
+        if name in seen:
             yield item
-        begun.add(name)
+        seen.add(name)
 
 
-def may_be_left_out(item: pytest.Item) -> bool:
+def may_be_omitted(item: pytest.Item) -> bool:
     marked = item.get_closest_marker("one_postgresql_case") and not item.get_closest_marker("every_case")
     return bool(marked) and isinstance(item, pytest.Function) and "postgresql" in _parameters(item)
 
@@ -69,11 +69,11 @@ def _parameters(item: pytest.Function) -> Collection[Any]:
     return item.callspec.params.values() if hasattr(item, "callspec") else ()
 
 
-# ---------------------------------------------------------------- hooks of pytest
+# ---------------------------------------------------------------- pytest hooks
 
 
 RECORDER = pytest.StashKey[Recorder]()
-LEFT_OUT = pytest.StashKey[set[str]]()
+OMITTED = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,9 +86,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    out = set(left_out(items))
+    out = set(omitted(items))
     if config.getoption("--all-cases"):
-        config.stash[LEFT_OUT] = {item.nodeid for item in out}
+        config.stash[OMITTED] = {item.nodeid for item in out}
         return
     config.hook.pytest_deselected(items=list(out))
     items[:] = [item for item in items if item not in out]
@@ -96,36 +96,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if recorder := item.config.stash.get(RECORDER, None):
-        recorder.left_out_test = item.nodeid if item.nodeid in item.config.stash[LEFT_OUT] else None
+        recorder.omitted_test = item.nodeid if item.nodeid in item.config.stash[OMITTED] else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run for a statement that only left-out cases sent; a worker reports to the main process."""
+    """Fail the run for a statement that only omitted cases sent; a worker reports to the main process."""
     recorder = session.config.stash.get(RECORDER, None)
     if recorder is None:
         return
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["statements"] = [sorted(recorder.kept), recorder.left_out]
-    elif recorder.only_left_out():
+        session.config.workeroutput["statements"] = [sorted(recorder.regular), recorder.omitted]
+    elif recorder.only_omitted():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over the notes of a worker of pytest-xdist."""
+    """Merge the records of a pytest-xdist worker."""
     recorder = node.config.stash.get(RECORDER, None)
     if recorder and hasattr(node, "workeroutput"):  # a worker that crashed has none
-        kept, left_out = node.workeroutput["statements"]
-        recorder.kept.update(kept)
-        recorder.left_out.update(left_out)
+        regular, omitted = node.workeroutput["statements"]
+        recorder.regular.update(regular)
+        recorder.omitted.update(omitted)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     recorder = config.stash.get(RECORDER, None)
     if recorder is None:
         return
-    only = recorder.only_left_out()
+    only = recorder.only_omitted()
     terminalreporter.section("statements sent to PostgreSQL")
-    terminalreporter.line(f"{len(recorder.kept)} by the cases that always run, {len(only)} only by others")
+    terminalreporter.line(f"{len(recorder.regular)} by the cases that always run, {len(only)} only by omitted ones")
     for statement, test in only.items():
         terminalreporter.line(f"{test}\n    {statement}")

@@ -1,4 +1,4 @@
-"""Those who use the shop in tests: a browser with cookies and forms, and a script with a token."""
+"""HTTP clients for tests: a browser with cookies and forms, and a script with a token."""
 
 import html
 import re
@@ -20,51 +20,51 @@ TAG = re.compile(r"<[^>]*>")
 
 
 class WebClient:
-    """A browser: keeps cookies, and sends with each form the CSRF token of the page that holds it."""
+    """A browser: keeps cookies, and submits each form with the CSRF token of its page."""
 
     def __init__(self, app: Flask, email: str | None = None) -> None:
         self.app, self.client = app, app.test_client()
         if email is not None:
-            self._enter(email)
+            self._log_in_quickly(email)
 
     def log_in(self, email: str, password: str = PASSWORD, **fields: Any) -> TestResponse:
         return self.submit("/login", email=email, password=password, **fields)
 
     def get(self, path: str, **options: Any) -> TestResponse:
-        """Look at a page, where it is by now: at another address for good (301), one is taken there."""
-        answer = self.client.get(path, **options)
-        return self.client.get(answer.location, **options) if answer.status_code == 301 else answer
+        """Request a page; follow a permanent redirect (301), but no other."""
+        response = self.client.get(path, **options)
+        return self.client.get(response.location, **options) if response.status_code == 301 else response
 
     def follow(self, path: str) -> TestResponse:
         return self.client.get(path, follow_redirects=True)
 
     def submit(self, path: str, *, page: str | None = None, **fields: Any) -> TestResponse:
-        """Send a form to `path`, with the token of `page` (or of the form's own address)."""
+        """Submit a form to `path`, with the CSRF token of `page` (by default of `path`)."""
         return self.post(path, csrf_token=self.csrf_token(page or path), **fields)
 
     def post(self, path: str, **fields: Any) -> TestResponse:
-        """Send a form just as given."""
+        """Submit a form exactly as given."""
         return self.client.post(path, data=fields)
 
     def csrf_token(self, page: str = "/login") -> str:
         found = TOKEN.search(self.follow(page).text)
         return html.unescape(found.group(1)) if found else ""
 
-    def _enter(self, email: str) -> None:
-        """Be logged in as by the form, at a fraction of its cost: most tests log in and do not look at it."""
+    def _log_in_quickly(self, email: str) -> None:
+        """Log in as the form does, at a fraction of its cost: most tests log in without testing the login."""
         with self.app.test_request_context(method="POST", environ_base=self.client.environ_base):
             accounts, login_id = services.accounts(), secrets.token_urlsafe(32)
             user = accounts.user_by_email(email)
             services.commit(lambda: accounts.users.add_login(login_id, user.id, request.user_agent.string))
             login_user(Identity(user.id, user.email, user.role, login_id))
             session.permanent, session[NOTIFIED_SEEN] = True, user.notified_seen
-            entered = dict(session)
+            logged_in = dict(session)
         with self.client.session_transaction() as cookie:
-            cookie.update(entered)
+            cookie.update(logged_in)
 
 
 class ApiClient:
-    """A script: sends JSON with a Bearer token and nothing else."""
+    """A script: sends JSON with a Bearer token and no cookies."""
 
     def __init__(self, app: Flask, email: str | None = None, scopes: Collection[str] | None = None) -> None:
         self.client = app.test_client(use_cookies=False)
@@ -97,5 +97,5 @@ class ApiClient:
 
 
 def text_of(response: TestResponse) -> str:
-    """The words of a page as one reads them."""
+    """Return the visible text of a page."""
     return " ".join(html.unescape(TAG.sub(" ", response.text)).split())

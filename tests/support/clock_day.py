@@ -1,6 +1,6 @@
-"""A few hours in the shop as a program: `python -m tests.support.clock_day URL FOLDER` prints what went wrong.
+"""A few hours in the shop as a program: `python -m tests.support.clock_day URL FOLDER` prints any failures.
 
-Run three times, the second time with the clock set back, see test_clock.py.
+test_clock.py runs it three times, the second time with the clock set back.
 """
 
 import sys
@@ -19,7 +19,7 @@ ADA, STAFF, GUESSED = "ada@example.com", "staff@example.com", "ben@example.com"
 
 
 def main(url: str, folder: str) -> None:
-    """Guess, log in, reserve, restock, order, send what is due; and look whether anything is torn."""
+    """Guess passwords, log in, reserve, restock, order, send what is due, and check consistency."""
     app = create_app(settings_for(url, mail_folder=Path(folder), mail_delay=0, ratelimit_storage="database://"))
     shop = Shop(app)
     with app.app_context():
@@ -27,14 +27,14 @@ def main(url: str, folder: str) -> None:
     if not shop.rows("SELECT id FROM users"):
         shop.staff(STAFF)
         shop.customer(ADA)
-        shop.customer(GUESSED)  # not Ada, whose next day would begin with the wait for the guesses of this one
-    wrong = [line for line in (*_work(shop), *shop.broken()) if line]
-    print(*wrong, sep="\n")
+        shop.customer(GUESSED)  # not Ada: her next login would have to wait
+    failures = [line for line in (*_exercise(shop), *shop.broken()) if line]
+    print(*failures, sep="\n")
     with app.app_context():
         db.engine.dispose()
 
 
-def _work(shop: Shop) -> list[str]:
+def _exercise(shop: Shop) -> list[str]:
     ada, staff = ApiClient(shop.app, ADA), ApiClient(shop.app, STAFF)
     browser, guesser = WebClient(shop.app), WebClient(shop.app)
     book_id = shop.book("Emma")
@@ -47,16 +47,16 @@ def _work(shop: Shop) -> list[str]:
     with shop.app.app_context():
         Worker().run_once()
     waiting = shop.rows("SELECT count(*) FROM messages WHERE state = 'queued'")[0]
-    found = {
+    results = {
         "login": (login, 303),
-        "a wait of a minute at most": (0 < wait <= 60, True),
+        "wait of at most a minute": (0 < wait <= 60, True),
         "reservation": (reserved, 201),
         "restock": (restocked, 1),
         "order": (order.status_code, 201),
         "copies": (order.get_json()["lines"][0]["quantity"], 1),
-        "messages that wait": (waiting, 0),
+        "waiting messages": (waiting, 0),
     }
-    return [f"{name}: {is_}, not {should}" for name, (is_, should) in found.items() if is_ != should]
+    return [f"{name}: {actual}, not {expected}" for name, (actual, expected) in results.items() if actual != expected]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The databases of the tests: where they lie, how they are emptied, and how a state is kept and restored."""
+"""The databases of the tests: where they are, how to empty them, and how to save and restore a state."""
 
 import os
 import shutil
@@ -17,33 +17,33 @@ from bookshop.kit.database import WRITES, Base
 from tests.support.settings import settings_for
 
 TABLES = Base.metadata.sorted_tables
-BY_TEST = "bookshop_by_test"  # marks statements that a test sends itself, see tests/support/cases.py
-ROOM = 500_000_000  # bytes that a folder in memory must have left; containers often have only 64 MB
-LARGE = 2_000_000  # bytes from which on TRUNCATE is quicker than DELETE
+BY_TEST = "bookshop_by_test"  # marks statements sent by a test itself, see tests/support/cases.py
+MIN_FREE = 500_000_000  # bytes that a memory-backed folder must have free; containers often have only 64 MB
+LARGE = 2_000_000  # bytes above which TRUNCATE is faster than DELETE
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def memory_folder() -> str | None:
-    """A folder in memory for files that need not survive a crash; None where there is none, or none with room."""
+    """Return a memory-backed folder for files that need not survive a crash, or None if there is none with space."""
     folder = "/dev/shm"
-    usable = os.path.isdir(folder) and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM
+    usable = os.path.isdir(folder) and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > MIN_FREE
     return folder if usable else None
 
 
 @contextmanager
 def folder_in_memory(prefix: str) -> Iterator[Path]:
-    """A new folder, in memory if possible, deleted at the end."""
+    """Create a folder, in memory if possible; delete it at the end."""
     with tempfile.TemporaryDirectory(prefix=prefix, dir=memory_folder()) as folder:
         yield Path(folder)
 
 
-# ---------------------------------------------------------------- databases of PostgreSQL
+# ---------------------------------------------------------------- PostgreSQL databases
 
 
 @contextmanager
 def new_database(server_url: str, name: str) -> Iterator[str]:
-    """An empty database beside the one at this address of PostgreSQL, gone at the end; yields its address."""
+    """Create an empty database on the PostgreSQL server of this URL and yield its URL; drop it at the end."""
     url = make_url(settings_for(server_url).database_url)
     name = f"{name}_{WORKER}" if WORKER else name
     engine = create_engine(url, isolation_level="AUTOCOMMIT", execution_options={BY_TEST: True})
@@ -59,7 +59,7 @@ def new_database(server_url: str, name: str) -> Iterator[str]:
 
 
 def drop_everything(url: str) -> None:
-    """Drop whatever is in a PostgreSQL database that was handed to us."""
+    """Drop everything in a PostgreSQL database that was given to us."""
     engine = create_engine(settings_for(url).database_url, execution_options={BY_TEST: True})
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
@@ -71,7 +71,7 @@ def drop_everything(url: str) -> None:
 
 
 def empty(app: Flask) -> None:
-    """Empty all tables, the folders of covers and e-mail, and the counters of limits; ids count from 1 again."""
+    """Empty all tables, the cover and e-mail folders and the rate limits; ids start at 1 again."""
     with app.app_context():
         engine = db.engine
         limiter.reset()
@@ -83,12 +83,12 @@ def empty(app: Flask) -> None:
 
 @contextmanager
 def driver_connection(engine: Engine) -> Iterator[Any]:
-    """A connection of the database's driver: for what should cost a test next to nothing."""
+    """Yield a raw driver connection, for frequent work that must be cheap."""
     connection = engine.raw_connection()
     try:
         yield connection
     finally:
-        connection.close()  # goes back to the pool, rolled back
+        connection.close()  # returns to the pool, rolled back
 
 
 def _empty_sqlite(connection: Any) -> None:
@@ -97,7 +97,7 @@ def _empty_sqlite(connection: Any) -> None:
 
 
 def _empty_postgresql(connection: Any) -> None:
-    """DELETE is quick where there is little; TRUNCATE makes new files for each table and index."""
+    """DELETE is fast for few rows; TRUNCATE creates new files for each table and index."""
     cursor = connection.cursor()
     size = (
         "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -110,19 +110,19 @@ def _empty_postgresql(connection: Any) -> None:
 
 
 def _sequences(cursor: Any) -> dict[str, int | None]:
-    """The last value of each sequence; None if it was never asked."""
-    found = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public'"
-    return dict(cursor.execute(found).fetchall())
+    """Return the last value of each sequence; None if it was never used."""
+    query = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public'"
+    return dict(cursor.execute(query).fetchall())
 
 
 @cache
 def _deletes(sequences: tuple[str, ...]) -> str:
-    begin_again = ", ".join(f"setval('{name}', 1, false)" for name in sequences)
-    return "; ".join([*(f"DELETE FROM {table.name}" for table in reversed(TABLES)), f"SELECT {begin_again}"])
+    restarts = ", ".join(f"setval('{name}', 1, false)" for name in sequences)
+    return "; ".join([*(f"DELETE FROM {table.name}" for table in reversed(TABLES)), f"SELECT {restarts}"])
 
 
 def _files(app: Flask) -> list[Path]:
-    """The covers that were uploaded, and the e-mails that were written into a folder."""
+    """List the uploaded covers and the e-mails written into a folder."""
     folders = app.config["SETTINGS"].covers, app.config["SETTINGS"].mail_folder
     return [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
 
@@ -131,7 +131,7 @@ def _files(app: Flask) -> list[Path]:
 
 
 def rows_of(app: Flask, *queries: str) -> list[list[tuple[Any, ...]]]:
-    """The rows of each query as the driver gives them, all over one connection: cheap enough for every test."""
+    """Return each query's rows as raw tuples, over one connection: cheap enough for every test."""
     with app.app_context():
         engine = db.engine
     with driver_connection(engine) as connection:
@@ -140,19 +140,19 @@ def rows_of(app: Flask, *queries: str) -> list[list[tuple[Any, ...]]]:
 
 
 class Snapshot:
-    """What an application has stored at this moment, in tables, sequences and folders; it can be put back any time."""
+    """A copy of an application's tables, sequences and files that can be restored repeatedly."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        kept = {table: [column for column in table.columns if column.computed is None] for table in TABLES}
+        columns_of = {table: [column for column in table.columns if column.computed is None] for table in TABLES}
         with _connection(app) as connection:
-            found = ((table, connection.execute(select(*columns))) for table, columns in kept.items())
+            found = ((table, connection.execute(select(*columns))) for table, columns in columns_of.items())
             self.rows = [(table, [dict(row) for row in result.mappings()]) for table, result in found]
             self.sequences = self._on_postgresql(connection, _sequences) or {}
         self.files = {path: path.read_bytes() for path in _files(app)}
 
     def restore(self) -> None:
-        """Put everything back into the emptied application."""
+        """Restore everything into the emptied application."""
         with _connection(self.app) as connection:
             for table, rows in self.rows:
                 if rows:
@@ -163,8 +163,8 @@ class Snapshot:
             path.write_bytes(content)
 
     def _set_sequences(self, cursor: Any) -> None:
-        asked = {name: value for name, value in self.sequences.items() if value is not None}
-        cursor.execute("SELECT " + ", ".join(f"setval('{name}', {value})" for name, value in asked.items()))
+        used = {name: value for name, value in self.sequences.items() if value is not None}
+        cursor.execute("SELECT " + ", ".join(f"setval('{name}', {value})" for name, value in used.items()))
 
     def _on_postgresql(self, connection: Connection, work: Callable[[Any], Any]) -> Any:
         if connection.dialect.name == "sqlite":

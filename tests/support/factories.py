@@ -1,4 +1,4 @@
-"""What tests start from: users, books and reservations, made by the shop's own services."""
+"""Test data: users, books and reservations, created by the shop's own services."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -24,13 +24,13 @@ _numbers = count(1)
 
 
 def isbn(number: int | None = None) -> str:
-    """A valid ISBN-13, another one at each call."""
+    """Return a valid ISBN-13, a new one at each call unless a number is given."""
     digits = f"978{next(_numbers) if number is None else number:09d}"
     return digits + ean.calc_check_digit(digits)
 
 
 class Shop:
-    """The shop behind its services. Each call has an app context of its own and commits."""
+    """The shop's services for tests. Each call has its own app context and commits."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -40,29 +40,29 @@ class Shop:
             return services.commit(work)
 
     def customer(self, email: str = "ada@example.com") -> int:
-        """A customer; returns the id."""
+        """Create a customer; return the id."""
         return self.commit(lambda: services.accounts().register(email, PASSWORD, CUSTOMER)).id
 
     def customers(self, number: int) -> list[int]:
-        """Many customers, quickly; returns their ids."""
+        """Create many customers; return their ids."""
         return [self.customer(f"customer{index}@example.com") for index in range(number)]
 
     def staff(self, email: str = "staff@example.com") -> int:
         return self.commit(lambda: services.accounts().register(email, PASSWORD, STAFF)).id
 
     def id_of(self, email: str) -> int:
-        """The id of the user with this address; within a call."""
+        """Return the id of the user with this address; needs an app context."""
         return services.accounts().user_by_email(email).id
 
     def token(self, email: str, scopes: Collection[str] | None = None) -> str:
-        """A token of the user's with these scopes, or with all that there are for the user."""
+        """Create a token for the user with these scopes, or with all that the user may have."""
         return self.commit(lambda: services.accounts().create_token(self.id_of(email), "test", scopes))
 
     def deactivate(self, email: str) -> int:
         return self.commit(lambda: services.people().deactivate(self.id_of(email)))
 
     def book(self, title: str = "Emma", *, stock: int = 0, **values: Any) -> int:
-        """A book; returns its id."""
+        """Create a book; return its id."""
         values = {"title": title, "authors": "Jane Austen", "price_cents": 950, "currency": "EUR", **values}
         book_id = self.commit(lambda: services.catalog().create(values))
         if stock:
@@ -70,48 +70,48 @@ class Shop:
         return book_id
 
     def set_stock(self, book_id: int, quantity: int) -> list[str]:
-        """Set a book's stock; returns the addresses of those whom that notified."""
+        """Set a book's stock; return the addresses of the notified customers."""
         return self.commit(
             lambda: services.shelf().update_stock(StockChange(book_id=book_id, quantity=quantity))
         ).notified
 
     def reserve(self, user_id: int, book_id: int) -> int:
-        """Reserve a book for a customer; returns the pre-booking's id."""
+        """Reserve a book for a customer; return the pre-booking's id."""
         return int(self.commit(lambda: services.prebookings().reserve(user_id, book_id)).id)
 
     def cancel(self, user_id: int, prebook_id: int) -> None:
         self.commit(lambda: services.prebookings().cancel(user_id, prebook_id))
 
     def fill_cart(self, user_id: int, copies: dict[int, int]) -> None:
-        """Put copies of books into a customer's cart: book id -> number."""
+        """Add copies of books to a customer's cart: book id -> quantity."""
         for book_id, quantity in copies.items():
             self.commit(partial(lambda *line: services.cart().add(*line), user_id, book_id, quantity))
 
-    def order(self, user_id: int, copies: dict[int, int], **said: Any) -> int:
-        """Let a customer order copies of books; returns the order's id."""
+    def order(self, user_id: int, copies: dict[int, int], **fields: Any) -> int:
+        """Order copies of books for a customer; return the order's id."""
         self.fill_cart(user_id, copies)
-        checkout = Checkout(**{"name": "Ada Lovelace", **said})
+        checkout = Checkout(**{"name": "Ada Lovelace", **fields})
         return int(self.commit(lambda: services.checkout().place(user_id, checkout)).order.id)
 
     def cancel_order(self, user_id: int, order_id: int) -> list[str]:
-        """Cancel a customer's own order; returns the addresses of those whom that notified."""
+        """Cancel a customer's own order; return the addresses of the notified customers."""
         return self.commit(lambda: services.checkout().cancel(user_id, order_id))
 
     def change_order(self, order_id: int, status: str, by: int) -> list[str]:
-        """Let staff make an order ready, collected or cancelled; returns whom that notified."""
+        """Mark an order ready, collected or cancelled as staff; return the addresses of the notified customers."""
         return self.commit(lambda: services.checkout().change(order_id, status, by))
 
     def withdraw(self, book_id: int) -> int:
         return self.commit(lambda: services.shelf().withdraw(book_id))
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
-        """The rows of a SELECT, as tuples; single columns as scalars."""
+        """Return the rows of a SELECT as tuples, single columns as scalars."""
         with self.app.app_context():
             found = [tuple(row) for row in db.session.execute(text(sql), values, execution_options={BY_TEST: True})]
         return [row[0] if len(row) == 1 else row for row in found]
 
     def execute(self, sql: str, **values: Any) -> None:
-        """Change the database behind the shop's back."""
+        """Change the database directly."""
         with self.app.app_context():
             db.session.execute(text(sql), values, execution_options={BY_TEST: True})
             db.session.commit()
@@ -121,21 +121,23 @@ class Shop:
         return found
 
     def statuses(self, book_id: int) -> list[str]:
-        """The statuses of all the book's pre-bookings, oldest first."""
+        """Return the statuses of the book's pre-bookings, oldest first."""
         return self.rows("SELECT status FROM prebookings WHERE book_id = :id ORDER BY id", id=book_id)
 
     def broken(self) -> list[str]:
-        """The lines of `flask check`."""
+        """Return the lines of `flask check`."""
         with self.app.app_context():
             return list(broken_invariants(db.session()))
 
     def everything(self) -> dict[str, list[Any]]:
-        """All rows of all tables but the logins and the use of tokens, to see whether anything changed."""
+        """Return all rows except logins and the use of tokens, to see whether anything changed."""
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
         names += ["idempotency_records", "messages", "password_resets"]
         names += ["webhooks", "webhook_deliveries"]
         tables = dict.fromkeys(names, "*")
-        tables["events"] = "id, kind, movement_id, prebooking_id, order_id, created_at"  # places are given by who reads
+        tables["events"] = (
+            "id, kind, movement_id, prebooking_id, order_id, created_at"  # no position: readers assign it
+        )
         tables["api_tokens"] = "id, user_id, name, token_hash, created_at, revoked_at"
         queries = [f"SELECT {columns} FROM {table} ORDER BY 1, 2" for table, columns in tables.items()]
         return dict(zip(tables, rows_of(self.app, *queries), strict=True))

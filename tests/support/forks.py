@@ -1,4 +1,4 @@
-"""gunicorn, forked from a process that has imported everything, or started by its real command."""
+"""gunicorn, forked from a process with everything imported, or started by its real command."""
 
 import http.client
 import multiprocessing
@@ -20,15 +20,15 @@ DEADLINE = 60.0  # seconds
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.support.preloaded"])
 
-Started = tuple[int, Callable[[float], Any]]  # its process id, and how it is waited for
+Started = tuple[int, Callable[[float], Any]]  # the process id, and a function that waits for its end
 Start = Callable[[list[str], dict[str, str], int, Connection], Started]
 
 
 def by_fork(arguments: list[str], environ: dict[str, str], listening: int, life: Connection) -> Started:
-    """Fork gunicorn from the process that has imported everything, which takes a tenth of a second."""
+    """Fork gunicorn from the process with everything imported, which takes a tenth of a second."""
     with socket.socket(fileno=os.dup(listening)) as listens, Connection(os.dup(2), readable=False) as errors:
-        given = (arguments, environ, listens, life, errors)
-        process = processes.Process(target=_run_gunicorn, args=given, daemon=True)
+        inherited = (arguments, environ, listens, life, errors)
+        process = processes.Process(target=_run_gunicorn, args=inherited, daemon=True)
         process.start()
     assert process.pid
     return process.pid, process.join
@@ -37,9 +37,9 @@ def by_fork(arguments: list[str], environ: dict[str, str], listening: int, life:
 def _run_gunicorn(
     arguments: list[str], environ: dict[str, str], listens: socket.socket, _life: Connection, errors: Connection
 ) -> None:
-    """Become what the command becomes, in a process group, with an environment and an output of its own."""
+    """Run gunicorn in this process, with its own process group, environment and output."""
     os.setsid()
-    threading.Thread(target=_die_with_who_asked, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environ)
     for stream in (1, 2):
@@ -48,16 +48,16 @@ def _run_gunicorn(
     runpy.run_module("gunicorn", run_name="__main__")
 
 
-def _die_with_who_asked() -> None:
-    """Leave no server behind where the tests themselves are killed."""
-    who_asked = multiprocessing.parent_process()
-    assert who_asked
-    who_asked.join()
+def _exit_with_parent() -> None:
+    """Leave no server behind if the tests are killed."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
     os.killpg(0, signal.SIGKILL)
 
 
 def by_command(arguments: list[str], environ: dict[str, str], listening: int, life: Connection) -> Started:
-    """Start gunicorn as everybody does."""
+    """Start gunicorn by its command line."""
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening}", *arguments],
         cwd=ROOT,
@@ -70,10 +70,10 @@ def by_command(arguments: list[str], environ: dict[str, str], listening: int, li
 
 
 class Gunicorn:
-    """A server on a free port of this machine, in a process group of its own.
+    """A server on a free local port, in its own process group.
 
-    The socket listens before the server starts, so nobody has to guess a free port. Each process of the server holds
-    an end of a pipe, which is closed once all of them are gone. What goes wrong is written to our own stderr.
+    The socket listens before the server starts, so no port needs to be guessed. Each server process holds one end of a
+    pipe, which is closed once all of them have exited. Errors are written to our own stderr.
     """
 
     def __init__(self, application: str, environ: dict[str, str], *options: str, start: Start = by_fork) -> None:
@@ -85,31 +85,31 @@ class Gunicorn:
 
     @property
     def ended(self) -> bool:
-        """Whether all its processes are gone."""
+        """Whether all its processes have exited."""
         return self._life.poll(0)
 
-    def answer(self, path: str = "/", headers: Mapping[str, str] | None = None) -> None:
-        """Wait until it answers a request; if it never does it is killed."""
+    def wait_until_ready(self, path: str = "/", headers: Mapping[str, str] | None = None) -> None:
+        """Wait until the server answers a request; kill it if it does not."""
         try:
             with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)) as connection:
                 connection.request("GET", path, headers=headers or {})
                 connection.getresponse().read()
         except (OSError, http.client.HTTPException) as error:
             self.kill()
-            raise AssertionError("the server never answered; stderr has what it said") from error
+            raise AssertionError("the server never answered; see stderr") from error
 
     def terminate(self) -> None:
-        """Let it finish what it has begun, and end."""
+        """Stop the server gracefully with SIGTERM."""
         if not self.ended:
             os.kill(self.pid, signal.SIGTERM)
-        self._wait_until_all_are_gone()
+        self._wait_for_exit()
 
     def kill(self) -> None:
-        """Kill -9 all its processes."""
+        """Send SIGKILL to all its processes."""
         if not self.ended:
             os.killpg(self.pid, signal.SIGKILL)
-        self._wait_until_all_are_gone()
+        self._wait_for_exit()
 
-    def _wait_until_all_are_gone(self) -> None:
-        assert self._life.poll(DEADLINE), "the server does not end"
+    def _wait_for_exit(self) -> None:
+        assert self._life.poll(DEADLINE), "the server does not exit"
         self._wait(DEADLINE)

@@ -1,4 +1,4 @@
-"""How servers are killed: gunicorn with one worker, in a process group of its own, on a database of its own."""
+"""Servers to kill: gunicorn with one worker, in its own process group, on its own database."""
 
 import http.client
 import json
@@ -19,11 +19,16 @@ from tests.support.forks import Gunicorn, Start, by_fork
 from tests.support.settings import SECRET_KEY
 
 SERVER = "killed"  # the server's name in pg_stat_activity
-SHOP, SLOW, DYING, DIE = "wsgi:app", "tests.support.kills:slow_shop()", "tests.support.kills:dying_shop()", "Die-Before"
+SHOP, SLOW, CRASHING, CRASH = (
+    "wsgi:app",
+    "tests.support.kills:slow_shop()",
+    "tests.support.kills:crashing_shop()",
+    "Crash-Before",
+)
 
 
 class Server(Gunicorn):
-    """The shop under gunicorn, and how to speak to it."""
+    """The shop under gunicorn, and a way to send requests to it."""
 
     def __init__(self, database_url: str, token: str, program: str = SHOP, start: Start = by_fork) -> None:
         url = make_url(database_url)
@@ -41,16 +46,16 @@ class Server(Gunicorn):
         self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def send(self, method: str, path: str, body: object = None, **more: str) -> http.client.HTTPConnection:
-        """Send a request, with more headers if they are given, and do not wait for its answer."""
+        """Send a request, with any further headers, without waiting for the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, json.dumps(body) if body else None, self.headers | more)
         return connection
 
 
 @contextmanager
-def running(server: Server, warm: str) -> Iterator[Server]:
-    """A server that is killed at the end; it has answered `warm` before, and loaded all that it loads late."""
-    server.answer(warm, server.headers)
+def running(server: Server, warm_up: str) -> Iterator[Server]:
+    """Yield the server after it has answered `warm_up` and finished lazy loading; kill it at the end."""
+    server.wait_until_ready(warm_up, server.headers)
     try:
         yield server
     finally:
@@ -58,7 +63,7 @@ def running(server: Server, warm: str) -> Iterator[Server]:
 
 
 def status(connection: http.client.HTTPConnection) -> int | None:
-    """What was answered; None if the server died before it had sent the whole answer."""
+    """Return the response's status; None if the server died before the response was complete."""
     try:
         response = connection.getresponse()
         response.read()
@@ -67,19 +72,19 @@ def status(connection: http.client.HTTPConnection) -> int | None:
     return response.status
 
 
-def killed_after(server: Server, asked: http.client.HTTPConnection, seconds: float | None) -> int | None:
-    """Kill the server so many seconds after a request (None: when it has answered); returns what it answered, if so."""
-    answered = None
+def killed_after(server: Server, connection: http.client.HTTPConnection, seconds: float | None) -> int | None:
+    """Kill the server this long after a request (None: after its response); return the response's status, if any."""
+    answer = None
     if seconds is None:
-        answered = status(asked)
+        answer = status(connection)
     else:
         time.sleep(seconds)
     server.kill()
-    return answered or status(asked)
+    return answer or status(connection)
 
 
-def let_the_dead_finish(shop: Shop, url: str) -> None:
-    """Wait until the database knows that the server is dead: what was sent to it is done or rolled back."""
+def wait_until_rolled_back(shop: Shop, url: str) -> None:
+    """Wait until the database has committed or rolled back everything that the dead server sent."""
     if url.startswith("sqlite"):
         return shop.commit(lambda: None)  # takes the lock that a dying writer may still hold
     alive = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND datname = current_database()"
@@ -89,37 +94,37 @@ def let_the_dead_finish(shop: Shop, url: str) -> None:
 
 
 def slow_shop() -> Flask:
-    """The shop with a rest of 10 ms before each statement, so that the kills come between any two of them."""
+    """Create the shop with a delay of 10 ms before each statement, so that kills can hit between any two."""
     app = create_app()
     with app.app_context():
         event.listen(db.engine, "before_cursor_execute", lambda *_statement: time.sleep(0.01))
     return app
 
 
-def dying_shop() -> Flask:
-    """The shop that kills -9 itself in a request with the header `Die-Before: 3`: before its third step.
+def crashing_shop() -> Flask:
+    """Create a shop that sends itself SIGKILL in a request with the header `Crash-Before: 3`: before its third step.
 
-    A step is a statement, a commit, or the answer.
+    A step is a statement, a commit, or the response.
     """
     app = create_app()
 
-    def die_in_time(*_given: Any) -> None:
-        if has_request_context() and DIE in request.headers:
+    def crash_if_due(*_event: Any) -> None:
+        if has_request_context() and CRASH in request.headers:
             g.steps = g.get("steps", 0) + 1
-            if g.steps == int(request.headers[DIE]):
+            if g.steps == int(request.headers[CRASH]):
                 os.killpg(0, signal.SIGKILL)
 
-    def die_before_the_answer(response: Any) -> Any:
-        die_in_time()
+    def crash_before_response(response: Any) -> Any:
+        crash_if_due()
         return response
 
     with app.app_context():
         for name in ("before_cursor_execute", "commit"):
-            event.listen(db.engine, name, die_in_time)
-    app.after_request(die_before_the_answer)
+            event.listen(db.engine, name, crash_if_due)
+    app.after_request(crash_before_response)
     return app
 
 
-def before(step: int) -> dict[str, str]:
-    """The header that lets a dying shop die before this step."""
-    return {DIE: str(step)}
+def crash_before(step: int) -> dict[str, str]:
+    """Return the header that makes a crashing shop crash before this step."""
+    return {CRASH: str(step)}

@@ -1,4 +1,4 @@
-"""What the shop should hold and answer, as plain Python: the model that the state machine compares it with."""
+"""A plain Python model of the shop's state and responses, with which the state machine compares the shop."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.clients import ApiClient
 
-MAX_WAITING, CART_LINES, CART_COPIES = 2, 2, 3  # small, so that they are reached
+MAX_WAITING, CART_LINES, CART_COPIES = 2, 2, 3  # small enough to be reached
 
 
 @dataclass
@@ -22,11 +22,11 @@ class User:
     email: str
     api_client: ApiClient
     active: bool = True
-    left: bool = False
+    deleted: bool = False
 
 
 @dataclass
-class Wish:
+class Reservation:
     user: int
     book: int
     status: str = "waiting"
@@ -34,10 +34,10 @@ class Wish:
 
 @dataclass
 class Line:
-    """Copies of a book in an order, and the wish that they end."""
+    """An order line: its quantity and the reservation that it fulfils."""
 
     quantity: int
-    wish: int | None
+    reservation: int | None
 
 
 @dataclass
@@ -49,23 +49,23 @@ class Order:
 
 @dataclass
 class Model:
-    """What the shop should hold, by id; a cart by its user, and in it the copies by their book."""
+    """The expected state of the shop, by id; carts by user id, and in each the copies by book id."""
 
     books: dict[int, Book] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
-    wishes: dict[int, Wish] = field(default_factory=dict)
+    reservations: dict[int, Reservation] = field(default_factory=dict)
     carts: defaultdict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[int, Order] = field(default_factory=dict)
-    alerts: dict[int, str] = field(default_factory=dict)  # by their wish: queued, sent, or why they are stopped
+    alerts: dict[int, str] = field(default_factory=dict)  # by reservation: queued, sent, or why stopped
 
-    def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Wish]:
+    def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Reservation]:
         return [
-            wish
-            for wish in self.wishes.values()
-            if wish.status == "waiting" and user in (None, wish.user) and book in (None, wish.book)
+            reservation
+            for reservation in self.reservations.values()
+            if reservation.status == "waiting" and user in (None, reservation.user) and book in (None, reservation.book)
         ]
 
-    def answer_to_reserve(self, user: int, book: int) -> tuple[int, str | None]:
+    def response_to_reserve(self, user: int, book: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
         if self.books[book].withdrawn:
@@ -78,25 +78,29 @@ class Model:
             return 409, "PREBOOK_LIMIT_REACHED"
         return 201, None
 
-    def answer_to_cancel(self, user: int, wish: int) -> tuple[int, str | None]:
+    def response_to_cancel(self, user: int, reservation: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
-        if self.wishes[wish].user != user:
+        if self.reservations[reservation].user != user:
             return 404, "PREBOOK_NOT_FOUND"
-        status = self.wishes[wish].status
+        status = self.reservations[reservation].status
         return (204, None) if status == "waiting" else (409, f"PREBOOK_ALREADY_{status.upper()}")
 
     def set_stock(self, book: int, quantity: int) -> int:
-        """Returns how many that notifies."""
+        """Set a stock; return the number of notified reservations."""
         is_restock = self.books[book].stock == 0 < quantity
-        told = self.waiting(book=book) if is_restock else []
+        notified = self.waiting(book=book) if is_restock else []
         self.books[book].stock = quantity
-        self.alerts |= {number: "queued" for number, wish in self.wishes.items() if any(wish is one for one in told)}
+        self.alerts |= {
+            number: "queued"
+            for number, reservation in self.reservations.items()
+            if any(reservation is one for one in notified)
+        }
         if is_restock:
             self.queue_again(book)
         elif quantity == 0:
             self.change_alerts("queued", "gone", book=book)
-        return end(told, "notified")
+        return set_statuses(notified, "notified")
 
     def put_back(self, book: int) -> None:
         self.books[book].withdrawn = False
@@ -105,43 +109,46 @@ class Model:
 
     def change_alerts(self, before: str, after: str, *, user: int | None = None, book: int | None = None) -> None:
         for number, state in self.alerts.items():
-            wish = self.wishes[number]
-            if state == before and user in (None, wish.user) and book in (None, wish.book):
+            reservation = self.reservations[number]
+            if state == before and user in (None, reservation.user) and book in (None, reservation.book):
                 self.alerts[number] = after
 
     def queue_again(self, book: int) -> None:
-        """Queue the alerts that were stopped as gone, but those that are never to go out."""
+        """Queue the alerts that were stopped as gone, except those with a permanent reason."""
         for number, state in self.alerts.items():
-            if state == "gone" and self.wishes[number].book == book and not self.books[book].withdrawn:
-                self.alerts[number] = self.never_again(number) or "queued"
+            if state == "gone" and self.reservations[number].book == book and not self.books[book].withdrawn:
+                self.alerts[number] = self.permanent_reason(number) or "queued"
 
-    def never_again(self, number: int) -> str | None:
-        wish = self.wishes[number]
-        if not self.users[wish.user].active:
+    def permanent_reason(self, number: int) -> str | None:
+        reservation = self.reservations[number]
+        if not self.users[reservation.user].active:
             return "closed"
-        if any(line.wish == number for order in self.orders.values() for line in order.lines.values()):
+        if any(line.reservation == number for order in self.orders.values() for line in order.lines.values()):
             return "bought"
         return "reserved_again" if self.is_reserved_again(number) else None
 
     def is_reserved_again(self, number: int) -> bool:
-        wish = self.wishes[number]
-        return any(n > number and (w.user, w.book) == (wish.user, wish.book) for n, w in self.wishes.items())
+        reservation = self.reservations[number]
+        return any(
+            later > number and (other.user, other.book) == (reservation.user, reservation.book)
+            for later, other in self.reservations.items()
+        )
 
     def send(self) -> None:
-        """Let everything that is queued be due."""
+        """Send everything that is queued."""
         for number, state in self.alerts.items():
             if state == "queued":
                 self.alerts[number] = self.outcome(number)
 
     def outcome(self, number: int) -> str:
-        book, never = self.books[self.wishes[number].book], self.never_again(number)
+        book, never = self.books[self.reservations[number].book], self.permanent_reason(number)
         if never == "bought" and self.is_reserved_again(number):
             never = "reserved_again"
         if book.withdrawn or not book.stock:
             return never or "gone"
         return never if never and never != "bought" else "sent"
 
-    def answer_to_add(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
+    def response_to_add(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
         cart = self.carts[user]
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
@@ -153,7 +160,7 @@ class Model:
             return 409, "CART_LIMIT"
         return (200 if book in cart else 201), None
 
-    def answer_to_change(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
+    def response_to_change(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
         if book not in self.carts[user]:
@@ -165,17 +172,17 @@ class Model:
         sold_out = not self.books[book].stock and quantity > self.carts[user][book]
         return (409, "CART_BOOK_OUT_OF_STOCK") if sold_out else (200, None)
 
-    def answer_to_order(self, user: int) -> tuple[int, str | None]:
+    def response_to_order(self, user: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
         if not self.carts[user]:
             return 409, "ORDER_CART_EMPTY"
         books = {book: self.books[book] for book in self.carts[user]}
-        left = {number: 0 if book.withdrawn else book.stock for number, book in books.items()}
-        short = any(left[book] < copies for book, copies in self.carts[user].items())
+        available = {number: 0 if book.withdrawn else book.stock for number, book in books.items()}
+        short = any(available[book] < copies for book, copies in self.carts[user].items())
         return (409, "ORDER_INSUFFICIENT_STOCK") if short else (201, None)
 
-    def answer_to_cancel_order(self, user: int, order: int) -> tuple[int, str | None]:
+    def response_to_cancel_order(self, user: int, order: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
         if self.orders[order].user != user:
@@ -183,46 +190,50 @@ class Model:
         return (200, None) if self.orders[order].status == "placed" else (409, "ORDER_STATE")
 
     def order(self, user: int) -> Order:
-        """Sell what is in the cart, and empty it."""
+        """Order what is in the cart and empty it."""
         cart = self.carts.pop(user)
-        made = Order(user, {book: Line(copies, self.wish_to_end(user, book)) for book, copies in cart.items()})
+        made = Order(
+            user, {book: Line(copies, self.fulfilled_reservation(user, book)) for book, copies in cart.items()}
+        )
         for book, copies in cart.items():
             self.books[book].stock -= copies
         return made
 
-    def wish_to_end(self, user: int, book: int) -> int | None:
-        """The customer's last wish for the book that was notified, unless an order has ended it."""
+    def fulfilled_reservation(self, user: int, book: int) -> int | None:
+        """Return the customer's last notified reservation of the book, unless an order has fulfilled it."""
         live = [order for order in self.orders.values() if order.status != "cancelled"]
-        ended = {line.wish for order in live for line in order.lines.values()}
-        told = [n for n, wish in self.wishes.items() if wish == Wish(user, book, "notified")]
-        last = max(told, default=None)
-        return None if last in ended else last
+        fulfilled = {line.reservation for order in live for line in order.lines.values()}
+        notified = [
+            n for n, reservation in self.reservations.items() if reservation == Reservation(user, book, "notified")
+        ]
+        last = max(notified, default=None)
+        return None if last in fulfilled else last
 
     def cancel_order(self, order: Order) -> None:
-        """Put its copies back, for which some may wait."""
+        """Cancel an order and return its copies, which may notify waiting customers."""
         order.status = "cancelled"
         for book, line in order.lines.items():
             self.set_stock(book, self.books[book].stock + line.quantity)
 
-    def leave(self, user: int) -> int:
-        """Forget a customer; returns how many wishes that cancels."""
-        cancelled = end(self.waiting(user=user), "cancelled")
+    def delete_account(self, user: int) -> int:
+        """Delete an account; return the number of cancelled reservations."""
+        cancelled = set_statuses(self.waiting(user=user), "cancelled")
         for order in self.orders.values():
             if order.user == user and order.status in {"placed", "ready"}:
                 self.cancel_order(order)
         for state in ("queued", "gone"):
             self.change_alerts(state, "closed", user=user)
         self.carts.pop(user, None)
-        self.users[user].active, self.users[user].left = False, True
+        self.users[user].active, self.users[user].deleted = False, True
         return cancelled
 
 
-def end(wishes: list[Wish], status: str) -> int:
-    for wish in wishes:
-        wish.status = status
-    return len(wishes)
+def set_statuses(reservations: list[Reservation], status: str) -> int:
+    for reservation in reservations:
+        reservation.status = status
+    return len(reservations)
 
 
-def said(answer: Any) -> tuple[int, str | None]:
-    """The status of an answer, and the code of its problem."""
+def status_and_code(answer: Any) -> tuple[int, str | None]:
+    """Return the status of a response and the code of its problem, if any."""
     return answer.status_code, answer.get_json()["code"] if answer.status_code >= 400 else None

@@ -1,4 +1,4 @@
-"""The OpenAPI document that scripts were promised; `python -m tests.support.openapi_snapshot` writes it anew."""
+"""The published OpenAPI document that scripts rely on; `python -m tests.support.openapi_snapshot` updates it."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ SNAPSHOT = Path(__file__).with_name("openapi-v1.json")
 WORDS = {"description", "summary", "example", "examples", "tags", "title", "links", "info"}
 
 
-def promised() -> Any:
+def published() -> Any:
     return json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
 def without_words(value: Any, *, named: bool = False) -> Any:
-    """What a program depends on, without what people read; `named` are the names of members and components."""
+    """Remove all text for people; with `named` the keys are names of members or components and are kept."""
     if isinstance(value, list):
         return [without_words(item) for item in value]
     if not isinstance(value, dict):
@@ -32,17 +32,17 @@ def without_words(value: Any, *, named: bool = False) -> Any:
 def write() -> None:
     app = create_app(settings_for("sqlite:////nowhere/shop.db"))
     with app.app_context():
-        kept = without_words(document())
-    SNAPSHOT.write_text(_laid_out(kept, 3) + "\n", encoding="utf-8")
+        contract = without_words(document())
+    SNAPSHOT.write_text(_formatted(contract, 3) + "\n", encoding="utf-8")
 
 
-def _laid_out(value: Any, levels: int) -> str:
-    """JSON with a line for each operation and each schema."""
+def _formatted(value: Any, levels: int) -> str:
+    """Format JSON with one line per operation and per schema."""
     if levels == 0 or not isinstance(value, dict):
         return json.dumps(value, sort_keys=True)
     return (
         "{\n"
-        + ",\n".join(f"{json.dumps(name)}: {_laid_out(value[name], levels - 1)}" for name in sorted(value))
+        + ",\n".join(f"{json.dumps(name)}: {_formatted(value[name], levels - 1)}" for name in sorted(value))
         + "\n}"
     )
 

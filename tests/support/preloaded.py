@@ -1,6 +1,6 @@
-"""What servers and workers need, imported once by the process that they are forked from.
+"""Modules for servers and workers, imported once by the process that they are forked from.
 
-Not tests.conftest, which makes passwords cheap: the shop that is served is to be the real one.
+tests.conftest is not among them: it makes password hashes cheap, and served shops must be real.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A proxy between the shop and PostgreSQL, which cuts, delays or half-closes a connection where it is told to."""
+"""A proxy between the shop and PostgreSQL that cuts, delays or half-closes a connection on demand."""
 
 import socket
 import threading
@@ -13,10 +13,10 @@ BEFORE, AFTER, HALF, LATE = "before", "after", "half closed", "late"
 
 
 class Proxy:
-    """Passes everything on between `folder`, in which the shop looks for the server, and the server's own folder.
+    """Forwards everything between `folder`, where the shop connects, and the server's own folder.
 
-    `arm(number, how)` lets something happen to the message of that number that the shop sends from then on: the
-    connection is cut `before` it or `after` it was worked on, `half closed`, or its answer comes `late`.
+    `arm(number, how)` triggers a fault at the message with that number, counted from then on: the connection is cut
+    `before` the server gets it or `after` the server replied, `half closed`, or the reply comes `late`.
     """
 
     def __init__(self, server: Path, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Proxy:
             self.number, self.how, self.hit = number, how, False
 
     def disarm(self) -> bool:
-        """Pass everything on from now on; returns whether anything had happened."""
+        """Forward everything from now on; return whether the fault was triggered."""
         with self.lock:
             self.number = 0
             return self.hit
@@ -51,9 +51,9 @@ class Proxy:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(str(self.server))
-            threading.Thread(target=self._pass_on, args=(shop, server), daemon=True).start()
+            threading.Thread(target=self._forward, args=(shop, server), daemon=True).start()
 
-    def _what_happens(self) -> str:
+    def _fault(self) -> str:
         with self.lock:
             if not self.number:
                 return ""
@@ -61,24 +61,24 @@ class Proxy:
             self.hit = self.number == 0
             return self.how if self.hit else ""
 
-    def _pass_on(self, shop: socket.socket, server: socket.socket) -> None:
-        with shop, server, suppress(OSError):  # one of the two has hung up
+    def _forward(self, shop: socket.socket, server: socket.socket) -> None:
+        with shop, server, suppress(OSError):  # one of the two has disconnected
             while True:
                 for side in select([shop, server], [], [])[0]:
                     if not (data := _read(side)) or not self._send(data, side, shop, server):
                         return
 
     def _send(self, data: bytes, side: socket.socket, shop: socket.socket, server: socket.socket) -> bool:
-        """Pass a message on, unless the connection is to be cut; returns whether it lives on."""
-        happens = self._what_happens() if side is shop else ""
-        if happens == BEFORE:
+        """Forward a message unless the connection is to be cut; return whether the connection stays open."""
+        fault = self._fault() if side is shop else ""
+        if fault == BEFORE:
             return False
         (server if side is shop else shop).sendall(data)
-        if happens == HALF:
+        if fault == HALF:
             shop.shutdown(socket.SHUT_WR)
-        if happens in {AFTER, LATE}:
+        if fault in {AFTER, LATE}:
             answer = _read(server)
-            if happens == AFTER:
+            if fault == AFTER:
                 return False
             time.sleep(0.1)
             shop.sendall(answer)

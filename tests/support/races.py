@@ -1,4 +1,4 @@
-"""How races are run: who overtakes whom and where, and how a lock is taken out of the shop to see what it is for."""
+"""Run races: let one call overtake another at a given point, and remove a lock to prove that it is needed."""
 
 import re
 import threading
@@ -27,25 +27,24 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.support.factories import Shop
 
-SHORT = 5.0  # seconds to wait for a thread that a lock may hold up; the wait ends as soon as the lock is seen
-LONG = 60.0  # seconds to wait for a thread that nothing holds up
-HELD_UP = 0.02  # seconds after which BEGIN IMMEDIATE is waiting for another writer
-OF_TRANSACTIONS = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
-# To be taken out beside the lock of the books: the stock is written whatever it was; an order becomes whatever it was.
+SHORT = 5.0  # seconds to wait for a thread that may be blocked by a lock; the wait ends once that is detected
+LONG = 60.0  # seconds to wait for a thread that is not blocked
+BLOCKED = 0.02  # seconds after which BEGIN IMMEDIATE counts as blocked by another writer
+TRANSACTION_STATEMENT = re.compile(r"BEGIN|SAVEPOINT|RELEASE|ROLLBACK")
+# Checks to be removed together with the lock: write the stock, or change the order, whatever its current value is.
 ANY_STOCK = {" AND books.stock_quantity = ": " AND 0 <= "}
 ANY_STATE = {" AND orders.status IN (": " AND '' NOT IN ("}
 
-asked: dict[int, float] = {}  # thread -> when it asked for the lock that lets one of all write (SQLite)
+begun: dict[int, float] = {}  # thread -> when it requested the write lock (SQLite)
 
-Work = Callable[[], Any]
+Task = Callable[[], Any]
 Point = tuple[type, str]
 
 
-def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> tuple[Any, Any]:
-    """Run `slow`; as soon as it has passed `point`, a method, start `fast` beside it and let it go first.
+def interleave(point: Point, slow: Task, fast: Task, patience: float = SHORT) -> tuple[Any, Any]:
+    """Run `slow` up to the end of the method `point`, then run `fast` in a second thread before `slow` continues.
 
-    `slow` goes on when `fast` is done or, with SHORT patience, when a lock is seen to hold it up. Returns what the two
-    returned.
+    `slow` continues when `fast` is done or, with SHORT patience, when `fast` is blocked by a lock. Return both results.
     """
     owner, name = point
     original, first = getattr(owner, name), threading.Lock()
@@ -55,9 +54,9 @@ def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> t
         def passed(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             if first.acquire(blocking=False):
-                with waiting_for_lock(db.engine) as held_up:
+                with waiting_for_lock(db.engine) as is_blocked:
                     started.append(pool.submit(fast))
-                    wait_for(started[0].done, held_up, patience)
+                    wait_for(started[0].done, is_blocked, patience)
             return result
 
         patch.setattr(owner, name, passed)
@@ -65,30 +64,30 @@ def overtake(point: Point, slow: Work, fast: Work, patience: float = SHORT) -> t
         return answer, started[0].result()
 
 
-def wait_for(done: Callable[[], bool], held_up: Callable[[], bool], patience: float) -> None:
-    """Wait until it is done, or for as long as there is patience; with SHORT patience also until a lock holds it up."""
+def wait_for(done: Callable[[], bool], is_blocked: Callable[[], bool], patience: float) -> None:
+    """Wait until it is done or `patience` has run out; with SHORT patience, also until it is blocked by a lock."""
     end = time.monotonic() + patience
-    while not done() and time.monotonic() < end and not (patience < LONG and held_up()):
+    while not done() and time.monotonic() < end and not (patience < LONG and is_blocked()):
         time.sleep(0.002)
 
 
 @event.listens_for(Engine, "before_cursor_execute")
-def _ask(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+def _lock_requested(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
     if statement == "BEGIN IMMEDIATE":
-        asked[threading.get_ident()] = time.monotonic()
+        begun[threading.get_ident()] = time.monotonic()
 
 
 @event.listens_for(Engine, "after_cursor_execute")
 @event.listens_for(Engine, "handle_error")
-def _got_it(*_statement: Any) -> None:
-    asked.pop(threading.get_ident(), None)
+def _lock_granted(*_statement: Any) -> None:
+    begun.pop(threading.get_ident(), None)
 
 
 @contextmanager
 def waiting_for_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether anybody waits for a lock just now."""
+    """Yield a function that reports whether any thread is waiting for a lock."""
     if engine.dialect.name == "sqlite":
-        yield lambda: any(time.monotonic() - since > HELD_UP for since in list(asked.values()))
+        yield lambda: any(time.monotonic() - since > BLOCKED for since in list(begun.values()))
         return
     sql = "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with engine.connect() as connection:
@@ -97,16 +96,16 @@ def waiting_for_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def meeting(point: Point, parties: int, patience: float = SHORT) -> Iterator[None]:
-    """Let all threads that call `point` wait there for each other; with SHORT patience, not for a blocked one."""
+def barrier_at(point: Point, parties: int, patience: float = SHORT) -> Iterator[None]:
+    """Make all threads that call `point` wait there for each other; with SHORT patience, not for a blocked one."""
     owner, name = point
     original, arrived, over = getattr(owner, name), count(1), threading.Event()
 
     def passed(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
         if next(arrived) < parties:
-            with waiting_for_lock(db.engine) as held_up:
-                wait_for(over.is_set, held_up, patience)
+            with waiting_for_lock(db.engine) as is_blocked:
+                wait_for(over.is_set, is_blocked, patience)
         over.set()
         return result
 
@@ -115,36 +114,36 @@ def meeting(point: Point, parties: int, patience: float = SHORT) -> Iterator[Non
         yield
 
 
-def together(works: Sequence[Work]) -> list[Any]:
-    """Run each work in a thread of its own, all at once; returns what they returned."""
-    start = threading.Barrier(len(works))
+def run_concurrently(tasks: Sequence[Task]) -> list[Any]:
+    """Run each function in its own thread, all at once; return their results."""
+    start = threading.Barrier(len(tasks))
 
-    def run(work: Work) -> Any:
+    def run(task: Task) -> Any:
         start.wait(LONG)
-        return work()
+        return task()
 
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result() for future in [pool.submit(run, work) for work in works]]
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return [future.result() for future in [pool.submit(run, task) for task in tasks]]
 
 
-def attempt(app: Flask, work: Work) -> Any:
-    """What a service call returned, committed as the faces do it, or the code with which it was refused."""
+def result_or_code(app: Flask, task: Task) -> Any:
+    """Commit a service call as views do; return its result, or the code of its error."""
     with app.app_context():
         try:
-            return services.commit(work)
-        except BookshopError as refused:
-            return refused.code
+            return services.commit(task)
+        except BookshopError as error:
+            return error.code
 
 
 @contextmanager
-def unlocked(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
-    """The shop with a lock taken out: these clauses are replaced in every statement.
+def without_lock(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
+    """Run the shop without a lock: replace these clauses in every statement.
 
-    On SQLite BEGIN IMMEDIATE is the lock. Without it, every statement is a transaction of its own.
+    On SQLite the lock is BEGIN IMMEDIATE. Without it, every statement is its own transaction.
     """
 
     def weaken(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> tuple[str, Any]:
-        if sqlite and OF_TRANSACTIONS.match(statement):
+        if sqlite and TRANSACTION_STATEMENT.match(statement):
             return "SELECT 1", parameters
         for clause, other in clauses.items():
             statement = statement.replace(clause, other)
@@ -157,12 +156,12 @@ def unlocked(app: Flask, clauses: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         event.remove(engine, "before_cursor_execute", weaken)
-        engine.dispose()  # connections that were made to forget their transactions are of no further use
+        engine.dispose()  # connections without transactions cannot be reused
 
 
 @contextmanager
 def users_locked(app: Flask) -> Iterator[Callable[[], None]]:
-    """Hold all users' rows (SQLite: the database) until what this yields is called; nobody waits longer than 50 ms."""
+    """Lock all users (SQLite: the database) until the yielded function is called; others wait for 50 ms at most."""
 
     with app.app_context():
         engine = db.engine
@@ -177,7 +176,7 @@ def users_locked(app: Flask) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def without_unique_index(app: Flask) -> Iterator[None]:
-    """The shop without the index that allows one waiting pre-booking per customer and book."""
+    """Run the shop without the index that allows one waiting pre-booking per customer and book."""
     indexes: set[Index] = PreBook.metadata.tables[PreBook.__tablename__].indexes
     index = next(index for index in indexes if index.unique)
     with app.app_context():
@@ -193,14 +192,14 @@ def without_unique_index(app: Flask) -> Iterator[None]:
 
 
 @contextmanager
-def plain_check() -> Iterator[None]:
-    """The shop with a reservation as one would write it at first: look at the stock, then insert."""
+def naive_reservation() -> Iterator[None]:
+    """Run the shop with a naive reservation: check the stock, then insert."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PreBookRepository, "insert_if_out_of_stock", _look_then_insert)
+        patch.setattr(PreBookRepository, "insert_if_out_of_stock", _check_then_insert)
         yield
 
 
-def _look_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> PreBook | None:
+def _check_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> PreBook | None:
     book = BookRepository(self.session).get(book_id)
     if book is None or book.stock_quantity > 0 or book.withdrawn_at is not None:
         return None
@@ -211,15 +210,15 @@ def _look_then_insert(self: PreBookRepository, user_id: int, book_id: int) -> Pr
 
 
 @contextmanager
-def plain_notice() -> Iterator[None]:
-    """The shop with a restock as one would write it at first: look who waits and at the stock, then tell them."""
+def naive_restock() -> Iterator[None]:
+    """Run the shop with a naive restock: read stock and waiting customers, then notify these."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BookRepository, "lock", _look_who_waits)
-        patch.setattr(PreBookRepository, "notify_waiting_by_book", _tell_the_seen)
+        patch.setattr(BookRepository, "lock", _read_waiting)
+        patch.setattr(PreBookRepository, "notify_waiting_by_book", _notify_read)
         yield
 
 
-def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[StockedBook]:
+def _read_waiting(self: BookRepository, book_ids: Sequence[int]) -> Sequence[StockedBook]:
     waiting = select(PreBook.id, User.email).join(User, User.id == PreBook.user_id)
     waiting = waiting.where(PreBook.book_id.in_(book_ids), PreBook.status == WAITING)
     self.session.info["seen"] = self.session.execute(waiting).all()
@@ -227,16 +226,16 @@ def _look_who_waits(self: BookRepository, book_ids: Sequence[int]) -> Sequence[S
     return [StockedBook(*row) for row in self.session.execute(books)]
 
 
-def _tell_the_seen(self: PreBookRepository, restocks: Mapping[int, int]) -> list[str]:
+def _notify_read(self: PreBookRepository, restocks: Mapping[int, int]) -> list[str]:
     seen = self.session.info.pop("seen")
-    told = update(PreBook).where(PreBook.id.in_([prebook_id for prebook_id, _email in seen]))
+    statement = update(PreBook).where(PreBook.id.in_([prebook_id for prebook_id, _email in seen]))
     values = {"status": NOTIFIED, "notified_at": database.now(), "movement_id": min(restocks)}
-    self.session.execute(told.values(values), execution_options={"synchronize_session": False})
+    self.session.execute(statement.values(values), execution_options={"synchronize_session": False})
     return [email for _prebook_id, email in seen]
 
 
-def many_customers(shop: Shop, number: int) -> list[int]:
-    """Customers by the thousand, written at once; nobody knows their passwords. Returns their ids."""
+def insert_customers(shop: Shop, number: int) -> list[int]:
+    """Insert thousands of customers at once, without usable passwords; return their ids."""
     emails = [f"customer{index}@example.com" for index in range(number)]
     rows = [{"email": email, "email_key": email, "password_hash": "none"} for email in emails]
     with shop.app.app_context():
@@ -245,15 +244,15 @@ def many_customers(shop: Shop, number: int) -> list[int]:
     return shop.rows("SELECT id FROM users WHERE password_hash = 'none' ORDER BY id")
 
 
-def many_books(shop: Shop, number: int) -> list[int]:
-    """Books that are out of stock, written at once; returns their ids."""
+def insert_books(shop: Shop, number: int) -> list[int]:
+    """Insert books that are out of stock, all at once; return their ids."""
     values = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
     rows = [{"title": f"Volume {index}", **values} for index in range(number)]
     return shop.commit(lambda: services.catalog().create_all(rows))
 
 
-def waits_for_all(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:
-    """Let a customer wait for all these books, written at once."""
+def insert_reservations(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:
+    """Insert a waiting reservation of each book for a customer, all at once."""
     rows = [{"user_id": user_id, "book_id": book_id} for book_id in book_ids]
     with shop.app.app_context():
         db.session.execute(insert(PreBook), rows)
@@ -261,12 +260,12 @@ def waits_for_all(shop: Shop, user_id: int, book_ids: Sequence[int]) -> None:
 
 
 def fill_carts(shop: Shop, carts: Mapping[int, Sequence[int]]) -> None:
-    """Put a copy of each of these books into customers' carts, in this order, written at once: user id -> book ids."""
-    begun, seen = database.now(), {"quantity": 1, "price_cents": 950, "currency": "EUR", "stock_quantity": 1}
+    """Insert one copy of each book into customers' carts, in this order, all at once: user id -> book ids."""
+    now, seen = database.now(), {"quantity": 1, "price_cents": 950, "currency": "EUR", "stock_quantity": 1}
     rows = [
-        {"user_id": user_id, "book_id": book_id, "created_at": begun + timedelta(microseconds=place), **seen}
+        {"user_id": user_id, "book_id": book_id, "created_at": now + timedelta(microseconds=position), **seen}
         for user_id, books in carts.items()
-        for place, book_id in enumerate(books)
+        for position, book_id in enumerate(books)
     ]
     with shop.app.app_context():
         db.session.execute(insert(CartItem), rows)

@@ -1,4 +1,4 @@
-"""A real HTTPS receiver of webhooks for tests, which can be told to fail in all the ways in which receivers fail."""
+"""A real HTTPS webhook receiver for tests, which can be told to fail in every way that receivers fail."""
 
 import json
 import socket
@@ -26,16 +26,16 @@ from tests.support.factories import Shop
 
 HOST, NAME = "127.0.0.1", "hooks.example.com"
 HANG, HANG_IN_TLS, DRIP, DROP = "hang", "hang in TLS", "drip", "drop"
-QUICK = WorkerTiming(batch=10, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
-HASTY = WorkerTiming(batch=10, timeout=0.7, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
-END_THE_WAIT = (
+FAST = WorkerTiming(batch=10, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+IMPATIENT = WorkerTiming(batch=10, timeout=0.7, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+MAKE_ALL_DUE = (
     "UPDATE webhook_deliveries SET next_attempt_at = queued_at WHERE state = 'queued'",
     "UPDATE webhooks SET rests_until = created_at WHERE rests_until IS NOT NULL",
 )
 
 
 class Call(NamedTuple):
-    """A request of which the receiver has got every byte, whatever it said to that."""
+    """A request that the receiver has read completely, whatever it responded."""
 
     path: str
     headers: dict[str, str]
@@ -80,13 +80,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_words: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Receiver(ThreadingHTTPServer):
-    """A receiver on a free port of this machine: its calls, and what is wrong with it just now.
+    """A receiver on a free local port: the calls it got, and its current fault.
 
-    `fault` is the status that it answers, or one of the words above; `faults` those for single events.
+    `fault` is the status that it responds with, or one of the words above; `faults` are those for single events.
     """
 
     daemon_threads = True
@@ -104,7 +104,7 @@ class Receiver(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self.serve_forever, args=[0.05], daemon=True)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Begin TLS in the thread of the connection, so that one who hangs keeps no other."""
+        """Start TLS in the connection's own thread, so that a hanging client blocks no other."""
         self.connections += 1
         if self.fault == HANG_IN_TLS:
             self.keep_waiting(lambda: None)
@@ -114,13 +114,13 @@ class Receiver(ThreadingHTTPServer):
             super().finish_request(encrypted, client_address)
             encrypted.close()
 
-    def keep_waiting(self, letter: Any) -> None:
-        """Say no more than a letter now and then until the fault is over or the other side hangs up."""
+    def keep_waiting(self, drip: Any) -> None:
+        """Call `drip` repeatedly until the fault is over or the client disconnects."""
         self.hangs.set()
         fault = self.fault, dict(self.faults)
         with suppress(OSError):
             while (self.fault, self.faults) == fault:
-                letter()
+                drip()
                 time.sleep(0.01)
 
     @property
@@ -133,7 +133,7 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def event_ids(self) -> list[int]:
-        """The ids of the events of all calls, in the order in which they came."""
+        """The event ids of all calls, in the order of arrival."""
         return [call.event_id for call in self.calls]
 
     def __enter__(self) -> "Receiver":
@@ -147,8 +147,8 @@ class Receiver(ThreadingHTTPServer):
         self.server_close()
 
 
-class Hooks:
-    """The shop with webhooks: registers them, makes events, lets workers deliver, tells what is in the outbox."""
+class Webhooks:
+    """The shop's webhooks: registers them, creates events, runs workers and reads the outbox."""
 
     def __init__(self, app: Flask, patch: pytest.MonkeyPatch) -> None:
         self.app, self.shop, self.patch = app, Shop(app), patch
@@ -161,12 +161,12 @@ class Hooks:
         self.patch.setitem(self.app.config, "SETTINGS", self.app.config["SETTINGS"].model_copy(update=changes))
 
     def register(self, url: str, *kinds: str) -> int:
-        """Register a webhook for these kinds or all; returns its id."""
+        """Register a webhook for these kinds or all; return its id."""
         with self.app.app_context():
             return services.register_webhook(self.staff, url, kinds or ["*"])
 
-    def happen(self, number: int) -> list[int]:
-        """Let the stock of a book change so many times; returns the ids of the events."""
+    def make_events(self, number: int) -> list[int]:
+        """Change a book's stock this many times; return the event ids."""
         self.book = self.book or self.shop.book(stock=1)
         with self.app.app_context():
             services.assign_positions()
@@ -175,43 +175,43 @@ class Hooks:
             self.shop.set_stock(self.book, self.shop.stock(self.book) + 1)
         return [*range(before + 1, before + 1 + number)]
 
-    def work(self, timing: WorkerTiming = QUICK, worker: WebhookWorker | None = None) -> WebhookWorker:
-        """Let a worker try all that is due."""
+    def run_worker(self, timing: WorkerTiming = FAST, worker: WebhookWorker | None = None) -> WebhookWorker:
+        """Let a worker attempt everything that is due."""
         worker = worker or WebhookWorker(timing)
         with self.app.app_context():
             worker.run_once()
         return worker
 
-    def end_the_wait(self) -> None:
-        """Make due what waits for its next attempt."""
-        for sql in END_THE_WAIT:
+    def make_all_due(self) -> None:
+        """Make all waiting deliveries due."""
+        for sql in MAKE_ALL_DUE:
             self.shop.execute(sql)
 
     def deliveries(self, webhook_id: int | None = None) -> list[Delivery]:
-        """All deliveries as they are in the outbox now."""
-        found = select(Delivery).order_by(Delivery.id)
+        """Return all deliveries in the outbox, or those of one webhook."""
+        query = select(Delivery).order_by(Delivery.id)
         with self.app.app_context():
             if webhook_id is not None:
-                found = found.where(Delivery.webhook_id == webhook_id)
-            return list(db.session.scalars(found))
+                query = query.where(Delivery.webhook_id == webhook_id)
+            return list(db.session.scalars(query))
 
     def webhook(self, webhook_id: int) -> Webhook:
-        """A webhook as it is now."""
+        """Return a webhook's current row."""
         with self.app.app_context():
             return services.webhooks().get(webhook_id)
 
     def states(self, webhook_id: int | None = None) -> Counter[str]:
-        """How many deliveries there are in each state."""
+        """Count the deliveries in each state."""
         return Counter(delivery.state for delivery in self.deliveries(webhook_id))
 
     def verify(self, webhook_id: int, call: Call) -> Any:
-        """What a call says, once the library that receivers use has verified it."""
+        """Verify a call with the library that receivers use; return its content."""
         return Verifier(self.webhook(webhook_id).secret).verify(call.body, call.headers)
 
 
 @contextmanager
 def closed_port() -> Any:
-    """The address of a receiver that is not there: its port is taken, but nobody listens."""
+    """Yield the address of a receiver that is down: its port is reserved but not listening."""
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         yield f"https://localhost:{taken.getsockname()[1]}/hooks"

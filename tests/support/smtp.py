@@ -1,4 +1,4 @@
-"""A real mail server for tests, which can be told to fail in all the ways in which mail servers fail."""
+"""A real mail server for tests, which can be told to fail in every way that mail servers fail."""
 
 import asyncio
 import socket
@@ -21,23 +21,23 @@ from bookshop.mail.models import Message
 from bookshop.mailer.worker import Worker
 from bookshop.prebookings.models import PreBook
 from tests.support.factories import Shop
-from tests.support.races import many_customers
+from tests.support.races import insert_customers
 
 HOST = "127.0.0.1"
 DROP, SLOW, STUTTER, SHIFTED = "drop", "slow", "stutter", "shifted"
 CONNECT, MAIL, RCPT, DATA, BODY, AFTER = "CONNECT", "MAIL", "RCPT", "DATA", "BODY", "AFTER"
-QUICK = WorkerTiming(batch=20, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
+FAST = WorkerTiming(batch=20, timeout=10, lease=600, poll=0.01, pause=0.01, longest_pause=0.02)
 
 
 class Fault(NamedTuple):
-    """What the server does at one point of the conversation: it says a reply, or one of the words above is true."""
+    """What the server does wrong at one point of the conversation: a reply, or one of the words above."""
 
     at: str
     does: str
 
 
 class Received(NamedTuple):
-    """A message of which the server has got every byte, whatever it said to that."""
+    """A message that the server has read completely, whatever it replied."""
 
     recipient: str
     message_id: str
@@ -77,12 +77,12 @@ class _Session(SMTP):
                 self.transport.close()
 
     async def _fails(self, at: str) -> bool:
-        """Do what the server was told to do at this point; returns whether that is all it does."""
+        """Carry out the fault for this point; return whether the normal reply is replaced by it."""
         fault = self.event_handler.fault
         if fault is None or fault.at != at:
             return False
         if fault.does == SHIFTED:
-            await self.push("250 What you have not asked")
+            await self.push("250 Not requested")
             return False
         await self._misbehave(fault.does)
         return True
@@ -97,27 +97,27 @@ class _Session(SMTP):
         else:
             await self.push(does)
 
-    async def _keep_waiting(self, letters: bytes) -> None:
-        """Say no more than these letters until the other side hangs up, or the fault is over."""
+    async def _keep_waiting(self, drip: bytes) -> None:
+        """Send only these bytes repeatedly until the client disconnects or the fault is over."""
         self.event_handler.hangs.set()
         while self.event_handler.fault and not self.transport.is_closing():
-            self.transport.write(letters)
+            self.transport.write(drip)
             await asyncio.sleep(0.005)
         self.transport.close()
 
 
-class Sink(Controller):
-    """A mail server on a free port of this machine: what it received, and what is wrong with it just now.
+class SmtpServer(Controller):
+    """A mail server on a free local port: what it received, and its current fault.
 
-    `look` is called, in the server's thread, with every message before the server says that it has it.
+    `on_message` is called, in the server's thread, with every message before the server acknowledges it.
     """
 
-    def __init__(self, look: Callable[[Received], Any] | None = None, **options: Any) -> None:
+    def __init__(self, on_message: Callable[[Received], Any] | None = None, **options: Any) -> None:
         self.fault: Fault | None = None
         self.unknown: set[str] = set()
         self.received: list[Received] = []
         self.connections = 0
-        self.look = look
+        self.on_message = on_message
         self.hangs = threading.Event()
         self.socket = socket.create_server((HOST, 0))
         super().__init__(self, HOST, self.socket.getsockname()[1], **options)
@@ -129,14 +129,14 @@ class Sink(Controller):
         return self.loop.create_server(self._factory_invoker, sock=self.socket, ssl=self.ssl_context)
 
     async def handle_DATA(self, session: _Session, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Take a message; aiosmtpd calls this with every byte of it."""
+        """Receive a complete message; called by aiosmtpd."""
         if self.fault and self.fault.at == BODY and self.fault.does[0].isdigit():
             return self.fault.does
         message_id = str(message_from_bytes(envelope.content)["Message-ID"])
-        one = Received(envelope.rcpt_tos[0], message_id, envelope.content)
-        if self.look:
-            self.look(one)
-        self.received.append(one)
+        message = Received(envelope.rcpt_tos[0], message_id, envelope.content)
+        if self.on_message:
+            self.on_message(message)
+        self.received.append(message)
         return "" if await session._fails(BODY) else "250 OK"
 
     @property
@@ -144,16 +144,16 @@ class Sink(Controller):
         return f"smtp://{HOST}:{self.port}"
 
     @property
-    def times(self) -> Counter[str]:
-        """How often each Message-ID was received."""
+    def count_by_id(self) -> Counter[str]:
+        """The number of times each Message-ID was received."""
         return Counter(one.message_id for one in self.received)
 
     @property
     def recipients(self) -> Counter[str]:
-        """How often each recipient was written to."""
+        """The number of messages to each recipient."""
         return Counter(one.recipient for one in self.received)
 
-    def __enter__(self) -> "Sink":
+    def __enter__(self) -> "SmtpServer":
         self.start()
         return self
 
@@ -161,48 +161,48 @@ class Sink(Controller):
         self.stop()
 
 
-class Post:
-    """The shop with a mail server: queues alerts, lets workers send, tells what is in the outbox."""
+class MailQueue:
+    """The shop's e-mail outbox: queues alerts, runs workers and reads the messages."""
 
-    def __init__(self, app: Flask, sink: Sink, patch: pytest.MonkeyPatch) -> None:
-        self.app, self.shop, self.sink, self.patch = app, Shop(app), sink, patch
-        self.use(sink.url)
+    def __init__(self, app: Flask, smtp_server: SmtpServer, patch: pytest.MonkeyPatch) -> None:
+        self.app, self.shop, self.smtp_server, self.patch = app, Shop(app), smtp_server, patch
+        self.use(smtp_server.url)
 
     def use(self, url: str) -> None:
-        """Send by this mail server from now on."""
+        """Send through this mail server from now on."""
         changes = {"smtp_url": url, "mail_delay": 0}
         self.patch.setitem(self.app.config, "SETTINGS", self.app.config["SETTINGS"].model_copy(update=changes))
 
     def queue(self, number: int) -> list[str]:
-        """Let so many customers wait for a book, and restock it; returns their addresses."""
-        book_id = waiting(self.shop, number)
+        """Queue alerts: let this many customers wait for a book and restock it; return their addresses."""
+        book_id = book_with_waiting_customers(self.shop, number)
         return self.shop.set_stock(book_id, 1)
 
-    def work(self, timing: WorkerTiming = QUICK, worker: Worker | None = None) -> Worker:
-        """Let a worker try all that is due."""
+    def run_worker(self, timing: WorkerTiming = FAST, worker: Worker | None = None) -> Worker:
+        """Let a worker attempt everything that is due."""
         worker = worker or Worker(timing)
         with self.app.app_context():
             while not worker.stopping and worker.send_batch() is not None:
                 pass
         return worker
 
-    def end_the_wait(self) -> None:
-        """Make due what waits for its next attempt."""
+    def make_all_due(self) -> None:
+        """Make all queued messages due."""
         self.shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE state = 'queued'")
 
     def messages(self) -> list[Message]:
-        """All messages as they are in the outbox now."""
+        """Return all messages in the outbox."""
         with self.app.app_context():
             return list(db.session.scalars(select(Message).order_by(Message.id)))
 
     def states(self) -> Counter[str]:
-        """How many messages there are in each state."""
+        """Count the messages in each state."""
         return Counter(message.state for message in self.messages())
 
 
-def waiting(shop: Shop, number: int) -> int:
-    """Let so many customers, whose addresses are confirmed, wait for a book; returns its id."""
-    book_id, customers = shop.book(), many_customers(shop, number)
+def book_with_waiting_customers(shop: Shop, number: int) -> int:
+    """Create a book with this many waiting customers with confirmed addresses; return its id."""
+    book_id, customers = shop.book(), insert_customers(shop, number)
     shop.execute("UPDATE users SET email_confirmed_at = created_at")
     with shop.app.app_context():
         db.session.execute(insert(PreBook), [{"user_id": user_id, "book_id": book_id} for user_id in customers])
@@ -212,7 +212,7 @@ def waiting(shop: Shop, number: int) -> int:
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """The address of a mail server that is not there: its port is taken, but nobody listens."""
+    """Yield the address of a mail server that is down: its port is reserved but not listening."""
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         yield f"smtp://{HOST}:{taken.getsockname()[1]}"

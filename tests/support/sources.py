@@ -1,4 +1,4 @@
-"""The source of the shop, as its guards read it."""
+"""The source code of the shop, for static checks."""
 
 import ast
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,7 +16,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def module_of(path: Path) -> str:
-    """The dotted name of a file: bookshop/catalog/models.py is bookshop.catalog.models."""
+    """Return the dotted name of a file: bookshop/catalog/models.py is bookshop.catalog.models."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -24,12 +24,12 @@ MODULES = {module_of(path): path for path in SOURCES}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it."""
+    """Yield the modules that a file imports, anywhere in it."""
     return imported_by(tree(path))
 
 
 def imported_by(parsed: ast.Module) -> Iterator[str]:
-    """The modules that a module imports: at its top, within a function, for its types alone, or by their name."""
+    """Yield the imported modules: at the top, within functions, for type checking, or by name."""
     for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -40,19 +40,19 @@ def imported_by(parsed: ast.Module) -> Iterator[str]:
 
 
 def _module(name: str, parent: str) -> str:
-    """`from bookshop.accounts import views` imports a module, `from bookshop.kit.text import fold` a name of one."""
+    """Return the imported module: `views` of `from bookshop.accounts import views`, or the parent of a plain name."""
     return name if name in MODULES else parent
 
 
 def names_in(path: Path) -> set[str]:
-    """All names and attributes that a file uses."""
+    """Return all names and attributes that a file uses."""
     nodes = list(ast.walk(tree(path)))
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def definitions(node: ast.AST, *, public: bool) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """The functions and classes in a module; with `public` only those that others may use."""
+    """Yield the functions and classes in a module; with `public` only the public ones."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.ClassDef) and not (public and child.name.startswith("_")):
             yield child
@@ -65,6 +65,6 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 
 def found_in(paths: Iterable[Path], fault: Callable[[Path], Collection[Any]]) -> dict[str, Collection[Any]]:
-    """The faults in each of these files; files without a fault are left out."""
+    """Return the faults found in each file that has any."""
     found = {path.relative_to(ROOT).as_posix(): fault(path) for path in paths}
     return {name: faults for name, faults in found.items() if faults}

@@ -1,4 +1,4 @@
-"""Books whose covers are drawn in tests: many ordinary ones, and all that is odd."""
+"""Titles and authors for drawn covers: many ordinary ones and all kinds of unusual ones."""
 
 # ruff: noqa: RUF001 - titles in many scripts
 

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, taken out of the page and run as they stand, against a demo shop under gunicorn."""
+"""The examples of docs/api.md, extracted and run unchanged against a demo shop under gunicorn."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def blocks() -> dict[tuple[str, str], str]:
-    """The examples of the page, by the heading under which they stand and by language."""
+    """Return the examples of the page, by heading and language."""
     parts = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)
     chapters = list(zip(parts[1::2], parts[2::2], strict=True))
     found = [((heading, language), code) for heading, text in chapters for language, code in BLOCK.findall(text)]
@@ -72,7 +72,7 @@ def demo(app: Flask, shop: Shop) -> Shop:
 
 @pytest.fixture
 def run(tmp_path: Path, address: str) -> Run:
-    """Runs an example in a folder of its own, with a token and arguments."""
+    """Run an example in a separate folder, with a token and arguments."""
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         if os.environ.get("CI"):
             pytest.fail(f"CI needs {', '.join(missing)}")
@@ -108,49 +108,49 @@ def stocks(shop: Shop, *isbns: str) -> list[int]:
 
 
 def ledger(shop: Shop, isbn: str) -> list[tuple[int, str, str]]:
-    """What the ledger says of a book since the demo began, which has no notes."""
+    """Return a book's ledger entries with notes; the demo's own have none."""
     sql = "SELECT delta, reason, note FROM movements WHERE book_id = :id AND user_id IS NOT NULL ORDER BY id"
     return shop.rows(sql, id=id_of(shop, isbn))
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What an example printed that went well."""
+def stdout_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the output of a successful example."""
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """What an example complained about, with an exit code that says so."""
+def stderr_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the error output of a failed example."""
     assert done.returncode != 0
     return done.stderr
 
 
-def test_every_job_has_an_example_with_curl_and_one_with_python():
+def test_every_task_has_an_example_in_curl_and_python():
     programs = {key for key in blocks() if key[1] in {"bash", "python"}}
     jobs = {(job, language) for job in JOBS for language in ("bash", "python")}
     assert programs == jobs | {(TRY_AGAIN, "python"), (IF_MATCH, "python")}
 
 
 @in_both
-def test_a_nightly_upload_sets_the_stocks_and_run_twice_does_not_undo_a_sale(demo, run, tmp_path, language):
+def test_a_nightly_upload_sets_the_stocks_and_a_second_run_does_not_undo_a_sale(demo, run, tmp_path, language):
     file, token = tmp_path / "stock.csv", token_of(demo, STAFF_EMAIL, "stock:write")
     file.write_text(blocks()[STOCKS, "csv"])
     demo.reserve(demo.rows("SELECT id FROM users WHERE email = :email", email=ADA)[0], id_of(demo, SUN))
-    first = said(run(STOCKS, language, token, "stock.csv"))
+    first = stdout_of(run(STOCKS, language, token, "stock.csv"))
     assert first == {"bash": "2 changed, 1 customers notified\n", "python": "2 changed, 0 refused\n"}[language]
     assert stocks(demo, EMMA, SUN, KINDRED) == [6, 4, 0]
     assert demo.statuses(id_of(demo, SUN)) == ["notified"]
     demo.set_stock(id_of(demo, EMMA), 5)
-    assert said(run(STOCKS, language, token, "stock.csv")) == first
+    assert stdout_of(run(STOCKS, language, token, "stock.csv")) == first
     assert stocks(demo, EMMA, SUN, KINDRED) == [5, 4, 0]
 
 
 @in_both
-def test_an_upload_with_a_line_that_is_refused_fails_and_says_which(demo, run, tmp_path, language):
+def test_an_upload_with_a_refused_line_fails_and_names_it(demo, run, tmp_path, language):
     before = stocks(demo, EMMA, SUN)
     (tmp_path / "stock.csv").write_text(blocks()[STOCKS, "csv"] + "9789999999991,1\n")
     token = token_of(demo, STAFF_EMAIL, "stock:write")
-    complaint = refused(run(STOCKS, language, token, "stock.csv"))
+    complaint = stderr_of(run(STOCKS, language, token, "stock.csv"))
     named, after = {"bash": ("#/lines/3/isbn", before), "python": ("9789999999991: ", [6, 4])}[language]
     assert named in complaint
     assert stocks(demo, EMMA, SUN) == after
@@ -158,70 +158,70 @@ def test_an_upload_with_a_line_that_is_refused_fails_and_says_which(demo, run, t
 
 @in_both
 @pytest.mark.parametrize("quantity", ["", "many", "2.5"])
-def test_an_upload_of_what_is_no_number_changes_nothing(demo, run, tmp_path, language, quantity):
+def test_an_upload_with_an_invalid_number_changes_nothing(demo, run, tmp_path, language, quantity):
     before = stocks(demo, EMMA, SUN)
     (tmp_path / "stock.csv").write_text(f"isbn,quantity\n{EMMA},0\n{SUN},{quantity}\n")
-    assert refused(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
+    assert stderr_of(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
     assert stocks(demo, EMMA, SUN) == before
 
 
 @in_both
-def test_an_upload_of_fewer_than_none_fails_all_of_it_or_that_line(demo, run, tmp_path, language):
+def test_a_negative_stock_in_an_upload_fails_the_file_or_the_line(demo, run, tmp_path, language):
     before = stocks(demo, EMMA, SUN)
     (tmp_path / "stock.csv").write_text(f"isbn,quantity\n{EMMA},3\n{SUN},-1\n")
-    why = refused(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
+    why = stderr_of(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
     assert "cannot fall below 0" in why
     assert stocks(demo, EMMA, SUN) == (before if language == "bash" else [3, before[1]])
 
 
 @in_both
-def test_an_upload_of_nothing_fails(demo, run, tmp_path, language):
+def test_an_empty_upload_fails(demo, run, tmp_path, language):
     (tmp_path / "stock.csv").write_text("isbn,quantity\n")
-    assert refused(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
+    assert stderr_of(run(STOCKS, language, token_of(demo, STAFF_EMAIL, "stock:write"), "stock.csv"))
 
 
-def test_an_upload_of_more_lines_than_a_batch_holds_goes_in_parts(demo, run, tmp_path):
+def test_an_upload_larger_than_a_batch_is_split(demo, run, tmp_path):
     lines = "".join(f"{isbn},{stock}\n" for isbn, stock in [(EMMA, 1)] * 1000 + [(SUN, 2)])
     (tmp_path / "stock.csv").write_text(f"isbn,quantity\n{lines}")
     token = token_of(demo, STAFF_EMAIL, "stock:write")
-    assert said(run(STOCKS, "python", token, "stock.csv")) == "2 changed, 0 refused\n"
+    assert stdout_of(run(STOCKS, "python", token, "stock.csv")) == "2 changed, 0 refused\n"
     assert stocks(demo, EMMA, SUN) == [1, 2]
 
 
 @in_both
-def test_a_reservation_is_made_once_however_often_it_is_run(demo, run, language):
+def test_the_example_makes_one_reservation_even_if_run_again(demo, run, language):
     token = token_of(demo, ADA, "prebookings")
-    assert said(run(RESERVE, language, token, SUN)) == "reserved\n"
-    assert said(run(RESERVE, language, token, SUN)) == "was reserved before\n"
+    assert stdout_of(run(RESERVE, language, token, SUN)) == "reserved\n"
+    assert stdout_of(run(RESERVE, language, token, SUN)) == "was reserved before\n"
     assert demo.statuses(id_of(demo, SUN)) == ["waiting"]
 
 
 @in_both
-def test_a_reservation_that_cannot_be_fails_and_says_why(demo, run, language):
+def test_an_impossible_reservation_fails_with_the_reason(demo, run, language):
     token = token_of(demo, ADA, "prebookings")
-    assert "PREBOOK_BOOK_IN_STOCK" in refused(run(RESERVE, language, token, EMMA))
-    assert "BOOK_NOT_FOUND" in refused(run(RESERVE, language, token, "9789999999991"))
+    assert "PREBOOK_BOOK_IN_STOCK" in stderr_of(run(RESERVE, language, token, EMMA))
+    assert "BOOK_NOT_FOUND" in stderr_of(run(RESERVE, language, token, "9789999999991"))
     lacking = token_of(demo, ADA, "orders")
-    assert "it needs the scope 'prebookings'" in refused(run(RESERVE, language, lacking, SUN))
+    assert "it needs the scope 'prebookings'" in stderr_of(run(RESERVE, language, lacking, SUN))
     assert demo.statuses(id_of(demo, SUN)) == []
 
 
 @in_both
-def test_each_restock_is_seen_once_and_none_is_missed(demo, run, tmp_path, language):
+def test_a_poller_sees_each_restock_exactly_once(demo, run, tmp_path, language):
     token, book = token_of(demo, STAFF_EMAIL, "reports:read"), id_of(demo, SUN)
     sell_and_restock(demo, book, 110)
-    assert said(run(WATCH, language, token)).count(f"{SUN}: 1 copies") == 110
-    assert said(run(WATCH, language, token)) == ""
+    assert stdout_of(run(WATCH, language, token)).count(f"{SUN}: 1 copies") == 110
+    assert stdout_of(run(WATCH, language, token)) == ""
     demo.set_stock(id_of(demo, FIRE), 3)
     kept = (tmp_path / "restocks.cursor").read_text()
-    assert "NOT_AUTHENTICATED" in refused(run(WATCH, language, "wrong"))
+    assert "NOT_AUTHENTICATED" in stderr_of(run(WATCH, language, "wrong"))
     assert (tmp_path / "restocks.cursor").read_text() == kept
-    assert said(run(WATCH, language, token)) == f"{FIRE}: 3 copies, 1 customers notified\n"
-    assert said(run(WATCH, language, token)) == ""
+    assert stdout_of(run(WATCH, language, token)) == f"{FIRE}: 3 copies, 1 customers notified\n"
+    assert stdout_of(run(WATCH, language, token)) == ""
 
 
 def sell_and_restock(shop: Shop, book_id: int, times: int) -> None:
-    """Let a book come back many times, more often than a page of the feed is long."""
+    """Restock a book many times, for more events than a page of the feed holds."""
 
     def work() -> None:
         for quantity in [1, 0] * times:
@@ -231,17 +231,17 @@ def sell_and_restock(shop: Shop, book_id: int, times: int) -> None:
 
 
 @in_both
-def test_all_the_demand_is_exported_and_a_failure_leaves_the_last_export(demo, run, tmp_path, language):
-    want_many(demo)
+def test_the_whole_demand_is_exported_and_a_failure_keeps_the_last_export(demo, run, tmp_path, language):
+    create_demand(demo)
     wanted = demo.rows("SELECT count(DISTINCT book_id) FROM prebookings")[0]
     token, file = token_of(demo, STAFF_EMAIL, "reports:read"), tmp_path / f"demand.{FORMS[language]}"
-    assert said(run(DEMAND, language, token)) == ""
+    assert stdout_of(run(DEMAND, language, token)) == ""
     rows = read(file)
     assert len({row["book_id"] for row in rows}) == len(rows) == wanted > 100
     assert ("Persepolis", "1") in {(row["title"], str(row["waiting"])) for row in rows}
-    assert "NOT_AUTHENTICATED" in refused(run(DEMAND, language, "wrong"))
+    assert "NOT_AUTHENTICATED" in stderr_of(run(DEMAND, language, "wrong"))
     assert read(file) == rows
-    assert said(run(DEMAND, language, token)) == ""
+    assert stdout_of(run(DEMAND, language, token)) == ""
     assert read(file) == rows
 
 
@@ -254,8 +254,8 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def want_many(shop: Shop) -> None:
-    """Let more books be wanted than a page is long."""
+def create_demand(shop: Shop) -> None:
+    """Create demand for more books than a page holds."""
     users = shop.customers(3)
     values = {"authors": "Jane Austen", "price_cents": 950, "currency": "EUR"}
     books = shop.commit(lambda: [services.catalog().create({"title": f"Volume {n}", **values}) for n in range(120)])
@@ -263,54 +263,54 @@ def want_many(shop: Shop) -> None:
 
 
 @in_both
-def test_a_delivery_comes_in_once_and_says_who_was_notified(demo, run, tmp_path, language):
+def test_a_delivery_is_received_once_and_shows_who_was_notified(demo, run, tmp_path, language):
     file, token = tmp_path / "delivery-4711.csv", token_of(demo, STAFF_EMAIL, "stock:write")
     file.write_text(blocks()[DELIVERY, "csv"])
-    first = said(run(DELIVERY, language, token, file.name))
+    first = stdout_of(run(DELIVERY, language, token, file.name))
     assert first == f"{FIRE}: 3 copies, 1 customers notified\n{PERSEPOLIS}: 2 copies, 1 customers notified\n"
     assert demo.statuses(id_of(demo, FIRE)) == demo.statuses(id_of(demo, PERSEPOLIS)) == ["notified"]
     done = Path(f"{file}.done")
     done.rename(file)
-    assert said(run(DELIVERY, language, token, file.name)) == first
+    assert stdout_of(run(DELIVERY, language, token, file.name)) == first
     done.rename(file)
     file.write_text(file.read_text() + f"{EMMA},1\n")
-    assert "IDEMPOTENCY_MISMATCH" in refused(run(DELIVERY, language, token, file.name))
+    assert "IDEMPOTENCY_MISMATCH" in stderr_of(run(DELIVERY, language, token, file.name))
     assert ledger(demo, FIRE) == [(3, "received", "delivery-4711")]
     assert ledger(demo, PERSEPOLIS) == [(2, "received", "delivery-4711")]
     assert ledger(demo, EMMA) == []
 
 
 @in_both
-def test_a_delivery_with_a_book_that_the_shop_has_not_does_not_come_in_and_is_kept(demo, run, tmp_path, language):
+def test_a_line_with_an_unknown_book_is_not_received_but_kept(demo, run, tmp_path, language):
     file = tmp_path / "delivery-4712.csv"
     file.write_text(f"isbn,copies\n{FIRE},3\n9789999999991,1\n")
     token = token_of(demo, STAFF_EMAIL, "stock:write")
-    assert "#/lines/1/isbn" in refused(run(DELIVERY, language, token, file.name))
+    assert "#/lines/1/isbn" in stderr_of(run(DELIVERY, language, token, file.name))
     assert file.exists()
     assert stocks(demo, FIRE) == [0]
 
 
-def test_a_change_is_for_the_state_that_was_seen(demo, run):
+def test_a_change_applies_only_to_the_status_that_was_shown(demo, run):
     token = token_of(demo, STAFF_EMAIL, "catalog:write")
-    assert said(run(IF_MATCH, "python", token)) == "900\n"
-    assert said(run(IF_MATCH, "python", token)) == "850\n"
+    assert stdout_of(run(IF_MATCH, "python", token)) == "900\n"
+    assert stdout_of(run(IF_MATCH, "python", token)) == "850\n"
 
 
-def test_a_script_that_is_told_to_wait_waits_and_goes_on(demo, run, database_url):
+def test_a_rate_limited_script_waits_and_continues(demo, run, database_url):
     token = token_of(demo, ADA)
     with served(SHOP, environment(settings_for(database_url, api_limit="1 per 6 second"))) as slow:
         headers = {"Authorization": f"Bearer {token}"}
         while (told := httpx.get(f"{slow}/api/v1/books", headers=headers)).status_code != 429:
             pass
         begun = time.monotonic()
-        assert int(said(run(TRY_AGAIN, "python", token, base=slow))) > 50
+        assert int(stdout_of(run(TRY_AGAIN, "python", token, base=slow))) > 50
     assert time.monotonic() - begun >= int(told.headers["Retry-After"]) - 2
 
 
-def test_the_readmes_curl_runs(demo, run, address):
-    """As it stands but for the port."""
-    readme = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^curl .*/api/v1/.*$", readme, re.MULTILINE)
+def test_the_curl_commands_of_the_documents_run(demo, run, address):
+    """The commands of docs/api.md and docs/webhooks.md, unchanged except for the port."""
+    pages = PAGE + (ROOT / "docs/webhooks.md").read_text()
+    commands = re.findall(rf"^curl .*{LOCAL}/api/v1/.*$", pages, re.MULTILINE)
     environ = {"PATH": os.environ["PATH"], "STAFF": token_of(demo, STAFF_EMAIL, "reports:read")}
     books, events = (
         json.loads(subprocess.check_output(["bash", "-c", command.replace(LOCAL, address)], env=environ, text=True))

@@ -1,4 +1,4 @@
-"""Static files: hashed names, caching, compression; and what every answer tells a browser it may do."""
+"""Static files: hashed names, caching and compression; and the security headers of every response."""
 
 import gzip
 import re
@@ -12,20 +12,20 @@ from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
 
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("name", ["css/shop.css", "css/bootstrap.css", "icons.svg", "favicon.svg", "touch-icon.svg"])
-def test_a_static_file_is_kept_for_ever_under_its_hashed_name(web_client, name):
+def test_a_static_file_is_cached_indefinitely_under_its_hashed_name(web_client, name):
     address = assets()[name].address
     answer = web_client().get(address)
     assert (answer.status_code, answer.data) == (200, assets()[name].content)
-    assert answer.headers["Cache-Control"] == FOR_EVER
+    assert answer.headers["Cache-Control"] == IMMUTABLE
     assert re.fullmatch(r"/static/(css/)?\w+(-icon)?\.[0-9a-f]{12}\.(css|svg)", address)
 
 
 @pytest.mark.parametrize("address", ["/static/css/shop.css", "/static/css/shop.0123456789ab.css", "/favicon.ico"])
-def test_under_another_name_a_static_file_is_asked_for_again(web_client, address):
+def test_a_renamed_static_file_is_requested_again(web_client, address):
     answer = web_client().get(address)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, no-cache")
 
@@ -33,7 +33,7 @@ def test_under_another_name_a_static_file_is_asked_for_again(web_client, address
 @pytest.mark.parametrize(
     "address", ["/static/../setup.cfg", "/static/css", "/static/", "/static/%2e%2e/wsgi.py", "/static/css/shop.css.map"]
 )
-def test_nothing_else_is_served(web_client, address):
+def test_other_files_are_not_served(web_client, address):
     assert web_client().get(address).status_code == 404
 
 
@@ -46,7 +46,7 @@ def test_nothing_else_is_served(web_client, address):
         ("identity", None, bytes),
     ],
 )
-def test_a_static_file_is_compressed_as_the_browser_takes_it(web_client, accepted, encoding, plain):
+def test_a_static_file_is_compressed_as_the_browser_accepts(web_client, accepted, encoding, plain):
     asset = assets()["css/bootstrap.css"]
     answer = web_client().get(asset.address, headers={"Accept-Encoding": accepted})
     assert (answer.headers.get("Content-Encoding"), plain(answer.data)) == (encoding, asset.content)
@@ -54,7 +54,7 @@ def test_a_static_file_is_compressed_as_the_browser_takes_it(web_client, accepte
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
-def test_what_a_browser_has_is_not_sent_again(web_client, encoding):
+def test_an_unchanged_page_is_not_sent_again(web_client, encoding):
     address, headers = assets()["css/shop.css"].address, {"Accept-Encoding": encoding}
     known = web_client().get(address, headers=headers).headers["ETag"]
     again = web_client().get(address, headers={**headers, "If-None-Match": known})
@@ -68,10 +68,10 @@ def test_pages_are_compressed_too(shop, web_client):
     assert b"Emma" in brotli.decompress(answer.data)
 
 
-CHOSEN_BY_KIND = {"check-circle", "exclamation-triangle", "info-circle"}  # the icons of messages
+CHOSEN_BY_KIND = {"check-circle", "exclamation-triangle", "info-circle"}  # icons of flashed messages
 
 
-def test_the_icons_served_are_those_that_pages_use(repository_root):
+def test_exactly_the_used_icons_are_served(repository_root):
     templates = "".join(path.read_text() for path in (repository_root / "templates").rglob("*.html"))
     used = set(re.findall(r"icon\('([\w-]+)'\)", templates)) | CHOSEN_BY_KIND
     served = set(re.findall(r'id="([\w-]+)"', assets()["icons.svg"].content.decode()))
@@ -96,7 +96,7 @@ BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-",
 @pytest.mark.parametrize(
     "address", ["/", "/books", "/login", "/nothing", "/api/v1/books", "/static/css/shop.css", "/robots.txt"]
 )
-def test_every_answer_tells_the_browser_what_it_may_do(web_client, address):
+def test_every_response_has_the_security_headers(web_client, address):
     headers = web_client().get(address).headers
     policy = headers["Content-Security-Policy"]
     assert ("default-src 'none'" in policy, "frame-ancestors 'none'" in policy, "unsafe" in policy) == (
@@ -108,7 +108,7 @@ def test_every_answer_tells_the_browser_what_it_may_do(web_client, address):
     assert "Strict-Transport-Security" not in headers
 
 
-def test_under_https_the_browser_is_told_to_stay_there(database_url):
+def test_hsts_is_sent_over_https(database_url):
     answer = create_app(settings_for(database_url)).test_client().get("/login", base_url="https://localhost")
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
@@ -121,16 +121,16 @@ def test_a_bug_is_answered_with_the_same_headers(database_url):
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_what_may_change_is_asked_for_anew(shop, web_client):
+def test_changing_content_is_revalidated(shop, web_client):
     assert web_client().get(f"/books/{shop.book()}").headers["Cache-Control"] == "no-cache"
 
 
-def test_no_page_asks_for_anything_outside(shop, web_client):
+def test_no_page_loads_anything_from_outside(shop, web_client):
     shop.book("Emma")
     outside = re.compile(r'(?:src|href|action)="(?!/|#|http://127.0.0.1:5000/)([^"]*)"')
     for address in ("/", "/books", "/books/1", "/login"):
         assert [found for found in outside.findall(web_client().get(address).text) if found] == []
 
 
-def test_the_favicon_is_a_picture(web_client):
+def test_the_favicon_is_an_image(web_client):
     assert web_client().get("/favicon.ico").mimetype == "image/svg+xml"

@@ -1,29 +1,29 @@
-"""Addresses that cannot be right: ids that no row can have, and pages to go to next that are none of ours."""
+"""Invalid URLs: impossible ids, and `next` values that are not our pages."""
 
 from werkzeug.exceptions import NotFound
 
 from bookshop.web.navigation import safe_next
+from tests.support.bad_input import SCRIPT
 from tests.support.clients import WebClient
 from tests.support.factories import PASSWORD
-from tests.support.shapes import shop_without_database
-from tests.support.stand import SCRIPT
-from tests.support.world import IN_PATH, NAMES, ROUTES
+from tests.support.routes import NAMES, PATH_PARAMETER, ROUTES
+from tests.support.validation import shop_without_database
 
 NO_IDS = [
     *("-1", "abc", "\0", "1\0", "1.0", "1e0", "+1", " 1", "", "1;DROP", "..", "\ufffd", "\u0665", "\U0001f4da"),
     *("null", "true"),
 ]
-NOBODYS = ["0", "00", "2147483648", "9223372036854775808", "9" * 5000]  # taken for the id 0, which no row has
+NOBODYS = ["0", "00", "2147483648", "9223372036854775808", "9" * 5000]  # parsed as the id 0, which no row has
 OF_TEXT = {**NAMES, "token": "x"}
-WITH_ID = [route for route in ROUTES if set(IN_PATH.findall(route)) - set(OF_TEXT)]
+WITH_ID = [route for route in ROUTES if set(PATH_PARAMETER.findall(route)) - set(OF_TEXT)]
 
 
 def path_with(route: str, id_: str) -> str:
-    return IN_PATH.sub(lambda found: OF_TEXT.get(found[1], id_), route.partition(" ")[2])
+    return PATH_PARAMETER.sub(lambda found: OF_TEXT.get(found[1], id_), route.partition(" ")[2])
 
 
 def ids_at(route: str, id_: str) -> set[int]:
-    """The ids with which the view of a route is called; raises NotFound if none is."""
+    """Return the ids with which a route's view is called; raise NotFound if it is not called."""
     routes = shop_without_database().url_map.bind("localhost")
     _endpoint, arguments = routes.match(path_with(route, id_), route.split(maxsplit=1)[0])
     return {value for name, value in arguments.items() if name not in OF_TEXT}
@@ -37,17 +37,17 @@ def has_page(route: str, id_: str) -> bool:
     return True
 
 
-def test_what_is_no_id_is_at_no_address():
+def test_an_invalid_id_is_not_found():
     assert [(route, odd) for route in WITH_ID for odd in NO_IDS if has_page(route, odd)] == []
 
 
-def test_an_id_that_no_database_could_hold_is_nobodys():
+def test_an_id_out_of_range_is_not_found():
     assert {(route, odd[:20]): ids_at(route, odd) for route in WITH_ID for odd in NOBODYS} == {
         (route, odd[:20]): {0} for route in WITH_ID for odd in NOBODYS
     }
 
 
-def test_an_id_that_a_row_may_have_is_kept():
+def test_a_valid_id_is_kept():
     assert {id_: ids_at(route, id_) for route in WITH_ID for id_ in ("1", "2147483647")} == {
         "1": {1},
         "2147483647": {2147483647},
@@ -62,13 +62,13 @@ NEXTS = [
     "#content", "", "/nothing", "/api/v1/books", "/static/css/shop.css", "/logout", "/books/abc", "/@evil.example",
     "/\0", "/" + "x" * 3000, "/books?" + "x" * 3000, "/\u3000/evil.example", "/.//evil.example", "/..//evil.example",
     "\u2215\u2215evil.example", "/admin/books/1/put-back", SCRIPT, "@evil.example", "\ufffd", "/books\\..\\evil",
-    # Looks like one of our pages, and a browser would go elsewhere.
+    # Looks like one of our pages, but a browser would go elsewhere.
     "/books\t", "\t/books", "/books?q=\r\nSet-Cookie: a=b", "/books\\@evil.example", "/login\0",
     "/books?q=\t", "/books?q=a\nb", "/books?q=a\rb", "/books?q=a b", "/books?q=a\\b", "/books?q=\x7f",
 ]  # fmt: skip
 
 
-def test_what_is_no_page_of_ours_leads_home():
+def test_a_next_that_is_not_our_page_redirects_home():
     with shop_without_database().test_request_context():
         assert [target for target in NEXTS if safe_next(target) != "/"] == []
 
@@ -76,16 +76,16 @@ def test_what_is_no_page_of_ours_leads_home():
 OWN = ["/books?q=a%20b&page=2", "/books/1", "/reservations", "/books?q=%0d%0aX:y", "/admin", "/cart#content"]
 
 
-def test_our_own_pages_are_led_to():
+def test_redirects_to_our_own_pages_are_followed():
     with shop_without_database().test_request_context():
         assert [safe_next(target) for target in OWN] == OWN
 
 
-# Those that once would have led elsewhere.
+# Values that once led elsewhere.
 HARMFUL = ["//evil.example", "/\t/evil.example", "/\\evil.example", "/\0"]
 
 
-def test_login_leads_nowhere_but_to_our_own_pages(shop):
+def test_login_redirects_only_to_our_own_pages(shop):
     shop.customer()
     for asked in HARMFUL:
         browser = WebClient(shop.app)
@@ -96,13 +96,13 @@ def test_login_leads_nowhere_but_to_our_own_pages(shop):
         assert [answer.location for answer in (by_address, once_logged_in, by_field)] == ["/"] * 3
 
 
-def test_login_leads_back_to_our_own_page(shop):
+def test_login_redirects_to_our_own_page(shop):
     shop.customer()
     for asked in OWN[:3]:
         assert WebClient(shop.app).log_in("ada@example.com", next=asked).location == asked
 
 
-def test_registration_leads_nowhere_but_to_our_own_pages(shop):
+def test_registration_redirects_only_to_our_own_pages(shop):
     for number, asked in enumerate(HARMFUL):
         answer = WebClient(shop.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=asked)
         assert (answer.status_code, answer.location) == (303, "/login")

@@ -1,13 +1,13 @@
-"""Malformed headers and cookies let nobody in and never reach the database: there is none here."""
+"""Malformed headers and cookies authenticate no one and never reach the database: there is none here."""
 
 import pytest
 from flask import request
 
 from bookshop.web.access import bearer_token
-from tests.support.shapes import shop_without_database
-from tests.support.stand import assert_problem
+from tests.support.bad_input import assert_problem
+from tests.support.validation import shop_without_database
 
-# What stands in an Authorization header, and the token that is read from it.
+# An Authorization header, and the token that is read from it.
 BEARERS = {
     "Bearer": "", "Bearer ": "", "Bearer x": "x", "bearer x": "x", "BEARER x y": "x y", "Bearer a=b": "",
     "Bearer \xe4\xf6": "\xe4\xf6", "Bearer ====": "====", "Bearer null": "null", "Bearer bookshop_": "bookshop_",
@@ -24,7 +24,7 @@ def short(text: str) -> str:
     return ascii(text)[:40]
 
 
-def test_a_token_is_read_from_a_bearer_header_and_from_no_other():
+def test_a_token_is_read_only_from_a_bearer_header():
     read = {}
     for header in [*BEARERS, *OTHERS]:
         with shop_without_database().test_request_context(headers={"Authorization": header}):
@@ -33,7 +33,7 @@ def test_a_token_is_read_from_a_bearer_header_and_from_no_other():
 
 
 @pytest.mark.parametrize("header", OTHERS, ids=short)
-def test_another_scheme_lets_nobody_in(header):
+def test_another_authorization_scheme_is_unauthorized(header):
     client, headers = shop_without_database().test_client(), {"Authorization": header}
     answer = client.post("/api/v1/prebookings", json=BOOK, headers=headers)
     assert_problem(answer, 401, "NOT_AUTHENTICATED")
@@ -42,7 +42,7 @@ def test_another_scheme_lets_nobody_in(header):
 
 
 @pytest.mark.parametrize("header", [header for header, token in BEARERS.items() if not token], ids=short)
-def test_a_bearer_header_without_a_token_lets_nobody_in(header):
+def test_a_bearer_header_without_a_token_is_unauthorized(header):
     client, headers = shop_without_database().test_client(), {"Authorization": header}
     for path in ("/api/v1/prebookings", "/api/v1/books"):
         answer = client.get(path, headers=headers)
@@ -58,7 +58,7 @@ COOKIES = [f"{name}={value}" for name in ("bookshop", "remember_token", "session
 
 
 @pytest.mark.parametrize("cookie", [*COOKIES, ";;;", "=", "\xff", "bookshop", "bookshop=a; bookshop=b"], ids=short)
-def test_a_garbage_cookie_is_nobodys(cookie):
+def test_a_garbage_cookie_is_not_logged_in(cookie):
     client, headers = shop_without_database().test_client(use_cookies=False), {"Cookie": cookie}
     assert client.get("/login", headers=headers).status_code == 200
     assert client.get("/reservations", headers=headers).location == "/login?next=/reservations"

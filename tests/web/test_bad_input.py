@@ -1,6 +1,6 @@
-"""Hostile values in JSON, on both databases: one for each member and parameter, which would break the driver.
+"""Hostile values in JSON, on both databases: one for each member and parameter, which would crash the driver.
 
-All other values that cannot be right are in test_json_bodies.py and test_json_queries.py.
+All other invalid values are in test_json_bodies.py and test_json_queries.py.
 """
 
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bookshop.web.schemas import PageQuery
-from tests.support.shapes import routes_with
-from tests.support.stand import ISBN, assert_problem
-from tests.support.world import IN_PATH, NAMES, NEW_JSON, ROUTES
+from tests.support.bad_input import ISBN, assert_problem
+from tests.support.routes import NAMES, NEW_JSON, PATH_PARAMETER, ROUTES
+from tests.support.validation import routes_with
 
 NUL, HALF, HUGE = "a\0b", "a\ud800b", 2**63
 LINE = {"book_id": 1, "quantity": 3}
@@ -20,7 +20,7 @@ def batch(**changes: Any) -> dict[str, Any]:
     return {"lines": [LINE, {**LINE, **changes}]}
 
 
-# For each route its members, one hostile at a time, and where the refusal points.
+# For each route its members, one of them hostile, and the pointer of the error.
 BODIES: dict[str, list[tuple[dict[str, Any], str]]] = {
     "POST /api/v1/prebookings": [({"book_id": HUGE}, "#/book_id")],
     "POST /api/v1/books": [
@@ -81,25 +81,25 @@ def test_every_member_of_every_route_is_tried():
     assert tried == {route: set(schema.model_fields) for route, schema in routes_with("json").items()}
 
 
-PASSED_ON = {"q", "author"}  # words to search for: no text is an error there
+IGNORED = {"q", "author"}  # search words: no text is an error
 QUERIES = routes_with("query")
-Said = dict[str, tuple[int, list[str]]]  # for each parameter the status, and where the refusal points
+Responses = dict[str, tuple[int, list[str]]]  # for each parameter the status, and the pointer of the error
 HOSTILE = {"page": HUGE, "size": HUGE, "after": HUGE, "min_price_cents": HUGE, "max_price_cents": HUGE}
 
 
 @pytest.mark.parametrize("route", QUERIES)
 def test_a_hostile_parameter_is_refused_or_finds_nothing(target, route):
-    said: Said = {}
+    responses: Responses = {}
     for name in QUERIES[route].model_fields:
-        path = f"{IN_PATH.sub('1', route.partition(' ')[2])}?{name}={HOSTILE.get(name, '%00')}"
+        path = f"{PATH_PARAMETER.sub('1', route.partition(' ')[2])}?{name}={HOSTILE.get(name, '%00')}"
         answer = target.send_json(route, path=path)
-        said[name] = (answer.status_code, [error["pointer"] for error in answer.json.get("errors", [])])
-    passed_on: Said = {name: (200, []) for name in PASSED_ON & said.keys()}
-    no_cursor: Said = {"cursor": (404, [])} if issubclass(QUERIES[route], PageQuery) else {}
-    assert said == {**{name: (422, [f"#/{name}"]) for name in said}, **passed_on, **no_cursor}
+        responses[name] = (answer.status_code, [error["pointer"] for error in answer.json.get("errors", [])])
+    ignored: Responses = {name: (200, []) for name in IGNORED & responses.keys()}
+    no_cursor: Responses = {"cursor": (404, [])} if issubclass(QUERIES[route], PageQuery) else {}
+    assert responses == {**{name: (422, [f"#/{name}"]) for name in responses}, **ignored, **no_cursor}
 
 
-BY_ID = [route for route in ROUTES if "/api/v1/" in route and set(IN_PATH.findall(route)) - set(NAMES)]
+BY_ID = [route for route in ROUTES if "/api/v1/" in route and set(PATH_PARAMETER.findall(route)) - set(NAMES)]
 CODES = {
     "/api/v1/books/": "BOOK_NOT_FOUND", "/api/v1/prebookings/": "PREBOOK_NOT_FOUND",
     "/api/v1/orders/": "ORDER_NOT_FOUND", "/api/v1/admin/orders/": "ORDER_NOT_FOUND",
@@ -113,7 +113,7 @@ def test_an_unknown_id_is_not_found(target):
         path = route.partition(" ")[2]
         code = next(code for start, code in CODES.items() if path.startswith(start))
         for unknown in ("0", "2147483647"):
-            answer = target.send_json(route, ROUTES[route][1] or None, IN_PATH.sub(unknown, path))
+            answer = target.send_json(route, ROUTES[route][1] or None, PATH_PARAMETER.sub(unknown, path))
             assert_problem(answer, 404, code)
 
 
@@ -126,29 +126,29 @@ def test_an_unknown_delivery_of_a_webhook_is_not_found(target):
 ODD_ISBNS = ["0", "abc", "9780141439519", "97801414395", "%00", "%FF", "978\u0660141439518", "9" * 5000, "' OR 1=1 --"]
 
 
-def test_an_odd_isbn_is_not_found(target):
+def test_an_invalid_isbn_is_not_found(target):
     for isbn in [*ODD_ISBNS, "%25"]:
         answer = target.send_json("GET /api/v1/books/isbn/{isbn}", path=f"/api/v1/books/isbn/{isbn}")
         assert_problem(answer, 404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_an_isbn_that_another_book_has_is_a_conflict_however_it_is_written(target):
+def test_another_books_isbn_is_a_conflict_in_any_notation(target):
     for isbn in (ISBN, "978-0-14-143951-8", " 0141439513 ", "0-14-143951-3"):
         assert_problem(target.send_json("POST /api/v1/books", {**NEW_JSON, "isbn": isbn}), 409, "BOOK_ISBN_CONFLICT")
         changed = target.send_json("PATCH /api/v1/books/{book_id}", {"isbn": isbn}, "/api/v1/books/2")
         assert_problem(changed, 409, "BOOK_ISBN_CONFLICT")
 
 
-# A token that reaches the database, which must not take it for one of its own nor break on it.
+# A token that reaches the database, which must neither accept it nor fail on it.
 TOKENS = ["x", "\xe4\xf6", "'; DROP TABLE users; --", "x" * 50_000, "null"]
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_token_that_nobody_has_lets_nobody_in(target):
-    client = target.scripts["nobody"].client
+def test_an_unknown_token_is_unauthorized(target):
+    client = target.api_clients["nobody"].client
     for token in TOKENS:
         headers = {"Authorization": f"Bearer {token}"}
         for call in (client.get("/api/v1/books", headers=headers), client.get("/api/v1/prebookings", headers=headers)):
             assert_problem(call, 401, "NOT_AUTHENTICATED")
-        assert client.get("/", headers=headers).status_code == 200  # no page asks for a token
+        assert client.get("/", headers=headers).status_code == 200  # pages do not use tokens

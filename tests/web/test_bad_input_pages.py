@@ -1,46 +1,46 @@
-"""Hostile values in the forms of pages, on both databases: one for each field, which would break the driver.
+"""Hostile values in forms, on both databases: one for each field, which would crash the driver.
 
-All other values that cannot be right are in test_form_values.py.
+All other invalid values are in test_form_values.py.
 """
 
 from typing import Any
 
 import pytest
 
+from tests.support.bad_input import ISBN
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
-from tests.support.stand import ISBN
-from tests.support.world import IN_PATH, NAMES, PAGES, RESET, ROUTES, TOKENS, UNSAFE
+from tests.support.routes import NAMES, PAGES, PATH_PARAMETER, RESET, ROUTES, TOKENS, UNSAFE
 
 NUL, HUGE = "a\0b", str(2**63)
 
 
 CONTROLS = "The text must not contain control characters"
-NO_INTEGER, NO_CHOICE = "Please write a whole number in digits, such as 12.", "Not a valid choice."
-WRONG_LOGIN, WRONG_PASSWORD = "E-mail address and password do not fit together.", "This is not your current password."
-TICK = "Please tick the {} first, then press the button."
+NO_INTEGER, NO_CHOICE = "Enter a whole number in digits, such as 12.", "Not a valid choice."
+WRONG_LOGIN, WRONG_PASSWORD = "The e-mail address or the password is wrong.", "This is not your current password."
+TICK = "Tick the {} first, then press the button."
 BOOK_FORM = [
     *[({name: NUL}, 400, CONTROLS) for name in ("title", "authors", "publisher", "language", "description")],
     ({"isbn": NUL}, 400, "This is not an ISBN"),
     ({"published_year": HUGE}, 400, "Number must be between -3000 and 2100."),
-    ({"price": HUGE}, 400, "A price is from 0 to €1,000,000.00."),
+    ({"price": HUGE}, 400, "The price must be from 0 to €1,000,000.00."),
 ]
 
-# For each page its fields, one hostile at a time, the status, and the sentence shown.
+# For each page its fields, one of them hostile, the status, and the message shown.
 FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
     "POST /login": [({"email": NUL}, 400, WRONG_LOGIN), ({"password": NUL}, 400, WRONG_LOGIN)],
-    "POST /register": [({"email": NUL}, 400, CONTROLS), ({"password": NUL}, 400, "The password needs 8 to 128")],
+    "POST /register": [({"email": NUL}, 400, CONTROLS), ({"password": NUL}, 400, "A password needs 8 to 128")],
     "POST /password/forgot": [({"email": NUL}, 400, CONTROLS)],
     "POST /password/reset/{token}": [
-        ({"new": NUL, "repeat": NUL}, 400, "The password needs 8 to 128"),
-        ({"repeat": NUL}, 400, "The two new passwords differ."),
+        ({"new": NUL, "repeat": NUL}, 400, "A password needs 8 to 128"),
+        ({"repeat": NUL}, 400, "The two new passwords are not the same."),
     ],
-    "POST /account/alerts": [({"wanted": NUL}, 303, "Please say whether you want these e-mails.")],
+    "POST /account/alerts": [({"wanted": NUL}, 303, "Choose whether you want these e-mails.")],
     "POST /account/email": [({"email": NUL}, 400, CONTROLS), ({"current": NUL}, 400, WRONG_PASSWORD)],
     "POST /account/password": [
         ({"current": NUL}, 400, WRONG_PASSWORD),
-        ({"new": NUL, "repeat": NUL}, 400, "The password needs 8 to 128"),
-        ({"repeat": NUL}, 400, "The two new passwords differ."),
+        ({"new": NUL, "repeat": NUL}, 400, "A password needs 8 to 128"),
+        ({"repeat": NUL}, 400, "The two new passwords are not the same."),
     ],
     "POST /account/tokens": [
         ({"name": NUL}, 400, CONTROLS),
@@ -55,7 +55,7 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
     "POST /cart/items/{book_id}": [({"quantity": HUGE}, 303, "copies")],
     "POST /checkout": [
         *[({name: NUL}, 400, CONTROLS) for name in ("name", "phone", "note")],
-        *[({name: NUL}, 400, "") for name in ("address", "delivery")],  # not shown: this shop posts nothing
+        *[({name: NUL}, 400, "") for name in ("address", "delivery")],  # not shown: this shop does not post orders
         ({"shown": NUL}, 409, ""),
         ({"key": NUL, "shown": ""}, 409, ""),
         *[({name: HUGE}, 200, "") for name in ("take", "reserve", "remove")],
@@ -67,10 +67,10 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
     ],
     "POST /admin/books/new": BOOK_FORM,
     "POST /admin/books/{book_id}/edit": BOOK_FORM,
-    "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Please choose a file.")],
+    "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Choose a file.")],
     "POST /admin/books/{book_id}/stock": [
         ({"change": NUL}, 400, NO_CHOICE),
-        ({"copies": HUGE}, 400, "Copies are from 0 to 1,000,000."),
+        ({"copies": HUGE}, 400, "The number of copies must be from 0 to 1,000,000."),
         ({"note": NUL}, 400, CONTROLS),
         *[({"expected": value}, 400, "") for value in (NUL, "9" * 4000)],
         *[({"expected": value}, 409, "") for value in ("7", "-1", "2147483648", HUGE)],
@@ -88,7 +88,7 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
         ({"kinds": NUL}, 400, "is not a valid choice for this field."),
     ],
 }
-# Pages that take nothing but a button; where one leads to next is in test_bad_addresses.py.
+# Pages with only a button; their `next` is tested in test_bad_addresses.py.
 BUTTONS = {
     *("POST /logout", "POST /account/confirm", "POST /account/sessions/end-others", "POST /admin/mail/retry-failed"),
     *("POST /confirm/{token}", "POST /unsubscribe/{token}"),
@@ -115,11 +115,11 @@ def test_every_field_of_every_page_is_tried():
     sent = {(route, name) for route in FORMS for name in ROUTES[route][1]}
     assert sent - {(route, name) for route, names in tried.items() for name in names} == {
         ("POST /admin/delivery", "receive"),  # a button
-        ("POST /password/reset/{token}", "current"),  # not asked for there
+        ("POST /password/reset/{token}", "current"),  # not a field of that form
     }
 
 
-# Bodies that are no form, of which the page must not break after the check of the CSRF token either.
+# Bodies that are not forms, on which the page must not fail after the CSRF check either.
 STRANGE: list[dict[str, Any]] = [
     {"json": {"email": ["a"], "title": {"a": 1}, "copies": 5}},
     {"data": b"[" * 100_000, "content_type": "application/json"},
@@ -130,19 +130,19 @@ SHOWN_AGAIN = ["/login", "/register", "/admin/books/new", "/admin/books/1/edit",
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_body_that_is_no_form_is_answered_with_the_form(target):
-    said = {}
+def test_a_body_that_is_not_a_form_shows_the_form_again(target):
+    statuses = {}
     for path in [*SHOWN_AGAIN, "/account/password"]:
         who = "nobody" if path in SHOWN_AGAIN[:2] else "staff"
-        client, headers = target.browsers[who].client, {"X-CSRFToken": target.csrf_tokens[who]}
-        said[path] = [client.post(path, headers=headers, **body).status_code for body in STRANGE]
-    assert said == {path: [400] * len(STRANGE) for path in said}
+        client, headers = target.web_clients[who].client, {"X-CSRFToken": target.csrf_tokens[who]}
+        statuses[path] = [client.post(path, headers=headers, **body).status_code for body in STRANGE]
+    assert statuses == {path: [400] * len(STRANGE) for path in statuses}
 
 
-WITH_ID = [route for route in PAGES if set(IN_PATH.findall(route)) - set(NAMES) - {"token"}]
-# Where somebody was too late the page that they see then says so.
+WITH_ID = [route for route in PAGES if set(PATH_PARAMETER.findall(route)) - set(NAMES) - {"token"}]
+# If it was too late, the next page says so.
 TOO_LATE = {
-    "POST /account/tokens/{token_id}/revoke": "There is no such token among yours",
+    "POST /account/tokens/{token_id}/revoke": "You have no such token",
     **{
         f"POST /cart/items/{{book_id}}{action}": "This book is not in your cart."
         for action in ("", "/remove", "/take-left")
@@ -151,7 +151,7 @@ TOO_LATE = {
 
 
 def path_with(route: str, id_: str) -> str:
-    return IN_PATH.sub(lambda found: NAMES.get(found[1], id_), route.partition(" ")[2])
+    return PATH_PARAMETER.sub(lambda found: NAMES.get(found[1], id_), route.partition(" ")[2])
 
 
 @pytest.mark.usefixtures("nothing_changes")
@@ -167,7 +167,7 @@ def test_an_unknown_id_has_no_page(target):
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_link_that_was_never_sent_is_of_no_use(target):
+def test_a_link_that_was_never_sent_does_not_work(target):
     for path in TOKENS:
         for odd in ("%00", "%FF", "x" * 5000, RESET[:-1], "' OR 1=1 --"):
             for method in ("GET", "POST"):
@@ -176,11 +176,11 @@ def test_a_link_that_was_never_sent_is_of_no_use(target):
                 assert (answer.status_code, answer.mimetype) == (404, "text/html")
 
 
-# Those that once would have led elsewhere; all others are in test_bad_addresses.py.
+# Values that once led elsewhere; all others are in test_bad_addresses.py.
 NEXTS = ["//evil.example", "/\t/evil.example", "/\\evil.example", "https://evil.example", "/\0"]
 
 
-def test_a_button_leads_nowhere_but_to_our_own_pages(target):
+def test_a_button_redirects_only_to_our_own_pages(target):
     own = {
         "POST /cart/items": "/books/1#availability",
         "POST /admin/orders/ready": "/",
@@ -192,7 +192,7 @@ def test_a_button_leads_nowhere_but_to_our_own_pages(target):
 
 
 @pytest.mark.parametrize("cookie", ["bookshop=\xe4\xf6", "remember_token=\xff\xfe", "bookshop=%00", 'session="\\000"'])
-def test_a_garbage_cookie_is_nobodys(target, cookie):
-    client, headers = target.scripts["nobody"].client, {"Cookie": cookie}
+def test_a_garbage_cookie_is_not_logged_in(target, cookie):
+    client, headers = target.api_clients["nobody"].client, {"Cookie": cookie}
     assert client.get("/", headers=headers).status_code == 200
     assert client.get("/reservations", headers=headers).location == "/login?next=/reservations"

@@ -1,4 +1,4 @@
-"""One deadline for each request, and threads that are left for people who only look, whatever locks are held."""
+"""One deadline per request, and threads reserved for readers, whatever locks are held."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 class Clock:
-    """The time, which passes only where the shop sleeps: then `step` seconds at once."""
+    """A clock that advances only when the shop sleeps, by `step` seconds."""
 
     def __init__(self, step):
         self.step, self.passed, self.sleeps = step, 0.0, 0
@@ -39,8 +39,8 @@ class Clock:
 
 
 @pytest.fixture
-def small(app, database_url):
-    """The shop with four threads, of which two may write."""
+def small_shop(app, database_url):
+    """The shop with four threads, two of which may write."""
     made = create_app(settings_for(database_url, database_pool=4))
     yield made
     with made.app_context():
@@ -48,8 +48,8 @@ def small(app, database_url):
 
 
 @contextmanager
-def held(app):
-    """Somebody holds book 1 (on SQLite, the right to write) and does not let go."""
+def locked_book(app):
+    """Lock book 1 (SQLite: the database) and do not release it."""
     with app.app_context():
         engine = db.engine
     with engine.connect().execution_options(**{WRITES: 20}) as other:
@@ -59,7 +59,7 @@ def held(app):
 
 
 @pytest.mark.parametrize(("step", "tries"), [(0.1, transactions.ATTEMPTS), (6, 2), (60, 1)])
-def test_all_tries_of_a_request_have_one_deadline(app, shop, monkeypatch, step, tries):
+def test_all_tries_of_a_request_share_one_deadline(app, shop, monkeypatch, step, tries):
     shop.customer(ADA)
     shop.book()
     clock, begun = Clock(step), []
@@ -74,14 +74,14 @@ def test_all_tries_of_a_request_have_one_deadline(app, shop, monkeypatch, step, 
     monkeypatch.setattr(transactions, "_begin", count)
     ada = ApiClient(app, ADA)
     begun.clear()
-    with held(app):
+    with locked_book(app):
         answer = ada.reserve(1)
     assert (answer.status_code, len(begun[:tries]), answer.headers["Retry-After"]) == (503, tries, "2")
-    assert len(begun) <= tries + 1  # the last one finds that its time is up
+    assert len(begun) <= tries + 1  # the last one finds its time used up
 
 
-def test_no_statement_begins_after_the_deadline(app, shop, monkeypatch):
-    """However short each of them is, and whichever of them took so long."""
+def test_no_statement_starts_after_the_deadline(app, shop, monkeypatch):
+    """However short each of them is, and whichever took so long."""
     shop.customer(ADA)
     shop.book()
     clock = Clock(0)
@@ -107,19 +107,19 @@ def test_a_command_has_no_deadline(app, shop, monkeypatch):
         assert in_transaction(db.session(), lambda: db.session.scalar(text("SELECT 1"))) == 1
 
 
-def test_what_is_past_its_deadline_does_not_even_begin(app):
+def test_a_request_past_its_deadline_does_not_even_start(app):
     with app.app_context():
         set_deadline(db.session(), -1)
         with pytest.raises(Busy):
             in_transaction(db.session(), lambda: pytest.fail("it began"))
 
 
-def test_half_of_the_threads_are_left_for_people_who_only_look(small, shop, monkeypatch):
-    """Two of the four threads wait for a lock: a third writer is sent away, and a reader does not notice."""
+def test_half_of_the_threads_are_reserved_for_readers(small_shop, shop, monkeypatch):
+    """Two of the four threads wait for a lock: a third writer is refused, and a reader is unaffected."""
     shop.staff(STAFF)
     shop.book()
-    monkeypatch.setattr(extensions, "LONGEST_QUEUE", 0.01)
-    scripts = [ApiClient(small, STAFF) for _writer in range(3)]
+    monkeypatch.setattr(extensions, "WRITER_TIMEOUT", 0.01)
+    scripts = [ApiClient(small_shop, STAFF) for _writer in range(3)]
     inside, go, commit = threading.Semaphore(0), threading.Event(), transactions.in_transaction
 
     def wait(session, work):
@@ -132,34 +132,34 @@ def test_half_of_the_threads_are_left_for_people_who_only_look(small, shop, monk
         writing = [pool.submit(api_client.set_stock, 1, 5) for api_client in scripts[:2]]
         assert all(inside.acquire(timeout=30) for _writer in writing)
         third = scripts[2].set_stock(1, 5)
-        seen = WebClient(small).get("/books/1").status_code
+        seen = WebClient(small_shop).get("/books/1").status_code
         go.set()
         assert [one.result().status_code for one in writing] == [200, 200]
     assert (third.status_code, third.headers["Retry-After"], seen) == (503, "2", 200)
     assert scripts[2].set_stock(1, 6).status_code == 200
 
 
-def test_a_writer_that_fails_makes_room_for_the_next(small, shop):
+def test_a_failed_writer_makes_way_for_the_next(small_shop, shop):
     shop.customer(ADA)
-    ada = ApiClient(small, ADA)
+    ada = ApiClient(small_shop, ADA)
     assert [ada.reserve(99).status_code for _try in range(5)] == [404] * 5
 
 
 @on_postgresql
-def test_no_statement_of_a_request_takes_longer_than_the_request_may(small):
-    with small.test_request_context():
+def test_no_statement_may_take_longer_than_its_request(small_shop):
+    with small_shop.test_request_context():
         assert db.session.scalar(text("SHOW statement_timeout")) == "10s"
         assert db.session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
 
 
 @on_postgresql
-def test_a_command_may_take_hours(small):
-    with small.app_context():
+def test_a_command_may_take_hours(small_shop):
+    with small_shop.app_context():
         assert db.session.scalar(text("SHOW statement_timeout")) == "0"
 
 
-def test_the_clock_starts_when_all_of_the_request_is_here(app, shop, monkeypatch):
-    """A slow sender must not use up the time in which the shop may wait for others."""
+def test_the_deadline_starts_when_the_whole_request_has_arrived(app, shop, monkeypatch):
+    """A slow sender must not use up the time for waiting on locks."""
     shop.customer(ADA)
     book, order = shop.book(), []
     ada = ApiClient(app, ADA)
@@ -178,8 +178,8 @@ def test_the_clock_starts_when_all_of_the_request_is_here(app, shop, monkeypatch
     assert (answer.status_code, order[0], order[-1]) == (201, "body", "clock")
 
 
-def test_a_lock_that_is_held_for_longer_than_a_request_lasts_is_answered_503_on_every_database(shop):
-    """With the real time, of which 0.3 s are given."""
+def test_a_lock_held_beyond_the_deadline_is_a_503_on_every_database(shop):
+    """In real time, with a deadline of 0.3 s."""
     app = shop.app
     shop.customer(ADA)
     shop.book()
@@ -187,6 +187,6 @@ def test_a_lock_that_is_held_for_longer_than_a_request_lasts_is_answered_503_on_
     changed = app.config["SETTINGS"].model_copy(update={"request_seconds": 0.3})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(app.config, "SETTINGS", changed)
-        with held(app):
+        with locked_book(app):
             answer = ada.reserve(1)
     assert (answer.status_code, answer.headers["Retry-After"], shop.statuses(1)) == (503, "2", [])

@@ -1,4 +1,4 @@
-"""What goes wrong, as pages and scripts see it: shapes, headers, rolled back, logged, and nothing leaked."""
+"""Errors on pages and in JSON: format, headers, rollback, logging, and no leaked details."""
 
 import re
 import time
@@ -66,9 +66,9 @@ PROBLEMS = [
 ]
 
 
-@pytest.mark.parametrize(("email", "asked", "expected"), PROBLEMS)
-def test_every_error_under_the_api_is_a_problem(app, people, email, asked, expected):
-    api_client, (method, path, options) = ApiClient(app, email), asked
+@pytest.mark.parametrize(("email", "request_args", "expected"), PROBLEMS)
+def test_every_error_under_the_api_is_a_problem(app, people, email, request_args, expected):
+    api_client, (method, path, options) = ApiClient(app, email), request_args
     headers = {**api_client.headers, **options.get("headers", {})}
     answer = api_client.client.open(path, method=method, **{**options, "headers": headers})
     problem: dict[str, Any] = answer.get_json()
@@ -78,27 +78,27 @@ def test_every_error_under_the_api_is_a_problem(app, people, email, asked, expec
     assert all(isinstance(problem[name], str) and problem[name] for name in MEMBERS - {"status"})
 
 
-def test_a_validation_error_points_at_each_member_that_is_wrong(people, api_client):
+def test_a_validation_error_points_at_each_wrong_member(people, api_client):
     answer = api_client(STAFF).post("/api/v1/books", {"title": "", "authors": 5, "price_cents": "9", "a/b~c": 1})
     found = {error["pointer"] for error in answer.json["errors"]}
     assert found == {"#/title", "#/authors", "#/price_cents", "#/a~1b~0c"}
     assert all(error["detail"] for error in answer.json["errors"])
 
 
-def test_a_refusal_of_a_rule_points_at_its_member_too(people, api_client):
+def test_a_rule_violation_points_at_its_member_too(people, api_client):
     answer = api_client(STAFF).patch("/api/v1/books/1/stock", {"delta": -1})
     assert [error["pointer"] for error in answer.json["errors"]] == ["#/delta"]
 
 
 @pytest.mark.parametrize(("header", "challenge"), [({}, "Bearer"), ({"Authorization": "Bearer x"}, 'error="invalid')])
-def test_who_is_nobody_is_told_how_to_log_in(api_client, header, challenge):
+def test_an_anonymous_request_is_told_how_to_log_in(api_client, header, challenge):
     anybody = api_client()
     anybody.headers = header
     assert challenge in anybody.get("/api/v1/prebookings").headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/books", "/books"])
-def test_a_wrong_method_is_told_the_right_ones(app, path):
+def test_a_wrong_method_is_answered_with_the_allowed_ones(app, path):
     answer = ApiClient(app).client.put(path)
     assert (answer.status_code, "GET" in answer.headers["Allow"]) == (405, True)
 
@@ -114,36 +114,36 @@ def test_a_cookie_without_the_csrf_token_does_nothing_in_json(shop, people, web_
 
 
 @pytest.mark.parametrize(
-    ("email", "asked", "status", "sentence"),
+    ("email", "request_args", "status", "sentence"),
     [
         (None, ("GET", "/nothing"), 404, "There is nothing at this address."),
         (None, ("GET", "/<script>alert(1)</script>"), 404, "There is nothing at this address."),
         (None, ("GET", "/books/999"), 404, "There is no such book."),
-        (ADA, ("GET", "/admin"), 403, "This is for the shop's staff."),
-        (STAFF, ("GET", "/reservations"), 403, "This is for customers' accounts"),
-        (None, ("PUT", "/books"), 405, "This address does not take that method"),
-        (None, ("GET", "/logout"), 405, "This address does not take that method"),
+        (ADA, ("GET", "/admin"), 403, "This is for the shop's staff only."),
+        (STAFF, ("GET", "/reservations"), 403, "This is for customers only."),
+        (None, ("PUT", "/books"), 405, "This address does not accept that method"),
+        (None, ("GET", "/logout"), 405, "This address does not accept that method"),
     ],
 )
 @pytest.mark.usefixtures("people")
-def test_an_error_page_has_the_shops_look_and_says_what_is_wrong(web_client, email, asked, status, sentence):
-    answer = web_client(email).client.open(asked[1], method=asked[0])
+def test_an_error_page_looks_like_the_shop_and_says_what_is_wrong(web_client, email, request_args, status, sentence):
+    answer = web_client(email).client.open(request_args[1], method=request_args[0])
     assert (answer.status_code, answer.mimetype, sentence in text_of(answer)) == (status, "text/html", True)
     assert 'class="shop-name"' in answer.text
     assert "<script>" not in answer.text
 
 
-def test_a_form_that_is_too_large_is_refused_with_a_page(web_client):
+def test_a_form_that_is_too_large_gets_an_error_page(web_client):
     answer = web_client().submit("/login", email="a" * 1024 * 1024, password="x")
-    assert (answer.status_code, "more than the shop takes" in text_of(answer)) == (413, True)
+    assert (answer.status_code, "This is too large." in text_of(answer)) == (413, True)
 
 
-def test_a_page_for_others_asks_to_log_in_and_leads_back(web_client):
+def test_a_page_for_another_role_asks_to_log_in_and_returns(web_client):
     answer = web_client().get("/reservations")
     assert (answer.status_code, answer.location) == (303, "/login?next=/reservations")
 
 
-def test_what_the_state_of_things_does_not_allow_is_said_on_the_page_of_the_button(people, web_client):
+def test_a_conflict_is_explained_on_the_page_of_the_button(people, web_client):
     ada = web_client(ADA)
     answer = ada.submit("/books/2/reserve", page="/books/1")
     assert (answer.status_code, answer.location) == (303, "/books/2")
@@ -151,17 +151,17 @@ def test_what_the_state_of_things_does_not_allow_is_said_on_the_page_of_the_butt
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "é", "\0"])
-def test_a_button_without_its_csrf_token_does_nothing_and_says_so_on_its_page(shop, people, web_client, token):
+def test_a_button_without_its_csrf_token_does_nothing_and_its_page_says_so(shop, people, web_client, token):
     ada = web_client(ADA)
     answer = ada.post("/books/1/reserve", csrf_token=token)
     assert (answer.status_code, answer.location, shop.statuses(1)) == (303, "/books/1", [])
-    assert "open for too long, so nothing was done" in text_of(ada.get("/books/1"))
+    assert "open for too long, so nothing was changed" in text_of(ada.get("/books/1"))
 
 
 def test_a_form_without_its_csrf_token_is_shown_again_with_what_was_typed(shop, people, web_client):
     answer = web_client(STAFF).post("/admin/books/new", title="Sanditon", authors="Jane Austen", price="9.50")
     assert (answer.status_code, 'value="Sanditon"' in answer.text) == (400, True)
-    assert "please send it once more" in text_of(answer)
+    assert "What you typed is still here: send it again." in text_of(answer)
     assert len(shop.rows("SELECT id FROM books")) == 2
 
 
@@ -181,7 +181,7 @@ def users(app, people):
 
 @pytest.fixture
 def bug(shop, users, monkeypatch):
-    """Whoever restocks meets a bug after the stock and the ledger were written; returns all rows from before."""
+    """Make restocks fail with a bug after stock and ledger were written; return all previous rows."""
 
     def fail(*_given):
         raise RuntimeError("a detail that nobody may see")
@@ -202,7 +202,7 @@ def restock_by_script(users: SimpleNamespace) -> TestResponse:
 
 
 @pytest.mark.parametrize("restock", [restock_by_page, restock_by_script])
-def test_a_bug_is_rolled_back_and_says_no_details(shop, users, bug, restock):
+def test_a_bug_is_rolled_back_and_shows_no_details(shop, users, bug, restock):
     answer = restock(users)
     assert (answer.status_code, shop.everything()) == (500, bug)
     assert "detail that" not in answer.text
@@ -210,14 +210,14 @@ def test_a_bug_is_rolled_back_and_says_no_details(shop, users, bug, restock):
 
 
 @pytest.mark.parametrize("restock", [restock_by_page, restock_by_script])
-def test_a_bug_is_logged_with_the_id_that_the_answer_names(users, bug, caplog, restock):
+def test_a_bug_is_logged_with_the_request_id_of_its_response(users, bug, caplog, restock):
     request_id = restock(users).headers["X-Request-Id"]
     [record] = [record for record in caplog.records if request_id in record.getMessage()]
     assert record.exc_info
     assert "a detail that nobody may see" in str(record.exc_info[1])
 
 
-def test_a_bug_is_a_problem_in_json_and_a_page_that_names_the_request(users, bug):
+def test_a_bug_is_a_problem_in_json_and_a_page_that_shows_the_request_id(users, bug):
     assert restock_by_script(users).get_json()["code"] == "HTTP_500"
     page = restock_by_page(users)
     assert page.mimetype == "text/html"
@@ -230,33 +230,33 @@ def test_every_request_has_an_id_of_its_own(web_client):
     assert all(re.fullmatch("[0-9a-f]{16}", found) for found in ids)
 
 
-# ---------------------------------------------------------------- locks that cannot be had
+# ---------------------------------------------------------------- lock timeouts
 
 
 @pytest.fixture
-def impatient(app, monkeypatch):
-    """Nobody waits for a lock for long, and nobody sleeps between two tries."""
+def short_timeouts(app, monkeypatch):
+    """Shorten lock timeouts, and skip the pauses between retries."""
     monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.02)
-    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
+    monkeypatch.setattr(transactions, "time", InterferingTime(lambda: None))
     with app.app_context():
         return db.engine
 
 
-class Hurried:
-    """The time, in which something happens instead of sleeping."""
+class InterferingTime:
+    """A time module that interferes instead of sleeping."""
 
     monotonic = staticmethod(time.monotonic)
 
-    def __init__(self, happen):
-        self.happen = happen
+    def __init__(self, interfere):
+        self.interfere = interfere
 
     def sleep(self, _seconds):
-        self.happen()
+        self.interfere()
 
 
 @contextmanager
-def held(engine):
-    """Somebody else holds book 1 (on SQLite, the right to write) and does not let go; yields their connection."""
+def locked_book(engine):
+    """Lock book 1 (SQLite: the database) without releasing it; yield the connection."""
     with engine.connect().execution_options(**{WRITES: True}) as other:
         other.execute(select(Book.id).where(Book.id == 1).with_for_update())
         yield other
@@ -277,9 +277,9 @@ CHANGES = [reserve_by_page, reserve_by_script, restock_by_page, restock_by_scrip
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_lock_that_cannot_be_had_is_a_503_that_says_when_to_try_again(shop, users, impatient, change):
+def test_a_lock_timeout_is_a_503_with_retry_after(shop, users, short_timeouts, change):
     before = shop.everything()
-    with held(impatient):
+    with locked_book(short_timeouts):
         answer = change(users)
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
     assert "Please try again in a moment." in text_of(answer)
@@ -287,22 +287,22 @@ def test_a_lock_that_cannot_be_had_is_a_503_that_says_when_to_try_again(shop, us
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_lock_that_is_let_go_between_two_tries_is_waited_for(shop, users, impatient, monkeypatch, change):
+def test_a_lock_released_between_two_tries_is_acquired(shop, users, short_timeouts, monkeypatch, change):
     tries = []
-    with held(impatient) as other:
-        monkeypatch.setattr(transactions, "time", Hurried(lambda: tries.append(other.rollback())))
+    with locked_book(short_timeouts) as other:
+        monkeypatch.setattr(transactions, "time", InterferingTime(lambda: tries.append(other.rollback())))
         assert change(users).status_code < 400
     assert len(tries) == 1
     assert shop.stock(1) == 5 or shop.statuses(1) == ["waiting"]
 
 
-def test_who_only_looks_does_not_wait_for_a_lock(app, people, impatient):
-    with held(impatient):
+def test_readers_do_not_wait_for_a_lock(app, people, short_timeouts):
+    with locked_book(short_timeouts):
         assert WebClient(app).get("/books/1").status_code == 200
         assert ApiClient(app).get("/api/v1/books").status_code == 200
 
 
-# ---------------------------------------------------------------- transactions that may be tried again
+# ---------------------------------------------------------------- retried transactions
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def session(postgresql_url):
 
 
 def failing(session: Session, sqlstate: str, *, times: int) -> tuple[Callable[[], int], list[str]]:
-    """Work that the database itself gives up with this SQLSTATE so many times; answers which try succeeded."""
+    """Create work that the database fails with this SQLSTATE this many times; return it, and the list of its tries."""
     tries: list[str] = []
 
     def work() -> int:
@@ -327,14 +327,14 @@ def failing(session: Session, sqlstate: str, *, times: int) -> tuple[Callable[[]
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03"])
-def test_a_deadlock_or_a_lock_timeout_that_passes_is_tried_again_and_succeeds(session, monkeypatch, sqlstate):
-    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
+def test_a_transient_deadlock_or_lock_timeout_is_retried(session, monkeypatch, sqlstate):
+    monkeypatch.setattr(transactions, "time", InterferingTime(lambda: None))
     work, _tries = failing(session, sqlstate, times=transactions.ATTEMPTS - 1)
     assert in_transaction(session, work) == transactions.ATTEMPTS
 
 
-def test_one_that_does_not_pass_is_given_up_after_a_few_tries(session, monkeypatch):
-    monkeypatch.setattr(transactions, "time", Hurried(lambda: None))
+def test_retries_are_given_up_after_a_few_tries(session, monkeypatch):
+    monkeypatch.setattr(transactions, "time", InterferingTime(lambda: None))
     work, tries = failing(session, "40P01", times=100)
     with pytest.raises(Busy):
         in_transaction(session, work)
@@ -342,7 +342,7 @@ def test_one_that_does_not_pass_is_given_up_after_a_few_tries(session, monkeypat
 
 
 @pytest.mark.parametrize("sqlstate", ["23505", "42P01", "22003", "P0001"])
-def test_what_would_fail_again_is_not_tried_again(session, sqlstate):
+def test_permanent_errors_are_not_retried(session, sqlstate):
     work, tries = failing(session, sqlstate, times=100)
     with pytest.raises(DBAPIError):
         in_transaction(session, work)
@@ -350,7 +350,7 @@ def test_what_would_fail_again_is_not_tried_again(session, sqlstate):
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/shop.db", "postgresql:///shop?host=/nowhere"])
-def test_a_database_that_is_away_is_a_503_without_details(url):
+def test_an_unreachable_database_is_a_503_without_details(url):
     app = create_app(settings_for(url))
     page, answer = WebClient(app).get("/"), ApiClient(app).get("/api/v1/books")
     assert (page.status_code, answer.status_code, answer.get_json()["code"]) == (503, 503, "HTTP_503")
@@ -358,7 +358,7 @@ def test_a_database_that_is_away_is_a_503_without_details(url):
     assert "nowhere" not in page.text + answer.text
 
 
-def test_who_is_logged_in_gets_the_page_of_the_shop_too_when_the_database_is_away(shop, web_client, monkeypatch):
+def test_a_logged_in_user_gets_the_error_page_when_the_database_is_unreachable(shop, web_client, monkeypatch):
     shop.customer("ada@example.com")
     ada = web_client("ada@example.com")
     lost = OperationalError("SELECT", {}, Exception("the server is away"))

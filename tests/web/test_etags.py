@@ -1,4 +1,4 @@
-"""ETags: who has an answer already is not sent it again, and who changes what was changed meanwhile is refused."""
+"""ETags: unchanged responses are not sent again, and changes based on an outdated state are refused."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ import pytest
 
 from bookshop.catalog.repository import BookRepository, StockedBook
 from tests.support import races
-from tests.support.stand import assert_problem
+from tests.support.bad_input import assert_problem
+from tests.support.routes import GETS, path_of
 from tests.support.uploads import Upload, plain, saved
-from tests.support.world import GETS, path_of
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -28,7 +28,7 @@ def staff(shop, api_client):
 
 @pytest.fixture
 def emma(staff, shop):
-    """The book 1, of which there is none."""
+    """Book 1, out of stock."""
     return shop.book("Emma", isbn="9780141439587")
 
 
@@ -40,15 +40,15 @@ def change(api_client, title="Emma again", path=BOOK, **headers):
     return api_client.send("PATCH", path, {"title": title}, **headers)
 
 
-# ---------------------------------------------------------------- what changes an ETag
+# ---------------------------------------------------------------- changes of an ETag
 
 
 def upload(web_client):
     web_client(STAFF).submit("/admin/books/1/cover", picture=(Upload(saved(plain())), "cover.png"))
 
 
-def bring(shop):
-    """Import a file that says more about the book."""
+def restock_book(shop):
+    """Import a file that adds details to the book."""
     with NamedTemporaryFile(suffix=".csv") as file:
         file.write(b"isbn,title,authors,publisher\n9780141439587,Emma,Jane Austen,Penguin\n")
         file.flush()
@@ -67,14 +67,12 @@ CHANGES: dict[str, Callable[..., object]] = {
         "/admin/books/1/edit", title="Emma", authors="Austen", price="9"
     ),
     "a withdrawal": lambda shop, staff, web_client: shop.withdraw(1),
-    "an import": lambda shop, staff, web_client: bring(shop),
+    "an import": lambda shop, staff, web_client: restock_book(shop),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_whatever_changes_a_book_changes_its_etag_and_refuses_what_was_meant_for_the_book_before(
-    shop, staff, emma, web_client, name
-):
+def test_every_change_of_a_book_changes_its_etag_and_refuses_the_old_one(shop, staff, emma, web_client, name):
     before = tag(staff)
     CHANGES[name](shop, staff, web_client)
     assert tag(staff) != before
@@ -84,7 +82,7 @@ def test_whatever_changes_a_book_changes_its_etag_and_refuses_what_was_meant_for
     assert shop.everything() == stored
 
 
-def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, emma, api_client):
+def test_orders_and_cancellations_change_the_etag(shop, staff, emma, api_client):
     ada, nobody = shop.customer(ADA), api_client()
     shop.set_stock(emma, 2)
     seen = [(tag(nobody), tag(staff))]
@@ -95,7 +93,7 @@ def test_orders_and_their_cancelling_change_the_etag_for_everybody(shop, staff, 
     assert all(len(set(tags)) == 3 for tags in zip(*seen, strict=True))
 
 
-def test_taking_a_cover_off_and_putting_a_book_back_change_the_etag(shop, staff, emma, web_client):
+def test_removing_a_cover_and_putting_a_book_back_change_the_etag(shop, staff, emma, web_client):
     upload(web_client), shop.withdraw(emma)
     tags = [tag(staff)]
     for form in ("/admin/books/1/cover/remove", "/admin/books/1/put-back"):
@@ -104,7 +102,7 @@ def test_taking_a_cover_off_and_putting_a_book_back_change_the_etag(shop, staff,
     assert len(set(tags)) == 3
 
 
-def test_a_reservation_changes_what_staff_see_and_stands_in_the_way_of_no_change(shop, staff, emma, api_client):
+def test_a_reservation_changes_what_staff_see_but_blocks_no_change(shop, staff, emma, api_client):
     nobody, ada = api_client(), shop.customer(ADA)
     public, own = tag(nobody), tag(staff)
     shop.reserve(ada, emma)
@@ -113,7 +111,7 @@ def test_a_reservation_changes_what_staff_see_and_stands_in_the_way_of_no_change
     assert change(staff, If_Match=own).status_code == 200
 
 
-def test_what_changes_nothing_leaves_the_etag_alone(staff, emma):
+def test_a_change_without_effect_keeps_the_etag(staff, emma):
     before = tag(staff)
     assert staff.patch(BOOK, {}).headers["ETag"] == before
     assert staff.set_stock(1, 0).headers["ETag"] == before
@@ -121,7 +119,7 @@ def test_what_changes_nothing_leaves_the_etag_alone(staff, emma):
     assert tag(staff) == before
 
 
-def test_the_answer_to_a_change_has_the_new_etag_good_for_the_next_change(staff, emma):
+def test_the_response_to_a_change_has_an_etag_for_the_next_change(staff, emma):
     made = staff.post("/api/v1/books", {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 1})
     path, etag = made.headers["Location"], made.headers["ETag"]
     assert tag(staff, path) == etag
@@ -154,38 +152,38 @@ NOT_MATCHING = [
 
 
 @pytest.mark.parametrize("header", MATCHING)
-def test_a_change_is_made_if_one_of_the_etags_is_the_books(staff, emma, header):
+def test_a_change_is_made_if_one_etag_matches(staff, emma, header):
     change(staff), change(staff)
     etag = tag(staff)
     assert change(staff, "Changed", If_Match=header.format(etag, etag.strip('"'))).status_code == 200
 
 
-def latin(header):
-    """A header as WSGI hands it over."""
+def wsgi_header(header):
+    """Encode a header as WSGI passes it on."""
     return header.encode().decode("latin-1")
 
 
 @pytest.mark.parametrize("header", NOT_MATCHING)
-def test_a_change_is_refused_if_none_of_the_etags_is_the_books(shop, staff, emma, header):
+def test_a_change_is_refused_if_no_etag_matches(shop, staff, emma, header):
     change(staff), change(staff)
     etag, before = tag(staff), shop.everything()
-    answer = change(staff, "Changed", If_Match=latin(header.format(etag, etag.strip('"').partition("-")[0])))
+    answer = change(staff, "Changed", If_Match=wsgi_header(header.format(etag, etag.strip('"').partition("-")[0])))
     assert_problem(answer, 412, "HTTP_412")
     assert shop.everything() == before
 
 
-def test_without_the_header_a_change_is_made_whatever_the_state(staff, emma):
+def test_without_if_match_a_change_is_always_made(staff, emma):
     assert [change(staff).status_code, change(staff).status_code] == [200, 200]
 
 
 @pytest.mark.parametrize("header", ["*", '"1"'])
-def test_a_change_of_a_book_that_is_not_there_is_404_whatever_the_etag(staff, header):
+def test_a_change_of_an_unknown_book_is_404_with_any_etag(staff, header):
     for path, body in (("/api/v1/books/999", {"title": "X"}), ("/api/v1/books/999/stock", {"quantity": 1})):
         assert_problem(staff.send("PATCH", path, body, If_Match=header), 404, "BOOK_NOT_FOUND")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br"])
-def test_the_etag_of_a_compressed_answer_is_good_for_both_headers(shop, staff, emma, coding):
+def test_the_etag_of_a_compressed_response_works_in_both_headers(shop, staff, emma, coding):
     staff.patch(BOOK, {"description": "A long text. " * 200})
     packed = staff.send("GET", BOOK, Accept_Encoding=coding)
     etag = packed.headers["ETag"]
@@ -203,9 +201,9 @@ JSON = [route for route in GETS if "/api/v1/" in route and "openapi" not in rout
 
 
 @pytest.mark.parametrize("route", JSON)
-def test_every_get_is_answered_304_without_a_body_to_who_has_the_answer(world, route):
-    who = next(who for who in ("staff", "ada") if world.by_token(who, route).status_code == 200)
-    api_client, path = world.scripts[who], path_of(route)
+def test_every_get_is_304_without_a_body_for_a_matching_etag(sample_shop, route):
+    who = next(who for who in ("staff", "ada") if sample_shop.by_token(who, route).status_code == 200)
+    api_client, path = sample_shop.api_clients[who], path_of(route)
     first = api_client.get(path)
     for method in ("GET", "HEAD"):
         for known in (first.headers["ETag"], f'"x", {first.headers["ETag"]}', "*"):
@@ -221,14 +219,14 @@ def test_every_get_is_answered_304_without_a_body_to_who_has_the_answer(world, r
         assert api_client.send("GET", path, If_None_Match=unknown).data == first.data
 
 
-def test_weak_and_strong_are_the_same_to_who_only_reads(staff, emma):
+def test_weak_and_strong_etags_are_equal_for_reading(staff, emma):
     assert staff.send("GET", BOOK, If_None_Match=f"W/{tag(staff)}").status_code == 304
     listed = tag(staff, "/api/v1/books")
     assert listed.startswith('W/"')
     assert staff.send("GET", "/api/v1/books", If_None_Match=listed.removeprefix("W/")).status_code == 304
 
 
-def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma, api_client):
+def test_a_list_has_a_new_etag_as_soon_as_anything_in_it_changes(shop, staff, emma, api_client):
     nobody = api_client()
     known = tag(nobody, "/api/v1/books")
     assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 304
@@ -237,23 +235,23 @@ def test_a_list_is_sent_anew_as_soon_as_anything_in_it_changed(shop, staff, emma
     assert nobody.send("GET", "/api/v1/books", If_None_Match=known).status_code == 200
 
 
-def test_the_etag_of_staff_tells_a_customer_nothing_and_the_other_way_round(shop, staff, emma, api_client):
+def test_staff_and_customer_etags_reveal_nothing_to_each_other(shop, staff, emma, api_client):
     nobody = api_client()
     assert nobody.send("GET", BOOK, If_None_Match=tag(staff)).status_code == 200
     assert staff.send("GET", BOOK, If_None_Match=tag(nobody)).json["stock_quantity"] == 0
 
 
-def test_if_none_match_on_a_refusal_or_a_change_does_nothing(shop, staff, emma):
+def test_if_none_match_has_no_effect_on_errors_and_changes(shop, staff, emma):
     assert_problem(staff.send("GET", "/api/v1/books/999", If_None_Match="*"), 404, "BOOK_NOT_FOUND")
     assert change(staff, If_None_Match="*").status_code == 200
 
 
-# ---------------------------------------------------------------- at the same moment
+# ---------------------------------------------------------------- simultaneous requests
 
 
-def test_of_two_changes_with_one_etag_one_is_made_and_the_other_refused(shop, staff, emma):
+def test_one_of_two_changes_with_one_etag_is_refused(shop, staff, emma):
     etag = tag(staff)
-    first, second = races.overtake(
+    first, second = races.interleave(
         LOCK, partial(change, staff, "First", If_Match=etag), partial(change, staff, "Second", If_Match=etag)
     )
     assert sorted([first.status_code, second.status_code]) == [200, 412]
@@ -261,17 +259,17 @@ def test_of_two_changes_with_one_etag_one_is_made_and_the_other_refused(shop, st
     assert (staff.get(BOOK).json["title"], tag(staff)) == (winner.json["title"], winner.headers["ETag"])
 
 
-def test_of_ten_changes_and_restocks_with_one_etag_one_is_made(shop, staff, emma):
+def test_one_of_ten_concurrent_changes_with_one_etag_is_made(shop, staff, emma):
     etag = tag(staff)
     works = [partial(change, staff, f"No. {number}", If_Match=etag) for number in range(5)]
     works += [partial(staff.send, "PATCH", f"{BOOK}/stock", {"quantity": n + 1}, If_Match=etag) for n in range(5)]
-    assert sorted(answer.status_code for answer in races.together(works)) == [200] + [412] * 9
+    assert sorted(answer.status_code for answer in races.run_concurrently(works)) == [200] + [412] * 9
     assert (shop.rows("SELECT version FROM books"), shop.broken()) == ([2], [])
 
 
 @contextmanager
-def checked_before():
-    """The shop with the ETag compared as one would at first: with the book as it is read, before it is locked."""
+def naive_check():
+    """Run the shop with a naive ETag check: against the book as read before it is locked."""
 
     def read(self, book_ids):
         books = filter(None, map(self.get, book_ids))
@@ -282,18 +280,18 @@ def checked_before():
         yield
 
 
-def test_twin_without_the_lock_both_changes_are_made_and_one_is_lost(app, staff, emma):
+def test_without_the_lock_both_changes_are_made_and_one_is_lost(app, staff, emma):
     etag = tag(staff)
-    with races.unlocked(app, {}), checked_before(), races.meeting(LOCK, 2, races.LONG):
+    with races.without_lock(app, {}), naive_check(), races.barrier_at(LOCK, 2, races.LONG):
         works = [partial(change, staff, title, If_Match=etag) for title in ("First", "Second")]
-        assert [answer.status_code for answer in races.together(works)] == [200, 200]
+        assert [answer.status_code for answer in races.run_concurrently(works)] == [200, 200]
 
 
-def test_a_change_that_waits_for_an_order_is_refused_and_the_order_stands(shop, staff, emma):
+def test_a_change_that_waited_for_an_order_is_refused_and_the_order_stands(shop, staff, emma):
     ada = shop.customer(ADA)
     shop.set_stock(emma, 1)
     etag = tag(staff)
     restock = partial(staff.send, "PATCH", f"{BOOK}/stock", {"quantity": 5}, If_Match=etag)
     shop.fill_cart(ada, {emma: 1})
-    _order, answer = races.overtake(LOCK, partial(shop.order, ada, {}), restock)
+    _order, answer = races.interleave(LOCK, partial(shop.order, ada, {}), restock)
     assert (answer.status_code, shop.stock(emma), shop.broken()) == (412, 0, [])

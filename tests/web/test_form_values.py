@@ -1,4 +1,4 @@
-"""Bad input in forms, as tables: for each field its bad values, and the message at it."""
+"""Invalid form input, as tables: for each field its invalid values and their messages."""
 
 import io
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm
 from bookshop.web.forms import ShopForm, tidied
-from tests.support.shapes import errors_in_form, errors_of, shop_without_database
-from tests.support.stand import ISBN, SCRIPT
+from tests.support.bad_input import ISBN, SCRIPT
+from tests.support.validation import errors_in_form, errors_of, shop_without_database
 
-Cases = list[tuple[str, str]]  # what was typed, and the message
+Cases = list[tuple[str, str]]  # value and message
 
 PASSWORD, NEW = "three random words", "three other words"
-# For each form valid input, in which each case breaks one thing.
+# Valid input for each form, of which each case changes one field.
 RIGHT: dict[str, dict[str, Any]] = {
     "LoginForm": {"email": "ada@example.com", "password": PASSWORD},
     "RegisterForm": {"email": "ada@example.com", "password": PASSWORD},
@@ -56,19 +56,19 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
     "TokenForm": lambda: TokenForm("staff"),
 }
-# Whatever is typed into these is passed over: buttons, and what a page remembers (see safe_next, KEY, DELIVERY_NUMBER).
+# Invalid values of these are ignored: buttons, and what a page remembers (see safe_next, KEY, DELIVERY_NUMBER).
 PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"}
 
 CONTROLS = "The text must not contain control characters"
-DAMAGED = "The text contains a character that was damaged on the way; please send it as UTF-8."
-NO_INTEGER, NO_CHOICE = "Please write a whole number in digits, such as 12.", "Not a valid choice."
-NO_AMOUNT = "Please write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
-NO_PRICE = "A price is from 0 to €1,000,000.00."
-NO_YEAR, NO_COPIES = "Number must be between -3000 and 2100.", "Copies are from 0 to 1,000,000."
+DAMAGED = "The text contains a damaged character: send the text as UTF-8."
+NO_INTEGER, NO_CHOICE = "Enter a whole number in digits, such as 12.", "Not a valid choice."
+NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
+NO_PRICE = "The price must be from 0 to €1,000,000.00."
+NO_YEAR, NO_COPIES = "Number must be between -3000 and 2100.", "The number of copies must be from 0 to 1,000,000."
 NO_ISBN = "This is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8."
-MISTYPED = "This is not an ISBN: its check digit does not fit, so a digit is mistyped."
+MISTYPED = "This is not an ISBN: the check digit is wrong, so a digit may be mistyped."
 NO_DAYS = "Invalid Choice: could not coerce."
-DIFFER = "The two new passwords differ."
+DIFFER = "The two new passwords are not the same."
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
 NO_INTEGERS = [*NUMBERS, "1.5", "2,5", "5.0", "1,000", "1.000", "1_000", "1 000", "\u0665", "1e3", "9" * 5000]
@@ -79,7 +79,7 @@ def all_of(values: list[str], message: str) -> Cases:
 
 
 def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
-    """What cannot be stored, or is longer; of one line unless `lines` are allowed. With `missing` it must be given."""
+    """Return text that is unstorable, too long, or has line breaks unless `lines`; with `missing` also empty text."""
     in_a_line = [] if lines else ["a\nb", "a\r\nb"]
     return [
         *(all_of(["", " ", "\t\r\n"], missing) if missing else []),
@@ -95,27 +95,27 @@ def chosen(*values: str) -> Cases:
 
 BAD: dict[tuple[str, str], Cases] = {
     ("LoginForm", "email"): [
-        *all_of(["", " "], "Please enter your e-mail address."),
+        *all_of(["", " "], "Enter your e-mail address."),
         ("x" * 100_000, "Field cannot be longer than 254 characters."),
     ],
-    ("LoginForm", "password"): [("", "Please enter your password.")],
-    ("RegisterForm", "email"): text(254, "Please enter your e-mail address."),
-    ("RegisterForm", "password"): [("", "Please choose a password.")],
-    ("EmailForm", "email"): text(254, "Please enter your new e-mail address."),
-    ("EmailForm", "current"): [("", "Please enter your current password.")],
-    ("PasswordForm", "current"): [("", "Please enter your current password.")],
+    ("LoginForm", "password"): [("", "Enter your password.")],
+    ("RegisterForm", "email"): text(254, "Enter your e-mail address."),
+    ("RegisterForm", "password"): [("", "Choose a password.")],
+    ("EmailForm", "email"): text(254, "Enter your new e-mail address."),
+    ("EmailForm", "current"): [("", "Enter your current password.")],
+    ("PasswordForm", "current"): [("", "Enter your current password.")],
     ("PasswordForm", "repeat"): all_of(["", "three other word", f"{NEW} ", NEW.upper()], DIFFER),
-    ("ForgotForm", "email"): text(254, "Please enter your e-mail address."),
+    ("ForgotForm", "email"): text(254, "Enter your e-mail address."),
     ("ResetForm", "repeat"): all_of(["", "three other word", f"{NEW} ", NEW.upper()], DIFFER),
-    ("TokenForm", "name"): text(100, "Please give the token a name."),
+    ("TokenForm", "name"): text(100, "Give the token a name."),
     ("TokenForm", "scopes"): chosen("catalog:read", "catalog:write stock:write", "prebookings"),
     ("TokenForm", "days"): [
         *all_of(["", *NUMBERS[:7], "30.0"], NO_DAYS),
         *all_of(["31", "-1", "2147483648", str(2**63)], NO_CHOICE),
     ],
-    ("DeleteForm", "current"): [("", "Please enter your current password.")],
-    ("BookForm", "title"): text(500, "Please give a title."),
-    ("BookForm", "authors"): text(1000, "Please name the authors."),
+    ("DeleteForm", "current"): [("", "Enter your current password.")],
+    ("BookForm", "title"): text(500, "Enter a title."),
+    ("BookForm", "authors"): text(1000, "Enter the authors."),
     ("BookForm", "publisher"): text(200),
     ("BookForm", "language"): text(35),
     ("BookForm", "description"): text(10_000, lines=True),
@@ -130,17 +130,17 @@ BAD: dict[tuple[str, str], Cases] = {
     ],
     ("BookForm", "price"): [
         *all_of([*NUMBERS, " ", "1,000.00", "1.000,00", "12,90,1", "$5", "9.50 EUR", "1,290", "1.290"], NO_AMOUNT),
-        ("", "Please give a price; 0 is a price on request."),
+        ("", "Enter a price, or 0 for a price on request."),
         *all_of(["1.999", ".50", "14,", "NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "1e5000"], NO_AMOUNT),
         *all_of(["-1", "-1.01", "1000000.01", "9" * 5000], NO_PRICE),
     ],
-    ("CoverForm", "picture"): all_of(["", "a picture"], "Please choose a file."),
+    ("CoverForm", "picture"): all_of(["", "a picture"], "Choose a file."),
     ("StockForm", "change"): all_of(["theft", "import", "", "\0", "RECEIVED", SCRIPT], NO_CHOICE),
     ("StockForm", "copies"): [
-        ("", "Please enter a number."),
+        ("", "Enter the number of copies."),
         *all_of([" ", *NO_INTEGERS], NO_INTEGER),
         *all_of(["-1", "1000001", "2147483648", "9223372036854775808"], NO_COPIES),
-        ("0", "Please enter how many copies came."),
+        ("0", "Enter how many copies you received."),
     ],
     ("StockForm", "note"): text(500),
     ("StockForm", "expected"): [
@@ -148,18 +148,18 @@ BAD: dict[tuple[str, str], Cases] = {
         *all_of(["abc", "1.5", "\0", "9" * 5000], NO_INTEGER),
     ],
     ("DeliveryForm", "lines"): [
-        *all_of(["", " "], "Please scan or type at least one ISBN."),
+        *all_of(["", " "], "Scan or type at least one ISBN."),
         *all_of(["a\0b", f"{ISBN}\x1b", "a\x85b"], f"{CONTROLS}."),
         ("caf\ufffd", DAMAGED),
-        ("x" * 50_001, "This is too much at once. Please send it in parts."),
-        ("\n".join([ISBN] * 501), "These are 501 lines. Please send at most 500 at a time."),
+        ("x" * 50_001, "This text is too long. Split the delivery into smaller parts."),
+        ("\n".join([ISBN] * 501), "There are 501 lines. Enter at most 500 at a time."),
     ],
-    ("WebhookForm", "url"): text(500, "Please give the address."),
+    ("WebhookForm", "url"): text(500, "Enter the address."),
     ("WebhookForm", "kinds"): chosen("*", "order.*", "ORDER.PLACED"),
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
-    ("CheckoutForm", "name"): text(200, "Please tell us your name."),
+    ("CheckoutForm", "name"): text(200, "Enter your name."),
     ("CheckoutForm", "phone"): text(50),
     ("CheckoutForm", "address"): text(1000, lines=True),
     ("CheckoutForm", "note"): text(1000, lines=True),
@@ -168,38 +168,38 @@ BAD: dict[tuple[str, str], Cases] = {
 
 
 @pytest.mark.parametrize(("form", "field"), BAD, ids=str)
-def test_a_field_that_cannot_be_right_is_refused_where_it_is_and_why(form, field):
-    said = [(typed, message, errors_in_form(FORMS[form], {**RIGHT[form], field: typed}))
+def test_an_invalid_field_is_refused_with_its_name_and_reason(form, field):
+    errors = [(typed, message, errors_in_form(FORMS[form], {**RIGHT[form], field: typed}))
             for typed, message in BAD[form, field]]  # fmt: skip
-    assert [(typed[:60], found) for typed, message, found in said if found != [(field, message)]] == []
+    assert [(typed[:60], found) for typed, message, found in errors if found != [(field, message)]] == []
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_is_right_is_taken(form):
+def test_a_valid_form_is_accepted(form):
     assert errors_in_form(FORMS[form], RIGHT[form]) == []
 
 
 def test_every_field_of_every_form_is_in_the_table():
     with shop_without_database().test_request_context():
         fields = {(name, field) for name, form in FORMS.items() for field in form()._fields}
-    seen = {*BAD, ("PasswordForm", "new"), ("ResetForm", "new")}  # to `new` belongs `repeat`; see below, too
+    seen = {*BAD, ("PasswordForm", "new"), ("ResetForm", "new")}  # `new` must match `repeat`; see also below
     assert {case for case in fields if case[1] not in PASSED_OVER} == seen
     assert {kind.__name__ for kind in [*ShopForm.__subclasses__(), *CopiesForm.__subclasses__()]} == set(FORMS)
 
 
-def test_an_isbn_that_is_too_long_is_said_to_be_so_and_to_be_none():
-    said = errors_in_form(BookForm, {**RIGHT["BookForm"], "isbn": "9" * 41})
-    assert said == [("isbn", "Field cannot be longer than 40 characters."), ("isbn", NO_ISBN)]
+def test_an_overlong_isbn_is_reported_as_too_long_and_invalid():
+    errors = errors_in_form(BookForm, {**RIGHT["BookForm"], "isbn": "9" * 41})
+    assert errors == [("isbn", "Field cannot be longer than 40 characters."), ("isbn", NO_ISBN)]
 
 
-def test_nothing_sold_is_no_sale():
-    said = errors_in_form(StockForm, {**RIGHT["StockForm"], "change": "sale", "copies": "0"})
-    assert said == [("copies", "Please enter how many copies were sold.")]
+def test_selling_0_copies_is_refused():
+    errors = errors_in_form(StockForm, {**RIGHT["StockForm"], "change": "sale", "copies": "0"})
+    assert errors == [("copies", "Enter how many copies were sold.")]
 
 
-def test_a_new_password_must_be_given_and_given_twice():
+def test_a_new_password_must_be_typed_twice():
     for form, given in ((PasswordForm, {"current": PASSWORD}), (ResetForm, {})):
-        assert errors_in_form(form, {**given, "new": "", "repeat": ""}) == [("new", "Please choose a new password.")]
+        assert errors_in_form(form, {**given, "new": "", "repeat": ""}) == [("new", "Choose a new password.")]
         assert errors_in_form(form, {**given, "new": NEW}) == [("repeat", DIFFER)]
 
 
@@ -221,32 +221,32 @@ STRANGE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_body_that_is_no_form_is_an_empty_form(form):
-    empty, said = errors_in_form(FORMS[form], {}), {}
+def test_a_body_that_is_not_a_form_counts_as_an_empty_form(form):
+    empty, errors = errors_in_form(FORMS[form], {}), {}
     for kind, body in STRANGE.items():
         with shop_without_database().test_request_context(method="POST", **body):
-            said[kind] = errors_of(FORMS[form]())
-    assert said == dict.fromkeys(STRANGE, empty)
+            errors[kind] = errors_of(FORMS[form]())
+    assert errors == dict.fromkeys(STRANGE, empty)
 
 
-def test_a_form_with_broken_percents_is_read_as_far_as_it_can_be():
+def test_a_form_with_broken_percent_encoding_is_read_as_far_as_possible():
     broken = {"data": b"email=%&title=%zz%", "content_type": "application/x-www-form-urlencoded"}
     with shop_without_database().test_request_context(method="POST", **broken):
         assert (LoginForm().email.data, BookForm().title.data) == ("%", "%zz%")
 
 
-def test_a_file_in_place_of_a_text_is_nothing():
+def test_a_file_in_place_of_text_counts_as_empty():
     wrong = {}
     for form, fields in RIGHT.items():
         for field in fields.keys() - {"picture"}:
             left_out = errors_in_form(FORMS[form], {name: fields[name] for name in fields if name != field})
             with_file = {**fields, field: (io.BytesIO(b"ada@example.com"), "ada.txt")}
-            if (said := errors_in_form(FORMS[form], with_file)) != left_out:
-                wrong[form, field] = said
+            if (errors := errors_in_form(FORMS[form], with_file)) != left_out:
+                wrong[form, field] = errors
     assert wrong == {}
 
 
-INCOMPLETE = "This is not a complete e-mail address. "
+INCOMPLETE = "This is not a valid e-mail address. "
 BEHIND = f"{INCOMPLETE}The part after the @-sign "
 ADDRESSES = {
     **dict.fromkeys(["", " ", "ada", SCRIPT], f"{INCOMPLETE}An email address must have an @-sign."),
@@ -265,13 +265,13 @@ ADDRESSES = {
                     "The address must not contain control characters or line breaks."),
     "ada@example.com, ben@example.com": f"{BEHIND}contains invalid characters: ',', '@', SPACE.",
     **dict.fromkeys(["\ufffd@example.com", "\ud800@example.com"],
-                    "The address contains a character that was damaged on the way; please send it as UTF-8."),
+                    "The address contains a damaged character: send the text as UTF-8."),
     "a@" + "x." * 150 + "com": f"{INCOMPLETE}The email address is too long after the @-sign (50 characters too many).",
     "ada@[127.0.0.1]": f"{INCOMPLETE}A bracketed IP address after the @-sign is not allowed here.",
     "<ada@example.com>": f"{INCOMPLETE}A display name and angle brackets around the email address are not permitted "
                          "here.",
     "\u202eada@example.com": f"{INCOMPLETE}The email address contains unsafe characters: RIGHT-TO-LEFT OVERRIDE.",
-    # It grows too long when its case is folded.
+    # Too long after case folding.
     f"{chr(0x390) * 60}@{'a' * 60}.{'b' * 60}.example.com": "This e-mail address is too long.",
 }  # fmt: skip
 
@@ -284,49 +284,49 @@ def refusal_of(address: str) -> tuple[str, str] | None:
     return None
 
 
-def test_an_address_that_cannot_be_right_is_refused_and_why():
-    said = {address: refusal_of(address) for address in ADDRESSES}
-    assert said == {address: ("email", message) for address, message in ADDRESSES.items()}
+def test_an_invalid_address_is_refused_with_the_reason():
+    errors = {address: refusal_of(address) for address in ADDRESSES}
+    assert errors == {address: ("email", message) for address, message in ADDRESSES.items()}
 
 
-LENGTH = "The password needs 8 to 128 characters; this one has {}."
-COMMON = "This is one of the passwords that are tried first. Please choose another, such as three random words."
+LENGTH = "A password needs 8 to 128 characters; this one has {}."
+COMMON = "This password is too easy to guess. Choose another one, such as three random words."
 NEW_PASSWORDS = {
     "": LENGTH.format(0), "short": LENGTH.format(5), "1234567": LENGTH.format(7), "x" * 129: LENGTH.format(129),
     "x" * 400_000: LENGTH.format(400_000), "\u0301" * 4: LENGTH.format(4),
     **dict.fromkeys(["password", "PASSWORD", "12345678"], COMMON),
-    "three random \ud800": "The password was damaged on the way; please send it as UTF-8.",
+    "three random \ud800": "The password contains a damaged character. Send it as UTF-8.",
 }  # fmt: skip
 
 
-def test_a_new_password_that_is_not_good_enough_is_refused_and_why():
+def test_a_weak_new_password_is_refused_with_the_reason():
     assert {password: problem_in_password(password) for password in NEW_PASSWORDS} == NEW_PASSWORDS
     assert [problem_in_password(good) for good in (PASSWORD, "\0" * 8, "x" * 128)] == [None, None, None]
 
 
-def test_no_other_password_is_taken_for_the_right_one():
+def test_only_the_right_password_is_accepted():
     kept = hash_password(PASSWORD)
     others = [*NEW_PASSWORDS, "wrong", PASSWORD.upper(), "\0", f"{PASSWORD}\0", f"{PASSWORD} ", SCRIPT]
-    others = [password for password in others if "\ud800" not in password]  # no form brings half a character
+    others = [password for password in others if "\ud800" not in password]  # no form can send a lone surrogate
     assert [ascii(password)[:40] for password in others if password_matches(kept, password)] == []
     assert password_matches(kept, PASSWORD)
 
 
 @pytest.mark.parametrize(("form", "least"), [(CopiesForm, 0), (AddForm, 1)])
-def test_what_is_no_number_of_copies_is_refused_in_words(form, least):
+def test_an_invalid_quantity_is_refused_with_an_explanation(form, least):
     most = shop_without_database().config["SETTINGS"].cart_copies
-    wanted = f"is not a number of copies. Please enter a whole number from {least} to {most}."
-    typed, said = [*NO_INTEGERS, "-1", " "], {}
+    expected_message = f"is not a number of copies. Enter a whole number from {least} to {most}."
+    typed, errors = [*NO_INTEGERS, "-1", " "], {}
     for value in typed:
         with shop_without_database().test_request_context(method="POST", data={"quantity": value}):
             errors_of(form())
             with pytest.raises(Invalid) as refused:
                 form().copies()
-            said[value] = (refused.value.field, refused.value.sentence)
-    assert said == {value: ("quantity", f"“{value[:20]}” {wanted}") for value in typed}
+            errors[value] = (refused.value.field, refused.value.sentence)
+    assert errors == {value: ("quantity", f"“{value[:20]}” {expected_message}") for value in typed}
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "2147483648", str(2**63), "9" * 5000, "\0"])
-def test_what_is_no_id_of_a_book_is_not_found(typed):
+def test_an_invalid_book_id_is_not_found(typed):
     with shop_without_database().test_request_context(method="POST", data={"book_id": typed}), pytest.raises(NotFound):
         AddForm().book()

@@ -1,4 +1,4 @@
-"""Bad JSON bodies, as tables: for each member its bad values, and the pointer and message of each."""
+"""Invalid JSON bodies, as tables: for each member its invalid values, with pointer and message."""
 
 import json
 from typing import Any
@@ -11,12 +11,12 @@ from bookshop.inventory.schemas import BatchLineIn, NewBatch, NewStock
 from bookshop.orders.schemas import ExpectedAmount, NewOrder
 from bookshop.prebookings.schemas import NewPreBook
 from bookshop.webhooks.schemas import NewWebhook
-from tests.support.shapes import Schema, errors_in_body, schemas_in_use
-from tests.support.stand import MEGABYTE
+from tests.support.bad_input import MEGABYTE
+from tests.support.validation import Schema, errors_in_body, schemas_in_use
 
 Cases = list[tuple[Any, str]]  # values, and the message for each
 
-# A body that is right, to which each case does one wrong thing.
+# Valid bodies, of which each case changes one member.
 BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 LINE = {"isbn": "9780141439518", "delta": 1}
 RIGHT: dict[Schema, dict[str, Any]] = {
@@ -37,10 +37,10 @@ INTEGER, TEXT = "Input should be a valid integer", "Input should be a valid stri
 NO_LIST, NO_OBJECT = "Input should be a valid list", "Input should be a valid dictionary or instance of BatchLineIn"
 UNREADABLE = f"{TEXT}, unable to parse raw data as a unicode string"
 CONTROLS = "must not contain control characters"
-DAMAGED = "contains a character that was damaged on the way; please send it as UTF-8"
+DAMAGED = "contains a damaged character: send the text as UTF-8"
 EMPTY = "Value should have at least 1 item after validation, not 0"
 NO_ISBN = "is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8"
-MISTYPED = "is not an ISBN: its check digit does not fit, so a digit is mistyped"
+MISTYPED = "is not an ISBN: the check digit is wrong, so a digit may be mistyped"
 NO_CURRENCY = "is not an ISO 4217 currency code such as EUR"
 NO_REASON = "Input should be 'received', 'correction', 'sale', 'return' or 'import'"
 NO_DELIVERY, NO_MODE = "Input should be 'collect' or 'post'", "Input should be 'atomic' or 'each'"
@@ -48,8 +48,8 @@ TOO_MUCH = f"Input should be less than or equal to {2**53 - 1}"
 MISSING, UNKNOWN = "Field required", "Extra inputs are not permitted"
 EITHER_STOCK, EITHER_BOOK = "Give either quantity or delta.", "Give either isbn or book_id."
 NO_KIND = (
-    "{} is no kind of event: use stock.changed, book.restocked, prebooking.created, prebooking.cancelled, "
-    "prebooking.notified, order.placed, order.ready, order.collected, order.cancelled, a beginning such as order.*, "
+    "{} is not a kind of event: use stock.changed, book.restocked, prebooking.created, prebooking.cancelled, "
+    "prebooking.notified, order.placed, order.ready, order.collected, order.cancelled, a group such as order.*, "
     "or *"
 )
 
@@ -65,7 +65,7 @@ def all_of(values: list[Any], message: str) -> Cases:
 
 
 def number(least: int, most: int) -> Cases:
-    """Values that are not whole numbers from `least` to `most`."""
+    """Return values that are not integers from `least` to `most`."""
     return [
         *all_of(NO_INTEGERS, INTEGER),
         *all_of([least - 1, -(2**63) - 1], f"Input should be greater than or equal to {least}"),
@@ -74,7 +74,7 @@ def number(least: int, most: int) -> Cases:
 
 
 def text(longest: int, *, lines: bool = False) -> Cases:
-    """Values that are not text, cannot be stored or are too long; and line breaks unless `lines` are allowed."""
+    """Return values that are not text, cannot be stored or are too long, and line breaks unless `lines` are allowed."""
     in_a_line = [] if lines else ["a\nb", "a\r\nb", "a\tb"]
     return [
         *all_of(NO_TEXTS, TEXT),
@@ -85,7 +85,7 @@ def text(longest: int, *, lines: bool = False) -> Cases:
 
 
 def one_of(message: str) -> Cases:
-    """Values that are not one of the fixed words."""
+    """Return values that are not one of the fixed words."""
     no_words = [*NO_TEXTS, *CONTROLLING, "caf\ufffd", "theft", "fly", "", MEGABYTE]
     return [*all_of(no_words, message), *all_of(SURROGATES, UNREADABLE)]
 
@@ -173,28 +173,28 @@ def name_of(value: Any) -> str:
     return getattr(value, "__name__", str(value))
 
 
-def wrong_answers(schema: Schema, wrap: Any, pointer: str, cases: Cases) -> list[Any]:
-    """The values of which something else is said than that, and what."""
-    said = [(value, message, errors_in_body(schema, wrap(value))) for value, message in cases]
-    return [(ascii(value)[:60], found) for value, message, found in said if found != [(pointer, message)]]
+def wrong_errors(schema: Schema, wrap: Any, pointer: str, cases: Cases) -> list[Any]:
+    """Return the values whose error differs from the expected one, with that error."""
+    errors = [(value, message, errors_in_body(schema, wrap(value))) for value, message in cases]
+    return [(ascii(value)[:60], found) for value, message, found in errors if found != [(pointer, message)]]
 
 
 def a_line(**changes: Any) -> dict[str, Any]:
-    """A batch with this change in its fourth line."""
+    """Return a batch with this change in its fourth line."""
     return {"lines": [LINE, LINE, LINE, {**LINE, **changes}]}
 
 
 @pytest.mark.parametrize(("schema", "name"), BAD, ids=name_of)
-def test_a_member_that_cannot_be_right_is_refused_where_it_is_and_why(schema, name):
+def test_an_invalid_member_is_refused_with_its_pointer_and_reason(schema, name):
     cases = BAD[schema, name]
     if schema is BatchLineIn:
-        assert wrong_answers(NewBatch, lambda value: a_line(**{name: value}), f"#/lines/3/{name}", cases) == []
+        assert wrong_errors(NewBatch, lambda value: a_line(**{name: value}), f"#/lines/3/{name}", cases) == []
     else:
-        assert wrong_answers(schema, lambda value: {**RIGHT[schema], name: value}, f"#/{name}", cases) == []
+        assert wrong_errors(schema, lambda value: {**RIGHT[schema], name: value}, f"#/{name}", cases) == []
 
 
 @pytest.mark.parametrize("schema", RIGHT, ids=name_of)
-def test_a_body_that_is_right_is_taken(schema):
+def test_a_valid_body_is_accepted(schema):
     assert errors_in_body(schema, RIGHT[schema]) == []
 
 
@@ -214,11 +214,11 @@ def test_every_member_of_every_body_is_in_the_table():
     ids=name_of,
 )
 def test_a_text_of_a_megabyte_is_refused(schema, name, longest):
-    said = f"Value should have at most {longest} items after validation, not 1000000"
-    assert errors_in_body(schema, {**RIGHT[schema], name: MEGABYTE}) == [(f"#/{name}", said)]
+    errors = f"Value should have at most {longest} items after validation, not 1000000"
+    assert errors_in_body(schema, {**RIGHT[schema], name: MEGABYTE}) == [(f"#/{name}", errors)]
 
 
-# Errors of an object as a whole, or deeper inside than a member.
+# Errors of an object as a whole, or below its members.
 OBJECTS: list[tuple[Schema, Any, list[tuple[str, str]]]] = [
     (NewPreBook, {}, [("#/book_id", MISSING)]),
     (NewPreBook, {"book_id": 2, "user_id": 1}, [("#/user_id", UNKNOWN)]),
@@ -261,13 +261,13 @@ OBJECTS: list[tuple[Schema, Any, list[tuple[str, str]]]] = [
     (CartItemChange, {"quantity": 1, "book_id": 2}, [("#/book_id", UNKNOWN)]),
     (NewWebhook, {}, [("#/url", MISSING), ("#/kinds", MISSING)]),
     (NewWebhook, {**RIGHT[NewWebhook], "secret": "x"}, [("#/secret", UNKNOWN)]),
-    *[(NewWebhook, {**RIGHT[NewWebhook], "kinds": ["*", kind]}, [("#/kinds/1", said)]) for kind, said in (
+    *[(NewWebhook, {**RIGHT[NewWebhook], "kinds": ["*", kind]}, [("#/kinds/1", errors)]) for kind, errors in (
         (5, TEXT), ("", NO_KIND.format("''")), ("x", NO_KIND.format("'x'")), ("order.", NO_KIND.format("'order.'")),
         ("a\0", NO_KIND.format(r"'a\x00'")), ("\ud800", NO_KIND.format(r"'\ud800'")),
         ("x" * 99, NO_KIND.format(f"'{'x' * 40}'")))],
 ]  # fmt: skip
 
 
-def test_what_is_wrong_with_an_object_is_said_member_by_member():
-    said = [(schema.__name__, body, expected, errors_in_body(schema, body)) for schema, body, expected in OBJECTS]
-    assert [case for case in said if case[2] != case[3]] == []
+def test_errors_of_an_object_are_reported_member_by_member():
+    errors = [(schema.__name__, body, expected, errors_in_body(schema, body)) for schema, body, expected in OBJECTS]
+    assert [case for case in errors if case[2] != case[3]] == []

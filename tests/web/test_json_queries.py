@@ -1,4 +1,4 @@
-"""Bad query strings, as tables: for each parameter its bad values, and the message for each."""
+"""Invalid query strings, as tables: for each parameter its invalid values and their messages."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from bookshop.prebookings.schemas import PreBookQuery
 from bookshop.reports.schemas import DemandQuery
 from bookshop.web.schemas import PageQuery
 from bookshop.webhooks.schemas import DeliveryQuery
-from tests.support.shapes import Schema, errors_in_query, schemas_in_use
+from tests.support.validation import Schema, errors_in_query, schemas_in_use
 from tests.web.test_json_bodies import CONTROLS, INTEGER, NO_KIND, TEXT, UNKNOWN, name_of
 
 NOT_PLAIN = "must be a whole number in digits, or true or false"
@@ -17,11 +17,11 @@ NO_NUMBER = f"{INTEGER}, unable to parse string as an integer"
 NO_BOOLEAN = "Input should be a valid boolean, unable to interpret input"
 NO_LINE = f"{CONTROLS} or line breaks"
 
-Cases = list[tuple[str, str]]  # the parameter's value, and the message
+Cases = list[tuple[str, str]]  # value and message
 
 
 def number(least: int, most: int) -> Cases:
-    """Values that are not one whole number from `least` to `most`; URL-encoded."""
+    """Return values that are not one integer from `least` to `most`, URL-encoded."""
     odd = ["", "%20", "abc", "1.5", "1e3", "0x1", "%00", "1%00", "9" * 5000, "null", "[]", "%FF", "NaN", "+1", "%D9%A5"]
     return [
         *[(value, NOT_PLAIN) for value in [*odd, "1;size=5", "cheap", "all"]],
@@ -37,7 +37,7 @@ def boolean() -> Cases:
 
 
 def one_of(words: str, *more: str) -> Cases:
-    """Values that are not one of these words."""
+    """Return values that are not one of these words."""
     return [(value, f"Input should be {words}") for value in ("gone", "", "%00", "%FF", *more)]
 
 
@@ -79,16 +79,16 @@ BAD: dict[tuple[Schema, str], Cases] = {
         ("*,order.", NO_KIND.format("'order.'")),
         ("%00", NO_KIND.format(r"'\x00'")),
         ("%FF", NO_KIND.format("'%FF'")),
-        (",".join(["*"] * 21), "names more than 20 kinds"),
+        (",".join(["*"] * 21), "must not name more than 20 kinds"),
         ("order.placed&kinds=*", TEXT),
     ],
 }
 
 
 @pytest.mark.parametrize(("schema", "name"), BAD, ids=name_of)
-def test_a_parameter_that_cannot_be_right_is_refused_where_it_is_and_why(schema, name):
-    said = [(value[:60], message, errors_in_query(schema, f"{name}={value}")) for value, message in BAD[schema, name]]
-    assert [case for case in said if case[2] != [(f"#/{name}", case[1])]] == []
+def test_an_invalid_parameter_is_refused_with_its_name_and_reason(schema, name):
+    errors = [(value[:60], message, errors_in_query(schema, f"{name}={value}")) for value, message in BAD[schema, name]]
+    assert [case for case in errors if case[2] != [(f"#/{name}", case[1])]] == []
 
 
 def test_every_parameter_of_every_query_is_in_the_table():
@@ -103,8 +103,8 @@ UNKNOWN_NAMES = {
 
 @pytest.mark.parametrize("schema", dict.fromkeys(schema for schema, _name in BAD), ids=name_of)
 def test_an_unknown_parameter_is_refused_by_its_name(schema):
-    said = {query: errors_in_query(schema, query) for query in UNKNOWN_NAMES}
-    assert said == {query: [(f"#/{name}", UNKNOWN)] for query, name in UNKNOWN_NAMES.items()}
+    errors = {query: errors_in_query(schema, query) for query in UNKNOWN_NAMES}
+    assert errors == {query: [(f"#/{name}", UNKNOWN)] for query, name in UNKNOWN_NAMES.items()}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_unknown_parameter_is_refused_by_its_name(schema):
     ],
     ids=name_of,
 )
-def test_a_parameter_of_another_list_is_unknown(schema, query, names):
+def test_a_parameter_of_another_list_is_refused(schema, query, names):
     assert errors_in_query(schema, query) == [(f"#/{name}", UNKNOWN) for name in names]
 
 
@@ -134,5 +134,5 @@ def test_a_parameter_of_another_list_is_unknown(schema, query, names):
     ],
     ids=name_of,
 )
-def test_a_query_that_is_right_is_taken(schema, query):
+def test_a_valid_query_is_accepted(schema, query):
     assert errors_in_query(schema, query) == []

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.shapes import send_raw, shop_without_database
-from tests.support.stand import assert_problem
+from tests.support.bad_input import assert_problem
+from tests.support.validation import send_raw, shop_without_database
 
 NO_OBJECT, TOO_DEEP = "The body must be a JSON object.", "The JSON is nested too deeply."
 NO_OBJECTS = {
@@ -37,14 +37,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("body", "errors"), REFUSED, ids=[*NO_OBJECTS, *DEEP, *NO_INTEGERS])
-def test_a_body_of_another_shape_is_refused_where_it_is_and_why(body, errors):
+def test_a_body_of_the_wrong_shape_is_refused_with_pointer_and_reason(body, errors):
     answer = send_raw(body)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     assert answer.get_json()["errors"] == errors
 
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
-def test_a_body_that_is_no_json_is_refused(body):
+def test_a_body_that_is_not_json_is_refused(body):
     answer = send_raw(body)
     assert_problem(answer, 400, "HTTP_400")
     assert answer.get_json()["detail"] == "The body is not valid JSON."
@@ -58,14 +58,14 @@ def test_json_with_another_content_type_is_refused(content_type):
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
-def test_json_that_says_that_it_is_json_is_taken(content_type):
+def test_json_with_a_json_content_type_is_accepted(content_type):
     assert send_raw(b' {"book_id": 2} ', content_type).status_code == 200
 
 
 def test_more_than_1_mib_is_refused():
     answer = send_raw(b'{"book_id": 2, "a": "' + b"x" * 2**20 + b'"}')
     assert_problem(answer, 413, "HTTP_413")
-    assert answer.get_json()["detail"] == "This is more than the shop takes at once."
+    assert answer.get_json()["detail"] == "This is too large. Send less at once."
 
 
 TOO_MUCH = "x" * 2**20

@@ -1,4 +1,4 @@
-"""How many requests for JSON are answered: counted by token or address, said on every answer, and then 429."""
+"""Rate limits of the JSON API: counted by token or address, shown on every response, then 429."""
 
 import re
 import time
@@ -8,9 +8,9 @@ import pytest
 from bookshop import create_app
 from bookshop.extensions import client_network, db
 from bookshop.web.rate_limits import JSON_COUNTER
+from tests.support.bad_input import assert_problem
 from tests.support.clients import ApiClient
 from tests.support.settings import settings_for
-from tests.support.stand import assert_problem
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -21,7 +21,7 @@ LEFT = re.compile(r'^"requests";r=(\d+);t=(\d+)$')
 
 @pytest.fixture
 def limited(database_url, app, shop):
-    """Makes a shop with such a limit: limited("3 per hour")."""
+    """Create a shop with a rate limit: limited("3 per hour")."""
     made = []
 
     def make(limit, **settings):
@@ -35,8 +35,8 @@ def limited(database_url, app, shop):
             db.engine.dispose()
 
 
-def left(answer):
-    """How many requests the answer says are left, and for how many seconds."""
+def limit_left(answer):
+    """Return the remaining requests and the seconds until reset from a response."""
     ((requests, seconds),) = LEFT.findall(answer.headers["RateLimit"])
     return int(requests), int(seconds)
 
@@ -45,24 +45,24 @@ def statuses(api_client, number, path=BOOKS):
     return [api_client.get(path).status_code for _request in range(number)]
 
 
-# ---------------------------------------------------------------- who is counted
+# ---------------------------------------------------------------- counting
 
 
-def test_after_the_last_request_that_there_is_come_429_and_when_to_go_on(limited):
+def test_beyond_the_limit_the_response_is_429_with_retry_after(limited):
     nobody = ApiClient(limited("3 per hour"))
     answers = [nobody.get(BOOKS) for _request in range(3)]
-    assert [left(answer)[0] for answer in answers] == [2, 1, 0]
+    assert [limit_left(answer)[0] for answer in answers] == [2, 1, 0]
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"requests";q=3;w=3600'}
     assert not any("Retry-After" in answer.headers for answer in answers)
     for _again in range(2):
         refused = nobody.get(BOOKS)
         assert_problem(refused, 429, "HTTP_429")
-        assert left(refused) == (0, int(refused.headers["Retry-After"]))
+        assert limit_left(refused) == (0, int(refused.headers["Retry-After"]))
         assert 3500 < int(refused.headers["Retry-After"]) <= 3600
         assert "60 minutes" in refused.text
 
 
-def test_each_token_has_a_limit_of_its_own_also_of_one_user(limited):
+def test_each_token_has_its_own_rate_limit_even_of_one_user(limited):
     app = limited("2 per hour")
     first, second, nobody = ApiClient(app, ADA), ApiClient(app, ADA), ApiClient(app)
     for api_client in (first, second, nobody):
@@ -70,7 +70,7 @@ def test_each_token_has_a_limit_of_its_own_also_of_one_user(limited):
 
 
 @pytest.mark.parametrize("token", ["made-up-{}", "", "bookshop_{}", "x" * 9_000])
-def test_tokens_that_are_made_up_count_for_the_address(limited, token):
+def test_invented_tokens_count_for_the_address(limited, token):
     app = limited("3 per hour")
     found = []
     for number in range(4):
@@ -81,7 +81,7 @@ def test_tokens_that_are_made_up_count_for_the_address(limited, token):
     assert (statuses(ApiClient(app), 1), statuses(ApiClient(app, ADA), 1)) == ([429], [200])
 
 
-def test_a_token_that_is_revoked_or_expired_counts_for_the_address(limited, shop):
+def test_a_revoked_or_expired_token_counts_for_the_address(limited, shop):
     app = limited("2 per hour")
     api_client = ApiClient(app, ADA)
     assert statuses(api_client, 2) == [200, 200]
@@ -89,7 +89,7 @@ def test_a_token_that_is_revoked_or_expired_counts_for_the_address(limited, shop
     assert statuses(api_client, 3) == [401, 401, 429]
 
 
-def test_logins_by_cookie_and_visitors_count_for_the_address_and_each_address_for_itself(limited):
+def test_cookie_logins_and_visitors_are_counted_by_address(limited):
     app = limited("2 per hour")
     client = app.test_client()
 
@@ -100,19 +100,19 @@ def test_logins_by_cookie_and_visitors_count_for_the_address_and_each_address_fo
     assert (ask("192.0.2.2"), ask("2001:db8::1")) == (200, 200)
 
 
-def test_an_address_that_a_header_names_is_that_of_no_request_without_a_proxy(limited):
+def test_without_a_proxy_forwarded_headers_are_ignored(limited):
     client = limited("2 per hour").test_client()
     found = [client.get(BOOKS, headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code for n in range(3)]
     assert found == [200, 200, 429]
 
 
-def test_behind_a_proxy_the_address_is_that_which_the_proxy_names(limited):
+def test_behind_a_proxy_its_forwarded_address_is_used(limited):
     client = limited("1 per hour", trusted_proxies=1).test_client()
     found = [client.get(BOOKS, headers={"X-Forwarded-For": f"9.9.9.9, 192.0.2.{n}"}).status_code for n in (1, 2, 1)]
     assert found == [200, 200, 429]
 
 
-def test_pages_are_not_counted_and_stay_open(limited):
+def test_pages_are_not_rate_limited(limited):
     app = limited("1 per hour")
     client = app.test_client()
     assert [client.get(path).status_code for path in ("/", "/books", "/login", "/robots.txt")] == [200] * 4
@@ -121,10 +121,10 @@ def test_pages_are_not_counted_and_stay_open(limited):
     assert client.get("/books").status_code == 200
 
 
-# ---------------------------------------------------------------- what is said, and where
+# ---------------------------------------------------------------- headers
 
 
-def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
+def test_every_json_response_shows_the_remaining_requests(limited, shop, monkeypatch):
     shop.staff(STAFF)
     app = limited("100 per hour")
     staff, ada = ApiClient(app, STAFF), ApiClient(app, ADA)
@@ -146,11 +146,11 @@ def test_every_answer_in_json_says_what_is_left(limited, shop, monkeypatch):
     assert [answer.status_code for answer in answers] == expected
     for answer in answers:
         assert answer.headers["RateLimit-Policy"] == '"requests";q=100;w=3600'
-        assert 0 < left(answer)[0] < 100
-        assert 0 < left(answer)[1] <= 3600
+        assert 0 < limit_left(answer)[0] < 100
+        assert 0 < limit_left(answer)[1] <= 3600
 
 
-def test_a_request_that_is_refused_for_being_one_too_many_does_nothing(limited, shop):
+def test_a_rate_limited_request_does_nothing(limited, shop):
     shop.staff(STAFF)
     staff = ApiClient(limited("1 per hour"), STAFF)
     statuses(staff, 1)
@@ -160,11 +160,11 @@ def test_a_request_that_is_refused_for_being_one_too_many_does_nothing(limited, 
     assert shop.everything() == before
 
 
-def test_of_two_limits_the_narrower_is_said_and_the_longer_wait_when_both_are_reached(limited):
+def test_the_stricter_of_two_limits_is_shown_and_the_longer_wait_when_both_are_reached(limited):
     nobody = ApiClient(limited("3 per second; 5 per hour"))
     assert nobody.get(BOOKS).headers["RateLimit-Policy"] == '"requests";q=3;w=1'
     found = nobody.get(BOOKS)
-    while left(found)[0] or "w=1" in found.headers["RateLimit-Policy"]:
+    while limit_left(found)[0] or "w=1" in found.headers["RateLimit-Policy"]:
         found = nobody.get(BOOKS)
     assert found.headers["RateLimit-Policy"] == '"requests";q=5;w=3600'
     refused = [nobody.get(BOOKS) for _request in range(5)]
@@ -173,7 +173,7 @@ def test_of_two_limits_the_narrower_is_said_and_the_longer_wait_when_both_are_re
         assert int(answer.headers["Retry-After"]) > 3000
 
 
-def test_who_waits_as_long_as_was_said_is_answered_again(limited):
+def test_waiting_the_announced_time_is_enough(limited):
     nobody = ApiClient(limited("2 per 2 seconds"))
     while (refused := nobody.get(BOOKS)).status_code == 200:
         pass
@@ -181,11 +181,11 @@ def test_who_waits_as_long_as_was_said_is_answered_again(limited):
     assert nobody.get(BOOKS).status_code == 200
 
 
-# ---------------------------------------------------------------- when nothing can be counted
+# ---------------------------------------------------------------- unavailable storage
 
 
 @pytest.mark.parametrize("method", ["hit", "get_window_stats"])
-def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited, monkeypatch, caplog, method):
+def test_rate_limit_storage_failures_are_logged_and_requests_answered(limited, monkeypatch, caplog, method):
     nobody = ApiClient(limited("1 per hour"))
 
     def fail(*_asked):
@@ -194,10 +194,10 @@ def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited,
     monkeypatch.setattr(nobody.client.application.extensions[JSON_COUNTER], method, fail)
     answers = [nobody.get(BOOKS) for _request in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert "requests cannot be counted just now" in caplog.text
+    assert "cannot count requests" in caplog.text
 
 
-# ---------------------------------------------------------------- how large a request may be
+# ---------------------------------------------------------------- request size
 
 
 @pytest.mark.parametrize("size", [2**20, 2**20 + 1])
@@ -209,7 +209,7 @@ def test_where_the_storage_fails_requests_are_answered_and_it_is_logged(limited,
         *(("POST", "/api/v1/admin/orders/1/ready"), ("POST", "/api/v1/nothing"), ("PUT", BOOKS)),
     ],
 )
-def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, api_client, size, *, method, path):
+def test_a_body_above_a_megabyte_is_413_even_on_routes_that_read_no_body(shop, api_client, size, *, method, path):
     shop.staff(STAFF)
     staff = api_client(STAFF)
     body = b" " * size
@@ -235,14 +235,14 @@ def test_a_body_above_a_megabyte_is_413_also_where_none_is_read(shop, api_client
         ("", "here"),
     ],
 )
-def test_a_line_with_ipv6_is_counted_as_one_address(app, address, counted):
+def test_an_ipv6_network_is_counted_as_one_address(app, address, counted):
     with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
         assert client_network() == counted
 
 
-def test_who_changes_the_end_of_an_ipv6_address_has_no_limit_of_its_own(limited):
+def test_an_ipv6_network_shares_one_limit(limited):
     app = limited("3 per hour", login_limit="3 per hour")
-    asked = [
+    attempts = [
         app.test_client().get(BOOKS, environ_base={"REMOTE_ADDR": f"2001:db8::{number}"}).status_code
         for number in range(1, 5)
     ]
@@ -250,11 +250,11 @@ def test_who_changes_the_end_of_an_ipv6_address_has_no_limit_of_its_own(limited)
         app.test_client().post("/login", environ_base={"REMOTE_ADDR": f"2001:db8:0:1::{number}"}).status_code
         for number in range(1, 5)
     ]
-    assert (asked, tried) == ([200, 200, 200, 429], [400, 400, 400, 429])
+    assert (attempts, tried) == ([200, 200, 200, 429], [400, 400, 400, 429])
 
 
 @pytest.mark.parametrize(("proxies", "times"), [(0, 1), (1, 0)])
-def test_a_proxy_that_no_setting_names_is_logged_once(limited, caplog, proxies, times):
+def test_an_unconfigured_proxy_is_logged_once(limited, caplog, proxies, times):
     app = limited("100 per hour", trusted_proxies=proxies)
     for _request in range(3):
         app.test_client().get("/robots.txt", headers={"X-Forwarded-For": "203.0.113.7"})

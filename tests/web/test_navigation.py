@@ -1,9 +1,9 @@
-"""Where a visitor goes next: only ever to a page of this shop."""
+"""Redirects after an action: only to pages of this shop."""
 
 import pytest
 
 from bookshop import create_app
-from bookshop.web.navigation import page_above, return_address, safe_next
+from bookshop.web.navigation import parent_page, return_address, safe_next
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -81,7 +81,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    """An application without tables: nothing here asks the database."""
+    """An application without tables, as nothing here uses the database."""
     return create_app(settings_for(f"sqlite:///{tmp_path_factory.mktemp('navigation')}/shop.db"))
 
 
@@ -92,7 +92,7 @@ def test_our_own_pages_are_followed(app, target):
 
 
 @pytest.mark.parametrize("target", HOSTILE)
-def test_whatever_is_not_a_page_of_ours_leads_home(app, target):
+def test_anything_but_our_own_page_redirects_home(app, target):
     with app.test_request_context():
         assert safe_next(target) == "/"
 
@@ -111,7 +111,7 @@ def test_whatever_is_not_a_page_of_ours_leads_home(app, target):
 )
 def test_the_page_of_a_button_is_the_nearest_address_above_it(app, button, page):
     with app.test_request_context(path=button, method="POST"):
-        assert page_above() == page
+        assert parent_page() == page
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_page_of_a_button_is_the_nearest_address_above_it(app, button, page)
         ("POST", "/reservations/7/cancel?x=1", "/reservations"),
     ],
 )
-def test_who_must_log_in_comes_back_to_where_they_were(app, method, address, page):
+def test_login_returns_to_the_previous_page(app, method, address, page):
     with app.test_request_context(address, method=method):
         assert return_address() == page
         assert safe_next(return_address()) == page

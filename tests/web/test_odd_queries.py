@@ -1,4 +1,4 @@
-"""Odd queries in the addresses of pages, which are passed over; none of them reaches a database."""
+"""Invalid query parameters of pages, which are ignored; none of them reaches a database."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import pytest
 from bookshop.catalog.forms import book_query
 from bookshop.kit.database import ID_MAX, Page
 from bookshop.web.navigation import render_list, requested_page
-from tests.support.shapes import shop_without_database
+from tests.support.validation import shop_without_database
 
-# The query, and the page that it shows.
+# The query, and the page number that it shows.
 PAGES = {
     **{f"page={odd}": 1 for odd in ("0", "-1", "", "abc", "%00", "9" * 5000, "1.5", "true", "[]", "1e3", "%FF")},
     **dict.fromkeys(("%00=%00", "=", "&&&", "%FF=%FF", "PAGE=2", "page[]=2", "page=1&page=2"), 1),
@@ -17,7 +17,7 @@ PAGES = {
 }  # fmt: skip
 
 
-def test_a_page_that_cannot_be_is_the_first_or_the_last_that_can():
+def test_an_invalid_page_number_is_clamped():
     shown = {}
     for query in PAGES:
         with shop_without_database().test_request_context(query_string=query):
@@ -25,7 +25,7 @@ def test_a_page_that_cannot_be_is_the_first_or_the_last_that_can():
     assert shown == PAGES
 
 
-# The query of the catalogue, and what the shop reads in it.
+# The query of the catalogue, and how the shop parses it.
 SEARCHES: dict[str, dict[str, Any]] = {
     **{
         odd: {}
@@ -47,7 +47,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("query", SEARCHES, ids=lambda query: query[:40])
-def test_what_cannot_be_meant_of_the_catalogue_is_passed_over(query):
+def test_invalid_catalogue_parameters_are_ignored(query):
     with shop_without_database().test_request_context(query_string=query) as context:
         meant, nothing = book_query(context.request.args, "EUR"), book_query({}, "EUR")
     assert meant == nothing.model_copy(update=SEARCHES[query])
@@ -64,7 +64,7 @@ TURNED = {
 }  # fmt: skip
 
 
-def test_a_page_behind_the_last_leads_to_the_last_whatever_else_is_asked():
+def test_a_page_beyond_the_last_redirects_to_the_last_with_the_same_filters():
     led = {}
     for query in TURNED:
         with shop_without_database().test_request_context("/books", query_string=query):

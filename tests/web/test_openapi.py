@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, with scopes and examples, and the same for everybody on both databases."""
+"""The OpenAPI document: valid, complete, with scopes and examples, and the same for everyone on both databases."""
 
 import ast
 import re
@@ -13,59 +13,59 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from bookshop.accounts.scopes import SCOPES
 from bookshop.web.openapi import document
 from bookshop.web.problems import PROBLEMS
-from tests.support.world import ROUTES, routes_of
+from tests.support.routes import ROUTES, routes_of
 
 ABOUT_ITSELF = "GET /api/v1/openapi.json"
 REFUSALS = {"NotFound", "Conflict", "Invalid", "NotAuthenticated", "Forbidden", "Busy", "Outdated", "InsufficientStock"}
 NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
-# What only pages, commands and letters ask for: no view of JSON comes upon it.
+# Codes raised only for pages, commands and e-mail, never by a JSON view.
 OF_PAGES = {
     *("USER_NOT_FOUND", "USER_LAST_STAFF", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
     *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "RESET_NOT_FOUND", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
-    "STOCK_CHANGED",  # their forms say what they were made from
+    "STOCK_CHANGED",  # their forms state what they were created from
 }
 
 
 @pytest.fixture(scope="module")
-def said(shared_app: Flask) -> dict[str, Any]:
-    """The document, made anew for this database."""
+def spec(shared_app: Flask) -> dict[str, Any]:
+    """The document, generated for this database."""
     document.cache_clear()
     with shared_app.app_context():
         return document()
 
 
 @pytest.fixture(scope="module")
-def operations(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def operations(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         f"{method.upper()} {path}": operation
-        for path, ways in said["paths"].items()
+        for path, ways in spec["paths"].items()
         for method, operation in ways.items()
     }
 
 
-def test_it_is_a_valid_document_of_openapi_3_1(said):
-    assert said["openapi"].startswith("3.1.")
-    validate(said, cls=OpenAPIV31SpecValidator)
+def test_the_document_is_valid_openapi_3_1(spec):
+    assert spec["openapi"].startswith("3.1.")
+    validate(spec, cls=OpenAPIV31SpecValidator)
 
 
-def test_a_document_that_is_not_valid_is_noticed(said):
-    broken = {**said, "paths": {"/api/v1/books": {"get": {"responses": {"200": {}}}}}}
+def test_an_invalid_document_is_detected(spec):
+    broken = {**spec, "paths": {"/api/v1/books": {"get": {"responses": {"200": {}}}}}}
     with pytest.raises(Exception, match="description"):
         validate(broken, cls=OpenAPIV31SpecValidator)
 
 
-def test_it_has_every_route_of_json_and_nothing_else(shared_app, operations):
+def test_the_document_has_exactly_the_json_routes(shared_app, operations):
     assert set(operations) == {route for route in routes_of(shared_app) if "/api/v1/" in route} - {ABOUT_ITSELF}
 
 
-def test_every_operation_has_a_summary_a_chapter_and_a_name_of_its_own(operations):
+def test_every_operation_has_a_summary_a_tag_and_a_unique_id(operations):
     for name, operation in operations.items():
         assert operation["summary"].endswith("."), name
         assert len(operation["tags"]) == 1, name
     assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
 
 
-def test_every_operation_says_which_scope_it_needs(operations):
+def test_every_operation_states_its_scope(operations):
     for name, operation in operations.items():
         open_to_all = "nobody" in ROUTES[name][0]
         scopes = [scope for demand in operation["security"] for held in demand.values() for scope in held]
@@ -73,15 +73,15 @@ def test_every_operation_says_which_scope_it_needs(operations):
         assert (scopes == []) if open_to_all else (len(scopes) == 1 and scopes[0] in SCOPES), name
 
 
-def _examples(operation: dict[str, Any], said: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Where an example must be, the schema that it must fit, and the example."""
+def _examples(operation: dict[str, Any], spec: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Yield each place for an example, the schema it must fit, and the example."""
     found = []
     for given in operation.get("parameters", []):
         shown = [given["example"]] if "example" in given else given["schema"].get("examples", [])
         if shown or not _is_free_text(given["schema"]):
             found.append((given["name"], given["schema"], shown[0] if shown else None))
     contents = [("body", operation.get("requestBody", {}).get("content", {}))]
-    contents += [(status, _of(answer, said).get("content", {})) for status, answer in operation["responses"].items()]
+    contents += [(status, _of(answer, spec).get("content", {})) for status, answer in operation["responses"].items()]
     for where, content in contents:
         for kind, media in content.items():
             many = [given["value"] for given in media.get("examples", {}).values()]
@@ -90,20 +90,20 @@ def _examples(operation: dict[str, Any], said: dict[str, Any]) -> list[tuple[str
     return found
 
 
-def _of(answer: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+def _of(answer: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     name = answer.get("$ref", "").removeprefix("#/components/responses/")
-    return said["components"]["responses"][name] if name else answer
+    return spec["components"]["responses"][name] if name else answer
 
 
 def _is_free_text(schema: dict[str, Any]) -> bool:
     return schema.get("type") == "string" and not {"enum", "const", "format"} & set(schema)
 
 
-def test_every_body_parameter_and_answer_has_an_example_that_fits_its_schema(said, operations):
+def test_every_body_parameter_and_response_has_an_example_that_fits_its_schema(spec, operations):
     wrong = []
     for name, operation in operations.items():
-        for where, schema, example in _examples(operation, said):
-            whole = {**schema, "components": said["components"]}
+        for where, schema, example in _examples(operation, spec):
+            whole = {**schema, "components": spec["components"]}
             wrong += [
                 f"{name}, {where}: {error.message[:200]}" for error in Draft202012Validator(whole).iter_errors(example)
             ]
@@ -114,7 +114,7 @@ def test_every_body_parameter_and_answer_has_an_example_that_fits_its_schema(sai
 
 
 def _codes_in_the_package() -> set[str]:
-    """What is raised: the codes that a refusal is made with, and those that a class of refusals has."""
+    """Return all codes raised: those passed to exceptions and those of exception classes."""
     found = set()
     for file in Path(document.__wrapped__.__code__.co_filename).parents[1].rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -127,32 +127,32 @@ def _codes_in_the_package() -> set[str]:
     return {code for code in found if NAMES_A_CODE.fullmatch(code)}
 
 
-def test_every_code_that_is_raised_is_a_problem_of_the_document_or_one_of_pages():
+def test_every_raised_code_is_documented_or_belongs_to_pages():
     raised = _codes_in_the_package()
     assert raised - set(PROBLEMS) == OF_PAGES
     assert {code for code in PROBLEMS if not code.startswith("HTTP_")} <= raised | {"FORBIDDEN", "NOT_AUTHENTICATED"}
 
 
-def test_every_problem_is_told_under_the_operations_that_may_answer_it(said, operations):
-    told = {code for operation in operations.values() for code in codes_of(operation, said)}
-    assert told == set(PROBLEMS)
+def test_every_problem_is_documented_at_the_operations_that_may_return_it(spec, operations):
+    documented = {code for operation in operations.values() for code in codes_of(operation, spec)}
+    assert documented == set(PROBLEMS)
 
 
-def codes_of(operation: dict[str, Any], said: dict[str, Any]) -> set[str]:
-    """The codes of problems that an operation may answer."""
+def codes_of(operation: dict[str, Any], spec: dict[str, Any]) -> set[str]:
+    """Return the problem codes that an operation may return."""
     problems = [
         media["schema"]
         for answer in operation["responses"].values()
-        for kind, media in _of(answer, said).get("content", {}).items()
+        for kind, media in _of(answer, spec).get("content", {}).items()
         if "problem" in kind
     ]
     return {code for schema in problems for code in schema["properties"]["code"]["enum"]}
 
 
-# ---------------------------------------------------------------- for whom
+# ---------------------------------------------------------------- audience
 
 
-def test_it_is_the_same_whoever_asks(shop, api_client):
+def test_the_document_is_the_same_for_everyone(shop, api_client):
     shop.customer("ada@example.com")
     shop.staff("staff@example.com")
     answers = [
@@ -165,6 +165,6 @@ def test_it_is_the_same_whoever_asks(shop, api_client):
 MADE: list[dict[str, Any]] = []
 
 
-def test_it_is_the_same_on_every_database(said):
-    MADE.append(said)
-    assert all(made == said for made in MADE)
+def test_the_document_is_the_same_on_every_database(spec):
+    MADE.append(spec)
+    assert all(made == spec for made in MADE)

@@ -1,14 +1,14 @@
-"""Scripts in texts and addresses: every page shows them as what they are."""
+"""Scripts in texts and URLs: every page shows them as text."""
 
 import re
 
 import pytest
 
-from tests.support.stand import BOOK, SCRIPT
+from tests.support.bad_input import BOOK, SCRIPT
 
 IN_ADDRESS = "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
 ESCAPED, LINKED_DATA = "&lt;script&gt;", '<script type="application/ld+json">'
-# The pages that each of them opens; a script stands in place of {}.
+# The pages that each of them opens; {} is replaced by a script.
 SHOWN = {
     "visitor": [
         *("/", "/books?q=script", f"/books/{BOOK}", "/books?language={}", "/books?min_price={}&sort={}"),
@@ -23,32 +23,32 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("who", SHOWN)
-def test_a_script_in_a_text_or_an_address_is_never_part_of_the_page(stand, who):
+def test_a_script_in_a_text_or_an_address_is_always_escaped(xss_shop, who):
     wrong = []
     for path in SHOWN[who]:
-        page = stand.browsers[who][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
+        page = xss_shop.web_clients[who][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
         if "<script" in page or (ESCAPED not in page and "{}" not in path):
             wrong.append(path)
     assert wrong == []
 
 
-def test_a_script_that_was_typed_is_escaped_in_the_form_and_in_the_refusal(stand):
-    typed = stand.staff_browser.post("/admin/books/new", csrf_token=stand.token, title=SCRIPT, price="-1")
+def test_a_typed_script_is_escaped_in_the_form_and_the_error(xss_shop):
+    typed = xss_shop.staff_browser.post("/admin/books/new", csrf_token=xss_shop.token, title=SCRIPT, price="-1")
     stale = {"change": "received", "copies": "1", "note": SCRIPT, "expected": "7"}
-    refused = stand.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=stand.token, **stale)
-    wrong = stand.web_client.post("/login", csrf_token=stand.visitors_token, email=SCRIPT, password=SCRIPT)
+    refused = xss_shop.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=xss_shop.token, **stale)
+    wrong = xss_shop.web_client.post("/login", csrf_token=xss_shop.anonymous_token, email=SCRIPT, password=SCRIPT)
     for page in (typed, refused, wrong):
         assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
 
 
-def test_a_script_in_linked_data_cannot_end_it(stand):
-    page = stand.web_client.get(f"/books/{BOOK}").text
+def test_a_script_in_linked_data_cannot_end_it(xss_shop):
+    page = xss_shop.web_client.get(f"/books/{BOOK}").text
     (data,) = re.findall(f"{re.escape(LINKED_DATA)}(.*?)</script>", page, re.DOTALL)
     assert ("<" in data, "alert(1)" in data) == (False, True)
 
 
-def test_scripts_in_texts_are_data_in_json(stand):
-    found = stand.nobody.get("/api/v1/books", q="script alert")
+def test_scripts_in_texts_are_plain_data_in_json(xss_shop):
+    found = xss_shop.nobody.get("/api/v1/books", q="script alert")
     assert (found.mimetype, found.json["items"][0]["title"]) == ("application/json", SCRIPT)
 
 

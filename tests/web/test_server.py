@@ -1,4 +1,4 @@
-"""The server of `make run`: slow senders keep nobody out, and what has begun is finished."""
+"""The server of `make run`: slow senders block no one, and running requests finish."""
 
 import http.client
 import os
@@ -24,7 +24,7 @@ GTHREAD = ("--worker-class", "gthread", "--threads", "8")
 
 
 def application(environ, start_response):
-    """Read the request, say so by a file, and answer as soon as another file is there."""
+    """Read the request, create a file, and respond once another file exists."""
     folder = Path(parse_qs(environ["QUERY_STRING"]).get("folder", ["/nowhere"])[0])
     environ["wsgi.input"].read()
     if folder.is_dir():
@@ -49,26 +49,26 @@ def ask(port, timeout, path="/"):
 
 
 @pytest.mark.parametrize("words", [HEAD + b"\r\nabc", HEAD + b"X-Slow: ", b"GET"])
-def test_senders_that_take_their_time_keep_nobody_out(tmp_path, words):
+def test_slow_senders_do_not_block_others(tmp_path, words):
     server = Gunicorn(APPLICATION, dict(os.environ), *AS_RUN)
     with ExitStack() as stack:
         stack.callback(server.kill)
-        server.answer()
+        server.wait_until_ready()
         slow_senders(stack, server.port, words)
         assert [ask(server.port, DEADLINE)[0] for _time in range(5)] == [200] * 5
 
 
-def test_twin_threads_that_read_bodies_themselves_keep_everybody_out():
+def test_threads_that_read_slow_bodies_themselves_block_everyone():
     server = Gunicorn(APPLICATION, dict(os.environ), *GTHREAD)
     with ExitStack() as stack:
         stack.callback(server.kill)
-        server.answer()
+        server.wait_until_ready()
         slow_senders(stack, server.port, HEAD + b"\r\nabc")
         with pytest.raises(TimeoutError):
             ask(server.port, 1)
 
 
-def test_what_has_begun_is_finished_when_the_server_is_to_end(tmp_path):
+def test_running_requests_finish_when_the_server_stops(tmp_path):
     server, answers = Gunicorn(APPLICATION, dict(os.environ), *AS_RUN), []
     asking = threading.Thread(target=lambda: answers.append(ask(server.port, DEADLINE, f"/?folder={tmp_path}")))
     asking.start()
@@ -82,7 +82,7 @@ def test_what_has_begun_is_finished_when_the_server_is_to_end(tmp_path):
     assert (answers, server.ended) == ([(200, 2_000_000)], True)
 
 
-def test_the_shop_itself_decides_which_proxies_it_trusts(tmp_path):
+def test_the_shop_itself_configures_which_proxies_it_trusts(tmp_path):
     settings = settings_for(f"sqlite:///{tmp_path}/shop.db", trusted_proxies=1)
     server = Gunicorn(SHOP, environment(settings), *AS_RUN)
     try:

@@ -1,4 +1,4 @@
-"""Where webhooks may not go: neither when they are registered nor when they leave, whatever a name leads to then."""
+"""Forbidden webhook addresses: checked at registration and at delivery, whatever the name then resolves to."""
 
 import threading
 from ipaddress import ip_address
@@ -7,10 +7,10 @@ import pytest
 
 from bookshop.kit.exceptions import Invalid
 from bookshop.webhooks import addresses
-from bookshop.webhooks.addresses import AddressNotAllowed, may_be_used, read_url, vetted
+from bookshop.webhooks.addresses import AddressNotAllowed, is_allowed, parse_url, resolve_allowed
+from tests.support.bad_input import assert_problem
 from tests.support.clients import ApiClient, WebClient
 from tests.support.receiver import HOST, NAME
-from tests.support.stand import assert_problem
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -26,7 +26,7 @@ NEVER = [
     *("::", "fe80::1", "ff02::1", "::127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1"),
     *("fd00:ec2::254", "fd20:ce::254"),
 ]
-# Written in all the ways that the resolver understands.
+# In every notation that the resolver accepts.
 URLS = [
     *(
         "https://127.0.0.1/",
@@ -47,19 +47,19 @@ URLS = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_addresses_are_used_if_a_setting_allows_it(address):
-    found = [may_be_used(ip_address(address), private=private) for private in (False, True)]
+def test_a_setting_allows_private_addresses(address):
+    found = [is_allowed(ip_address(address), private=private) for private in (False, True)]
     assert found == [False, True]
 
 
 @pytest.mark.parametrize("address", NEVER)
-def test_some_addresses_are_never_used(address):
-    assert not any(may_be_used(ip_address(address), private=private) for private in (False, True))
+def test_some_addresses_are_never_allowed(address):
+    assert not any(is_allowed(ip_address(address), private=private) for private in (False, True))
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"])
-def test_public_addresses_are_used(address):
-    assert may_be_used(ip_address(address), private=False)
+def test_public_addresses_are_allowed(address):
+    assert is_allowed(ip_address(address), private=False)
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def register(api_client, url):
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_an_address_that_leads_to_a_private_network_is_not_registered(shop, staff, url):
+def test_a_webhook_to_a_private_network_cannot_be_registered(shop, staff, url):
     answer = register(staff, url)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     (error,) = answer.get_json()["errors"]
-    assert error["detail"].endswith("leads to a private network or another to which webhooks do not go.")
+    assert error["detail"].endswith("leads to a private network or another that webhooks may not call.")
     assert (error["pointer"], shop.rows("SELECT count(*) FROM webhooks")) == ("#/url", [0])
 
 
@@ -87,26 +87,26 @@ def test_an_address_that_leads_to_a_private_network_is_not_registered(shop, staf
         ("http://example.com/", "must begin with https://"),
         ("ftp://example.com/", "must begin with https://"),
         ("example.com", "must begin with https://"),
-        ("https://", "is not the address of a receiver"),
-        ("https:///hooks", "is not the address of a receiver"),
-        ("https://user:word@example.com/", "no user name and no password"),
-        ("https://user@example.com/", "no user name and no password"),
-        ("https://example.com/#there", "must end before the #"),
-        ("https://example.com/#", "must end before the #"),
-        ("https://example.com:99999/", "is not the address of a receiver"),
-        ("https://example.com:0/", "is not the address of a receiver"),
-        ("https://exam ple.com/", "is not the address of a receiver"),
-        ("https://example.com/a b", "is not the address of a receiver"),
-        ("https://example.com\\@127.0.0.1/", "no user name and no password"),
-        ("https://example.com\\x/", "is not the address of a receiver"),
-        ("https://[::1/", "is not the address of a receiver"),
-        ("https://exa%6dple.com/", "is not the address of a receiver"),
+        ("https://", "is not a valid address"),
+        ("https:///hooks", "is not a valid address"),
+        ("https://user:word@example.com/", "must not contain a user name or password"),
+        ("https://user@example.com/", "must not contain a user name or password"),
+        ("https://example.com/#there", "must not contain a #"),
+        ("https://example.com/#", "must not contain a #"),
+        ("https://example.com:99999/", "is not a valid address"),
+        ("https://example.com:0/", "is not a valid address"),
+        ("https://exam ple.com/", "is not a valid address"),
+        ("https://example.com/a b", "is not a valid address"),
+        ("https://example.com\\@127.0.0.1/", "must not contain a user name or password"),
+        ("https://example.com\\x/", "is not a valid address"),
+        ("https://[::1/", "is not a valid address"),
+        ("https://exa%6dple.com/", "is not a valid address"),
         ("https://example.com/" + "x" * 481, "is longer than 500 characters"),
     ],
 )
-def test_what_is_no_address_is_refused_with_what_to_write(url, words):
+def test_an_invalid_address_is_refused_with_advice(url, words):
     with pytest.raises(Invalid) as refused:
-        read_url(url)
+        parse_url(url)
     assert words in refused.value.sentence
 
 
@@ -120,19 +120,19 @@ def test_what_is_no_address_is_refused_with_what_to_write(url, words):
         ("https://[2606:4700::1111]:8443/x?y", "[2606:4700::1111]:8443"),
     ],
 )
-def test_the_host_is_named_as_a_host_header_has_it(url, host):
-    assert read_url(url).authority == host
+def test_the_host_is_formatted_as_in_a_host_header(url, host):
+    assert parse_url(url).authority == host
 
 
-def test_an_address_is_kept_in_one_form():
-    assert str(read_url(" https://EXAMPLE.com:443 ")) == "https://example.com/"
-    assert str(read_url("https://Bücher.example:8443/a?b=c")) == "https://xn--bcher-kva.example:8443/a?b=c"
-    assert str(read_url("https://[2606:4700::1111]/x")) == "https://[2606:4700::1111]/x"
+def test_an_address_is_stored_in_one_form():
+    assert str(parse_url(" https://EXAMPLE.com:443 ")) == "https://example.com/"
+    assert str(parse_url("https://Bücher.example:8443/a?b=c")) == "https://xn--bcher-kva.example:8443/a?b=c"
+    assert str(parse_url("https://[2606:4700::1111]/x")) == "https://[2606:4700::1111]/x"
 
 
 @pytest.fixture
 def names(monkeypatch):
-    """What the resolver answers: one list of addresses for each question, the last for ever."""
+    """The resolver's answers: one list of addresses per query, the last one repeatedly."""
     answers: list[list[str]] = []
     asked: list[tuple[str, int]] = []
 
@@ -148,7 +148,7 @@ def names(monkeypatch):
 
 
 @pytest.mark.parametrize("found", [[PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], ["fe80::1%eth0"], []])
-def test_a_name_is_refused_unless_every_address_of_it_may_be_used(staff, names, found):
+def test_a_host_name_is_refused_unless_all_its_addresses_are_allowed(staff, names, found):
     names[0].append(found)
     answer = register(staff, "https://hooks.example.com/")
     assert_problem(answer, 422, "VALIDATION_ERROR")
@@ -156,15 +156,15 @@ def test_a_name_is_refused_unless_every_address_of_it_may_be_used(staff, names, 
     assert words in answer.get_json()["errors"][0]["detail"]
 
 
-def test_a_look_up_that_takes_for_ever_is_not_waited_for(monkeypatch):
+def test_a_slow_dns_lookup_times_out(monkeypatch):
     hanging = threading.Event()
     monkeypatch.setattr(addresses, "resolve", lambda *_asked: hanging.wait(60))
     with pytest.raises(AddressNotAllowed, match="was not found in time"):
-        vetted(read_url("https://hooks.example.com/"), private=False, timeout=0.05)
+        resolve_allowed(parse_url("https://hooks.example.com/"), private=False, timeout=0.05)
     hanging.set()
 
 
-def test_the_form_says_at_the_field_what_is_wrong(app, shop):
+def test_the_form_shows_errors_at_their_fields(app, shop):
     shop.staff()
     browser = WebClient(app, "staff@example.com")
     answer = browser.submit("/admin/webhooks", url="https://localhost/", kinds="order.placed")
@@ -172,37 +172,37 @@ def test_the_form_says_at_the_field_what_is_wrong(app, shop):
     assert "localhost leads to a private network" in answer.text
 
 
-def test_a_name_that_was_public_and_is_private_by_now_is_not_called(hooks, receiver, names):
-    """Nor anything else in the network of the shop, however often it is tried; the others go on."""
-    hooks.set(webhook_private=False)
+def test_a_host_name_that_became_private_is_not_called(webhooks, receiver, names):
+    """Nor is anything else in the shop's network, at any attempt; other webhooks continue."""
+    webhooks.set(webhook_private=False)
     names[0][:] = [[PUBLIC], [HOST]]
-    webhook_id = hooks.register(f"https://{NAME}:{receiver.port}/")
-    hooks.happen(2)
+    webhook_id = webhooks.register(f"https://{NAME}:{receiver.port}/")
+    webhooks.make_events(2)
     for _time in range(3):
-        hooks.work()
-        hooks.end_the_wait()
-    assert (receiver.connections, hooks.states()) == (0, {"queued": 4})
-    assert "leads to a private network" in str(hooks.deliveries()[0].last_error)
-    assert hooks.webhook(webhook_id).misses == 3
+        webhooks.run_worker()
+        webhooks.make_all_due()
+    assert (receiver.connections, webhooks.states()) == (0, {"queued": 4})
+    assert "leads to a private network" in str(webhooks.deliveries()[0].last_error)
+    assert webhooks.webhook(webhook_id).misses == 3
 
 
-def test_what_is_connected_to_is_what_was_vetted_whatever_the_name_leads_to_a_moment_later(hooks, receiver, names):
-    """Each attempt looks the name up once: a second answer would gain nothing. TLS is checked against the name."""
+def test_the_vetted_address_is_connected_to_even_if_the_name_changes_meanwhile(webhooks, receiver, names):
+    """Each attempt resolves the name only once, so a second answer has no effect. TLS is verified against the name."""
     names[0].append([HOST])
     url = f"https://{NAME}:{receiver.port}/"
-    hooks.register(url)
+    webhooks.register(url)
     names[1].clear()
-    hooks.happen(1)
+    webhooks.make_events(1)
     names[0][:] = [[HOST], [HOST], [HOST], ["169.254.169.254"]]
-    hooks.work()
-    assert (hooks.states(), len(receiver.calls)) == ({"delivered": 3}, 3)
+    webhooks.run_worker()
+    assert (webhooks.states(), len(receiver.calls)) == ({"delivered": 3}, 3)
     assert names[1] == [(NAME, receiver.port)] * 3
     assert receiver.calls[0].headers["host"] == f"{NAME}:{receiver.port}"
 
 
-def test_of_several_addresses_the_next_is_taken_if_nobody_is_at_the_first(hooks, receiver, names):
+def test_the_next_address_is_tried_if_one_does_not_answer(webhooks, receiver, names):
     names[0].append(["127.0.0.2", HOST])
-    hooks.register(f"https://{NAME}:{receiver.port}/")
-    hooks.happen(1)
-    hooks.work()
-    assert hooks.states() == {"delivered": 3}
+    webhooks.register(f"https://{NAME}:{receiver.port}/")
+    webhooks.make_events(1)
+    webhooks.run_worker()
+    assert webhooks.states() == {"delivered": 3}

@@ -1,15 +1,15 @@
-"""Webhooks in JSON: registering, looking, the log, delivering again."""
+"""Webhooks in JSON: registering, reading, the log, redelivering."""
 
 from functools import partial
 
 import pytest
 from werkzeug.test import TestResponse
 
-from bookshop.webhooks.models import MOST_WEBHOOKS
+from bookshop.webhooks.models import MAX_WEBHOOKS
 from tests.support import races
+from tests.support.bad_input import assert_problem
 from tests.support.clients import ApiClient
-from tests.support.receiver import HASTY
-from tests.support.stand import assert_problem
+from tests.support.receiver import IMPATIENT
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -18,11 +18,11 @@ URL = "https://1.1.1.1/hooks"
 
 
 @pytest.fixture
-def staff(app, hooks):
+def staff(app, webhooks):
     return ApiClient(app, "staff@example.com")
 
 
-def test_a_webhook_is_registered_shown_with_its_secret_listed_without_and_deleted(staff):
+def test_a_webhook_is_registered_listed_without_its_secret_and_deleted(staff):
     made = staff.post(WEBHOOKS, {"url": URL, "kinds": ["order.*", "stock.changed", "order.*"]})
     assert (made.status_code, made.headers["Location"]) == (201, f"{WEBHOOKS}/1")
     body = made.get_json()
@@ -57,37 +57,39 @@ def test_each_webhook_has_a_secret_of_its_own(staff):
         ({"url": URL, "kinds": ["*"], "secret": "mine"}, "#/secret"),
     ],
 )
-def test_what_is_no_webhook_is_refused_where_it_is_wrong(hooks, staff, body, pointer):
+def test_an_invalid_webhook_is_refused_at_the_wrong_member(webhooks, staff, body, pointer):
     answer = staff.post(WEBHOOKS, body)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     assert [error["pointer"] for error in answer.get_json()["errors"]] == [pointer]
-    assert hooks.shop.rows("SELECT count(*) FROM webhooks") == [0]
+    assert webhooks.shop.rows("SELECT count(*) FROM webhooks") == [0]
 
 
-def test_there_are_20_at_most_also_if_many_register_at_once(app, hooks):
+def test_concurrent_registrations_never_exceed_20_webhooks(app, webhooks):
     scripts = [ApiClient(app, "staff@example.com") for _script in range(4)]
     answers: list[TestResponse] = []
 
     def register(api_client):
         answers.extend(api_client.post(WEBHOOKS, {"url": URL, "kinds": ["*"]}) for _time in range(7))
 
-    races.together([partial(register, api_client) for api_client in scripts])
+    races.run_concurrently([partial(register, api_client) for api_client in scripts])
     refused = [answer for answer in answers if answer.status_code != 201]
-    assert len(answers) - len(refused) == MOST_WEBHOOKS
+    assert len(answers) - len(refused) == MAX_WEBHOOKS
     for answer in refused:
         assert_problem(answer, 409, "WEBHOOK_LIMIT")
-    assert hooks.shop.rows("SELECT count(*) FROM webhooks") == [MOST_WEBHOOKS]
+    assert webhooks.shop.rows("SELECT count(*) FROM webhooks") == [MAX_WEBHOOKS]
 
 
-def test_the_log_says_what_became_of_each_delivery_newest_first(hooks, staff, receiver):
-    hooks.happen(1)
-    webhook_id = hooks.register(receiver.url)
-    ids = hooks.happen(3)
+def test_the_log_shows_the_outcome_of_each_delivery_newest_first(webhooks, staff, receiver):
+    webhooks.make_events(1)
+    webhook_id = webhooks.register(receiver.url)
+    ids = webhooks.make_events(3)
     receiver.faults = {ids[1]: 410, ids[2]: 500}
-    hooks.work()
+    webhooks.run_worker()
     log = staff.get(f"{WEBHOOKS}/{webhook_id}/deliveries").get_json()
-    said = [(one["event_id"], one["kind"], one["state"], one["last_status"], one["attempts"]) for one in log["items"]]
-    assert said == [
+    outcomes = [
+        (one["event_id"], one["kind"], one["state"], one["last_status"], one["attempts"]) for one in log["items"]
+    ]
+    assert outcomes == [
         (ids[2], "stock.changed", "queued", 500, 1),
         (ids[1], "stock.changed", "failed", 410, 1),
         (ids[0], "stock.changed", "delivered", 200, 1),
@@ -105,53 +107,53 @@ def redeliver(staff, delivery_id, webhook_id=1):
     return staff.post(f"{WEBHOOKS}/{webhook_id}/deliveries/{delivery_id}/redeliver")
 
 
-def test_what_failed_waits_or_was_delivered_is_delivered_again_under_the_same_id(hooks, staff, receiver):
-    hooks.happen(1)
-    hooks.register(receiver.url)
-    ids = hooks.happen(3)
+def test_failed_waiting_and_delivered_events_are_redelivered_under_the_same_id(webhooks, staff, receiver):
+    webhooks.make_events(1)
+    webhooks.register(receiver.url)
+    ids = webhooks.make_events(3)
     receiver.faults = {ids[1]: 410, ids[2]: 500}
-    hooks.work()
+    webhooks.run_worker()
     receiver.faults = {}
     receiver.calls.clear()
     for number in (1, 2, 3):
         answer = redeliver(staff, number)
         assert (answer.status_code, answer.get_json()["state"], answer.get_json()["attempts"]) == (200, "queued", 0)
         assert (answer.get_json()["last_status"], answer.get_json()["delivered_at"]) == (None, None)
-    hooks.work()
+    webhooks.run_worker()
     assert [call.headers["webhook-id"] for call in receiver.calls] == [f"evt_{event_id}" for event_id in ids]
-    assert (hooks.states(), hooks.shop.broken()) == ({"delivered": 3}, [])
+    assert (webhooks.states(), webhooks.shop.broken()) == ({"delivered": 3}, [])
 
 
-def test_delivering_again_ends_the_rest_of_the_receiver(hooks, staff, receiver):
-    hooks.happen(1)
-    hooks.register(receiver.url)
-    hooks.happen(2)
+def test_redelivering_ends_the_receivers_rest(webhooks, staff, receiver):
+    webhooks.make_events(1)
+    webhooks.register(receiver.url)
+    webhooks.make_events(2)
     receiver.fault = "hang"
-    hooks.work(HASTY)
+    webhooks.run_worker(IMPATIENT)
     assert staff.get(f"{WEBHOOKS}/1").get_json()["rests_until"]
     receiver.fault = 200
     redeliver(staff, 1)
     assert staff.get(f"{WEBHOOKS}/1").get_json()["rests_until"] is None
-    hooks.work()
-    assert hooks.states() == {"delivered": 2}
+    webhooks.run_worker()
+    assert webhooks.states() == {"delivered": 2}
 
 
-def test_what_is_just_being_sent_is_let_alone(hooks, staff, receiver):
-    hooks.register(receiver.url)
-    hooks.happen(1)
+def test_a_message_being_sent_is_left_alone(webhooks, staff, receiver):
+    webhooks.register(receiver.url)
+    webhooks.make_events(1)
     receiver.fault = 500
-    hooks.work()
-    hooks.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x' WHERE id = 1")
+    webhooks.run_worker()
+    webhooks.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x' WHERE id = 1")
     assert_problem(redeliver(staff, 1), 409, "WEBHOOK_DELIVERY_SENDING")
-    assert hooks.deliveries()[0].lease == "x"
+    assert webhooks.deliveries()[0].lease == "x"
 
 
-def test_a_delivery_of_another_webhook_is_not_there(hooks, staff, receiver):
-    hooks.register(receiver.url, "order.placed")
-    hooks.register(receiver.url, "stock.changed")
-    hooks.happen(1)
-    hooks.work()
+def test_a_delivery_of_another_webhook_is_not_found(webhooks, staff, receiver):
+    webhooks.register(receiver.url, "order.placed")
+    webhooks.register(receiver.url, "stock.changed")
+    webhooks.make_events(1)
+    webhooks.run_worker()
     assert_problem(redeliver(staff, 1, webhook_id=1), 404, "WEBHOOK_DELIVERY_NOT_FOUND")
     assert_problem(redeliver(staff, 99, webhook_id=2), 404, "WEBHOOK_DELIVERY_NOT_FOUND")
     assert_problem(redeliver(staff, 1, webhook_id=9), 404, "WEBHOOK_NOT_FOUND")
-    assert hooks.states() == {"delivered": 2}
+    assert webhooks.states() == {"delivered": 2}

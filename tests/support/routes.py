@@ -1,4 +1,4 @@
-"""All routes of the shop, who may call them and with what, and a world in which to call them."""
+"""All routes of the shop with the roles that may call them and valid data, and a sample shop to call them on."""
 
 import re
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from bookshop.accounts import signed_links
 from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.models import PasswordReset
 from bookshop.catalog import pictures
-from bookshop.mailer.transport import file_of
+from bookshop.mailer.transport import message_path
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
+from tests.support.bad_input import ISBN
 from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import TABLES, Snapshot, rows_of
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import SECRET_KEY
-from tests.support.stand import ISBN
 from tests.support.uploads import Upload, plain, saved
 
 CUSTOMER, STAFF = {"ada"}, {"staff"}
@@ -29,12 +29,12 @@ STOCK = {"change": "received", "copies": "3", "expected": "0"}
 DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
 COOKIE = "bookshop"
-RECEIVER = "https://1.1.1.1/hooks"  # public, and nobody is called there: no worker runs
+WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
 WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
 
-# Who may call what, and what a call that may change something sends.
+# The roles that may call each route, and the data that a changing call sends.
 ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /": (ANYONE, {}),
     "GET /books": (ANYONE, {}),
@@ -125,7 +125,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /api/docs": (ANYONE, {}),
     "GET /api/v1/openapi.json": (ANYONE, {}),
     "GET /admin/webhooks": (STAFF, {}),
-    "POST /admin/webhooks": (STAFF, {"url": RECEIVER, "kinds": "order.placed"}),
+    "POST /admin/webhooks": (STAFF, {"url": WEBHOOK_URL, "kinds": "order.placed"}),
     "GET /admin/webhooks/{webhook_id}": (STAFF, {}),
     "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": (STAFF, {}),
     "POST /admin/webhooks/{webhook_id}/delete": (STAFF, {}),
@@ -145,7 +145,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /api/v1/admin/orders/{order_id}/cancel": (STAFF, {}),
     "GET /api/v1/events": (STAFF, {}),
     "GET /api/v1/webhooks": (STAFF, {}),
-    "POST /api/v1/webhooks": (STAFF, {"url": RECEIVER, "kinds": ["*"]}),
+    "POST /api/v1/webhooks": (STAFF, {"url": WEBHOOK_URL, "kinds": ["*"]}),
     "GET /api/v1/webhooks/{webhook_id}": (STAFF, {}),
     "DELETE /api/v1/webhooks/{webhook_id}": (STAFF, {}),
     "GET /api/v1/webhooks/{webhook_id}/deliveries": (STAFF, {}),
@@ -164,29 +164,29 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "PATCH /api/v1/cart/items/{book_id}": (CUSTOMER, {"quantity": 2}),
     "DELETE /api/v1/cart/items/{book_id}": (CUSTOMER, {}),
 }
-IN_PATH = re.compile(r"{(\w+)}")
-NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all else is the id 1
+PATH_PARAMETER = re.compile(r"{(\w+)}")
+NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
 RESET = "r" * 43
 
 
 def signed(purpose: str, content: Any) -> str:
-    """The end of a link as the shop signs it."""
+    """Return the token of a link, signed as the shop signs it."""
     return str(URLSafeSerializer(SECRET_KEY, salt=purpose).dumps(content))
 
 
 def add_reset(shop: Shop, user_id: int) -> None:
-    """Make RESET the secret of a link for a user's new password."""
+    """Create a password link for a user, with RESET as its token."""
     reset = PasswordReset(token_hash=token_hash(RESET), user_id=user_id)
     shop.commit(lambda: services.email_links().users.add_reset(reset))
 
 
-# The links that Ada finds in her e-mail.
+# The tokens of the links in Ada's e-mail.
 TOKENS = {
     "/password/reset/{token}": RESET,
     "/confirm/{token}": signed(signed_links.CONFIRM, [1, "ada@example.com"]),
     "/unsubscribe/{token}": signed(signed_links.UNSUBSCRIBE, 1),
 }
-# The same for everybody, and kept for a while or for ever.
+# The same for everyone, and cached for some time or indefinitely.
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
     "GET /books/{book_id}/cover.svg",
@@ -202,14 +202,14 @@ FORM_PAGES = [route for route in PAGES if route in UNSAFE and route.replace("POS
 
 
 def path_of(route: str) -> str:
-    """The path of a route, for the book that can be reserved and Ada's reservation of another."""
+    """Return the path of a route for the first book, Ada's reservation of another, and other rows with id 1."""
     path = route.partition(" ")[2]
     names = {**NAMES, "token": TOKENS.get(path, "")}
-    return IN_PATH.sub(lambda found: names.get(found[1], "1"), path)
+    return PATH_PARAMETER.sub(lambda found: names.get(found[1], "1"), path)
 
 
 def routes_of(app: Flask) -> set[str]:
-    """All routes but the static files, written as in the table."""
+    """Return all routes except static files, written as in ROUTES."""
     return {
         f"{method} {PLACEHOLDER.sub(lambda found: f'{{{found[1]}}}', rule.rule)}"
         for rule in app.url_map.iter_rules()
@@ -218,37 +218,43 @@ def routes_of(app: Flask) -> set[str]:
     }
 
 
-class World:
-    """A book to reserve, in Ada's cart since before it was sold out, one that she has reserved, one that she ordered.
+class SampleShop:
+    """A shop with some of everything, and clients of every role, with cookies and with tokens.
 
-    And all ways to call a route: cookies or, for JSON, a token.
+    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another and ordered a third.
     """
 
     def __init__(self, app: Flask) -> None:
         self.app, self.shop = app, Shop(app)
-        self._furnish(self.shop)
-        self.browsers = {"nobody": WebClient(app), **{who: WebClient(app, f"{who}@example.com") for who in LOGGED_IN}}
-        self.scripts = {"nobody": ApiClient(app), **{who: ApiClient(app, f"{who}@example.com") for who in LOGGED_IN}}
-        for api_client in self.scripts.values():
-            api_client.get("/api/v1/books")  # the first use of a token is written down
-        self.keep()
+        self._fill(self.shop)
+        self.web_clients = {
+            "nobody": WebClient(app),
+            **{who: WebClient(app, f"{who}@example.com") for who in LOGGED_IN},
+        }
+        self.api_clients = {
+            "nobody": ApiClient(app),
+            **{who: ApiClient(app, f"{who}@example.com") for who in LOGGED_IN},
+        }
+        for api_client in self.api_clients.values():
+            api_client.get("/api/v1/books")  # the first use of a token is recorded
+        self.save()
 
-    def keep(self) -> None:
-        """Keep the world as it is now, for `begin_again`."""
-        pages = {who: "/login" if who == "nobody" else "/" for who in self.browsers}
-        self.csrf_tokens = {who: self.browsers[who].csrf_token(page) for who, page in pages.items()}
-        self.cookies = {who: browser.client.get_cookie(COOKIE) for who, browser in self.browsers.items()}
+    def save(self) -> None:
+        """Save the current state for `reset`."""
+        pages = {who: "/login" if who == "nobody" else "/" for who in self.web_clients}
+        self.csrf_tokens = {who: self.web_clients[who].csrf_token(page) for who, page in pages.items()}
+        self.cookies = {who: browser.client.get_cookie(COOKIE) for who, browser in self.web_clients.items()}
         self.snapshot = Snapshot(self.app)
 
-    def begin_again(self) -> None:
-        """Put everything back into the emptied application: the rows, and the logged-in clients."""
+    def reset(self) -> None:
+        """Restore the saved rows and the logged-in clients in the emptied application."""
         self.snapshot.restore()
         for who, cookie in self.cookies.items():
-            self.browsers[who] = WebClient(self.app)
+            self.web_clients[who] = WebClient(self.app)
             if cookie is not None:
-                self.browsers[who].client.set_cookie(COOKIE, cookie.value)
+                self.web_clients[who].client.set_cookie(COOKIE, cookie.value)
 
-    def _furnish(self, shop: Shop) -> None:
+    def _fill(self, shop: Shop) -> None:
         ada = shop.customer("ada@example.com")
         shop.staff("staff@example.com")
         shop.book("Emma", isbn=ISBN, stock=1)
@@ -258,58 +264,55 @@ class World:
         shop.set_stock(1, 0)
         message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
         settings = shop.app.config["SETTINGS"]
-        file_of(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
+        message_path(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
         add_reset(shop, ada)
-        pictures.keep(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
-        self._call_a_webhook()
+        pictures.store(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
+        self._register_webhook()
 
-    def _call_a_webhook(self) -> None:
-        """Register a webhook, and write what happens then into its outbox.
-
-        So the events so far have their places in the feed, which the first who looks at it would give them.
-        """
+    def _register_webhook(self) -> None:
+        """Register a webhook and queue a delivery for it; this also assigns the feed positions of all events so far."""
         staff = self.shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
         with self.app.app_context():
-            services.register_webhook(staff, RECEIVER, ["*"])
+            services.register_webhook(staff, WEBHOOK_URL, ["*"])
         self.shop.set_stock(self.shop.book("Catharine"), 1)
         with self.app.app_context():
             WebhookWorker().queue_new()
 
     def by_cookie(self, who, route, *, token=True):
-        """Call a route as a browser does, with the CSRF token or without."""
-        client, method = self.browsers[who].client, route.split()[0]
-        given = self.csrf_tokens[who] if token else ""
+        """Call a route as a browser does, with or without the CSRF token."""
+        client, method = self.web_clients[who].client, route.split()[0]
+        csrf_token = self.csrf_tokens[who] if token else ""
         body = ROUTES[route][1]
         if route in PAGES:
-            return client.open(path_of(route), method=method, data={**body, "csrf_token": given})
-        return client.open(path_of(route), method=method, json=body or None, headers={"X-CSRFToken": given})
+            return client.open(path_of(route), method=method, data={**body, "csrf_token": csrf_token})
+        return client.open(path_of(route), method=method, json=body or None, headers={"X-CSRFToken": csrf_token})
 
     def by_token(self, who, route):
         """Call a JSON route as a script does."""
-        client, headers = self.scripts[who].client, self.scripts[who].headers
+        client, headers = self.api_clients[who].client, self.api_clients[who].headers
         return client.open(path_of(route), method=route.split()[0], json=ROUTES[route][1] or None, headers=headers)
 
     def ways(self, route):
         return [self.by_cookie] if route in PAGES else [self.by_cookie, self.by_token]
 
     def tables(self):
-        """All rows of all tables, logins too, but for what is counted."""
+        """Return all rows of all tables, including logins, but without counted attempts."""
         names = [table.name for table in TABLES if table.name != "attempts"]
         found = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
         return {name: sorted(rows, key=repr) for name, rows in zip(names, found, strict=True)}
 
 
-More = Callable[[Shop], Any]
-worlds: dict[tuple[Flask, More | None], World] = {}
+Extras = Callable[[Shop], Any]
+sample_shops: dict[tuple[Flask, Extras | None], SampleShop] = {}
 
 
-def world_of(app: Flask, more: More | None = None) -> World:
-    """The world, with more in it if that is given, on an empty application: made once, then restored as it was."""
-    if (app, more) in worlds:
-        worlds[app, more].begin_again()
+def sample_shop_of(app: Flask, extras: Extras | None = None) -> SampleShop:
+    """Return the sample shop of an application, with any extras: created once, later restored to its first state."""
+    if (app, extras) in sample_shops:
+        sample_shops[app, extras].reset()
     else:
-        worlds[app, more] = World(app)
-        if more:
-            more(worlds[app, more].shop)
-            worlds[app, more].keep()
-    return worlds[app, more]
+        sample_shops[app, extras] = SampleShop(app)
+        if extras:
+            extras(sample_shops[app, extras].shop)
+            sample_shops[app, extras].save()
+    return sample_shops[app, extras]

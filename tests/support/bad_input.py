@@ -1,4 +1,4 @@
-"""One shop on which all cases of bad input are tried, and what they have in common."""
+"""Shared constants, assertions and a shop for tests of bad input."""
 
 import json
 from http import HTTPStatus
@@ -19,8 +19,8 @@ NEW_BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 JSON = "application/json"
 
 
-class Stand:
-    """One shop for all cases of a file, as none of them changes it: its book is called by a script, and Ada waits."""
+class XssShop:
+    """A shop whose book has a script in every text field, and which Ada has reserved; no test may change it."""
 
     def __init__(self, app: Flask) -> None:
         empty(app)
@@ -44,10 +44,10 @@ class Stand:
         )
         self.web_client = WebClient(app)
         self.ada_browser, self.staff_browser = WebClient(app, "ada@example.com"), WebClient(app, "staff@example.com")
-        self.visitors_token, self.adas_token = self.web_client.csrf_token(), self.ada_browser.csrf_token("/")
+        self.anonymous_token, self.adas_token = self.web_client.csrf_token(), self.ada_browser.csrf_token("/")
         self.token = self.staff_browser.csrf_token("/")
-        self.browsers = {
-            "visitor": (self.web_client, self.visitors_token),
+        self.web_clients = {
+            "visitor": (self.web_client, self.anonymous_token),
             "ada": (self.ada_browser, self.adas_token),
             "staff": (self.staff_browser, self.token),
         }
@@ -57,7 +57,7 @@ class Stand:
 
 
 def assert_problem(response: TestResponse, status: int, code: str) -> None:
-    """The answer is a problem (RFC 9457) with this status and code, whose `errors` say where."""
+    """Assert that the response is a problem (RFC 9457) with this status and code, and valid `errors`."""
     assert (response.status_code, response.mimetype) == (status, "application/problem+json"), response.text[:300]
     problem = response.get_json()
     assert (problem["status"], problem["code"], problem["title"]) == (status, code, HTTPStatus(status).phrase)
@@ -69,6 +69,6 @@ def assert_problem(response: TestResponse, status: int, code: str) -> None:
 
 
 def send(api_client: ApiClient, method: str, path: str, body: Any, content_type: str | None = JSON) -> TestResponse:
-    """Send bytes just as they are, anything else as JSON."""
+    """Send bytes as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return api_client.client.open(path, method=method, data=data, content_type=content_type, headers=api_client.headers)

@@ -1,4 +1,4 @@
-"""How commands say what the shop refuses."""
+"""Error messages for commands."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,18 +10,18 @@ from sqlalchemy.exc import DBAPIError
 from bookshop.kit.exceptions import BookshopError
 
 
-def refusals_as_messages(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show what the shop refuses as a message of the command, with exit code 1."""
+def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command to print errors of the shop and the database as messages, with exit code 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except BookshopError as refused:
-            raise click.ClickException(refused.sentence) from None
+        except BookshopError as error:
+            raise click.ClickException(error.sentence) from None
         except DBAPIError as error:
             raise click.ClickException(
-                f"The database refused: {error.orig}. (`flask db upgrade` makes its tables.)"
+                f"The database reported an error: {error.orig}. (`flask db upgrade` creates missing tables.)"
             ) from None
 
     return run

@@ -1,4 +1,4 @@
-"""Sends requests through the code that every request takes, in a shop without a database, and reads the errors."""
+"""Validate requests as every view does, in a shop without a database, and return the errors."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,17 +15,17 @@ from bookshop.kit.exceptions import MalformedRequest
 from bookshop.prebookings.schemas import NewPreBook
 from bookshop.web.contract import contract
 from bookshop.web.forms import ShopForm
+from tests.support.routes import PLACEHOLDER
 from tests.support.settings import settings_for
-from tests.support.world import PLACEHOLDER
 
-Errors = list[tuple[str, str]]  # a JSON Pointer, or the name of a field, and its message
+Errors = list[tuple[str, str]]  # JSON Pointer or field name, and message
 Schema = type[BaseModel]
-METHODS = {"GET", "POST", "PATCH"}  # of the JSON views that take a body or a query
+METHODS = {"GET", "POST", "PATCH"}  # of the JSON views with a body or a query
 
 
 @cache
 def shop_without_database() -> Flask:
-    """The shop, in which whatever asks the database fails, with one more JSON view, at /api/v1/shapes."""
+    """Create the shop, with any database access failing, and with one more JSON view at /api/v1/shapes."""
     app = create_app(settings_for("sqlite:////nowhere/shop.db"))
     app.add_url_rule("/api/v1/shapes", "shapes", _view("json", NewPreBook), methods=["POST"])
     return app
@@ -33,9 +33,9 @@ def shop_without_database() -> Flask:
 
 @cache
 def _view(part: str, schema: Schema) -> Callable[[], str]:
-    """A JSON view that asks for this schema, as its `json` or its `query`, and does nothing."""
+    """Create a JSON view that takes this schema as its `json` or its `query` and does nothing."""
 
-    def view(**_checked: Any) -> str:
+    def view(**_validated: Any) -> str:
         return ""
 
     view.__annotations__ = {part: schema}
@@ -43,14 +43,14 @@ def _view(part: str, schema: Schema) -> Callable[[], str]:
 
 
 def errors_in_body(schema: Schema, body: Any) -> Errors:
-    """What a JSON view with this schema says of a body: pointers and details."""
+    """Return a JSON view's errors for a body: pointers and details."""
     data = json.dumps(body)
     with shop_without_database().test_request_context(method="POST", data=data, content_type="application/json"):
         return _errors(_view("json", schema))
 
 
 def errors_in_query(schema: Schema, query: str) -> Errors:
-    """What a JSON view with this schema says of a query string: pointers and details."""
+    """Return a JSON view's errors for a query string: pointers and details."""
     with shop_without_database().test_request_context(query_string=query):
         return _errors(_view("query", schema))
 
@@ -58,36 +58,36 @@ def errors_in_query(schema: Schema, query: str) -> Errors:
 def _errors(view: Callable[[], str]) -> Errors:
     try:
         view()
-    except MalformedRequest as refused:
-        return [(error["pointer"], error["detail"]) for error in refused.errors]
+    except MalformedRequest as malformed:
+        return [(error["pointer"], error["detail"]) for error in malformed.errors]
     return []
 
 
 def errors_in_form(form: Callable[[], ShopForm], fields: Mapping[str, Any]) -> Errors:
-    """The errors of a form: names of fields, and the message at each."""
+    """Return the errors of a form with these fields: field names and messages."""
     with shop_without_database().test_request_context(method="POST", data=fields):
         return errors_of(form())
 
 
 def errors_of(form: ShopForm) -> Errors:
-    """The errors of a form for the present request, whose CSRF token is not checked."""
+    """Return the errors of a form for the current request, without checking its CSRF token."""
     g.csrf_valid = True
     form.validate()
     return [(name or "", str(error)) for name, errors in form.errors.items() for error in errors]
 
 
 def send_raw(data: bytes, content_type: str | None = "application/json") -> TestResponse:
-    """Send bytes to a JSON view that wants a `book_id`."""
+    """Send bytes to a JSON view that expects a `book_id`."""
     return shop_without_database().test_client().post("/api/v1/shapes", data=data, content_type=content_type)
 
 
 def schemas_in_use(part: str) -> set[Schema]:
-    """The schemas of all JSON views, of their `json` or of their `query`."""
+    """Return the `json` or `query` schemas of all JSON views."""
     return set(routes_with(part).values())
 
 
 def routes_with(part: str) -> dict[str, Schema]:
-    """The routes, written as in ROUTES, whose views ask for a `json` or a `query`, and its schema."""
+    """Return the routes, written as in ROUTES, whose views take a `json` or a `query`, with its schema."""
     found = {}
     for rule in shop_without_database().url_map.iter_rules():
         hints = get_type_hints(unwrap(shop_without_database().view_functions[rule.endpoint]))

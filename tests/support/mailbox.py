@@ -1,4 +1,4 @@
-"""What arrives when a worker sends the shop's e-mail into a folder, read as a mail program reads it."""
+"""The e-mails that a worker writes into a folder, parsed as a mail program parses them."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask
 
-from bookshop.mailer.transport import file_of
+from bookshop.mailer.transport import message_path
 from bookshop.mailer.worker import Worker
 from tests.support.factories import Shop
 
@@ -19,8 +19,8 @@ DUE_NOW = "UPDATE messages SET next_attempt_at = created_at WHERE state = 'queue
 LINK = re.compile(r"https?://[^\s>]+")
 
 
-class Postbox:
-    """The folder into which the shop sends, with other settings if they are given."""
+class Mailbox:
+    """The folder into which the shop sends e-mail, with any changed settings."""
 
     def __init__(self, app: Flask, folder: Path, **changes: Any) -> None:
         self.app, self.shop, self.folder = app, Shop(app), folder
@@ -28,40 +28,40 @@ class Postbox:
         self.seen: set[str] = set()
 
     def deliver(self) -> list[EmailMessage]:
-        """Let a worker send all that is queued, however long it was to wait; returns what left, oldest first."""
+        """Let a worker send all that is queued, even if not due; return the sent messages, oldest first."""
         self.shop.execute(DUE_NOW)
-        self.work()
+        self.run_worker()
         return [message_from_bytes(raw, policy=policy.default) for raw in self.new()]
 
-    def work(self) -> None:
+    def run_worker(self) -> None:
         """Let a worker send what is due."""
         with self.app.app_context():
             assert Worker().run_once()
 
     def new(self) -> list[bytes]:
-        """The messages that were sent since this was last asked, as they left."""
+        """Return the messages sent since the last call, in raw form."""
         ids = self.shop.rows("SELECT message_id FROM messages WHERE state = 'sent' ORDER BY id")
         new = [message_id for message_id in ids if message_id not in self.seen]
         self.seen.update(new)
-        return [file_of(self.folder, message_id).read_bytes() for message_id in new]
+        return [message_path(self.folder, message_id).read_bytes() for message_id in new]
 
 
 def part(message: EmailMessage, kind: str) -> str:
-    """The `plain` or `html` part of a message."""
-    found = message.get_body((kind,))
-    assert found is not None
-    return str(found.get_content()).replace("\r\n", "\n")
+    """Return the `plain` or `html` part of a message."""
+    body = message.get_body((kind,))
+    assert body is not None
+    return str(body.get_content()).replace("\r\n", "\n")
 
 
 def words(markup: str) -> str:
-    """The words of an HTML part, as one reads them."""
+    """Return the visible text of an HTML part."""
     body = re.sub(r"<style>.*?</style>|<title>.*?</title>", " ", markup, flags=re.DOTALL)
     body = re.sub(r"</?(bdi|strong)>", "", body)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 def header(raw: bytes, name: str) -> str:
-    """A header as mail programs read it; Python's newer reader leaves blanks between encoded words of a name."""
+    """Decode a header as mail programs do; Python's newer parser leaves spaces between encoded words of a name."""
     return str(make_header(decode_header(message_from_bytes(raw)[name].replace("\r\n", ""))))
 
 
@@ -75,7 +75,7 @@ class _Links(HTMLParser):
 
 
 def links(message: EmailMessage) -> tuple[list[str], list[str]]:
-    """All links of the text and of the HTML."""
+    """Return all links of the plain text and of the HTML."""
     parser = _Links()
     parser.feed(part(message, "html"))
     return LINK.findall(part(message, "plain")), parser.found
