@@ -1,28 +1,22 @@
-# `make run` and `make test` are all that a newcomer needs; each sets itself up.
+# `make run` and `make test` are all that a newcomer needs: both install what they need into .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 5000
-# Python keeps what it has compiled, wherever make runs: each of the many processes of the tests would compile it again.
+# Let Python cache compiled modules even if the environment says no: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE =
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet -c constraints.txt
 
 run: export BOOKSHOP_DEMO = 1
 run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
-run: export BESIDE = worker# not written out below, so that who kills the worker by its name does not hit its shell
 
 .PHONY: run test prove mutants check lint bench screenshots clean
 
 run: $(VENV)/installed
-	$(BIN)/flask demo
-	@# The server, and beside it the worker that sends e-mail, started again if it dies; one signal ends both.
-	@(trap 'kill $$child; exit' TERM HUP; while :; do $(BIN)/flask $$BESIDE & child=$$!; wait $$child; sleep 1; done) & worker=$$!; \
-	$(BIN)/gunicorn --bind $(HOST):$(PORT) --worker-class bookshop.web.server.Buffering --threads 8 --no-control-socket wsgi:app & server=$$!; \
-	trap 'kill $$worker $$server 2>/dev/null' EXIT INT TERM HUP; \
-	wait $$server
+	@exec $(BIN)/gunicorn --config python:bookshop.cli.demo_server --bind $(HOST):$(PORT) wsgi:app
 
-# `make test ALL=1` runs every case on PostgreSQL, too, and compares what the database is sent: see tests/support/cases.py.
+# `make test ALL=1` runs every case on PostgreSQL and compares the statements that are sent: see tests/support/cases.py.
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not prove" -n 3 --dist worksteal $(if $(ALL),--all-cases) $(ARGS)
 
@@ -50,10 +44,12 @@ clean:
 	rm -rf $(VENV) build screenshots test-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e .
-	touch $@
+	@echo "Installing the shop into $(VENV)/ (about a minute, this once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e .
+	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) -e '.[dev]'
-	touch $@
+	@echo "Installing the tools for tests into $(VENV)/ ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@
