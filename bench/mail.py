@@ -43,9 +43,9 @@ UNSENT = text("SELECT count(*) FROM messages WHERE state IN ('queued', 'sending'
 WORKER = """
 from bookshop import create_app
 from bookshop.mailer.worker import Worker
-from bookshop.kit.outbox import Pace
+from bookshop.kit.outbox import WorkerTiming
 with create_app().app_context():
-    worker = Worker(Pace(poll=0.02))
+    worker = Worker(WorkerTiming(poll=0.02))
     worker.stop_on_signals()
     worker.run()
 """
