@@ -69,9 +69,9 @@ BOOK = (
     "SELECT id, isbn, title, authors, publisher, language, published_year, description, price_cents, currency,"
     " stock_quantity > 0, created_at, updated_at FROM books WHERE id = %s AND withdrawn_at IS NULL"
 )
-RESERVED = "INSERT INTO events (kind, prebooking_id, created_at) VALUES ('prebooking.created', %s, now())"
-ORDERED = "INSERT INTO events (kind, order_id, created_at) VALUES ('order.placed', %s, now())"
-SOLD = "INSERT INTO events (kind, movement_id, created_at) VALUES ('stock.changed', %s, now())"
+RESERVED_EVENT = "INSERT INTO events (kind, prebooking_id, created_at) VALUES ('prebooking.created', %s, now())"
+PLACED_EVENT = "INSERT INTO events (kind, order_id, created_at) VALUES ('order.placed', %s, now())"
+STOCK_EVENT = "INSERT INTO events (kind, movement_id, created_at) VALUES ('stock.changed', %s, now())"
 ORDER_MEMBERS = (
     *("id", "number", "user_id", "status", "payment", "delivery", "name", "name_key", "phone", "address", "note"),
     *("created_at", "ready_at", "collected_at", "cancelled_at"),
@@ -110,7 +110,7 @@ def reserve() -> Response | tuple[Response, int]:
         count = database.execute(COUNT, [user[0]]).fetchone()
         row = database.execute(RESERVE, [user[0], book_id, book_id, book_id]).fetchone()
         if row:
-            database.execute(RESERVED, [row[0]])
+            database.execute(RESERVED_EVENT, [row[0]])
     if count is None or row is None:
         return jsonify(error="not reserved"), 409
     names = ("id", "book_id", "book_title", "book_authors", "status", "created_at")
@@ -154,10 +154,10 @@ def sell(
     number = str(secrets.randbelow(90_000_000) + 10_000_000)
     details = [body["name"], body["name"].casefold(), body.get("phone"), body.get("address"), body.get("note")]
     placed: Any = database.execute(INSERT_ORDER, [f"{number[:4]}-{number[4:]}", user_id, *details, time]).fetchone()
-    database.execute(ORDERED, [placed[0]])
+    database.execute(PLACED_EVENT, [placed[0]])
     database.execute(SET_STOCK, [stock - quantity, time, time, book_id, stock])
     movement = database.execute(INSERT_MOVEMENT, [book_id, -quantity, stock - quantity, user_id, placed[0], time])
-    database.execute(SOLD, movement.fetchone())
+    database.execute(STOCK_EVENT, movement.fetchone())
     sold = [placed[0], book_id, title, price, currency, quantity, user_id, book_id]
     line: Any = database.execute(INSERT_LINE, sold).fetchone()
     totals = [{"amount_cents": quantity * price, "currency": currency}]

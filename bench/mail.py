@@ -42,10 +42,10 @@ QUEUE = (
 UNSENT = text("SELECT count(*) FROM messages WHERE state IN ('queued', 'sending')")
 WORKER = """
 from bookshop import create_app
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.kit.outbox import WorkerTiming
 with create_app().app_context():
-    worker = Worker(WorkerTiming(poll=0.02))
+    worker = MailWorker(WorkerTiming(poll=0.02))
     worker.stop_on_signals()
     worker.run()
 """

@@ -30,11 +30,11 @@ QUEUE = (
     " now() + interval '60 s', now() FROM prebookings JOIN users ON users.id = prebookings.user_id"
     " WHERE movement_id = %s AND status = 'notified'"
 )
-RESTOCKED = (
+RESTOCK_EVENTS = (
     "INSERT INTO events (kind, movement_id, created_at)"
     " SELECT kind, %s, now() FROM unnest(ARRAY['stock.changed', 'book.restocked']) AS kind"
 )
-NOTIFIED = (
+NOTIFIED_EVENTS = (
     "INSERT INTO events (kind, prebooking_id, created_at) SELECT 'prebooking.notified', id, now() FROM prebookings"
     " WHERE movement_id = %s AND status = 'notified' ORDER BY id"
 )
@@ -100,9 +100,9 @@ def _by_hand() -> int:
         )
         driver: psycopg.Connection[tuple[str]] = connection.connection.driver_connection  # type: ignore[assignment]
         driver.execute(UPDATE_BOOK, [BOOK])
-        driver.execute(RESTOCKED, [movement_id])
+        driver.execute(RESTOCK_EVENTS, [movement_id])
         notified = driver.execute(NOTIFY, [movement_id, BOOK]).fetchall()
-        driver.execute(NOTIFIED, [movement_id])
+        driver.execute(NOTIFIED_EVENTS, [movement_id])
         driver.execute(QUEUE, [movement_id])
         return len(notified)
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
 from bookshop.config import ROOT
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.orders.models import READY
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
@@ -24,16 +24,16 @@ FOLDER = ROOT / "screenshots"
 README_FOLDER = ROOT / "docs" / "img"
 README_SCENES = {"home", "book-out-of-stock", "dashboard"}
 README_SIZE, README_BYTES = (1280, 800), 60 * 1024
-NOBODY, ADA, BEN, STAFF = "nobody", "ada", "ben", "staff"
+VISITOR, ADA, BEN, STAFF = "visitor", "ada", "ben", "staff"
 WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many other customers are waiting, by index of the book
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One page: the name of its screenshots, who is logged in, and what they do there first."""
+    """One page: the name of its screenshots, the user who is logged in, and what they do on the page first."""
 
     name: str
-    who: str
+    user: str
     path: str
     act: Callable[[Page], None] = lambda page: None
 
@@ -41,25 +41,25 @@ class Scene:
 def scenes(shop: Shop) -> list[Scene]:
     """List the main pages, after creating reservations, orders, messages and webhooks for them to show."""
     in_stock = shop.rows("SELECT id FROM books WHERE stock_quantity > 3 ORDER BY id")
-    unasked = "stock_quantity = 0 AND id NOT IN (SELECT book_id FROM prebookings)"
-    wanted = shop.rows(f"SELECT id FROM books WHERE {unasked} ORDER BY id")
+    not_reserved = "stock_quantity = 0 AND id NOT IN (SELECT book_id FROM prebookings)"
+    wanted = shop.rows(f"SELECT id FROM books WHERE {not_reserved} ORDER BY id")
     few = shop.rows("SELECT id FROM books WHERE stock_quantity BETWEEN 1 AND 3 ORDER BY id")
-    _happen(shop, wanted, [*few, *in_stock][-4:])
+    _create_activity(shop, wanted, [*few, *in_stock][-4:])
     placed, ready = _order(shop, in_stock)
-    told = _send(shop)
-    _call(shop, in_stock[0])
+    alert = _send_messages(shop)
+    _create_webhooks(shop, in_stock[0])
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
-        Scene("home", NOBODY, "/"),
-        Scene("catalogue", NOBODY, "/books"),
-        Scene("no-result", NOBODY, "/books?q=gardening+with+dragons"),
-        Scene("book-in-stock", NOBODY, f"/books/{in_stock[0]}"),
+        Scene("home", VISITOR, "/"),
+        Scene("catalogue", VISITOR, "/books"),
+        Scene("no-result", VISITOR, "/books?q=gardening+with+dragons"),
+        Scene("book-in-stock", VISITOR, f"/books/{in_stock[0]}"),
         Scene("book-out-of-stock", ADA, f"/books/{wanted[3]}"),
         Scene("book-reserved", ADA, f"/books/{wanted[0]}"),
         Scene("book-came-back", ADA, f"/books/{wanted[5]}"),
         Scene("reservations", ADA, "/reservations"),
-        Scene("added-to-cart", NOBODY, f"/books/{in_stock[4]}", _add_to_cart),
-        Scene("cart-empty", NOBODY, "/cart"),
+        Scene("added-to-cart", VISITOR, f"/books/{in_stock[4]}", _add_to_cart),
+        Scene("cart-empty", VISITOR, "/cart"),
         Scene("cart", BEN, "/cart"),
         Scene("cart-changed", ADA, "/cart"),
         Scene("checkout", BEN, "/checkout"),
@@ -68,8 +68,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("order-placed", ADA, f"/orders/{placed}"),
         Scene("order-ready", ADA, f"/orders/{ready}"),
         Scene("account", ADA, "/account"),
-        Scene("login", NOBODY, "/login"),
-        Scene("register", NOBODY, "/register"),
+        Scene("login", VISITOR, "/login"),
+        Scene("register", VISITOR, "/register"),
         Scene("dashboard", STAFF, "/admin"),
         Scene("staff-orders", STAFF, "/admin/orders"),
         Scene("staff-uncollected", STAFF, "/admin/orders?status=uncollected"),
@@ -78,18 +78,18 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("sale", STAFF, f"/admin/books/{wanted[5]}/stock"),
         Scene("mail", STAFF, "/admin/mail?status=to_send"),
         Scene("mail-failed", STAFF, "/admin/mail"),
-        Scene("message", STAFF, f"/admin/mail/{told}"),
+        Scene("message", STAFF, f"/admin/mail/{alert}"),
         Scene("webhooks", STAFF, "/admin/webhooks"),
         Scene("webhook", STAFF, "/admin/webhooks/1"),
         Scene("restocked", STAFF, f"/admin/books/{wanted[4]}/stock", _restock),
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
         Scene("stock", STAFF, "/admin/books"),
         Scene("users", STAFF, "/admin/users"),
-        Scene("not-found", NOBODY, "/books/987654"),
+        Scene("not-found", VISITOR, "/books/987654"),
     ]
 
 
-def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
+def _create_activity(shop: Shop, wanted: list[int], sold: list[int]) -> None:
     """Reserve books for Ada and others, cancel one reservation, and receive a delivery."""
     ada = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[ADA][0])[0]
     others = shop.customers(max(WAITING.values()))
@@ -108,42 +108,42 @@ def _happen(shop: Shop, wanted: list[int], sold: list[int]) -> None:
 def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
     """Place orders for Ada and fill both carts, then change Ada's books; returns her placed and her ready order."""
     ada, ben, staff = (
-        shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[who][0])[0]
-        for who in (ADA, BEN, STAFF)
+        shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[user][0])[0]
+        for user in (ADA, BEN, STAFF)
     )
-    said = {"name": "Ada Lovelace", "phone": "020 7946 0018"}
-    overdue, ready, cancelled = (shop.order(ada, {book_id: 1}, **said) for book_id in in_stock[:3])
+    details = {"name": "Ada Lovelace", "phone": "020 7946 0018"}
+    overdue, ready, cancelled = (shop.order(ada, {book_id: 1}, **details) for book_id in in_stock[:3])
     placed = shop.order(
-        ada, dict(zip(in_stock[3:6], (1, 2, 1), strict=True)), note="Please wrap the first one.", **said
+        ada, dict(zip(in_stock[3:6], (1, 2, 1), strict=True)), note="Please wrap the first one.", **details
     )
     for order_id in (overdue, ready):
         shop.change_order(order_id, READY, staff)
     shop.cancel_order(ada, cancelled)
     shop.execute("UPDATE orders SET ready_at = datetime(ready_at, '-20 days') WHERE id = :id", id=overdue)
     shop.fill_cart(ben, dict(zip(in_stock[6:9], (1, 2, 1), strict=True)))
-    kept, dearer, short, sold = in_stock[9:13]
-    shop.fill_cart(ada, {kept: 1, dearer: 2, short: 2, sold: 1})
+    unchanged, dearer, short, sold_out = in_stock[9:13]
+    shop.fill_cart(ada, {unchanged: 1, dearer: 2, short: 2, sold_out: 1})
     shop.execute("UPDATE books SET price_cents = price_cents + 200 WHERE id = :id", id=dearer)
     shop.set_stock(short, 1)
-    shop.set_stock(sold, 0)
+    shop.set_stock(sold_out, 0)
     return placed, ready
 
 
-def _send(shop: Shop) -> int:
-    """Send some messages, let two fail and one be retried later; returns the id of a back-in-stock alert."""
-    told, *others = shop.rows("SELECT id FROM messages WHERE kind = 'restock' AND state = 'queued' ORDER BY id DESC")
-    refused = "state = 'failed', attempts = 1, last_error = '550 5.1.1 No such user here'"
-    shop.execute(f"UPDATE messages SET {refused} WHERE id IN (:one, :other)", one=others[0], other=others[1])
+def _send_messages(shop: Shop) -> int:
+    """Send some messages, fail two and leave one to be retried later; returns the id of a restock alert."""
+    alert, *others = shop.rows("SELECT id FROM messages WHERE kind = 'restock' AND state = 'queued' ORDER BY id DESC")
+    failed = "state = 'failed', attempts = 1, last_error = '550 5.1.1 No such user here'"
+    shop.execute(f"UPDATE messages SET {failed} WHERE id IN (:one, :other)", one=others[0], other=others[1])
     later = "attempts = 3, last_error = '451 4.7.1 Try later', next_attempt_at = datetime('now', '420 seconds')"
     shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=others[2])
-    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=told)
+    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=alert)
     with shop.app.app_context():
-        Worker().run_once()
-    return int(told)
+        MailWorker().run_once()
+    return int(alert)
 
 
-def _call(shop: Shop, book_id: int) -> None:
-    """Register two webhooks and queue deliveries to them, of which one is to be retried and one has failed."""
+def _create_webhooks(shop: Shop, book_id: int) -> None:
+    """Register two webhooks and queue deliveries to them: one is to be retried, and one has failed."""
     staff = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[STAFF][0])[0]
     with shop.app.app_context():
         services.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
@@ -154,11 +154,11 @@ def _call(shop: Shop, book_id: int) -> None:
         WebhookWorker().queue_new()
     delivered = "state = 'delivered', attempts = 1, last_status = 200, delivered_at = queued_at"
     shop.execute(f"UPDATE webhook_deliveries SET {delivered} WHERE id IN (1, 2)")
-    refused = "attempts = 3, last_status = 503, last_error = 'The receiver answered 503.'"
+    retried = "attempts = 3, last_status = 503, last_error = 'The receiver answered 503.'"
     later = "next_attempt_at = datetime('now', '420 seconds')"
-    shop.execute(f"UPDATE webhook_deliveries SET {refused}, {later} WHERE id = 3")
-    gone = "state = 'failed', attempts = 1, last_status = 410, last_error = 'The receiver answered 410.'"
-    shop.execute(f"UPDATE webhook_deliveries SET {gone} WHERE id = 4")
+    shop.execute(f"UPDATE webhook_deliveries SET {retried}, {later} WHERE id = 3")
+    failed = "state = 'failed', attempts = 1, last_status = 410, last_error = 'The receiver answered 410.'"
+    shop.execute(f"UPDATE webhook_deliveries SET {failed} WHERE id = 4")
 
 
 def _restock(page: Page) -> None:
@@ -171,8 +171,8 @@ def _add_to_cart(page: Page) -> None:
 
 
 def _check_out(page: Page) -> None:
-    page.get_by_label("Note to the shop").fill("I come on Saturday.")
-    page.get_by_role("button", name="Place the order").click()
+    page.get_by_label("Note to the shop").fill("I'll come on Saturday.")
+    page.get_by_role("button", name="Place order").click()
 
 
 def _check_delivery(page: Page, codes: list[str]) -> None:
@@ -186,10 +186,10 @@ def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:
     options: dict[str, Any] = {"base_url": home, "reduced_motion": "reduce"}
     with browser.new_context(**options) as context:
         page = context.new_page()
-        if scene.who != NOBODY:
-            log_in(page, *ACCOUNTS[scene.who])
-        answer = page.goto(scene.path)
-        if answer is None or answer.status >= 500:
+        if scene.user != VISITOR:
+            log_in(page, *ACCOUNTS[scene.user])
+        response = page.goto(scene.path)
+        if response is None or response.status >= 500:
             raise RuntimeError(f"{scene.path} cannot be shown")
         scene.act(page)
         for scheme, width in THEMES:
@@ -206,10 +206,10 @@ def _readme_picture(page: Page, name: str) -> str:
     """Write the top of a page as WebP, at the best quality that is small enough; returns its name."""
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
-    shown = Image.open(BytesIO(page.screenshot()))
+    screenshot = Image.open(BytesIO(page.screenshot()))
     for quality in range(90, 0, -10):
         content = BytesIO()
-        shown.save(content, "WEBP", quality=quality, method=6)
+        screenshot.save(content, "WEBP", quality=quality, method=6)
         if content.tell() <= README_BYTES:
             break
     path = README_FOLDER / f"{name}.webp"

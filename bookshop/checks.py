@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from sqlalchemy import inspect, text
 from sqlalchemy.orm import Session
 
-MOST_LINES = 100
+MAX_LINES = 100
 
-# Each statement selects a sentence for each row that breaks the invariant.
+# By topic and invariant: a statement that selects a sentence for each row that breaks the invariant.
 INVARIANTS: dict[str, str] = {
-    "1 only active users wait, and only for books that are on sale and out of stock": """
+    "waiting: only active users wait, and only for books that are on sale and out of stock": """
         SELECT 'pre-booking ' || p.id || ' is waiting, but ' || CASE
             WHEN b.stock_quantity > 0 THEN 'book ' || b.id || ' has ' || b.stock_quantity || ' in stock'
             WHEN b.withdrawn_at IS NOT NULL THEN 'book ' || b.id || ' is withdrawn'
@@ -17,45 +17,45 @@ INVARIANTS: dict[str, str] = {
         FROM prebookings p JOIN books b ON b.id = p.book_id JOIN users u ON u.id = p.user_id
         WHERE p.status = 'waiting'
           AND (b.stock_quantity > 0 OR b.withdrawn_at IS NOT NULL OR u.deactivated_at IS NOT NULL)""",
-    "1 every pre-booking has its book and its user": """
+    "waiting: every pre-booking has its book and its user": """
         SELECT 'pre-booking ' || p.id || ' names a book or user that does not exist'
         FROM prebookings p LEFT JOIN books b ON b.id = p.book_id LEFT JOIN users u ON u.id = p.user_id
         WHERE b.id IS NULL OR u.id IS NULL""",
-    "2 one waiting pre-booking per user and book": """
+    "waiting: one waiting pre-booking per user and book": """
         SELECT 'user ' || user_id || ' has ' || count(*) || ' waiting pre-bookings for book ' || book_id
         FROM prebookings WHERE status = 'waiting' GROUP BY user_id, book_id HAVING count(*) > 1""",
-    "3 the status of a pre-booking matches its timestamps": """
+    "status: the status of a pre-booking matches its timestamps": """
         SELECT 'pre-booking ' || id || ' is ' || status || ', which does not match its timestamps'
         FROM prebookings
         WHERE status NOT IN ('waiting', 'notified', 'cancelled')
            OR (status = 'notified') <> (notified_at IS NOT NULL)
            OR (status = 'cancelled') <> (cancelled_at IS NOT NULL)""",
-    "4 no stock is negative": """
+    "stock: no stock is negative": """
         SELECT 'book ' || id || ' has a stock of ' || stock_quantity FROM books WHERE stock_quantity < 0""",
-    "4 every stock is the sum of its movements": """
+    "stock: every stock is the sum of its movements": """
         SELECT 'book ' || b.id || ' has a stock of ' || b.stock_quantity || ', but its movements add up to '
             || coalesce(m.total, 0)
         FROM books b LEFT JOIN (SELECT book_id, sum(delta) AS total FROM movements GROUP BY book_id) m
             ON m.book_id = b.id
         WHERE b.stock_quantity <> coalesce(m.total, 0)""",
-    "4 every movement has a book, a user or none, and a known reason": """
+    "stock: every movement has a book, a user or none, and a known reason": """
         SELECT 'movement ' || m.id || ' of book ' || m.book_id || ' names a book or user that does not exist, '
             || 'an unknown reason, or no change'
         FROM movements m LEFT JOIN books b ON b.id = m.book_id LEFT JOIN users u ON u.id = m.user_id
         WHERE b.id IS NULL OR (m.user_id IS NOT NULL AND u.id IS NULL) OR m.delta = 0 OR m.quantity_after < 0
            OR m.reason NOT IN ('received', 'correction', 'sale', 'return', 'import')""",
-    "4 every movement follows from the one before": """
+    "stock: every movement follows from the one before": """
         SELECT 'movement ' || id || ' leaves a stock of ' || quantity_after || ', but the movements up to it add up to '
             || total
         FROM (SELECT id, quantity_after, sum(delta) OVER (PARTITION BY book_id ORDER BY id) AS total FROM movements) m
         WHERE quantity_after <> total""",
-    "5 every notified pre-booking names the restock that notified it": """
+    "notified: every notified pre-booking names the restock that notified it": """
         SELECT 'pre-booking ' || p.id || ' is ' || p.status || ' and names ' ||
             coalesce('movement ' || p.movement_id, 'no movement') || ' as the restock that notified it'
         FROM prebookings p LEFT JOIN movements m
             ON m.id = p.movement_id AND m.book_id = p.book_id AND m.delta > 0 AND m.quantity_after = m.delta
         WHERE (p.status = 'notified' AND m.id IS NULL) OR (p.status <> 'notified' AND p.movement_id IS NOT NULL)""",
-    "11 every notified pre-booking has one restock message, and no other has one": """
+    "messages: every notified pre-booking has one restock message, and no other has one": """
         SELECT 'pre-booking ' || p.id || ' is notified, but has no restock message'
         FROM prebookings p LEFT JOIN messages m ON m.prebooking_id = p.id AND m.kind = 'restock'
         WHERE p.status = 'notified' AND m.id IS NULL
@@ -68,23 +68,23 @@ INVARIANTS: dict[str, str] = {
         UNION ALL
         SELECT 'pre-booking ' || prebooking_id || ' has ' || count(*) || ' restock messages'
         FROM messages WHERE kind = 'restock' GROUP BY prebooking_id HAVING count(*) > 1""",
-    "11 no alert is stopped as gone while its book is on sale and in stock": """
+    "messages: no alert is stopped as gone while its book is on sale and in stock": """
         SELECT 'message ' || m.id || ' is stopped as gone, but book ' || b.id || ' is on sale with '
             || b.stock_quantity || ' in stock'
         FROM messages m JOIN prebookings p ON p.id = m.prebooking_id JOIN books b ON b.id = p.book_id
         WHERE m.reason = 'gone' AND b.stock_quantity > 0 AND b.withdrawn_at IS NULL""",
-    "11 the key of a restock message names its pre-booking, and every message is of a known kind": """
+    "messages: the key of a restock message names its pre-booking, and every message is of a known kind": """
         SELECT 'message ' || id || ' of kind ' || kind || ' has the key ' || dedupe_key || ' and ' || attempts
             || ' attempts, which is not valid'
         FROM messages
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
            OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
                'known_address', 'password_reset')""",
-    "11 no message has the address of a deleted account": """
+    "messages: no message has the address of a deleted account": """
         SELECT 'message ' || m.id || ' has the address of user ' || u.id || ', whose account is deleted'
         FROM messages m JOIN users u ON u.id = m.user_id
         WHERE u.deleted_at IS NOT NULL AND m.recipient LIKE '%@%'""",
-    "11 the state of a message matches its lease, its timestamps and its reason": """
+    "messages: the state of a message matches its lease, its timestamps and its reason": """
         SELECT 'message ' || id || ' is ' || state
             || ', which does not match its lease, its timestamps, its reason or its kind'
         FROM messages
@@ -92,11 +92,11 @@ INVARIANTS: dict[str, str] = {
            OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
            OR (state = 'suppressed') <> (reason IS NOT NULL) OR (reason = 'gone' AND kind <> 'restock')
            OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
-    "11 every message has a user, and its order is one of that user": """
+    "messages: every message has a user, and its order is one of that user": """
         SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'
         FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN orders o ON o.id = m.order_id
         WHERE u.id IS NULL OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
-    "12 every event is of a known kind and has the row that it is about": """
+    "events: every event is of a known kind and has the row that it is about": """
         SELECT 'event ' || e.id || ' is of kind ' || e.kind || ', which does not match the row that it is about'
         FROM events e LEFT JOIN movements m ON m.id = e.movement_id
         LEFT JOIN prebookings p ON p.id = e.prebooking_id LEFT JOIN orders o ON o.id = e.order_id
@@ -104,15 +104,15 @@ INVARIANTS: dict[str, str] = {
                'prebooking.notified', 'order.placed', 'order.ready', 'order.collected', 'order.cancelled')
            OR (e.kind IN ('stock.changed', 'book.restocked')) <> (m.id IS NOT NULL)
            OR (e.kind LIKE 'prebooking.%') <> (p.id IS NOT NULL) OR (e.kind LIKE 'order.%') <> (o.id IS NOT NULL)""",
-    "12 the positions of events start at 1 and have no gaps": """
+    "events: the positions of events start at 1 and have no gaps": """
         SELECT 'the feed has ' || count(position) || ' events at positions from ' || min(position) || ' to '
             || max(position)
         FROM events HAVING min(position) <> 1 OR max(position) <> count(position)""",
-    "12 no event is recorded twice": """
+    "events: no event is recorded twice": """
         SELECT count(*) || ' events record ' || kind || ' of ' || coalesce('movement ' || movement_id,
             'pre-booking ' || prebooking_id, 'order ' || order_id)
         FROM events GROUP BY kind, movement_id, prebooking_id, order_id HAVING count(*) > 1""",
-    "12 every movement since the feed began has its event, and every restock its own": """
+    "events: every movement since the feed began has its event, and every restock its own": """
         SELECT 'movement ' || m.id || ' has no event' FROM movements m
         LEFT JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
         WHERE m.id > (SELECT min(movement_id) FROM events) AND e.id IS NULL
@@ -121,7 +121,7 @@ INVARIANTS: dict[str, str] = {
         JOIN events e ON e.movement_id = m.id AND e.kind = 'stock.changed'
         LEFT JOIN events r ON r.movement_id = m.id AND r.kind = 'book.restocked'
         WHERE (m.quantity_after = m.delta) <> (r.id IS NOT NULL)""",
-    "12 every change of a pre-booking since the feed began has its event": """
+    "events: every change of a pre-booking since the feed began has its event": """
         SELECT 'pre-booking ' || p.id || ' is ' || p.status || ', but its events do not say so'
         FROM prebookings p LEFT JOIN events c ON c.prebooking_id = p.id AND c.kind = 'prebooking.created'
         LEFT JOIN events n ON n.prebooking_id = p.id AND n.kind = 'prebooking.notified'
@@ -129,7 +129,7 @@ INVARIANTS: dict[str, str] = {
         LEFT JOIN events r ON r.movement_id = p.movement_id AND r.kind = 'book.restocked'
         WHERE (n.id IS NOT NULL AND p.status <> 'notified') OR (x.id IS NOT NULL AND p.status <> 'cancelled')
            OR (r.id IS NOT NULL AND n.id IS NULL) OR (c.id IS NOT NULL AND p.status = 'cancelled' AND x.id IS NULL)""",
-    "12 every change of an order since the feed began has its event": """
+    "events: every change of an order since the feed began has its event": """
         SELECT 'order ' || o.number || ' is ' || o.status || ', but its events do not say so'
         FROM orders o JOIN events p ON p.order_id = o.id AND p.kind = 'order.placed'
         LEFT JOIN events r ON r.order_id = o.id AND r.kind = 'order.ready'
@@ -137,18 +137,18 @@ INVARIANTS: dict[str, str] = {
         LEFT JOIN events x ON x.order_id = o.id AND x.kind = 'order.cancelled'
         WHERE (o.ready_at IS NOT NULL) <> (r.id IS NOT NULL) OR (o.collected_at IS NOT NULL) <> (c.id IS NOT NULL)
            OR (o.cancelled_at IS NOT NULL) <> (x.id IS NOT NULL)""",
-    "13 every delivery is of an event up to its webhook's position, and its state matches its lease and timestamp": """
+    "webhooks: a delivery is of an event up to its webhook's position, and its state matches lease and timestamp": """
         SELECT 'delivery ' || d.id || ' of webhook ' || d.webhook_id || ' is ' || d.state
             || ', which does not match its lease, its timestamp, its event or its webhook'
         FROM webhook_deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN events e ON e.id = d.event_id
         WHERE d.state NOT IN ('queued', 'sending', 'delivered', 'failed') OR w.id IS NULL OR e.id IS NULL
            OR e.position IS NULL OR e.position > w.position OR (d.state = 'sending') <> (d.lease IS NOT NULL)
            OR (d.state = 'delivered') <> (d.delivered_at IS NOT NULL)""",
-    "8 every line of a cart has a book and a user": """
+    "orders: every line of a cart has a book and a user": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id
         WHERE b.id IS NULL OR u.id IS NULL OR i.quantity < 1""",
-    "8 every line of an order has its sale in the ledger": """
+    "orders: every line of an order has its sale in the ledger": """
         SELECT 'line ' || l.id || ' of order ' || o.number || ' sells ' || l.quantity || ' of book ' || l.book_id
             || ', but the ledger has ' || coalesce('a sale of ' || -m.delta, 'no sale') || ' for it'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
@@ -156,12 +156,12 @@ INVARIANTS: dict[str, str] = {
             WHERE reason = 'sale' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
             ON m.order_id = l.order_id AND m.book_id = l.book_id
         WHERE m.delta IS NULL OR m.delta <> -l.quantity""",
-    "8 every sale and return for an order has its line": """
+    "orders: every sale and return for an order has its line": """
         SELECT 'movement ' || m.id || ' is a ' || m.reason || ' of book ' || m.book_id || ' for order ' || m.order_id
             || ', which has no such line'
         FROM movements m LEFT JOIN order_lines l ON l.order_id = m.order_id AND l.book_id = m.book_id
         WHERE m.order_id IS NOT NULL AND (l.id IS NULL OR m.reason NOT IN ('sale', 'return'))""",
-    "8 a cancelled order returned what it sold, and no other order returned copies": """
+    "orders: a cancelled order returned what it sold, and no other order returned copies": """
         SELECT 'order ' || o.number || ' is ' || o.status || ' and sold ' || l.quantity || ' of book ' || l.book_id
             || ', but returned ' || coalesce(m.delta, 0)
         FROM orders o JOIN order_lines l ON l.order_id = o.id
@@ -169,7 +169,7 @@ INVARIANTS: dict[str, str] = {
             WHERE reason = 'return' AND order_id IS NOT NULL GROUP BY order_id, book_id) m
             ON m.order_id = l.order_id AND m.book_id = l.book_id
         WHERE coalesce(m.delta, 0) <> CASE WHEN o.status = 'cancelled' THEN l.quantity ELSE 0 END""",
-    "8 every order has a customer and a line, and every line its order": """
+    "orders: every order has a customer and a line, and every line its order": """
         SELECT 'order ' || o.number || ' has no line' FROM orders o
         WHERE NOT EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id)
         UNION ALL
@@ -179,7 +179,7 @@ INVARIANTS: dict[str, str] = {
         SELECT 'line ' || l.id || ' names an order or book that does not exist' FROM order_lines l
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id
         WHERE o.id IS NULL OR b.id IS NULL""",
-    "9 the state of an order matches its timestamps": """
+    "status: the state of an order matches its timestamps": """
         SELECT 'order ' || number || ' is ' || status || ', which does not match its timestamps, or its payment or '
             || 'delivery is unknown'
         FROM orders
@@ -189,13 +189,13 @@ INVARIANTS: dict[str, str] = {
            OR (status IN ('ready', 'collected') AND ready_at IS NULL)
            OR (status = 'collected') <> (collected_at IS NOT NULL)
            OR (status = 'cancelled') <> (cancelled_at IS NOT NULL)""",
-    "10 the pre-booking of an order line is a notified one of its customer and book": """
+    "bought: the pre-booking of an order line is a notified one of its customer and book": """
         SELECT 'line ' || l.id || ' of order ' || o.number || ' names pre-booking ' || l.prebooking_id
             || ', which is not a notified one of its customer and book'
         FROM order_lines l JOIN orders o ON o.id = l.order_id LEFT JOIN prebookings p ON p.id = l.prebooking_id
         WHERE l.prebooking_id IS NOT NULL AND (p.id IS NULL OR p.status <> 'notified'
             OR p.user_id <> o.user_id OR p.book_id <> l.book_id)""",
-    "10 no pre-booking is bought twice": """
+    "bought: no pre-booking is bought twice": """
         SELECT 'pre-booking ' || l.prebooking_id || ' is bought by ' || count(*) || ' orders'
         FROM order_lines l JOIN orders o ON o.id = l.order_id
         WHERE l.prebooking_id IS NOT NULL AND o.status <> 'cancelled'
@@ -212,8 +212,8 @@ def broken_invariants(session: Session) -> Iterator[str]:
         yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
         return
     for invariant, query in INVARIANTS.items():
-        lines = session.scalars(text(query)).fetchmany(MOST_LINES + 1)
-        for line in lines[:MOST_LINES]:
-            yield f"{line} (invariant {invariant})"
-        if len(lines) > MOST_LINES:
-            yield f"... and more (invariant {invariant})"
+        lines = session.scalars(text(query)).fetchmany(MAX_LINES + 1)
+        for line in lines[:MAX_LINES]:
+            yield f"{line} ({invariant})"
+        if len(lines) > MAX_LINES:
+            yield f"... and more ({invariant})"

@@ -22,9 +22,9 @@ from bookshop.kit.exceptions import SettingsError
 from bookshop.kit.money import known_currency
 
 PREFIX = "BOOKSHOP_"
-BOOT_ERROR = 3  # the exit code of a worker that makes gunicorn stop instead of starting another one
+BOOT_ERROR = 3  # gunicorn stops when a worker exits with this code, instead of starting another worker
 TEST_PREFIX = "BOOKSHOP_TEST_"
-SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL"}  # may hold passwords
+SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL"}  # not shown: may hold passwords
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 
@@ -74,11 +74,11 @@ def _folder(path: Path) -> Path:
     return folder
 
 
-DATABASE = "database://"  # the value of BOOKSHOP_RATELIMIT_STORAGE for the shop's own database
+DATABASE_STORAGE = "database://"  # the value of BOOKSHOP_RATELIMIT_STORAGE for the shop's own database
 
 
 def _storage(text: str) -> str:
-    if text == DATABASE:
+    if text == DATABASE_STORAGE:
         return text
     try:
         storage_from_string(text)
@@ -157,7 +157,7 @@ class Settings(BaseModel):
     session_days: int = Field(30, ge=1, le=365)
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
     api_limit: Annotated[str, AfterValidator(_limits)] = "6000 per minute"
-    ratelimit_storage: Annotated[str, AfterValidator(_storage)] = DATABASE
+    ratelimit_storage: Annotated[str, AfterValidator(_storage)] = DATABASE_STORAGE
     trusted_proxies: int = Field(0, ge=0, le=10)
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         "http://127.0.0.1:5000", description="the shop's public address, used for the links in its e-mails"
@@ -171,7 +171,7 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _has_base_url(self) -> "Settings":
+    def _require_base_url(self) -> "Settings":
         if (
             self.smtp_url
             and urlsplit(self.smtp_url).hostname not in LOOPBACK
@@ -185,7 +185,7 @@ class Settings(BaseModel):
 
     @property
     def mail_host(self) -> str:
-        """The domain of the shop's e-mail, taken from `mail_from` or else from `base_url`."""
+        """The domain of the shop's e-mail, from `mail_from` or else from `base_url`; `localhost` for an IP address."""
         host = self.mail_from.rpartition("@")[2] or urlsplit(self.base_url).hostname or ""
         return host if any(letter.isalpha() for letter in host) and ":" not in host else "localhost"
 
@@ -195,7 +195,7 @@ class Settings(BaseModel):
         return self.mail_from or f"bookshop@{self.mail_host}"
 
     @model_validator(mode="after")
-    def _has_secret_key(self) -> "Settings":
+    def _require_secret_key(self) -> "Settings":
         if len(self.secret_key) >= 32 or (self.demo and not self.secret_key):
             return self
         if self.secret_key:
@@ -242,7 +242,7 @@ def _sentence(problem: Any) -> str:
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:
-    """Return the configuration of Flask and its extensions for these settings."""
+    """Return the configuration of Flask and its extensions; creates the folder `instance/` if the settings use it."""
     if settings.demo or str(INSTANCE) in settings.database_url:
         INSTANCE.mkdir(exist_ok=True)
     return {

@@ -49,7 +49,7 @@ class RequestSession(Session):
         return without_transactions(engine) if is_read_only() and isinstance(engine, Engine) else engine
 
     def rollback(self) -> None:
-        """Roll back, ignoring a lost connection, after which the database rolls back by itself."""
+        """Roll back, ignoring a lost connection: the database then rolls back by itself."""
         with self._even_if_lost():
             super().rollback()
 
@@ -68,7 +68,7 @@ class RequestSession(Session):
 
 
 def is_read_only() -> bool:
-    """Whether this is a request with a safe method, which must not write."""
+    """Whether this is a GET or HEAD request, which must not write."""
     return has_request_context() and request.method in {"GET", "HEAD"}
 
 
@@ -79,7 +79,7 @@ def without_transactions(engine: Engine) -> Engine:
 
 
 def client_network() -> str:
-    """Return the client address for rate limits; for IPv6 its /64 network, which one subscriber has."""
+    """Return the client address for rate limits; for IPv6 its /64 network, as one subscriber usually has all of it."""
     try:
         address = ip_address(request.remote_addr or "")
     except ValueError:  # a Unix socket
@@ -116,7 +116,8 @@ def limit_requests(app: Flask) -> None:
 def writer() -> Iterator[None]:
     """Hold one of the writer slots, half as many as there are threads; raises Busy if none becomes free.
 
-    Otherwise a single lock could block every thread, and visitors could not even read pages.
+    Without the limit, a single lock could block every thread, and visitors could not even read pages. Commands and
+    workers have no limit.
     """
     if not has_request_context():
         yield

@@ -1,4 +1,4 @@
-"""The features of the shop, each a blueprint with its pages and its JSON views."""
+"""The modules with the shop's views. Importing one adds its pages or JSON views to the blueprint of its feature."""
 
 from flask import Flask
 
@@ -26,34 +26,37 @@ from bookshop.reports import api as reports_json
 from bookshop.web.navigation import IdConverter
 from bookshop.webhooks import api as webhooks_json
 
-BLUEPRINTS = (
-    accounts_pages,
-    own_account,
-    email_link_pages,
-    catalog_pages,
-    catalog_json,
-    crawlers,
-    prebookings_pages,
-    prebookings_json,
-    cart_pages,
-    cart_json,
-    orders_pages,
-    orders_json,
-    admin_pages,
-    admin_delivery,
-    admin_users,
-    admin_orders,
-    admin_mail,
-    admin_webhooks,
-    inventory_json,
-    staff_orders_json,
-    reports_json,
-    feed_json,
-    webhooks_json,
+BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint from several modules
+    views.bp
+    for views in (
+        accounts_pages,
+        own_account,
+        email_link_pages,
+        catalog_pages,
+        catalog_json,
+        crawlers,
+        prebookings_pages,
+        prebookings_json,
+        cart_pages,
+        cart_json,
+        orders_pages,
+        orders_json,
+        admin_pages,
+        admin_delivery,
+        admin_users,
+        admin_orders,
+        admin_mail,
+        admin_webhooks,
+        inventory_json,
+        staff_orders_json,
+        reports_json,
+        feed_json,
+        webhooks_json,
+    )
 )
 
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["int"] = IdConverter
-    for blueprint in dict.fromkeys(part.bp for part in BLUEPRINTS):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

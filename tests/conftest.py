@@ -128,13 +128,13 @@ def shop(app: Flask) -> Shop:
 
 @pytest.fixture
 def web_client(app: Flask) -> Callable[..., WebClient]:
-    """Create a browser: `web_client()` is anonymous, `web_client("ada@example.com")` is logged in."""
+    """Create a web client: `web_client()` is not logged in, `web_client("ada@example.com")` is."""
     return lambda email=None: WebClient(app, email)
 
 
 @pytest.fixture
 def api_client(app: Flask) -> Callable[..., ApiClient]:
-    """Create a script: `api_client("ada@example.com")` has a token, by default with all scopes; `api_client()` none."""
+    """Create an API client: with an address it has a token, by default with all scopes; without one it has none."""
     return lambda email=None, scopes=None: ApiClient(app, email, scopes)
 
 

@@ -178,7 +178,7 @@ def test_services_only_delegate_where_they_write():
 FILES, OBJECTS = 13, 4
 
 
-def test_a_reservation_enters_few_files_and_creates_few_objects(shop):
+def test_a_reservation_runs_code_of_few_files_and_creates_few_objects(shop):
     """Every request pays for each file entered and object created; there used to be 26 of each."""
     shop.customer("ada@example.com")
     api_client, package, entered, made = ApiClient(shop.app, "ada@example.com"), ROOT / "bookshop", set(), []

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from bookshop import create_app
-from bookshop.checks import MOST_LINES
+from bookshop.checks import MAX_LINES
 from bookshop.config import ROOT
 from bookshop.extensions import db
 from tests.support.factories import PASSWORD
@@ -155,7 +155,7 @@ def test_check_prints_a_line_and_exits_with_1_when_a_row_is_broken(shop):
     checked = in_process(shop.app, "check")
     assert (checked.returncode, checked.stderr) == (1, b"")
     assert checked.stdout.decode() == (
-        "book 1 has a stock of 7, but its movements add up to 0 (invariant 4 every stock is the sum of its movements)\n"
+        "book 1 has a stock of 7, but its movements add up to 0 (stock: every stock is the sum of its movements)\n"
     )
 
 
@@ -166,7 +166,7 @@ def test_check_reports_a_limited_number_of_lines_per_kind(shop):
         f" main_title, search_title, search_authors, search_isbn) VALUES {books}"
     )
     lines = shop.broken()
-    assert len(lines) == MOST_LINES + 1
+    assert len(lines) == MAX_LINES + 1
     assert lines[-1].startswith("... and more")
 
 

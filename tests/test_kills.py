@@ -108,7 +108,7 @@ def killed(waiting_shop: WaitingShop, seconds: float | None, program: str = SHOP
     """Restock, kill the server this long after the request (None: after the response), and read the outcome."""
     waiting_shop.wait_again()
     with running(waiting_shop, program) as server:
-        answered = kills.killed_after(server, restock(server, waiting_shop, **headers), seconds)
+        answered = kills.kill_after(server, restock(server, waiting_shop, **headers), seconds)
     kills.wait_until_rolled_back(waiting_shop.shop, waiting_shop.url)
     return answered, waiting_shop.found()
 

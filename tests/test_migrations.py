@@ -334,4 +334,6 @@ def test_the_fifth_migration_keeps_all_the_access_of_every_token(new_database):
     with app.app_context():
         db.engine.dispose()
     assert {role: scopes.split() for role, scopes in kept.items()} == {role: scopes_of(role) for role in kept}
-    assert [(who.role, who.scopes) for who in found] == [(role, frozenset(scopes_of(role))) for role in kept]
+    assert [(identity.role, identity.scopes) for identity in found] == [
+        (role, frozenset(scopes_of(role))) for role in kept
+    ]

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from bookshop import create_app
 from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from tests.support.clients import ApiClient
 from tests.support.databases import empty, rows_of
@@ -240,7 +240,7 @@ class BookshopMachine(OrderSteps, RuleBasedStateMachine):
     def a_worker_sends_what_is_queued(self) -> None:
         self.shop.execute(DUE_NOW)
         with self.app.app_context():
-            assert Worker().run_once()
+            assert MailWorker().run_once()
         self.model.send()
 
     @rule(book=books)

@@ -76,9 +76,9 @@ def confirm(token: str) -> ViewResponse:
 @bp.post("/account/confirm")
 @login_required
 @limited
-def ask_to_confirm() -> ViewResponse:
+def resend_confirmation() -> ViewResponse:
     me, email_links = current_identity(), services.email_links()
-    services.commit(lambda: email_links.ask_to_confirm(me.user_id))
+    services.commit(lambda: email_links.resend_confirmation(me.user_id))
     flash(CONFIRMATION_REQUESTED.format(me.email), "info")
     return redirect(url_for("accounts.account"), 303)
 

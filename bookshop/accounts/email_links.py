@@ -17,7 +17,7 @@ from bookshop.mail.service import MailService
 
 
 class EmailLinkService:
-    """Confirms addresses, resets passwords and turns alerts on and off; never commits."""
+    """Signs up customers, confirms addresses, resets passwords and turns alerts on and off; never commits."""
 
     def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
         self.users = UserRepository(session)
@@ -49,7 +49,7 @@ class EmailLinkService:
         if owner is not None:
             self.mail.queue_account_message(kind, owner.id, owner.email)
 
-    def ask_to_confirm(self, user_id: int) -> None:
+    def resend_confirmation(self, user_id: int) -> None:
         """Resend the confirmation e-mail; raises Conflict if the address is confirmed. Locks the user's row."""
         self.users.lock(user_id)
         user = self.accounts.get_user(user_id)
@@ -58,7 +58,10 @@ class EmailLinkService:
         self.mail.queue_account_message(CONFIRMATION, user_id, user.email)
 
     def confirm(self, user_id: int, email_key: str) -> None:
-        """Mark the user's address as confirmed; raises NotFound if it has changed."""
+        """Mark the user's address as confirmed; locks the user's row.
+
+        Raises NotFound if the address has changed or the user is deactivated.
+        """
         self.users.lock(user_id)
         user = self._user_with_address(user_id, email_key)
         if user.email_confirmed_at is None:
@@ -102,7 +105,7 @@ class EmailLinkService:
         return token
 
     def check_reset(self, token: str) -> None:
-        """Raise NotFound if `reset_password` would."""
+        """Raise NotFound for a link that is unknown, used or expired."""
         if self.users.user_of_reset(token_hash(token)) is None:
             raise _reset_not_found()
 
@@ -115,9 +118,9 @@ class EmailLinkService:
         """
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
-        used = token_hash(token)
-        user_id = self.users.user_of_reset(used)
-        if user_id is None or not self.authentication.lock_active(user_id) or self.users.use_reset(used) is None:
+        link = token_hash(token)
+        user_id = self.users.user_of_reset(link)
+        if user_id is None or not self.authentication.lock_active(user_id) or self.users.use_reset(link) is None:
             raise _reset_not_found()
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id)

@@ -15,7 +15,8 @@ def normal_email(email: str) -> str:
     try:
         address = validate_email(tidy(email), check_deliverability=False).normalized
     except EmailNotValidError as error:
-        raise Invalid(f"This is not a valid e-mail address. {error}", "email") from None
+        reason = str(error).replace("email address", "e-mail address").replace("period", "dot")  # British English
+        raise Invalid(f"This is not a valid e-mail address. {reason}", "email") from None
     if len(address.casefold()) > EMAIL_MAX:
         raise Invalid("This e-mail address is too long.", "email")
     return address

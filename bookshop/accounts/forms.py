@@ -13,7 +13,7 @@ from wtforms import (
     SubmitField,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, EqualTo, InputRequired, Length
+from wtforms.validators import DataRequired, EqualTo, InputRequired
 from wtforms.widgets import CheckboxInput
 
 from bookshop.accounts.authentication import new_token
@@ -21,10 +21,10 @@ from bookshop.accounts.models import TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
 from bookshop.kit.text import EMAIL_MAX
-from bookshop.web.forms import ONCE, ShopForm, Storable, new_once, tidied
+from bookshop.web.forms import ONCE, ShopForm, Storable, max_length, new_once, tidied
 
 EXPIRY_CHOICES = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
-HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters of any kind"
+PASSWORD_HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters of any kind"
 
 
 def current_password() -> PasswordField:
@@ -40,7 +40,7 @@ def new_password() -> PasswordField:
     """Return the field for a new password."""
     return PasswordField(
         "New password",
-        description=HINT,
+        description=PASSWORD_HINT,
         validators=[InputRequired("Choose a new password.")],
         render_kw={"autocomplete": "new-password"},
     )
@@ -60,7 +60,7 @@ def address() -> EmailField:
     return EmailField(
         "E-mail address",
         filters=[tidied],
-        validators=[DataRequired("Enter your e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "username", "autofocus": True},
     )
 
@@ -71,7 +71,7 @@ class LoginForm(ShopForm):
     email = EmailField(
         "E-mail address",
         filters=[tidied],
-        validators=[DataRequired("Enter your e-mail address."), Length(max=EMAIL_MAX)],
+        validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX)],
         render_kw={"autocomplete": "username", "autofocus": True},
     )
     password = PasswordField(
@@ -91,7 +91,7 @@ class RegisterForm(ShopForm):
     email = address()
     password = PasswordField(
         "Password",
-        description=HINT,
+        description=PASSWORD_HINT,
         validators=[InputRequired("Choose a password.")],
         render_kw={"autocomplete": "new-password"},
     )
@@ -105,7 +105,7 @@ class EmailForm(ShopForm):
     email = EmailField(
         "New e-mail address",
         filters=[tidied],
-        validators=[DataRequired("Enter your new e-mail address."), Length(max=EMAIL_MAX), Storable()],
+        validators=[DataRequired("Enter your new e-mail address."), max_length(EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "email"},
     )
     current = current_password()
@@ -149,13 +149,13 @@ class TokenForm(ShopForm):
         "What is it for?",
         description="A name that helps you recognise the token, such as the name of your program",
         filters=[tidied],
-        validators=[DataRequired("Give the token a name."), Length(max=TOKEN_NAME_MAX), Storable()],
+        validators=[DataRequired("Give the token a name."), max_length(TOKEN_NAME_MAX), Storable()],
         render_kw={"autocomplete": "off"},
     )
     scopes = SelectMultipleField("What is it allowed to do?", option_widget=CheckboxInput(), default=())
     days = SelectField(
         "When should it expire?",
-        choices=[SelectChoice(*end) for end in EXPIRY_CHOICES],
+        choices=[SelectChoice(*choice) for choice in EXPIRY_CHOICES],
         default=365,
         coerce=int,
     )

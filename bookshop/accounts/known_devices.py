@@ -28,7 +28,8 @@ def login_limits(email: str) -> Sequence[AttemptLimit]:
     """Return the limits that count a login attempt with this address, whether or not it has an account.
 
     An attempt from an unknown device counts for its network, for the account on this network and for the account as a
-    whole. A wait that others can cause is a minute at most; owners can avoid it by resetting the password by e-mail.
+    whole. Others can make an owner wait for at most a minute, or a quarter of an hour from the same network. Owners can
+    avoid the wait by resetting the password by e-mail.
     """
     account, network = _normalised(email), client_network()
     if device := device_of(email):

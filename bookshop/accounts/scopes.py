@@ -46,7 +46,7 @@ def chosen_scopes(role: str, names: Collection[str] | None) -> str:
     Raises Invalid for a scope that is unknown or not for this role.
     """
     allowed = scopes_of(role)
-    wanted = set(allowed if names is None else names) | {CATALOG_READ}
-    if wrong := sorted(wanted - set(allowed)):
+    chosen = set(allowed if names is None else names) | {CATALOG_READ}
+    if wrong := sorted(chosen - set(allowed)):
         raise Invalid(f"This account cannot use the scope '{wrong[0]}'. Choose from {', '.join(allowed)}.", "scopes")
-    return " ".join(name for name in allowed if name in wanted)
+    return " ".join(name for name in allowed if name in chosen)

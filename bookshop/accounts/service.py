@@ -27,7 +27,7 @@ from bookshop.mail.service import MailService
 TOKENS_MAX = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
-SHOWN_FOR = timedelta(minutes=1)  # for which a repeated form is shown its new token again
+SHOWN_FOR = timedelta(minutes=1)  # how long a form that is sent again still shows its new token
 WRONG_LOGIN = "The e-mail address or the password is wrong."
 
 
@@ -39,7 +39,10 @@ class CheckedPassword(NamedTuple):
 
 
 class AccountService:
-    """Manages accounts, logins and API tokens; never commits. PeopleService closes and exports accounts."""
+    """Manages accounts, logins and API tokens; never commits.
+
+    PeopleService deactivates, deletes and exports accounts.
+    """
 
     def __init__(self, session: Session, authentication: Authentication, mail: MailService, session_days: int) -> None:
         self.session = session
@@ -84,30 +87,31 @@ class AccountService:
         return CheckedPassword(user.id, user.password_hash)
 
     def log_in(
-        self, checked: CheckedPassword, password: str, user_agent: str | None = None, form: str = ""
+        self, checked: CheckedPassword, password: str, user_agent: str | None = None, form_key: str = ""
     ) -> Identity:
         """Create a login for a user whose password was just checked.
 
-        The same `form` sent twice creates one login. Locks the form and the user's row, so that a simultaneous
-        deactivation or password change either ends this login or is noticed here, which raises WrongPassword.
+        A form that is sent twice, with the same `form_key`, creates one login. Locks the form and the user's row, so
+        that a simultaneous deactivation or password change either ends this login or is noticed here, which raises
+        WrongPassword.
         """
         login_id = secrets.token_urlsafe(32)
-        first = self._login_by_form(form, checked.user_id, login_id) if form else None
+        earlier_id = self._login_by_form(form_key, checked.user_id, login_id) if form_key else None
         self.users.lock(checked.user_id)
         user = self.users.get(checked.user_id)
         if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
             raise WrongPassword(WRONG_LOGIN)
-        if first is not None:
-            return Identity(user.id, user.email, user.role, first)
+        if earlier_id is not None:
+            return Identity(user.id, user.email, user.role, earlier_id)
         if needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(password))
         self.users.end_logins(user.id, before=now() - self.lifetime)
         self.users.add_login(login_id, user.id, storable_user_agent(user_agent, USER_AGENT_MAX))
         return Identity(user.id, user.email, user.role, login_id)
 
-    def _login_by_form(self, form: str, user_id: int, login_id: str) -> str | None:
-        """Claim the form for `login_id` and return None, or return the login that it created before, if still valid."""
-        key = token_hash(f"login {user_id} {form}")
+    def _login_by_form(self, form_key: str, user_id: int, login_id: str) -> str | None:
+        """Claim the form for `login_id` and return None, or return the login id of its first claim if still valid."""
+        key = token_hash(f"login {user_id} {form_key}")
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
@@ -128,12 +132,15 @@ class AccountService:
         return self.users.list_logins(user_id, since=now() - self.lifetime)
 
     def end_other_logins(self, user_id: int, login_id: str | None) -> int:
-        """End all the user's logins except this one; returns how many."""
+        """End all the user's logins except this one; returns how many were still valid."""
         self.users.end_logins(user_id, before=now() - self.lifetime)
         return self.users.end_logins(user_id, except_login=login_id)
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
-        """Change the password and end all logins except `keep_login`; raises Invalid for a wrong or bad password."""
+        """Change the password; end all reset links, and all logins except `keep_login`. Locks the user's row.
+
+        Raises WrongPassword, or Invalid for a bad new password.
+        """
         self.lock_with_password(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
@@ -144,8 +151,8 @@ class AccountService:
     def change_email(self, user_id: int, email: str, password: str) -> str:
         """Change the address; returns it as it is stored.
 
-        A new address has to be confirmed; queued messages are sent to it. Raises Invalid for a bad address or a wrong
-        password, Conflict if another account uses the address.
+        A new address has to be confirmed; queued messages are sent to it. Locks the user's row. Raises Invalid for a
+        bad address, WrongPassword, or Conflict if another account uses the address.
         """
         address = normal_email(email)
         former = self.lock_with_password(user_id, password).email_key

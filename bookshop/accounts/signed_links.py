@@ -11,7 +11,7 @@ CONFIRM, UNSUBSCRIBE = "confirm an address", "want no alerts"
 
 
 def sign(purpose: str, content: Any) -> str:
-    """Return the signed token that ends a link for this purpose; it never expires."""
+    """Return a signed token for the end of a link; it is valid for this purpose only and never expires."""
     return str(_serializer(purpose).dumps(content))
 
 
@@ -21,8 +21,8 @@ def read(purpose: str, token: str) -> Any:
         return _serializer(purpose).loads(token)
     except BadSignature:
         raise NotFound(
-            "This link is incomplete: copy the whole link from the e-mail. Or log in: on your account page you can"
-            " resend the message or turn off these e-mails.",
+            "This link is incomplete. Copy the whole link from the e-mail, or log in: on your account page, you can"
+            " confirm your address or turn off e-mails.",
             "LINK_NOT_FOUND",
         ) from None
 

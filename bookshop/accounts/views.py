@@ -95,21 +95,21 @@ def _log_in(form: LoginForm) -> None:
     """
     accounts, session_before = services.accounts(), dict(session)
     email, password = form.email.data, form.password.data
-    sent_form = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
+    sent_form_key = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
 
     def check_and_log_in() -> Identity:
         checked = accounts.check_password(email, password)
         return services.commit(lambda: log_in(checked))
 
     def log_in(checked: CheckedPassword) -> Identity:
-        identity = accounts.log_in(checked, password, request.user_agent.string, sent_form)
+        identity = accounts.log_in(checked, password, request.user_agent.string, sent_form_key)
         session.clear()
         session.permanent = True
         login_user(identity)
         return identity
 
     try:
-        identity = services.with_counted_attempt(known_devices.login_limits(email), sent_form, check_and_log_in)
+        identity = services.with_counted_attempt(known_devices.login_limits(email), sent_form_key, check_and_log_in)
     except Exception:
         if current_user.is_authenticated:  # set by `login_user` before the commit failed
             logout_user()

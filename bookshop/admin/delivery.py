@@ -30,7 +30,11 @@ def _preview(form: DeliveryForm, typed: Delivery) -> ViewResponse:
     )
     form.show_preview(typed)
     page = render_template(
-        "admin/delivery.html", form=form, expected=expected, again=sum(stopped.values()), wrong=form.wrong(lines)
+        "admin/delivery.html",
+        form=form,
+        expected=expected,
+        again=sum(stopped.values()),
+        wrong=form.refused_lines(lines),
     )
     return page, 200 if expected else 400
 
@@ -41,6 +45,6 @@ def _receive(form: DeliveryForm, typed: Delivery) -> ViewResponse:
     received = [line for line in lines if not line.refusal]
     sending = f"{queued_again_words(notified.again.total())} {sending_words(notified)}".strip()
     page = render_template(
-        "admin/delivery.html", form=form, received=received, sending=sending, wrong=form.keep_wrong(lines)
+        "admin/delivery.html", form=form, received=received, sending=sending, wrong=form.keep_refused_lines(lines)
     )
     return page, 200 if received else 409

@@ -32,10 +32,11 @@ from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
 from bookshop.kit.money import format_amount, parse_amount, to_major_units
 from bookshop.kit.text import LONGEST_TEXT
-from bookshop.web.forms import ShopForm, Storable, WholeNumberField, readable, tidied
+from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
 from bookshop.webhooks.addresses import URL_MAX
 
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
+YEAR = f"The year must be from {YEAR_MIN} to {YEAR_MAX}."
 COPIES = f"The number of copies must be from 0 to {STOCK_MAX:,}."
 
 
@@ -43,38 +44,38 @@ class BookForm(ShopForm):
     """A book without its stock; `currency` is that of the book, or the shop's for a new one."""
 
     title = StringField(
-        "Title", filters=[tidied], validators=[DataRequired("Enter a title."), Length(max=TITLE_MAX), Storable()]
+        "Title", filters=[tidied], validators=[DataRequired("Enter a title."), max_length(TITLE_MAX), Storable()]
     )
     authors = StringField(
         "Authors",
         description="Separated by commas",
         filters=[tidied],
-        validators=[DataRequired("Enter the authors."), Length(max=AUTHORS_MAX), Storable()],
+        validators=[DataRequired("Enter the authors."), max_length(AUTHORS_MAX), Storable()],
     )
     isbn = StringField(
         "ISBN (optional)",
         description="10 or 13 digits, as printed",
         filters=[tidied],
-        validators=[Optional(), Length(max=TYPED_MAX)],
+        validators=[Optional(), max_length(TYPED_MAX)],
     )
     publisher = StringField(
-        "Publisher (optional)", filters=[tidied], validators=[Optional(), Length(max=PUBLISHER_MAX), Storable()]
+        "Publisher (optional)", filters=[tidied], validators=[Optional(), max_length(PUBLISHER_MAX), Storable()]
     )
     language = StringField(
         "Language (optional)",
         description="A code such as en, de or fr-CA",
         filters=[tidied],
-        validators=[Optional(), Length(max=LANGUAGE_MAX), Storable()],
+        validators=[Optional(), max_length(LANGUAGE_MAX), Storable()],
     )
     published_year = WholeNumberField(
         "Year of publication (optional)",
-        validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX)],
+        validators=[Optional(), readable, NumberRange(YEAR_MIN, YEAR_MAX, YEAR)],
         render_kw={"inputmode": "numeric"},
     )
     description = TextAreaField(
         "Description (optional)",
         filters=[tidied],
-        validators=[Optional(), Length(max=DESCRIPTION_MAX), Storable(lines=True)],
+        validators=[Optional(), max_length(DESCRIPTION_MAX), Storable(lines=True)],
         render_kw={"rows": 6},
     )
     price = StringField(
@@ -126,7 +127,7 @@ class StockForm(ShopForm):
     """A change of one book's stock; `expected` is the stock that the page showed."""
 
     change = RadioField(
-        "What happened",
+        "What happened?",
         choices=[
             SelectChoice(RECEIVED, "Received: add copies"),
             SelectChoice(SALE, "Sold at the counter: take copies away"),
@@ -143,7 +144,7 @@ class StockForm(ShopForm):
         "Note (optional)",
         description="Shown in the stock ledger",
         filters=[tidied],
-        validators=[Optional(), Length(max=NOTE_MAX), Storable()],
+        validators=[Optional(), max_length(NOTE_MAX), Storable()],
     )
     expected = WholeNumberField(widget=HiddenInput(), validators=[InputRequired()])
     submit = SubmitField("Save stock")
@@ -211,15 +212,15 @@ class DeliveryForm(ShopForm):
         """Store in the form what the preview shows."""
         self.previewed.data = _fingerprint(delivery)
 
-    def wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
+    def refused_lines(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
         """Return the lines that cannot be received, each with its problem."""
         refusals = {line.isbn: line.refusal for line in lines}
         marked = [replace(line, problem=line.problem or refusals[line.isbn]) for line in self.note]
         return [line for line in marked if line.problem]
 
-    def keep_wrong(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
+    def keep_refused_lines(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
         """Leave only the lines that were refused in the form, as the start of a new delivery, and return them."""
-        wrong = [replace(line, number=number) for number, line in enumerate(self.wrong(lines), start=1)]
+        wrong = [replace(line, number=number) for number, line in enumerate(self.refused_lines(lines), start=1)]
         self.lines.data = "\n".join(line.text for line in wrong)
         self.number.data = self.previewed.data = ""
         return wrong
@@ -254,7 +255,7 @@ class WebhookForm(ShopForm):
         description="Where the other program receives events. It begins with https://",
         widget=URLInput(),
         filters=[tidied],
-        validators=[DataRequired("Enter the address."), Length(max=URL_MAX), Storable()],
+        validators=[DataRequired("Enter the address."), max_length(URL_MAX), Storable()],
     )
     kinds = SelectMultipleField(
         "Send an event when",

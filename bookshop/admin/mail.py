@@ -25,7 +25,7 @@ from bookshop.web.navigation import render_list, requested_page, safe_next
 
 SIZE = 50
 TO_SEND = "to_send"
-TABS = {TO_SEND: "To send", FAILED: "Failed", SENT: "Sent", SUPPRESSED: "Not sent"}
+TABS = {TO_SEND: "To send", FAILED: "Failed", SENT: "Sent", SUPPRESSED: "Stopped"}
 OWN_ID = re.compile(r"<[a-z0-9_.]{1,100}@[^@<>\s]+>")  # the shop's Message-IDs, which are safe as file names
 
 
@@ -121,7 +121,10 @@ def drop_mail() -> Response:
 @staff_required
 def retry_failed_mail() -> Response:
     number = services.commit(lambda: services.mail().retry_failed())
-    flash(f"{_messages(number)} will be sent now." if number else "There are no failed messages to retry.", "success")
+    flash(
+        f"{_count_of_messages(number)} will be sent now." if number else "There are no failed messages to retry.",
+        "success",
+    )
     return redirect(url_for("admin.mail", status=TO_SEND), 303)
 
 
@@ -133,11 +136,11 @@ def _flash_and_return(chosen: Collection[int], changed: Collection[int], outcome
     """Flash the outcome for the chosen messages and redirect to the page with the button."""
     rows = services.repository(MailerRepository).find(set(chosen) - set(changed))
     unchanged = [_unchanged(row.Message) for row in rows]
-    flash_outcome("messages", f"{_messages(len(changed))} {outcome}." if changed else "", unchanged)
+    flash_outcome("messages", f"{_count_of_messages(len(changed))} {outcome}." if changed else "", unchanged)
     return redirect(safe_next(request.form.get("next", url_for("admin.mail"))), 303)
 
 
-def _messages(number: int) -> str:
+def _count_of_messages(number: int) -> str:
     return "1 message" if number == 1 else f"{number:,} messages"
 
 

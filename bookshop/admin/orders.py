@@ -39,12 +39,12 @@ def orders() -> ViewResponse:
     q, service, refusal = tidy(request.args.get("q", "")), services.orders(), ""
     tab = _requested_tab(q)
     try:
-        found = service.search(_search(tab, q), requested_page(), SIZE)
+        page = service.search(_search(tab, q), requested_page(), SIZE)
     except Invalid as error:
-        found, refusal = Page([], 0, 1, SIZE), error.sentence
+        page, refusal = Page([], 0, 1, SIZE), error.sentence
     return render_list(
         "admin/orders.html",
-        found,
+        page,
         q=q,
         refusal=refusal,
         tab=tab,
@@ -117,27 +117,31 @@ def _flash_changes(status: str, orders: Sequence[Order], changed: Collection[int
     """Flash which of the chosen orders were changed, and why the others were not."""
     done = [order for order in orders if order.id in changed]
     unchanged = [f"{order.number} ({_reason(order, status)})" for order in orders if order.id not in changed]
-    flash_outcome("orders", _done(done, status, notified) if done else "", unchanged)
+    flash_outcome("orders", _done_sentence(done, status, notified) if done else "", unchanged)
 
 
-def _done(done: Sequence[Order], status: str, notified: Notified) -> str:
-    returned = _returned(done, notified) if status == CANCELLED else ""
+def _done_sentence(done: Sequence[Order], status: str, notified: Notified) -> str:
+    returned = _returned_sentence(done, notified) if status == CANCELLED else ""
     subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
-    return f"{subject} {_new_state(done, status)}.{returned}"
+    return f"{subject} {_new_status(done, status)}.{returned}"
 
 
-def _new_state(done: Sequence[Order], status: str) -> str:
+def _new_status(done: Sequence[Order], status: str) -> str:
     """Return the new status of these orders in words; posted orders are "posted" instead of "collected"."""
-    ways = sorted({order.delivery for order in done})
-    return " or ".join("posted" if way == POST else COLLECTED for way in ways) if status == COLLECTED else status
+    if status != COLLECTED:
+        return status
+    deliveries = sorted({order.delivery for order in done})
+    return " or ".join("posted" if delivery == POST else COLLECTED for delivery in deliveries)
 
 
-def _returned(cancelled: Sequence[Order], notified: Notified) -> str:
+def _returned_sentence(cancelled: Sequence[Order], notified: Notified) -> str:
     copies = sum(line.quantity for order in cancelled for line in order.lines)
-    return f" {'1 copy is' if copies == 1 else f'{copies:,} copies are'} back in stock. {notified_words(notified)}"
+    subject = "1 copy has" if copies == 1 else f"{copies:,} copies have"
+    return f" {subject} gone back into stock. {notified_words(notified)}"
 
 
 def _reason(order: Order, status: str) -> str:
+    """Return why an order cannot move to this status."""
     if (order.status, status) == (PLACED, COLLECTED):
         return "must be marked ready first"
     return f"already {order.status}"

@@ -20,9 +20,9 @@ SIZE = 50
 @staff_required
 def users() -> ViewResponse:
     q = request.args.get("q", "")
-    found = services.accounts().list_users(q, requested_page(), SIZE)
-    waiting = services.repository(PreBookRepository).count_waiting_by_user([user.id for user in found.items])
-    return render_list("admin/users.html", found, q=q, waiting=waiting, form=ShopForm())
+    page = services.accounts().list_users(q, requested_page(), SIZE)
+    waiting = services.repository(PreBookRepository).count_waiting_by_user([user.id for user in page.items])
+    return render_list("admin/users.html", page, q=q, waiting=waiting, form=ShopForm())
 
 
 @bp.route(f"{USER}/deactivate", methods=["GET", "POST"])

@@ -41,13 +41,13 @@ ViewResponse = str | Response | tuple[str, int]
 @staff_required
 def dashboard() -> ViewResponse:
     prebookings, movements = services.repository(PreBookRepository), services.repository(MovementRepository)
-    found = prebookings.list_out_of_stock(requested_page(), WANTED_SIZE)
+    page = prebookings.list_out_of_stock(requested_page(), WANTED_SIZE)
     reservations, titles = prebookings.count_all_waiting()
     restocks = movements.list_restocks(SHORT_SIZE)
     return render_list(
         "admin/dashboard.html",
-        found,
-        since=prebookings.waiting_since([book.id for book, _waiting in found.items]),
+        page,
+        since=prebookings.waiting_since([book.id for book, _waiting in page.items]),
         now=now(),
         reservations=reservations,
         titles=titles,
@@ -56,7 +56,7 @@ def dashboard() -> ViewResponse:
         low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
         outbox=services.mail().outbox(),
-        empty=not found.total and not restocks and not services.repository(BookRepository).list_newest(1),
+        empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 
 
@@ -64,9 +64,9 @@ def dashboard() -> ViewResponse:
 @staff_required
 def books() -> ViewResponse:
     q = request.args.get("q", "")
-    found = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), requested_page(), SIZE)
-    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
-    return render_list("admin/books.html", found, q=q, waiting=waiting)
+    page = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), requested_page(), SIZE)
+    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in page.items])
+    return render_list("admin/books.html", page, q=q, waiting=waiting)
 
 
 @bp.route("/admin/books/new", methods=["GET", "POST"])
@@ -179,18 +179,19 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
 
 
 def sending_words(notified: Notified) -> str:
-    """Say when the queued e-mails are sent and how to stop them; empty if they cannot be stopped."""
+    """Say when the queued e-mails are sent and how to stop them; empty if there are none or they cannot be stopped."""
     delay = settings().mail_delay
     if not notified.alerts_queued or not delay:
         return ""
-    return f"The e-mails will be sent in {delay:,} seconds. To stop them before then, set the stock of a book to 0."
+    return f"The e-mails will be sent in {delay:,} seconds. To stop them, set the book's stock back to 0 before then."
 
 
 def _stopped_words(count: int) -> str:
     """Say how many queued alerts were stopped before they were sent."""
     if count == 1:
-        return "1 e-mail was stopped and will be sent when the book is back. The customer still counts as notified."
-    stopped = f"{count:,} e-mails were stopped and will be sent when the book is back."
+        stopped = "1 e-mail was stopped and will be sent when the book is back in stock."
+        return f"{stopped} The customer still counts as notified."
+    stopped = f"{count:,} e-mails were stopped and will be sent when the book is back in stock."
     return f"{stopped} The customers still count as notified."
 
 
@@ -234,15 +235,15 @@ def put_back(book_id: int) -> Response:
 @bp.get(f"{BOOK}/waiting")
 @staff_required
 def waiting(book_id: int) -> ViewResponse:
-    found = services.prebookings().list_waiting_for(book_id, requested_page(), SIZE)
-    return render_list("admin/waiting.html", found, book=_book(book_id))
+    page = services.prebookings().list_waiting_for(book_id, requested_page(), SIZE)
+    return render_list("admin/waiting.html", page, book=_book(book_id))
 
 
 @bp.get(f"{BOOK}/movements")
 @staff_required
 def movements(book_id: int) -> ViewResponse:
-    found = services.inventory().list_movements(book_id, requested_page(), SIZE)
-    return render_list("admin/movements.html", found, book=_book(book_id))
+    page = services.inventory().list_movements(book_id, requested_page(), SIZE)
+    return render_list("admin/movements.html", page, book=_book(book_id))
 
 
 def chosen_ids(name: str) -> list[int]:

@@ -33,7 +33,7 @@ def webhooks() -> ViewResponse:
             flash("The webhook has been registered. Enter its secret in the receiving program.", "success")
             return redirect(url_for("admin.webhook", webhook_id=webhook_id), 303)
     found = services.webhooks().list_all()
-    return render_template("admin/webhooks.html", found=found, form=form, most=MAX_WEBHOOKS), form.status
+    return render_template("admin/webhooks.html", found=found, form=form, max_webhooks=MAX_WEBHOOKS), form.status
 
 
 @bp.get(WEBHOOK)

@@ -54,7 +54,7 @@ class AlertRepository:
         self.messages = MessageRepository(session)
 
     def insert(self, movement_ids: Collection[int], delay: float, id_end: str) -> None:
-        """Queue a restock alert for each customer whom these restocks notified, in the order of their reservations.
+        """Queue a restock alert for each customer notified by these restocks, in the order of their reservations.
 
         Runs one statement for all of them. Each Message-ID consists of the pre-booking's id and `id_end`.
         """
@@ -79,7 +79,7 @@ class AlertRepository:
         self.session.connection().execute(queued.on_conflict_do_nothing(index_elements=["dedupe_key"]))
 
     def queue_again(self, book_ids: Collection[int], delay: float) -> Collection[int]:
-        """Queue the alerts stopped as `gone` again, for the books among these that are on sale and in stock.
+        """Queue again the alerts for these books that were stopped as `gone`, if the book is now on sale and in stock.
 
         Returns the book id of each alert. An alert that must never be sent gets its final reason instead. The books'
         rows must be locked.
@@ -98,9 +98,9 @@ class AlertRepository:
         return {row[0]: row[1] for row in self.session.connection().execute(counts)}
 
     def stop(self, book_ids: Collection[int]) -> int:
-        """Suppress as `gone` the queued alerts for the books among these that are out of stock; return how many.
+        """Suppress the queued alerts for those of these books that are out of stock; return how many.
 
-        Alerts that a worker is sending are left alone.
+        Their reason is `gone`. Alerts that a worker is sending are left alone.
         """
         sold_out = select(Movement.id).join(Book, Book.id == Movement.book_id)
         sold_out = sold_out.where(Book.id.in_(book_ids), Book.stock_quantity == 0, IS_RESTOCK)

@@ -22,7 +22,7 @@ class AlertService:
         self.delay = delay
 
     def queue(self, notified: Notified) -> None:
-        """Queue a restock alert to each customer whom a stock change notified, in one statement.
+        """Queue a restock alert to each customer notified by a stock change, in one statement.
 
         Call this in the transaction that notified them, so that there is an alert if and only if they were notified.
         Alerts for these books that were stopped as sold out are queued again and counted in `notified.again`.
@@ -33,15 +33,16 @@ class AlertService:
             notified.again = self.queue_again(notified.restocks.values())
 
     def queue_again(self, book_ids: Collection[int]) -> Counter[int]:
-        """Queue the alerts stopped as sold out again, for the books among these that are on sale and in stock.
+        """Queue again the alerts for these books that were stopped as sold out, if the book is on sale and in stock.
 
-        Returns the count for each book. Leaves out alerts that were sent or are being sent, and those whose customer
-        has bought the book, reserved it again, unsubscribed or left. The books' rows must be locked.
+        Returns the count for each book. Leaves out alerts that were sent or are being sent, and those of customers who
+        have bought the book, reserved it again or unsubscribed, or whose account is no longer active. The books' rows
+        must be locked.
         """
         return Counter(self.alerts.queue_again(book_ids, self.delay))
 
     def stop(self, book_ids: Collection[int]) -> int:
-        """Suppress the queued alerts for the books among these that are out of stock again; return how many.
+        """Suppress the queued alerts for those of these books that are out of stock again; return how many.
 
         The reservations stay notified, and the alerts are queued again when the book is back in stock.
         """

@@ -49,12 +49,12 @@ class CartLine:
 
     @property
     def price_changed(self) -> bool:
-        """Whether the price has changed since the book was added to the cart."""
+        """Whether the price has changed since the book was added or its quantity last changed."""
         return (self.entry.price_cents, self.entry.currency) != (self.book.price_cents, self.book.currency)
 
     @property
     def stock_changed(self) -> bool:
-        """Whether the stock has changed since the book was added to the cart."""
+        """Whether the stock has changed since the book was added or its quantity last changed."""
         return self.entry.stock_quantity != self.left
 
     @property
@@ -136,7 +136,8 @@ class CartService:
     def add(self, user_id: int, book_id: int, quantity: int = 1) -> CartLine:
         """Add copies of a book to the customer's cart; returns the new line.
 
-        Locks the customer's row until the transaction ends, so that the limits are exact. Raises NotFound or Conflict.
+        Locks the customer's row until the transaction ends, so that the limits are exact. Raises NotFound or Conflict,
+        or NotAuthenticated if the account is no longer active.
         """
         line = self.added_line(self._locked_entries(user_id), book_id, quantity)
         self.items.put(user_id, line.entry)
@@ -152,7 +153,10 @@ class CartService:
         return line
 
     def reduce_to_stock(self, user_id: int, book_id: int) -> None:
-        """Reduce the copies in the customer's cart to those in stock, or remove the book if it is sold out."""
+        """Reduce the copies in the customer's cart to those in stock, or remove the book if it is sold out.
+
+        Locks as `add` does; raises NotFound if the book is not in the cart.
+        """
         entry = self.reduced_entry(self._locked_entries(user_id), book_id)
         if entry:
             self.items.put(user_id, entry)
@@ -160,15 +164,16 @@ class CartService:
             self.items.remove(user_id, book_id)
 
     def remove(self, user_id: int, book_id: int) -> None:
-        """Remove a book from the customer's cart; raises NotFound if it is not there."""
+        """Remove a book from the customer's cart; raises NotFound if it is not there. Locks as `add` does."""
         self._lock(user_id)
         if not self.items.remove(user_id, book_id):
             raise _not_in_cart()
 
     def reserve_instead(self, user_id: int, book_id: int) -> Any:
-        """Reserve a sold-out book and remove it from the customer's cart; raises as `PreBookService.reserve` does.
+        """Reserve a sold-out book and remove it from the customer's cart.
 
-        Returns the new pre-booking or, if the customer was already waiting for the book, the existing one.
+        Returns the new pre-booking or, if the customer was already waiting for the book, the existing one. Otherwise
+        locks and raises as `PreBookService.reserve` does.
         """
         self._lock(user_id)
         self.items.remove(user_id, book_id)
@@ -183,7 +188,7 @@ class CartService:
         """Merge the cart that a visitor had before login into the customer's; returns the titles that did not fit.
 
         The larger quantity wins when a book is in both, so that a login that is sent twice, or a book added again
-        while logged out, does not double it.
+        while logged out, does not double it. Locks as `add` does.
         """
         merged, dropped_titles = self._locked_entries(user_id), []
         for line in self.with_current_books(entries).lines:
@@ -199,7 +204,7 @@ class CartService:
     def added_line(self, entries: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
         """Return the cart line for this book after adding copies to a cart with these entries.
 
-        Raises NotFound, or Conflict if the book is out of stock or the cart is full.
+        Raises NotFound, or Conflict if the book is out of stock or a limit of the cart would be exceeded.
         """
         book = self._book(book_id)
         if not book.in_stock:
@@ -216,8 +221,8 @@ class CartService:
     def changed_line(self, entries: Mapping[int, CartEntry], book_id: int, quantity: int) -> CartLine:
         """Return the cart line for this book with a new quantity.
 
-        Reducing the quantity is always allowed; increasing it is refused as `added_line` does. Raises NotFound or
-        Conflict.
+        Raises NotFound if the book is withdrawn or not in the cart. Increasing the quantity raises Conflict if the book
+        is out of stock or there would be too many copies; reducing it never does.
         """
         previous, book = _entry_of(entries, book_id), self._book(book_id)
         if quantity > previous.quantity:

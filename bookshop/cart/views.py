@@ -12,7 +12,6 @@ from bookshop.cart import bp, cookie
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.repository import CartRepository
 from bookshop.cart.service import CartLine
-from bookshop.extensions import settings
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.kit.text import shortened
 from bookshop.web import services
@@ -31,7 +30,7 @@ def cart() -> str:
         else service.with_current_books(cookie.entries())
     )
     form = ShopForm() if contents.lines else None  # its CSRF token would set a cookie for every visitor
-    return render_template("cart/cart.html", cart=contents, form=form, most=settings().cart_copies)
+    return render_template("cart/cart.html", cart=contents, form=form)
 
 
 @bp.post("/cart/items")

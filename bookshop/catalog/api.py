@@ -37,11 +37,11 @@ VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 @contract(tag=BOOKS, HTTP_200=ListOf[AnyBookOut])
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
-    found = services.repository(BookRepository).search(query.criteria(), page_request(query), query.size)
+    page = services.repository(BookRepository).search(query.criteria(), page_request(query), query.size)
     if not current_user.is_staff:
-        return list_response(found, [book_out(book) for book in found.items])
-    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in found.items])
-    return list_response(found, [book_out(book, waiting.get(book.id, 0)) for book in found.items])
+        return list_response(page, [book_out(book) for book in page.items])
+    waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in page.items])
+    return list_response(page, [book_out(book, waiting.get(book.id, 0)) for book in page.items])
 
 
 @bp.get(BOOK)

@@ -46,6 +46,7 @@ SCRIPTS = (  # the end of a range of characters, the width of a small letter, an
 )
 TALL = re.compile(r"[\u0590-\u1cff\u2e80-\uabff\uac00-\ud7ff\ufb1d-\ufeff\U0001f000-\U000323af]")
 NO_CAPITALS = re.compile(f"{TALL.pattern}|[\u0370-\u03ff\u0530-\u058f\u1f00-\u1fffıİğĞşŞß]")  # .upper() would be wrong
+# Characters that must not begin a line, and characters that must not end one.
 NOT_FIRST = "、。，．・：；？！）」』】〕〉》ー々…ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 NOT_LAST = "（「『【〔〈《"
 JOINER, SKIN_TONES = "\u200d", range(0x1F3FB, 0x1F400)
@@ -76,7 +77,10 @@ def split_title(title: str) -> Title:
 
 
 def names_of(authors: str) -> list[str]:
-    """Return ways to write the authors, longest first; of more than three, two or one and the number of others."""
+    """Return ways to write the authors, longest first.
+
+    Up to three can all be named; the shorter ways name the first two or the first, and the number of others.
+    """
     names = [name for name in LIST_OF_NAMES.split(authors) if name]
     short = [f"{', '.join(names[:some])} and {len(names) - some} others" for some in (2, 1) if len(names) > some + 1]
     return short if len(names) > 3 else [authors, *short]

@@ -108,10 +108,10 @@ def _title_lines(size: float, parts: list[Measured], room: float) -> list[Line]:
     """Return the lines of title, subtitle and series for this title size; [] if a word is too long for a line."""
     small = min(max(size * 0.48, SMALLEST_PRINT), LARGEST_PRINT)
     lines: list[Line] = []
-    for part, own in zip(parts, (size, small, SMALLEST_PRINT), strict=True):
-        if part.longest > room / own:
+    for part, part_size in zip(parts, (size, small, SMALLEST_PRINT), strict=True):
+        if part.longest > room / part_size:
             return []
-        lines += _lines(part.wrap(room / own), own, gap=own * 0.55 if lines else 0)
+        lines += _lines(part.wrap(room / part_size), part_size, gap=part_size * 0.55 if lines else 0)
     return lines
 
 

@@ -12,7 +12,7 @@ from bookshop.web import services
 from bookshop.web.navigation import absolute_url
 
 SITEMAP_SIZE = 50_000
-FOR_A_WHILE = {"Cache-Control": "public, max-age=3600"}
+CACHE_FOR_AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 PRIVATE = ("/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/orders", "/register", "/reservations")
 
 
@@ -20,7 +20,7 @@ PRIVATE = ("/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/orde
 def robots() -> Response:
     lines = ["User-agent: *", *(f"Disallow: {path}" for path in PRIVATE), ""]
     lines += [f"Sitemap: {absolute_url('catalog.sitemaps')}", ""]
-    return Response("\n".join(lines), mimetype="text/plain", headers=FOR_A_WHILE)
+    return Response("\n".join(lines), mimetype="text/plain", headers=CACHE_FOR_AN_HOUR)
 
 
 @bp.get("/sitemap.xml")
@@ -49,4 +49,4 @@ def _last_number() -> int:
 
 
 def _xml(template: str, **context: object) -> Response:
-    return Response(render_template(template, **context), mimetype="application/xml", headers=FOR_A_WHILE)
+    return Response(render_template(template, **context), mimetype="application/xml", headers=CACHE_FOR_AN_HOUR)

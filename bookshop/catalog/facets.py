@@ -106,7 +106,7 @@ def _ranges(least: int | None, steps: Sequence[int]) -> list[Bounds]:
 
 
 def _range_number(column: InstrumentedAttribute[Any], ranges: Sequence[Bounds], unknown: Any) -> ColumnElement[Any]:
-    """Return SQL for the index of the range that has a book's value; NULL if it is unknown."""
+    """Return SQL for the index of the range that contains a book's value; NULL if the value is unknown."""
     bands = [(column <= high, number) for number, (_low, high) in enumerate(ranges) if high is not None]
     return case((unknown, null()), *bands, else_=len(bands))
 

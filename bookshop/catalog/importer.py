@@ -23,6 +23,13 @@ REQUIRED = ("title", "authors")
 # Column names of the Goodbooks data set, and ours for them.
 GOODBOOKS = {"original_publication_year": "published_year", "language_code": "language"}
 SHORTENED = range(6, 10)  # lengths of an ISBN-10 whose leading zeros a spreadsheet has dropped
+SENTENCES = {  # by pydantic's types of errors
+    "missing": "is missing",
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "must have at most {max_length} characters",
+}
 
 Values = dict[str, Any]
 
@@ -135,9 +142,14 @@ def _parse(cells: Values) -> Values | str:
     try:
         return BookLine.model_validate(cells).model_dump(exclude_none=True)
     except ValidationError as error:
-        return "; ".join(
-            f"{problem['loc'][0]} {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
-        )
+        return "; ".join(map(_sentence, error.errors()))
+
+
+def _sentence(problem: Any) -> str:
+    """Explain one of pydantic's validation errors to somebody who is looking at a spreadsheet."""
+    words = SENTENCES.get(problem["type"])
+    explanation = words.format(**problem.get("ctx", {})) if words else problem["msg"].removeprefix("Value error, ")
+    return f"{problem['loc'][0]} {explanation}"
 
 
 def _identity(values: Values) -> Any:

@@ -18,7 +18,7 @@ NO_PRICE = 0  # the price has not been set yet
 STOCK_MAX = 1_000_000
 COVER_MAX = 64
 
-KEY = Text().with_variant(Text(collation="C"), "postgresql")
+KEY = Text().with_variant(Text(collation="C"), "postgresql")  # sorted by code point, as SQLite does
 
 
 class Book(Base):

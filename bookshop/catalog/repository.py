@@ -27,11 +27,11 @@ from bookshop.kit.database import Page, any_of, dialect_of, is_sqlite, now, pagi
 from bookshop.kit.exceptions import PreconditionFailed
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
 
-IMPORTS = 1_978  # an arbitrary key for the advisory lock of imports
+IMPORT_LOCK = 1_978  # an arbitrary key for the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # built once, because every request for the list needs it
 ON_SALE = (Book.withdrawn_at.is_(None),)
-ON_CARD = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
-ON_A_CARD = load_only(*(getattr(Book, name) for name in ON_CARD), raiseload=True)
+CARD_COLUMNS = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
+LOAD_CARD = load_only(*(getattr(Book, name) for name in CARD_COLUMNS), raiseload=True)
 ASCENDING = ("title", "price")  # sorted in ascending order by default; the others in descending order
 
 
@@ -55,7 +55,7 @@ class StockedBook(NamedTuple):
         return self.stock_quantity > 0
 
     @property
-    def is_on_sale(self) -> bool:
+    def can_be_ordered(self) -> bool:
         """Whether a customer can order the book."""
         return self.in_stock and self.withdrawn_at is None
 
@@ -189,7 +189,7 @@ class BookRepository:
     def search_cards(self, criteria: BookCriteria, page: int, size: int, total: int) -> Page[Book]:
         """Return one page of the matching books with only a card's columns; `total` is given, so nothing is counted."""
         query, order = self._search(select(Book), criteria)
-        cards = query.options(ON_A_CARD).order_by(*(key.clause for key in order))
+        cards = query.options(LOAD_CARD).order_by(*(key.clause for key in order))
         return paginate(self.session, cards, page, size, total)
 
     def _search(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], Sequence[SortKey]]:
@@ -231,12 +231,12 @@ class BookRepository:
     def list_back_in_stock(self, limit: int) -> Sequence[Book]:
         """Return books that are in stock again after being out of stock, the latest first."""
         back = select(Book).where(Book.back_in_stock_at.is_not(None), *ON_SALE, Book.stock_quantity > 0)
-        back = back.options(ON_A_CARD)
+        back = back.options(LOAD_CARD)
         return self.session.scalars(back.order_by(Book.back_in_stock_at.desc(), Book.id.desc()).limit(limit)).all()
 
     def list_newest(self, limit: int) -> Sequence[Book]:
         """Return the books that were added to the catalogue last, the latest first."""
-        newest = select(Book).where(*ON_SALE).options(ON_A_CARD).order_by(Book.id.desc()).limit(limit)
+        newest = select(Book).where(*ON_SALE).options(LOAD_CARD).order_by(Book.id.desc()).limit(limit)
         return self.session.scalars(newest).all()
 
     def list_low_stock(self, copies: int, limit: int) -> Sequence[Book]:
@@ -256,7 +256,7 @@ class BookRepository:
     def lock_imports(self) -> None:
         """Let only one import write until the transaction ends: no constraint prevents duplicates without an ISBN."""
         if not is_sqlite(self.session):
-            self.session.execute(select(func.pg_advisory_xact_lock(IMPORTS)))
+            self.session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
 
     def find_by_isbn_or_title(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
         """Return the books with one of these ISBNs or case-folded titles: possible duplicates."""

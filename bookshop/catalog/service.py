@@ -78,7 +78,8 @@ class CatalogService:
     def set_cover(self, book_id: int, name: str | None) -> str | None:
         """Set a book's uploaded cover, or None for a drawn one; returns the previous cover if no book uses it now.
 
-        Locks the book's row. Call it within `pictures.locked`, or another book may start to use the previous cover.
+        Locks the book's row; raises NotFound. Call it within `pictures.locked`, or another book may start to use the
+        previous cover.
         """
         locked = self.books.lock([book_id])
         if not locked:

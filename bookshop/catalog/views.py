@@ -30,7 +30,8 @@ bp.add_app_template_filter(language_name, "language")
 bp.add_app_template_filter(script_language)
 
 ROW = 6  # books per row of the home page
-TYPED = {"price": ("min_price", "max_price")}  # form fields, in major units, that set the same filters as a facet
+# Form fields, in major units, that set the same filters as a facet.
+AMOUNT_FIELDS = {"price": ("min_price", "max_price")}
 
 
 @bp.get("/")
@@ -44,22 +45,22 @@ def home() -> str:
 @bp.get("/books")
 def books() -> str | AnyResponse:
     query, catalog = book_query(request.args, settings().currency), services.catalog()
-    found, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
-    suggestions = {} if found.total else catalog.words_with_results(query.criteria())
+    page, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
+    suggestions = {} if page.total else catalog.words_with_results(query.criteria())
     return render_list(
-        "catalog/books.html", found, query=query, facets=facets, suggestions=suggestions, filter_address=filter_address
+        "catalog/books.html", page, query=query, facets=facets, suggestions=suggestions, filter_address=filter_address
     )
 
 
 @bp.get("/books/<int:book_id>")
 @bp.get("/books/<int:book_id>/<slug>")
 def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
-    found = services.catalog().read(book_id, withdrawn=True)
-    address = book_address(found)
-    if slug != slug_of(found.title):
+    details = services.catalog().read(book_id, withdrawn=True)
+    address = book_address(details)
+    if slug != slug_of(details.title):
         return redirect(address, 301)
     # Count before reading the customer's own reservation, so that a restock in between cannot make the count too low.
-    waiting, mine, in_cart = waiting_count(found), None, 0
+    waiting, mine, in_cart = waiting_count(details), None, 0
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
@@ -68,24 +69,23 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     canonical = absolute_url("catalog.book", book_id=book_id, slug=slug)
     return render_template(
         "catalog/book.html",
-        book=found,
+        book=details,
         waiting=waiting,
         mine=mine,
         in_cart=in_cart,
-        most=settings().cart_copies,
         form=ShopForm() if current_user.is_customer else None,  # only customers see its buttons
         address=address,
         canonical=canonical,
-        linked_data=book_as_linked_data(found, canonical, cover_address(found, "large", absolute_url)),
+        linked_data=book_as_linked_data(details, canonical, cover_address(details, "large", absolute_url)),
     )
 
 
 @bp.get("/books/<int:book_id>/cover.svg")
 def drawn_cover(book_id: int) -> AnyResponse:
     """Draw a book's cover; browsers may cache it indefinitely at an address with the current edition."""
-    found = services.catalog().get(book_id, withdrawn=True)
-    edition = _edition(found)
-    response = Response(draw_cover(found.title, found.authors), mimetype="image/svg+xml")
+    book = services.catalog().get(book_id, withdrawn=True)
+    edition = _edition(book)
+    response = Response(draw_cover(book.title, book.authors), mimetype="image/svg+xml")
     response.headers["Cache-Control"] = IMMUTABLE if request.args.get("v") == edition else "public, no-cache"
     response.set_etag(edition)
     return response.make_conditional(request)
@@ -123,7 +123,7 @@ def _edition(book: AnyBook) -> str:
 
 def filter_address(facet: str, criteria: Mapping[str, Any] | None = None) -> str:
     """Return the URL of the current list with another choice of a facet, or with none."""
-    return list_address(*FACETS[facet], *TYPED.get(facet, ()), **(criteria or {}))
+    return list_address(*FACETS[facet], *AMOUNT_FIELDS.get(facet, ()), **(criteria or {}))
 
 
 @bp.get("/covers/<string(length=32):name>-<any(small, large):size>.webp")

@@ -37,7 +37,7 @@ from bookshop.orders.service import require_order
 
 # The statuses from which an order can move to each status.
 ALLOWED_FROM = {READY: (PLACED,), COLLECTED: (READY,), CANCELLED: (PLACED, READY)}
-NEW = {"status": PLACED, "payment": ON_COLLECTION}
+NEW_ORDER = {"status": PLACED, "payment": ON_COLLECTION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,8 @@ class PlacedOrder(NamedTuple):
 class CheckoutService:
     """Places, changes and cancels orders; never commits. BookService changes the stock.
 
-    Every change queues its e-mails: to the customer, and to the customers whom returned copies notified.
+    Customers get an e-mail when an order is placed, ready or cancelled. Cancelling also queues the alerts to waiting
+    customers who were notified because copies returned to stock.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class CheckoutService:
 
         Locks the customer's row, so that a second checkout or a change of the cart waits, then the books in id order;
         both until the caller's commit. Raises Conflict if the cart is empty or has changed since it was shown,
-        InsufficientStock if any book has too few copies, Invalid if `checkout` is incomplete.
+        InsufficientStock if any book has too few copies, Invalid if it cannot be posted as `checkout` requests, or
+        NotAuthenticated if the account is no longer active.
         """
         user = self.authentication.lock_active(user_id)
         if user is None:
@@ -99,7 +101,7 @@ class CheckoutService:
         locked = self.books.lock([entry.book_id for entry in entries])
         lines = _lines(entries, locked)
         self._check(checkout, lines)
-        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW})
+        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW_ORDER})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
         sold = self.lines.insert(user_id, [_order_line(line, order.id) for line in lines])
         self.mail.queue_order_message(ORDER_PLACED, order.id, user_id, user.email)
@@ -124,7 +126,8 @@ class CheckoutService:
     def cancel(self, user_id: int, order_id: int) -> Notified:
         """Cancel the customer's own order while it is placed, and return its copies to stock.
 
-        Returns the customers notified by this; locks as `change_all` does. Raises NotFound or Conflict.
+        Returns the customers who were notified because copies returned; locks as `change_all` does. Raises NotFound or
+        Conflict.
         """
         require_order(self.orders.get(order_id, user_id))
         changed, notified = self._cancel([order_id], (PLACED,), by=user_id, user_id=user_id)
@@ -135,7 +138,7 @@ class CheckoutService:
     def change(self, order_id: int, status: str, by: int) -> Notified:
         """Mark one order as ready, collected or cancelled on behalf of a member of staff (`by`).
 
-        Returns the customers whom returned copies notified. Raises NotFound or Conflict.
+        Returns the customers who were notified because copies returned. Raises NotFound or Conflict.
         """
         require_order(self.orders.get(order_id))
         changed, notified = self.change_all([order_id], status, by)
@@ -146,9 +149,9 @@ class CheckoutService:
     def change_all(self, order_ids: Collection[int], status: str, by: int) -> tuple[Sequence[int], Notified]:
         """Mark orders as ready, collected or cancelled on behalf of a member of staff (`by`).
 
-        Skips orders that cannot move to this status. Returns the ids of the changed orders, and the customers whom
-        returned copies notified. Locks the books in id order (only to cancel), then the orders, until the caller's
-        transaction ends.
+        Skips orders that cannot move to this status. Returns the ids of the changed orders, and the customers who were
+        notified because copies returned. Locks the books in id order (only to cancel), then the orders, until the
+        caller's transaction ends. Raises Conflict if a stock has no room for the returned copies.
         """
         if status == CANCELLED:
             return self._cancel(order_ids, ALLOWED_FROM[CANCELLED], by=by)
@@ -163,7 +166,10 @@ class CheckoutService:
         self.books.lock({*also, *(line.book_id for line in lines)})
 
     def cancel_open(self, user_id: int) -> Notified:
-        """Cancel all placed and ready orders of the customer; returns the customers notified by this."""
+        """Cancel all placed and ready orders of the customer; returns the customers who were notified by this.
+
+        Locks and raises as `change_all` does.
+        """
         return self._cancel(self.orders.list_open(user_id), ALLOWED_FROM[CANCELLED], by=user_id)[1]
 
     def _cancel(
@@ -181,7 +187,7 @@ class CheckoutService:
         return changed, notified
 
     def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
-        """Return the copies of an order to stock; returns the customers notified by this."""
+        """Put the copies of an order back into stock, and return the customers who were notified by this."""
         changes = [
             StockChange(book_id=line.book_id, delta=line.quantity, reason=RETURN, user_id=by, order_id=line.order_id)
             for line in lines

@@ -23,7 +23,7 @@ books = AppGroup("books", help="Manage the catalogue.")
 @click.option("--stock", type=click.IntRange(0, STOCK_MAX), help="Stock for new books without one in the file.")
 @report_errors
 def import_file(file: Path, price_cents: int | None, stock: int | None) -> None:
-    """Add or update books from a CSV file with a header line; the README lists its columns.
+    """Add or update books from a CSV file with a header line; docs/staff.md lists its columns.
 
     Lines that cannot be imported are reported; the others are imported.
     """

@@ -39,7 +39,7 @@ def demo() -> None:
 
 
 def fill_demo() -> None:
-    """Create the tables, the demo accounts and the demo catalogue, as far as they are missing.
+    """Create the tables, the demo accounts and the demo catalogue, except what exists already.
 
     Raises ClickException if the shop has users and none of them is a demo account.
     """
@@ -70,13 +70,13 @@ def _add_activity() -> None:
     sold_out = books.search(BookCriteria(in_stock=False, sort="newest"), 1, 4).items
     ben, staff = (services.accounts().user_by_email(email).id for email in ("ben@example.com", STAFF_EMAIL))
     before = {book.id: book.stock_quantity for book in in_stock}
-    collected, missed, other, *_rest = before
+    ready, missed, placed, *_rest = before
     _set_stocks(dict.fromkeys(before, 0))
-    for book_id in [*(book.id for book in sold_out), collected, missed]:
+    for book_id in [*(book.id for book in sold_out), ready, missed]:
         services.commit(partial(services.prebookings().reserve, ben, book_id))
     _set_stocks(before)
-    services.commit(partial(services.checkout().change, _order(ben, collected), READY, staff))
-    _order(ben, other)
+    services.commit(partial(services.checkout().change, _order(ben, ready), READY, staff))
+    _order(ben, placed)
 
 
 def _set_stocks(quantities: Mapping[int, int]) -> None:

@@ -34,8 +34,8 @@ def on_starting(server: Any) -> None:
     with server.app.wsgi().app_context():
         try:
             fill_demo()
-        except click.ClickException as refused:
-            sys.exit(refused.message)
+        except click.ClickException as error:
+            sys.exit(error.message)
         db.session.remove()
         db.engine.dispose()  # a forked process must not use the connections of its parent
 

@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 from bookshop.cli.errors import report_errors
 from bookshop.extensions import settings
 from bookshop.kit.outbox import OutboxWorker
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.webhooks.worker import WebhookWorker
 
 
@@ -24,7 +24,7 @@ from bookshop.webhooks.worker import WebhookWorker
 def worker(once: bool) -> None:
     """Send e-mail and call webhooks until stopped by SIGTERM. Any number of workers may run at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    mailer, webhooks = Worker(), WebhookWorker()
+    mailer, webhooks = MailWorker(), WebhookWorker()
     mailer.stop_on_signals()
     if not settings().smtp_url and not settings().demo:
         logging.warning("BOOKSHOP_SMTP_URL is not set: messages are not sent, only saved in %s", settings().mail_folder)
@@ -35,13 +35,13 @@ def worker(once: bool) -> None:
         else:
             mailer.run()
     click.echo(_counts(mailer) or "nothing was sent")
-    if webhooks.done:
+    if webhooks.outcomes:
         click.echo(f"webhooks: {_counts(webhooks)}")
     sys.exit(0 if reached else 1)
 
 
 @contextmanager
-def webhook_thread(mailer: Worker, webhooks: WebhookWorker, once: bool) -> Iterator[None]:
+def webhook_thread(mailer: MailWorker, webhooks: WebhookWorker, once: bool) -> Iterator[None]:
     """Call webhooks in a separate thread, so that a receiver that hangs cannot delay e-mail; when one stops, both do.
 
     An error in the thread is raised here, so that the process exits and the system restarts the worker.
@@ -67,4 +67,4 @@ def webhook_thread(mailer: Worker, webhooks: WebhookWorker, once: bool) -> Itera
 
 
 def _counts(worker: OutboxWorker) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(worker.done.items()))
+    return ", ".join(f"{count} {state}" for state, count in sorted(worker.outcomes.items()))

@@ -11,7 +11,7 @@ HAS_NO_POSITION = text("position IS NULL")
 
 
 class Event(Base):
-    """Something that happened to a movement, a pre-booking or an order; the details are read from that row.
+    """A stock movement, or a change to a pre-booking or an order; the details are read from that row.
 
     `id` is the order in which events were written. `position`, the public id of an event, is its number among committed
     events. On PostgreSQL it is assigned after the commit; see EventRepository.assign_positions.

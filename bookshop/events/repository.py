@@ -66,8 +66,9 @@ def _insert_each(dialect: str, kind: str, subjects: Select[int]) -> Executable:
 class EventRepository:
     """Writes events in the caller's transaction and assigns positions; never commits.
 
-    The caller must hold the lock on the book or order that it changes, so that the events of each book or order are
-    written in commit order.
+    The caller must hold the lock on the book, pre-booking or order that it changes until the commit, so that events
+    about the same row are written, and therefore numbered, in the order of their commits. Independent events that are
+    numbered together are in the order in which they were written, which may differ from that of their commits.
     """
 
     def __init__(self, session: Session) -> None:

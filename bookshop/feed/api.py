@@ -14,10 +14,12 @@ from bookshop.web.contract import contract, json_response
 @staff_required
 @contract(tag="Events", scope=REPORTS_READ, HTTP_200=FeedOut)
 def api_events(query: EventQuery) -> Response:
-    """List the events after a position, in commit order.
+    """List the events after a position, in the order of their positions.
 
-    Each event appears once and never changes its position. Use the `next` of each response as `after` of the next
-    request.
+    Each event appears once and never changes its position, and no event appears before a position that has been read.
+    The stock changes of a book, the events of a pre-booking and those of an order are in the order of their commits;
+    independent events of the same moment may be in either order. Use the `next` of each response as `after` of the
+    next request.
     """
     services.assign_positions()
     feed = services.feed().read(query.after, query.expanded_kinds, query.size)

@@ -104,7 +104,7 @@ class PreBookingChanged(EventBase):
 
 
 class OrderChanged(EventBase):
-    """An order was placed, ready, collected or cancelled."""
+    """An order was placed, became ready, or was collected or cancelled."""
 
     kind: Literal["order.placed", "order.ready", "order.collected", "order.cancelled"]
     data: OrderData

@@ -13,7 +13,7 @@ from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Invalid
 
 RETENTION = timedelta(hours=24)
-RESPONSE_RETENTION = 600  # seconds
+RESPONSE_RETENTION = 600  # seconds, for the response to a form
 CLEANUP_BATCH = 100  # expired rows that each request deletes
 
 
@@ -67,7 +67,7 @@ class SentFormService:
             raise AlreadySent
 
     def store(self, key: str, response: FormResponse) -> None:
-        """Store the response to a form for ten minutes, and that it was sent for a day."""
+        """Store the response to a form for ten minutes. The form itself stays claimed for a day."""
         self.forms.store(key, json.dumps(response, ensure_ascii=False))
         self.forms.erase_old_responses(RESPONSE_RETENTION)
         self.forms.delete_expired(RETENTION.total_seconds(), CLEANUP_BATCH)
@@ -85,8 +85,9 @@ class SentFormService:
         row = self.forms.get(key)
         if row is None:  # deleted in the meantime
             return SentFormResponse(None, RETENTION.total_seconds())
-        stored, sent_at, now = row
-        return SentFormResponse(FormResponse(*json.loads(stored)) if stored else None, (now - sent_at).total_seconds())
+        stored, sent_at, read_at = row
+        age = (read_at - sent_at).total_seconds()
+        return SentFormResponse(FormResponse(*json.loads(stored)) if stored else None, age)
 
 
 class IdempotencyService:

@@ -53,8 +53,8 @@ def api_change_stocks(json: NewBatch) -> Response:
 @contract("BOOK_NOT_FOUND", tag=STOCK, scope=REPORTS_READ, HTTP_200=ListOf[MovementOut])
 def api_movements(book_id: int, query: PageQuery) -> Response:
     """List the movements of a book's stock, newest first."""
-    found = services.inventory().list_movements(book_id, page_request(query), query.size)
-    return list_response(found, [_movement_out(movement, email) for movement, email, _number in found.items])
+    page = services.inventory().list_movements(book_id, page_request(query), query.size)
+    return list_response(page, [_movement_out(movement, email) for movement, email, _number in page.items])
 
 
 def _movement_out(movement: Any, email: str | None) -> MovementOut:

@@ -41,12 +41,12 @@ def read_note(text: str) -> list[NoteLine]:
 
 
 def _read(number: int, text: str) -> NoteLine:
-    found = LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
+    match = LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
     try:
-        isbn = isbn13(found["isbn"] if found else text)
+        isbn = isbn13(match["isbn"] if match else text)
     except ValueError as error:
         return NoteLine(number, text, problem=f"This {error}.")
-    copies = "1" if found is None or found["copies"] is None else found["copies"]
+    copies = "1" if match is None or match["copies"] is None else match["copies"]
     if COPIES.fullmatch(copies) and int(copies) > 0:
         return NoteLine(number, text, isbn, int(copies))
     return NoteLine(number, text, problem=f"The number of copies must be from 1 to {COPIES_MAX:,}.")

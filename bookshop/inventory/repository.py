@@ -102,7 +102,7 @@ class MovementRepository:
         return self.session.execute(movements).all()
 
     def count_notified(self, restocks: Collection[int]) -> Mapping[int, int]:
-        """Count the customers whom these restocks notified: book id -> count, without zeros."""
+        """Count the customers notified by these restocks: book id -> count, without zeros."""
         counts = select(Movement.book_id, func.count()).join(PreBook, PreBook.movement_id == Movement.id)
         counts = counts.where(Movement.id.in_(restocks), IS_NOTIFIED).group_by(Movement.book_id)
         return {row[0]: row[1] for row in self.session.execute(counts)}

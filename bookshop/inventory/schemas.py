@@ -113,7 +113,7 @@ class BatchOut(BaseModel):
 
 
 def batch_out(mode: Literal["atomic", "each"], outcome: BatchOutcome) -> BatchOut:
-    """Return the outcome in its JSON form."""
+    """Convert the outcome of a batch to JSON."""
     alerts = outcome.alerts_by_line()
     results = [_line_out(number, result, alerts[number]) for number, result in enumerate(outcome.results)]
     statuses = Counter(result.status for result in results)

@@ -18,7 +18,7 @@ from bookshop.prebookings.repository import PreBookRepository
 
 
 class Notified(list[str]):
-    """The e-mail addresses of the customers whom stock changes notified, and the restocks that notified them.
+    """The e-mail addresses of the customers notified by stock changes, and the restocks that notified them.
 
     `restocks` maps movement id -> book id. `again` counts, by book id, the stopped alerts that AlertService.queue has
     queued again.
@@ -122,12 +122,12 @@ class BookService:
         self.prebookings = PreBookRepository(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Notified:
-        """Change one book's stock; return the customers that this notified.
+        """Change one book's stock; return the customers who were notified by this.
 
         Locks the book's row until the caller's transaction ends, and writes in one savepoint, all or nothing. The
-        caller queues their alerts in the same transaction: see AlertService.queue. Raises NotFound, Outdated
+        caller queues their alerts in the same transaction: see AlertService.queue. Raises NotFound, PreconditionFailed
         (`versions` are given and the book has none of them), Conflict (the stock is no longer `expected`) or Invalid
-        (the stock would leave the range 0 to 1,000,000).
+        (the stock would leave the range 0 to 1,000,000, or the change does not fit its reason).
         """
         with self.session.begin_nested():
             locked = self.books.lock([change.book_id])
@@ -148,9 +148,9 @@ class BookService:
         self.change_locked(locked, sales)
 
     def change_locked(self, locked: Sequence[StockedBook], changes: Sequence[StockChange]) -> Notified:
-        """Change the stock of locked books, each at most once; the caller holds their locks and a savepoint.
+        """Change the stock of books that the caller has locked, each at most once.
 
-        On an error, the caller must roll back what was written before it.
+        On an error, the caller must roll back what was written before it, for example to a savepoint.
         """
         if len({change.book_id for change in changes}) < len(changes):
             raise ValueError("a book is given twice")
@@ -215,14 +215,20 @@ class BookService:
         return [line_of(isbn, copies) for isbn, copies in delivery.copies.items()]
 
     def list_movements(self, book_id: int, page_request: PageRequest, size: int) -> Page[Any]:
-        """List a book's movements, newest first, each with its user's e-mail address and its order's number."""
+        """List a book's movements, newest first, each with its user's e-mail address and its order's number.
+
+        Raises NotFound.
+        """
         if self.books.get(book_id) is None:
             raise book_not_found()
         return self.movements.list_by_book(book_id, page_request, size)
 
 
 def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any] | None:
-    """Return the ledger row for a change of a locked book, None if the stock stays the same."""
+    """Return the ledger row for a change of a locked book, None if the stock stays the same.
+
+    Raises NotFound if `book` is None, Conflict or Invalid as `BookService.update_stock` does.
+    """
     if book is None:
         raise book_not_found()
     if change.expected is not None and change.expected != book.stock_quantity:

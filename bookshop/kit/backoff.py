@@ -8,14 +8,14 @@ GIVE_UP_AFTER = 3 * 24 * 3600  # seconds
 GIVEN_UP = "Given up after 3 days."
 JITTER = 0.25  # of a wait, so that attempts that failed together are not retried together
 
-chance = SystemRandom()
+rng = SystemRandom()
 
 
 def delay_after(attempts: int) -> float:
-    """Return the seconds to wait after this many earlier attempts, without jitter."""
+    """Return the seconds to wait after a failed attempt, without jitter; `attempts` counts those before it."""
     return float(min(FIRST_WAIT * 2 ** min(attempts, 20), LONGEST_WAIT))
 
 
 def jittered_delay_after(attempts: int) -> float:
-    """Return the seconds to wait after this many earlier attempts, with jitter."""
-    return chance.uniform(1 - JITTER, 1 + JITTER) * delay_after(attempts)
+    """Return the seconds to wait after a failed attempt, with jitter; `attempts` counts those before it."""
+    return rng.uniform(1 - JITTER, 1 + JITTER) * delay_after(attempts)

@@ -136,8 +136,8 @@ def insert_into(dialect: str, table: Table) -> postgresql.Insert:
 def configure_sqlite(engine: Engine) -> None:
     """Configure SQLite: foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for writing transactions.
 
-    Python's driver would delay BEGIN and commit on RELEASE SAVEPOINT, so it is in autocommit mode and BEGIN is sent
-    here. A transaction that began as a reader could not wait for the write lock, hence IMMEDIATE from the start.
+    Python's driver would delay BEGIN, so that RELEASE SAVEPOINT could commit. Therefore it is in autocommit mode and
+    BEGIN is sent here. A transaction that began as a reader could not wait for the write lock, hence IMMEDIATE.
     """
 
     @event.listens_for(engine, "connect")
@@ -148,10 +148,10 @@ def configure_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:
-        patience = connection.get_execution_options().get(WRITES)
-        if patience is not None:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, int(1000 * patience))}")
-        connection.exec_driver_sql("BEGIN" if patience is None else "BEGIN IMMEDIATE")
+        lock_timeout = connection.get_execution_options().get(WRITES)
+        if lock_timeout is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, int(1000 * lock_timeout))}")
+        connection.exec_driver_sql("BEGIN" if lock_timeout is None else "BEGIN IMMEDIATE")
 
 
 def configure_postgresql(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""The shop's own exceptions: each has a code for scripts and a sentence for people, and knows nothing of HTTP."""
+"""The shop's own exceptions; web/errors.py turns each BookshopError into an error page or a problem in JSON."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class BookshopError(Exception):
 
 
 class NotAuthenticated(BookshopError):
-    """Nobody is logged in."""
+    """The request has no valid login or API token."""
 
     code = "NOT_AUTHENTICATED"
 
@@ -57,7 +57,7 @@ class Invalid(BookshopError):
 
 
 class WrongPassword(Invalid):
-    """The password is not the account's."""
+    """The password is wrong or, at login, no active account has the address; counts as a failed attempt."""
 
 
 class MalformedRequest(Invalid):
@@ -69,7 +69,7 @@ class MalformedRequest(Invalid):
 
 
 class InsufficientStock(Conflict):
-    """Too few copies for an order: `lines` names each book, the copies wanted and the copies left."""
+    """Too few copies for an order: `lines` names each book, the copies ordered and the copies left."""
 
     code = "ORDER_INSUFFICIENT_STOCK"
 

@@ -31,9 +31,9 @@ DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 class WorkerTiming:
     """The batch size of a worker and its timing in seconds.
 
-    It waits up to `timeout` for each reply of the remote server, sleeps for `poll` when nothing is due, and for `pause`
-    after the remote server was unusable, doubling up to `longest_pause`. A claim lasts for `lease`, within which the
-    whole batch is settled or released.
+    It waits up to `timeout` for each reply of the remote server. It sleeps for `poll` when nothing is due, and for
+    `pause` after the remote server or the database was unusable, doubling up to `longest_pause`. A claim lasts for
+    `lease`, within which the whole batch is settled or released.
     """
 
     batch: int = 10
@@ -49,7 +49,7 @@ class WorkerTiming:
 
 
 class OutboxWorker:
-    """Sends what is due, batch by batch, until it is stopped. `done` counts messages by their resulting state.
+    """Sends what is due, batch by batch, until it is stopped. `outcomes` counts messages by their resulting state.
 
     `commit` runs a function in a transaction; `discard` drops the session after a database failure.
     """
@@ -59,7 +59,7 @@ class OutboxWorker:
         self.timing = timing or WorkerTiming()
         self.stopping = False
         self._lease_ends = 0.0
-        self.done: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
 
     def send_batch(self) -> bool | None:
         """Claim and send one batch; returns None if nothing was due, else whether the remote server was usable."""
@@ -85,13 +85,13 @@ class OutboxWorker:
                 self.discard()
                 reached = False
             if reached is False:
-                self._rest(pause)
+                self._sleep(pause)
                 pause = min(2 * pause, self.timing.longest_pause)
             else:
-                self._rest(self.timing.poll if reached is None else 0)
+                self._sleep(self.timing.poll if reached is None else 0)
                 pause = self.timing.pause
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         """Sleep for this long, or until `stop`."""
         # Not with an Event: a signal that arrives while its lock is held would deadlock.
         end = time.monotonic() + seconds
@@ -107,11 +107,14 @@ class OutboxWorker:
 
     def _record(self, state: str, write: Callable[[], Any]) -> None:
         """Record the outcome of a message, retrying while the database is down so that it is not sent twice."""
-        self.done[state] += 1
+        self.outcomes[state] += 1
         self._write(write, also_when_stopped=True)
 
     def _write(self, write: Callable[[], T], *, also_when_stopped: bool) -> T:
-        """Run `write` in a transaction, retrying while the lease lasts; `write` must get its service on each call."""
+        """Run `write` in a transaction, retrying while the database is down; `write` must get its service on each call.
+
+        Raises the database's error once the lease has expired or, unless `also_when_stopped`, after `stop`.
+        """
         while True:
             try:
                 return self.commit(write)

@@ -1,4 +1,4 @@
-"""Writing transactions: retried after conflicts within one deadline, and always certain about their outcome."""
+"""Writing transactions: retried after conflicts within one deadline, and checked if the reply to COMMIT is lost."""
 
 import logging
 import random
@@ -29,9 +29,9 @@ RETRYABLE_SQLSTATES = {"40001", "40P01", LOCK_NOT_AVAILABLE}
 QUERY_CANCELED = "57014"  # by statement_timeout
 SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR = 5, 6, 10
 TOO_BUSY = "The shop is very busy right now. Please try again in a moment."
-LIMITS = "SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true)"
+SET_TIMEOUTS = "SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true)"
 XACT_STATUS = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
-BEGIN = f"{LIMITS}, pg_current_xact_id()"
+BEGIN = f"{SET_TIMEOUTS}, pg_current_xact_id()"
 
 
 def set_deadline(session: Session, seconds: float) -> None:
@@ -72,16 +72,16 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
 def _begin(session: Session) -> Any:
     """Begin a writing transaction with timeouts; returns the transaction id on PostgreSQL."""
     deadline = session.info.get(DEADLINE)
-    left, options = _left(deadline), {DEADLINE: deadline}
+    left, options = _seconds_left(deadline), {DEADLINE: deadline}
     if is_sqlite(session):
         session.commit()  # ends the reading transaction that identified the user
         session.connection(execution_options={WRITES: min(LOCK_TIMEOUT, left), **options})
         return None
     connection = session.connection().execution_options(**options)
-    return connection.exec_driver_sql(BEGIN % _limits(left)).one()[2]
+    return connection.exec_driver_sql(BEGIN % _timeouts(left)).one()[2]
 
 
-def _left(deadline: float | None) -> float:
+def _seconds_left(deadline: float | None) -> float:
     """Return the seconds until a deadline; raises Busy if it has passed."""
     left = inf if deadline is None else deadline - time.monotonic()
     if left <= 0:
@@ -89,7 +89,7 @@ def _left(deadline: float | None) -> float:
     return left
 
 
-def _limits(left: float) -> tuple[int, int]:
+def _timeouts(left: float) -> tuple[int, int]:
     """Return lock_timeout and statement_timeout in milliseconds for the `left` seconds; 0 means none."""
     return max(1, int(1000 * min(LOCK_TIMEOUT, left))), 0 if left == inf else max(1, int(1000 * left))
 
@@ -102,19 +102,20 @@ def enforce_deadlines(engine: Engine) -> None:
         deadline = connection.get_execution_options().get(DEADLINE)
         if deadline is None or statement.startswith("SELECT set_config"):
             return
-        left = _left(deadline)
+        left = _seconds_left(deadline)
         if left < LOCK_TIMEOUT and engine.dialect.name != "sqlite":
-            connection.exec_driver_sql(LIMITS % _limits(left))
+            connection.exec_driver_sql(SET_TIMEOUTS % _timeouts(left))
 
 
 def _raise_unless_retryable(session: Session, error: DBAPIError) -> None:
+    """Raise the error, or Busy if the session's deadline has passed, unless the transaction can be run again."""
     deadline = session.info.get(DEADLINE)
     if deadline is not None and _sqlstate(error) == QUERY_CANCELED:
         raise Busy(TOO_BUSY) from error
     if not _is_retryable(error):
         raise error
     log.warning("transaction rolled back: %s", type(error.orig).__name__)
-    _left(deadline)
+    _seconds_left(deadline)
 
 
 def _is_retryable(error: DBAPIError) -> bool:

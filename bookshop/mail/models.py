@@ -82,5 +82,5 @@ class Message(Base):
 
     @property
     def explanation(self) -> str | None:
-        """Return why it was suppressed, as a sentence, or else the error of the last attempt."""
+        """Why it was suppressed, as a sentence, or else the error of the last attempt."""
         return REASONS.get(self.reason, self.reason) if self.reason else self.last_error

@@ -107,7 +107,7 @@ class MessageRepository:
         result: Any = self.session.connection().execute(settled.values(lease=None, **values))
         return int(result.rowcount)
 
-    def suppress_unsent(self, user_id: int, reason: str, kinds: Collection[str]) -> int:
+    def suppress_queued(self, user_id: int, reason: str, kinds: Collection[str]) -> int:
         """Suppress a user's queued messages of these kinds; returns how many."""
         return self.suppress(reason, messages.c.user_id == user_id, messages.c.kind.in_(kinds))
 
@@ -122,13 +122,14 @@ class MessageRepository:
         gone = update(messages).where(IS_GONE, messages.c.user_id == user_id)
         self.session.connection().execute(gone.values(reason=reason))
 
-    def readdress(self, user_id: int, recipient: str, *, unsent: bool) -> None:
-        """Change the recipient of a user's messages: the queued ones if `unsent`, else all.
+    def readdress(self, user_id: int, recipient: str, *, queued_only: bool) -> None:
+        """Change the recipient of a user's messages: the queued ones if `queued_only`, else all.
 
         Also clears `last_error` when all are changed, as a server's reply may quote the old address.
         """
         changed = update(messages).where(messages.c.user_id == user_id).values(recipient=recipient)
-        changed = changed.where(IS_UNSENT, messages.c.state == QUEUED) if unsent else changed.values(last_error=None)
+        queued = IS_UNSENT, messages.c.state == QUEUED
+        changed = changed.where(*queued) if queued_only else changed.values(last_error=None)
         self.session.connection().execute(changed)
 
     def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Collection[int]:

@@ -37,8 +37,8 @@ LATE_AFTER = 15 * 60  # seconds after which an unsent message is late
 class Outbox:
     """How many messages are unsent, how many failed, and since when the oldest unsent one has been waiting.
 
-    `is_late` if it has waited much longer than alerts are delayed. `last_error` is the error of its last attempt, or
-    None if there was no attempt, which suggests that no worker is running.
+    `is_late` means that it has waited at least 15 minutes longer than alerts are delayed. `last_error` is the error of
+    its last attempt, or None if there was no attempt, which suggests that no worker is running.
     """
 
     queue: int
@@ -70,11 +70,11 @@ class MailService:
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
     def queue_account_message(self, kind: str, user_id: int, recipient: str) -> None:
-        """Queue a message about an account: at most one of each kind in five minutes, so that no mailbox is flooded."""
+        """Queue a message about an account: at most one of each kind in an interval of 5 minutes, to prevent floods."""
         address = hashlib.sha256(recipient.encode()).hexdigest()[:4]  # too short to identify the address later
-        moment = int(time.time()) // ACCOUNT_INTERVAL
+        interval = int(time.time()) // ACCOUNT_INTERVAL
         message = self._message(kind, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{address}:{moment}", "order_id": None}])
+        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{address}:{interval}", "order_id": None}])
 
     def _order_message(self, kind: str, order_id: int, user_id: int, recipient: str) -> dict[str, Any]:
         message = self._message(kind, user_id, recipient)
@@ -97,14 +97,14 @@ class MailService:
 
     def change_recipient(self, user_id: int, recipient: str) -> None:
         """Redirect a user's queued messages to their new address; suppress those about the old address."""
-        self.messages.suppress_unsent(user_id, ADDRESS_CHANGED, ACCOUNT_KINDS)
-        self.messages.readdress(user_id, recipient, unsent=True)
+        self.messages.suppress_queued(user_id, ADDRESS_CHANGED, ACCOUNT_KINDS)
+        self.messages.readdress(user_id, recipient, queued_only=True)
 
     def anonymise(self, user_id: int, placeholder: str) -> None:
         """Suppress a user's queued messages, and replace the address in all their messages with `placeholder`."""
         kinds = (RESTOCK, *ORDER_KINDS, *ACCOUNT_KINDS)
-        self.messages.readdress(user_id, placeholder, unsent=False)
-        self.messages.suppress_unsent(user_id, CLOSED, kinds)
+        self.messages.readdress(user_id, placeholder, queued_only=False)
+        self.messages.suppress_queued(user_id, CLOSED, kinds)
         self.end_alerts(user_id, CLOSED)
 
     # -- sending

@@ -13,8 +13,8 @@ from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
 from bookshop.mail.models import CONFIRMATION, ORDER_KINDS, PASSWORD_RESET, RESTOCK
-from bookshop.mailer.headers import POLICY, POLICY_BEYOND_ASCII
-from bookshop.mailer.transport import envelope
+from bookshop.mailer.headers import POLICY, POLICY_UTF8
+from bookshop.mailer.transport import envelope_address
 from bookshop.web import services
 from bookshop.web.navigation import absolute_url
 
@@ -28,8 +28,8 @@ def compose(message: Any, reset: str = "") -> EmailMessage:
         "shop_name": settings().shop_name,
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
-    recipient = envelope(message.recipient)
-    email = EmailMessage(POLICY if recipient.isascii() else POLICY_BEYOND_ASCII)
+    recipient = envelope_address(message.recipient)
+    email = EmailMessage(POLICY if recipient.isascii() else POLICY_UTF8)
     email["Subject"] = context["subject"] = one_line(subject)
     email["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
     email["To"] = recipient

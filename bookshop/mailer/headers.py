@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 
-class GivenHeader(UnstructuredHeader):
+class VerbatimHeader(UnstructuredHeader):
     """A header written unchanged on one line, because folding or encoding would break a link or an id."""
 
     name: str
@@ -27,14 +27,14 @@ class GivenHeader(UnstructuredHeader):
         return str(self)
 
 
-class WordsHeader(GivenHeader):
-    """A header for people (RFC 2047). The email package would change the spaces in long words and names."""
+class SubjectHeader(VerbatimHeader):
+    """Text for people, encoded if it is not ASCII (RFC 2047). The email package would change spaces in long words."""
 
     def encoded(self, linesep: str) -> str:
         return _in_ascii(str(self), linesep)
 
 
-class SenderHeader(GivenHeader):
+class SenderHeader(VerbatimHeader):
     """A name followed by an address in angle brackets."""
 
     def encoded(self, linesep: str) -> str:
@@ -56,9 +56,9 @@ class Headers(HeaderRegistry):
         return super().__getitem__(name)
 
 
-HEADERS = Headers(default_class=GivenHeader, use_default_map=False)
-HEADERS.map_to_type("subject", WordsHeader)  # type: ignore[arg-type]  # the registry mixes in BaseHeader
+HEADERS = Headers(default_class=VerbatimHeader, use_default_map=False)
+HEADERS.map_to_type("subject", SubjectHeader)  # type: ignore[arg-type]  # the registry mixes in BaseHeader
 HEADERS.map_to_type("from", SenderHeader)  # type: ignore[arg-type]
 # ASCII only, because not every relay is 8-bit clean; non-ASCII addresses are the exception (RFC 6532).
 POLICY = SMTP.clone(cte_type="7bit", header_factory=HEADERS)
-POLICY_BEYOND_ASCII = POLICY.clone(utf8=True)
+POLICY_UTF8 = POLICY.clone(utf8=True)

@@ -54,7 +54,7 @@ class MailerService:
         Locks the book's row, then the message's, until the caller's commit. A concurrent restock either waits and then
         queues the alert again, or has committed first and is seen here.
         """
-        if any(book.is_on_sale for book in self.books.lock([book_id])):
+        if any(book.can_be_ordered for book in self.books.lock([book_id])):
             return False
         self.messages.settle(lease, message_id, state=SUPPRESSED, reason=reason)
         return True

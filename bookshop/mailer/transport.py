@@ -14,7 +14,7 @@ import idna
 
 from bookshop.config import SMTP_PORTS, Settings
 
-# Replies about our commands or our login rather than about the recipient or the message: RFC 5321 and 4954.
+# Replies about our commands or our login, not about the recipient or the message: RFC 5321 and 4954.
 CLIENT_ERRORS = {500, 502, 503, 504, 530, 534, 535, 538}
 
 Send = Callable[[str, EmailMessage], None]
@@ -76,7 +76,7 @@ def _connect(server: smtplib.SMTP, url: SplitResult) -> None:
     try:
         code, reply = server.connect(str(url.hostname), url.port or SMTP_PORTS[url.scheme])
         if code != 220:
-            raise Unreachable(_reply(code, reply))
+            raise Unreachable(_reply_text(code, reply))
         if url.scheme == "smtp+starttls":
             server.starttls(context=ssl.create_default_context())
         if url.username:
@@ -104,7 +104,7 @@ def _send(server: smtplib.SMTP, sender: str, recipient: str, message: EmailMessa
         raise Rejected("The mail server does not accept addresses with non-ASCII letters (SMTPUTF8).")
     try:
         _begin(server, sender, ["SMTPUTF8"] if is_utf8 else [])
-        _expect_250(server, *server.rcpt(envelope(recipient)))
+        _expect_250(server, *server.rcpt(envelope_address(recipient)))
         _expect_250(server, *server.data(content))
     except smtplib.SMTPDataError as error:  # no 354 in reply to DATA: even 250 does not mean acceptance here
         raise _refusal(server, error.smtp_code, error.smtp_error) from error
@@ -119,7 +119,7 @@ def _begin(server: smtplib.SMTP, sender: str, options: Sequence[str]) -> None:
     except smtplib.SMTPServerDisconnected as error:
         raise ConnectionLost(_error_text(error)) from error
     if code != 250:
-        raise ConnectionLost(_reply(code, reply)) if code == 421 else Unreachable(_reply(code, reply))
+        raise ConnectionLost(_reply_text(code, reply)) if code == 421 else Unreachable(_reply_text(code, reply))
 
 
 def _expect_250(server: smtplib.SMTP, code: int, reply: bytes | str) -> None:
@@ -133,13 +133,13 @@ def _refusal(server: smtplib.SMTP, code: int, reply: bytes | str) -> Exception:
     After 421 or an unexpected code, no further reply on this connection can be trusted.
     """
     if code == 421 or code in CLIENT_ERRORS or not 400 <= code < 600:
-        return Unreachable(_reply(code, reply))
+        return Unreachable(_reply_text(code, reply))
     with suppress(OSError, smtplib.SMTPException):  # a lost connection is noticed at the next message
         server.rset()
-    return (Deferred if code < 500 else Rejected)(_reply(code, reply))
+    return (Deferred if code < 500 else Rejected)(_reply_text(code, reply))
 
 
-def envelope(recipient: str) -> str:
+def envelope_address(recipient: str) -> str:
     """Return an address as used in SMTP: with its domain in ASCII (RFC 5891)."""
     name, _at, domain = recipient.rpartition("@")
     return f"{name}@{domain if domain.isascii() else idna.encode(domain).decode()}"
@@ -147,13 +147,13 @@ def envelope(recipient: str) -> str:
 
 def _error_text(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
-        return _reply(error.smtp_code, error.smtp_error)
+        return _reply_text(error.smtp_code, error.smtp_error)
     if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "The mail server did not answer in time."
     return f"The mail server could not be used: {error}"
 
 
-def _reply(code: int, reply: bytes | str) -> str:
+def _reply_text(code: int, reply: bytes | str) -> str:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return " ".join(f"{code} {text}".split())
 

@@ -30,7 +30,7 @@ from bookshop.web import services
 log = logging.getLogger(__name__)
 
 
-class Worker(OutboxWorker):
+class MailWorker(OutboxWorker):
     """Sends due messages."""
 
     def __init__(self, timing: WorkerTiming | None = None) -> None:
@@ -46,11 +46,11 @@ class Worker(OutboxWorker):
         claimed = services.commit(lambda: services.mail().claim(self.timing.batch, lease, self.timing.lease))
         if not claimed:  # other workers hold what is due
             return None
-        done_before = self.done.total()
+        outcomes_before = self.outcomes.total()
         try:
             return self._send_all(claimed, lease)
         finally:
-            if self.done.total() - done_before < len(claimed):
+            if self.outcomes.total() - outcomes_before < len(claimed):
                 self._write(lambda: services.mail().release(lease), also_when_stopped=False)
 
     def _send_all(self, claimed: Mapping[int, int], lease: str) -> bool:
@@ -120,7 +120,7 @@ class Worker(OutboxWorker):
             if reason is None:
                 return message
             if self._suppress(message, lease, reason):
-                self.done[SUPPRESSED] += 1
+                self.outcomes[SUPPRESSED] += 1
                 return None
 
     def _suppress(self, message: Row[*tuple[Any, ...]], lease: str, reason: str) -> bool:

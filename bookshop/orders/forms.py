@@ -8,14 +8,14 @@ from typing import NamedTuple
 from flask import request
 from wtforms import RadioField, StringField, SubmitField, TelField, TextAreaField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, Length, Optional
+from wtforms.validators import DataRequired, Optional
 from wtforms.widgets import HiddenInput
 
 from bookshop.cart.service import Cart
 from bookshop.checkout.service import Checkout
 from bookshop.kit.database import ID_MAX
 from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST, Order
-from bookshop.web.forms import ShopForm, Storable, tidied
+from bookshop.web.forms import ShopForm, Storable, max_length, tidied
 
 KEY = re.compile(r"[0-9a-f]{32}")
 LINE_ACTIONS = ("take", "reserve", "remove")
@@ -38,14 +38,14 @@ class CheckoutForm(ShopForm):
     name = StringField(
         "Your name",
         filters=[tidied],
-        validators=[DataRequired("Enter your name."), Length(max=NAME_MAX), Storable()],
+        validators=[DataRequired("Enter your name."), max_length(NAME_MAX), Storable()],
         render_kw={"autocomplete": "name"},
     )
     phone = TelField(
         "Phone (optional)",
         description="In case we have a question about your order",
         filters=[tidied],
-        validators=[Optional(), Length(max=PHONE_MAX), Storable()],
+        validators=[Optional(), max_length(PHONE_MAX), Storable()],
         render_kw={"autocomplete": "tel"},
     )
     delivery = RadioField(
@@ -59,13 +59,13 @@ class CheckoutForm(ShopForm):
     address = TextAreaField(
         "Address (if we post it)",
         filters=[tidied],
-        validators=[Optional(), Length(max=ADDRESS_MAX), Storable(lines=True)],
+        validators=[Optional(), max_length(ADDRESS_MAX), Storable(lines=True)],
         render_kw={"rows": 4, "autocomplete": "street-address"},
     )
     note = TextAreaField(
         "Note to the shop (optional)",
         filters=[tidied],
-        validators=[Optional(), Length(max=ORDER_NOTE_MAX), Storable(lines=True)],
+        validators=[Optional(), max_length(ORDER_NOTE_MAX), Storable(lines=True)],
         render_kw={"rows": 3},
     )
     once = None  # replaced by `key`

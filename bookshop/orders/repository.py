@@ -63,20 +63,20 @@ class OrderRepository:
                 return row
 
     def get(self, order_id: int, user_id: int | None = None) -> Order | None:
-        """Read the order afresh, with the customer's account; with `user_id`, only if it is that customer's."""
+        """Return the order with fresh values and its customer's account; with `user_id`, only that customer's own."""
         query = select(Order).where(Order.id == order_id).options(joinedload(Order.user))
         if user_id is not None:
             query = query.where(Order.user_id == user_id)
         return self.session.scalar(query.execution_options(populate_existing=True))
 
     def get_with_books(self, order_id: int) -> Order | None:
-        """Any customer's order as the database has it now, with the account, and at each line the book as it is now."""
+        """Return any customer's order with fresh values, its customer's account, and the current book of each line."""
         query = select(Order).where(Order.id == order_id)
         query = query.options(joinedload(Order.user), selectinload(Order.lines).joinedload(OrderLine.book))
         return self.session.scalar(query.execution_options(populate_existing=True))
 
     def list_by_id(self, order_ids: Collection[int]) -> Sequence[Order]:
-        """Read these orders afresh, oldest first; ids without an order are skipped."""
+        """Return these orders with fresh values, oldest first; ids without an order are skipped."""
         query = select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)
         return self.session.scalars(query.execution_options(populate_existing=True)).all()
 

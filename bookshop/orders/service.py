@@ -34,7 +34,7 @@ class Pick(NamedTuple):
 
     book: Book
     quantity: int
-    wanted: Sequence[tuple[Order, int]]
+    copies_by_order: Sequence[tuple[Order, int]]
 
 
 class OrderService:
@@ -82,7 +82,8 @@ class OrderService:
         picks: dict[int, Pick] = {}
         for line, book, order in self.orders.list_to_pick():
             pick = picks.get(book.id, Pick(book, 0, ()))
-            picks[book.id] = Pick(book, pick.quantity + line.quantity, [*pick.wanted, (order, line.quantity)])
+            copies_by_order = [*pick.copies_by_order, (order, line.quantity)]
+            picks[book.id] = Pick(book, pick.quantity + line.quantity, copies_by_order)
         return sorted(picks.values(), key=_shelf_order)
 
 

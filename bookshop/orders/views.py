@@ -123,9 +123,9 @@ def orders() -> ViewResponse:
 @bp.get("/orders/<int:order_id>")
 @customer_required
 def order(order_id: int) -> ViewResponse:
-    found = services.orders().get(current_identity().user_id, order_id)
-    kept_until = found.ready_at + timedelta(days=settings().collect_days) if found.ready_at else None
-    return render_template("orders/order.html", order=found, kept_until=kept_until, now=now())
+    order = services.orders().get(current_identity().user_id, order_id)
+    kept_until = order.ready_at + timedelta(days=settings().collect_days) if order.ready_at else None
+    return render_template("orders/order.html", order=order, kept_until=kept_until, now=now())
 
 
 @bp.route("/orders/<int:order_id>/cancel", methods=["GET", "POST"])
@@ -133,22 +133,22 @@ def order(order_id: int) -> ViewResponse:
 def cancel(order_id: int) -> ViewResponse:
     """Ask for confirmation first, as this cannot be undone."""
     user_id, service, form = current_identity().user_id, services.orders(), ShopForm()
-    found = service.get(user_id, order_id)
-    if found.status == PLACED:
+    order = service.get(user_id, order_id)
+    if order.status == PLACED:
         if not form.validate_on_submit():
-            return render_template("orders/cancel.html", order=found, form=form), form.status
+            return render_template("orders/cancel.html", order=order, form=form), form.status
         with suppress(Conflict):  # its status has just changed: explained below
             services.commit(lambda: services.checkout().cancel(user_id, order_id))
             flash("Your order is cancelled. There is nothing to pay.", "success")
             return redirect(url_for("orders.order", order_id=order_id), 303)
-    flash(_too_late(service.get(user_id, order_id)), "info")
+    flash(_too_late_notice(service.get(user_id, order_id)), "info")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
-def _too_late(order: Order) -> str:
+def _too_late_notice(order: Order) -> str:
     if order.status == CANCELLED:
         return "This order has already been cancelled."
-    return "This order is already prepared, so you can't cancel it here. Please contact the shop."
+    return "You can cancel an order here only until it is ready. If you no longer want this one, contact the shop."
 
 
 @bp.app_template_global()

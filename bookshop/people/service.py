@@ -72,10 +72,10 @@ class PeopleService:
     def delete(self, user_id: int, password: str) -> int:
         """Delete an account: erase personal data, keep the history; returns how many reservations were cancelled.
 
-        Open orders are cancelled, and waiting customers are notified of their copies. Locks the stored responses, then
-        the rows that `deactivate` locks, together with the books in open orders. For staff it also locks all active
-        colleagues, so that the last two cannot both leave at once. Raises WrongPassword, or Conflict for the last
-        member of staff.
+        Open orders are cancelled; their copies go back into stock, and customers waiting for them are notified. Locks
+        the stored responses, then the rows that `deactivate` locks, together with the books in open orders. For staff
+        it also locks all active colleagues, so that the last two cannot both leave at once. Raises WrongPassword, or
+        Conflict for the last member of staff.
         """
         self.idempotency.delete_by_user(user_id)
         locked = self.users.lock_with_staff(user_id)
@@ -112,11 +112,12 @@ class PeopleService:
         )
 
     def deactivate(self, user_id: int, *, by: int | None = None) -> int:
-        """Deactivate a user: end all logins and tokens and cancel waiting reservations; returns how many.
+        """Deactivate a user: end all logins and tokens, and cancel waiting reservations; returns their number.
 
         Locks the user, so that no reservation can slip in, then the reserved books, as the lock order requires. For a
-        member of staff it also locks all active colleagues, so that two cannot deactivate each other. Raises NotFound,
-        NotAuthenticated if `by` has been deactivated, or Conflict if `by` is the user.
+        member of staff it also locks all active colleagues, so that two cannot deactivate each other. `by` is the
+        member of staff who does it. Raises NotFound, Conflict if that is the user, or NotAuthenticated if a colleague
+        has just deactivated them.
         """
         if by == user_id:
             raise Conflict("You cannot deactivate your own account.", "USER_IS_YOURSELF")

@@ -119,7 +119,7 @@ class PreBookRepository:
         self.events = EventRepository(session)
 
     def insert_if_out_of_stock(self, user_id: int, book_id: int) -> Row[*tuple[Any, ...]] | None:
-        """Insert a waiting pre-booking if the book is on sale, out of stock and not reserved yet.
+        """Insert a waiting pre-booking if the book is out of stock, not withdrawn, and not reserved by this customer.
 
         Returns its row, with `book_title` and `book_authors`, or None. FOR SHARE makes this and any change of the
         book's stock wait for each other: without it, a simultaneous restock would not see this row, and the customer
@@ -169,12 +169,12 @@ class PreBookRepository:
         return len(cancelled)
 
     def get(self, user_id: int, prebook_id: int) -> PreBook | None:
-        """Read the customer's own pre-booking afresh."""
+        """Return the customer's own pre-booking with fresh values, or None if there is no such pre-booking."""
         own = select(PreBook).where(PreBook.id == prebook_id, PreBook.user_id == user_id)
         return self.session.scalar(own.execution_options(populate_existing=True))
 
     def latest(self, user_id: int, book_id: int) -> PreBook | None:
-        """Return the customer's latest pre-booking of the book, or None if it ended in a sale."""
+        """Return the customer's latest pre-booking of the book; None if there is none or it ended in a sale."""
         own = select(func.max(PreBook.id)).where(PreBook.user_id == user_id, PreBook.book_id == book_id)
         return self.session.scalar(select(PreBook).where(PreBook.id == own.scalar_subquery(), ~IS_BOUGHT))
 
@@ -280,7 +280,10 @@ class PreBookRepository:
         return self.session.scalars(select(PreBook.book_id).where(PreBook.user_id == user_id, IS_WAITING)).all()
 
     def lock_books_waited_for(self, user_id: int) -> Sequence[int]:
-        """Lock (FOR SHARE) every book that the user is waiting for, in id order, until the transaction ends."""
+        """Lock (FOR SHARE) every book that the user is waiting for, in id order, until the transaction ends.
+
+        Returns the ids of the books.
+        """
         waited_for = select(Book.id).join(PreBook, PreBook.book_id == Book.id)
         waited_for = waited_for.where(PreBook.user_id == user_id, IS_WAITING).order_by(Book.id)
         return self.session.scalars(waited_for.with_for_update(read=True, of=Book)).all()

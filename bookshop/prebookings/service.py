@@ -29,7 +29,8 @@ class PreBookService:
         """Reserve a book that is out of stock; returns the pre-booking's row, with the book's title and authors.
 
         Locks the customer's row, so that the limit is exact and a deactivation waits, then, in its last statement,
-        the book's row; both until the caller's commit, which should be next. Raises NotFound or Conflict.
+        the book's row; both until the caller's commit, which should be next. Raises NotFound or Conflict,
+        NotAuthenticated if the account is no longer active, or Busy if the stock keeps changing.
         """
         if not self.authentication.lock_active(user_id):
             raise NotAuthenticated("This account is no longer active.")

@@ -48,9 +48,9 @@ def reserved_notice(me: Identity) -> dict[str, str]:
 def reservations() -> str | Response:
     user_id, prebookings = current_identity().user_id, services.repository(PreBookRepository)
     seen = prebookings.count_notified(user_id)  # counted before the list is read, so that nothing unseen counts as seen
-    found = prebookings.list_by_state(user_id, requested_page(), SIZE)
+    page = prebookings.list_by_state(user_id, requested_page(), SIZE)
     session[NOTIFIED_SEEN] = seen
-    return render_list("prebookings/reservations.html", found, form=ShopForm())
+    return render_list("prebookings/reservations.html", page, form=ShopForm())
 
 
 @bp.post("/reservations/<int:prebook_id>/cancel")

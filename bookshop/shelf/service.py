@@ -14,7 +14,7 @@ from bookshop.kit.exceptions import book_not_found
 from bookshop.prebookings.repository import PreBookRepository
 
 
-class Restocked(NamedTuple):
+class StockOutcome(NamedTuple):
     """The result of a stock change: the customers it notified, and how many unsent alerts it stopped."""
 
     notified: Notified
@@ -34,14 +34,14 @@ class ShelfService:
         self.books = BookRepository(session)
         self.prebookings = PreBookRepository(session)
 
-    def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Restocked:
-        """Change a book's stock and queue alerts to the customers that this notified.
+    def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> StockOutcome:
+        """Change a book's stock and queue alerts to the customers who were notified by this.
 
         Stops unsent alerts if the book is out of stock. Raises the errors of BookService.update_stock.
         """
         notified = self.inventory.update_stock(change, versions)
         self.alerts.queue(notified)
-        return Restocked(notified, 0 if notified.restocks else self.alerts.stop([change.book_id]))
+        return StockOutcome(notified, 0 if notified.restocks else self.alerts.stop([change.book_id]))
 
     def update_stocks(self, changes: Sequence[StockChange]) -> Notified:
         """Change the stock of many books, each at most once, like `update_stock`: all or none."""
@@ -67,7 +67,7 @@ class ShelfService:
         return lines, notified
 
     def withdraw(self, book_id: int) -> int:
-        """Withdraw a book and cancel the reservations waiting for it; return how many.
+        """Withdraw a book and cancel the reservations waiting for it; return how many. Raises NotFound.
 
         Locks the book's row, so a concurrent reservation is either cancelled here or refused.
         """
@@ -79,7 +79,10 @@ class ShelfService:
         return self.prebookings.cancel_waiting_by_book(book_id)
 
     def put_back(self, book_id: int) -> int:
-        """Put a withdrawn book back on sale; return how many stopped alerts are queued again. Locks the book's row."""
+        """Put a withdrawn book back on sale; return how many stopped alerts are queued again.
+
+        Locks the book's row; raises NotFound.
+        """
         if not self.books.lock([book_id]):
             raise book_not_found()
         self.books.update(book_id, {"withdrawn_at": None})

@@ -9,7 +9,7 @@ from bookshop.kit.database import Base, UtcDateTime
 
 
 class Attempts(Base):
-    """How many recent attempts there were for one key; the key is a keyed hash of who made them."""
+    """How many recent attempts there were for one key, which is a keyed hash of a device, network or account."""
 
     __tablename__ = "attempts"
 

@@ -1,4 +1,4 @@
-"""Queries for attempts, by the database's clock. If it is set back, no wait exceeds the longest wait."""
+"""Queries for attempts, by the database's clock. Setting it back makes no wait longer than the longest wait."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ attempts = table_of(Attempts)
 NOW = later(0)
 # A statement's time is when it began. After waiting for a row lock it may read times later than its own.
 SLACK = 60
-AT_ONCE = later(-SLACK)
+AT_ONCE = later(-SLACK)  # early enough for such a statement
 
 
 class AttemptRepository:

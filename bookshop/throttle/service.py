@@ -52,7 +52,7 @@ class ThrottleService:
         self.attempts.delete_expired(CLEANUP_BATCH)
 
     def uncount(self, limits: Sequence[AttemptLimit]) -> None:
-        """Uncount an attempt that succeeded. Locks the limits in the same order as `claim`."""
+        """Uncount an attempt that did not fail. Locks the limits in the same order as `claim`."""
         for key in sorted(self._hashed(limit.key) for limit in limits):
             self.attempts.uncount(key)
 

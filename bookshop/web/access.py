@@ -1,4 +1,4 @@
-"""Authenticate requests, and the decorators that restrict views by role."""
+"""The authentication of requests, and the decorators that restrict views by role."""
 
 import logging
 from collections.abc import Callable

@@ -32,7 +32,7 @@ ICONS = (
     "x-lg",
 )
 SVG = "http://www.w3.org/2000/svg"
-NAME = re.compile(r"(?P<stem>.+)\.(?P<hash>[0-9a-f]{12})(?P<suffix>\.\w+)")
+HASHED_NAME = re.compile(r"(?P<stem>.+)\.(?P<hash>[0-9a-f]{12})(?P<suffix>\.\w+)")
 LARGE = 500_000  # bytes
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -84,7 +84,7 @@ def _sprite() -> bytes:
 
 def send(name: str) -> AnyResponse:
     """Send a static file, compressed if the browser accepts that; only its current hashed name is cached for good."""
-    hashed = NAME.fullmatch(name)
+    hashed = HASHED_NAME.fullmatch(name)
     plain = hashed["stem"] + hashed["suffix"] if hashed else name
     asset = assets().get(plain) or abort(404)
     response = Response(asset.content, mimetype=asset.mimetype)

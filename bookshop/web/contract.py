@@ -1,4 +1,4 @@
-"""JSON under /api/v1/: a decorator that validates requests with the models that also document them."""
+"""JSON under /api/v1/: requests validated by the models that document them, ETags, and lists with cursors."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ from bookshop.web.schemas import ListOf, PageQuery
 View = TypeVar("View", bound=Callable[..., Any])
 Item = TypeVar("Item", bound=BaseModel)
 
-ENCODED = re.compile(r":(br|gzip)$")  # the suffix that compression adds to an ETag
+ENCODING_SUFFIX = re.compile(r":(br|gzip)$")  # the suffix that compression adds to an ETag
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def if_match_etags() -> Collection[str] | None:
 
 def _strip_suffixes(tags: Collection[str | None]) -> Collection[str]:
     """Return ETags without the suffix of compressed responses; werkzeug gives None for an empty one."""
-    return {ENCODED.sub("", tag) for tag in tags if tag}
+    return {ENCODING_SUFFIX.sub("", tag) for tag in tags if tag}
 
 
 # ---------------------------------------------------------------- lists

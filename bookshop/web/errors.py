@@ -53,22 +53,23 @@ RETRY_AFTER = "2"
 LOGGED_OUT = "Please log in first, then try again. Nothing has been changed."
 MAX_BODY_READ = 100 * 1024 * 1024
 TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}  # endpoint -> sentence instead of SENTENCES[413]
-KEPT_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
+COPIED_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
     405: "This address does not accept that method.",
     413: "This is too large. Send less at once.",
     415: "Send this as JSON, with `Content-Type: application/json`.",
     429: "Too many requests. Please wait a little before you try again.",
-    500: "A fault in the shop stopped this. Nothing was changed, and the fault has been recorded.",
+    500: "A fault in the shop's software stopped this. Nothing was changed, and the fault has been recorded.",
 }
 FAILED_AFTER_COMMIT = (
-    "Your change was saved, but then a fault occurred in the shop; it has been recorded. Check before you send your "
-    "change again."
+    "Your change was saved, but then a fault in the shop's software occurred, which has been recorded. Check before "
+    "you send your change again."
 )
 TITLES = {
     403: "Not for this account",
     404: "Not found",
+    405: "This page cannot be opened directly",
     413: "Too large",
     429: "Too many attempts",
     500: "A fault on our side",
@@ -161,7 +162,7 @@ def _seconds_until_reset() -> int:
 
 
 def drain_body() -> None:
-    """Read the rest of a body that is too large: browsers do not read a response before they have sent it all.
+    """Read the rest of a body that is too large: browsers do not read a response before they have sent the whole body.
 
     Stops after MAX_BODY_READ bytes. Reads nothing if the server does not mark the end of a body.
     """
@@ -173,7 +174,7 @@ def drain_body() -> None:
 
 def _copy_headers(response: AnyResponse, headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
-        if name in KEPT_HEADERS:
+        if name in COPIED_HEADERS:
             response.headers[name] = value
 
 

@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from wtforms import Field, Form, HiddenField, IntegerField
-from wtforms.validators import StopValidation, ValidationError
+from wtforms.validators import Length, StopValidation, ValidationError
 from wtforms.widgets import TextInput
 
 from bookshop.kit.exceptions import BookshopError, TooManyAttempts
@@ -76,6 +76,11 @@ class Storable:
     def __call__(self, form: Form, field: Field) -> None:
         if field.data and (problem := problem_in(field.data, lines=self.lines)):
             raise ValidationError(f"The text {problem}.")
+
+
+def max_length(longest: int) -> Length:
+    """Return a validator: text must have at most this many characters."""
+    return Length(max=longest, message=f"This is too long. Enter at most {longest:,} characters.")
 
 
 def readable(_form: Form, field: Field) -> None:

@@ -49,9 +49,9 @@ def elapsed(moment: datetime) -> str:
     return format_timedelta(now() - moment, locale=LOCALE)
 
 
-def price(sold: AnyBook | OrderLine | CartEntry) -> str:
+def price(item: AnyBook | OrderLine | CartEntry) -> str:
     """Format the price of one copy: the current one, or the one when it was sold or added to a cart."""
-    return "Price on request" if sold.price_cents == NO_PRICE else money(Amount(sold.price_cents, sold.currency))
+    return "Price on request" if item.price_cents == NO_PRICE else money(Amount(item.price_cents, item.currency))
 
 
 def money(amount: Amount) -> str:

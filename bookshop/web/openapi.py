@@ -49,7 +49,7 @@ ON_STATUS: Mapping[int, Iterable[str]] = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-KEY = {"minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
+IDEMPOTENCY_KEY_SCHEMA = {"minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
 # For links: the model of a response, and the path parameter that takes its id.
 ID_PARAMETERS = {
     "AnyBookOut": "book_id",
@@ -96,7 +96,7 @@ def document() -> Document:
     }
     problem = ProblemOut.model_json_schema(ref_template=SCHEMA_OF + "{model}")
     schemas |= {**problem.pop("$defs"), "ProblemOut": problem}
-    headers = {name: _header(*described) for name, described in HEADERS.items()}
+    headers = {name: _response_header(*described) for name, described in HEADERS.items()}
     responses: Document = {}
     built["components"] = {
         "schemas": schemas,
@@ -111,7 +111,7 @@ def document() -> Document:
     return built
 
 
-def _header(description: str, example: str) -> Document:
+def _response_header(description: str, example: str) -> Document:
     return {"description": description, "required": True, "schema": {"type": "string"}, "example": example}
 
 
@@ -127,7 +127,7 @@ def _complete(entry: Document, route: tuple[str, str], schemas: Document, respon
     entry["security"] = [{"token": [operation.scope]}] if operation.scope else [{}, {"token": []}]
     entry["description"] = " ".join(filter(None, (entry["description"], _access(view, operation))))
     entry["parameters"] = [_parameter(parameter, schemas) for parameter in entry["parameters"]] + list(
-        _headers(operation, method)
+        _request_headers(operation, method)
     )
     for media in entry.get("requestBody", {}).get("content", {}).values():
         media["example"] = example_of(media["schema"], schemas)
@@ -185,15 +185,15 @@ def _with_example(schema: Mapping[str, Any], example: Any, *, required: bool) ->
     return {"example": example} if required else {"schema": {**schema, "examples": [example]}}
 
 
-def _headers(operation: Operation, method: str) -> Iterable[Document]:
-    """List the request headers that an operation takes."""
+def _request_headers(operation: Operation, method: str) -> Iterable[Document]:
+    """Describe the request headers that an operation takes."""
     if method == "get":
         yield _request_header("If-None-Match", "ETags of your copies. If one is current, the response is 304.", '"7"')
     if operation.if_match:
         yield _request_header("If-Match", "Make the change only if the current ETag is one of these.", "*")
     if operation.idempotent:
         description = "A new key for each request. A retry with the same key has no second effect."
-        yield _request_header("Idempotency-Key", description, "may-42", KEY)
+        yield _request_header("Idempotency-Key", description, "may-42", IDEMPOTENCY_KEY_SCHEMA)
 
 
 def _request_header(name: str, description: str, example: str, schema: Mapping[str, Any] | None = None) -> Document:
@@ -262,11 +262,13 @@ def _add_links(paths: Document, schemas: Document) -> None:
                     entry["responses"][status]["links"] = links
 
 
-def _links(model: str, targets: Iterable[tuple[str, Document]], schemas: Document) -> Iterable[tuple[str, Document]]:
-    """Yield a link for each operation that takes the id of this model in its path or in its body."""
-    kind = model.removeprefix(SCHEMA_OF)
-    name = ID_PARAMETERS.get(kind.removesuffix("List"))
-    expression = "$response.body#/items/0/id" if kind.endswith("List") else "$response.body#/id"
+def _links(
+    reference: str, targets: Iterable[tuple[str, Document]], schemas: Document
+) -> Iterable[tuple[str, Document]]:
+    """Yield a link for each operation that takes the id of the referenced model in its path or in its body."""
+    model = reference.removeprefix(SCHEMA_OF)
+    name = ID_PARAMETERS.get(model.removesuffix("List"))
+    expression = "$response.body#/items/0/id" if model.endswith("List") else "$response.body#/id"
     for path, target in targets:
         if name and "{" + name + "}" in path:
             yield target["operationId"], {"operationId": target["operationId"], "parameters": {name: expression}}

@@ -19,7 +19,7 @@ from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import TooManyRequests
 
-from bookshop.config import DATABASE
+from bookshop.config import DATABASE_STORAGE
 from bookshop.extensions import client_network, limiter, settings
 from bookshop.kit.transactions import in_transaction
 from bookshop.web import services
@@ -34,7 +34,7 @@ LIMITED = {"accounts"}  # the blueprints whose views may have limits
 class DatabaseStorage(Storage):
     """Counts in the shop's database, each time in a separate transaction."""
 
-    STORAGE_SCHEME = [DATABASE.removesuffix("://")]
+    STORAGE_SCHEME = [DATABASE_STORAGE.removesuffix("://")]
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -76,7 +76,7 @@ def has_no_limits() -> bool:
 def init_app(app: Flask) -> None:
     limiter.init_app(app)
     uri = app.config["SETTINGS"].ratelimit_storage
-    storage = storage_from_string("memory://" if uri == DATABASE else uri)
+    storage = storage_from_string("memory://" if uri == DATABASE_STORAGE else uri)
     app.extensions[JSON_COUNTER] = FixedWindowRateLimiter(cast(Any, storage))
 
 

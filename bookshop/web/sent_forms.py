@@ -38,7 +38,10 @@ def init_app(app: Flask) -> None:
 
 
 def replay() -> AnyResponse | None:
-    """Return the stored response to a form that has already taken effect."""
+    """Return the stored response to a form that has already taken effect.
+
+    Otherwise returns None. If the form has a valid `once`, sets `g.form_key`, with which `services.commit` claims it.
+    """
     if request.method != "POST" or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
         return None
     g.form_key, g.flashes_before = form_key(), list(session.get("_flashes", ()))
@@ -63,7 +66,7 @@ def _is_own() -> bool:
 
 
 def replay_first(_error: AlreadySent | None = None) -> AnyResponse:
-    """Return the response to the first request with this form, waiting briefly for it; else a redirect that says so."""
+    """Return the response to the first request with this form, waiting briefly for it; else a redirect with DONE."""
     while not (sent := services.form_response(g.form_key)).response and sent.age < MAX_WAIT:
         time.sleep(POLL)
     stored = sent.response or FormResponse(requested_next() or return_address(), [["info", DONE]])
@@ -71,7 +74,7 @@ def replay_first(_error: AlreadySent | None = None) -> AnyResponse:
 
 
 def _replay(stored: FormResponse, age: float) -> AnyResponse:
-    """Return the stored response; a form sent again much later gets a notice that it did nothing."""
+    """Return the stored response; if the form is sent again much later, redirect with a notice that nothing changed."""
     g.form_repeated = True
     late = age > DOUBLE_CLICK
     if stored.page and not late:
@@ -87,7 +90,7 @@ def _replay(stored: FormResponse, age: float) -> AnyResponse:
 def store_response(response: AnyResponse) -> AnyResponse:
     """Store the response to a form that took effect, in the database or in the visitor's cookie.
 
-    If this request failed only because another one with the same form came first, replace its response by that one's.
+    If another request with the same form came first, return the response to that one instead.
     """
     key, flashes = g.get("form_key"), list(session.get("_flashes", ()))
     if key is None:

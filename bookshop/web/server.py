@@ -27,7 +27,7 @@ class Buffering(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until gunicorn stops this worker or has itself exited."""
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every request that waits at all
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns about every request that has to wait
         connections: dict[int, Any] = {}
         server = create_server(
             self.wsgi,

@@ -172,14 +172,15 @@ def assign_positions() -> None:
             pass
 
 
-def with_counted_attempt(limits: Sequence[AttemptLimit], form: str, work: Callable[[], T]) -> T:
-    """Run work that checks a password; it stays counted as an attempt only if the password was wrong.
+def with_counted_attempt(limits: Sequence[AttemptLimit], form_key: str, work: Callable[[], T]) -> T:
+    """Count an attempt, then run work that checks a password; uncount it unless the password was wrong.
 
-    A repeated `form` (unless '') is the same attempt. Raises TooManyAttempts before doing any work.
+    It also stays counted after an unexpected error. A repeated form, with the same `form_key` (unless ''), is the same
+    attempt. Raises TooManyAttempts before any work.
     """
 
     def count() -> bool:
-        is_first = not form or sent_forms(session).claim_attempt(form)
+        is_first = not form_key or sent_forms(session).claim_attempt(form_key)
         if is_first:
             throttle(session).claim(limits)
         return is_first
@@ -221,7 +222,7 @@ def separate_session() -> Iterator[Session]:
         yield session
 
 
-def register_webhook(user_id: int, url: str, event_types: Sequence[str]) -> int:
+def register_webhook(user_id: int, url: str, kinds: Sequence[str]) -> int:
     """Register a webhook for events from now on, and commit; returns its id.
 
     First resolves the address, with no transaction open. Raises Invalid or Conflict.
@@ -233,7 +234,7 @@ def register_webhook(user_id: int, url: str, event_types: Sequence[str]) -> int:
     except AddressNotAllowed as error:
         raise Invalid(str(error), "url") from None
     assign_positions()
-    return commit(lambda: webhooks().register(user_id, str(address), event_types)).id
+    return commit(lambda: webhooks().register(user_id, str(address), kinds)).id
 
 
 def commit(work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Webhooks: signed events that the shop sends to other programs, retrying until they are accepted."""
+"""Webhooks: signed events that the shop sends to other programs, with retries for up to 3 days."""
 
 from flask import Blueprint
 

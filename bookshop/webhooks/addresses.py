@@ -79,7 +79,7 @@ def resolve_allowed(url: Url, *, private: bool, timeout: float) -> Sequence[str]
     """
     addresses = _resolve_in_thread(url, timeout)
     if not all(is_allowed(ip_address(address), private=private) for address in addresses):
-        raise AddressNotAllowed(f"{url.host} leads to a private network or another that webhooks may not call.")
+        raise AddressNotAllowed(f"{url.host} leads to a private network or another address that webhooks may not call.")
     return addresses
 
 
@@ -110,9 +110,10 @@ def resolve(host: str, port: int) -> Sequence[str]:
 
 
 def is_allowed(address: Address, *, private: bool) -> bool:
-    """Return whether webhooks may call an address: a public one or, if `private`, one in a private network.
+    """Return whether webhooks may call an address: any public one.
 
-    Link-local addresses and the metadata services of clouds are never allowed.
+    If `private`, also those in private networks and of this machine. Link-local addresses and the metadata services of
+    clouds are never allowed.
     """
     if address in METADATA:
         return False

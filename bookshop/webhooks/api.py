@@ -20,14 +20,14 @@ from bookshop.webhooks.schemas import (
     webhook_out,
 )
 
-REFUSALS = ("WEBHOOK_NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "WEBHOOK_DELIVERY_SENDING")
-ALL = {"tag": "Webhooks", "scope": WEBHOOKS}
+REDELIVER_PROBLEMS = ("WEBHOOK_NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "WEBHOOK_DELIVERY_SENDING")
+COMMON = {"tag": "Webhooks", "scope": WEBHOOKS}
 WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
 
 
 @bp.post("/api/v1/webhooks")
 @staff_required
-@contract("WEBHOOK_LIMIT", **ALL, HTTP_201=WebhookWithSecretOut)
+@contract("WEBHOOK_LIMIT", **COMMON, HTTP_201=WebhookWithSecretOut)
 def api_register(json: NewWebhook) -> Response:
     """Register an https address that receives events from now on; the response has the secret for signatures."""
     webhook_id = services.register_webhook(current_identity().user_id, json.url, json.kinds)
@@ -37,18 +37,18 @@ def api_register(json: NewWebhook) -> Response:
 
 @bp.get("/api/v1/webhooks")
 @staff_required
-@contract(**ALL, HTTP_200=ListOf[ListedWebhookOut])
+@contract(**COMMON, HTTP_200=ListOf[ListedWebhookOut])
 def api_webhooks(query: PageQuery) -> Response:
     """List all webhooks, oldest first, without their secrets."""
     found = page_of_rows(
-        {one.webhook.id: one for one in services.webhooks().list_all()}, page_request(query), query.size
+        {status.webhook.id: status for status in services.webhooks().list_all()}, page_request(query), query.size
     )
-    return list_response(found, [listed_out(one) for one in found.items])
+    return list_response(found, [listed_out(status) for status in found.items])
 
 
 @bp.get(WEBHOOK)
 @staff_required
-@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=WebhookWithSecretOut)
+@contract("WEBHOOK_NOT_FOUND", **COMMON, HTTP_200=WebhookWithSecretOut)
 def api_webhook(webhook_id: int) -> Response:
     """Show a webhook with its secret."""
     return json_response(webhook_out(services.webhooks().get(webhook_id)))
@@ -56,7 +56,7 @@ def api_webhook(webhook_id: int) -> Response:
 
 @bp.delete(WEBHOOK)
 @staff_required
-@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_204=None)
+@contract("WEBHOOK_NOT_FOUND", **COMMON, HTTP_204=None)
 def api_delete(webhook_id: int) -> Response:
     """Delete a webhook, its queued deliveries and its log."""
     services.commit(lambda: services.webhooks().delete(webhook_id))
@@ -65,7 +65,7 @@ def api_delete(webhook_id: int) -> Response:
 
 @bp.get(f"{WEBHOOK}/deliveries")
 @staff_required
-@contract("WEBHOOK_NOT_FOUND", **ALL, HTTP_200=ListOf[DeliveryOut])
+@contract("WEBHOOK_NOT_FOUND", **COMMON, HTTP_200=ListOf[DeliveryOut])
 def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
     """List the deliveries of a webhook, newest first."""
     states = [query.state] if query.state else []
@@ -75,7 +75,7 @@ def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
 
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
-@contract(*REFUSALS, **ALL, HTTP_200=DeliveryOut)
+@contract(*REDELIVER_PROBLEMS, **COMMON, HTTP_200=DeliveryOut)
 def api_redeliver(webhook_id: int, delivery_id: int) -> Response:
     """Queue a delivery for immediate sending, whether it failed, is queued or was delivered before."""
     return json_response(delivery_out(services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))))

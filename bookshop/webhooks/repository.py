@@ -17,7 +17,7 @@ from bookshop.kit.database import Page, is_sqlite, later, table_of
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
 from bookshop.webhooks.models import FAILED, IS_SENDING, IS_UNDELIVERED, IS_UNSENT, QUEUED, SENDING, Delivery, Webhook
 
-REGISTRATION = 20_121  # the number of the advisory lock for registering a webhook
+REGISTRATION_LOCK = 20_121  # the number of the advisory lock for registering a webhook
 UNSENT = (QUEUED, SENDING)
 
 webhooks, deliveries = table_of(Webhook), table_of(Delivery)
@@ -53,7 +53,7 @@ class WebhookRepository:
     def lock_registration(self) -> None:
         """Block other registrations until the transaction ends; on SQLite, writers are serialised anyway."""
         if not is_sqlite(self.session):
-            self.session.execute(select(func.pg_advisory_xact_lock(REGISTRATION)))
+            self.session.execute(select(func.pg_advisory_xact_lock(REGISTRATION_LOCK)))
 
     def add(self, webhook: Webhook) -> None:
         """Add a new webhook, which receives the events after the current end of the feed."""
@@ -92,7 +92,7 @@ class WebhookRepository:
         return self.session.connection().execute(behind.order_by(webhooks.c.id)).all()
 
     def fan_out(self, webhook_id: int, kinds: Collection[str], number: int) -> None:
-        """Queue deliveries for those of the next `number` events in the feed that are of these kinds."""
+        """Queue deliveries for those of the next `number` events that are of these kinds; locks the webhook."""
         position = select(webhooks.c.position).where(webhooks.c.id == webhook_id)
         after = self.session.connection().scalar(position.with_for_update(key_share=True))
         if after is None:
@@ -167,7 +167,7 @@ class WebhookRepository:
         self._update(webhook_id, misses=webhooks.c.misses + 1, rests_until=later(seconds))
 
     def wake(self, webhook_id: int) -> None:
-        """End the rest of a webhook and reset its count of failures."""
+        """Allow sending to a webhook again, and reset its count of failures."""
         self._update(webhook_id, webhooks.c.misses > 0, misses=0, rests_until=None)
 
     def misses(self, webhook_id: int) -> int:
@@ -175,7 +175,7 @@ class WebhookRepository:
         return self.session.connection().scalar(select(webhooks.c.misses).where(webhooks.c.id == webhook_id)) or 0
 
     def fail_older(self, webhook_id: int, lease: str, seconds: float, error: str) -> None:
-        """Fail deliveries of a webhook that are queued, or held under this lease, for longer than `seconds`."""
+        """Fail a webhook's deliveries, still queued or held under this lease, that were queued over `seconds` ago."""
         own = deliveries.c.webhook_id == webhook_id, IS_UNDELIVERED
         old = update(deliveries).where(*own, or_(deliveries.c.state == QUEUED, deliveries.c.lease == lease))
         old = old.where(deliveries.c.queued_at < later(-seconds))

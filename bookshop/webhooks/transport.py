@@ -70,9 +70,9 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         refusal: Exception = AddressNotAllowed(f"{host} has no address.")
-        addresses = resolve_allowed(self.url, private=self.private, timeout=_left(self.deadline))
+        addresses = resolve_allowed(self.url, private=self.private, timeout=_seconds_left(self.deadline))
         for remaining, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            share = _left(self.deadline) / remaining  # so that an unresponsive address leaves time for the next
+            share = _seconds_left(self.deadline) / remaining  # so that an unresponsive address leaves time for the next
             try:
                 stream = self.network.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -89,10 +89,10 @@ class _Stream(httpcore.NetworkStream):
         self.stream, self.deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.stream.read(max_bytes, _left(self.deadline))
+        return self.stream.read(max_bytes, _seconds_left(self.deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.stream.write(buffer, _left(self.deadline))
+        self.stream.write(buffer, _seconds_left(self.deadline))
 
     def close(self) -> None:
         self.stream.close()
@@ -103,13 +103,13 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self.stream.start_tls(ssl_context, server_hostname, _left(self.deadline)), self.deadline)
+        return _Stream(self.stream.start_tls(ssl_context, server_hostname, _seconds_left(self.deadline)), self.deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self.stream.get_extra_info(info)
 
 
-def _left(deadline: float) -> float:
+def _seconds_left(deadline: float) -> float:
     """Return the seconds left until a deadline; raises httpcore's timeout error if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:

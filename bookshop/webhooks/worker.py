@@ -62,7 +62,7 @@ class WebhookWorker(OutboxWorker):
 
     def _send_to(self, webhook_id: int) -> bool:
         """Claim and send a batch of deliveries to a webhook; returns whether there were any."""
-        lease, done_before = secrets.token_hex(16), self.done.total()
+        lease, outcomes_before = secrets.token_hex(16), self.outcomes.total()
         self._lease_ends = time.monotonic() + self.timing.lease
         claimed = services.commit(
             lambda: services.webhooks().claim(webhook_id, self.timing.batch, lease, self.timing.lease)
@@ -70,7 +70,7 @@ class WebhookWorker(OutboxWorker):
         try:
             self._send_all(claimed, lease)
         finally:
-            if self.done.total() - done_before < len(claimed):
+            if self.outcomes.total() - outcomes_before < len(claimed):
                 self._write(lambda: services.webhooks().release(lease), also_when_stopped=False)
         return bool(claimed)
 
@@ -108,7 +108,7 @@ class WebhookWorker(OutboxWorker):
 
     def _record_outcome(self, write: Callable[[], str]) -> None:
         """Record the outcome of a delivery, and count its new state."""
-        self.done[self._write(write, also_when_stopped=True)] += 1
+        self.outcomes[self._write(write, also_when_stopped=True)] += 1
 
 
 def _queue_next(webhook_id: int, kinds: str) -> None:

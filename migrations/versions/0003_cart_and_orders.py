@@ -116,22 +116,22 @@ def _create_orders() -> None:
 def downgrade() -> None:
     op.drop_index("uq_movements_order", "movements")
     if op.get_bind().dialect.name == "sqlite":
-        _make_movements_anew()
+        _rebuild_movements()
     else:
         op.drop_column("movements", "order_id")
     for table in ("order_lines", "orders", "given_answers", "cart_items"):
         op.drop_table(table)
 
 
-def _make_movements_anew() -> None:
-    """SQLite drops no column that has a foreign key.
+def _rebuild_movements() -> None:
+    """Drop the column by copying the rows to a new table, as SQLite cannot drop a column with a foreign key.
 
-    The pre-bookings that name movements are without them for a moment: hence the deferred foreign keys. What is gone
-    must come back into a table of the same name to be found again, so the rows wait in a table of their own.
+    The rows are saved in a temporary table in the meantime. Deferred foreign keys allow pre-bookings to refer to
+    movements that are missing until the new table, which must have the same name, is filled.
     """
     columns = "id, book_id, delta, quantity_after, reason, note, user_id, created_at"
     op.execute("PRAGMA defer_foreign_keys=ON")
-    op.execute(f"CREATE TEMPORARY TABLE kept_movements AS SELECT {columns} FROM movements")
+    op.execute(f"CREATE TEMPORARY TABLE saved_movements AS SELECT {columns} FROM movements")
     op.drop_table("movements")
     op.create_table(
         "movements",
@@ -152,7 +152,7 @@ def _make_movements_anew() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_movements_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movements")),
     )
-    op.execute(f"INSERT INTO movements ({columns}) SELECT {columns} FROM kept_movements")
-    op.execute("DROP TABLE kept_movements")
+    op.execute(f"INSERT INTO movements ({columns}) SELECT {columns} FROM saved_movements")
+    op.execute("DROP TABLE saved_movements")
     op.create_index(op.f("ix_movements_book_id_id"), "movements", ["book_id", "id"])
     op.create_index("ix_movements_restocks", "movements", ["id"], sqlite_where=RESTOCK, postgresql_where=RESTOCK)

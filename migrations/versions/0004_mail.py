@@ -15,7 +15,7 @@ UNSENT = sa.text("state IN ('queued', 'sending')")
 CONFIRMED = "UPDATE users SET email_confirmed_at = created_at WHERE deleted_at IS NULL"
 
 # Customers who were notified before the shop sent e-mail get none now, but every notified pre-booking has its message.
-TOLD_BEFORE = """
+NOTIFIED_BEFORE = """
     INSERT INTO messages (kind, bulk, user_id, prebooking_id, recipient, dedupe_key, message_id, state, attempts,
         next_attempt_at, last_error, created_at)
     SELECT 'restock', true, p.user_id, p.id, u.email, 'restock:' || p.id, '<restock.' || p.id || '.before@localhost>',
@@ -38,7 +38,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_password_resets_user_id"), "password_resets", ["user_id"])
     _create_messages()
-    op.execute(TOLD_BEFORE)
+    op.execute(NOTIFIED_BEFORE)
 
 
 def _create_messages() -> None:

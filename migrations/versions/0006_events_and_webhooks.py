@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 TIME = sa.DateTime(timezone=True)
-HAS_NO_PLACE = sa.text("position IS NULL")
+HAS_NO_POSITION = sa.text("position IS NULL")
 IS_UNSENT = sa.text("state IN ('queued', 'sending')")
 IS_SENDING = sa.text("state = 'sending'")
 IS_UNDELIVERED = sa.text("state <> 'delivered'")
@@ -64,7 +64,7 @@ def _create_events() -> None:
         sa.UniqueConstraint("position", name=op.f("uq_events_position")),
     )
     op.create_index(
-        "ix_events_without_place", "events", ["id"], sqlite_where=HAS_NO_PLACE, postgresql_where=HAS_NO_PLACE
+        "ix_events_without_place", "events", ["id"], sqlite_where=HAS_NO_POSITION, postgresql_where=HAS_NO_POSITION
     )
 
 

@@ -12,7 +12,7 @@ IS_GONE = sa.text("reason = 'gone'")
 IS_UNSENT = sa.text("state IN ('queued', 'sending')")
 
 # So far the reason was a sentence in the column for the mail server's last response.
-FILL_IN = """
+FILL_IN_REASONS = """
     UPDATE messages SET last_error = NULL, reason = CASE
         WHEN last_error = 'No copy was left before it was sent.' THEN 'gone'
         WHEN last_error = 'The book is sold out again.' THEN 'gone'
@@ -31,22 +31,22 @@ FILL_IN = """
     WHERE state = 'suppressed'
 """
 # Deleting an account erased the sentence: those messages get the reason that never expires.
-OF_CLOSED = """
+FILL_IN_CLOSED_ACCOUNTS = """
     UPDATE messages SET reason = 'closed' WHERE state = 'suppressed' AND user_id IN
         (SELECT id FROM users WHERE deactivated_at IS NOT NULL)
 """
-NEVER_AGAIN = {
+FINAL_REASONS = {
     "unsubscribed": "EXISTS (SELECT 1 FROM users u WHERE u.id = messages.user_id AND u.unsubscribed_at IS NOT NULL)",
     "bought": "EXISTS (SELECT 1 FROM order_lines l WHERE l.prebooking_id = messages.prebooking_id)",
     "reserved_again": """EXISTS (SELECT 1 FROM prebookings p JOIN prebookings n ON n.user_id = p.user_id
         AND n.book_id = p.book_id AND n.id > p.id WHERE p.id = messages.prebooking_id)""",
 }
-QUEUE_WHAT_IS_OWED = """
+QUEUE_OWED_ALERTS = """
     UPDATE messages SET state = 'queued', reason = NULL, attempts = 0, next_attempt_at = CURRENT_TIMESTAMP
     WHERE reason = 'gone' AND EXISTS (SELECT 1 FROM prebookings p JOIN books b ON b.id = p.book_id
         WHERE p.id = messages.prebooking_id AND b.stock_quantity > 0 AND b.withdrawn_at IS NULL)
 """
-IN_WORDS = """
+RESTORE_SENTENCES = """
     UPDATE messages SET last_error = CASE reason
         WHEN 'gone' THEN 'No copy was left before it was sent.'
         WHEN 'reserved_again' THEN 'The customer has reserved the book anew.'
@@ -66,18 +66,18 @@ IN_WORDS = """
 
 def upgrade() -> None:
     op.add_column("messages", sa.Column("reason", sa.String(20)))
-    op.execute(FILL_IN)
-    op.execute(OF_CLOSED)
-    for reason, is_so in NEVER_AGAIN.items():
-        op.execute(f"UPDATE messages SET reason = '{reason}' WHERE reason = 'gone' AND {is_so}")
-    op.execute(QUEUE_WHAT_IS_OWED)
+    op.execute(FILL_IN_REASONS)
+    op.execute(FILL_IN_CLOSED_ACCOUNTS)
+    for reason, condition in FINAL_REASONS.items():
+        op.execute(f"UPDATE messages SET reason = '{reason}' WHERE reason = 'gone' AND {condition}")
+    op.execute(QUEUE_OWED_ALERTS)
     with op.batch_alter_table("messages") as messages:
         messages.create_check_constraint(op.f("ck_messages_reason"), "(state = 'suppressed') = (reason IS NOT NULL)")
     op.create_index("ix_messages_gone", "messages", ["prebooking_id"], sqlite_where=IS_GONE, postgresql_where=IS_GONE)
 
 
 def downgrade() -> None:
-    op.execute(IN_WORDS)
+    op.execute(RESTORE_SENTENCES)
     op.drop_index("ix_messages_gone", "messages")
     with op.batch_alter_table("messages") as messages:
         messages.drop_constraint(op.f("ck_messages_reason"), type_="check")

@@ -1,4 +1,4 @@
-"""Rename the table of idempotency keys to the usual term."""
+"""Rename the table of stored responses to idempotency_records, the usual term."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -101,7 +101,7 @@ def test_without_the_users_lock_a_login_with_the_old_password_outlives_the_reset
 QUEUEING = {
     "forget": (FIND_OWNER, lambda: services.email_links().request_reset(ADA)),
     "register": (FIND_OWNER, lambda: services.email_links().sign_up(ADA, OTHER)),
-    "confirm": (READ_USER, lambda: services.email_links().ask_to_confirm(1)),
+    "confirm": (READ_USER, lambda: services.email_links().resend_confirmation(1)),
 }
 
 

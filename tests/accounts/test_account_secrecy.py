@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 
@@ -83,7 +83,7 @@ def test_a_deactivated_owner_gets_no_message(app, shop, web_client):
     register(web_client())
     request_reset(web_client())
     with app.app_context():
-        assert Worker().run_once()
+        assert MailWorker().run_once()
     assert shop.rows("SELECT DISTINCT state FROM messages") == ["suppressed"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.mailer.transport import message_path
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 
@@ -33,7 +33,7 @@ def link(app, shop):
     def latest(kind):
         sent = "SELECT message_id FROM messages WHERE kind = :kind AND state = 'sent' ORDER BY id DESC"
         with app.app_context():
-            assert Worker().run_once()
+            assert MailWorker().run_once()
             path, base = message_path(settings().mail_folder, shop.rows(sent, kind=kind)[0]), settings().base_url
         written = message_from_bytes(path.read_bytes(), policy=policy.default)
         [text] = [part.get_content() for part in written.walk() if part.get_content_type() == "text/plain"]

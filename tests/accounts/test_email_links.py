@@ -174,7 +174,7 @@ def test_the_time_of_the_first_confirmation_is_kept(shop, email_links, ada):
 def test_a_confirmed_user_gets_no_second_confirmation(email_links, ada):
     email_links("confirm", ada, ADA)
     with pytest.raises(Conflict):
-        email_links("ask_to_confirm", ada)
+        email_links("resend_confirmation", ada)
 
 
 @pytest.mark.parametrize("whose", [(1, "ben@example.com"), (99, ADA), (0, ADA)])

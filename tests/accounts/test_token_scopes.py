@@ -55,7 +55,7 @@ def call(app, email, scopes, route):
     return ApiClient(app, email, scopes).send(route.split()[0], path_of(route), ROUTES[route][1] or None)
 
 
-def who_may(route):
+def user_for(route):
     """Return a user who may call a route, and all scopes of such a user."""
     return (ADA, CUSTOMERS) if "ada" in ROUTES[route][0] else (STAFF, STAFFS)
 
@@ -79,7 +79,7 @@ def test_every_json_route_is_public_or_has_a_scope(shared_app):
 
 @pytest.mark.parametrize("route", sorted(SCOPE_OF))
 def test_a_token_with_every_other_scope_is_refused_and_does_nothing(app, sample_shop, route):
-    (email, all_scopes), scope = who_may(route), SCOPE_OF[route]
+    (email, all_scopes), scope = user_for(route), SCOPE_OF[route]
     before = sample_shop.shop.everything()
     del before["api_tokens"]
     refused = call(app, email, set(all_scopes) - {scope}, route)
@@ -91,7 +91,7 @@ def test_a_token_with_every_other_scope_is_refused_and_does_nothing(app, sample_
 
 @pytest.mark.parametrize("route", sorted(SCOPE_OF))
 def test_a_token_with_only_that_scope_is_accepted(app, sample_shop, route):
-    assert_let_in(call(app, who_may(route)[0], {SCOPE_OF[route]}, route))
+    assert_let_in(call(app, user_for(route)[0], {SCOPE_OF[route]}, route))
 
 
 @pytest.mark.parametrize("route", sorted(OPEN))

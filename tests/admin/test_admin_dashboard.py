@@ -98,7 +98,7 @@ def test_books_without_waiting_customers_are_not_in_the_chart(staff, wanted_book
     assert ("chart-bar" in page.text, "No customers are waiting for any of these" in text_of(page)) == (False, True)
 
 
-def test_the_last_ten_restocks_show_copies_notified_customers_and_author(shop, staff, api_client, wanted_book):
+def test_the_last_ten_restocks_show_copies_notified_customers_and_who_made_them(shop, staff, api_client, wanted_book):
     for number in range(11):
         shop.book(f"Earlier {number}", stock=1)
     api_client("staff@example.com").set_stock(wanted_book("Emma", 2), 5)

@@ -96,7 +96,7 @@ def press(staff, button, **fields):
         ("sending", "Being sent; if the worker has stopped, next attempt in 1 minute , message"),
         ("sent", "Sent "),
         ("failed", f"Failed after 3 attempts , message 1 to customer0@example.com {REFUSED}"),
-        ("suppressed", "Not sent , message 1 to customer0@example.com Staff chose not to send this."),
+        ("suppressed", "Stopped , message 1 to customer0@example.com Staff chose not to send this."),
     ],
 )
 def test_each_status_tab_shows_what_happened_to_its_messages(staff, alerts, state, words):
@@ -304,7 +304,7 @@ def test_a_message_being_claimed_by_a_worker_cannot_be_dropped(app, shop, staff,
     assert drop_while_a_worker_takes_it(app, shop, staff) == ({1: 0}, 303, ["sending"])
 
 
-def test_only_rereading_the_status_prevents_that(app, shop, staff, alerts):
+def test_without_rereading_the_status_a_message_being_claimed_is_dropped(app, shop, staff, alerts):
     alerts()
     shop.execute("UPDATE messages SET next_attempt_at = created_at")
     with without_lock(app, {" AND messages.state IN (": " AND '' NOT IN ("}):
@@ -338,7 +338,7 @@ def test_a_restock_shows_stopped_e_mails_and_a_return_shows_that_they_were_stopp
     words = set_stock(staff, emma, 5, 0)
     assert "2 waiting customers were notified. The e-mails will be sent in 60 seconds." in words
     words = set_stock(staff, emma, 0, 5)
-    assert "The stock is now 0. 2 e-mails were stopped and will be sent when the book is back." in words
+    assert "The stock is now 0. 2 e-mails were stopped and will be sent when the book is back in stock." in words
     assert "The customers still count as notified. See stopped e-mails" in words
     assert (states(shop), shop.statuses(emma)) == (["suppressed"] * 2, ["notified"] * 2)
 
@@ -349,7 +349,7 @@ def test_a_sale_that_stops_an_e_mail_shows_both(shop, staff, emma):
     path = f"/admin/books/{emma}/stock"
     staff.submit(path, change="sale", copies="3", expected="3")
     page = staff.get(path)
-    assert "Copies sold: 3. 1 e-mail was stopped and will be sent when the book is back." in text_of(page)
+    assert "Copies sold: 3. 1 e-mail was stopped and will be sent when the book is back in stock." in text_of(page)
     assert 'href="/admin/mail?status=suppressed">See stopped e-mails</a>' in page.text
 
 

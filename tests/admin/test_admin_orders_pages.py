@@ -84,7 +84,7 @@ def test_with_an_unknown_status_orders_to_prepare_are_listed_oldest_first(staff,
 def test_a_row_shows_the_customer_contents_and_cost_of_an_order(shop, staff, ada, emma):
     shop.order(ada, {emma: 2, shop.book("Persuasion", stock=1): 1}, name="Ada <b>")
     words = text_of(staff.get("/admin/orders"))
-    assert "Ada <b> ada@example.com 3 copies of 2 titles Emma · Persuasion €28.50" in words
+    assert "Ada <b> ada@example.com 3 copies of 2 books Emma · Persuasion €28.50" in words
 
 
 def test_the_order_of_a_deleted_account_is_marked(shop, staff, order):
@@ -104,7 +104,7 @@ def test_orders_open_for_more_than_14_days_are_uncollected_and_cancelled_with_on
     page = staff.get("/admin/orders?status=uncollected")
     assert (listed_ids(page), f'name="only" value="{placed}"' in page.text) == ([placed, ready], True)
     page_text = press(staff, "cancelled", ready, only=str(placed), next="/admin/orders?status=uncollected")
-    assert f"Order {number_of(shop, placed)} is cancelled. 2 copies are back in stock." in page_text
+    assert f"Order {number_of(shop, placed)} is cancelled. 2 copies have gone back into stock." in page_text
     assert (status_of(shop, placed), status_of(shop, ready), shop.broken()) == ("cancelled", "ready", [])
 
 
@@ -245,13 +245,13 @@ def test_cancelling_shows_how_many_copies_returned_and_customers_were_notified(s
     orders = [shop.order(ada, {last: 1, other: 2}), shop.order(ada, {other: 3})]
     shop.reserve(shop.customer(BEN), last)
     page_text = press(staff, "cancelled", *orders)
-    assert "2 orders are cancelled. 6 copies are back in stock. 1 waiting customer was notified." in page_text
+    assert "2 orders are cancelled. 6 copies have gone back into stock. 1 waiting customer was notified." in page_text
     assert (shop.stock(last), shop.stock(other), shop.statuses(last), shop.broken()) == (1, 9, ["notified"], [])
 
 
 def test_an_order_named_twice_is_changed_once(shop, staff, order, emma):
     order_id = order()
-    assert "1 copy is back in stock" in press(staff, "cancelled", order_id, order_id)
+    assert "1 copy has gone back into stock" in press(staff, "cancelled", order_id, order_id)
     assert (shop.stock(emma), shop.broken()) == (500, [])
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
 from bookshop.accounts import signed_links
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, load_axe
@@ -143,7 +143,7 @@ PAGES = [
 class Sent(NamedTuple):
     """A form to submit: its button, the expected status, and what is typed before."""
 
-    who: str
+    role: str
     path: str
     button: str
     status: int
@@ -182,7 +182,7 @@ def browsers_by_role(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
     logged_in = ("ada", "ben", "cleo", "staff")
     browsers_by_role = {
         "guest": WebClient(shared_app),
-        **{who: WebClient(shared_app, f"{who}@example.com") for who in logged_in},
+        **{role: WebClient(shared_app, f"{role}@example.com") for role in logged_in},
     }
     fill_cart(browsers_by_role["guest"])
     change(shop)
@@ -254,7 +254,7 @@ def send(shop: Shop) -> None:
     later = "attempts = 3, last_error = '451 Try later', next_attempt_at = '2100-01-01 12:00:00'"
     shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=PUT_OFF)
     with shop.app.app_context():
-        Worker().run_once()
+        MailWorker().run_once()
 
 
 def call(shop: Shop, staff: int) -> None:
@@ -299,10 +299,10 @@ def opened(
 ) -> Iterator[Callable[..., Page]]:
     """Open a page in a role; the test fails if the page had errors."""
 
-    def opened(who: str, path: str) -> Page:
+    def opened(role: str, path: str) -> Page:
         shared_window.context.clear_cookies()
-        if who != "nobody":
-            carry_cookie(browsers_by_role[who], shared_window.context, base_url)
+        if role != "nobody":
+            carry_cookie(browsers_by_role[role], shared_window.context, base_url)
         shared_window.goto(path)
         return shared_window
 
@@ -325,13 +325,13 @@ def assert_all_accessible(page: Page) -> None:
     assert_fits(page)
 
 
-@pytest.mark.parametrize(("who", "path"), PAGES)
-def test_pages_are_accessible(opened, who, path):
-    assert_all_accessible(opened(who, path))
+@pytest.mark.parametrize(("role", "path"), PAGES)
+def test_pages_are_accessible(opened, role, path):
+    assert_all_accessible(opened(role, path))
 
 
 @pytest.mark.parametrize("sent", FORMS, ids=lambda sent: f"{sent.path} {sent.status}")
 def test_form_responses_are_accessible(opened, sent):
-    page = opened(sent.who, sent.path)
+    page = opened(sent.role, sent.path)
     assert answer_of(page, sent).status == sent.status
     assert_all_accessible(page)

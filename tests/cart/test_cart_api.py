@@ -165,11 +165,11 @@ def test_invalid_list_parameters_are_refused(ada, query):
 
 
 @pytest.mark.parametrize(
-    ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
+    ("email", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_customers_have_a_json_cart(shop, api_client, who, refused):
+def test_only_customers_have_a_json_cart(shop, api_client, email, refused):
     shop.staff("staff@example.com")
-    asker, emma = api_client(who), shop.book("Emma", stock=3)
-    calls = [add(asker, emma), asker.get(URL), asker.get(f"{URL}/{emma}"), asker.delete(f"{URL}/{emma}")]
+    client, emma = api_client(email), shop.book("Emma", stock=3)
+    calls = [add(client, emma), client.get(URL), client.get(f"{URL}/{emma}"), client.delete(f"{URL}/{emma}")]
     assert [refusal(answer) for answer in calls] == [refused] * 4
-    assert refusal(asker.patch(f"{URL}/{emma}", {"quantity": 1})) == refused
+    assert refusal(client.patch(f"{URL}/{emma}", {"quantity": 1})) == refused

@@ -79,9 +79,9 @@ def test_a_customer_sees_what_anyone_sees_and_staff_also_the_stock_and_waiting_c
     assert (seen["stock_quantity"], seen["waiting_count"], seen["in_stock"]) == (0, 1, False)
 
 
-@pytest.mark.parametrize(("who", "members"), [(None, PUBLIC), ("staff@example.com", STAFF)])
-def test_a_list_wraps_the_same_books_in_an_envelope(emma, shop, api_client, who, members):
-    found = api_client(who).get("/api/v1/books").json
+@pytest.mark.parametrize(("email", "members"), [(None, PUBLIC), ("staff@example.com", STAFF)])
+def test_a_list_wraps_the_same_books_in_an_envelope(emma, shop, api_client, email, members):
+    found = api_client(email).get("/api/v1/books").json
     assert shape(found) == {"items": list, "total": int, "page": int, "size": int}
     assert [shape(book) for book in found["items"]] == [members]
     assert (found["total"], found["page"], found["size"]) == (1, 1, 20)
@@ -203,16 +203,16 @@ def test_a_change_of_an_unknown_book_is_a_404(staff, path, body):
 
 
 @pytest.mark.parametrize(
-    ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("ada@example.com", (403, "FORBIDDEN"))]
+    ("email", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("ada@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_staff_can_create_and_edit_books(emma, shop, api_client, who, refused):
+def test_only_staff_can_create_and_edit_books(emma, shop, api_client, email, refused):
     shop.customer("ada@example.com")
-    asker, before = api_client(who), shop.everything()
+    client, before = api_client(email), shop.everything()
     answers = [
-        asker.post("/api/v1/books", LEAST),
-        asker.patch(f"/api/v1/books/{emma}", {"title": "Other"}),
-        asker.set_stock(emma, 5),
-        asker.get(f"/api/v1/books/{emma}/movements"),
+        client.post("/api/v1/books", LEAST),
+        client.patch(f"/api/v1/books/{emma}", {"title": "Other"}),
+        client.set_stock(emma, 5),
+        client.get(f"/api/v1/books/{emma}/movements"),
     ]
     assert [refusal(answer) for answer in answers] == [refused] * 4
     assert shop.everything() == before

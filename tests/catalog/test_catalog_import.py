@@ -128,17 +128,17 @@ def test_new_books_without_a_price_are_counted_and_a_later_import_can_price_them
 REFUSED = {
     "wrong digit": (b"9780141439588,Emma,Jane Austen,950", "check digit"),
     "no ISBN": (b"123456789012,Emma,Jane Austen,950", "10 or 13 digits"),
-    "no title": (b"9780141439587,,Jane Austen,950", "title"),
+    "no title": (b"9780141439587,,Jane Austen,950", "title is missing"),
     "blank title": (b"9780141439587,   ,Jane Austen,950", "title"),
-    "no authors": (b"9780141439587,Emma,,950", "authors"),
+    "no authors": (b"9780141439587,Emma,,950", "authors is missing"),
     "too few": (b"9780141439587,Emma,Jane Austen", "has 3 columns, but the header has 4"),
     "too many": (b"9780141439587,Emma,Austen, Jane,950", "has 5 columns, but the header has 4"),
     "Latin-1": (b"9780141439587,\xc9mile,Rousseau,950", "UTF-8"),
     "NUL": (b"9780141439587,Em\x00ma,Jane Austen,950", "title must not contain control characters"),
-    "too long": (b"9780141439587," + b"x" * 501 + b",Jane Austen,950", "title"),
-    "price": (b"9780141439587,Emma,Jane Austen,9.50", "price_cents"),
-    "negative": (b"9780141439587,Emma,Jane Austen,-1", "price_cents"),
-    "too dear": (b"9780141439587,Emma,Jane Austen,9223372036854775808", "price_cents"),
+    "too long": (b"9780141439587," + b"x" * 501 + b",Jane Austen,950", "title must have at most 500 characters"),
+    "price": (b"9780141439587,Emma,Jane Austen,9.50", "price_cents must be a whole number"),
+    "negative": (b"9780141439587,Emma,Jane Austen,-1", "price_cents must be at least 0"),
+    "too dear": (b"9780141439587,Emma,Jane Austen,9223372036854775808", "price_cents must be at most 100000000"),
     "huge cell": (b"9780141439587,Emma," + b"x" * 200_000 + b",950", "CSV"),
 }
 

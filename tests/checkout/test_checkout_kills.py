@@ -102,7 +102,7 @@ def killed(order_shop: OrderShop, server: Server, seconds: float | None, **heade
     """Order, kill the server this long after the request (None: after the response), and read the outcome."""
     order_shop.fill()
     before = order_shop.counts()
-    answered = kills.killed_after(server, order_shop.order(server, **headers), seconds)
+    answered = kills.kill_after(server, order_shop.order(server, **headers), seconds)
     kills.wait_until_rolled_back(order_shop.shop, order_shop.url)
     return answered, change_since(order_shop, before)
 

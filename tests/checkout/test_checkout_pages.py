@@ -346,7 +346,7 @@ def test_an_order_is_posted_to_the_address_that_was_typed(shop, posting):
     assert "We'll contact you about postage and payment before we post it." in text_of(posting.get("/checkout"))
     assert send(posting, delivery="post", address="1 Fen Street\r\nCambridge").location == "/orders/1"
     assert orders(shop) == [(*FIELDS.values(), "post", "1 Fen Street\nCambridge")]
-    assert "by post Address 1 Fen Street Cambridge" in text_of(posting.get("/orders/1"))
+    assert "By post Address 1 Fen Street Cambridge" in text_of(posting.get("/orders/1"))
 
 
 def test_without_an_address_nothing_is_posted(shop, posting):

@@ -57,17 +57,17 @@ def outcome(browser, answer):
     return answer.status_code, HIDDEN.sub("", page.decode()), cookies
 
 
-def submit(sample_shop, who, route):
+def submit(sample_shop, role, route):
     """Submit the form of a route as `who`, with a browser that accepts compressed responses."""
-    body = {**ROUTES[route][1], **OWN_NAMES.get(route, {"once": NAME}), "csrf_token": sample_shop.csrf_tokens[who]}
-    return sample_shop.web_clients[who].client.post(path_of(route), data=body, headers={"Accept-Encoding": "gzip"})
+    body = {**ROUTES[route][1], **OWN_NAMES.get(route, {"once": NAME}), "csrf_token": sample_shop.csrf_tokens[role]}
+    return sample_shop.web_clients[role].client.post(path_of(route), data=body, headers={"Accept-Encoding": "gzip"})
 
 
-def restore_old_cookie(sample_shop, who):
+def restore_old_cookie(sample_shop, role):
     """Restore the cookie that the browser had before the first response."""
-    sample_shop.web_clients[who] = WebClient(sample_shop.app)
-    if sample_shop.cookies[who] is not None:
-        sample_shop.web_clients[who].client.set_cookie(COOKIE, sample_shop.cookies[who].value)
+    sample_shop.web_clients[role] = WebClient(sample_shop.app)
+    if sample_shop.cookies[role] is not None:
+        sample_shop.web_clients[role].client.set_cookie(COOKIE, sample_shop.cookies[role].value)
 
 
 @pytest.mark.one_postgresql_case
@@ -75,16 +75,16 @@ def restore_old_cookie(sample_shop, who):
 @pytest.mark.parametrize("cookie", ["new", "old"])
 def test_a_form_sent_twice_has_one_effect_and_one_message(sample_shop, route, cookie):
     may = ROUTES[route][0]
-    who = "nobody" if route in ("POST /login", "POST /register", "POST /password/forgot") else sorted(may)[0]
-    single = outcome(sample_shop.web_clients[who], submit(sample_shop, who, route))
+    role = "nobody" if route in ("POST /login", "POST /register", "POST /password/forgot") else sorted(may)[0]
+    single = outcome(sample_shop.web_clients[role], submit(sample_shop, role, route))
     after_one = table_counts(sample_shop)
     empty(sample_shop.app)
     sample_shop.reset()
-    first = submit(sample_shop, who, route)
+    first = submit(sample_shop, role, route)
     assert first.status_code == single[0]
     if cookie == "old":
-        restore_old_cookie(sample_shop, who)
-    *second, cookies = outcome(sample_shop.web_clients[who], submit(sample_shop, who, route))
+        restore_old_cookie(sample_shop, role)
+    *second, cookies = outcome(sample_shop.web_clients[role], submit(sample_shop, role, route))
     assert second == list(single[:-1])
     assert cookies == single[-1] or cookie == "new"  # then there are those of the first
     assert table_counts(sample_shop) == after_one
@@ -281,8 +281,8 @@ def test_a_failure_after_the_commit_is_not_reported_as_unchanged(shop, web_clien
 @pytest.mark.one_postgresql_case
 @pytest.mark.parametrize("route", [route for route in PAGES if route not in UNSAFE])
 def test_every_form_of_a_page_has_an_idempotency_key(sample_shop, route):
-    for who in sorted(ROUTES[route][0]):
-        for form in FORM.findall(sample_shop.web_clients[who].follow(path_of(route)).text):
+    for role in sorted(ROUTES[route][0]):
+        for form in FORM.findall(sample_shop.web_clients[role].follow(path_of(route)).text):
             named = re.search(r'name="(once|key|number)"', form)
             assert named or 'action="/logout"' in form or "/unsubscribe/" in path_of(route)
 

@@ -26,11 +26,11 @@ def test_a_refused_form_can_be_sent_again(shop, web_client):
     assert shop.statuses(book_id) == ["waiting"]
 
 
-@pytest.mark.parametrize("who", [ADA, None])
-def test_two_buttons_or_quantities_on_a_page_are_different_forms(shop, web_client, who):
+@pytest.mark.parametrize("email", [ADA, None])
+def test_two_buttons_or_quantities_on_a_page_are_different_forms(shop, web_client, email):
     shop.customer(ADA)
-    emma, persuasion, browser = shop.book("Emma", stock=5), shop.book("Persuasion", stock=5), web_client(who)
-    form = {"once": NAME, "csrf_token": browser.csrf_token("/" if who else "/login")}
+    emma, persuasion, browser = shop.book("Emma", stock=5), shop.book("Persuasion", stock=5), web_client(email)
+    form = {"once": NAME, "csrf_token": browser.csrf_token("/" if email else "/login")}
     for book_id, copies in ((emma, 1), (persuasion, 1), (emma, 2)):
         browser.client.post("/cart/items", data={**form, "book_id": book_id, "quantity": copies})
     assert "4 copies: " in text_of(browser.get("/cart"))

@@ -307,11 +307,11 @@ def test_in_individual_mode_a_refused_line_does_not_affect_the_same_book(shop, s
 
 
 @pytest.mark.parametrize(
-    ("who", "status", "code"), [(None, 401, "NOT_AUTHENTICATED"), ("ada@example.com", 403, "FORBIDDEN")]
+    ("email", "status", "code"), [(None, 401, "NOT_AUTHENTICATED"), ("ada@example.com", 403, "FORBIDDEN")]
 )
-def test_only_staff_can_send_a_batch(shop, api_client, emma, *, who, status, code):
+def test_only_staff_can_send_a_batch(shop, api_client, emma, *, email, status, code):
     shop.customer("ada@example.com")
-    assert_problem(batch(api_client(who), {"book_id": emma, "delta": 1}), status, code)
+    assert_problem(batch(api_client(email), {"book_id": emma, "delta": 1}), status, code)
     assert shop.stock(emma) == 0
 
 

@@ -102,7 +102,7 @@ def killed(batch_shop: BatchShop, seconds: float | None, program: str = SHOP, **
     """Send the batch, kill the server this long after the request (None: after the response), and read the outcome."""
     batch_shop.wait_again()
     with batch_shop.server(program) as server:
-        answered = kills.killed_after(server, batch_shop.batch(server, **headers), seconds)
+        answered = kills.kill_after(server, batch_shop.batch(server, **headers), seconds)
     kills.wait_until_rolled_back(batch_shop.shop, batch_shop.url)
     return answered, batch_shop.found()
 

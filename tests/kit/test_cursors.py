@@ -132,9 +132,9 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("who", "path", "query"), LISTS)
-def test_every_list_is_the_same_by_cursor_as_by_pages(sample_shop, who, path, query):
-    api_client = sample_shop.api_clients[who]
+@pytest.mark.parametrize(("role", "path", "query"), LISTS)
+def test_every_list_is_the_same_by_cursor_as_by_pages(sample_shop, role, path, query):
+    api_client = sample_shop.api_clients[role]
     paged = by_pages(api_client, path, **query)
     for size in (1, 3):
         assert by_cursor(api_client, path, size, **query) == paged
@@ -287,9 +287,9 @@ def test_an_empty_cursor_starts_a_list_and_the_last_page_has_no_next(books, api_
 # ---------------------------------------------------------------- cost
 
 
-@pytest.mark.parametrize(("who", "path", "query"), LISTS)
-def test_cursor_pages_count_nothing_and_skip_no_rows(sample_shop, who, path, query):
-    api_client = sample_shop.api_clients[who]
+@pytest.mark.parametrize(("role", "path", "query"), LISTS)
+def test_cursor_pages_count_nothing_and_skip_no_rows(sample_shop, role, path, query):
+    api_client = sample_shop.api_clients[role]
     first = api_client.get(path, size=1, cursor="", **query).json["next_cursor"]
     if first is None:
         return

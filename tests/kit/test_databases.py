@@ -32,7 +32,7 @@ def test_a_restored_sample_shop_equals_the_original(app):
     empty(app)
     sample_shop.reset()
     assert stored(sample_shop) == built
-    assert [sample_shop.by_cookie(who, "GET /account").status_code for who in ("ada", "staff")] == [200, 200]
+    assert [sample_shop.by_cookie(role, "GET /account").status_code for role in ("ada", "staff")] == [200, 200]
 
 
 def test_a_sample_shop_is_built_once_per_application(app):

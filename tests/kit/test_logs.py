@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from bookshop.extensions import db
 from bookshop.kit.logs import format_error, redact_addresses
 from tests.support.factories import PASSWORD
-from tests.support.hostile import method_of, who_may
+from tests.support.hostile import method_of, role_for
 from tests.support.routes import ROUTES, UNSAFE, path_of
 
 ADA = "ada@example.com"
@@ -124,4 +124,4 @@ def test_mail_server_replies_are_stored_without_addresses():
 
 
 def test_every_role_is_tried():
-    assert {who_may(route) for route in UNSAFE} == {"nobody", "ada", "staff"}
+    assert {role_for(route) for route in UNSAFE} == {"nobody", "ada", "staff"}

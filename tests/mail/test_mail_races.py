@@ -16,7 +16,7 @@ from bookshop.kit import database
 from bookshop.mail import repository
 from bookshop.mail.models import SENDING
 from bookshop.mail.repository import MessageRepository, messages
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from tests.support import races, smtp
 from tests.support.smtp import FAST, HOST
@@ -76,7 +76,7 @@ def test_four_concurrent_workers_send_each_message_once(mail_queue, smtp_server)
     emails = mail_queue.queue(60)
     workers = races.run_concurrently([mail_queue.run_worker] * 4)
     assert smtp_server.recipients == dict.fromkeys(emails, 1)
-    assert sum(worker.done["sent"] for worker in workers) == 60
+    assert sum(worker.outcomes["sent"] for worker in workers) == 60
     assert (mail_queue.states(), mail_queue.shop.broken()) == ({"sent": 60}, [])
 
 
@@ -117,7 +117,7 @@ def test_a_worker_whose_clock_is_a_day_ahead_waits_like_the_others(mail_queue, s
         mail_queue.run_worker()
     day_ahead()
     mail_queue.use(smtp_server.url)
-    assert mail_queue.run_worker().done == {}
+    assert mail_queue.run_worker().outcomes == {}
 
 
 def test_a_claim_by_the_workers_own_clock_takes_leased_messages(app, mail_queue, day_ahead, monkeypatch):
@@ -154,10 +154,10 @@ def test_a_restock_whose_commit_fails_queues_and_sends_nothing(app, mail_queue, 
     app.config["PROPAGATE_EXCEPTIONS"] = False
     with failing_commits(app):
         assert staff.set_stock(book_id, 1).status_code == 500
-    assert (mail_queue.messages(), mail_queue.run_worker().done, smtp_server.received) == ([], {}, [])
+    assert (mail_queue.messages(), mail_queue.run_worker().outcomes, smtp_server.received) == ([], {}, [])
     assert set(mail_queue.shop.statuses(book_id)) == {"waiting"}
     assert staff.set_stock(book_id, 1).json["notified_count"] == 5
-    assert mail_queue.run_worker().done == {"sent": 5}
+    assert mail_queue.run_worker().outcomes == {"sent": 5}
 
 
 def commit_checker(mail_queue):
@@ -181,7 +181,7 @@ def commit_checker(mail_queue):
 
 @contextmanager
 def worker_running(app):
-    worker = Worker(FAST)
+    worker = MailWorker(FAST)
 
     def run():
         with app.app_context():
@@ -211,7 +211,7 @@ def test_a_worker_sends_only_after_the_commit_is_visible_to_all(app, mail_queue,
     with worker_running(app) as worker:
         for book_id in books:
             mail_queue.shop.set_stock(book_id, 1)
-        while worker.done["sent"] < number:
+        while worker.outcomes["sent"] < number:
             time.sleep(0.01)
     assert (early, len(smtp_server.received), set(smtp_server.count_by_id.values())) == ([], number, {1})
     assert mail_queue.shop.broken() == []

@@ -12,7 +12,7 @@ import pytest
 from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.kit.outbox import WorkerTiming
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support import smtp
 from tests.support.smtp import AFTER, BODY, CONNECT, DATA, DROP, FAST, MAIL, RCPT, SHIFTED, SLOW, STUTTER, Fault
 
@@ -126,7 +126,7 @@ def test_a_server_that_takes_one_message_per_connection_is_reconnected(mail_queu
         smtp_server.SMTP_kwargs.update(command_call_limit={"MAIL": 1, "*": 100})
     worker = mail_queue.run_worker()
     assert smtp_server.recipients == dict.fromkeys(emails, 1)
-    assert worker.done == mail_queue.states() == {"sent": FEW}
+    assert worker.outcomes == mail_queue.states() == {"sent": FEW}
     assert {one.attempts for one in mail_queue.messages()} == {1}
     assert smtp_server.connections > FEW
 
@@ -186,7 +186,7 @@ def test_an_unresponsive_server_is_abandoned_after_the_timeout(app, mail_queue, 
     mail_queue.queue(2)
     smtp_server.fault = Fault(RCPT, SLOW)
     with app.app_context():
-        assert Worker(replace(WorkerTiming(), timeout=SHORT_TIMEOUT.timeout)).send_batch() is False
+        assert MailWorker(replace(WorkerTiming(), timeout=SHORT_TIMEOUT.timeout)).send_batch() is False
     assert sorted(one.attempts for one in mail_queue.messages()) == [0, 1]
     assert mail_queue.states() == {"queued": 2}
 

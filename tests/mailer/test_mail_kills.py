@@ -18,7 +18,7 @@ from bookshop.extensions import db
 from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.models import Message
 from bookshop.mail.repository import MessageRepository
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support.forks import processes
 from tests.support.settings import settings_for
 
@@ -32,7 +32,7 @@ def run_worker(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None =
     app = create_app(settings_for(url, smtp_url=smtp_url, mail_delay=0, database_pool=2))
     if prepare:
         prepare(app)
-    worker = Worker(TIMING)
+    worker = MailWorker(TIMING)
     worker.stop_on_signals()
     with app.app_context():
         worker.run()
@@ -146,19 +146,19 @@ def test_killed_workers_lose_nothing_and_repeat_at_most_what_they_were_sending(m
 def record_results_after_batch(_app: Flask) -> None:
     """A fault to be detected: results are recorded only at the end of the batch."""
     late: list[Callable[[], Any]] = []
-    write, send_batch = Worker._write, Worker.send_batch
+    write, send_batch = MailWorker._write, MailWorker.send_batch
 
-    def remember(_self: Worker, done: Callable[[], Any], *, also_when_stopped: bool) -> None:
+    def remember(_self: MailWorker, done: Callable[[], Any], *, also_when_stopped: bool) -> None:
         late.append(done)
 
-    def note_at_the_end(self: Worker) -> bool | None:
+    def note_at_the_end(self: MailWorker) -> bool | None:
         reached = send_batch(self)
         while late:
             write(self, late.pop(0), also_when_stopped=True)
         return reached
 
-    Worker._write = remember  # type: ignore[assignment, method-assign]
-    Worker.send_batch = note_at_the_end  # type: ignore[method-assign]
+    MailWorker._write = remember  # type: ignore[assignment, method-assign]
+    MailWorker.send_batch = note_at_the_end  # type: ignore[method-assign]
 
 
 def without_lease_expiry(_app: Flask) -> None:
@@ -214,11 +214,11 @@ def stopped_at_any_moment() -> None:
     """Rest and be stopped by a signal, often enough to hit between any two steps."""
     chance = Random(1)
     for _time in range(20_000):
-        worker = Worker(TIMING)
+        worker = MailWorker(TIMING)
         signal.signal(signal.SIGALRM, worker.stop)
         signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00001, 0.0001))
         while not worker.stopping:
-            worker._rest(0.00002)
+            worker._sleep(0.00002)
 
 
 @pytest.mark.prove

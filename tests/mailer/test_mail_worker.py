@@ -19,7 +19,7 @@ from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.repository import MessageRepository
 from bookshop.mailer import worker as worker_module
 from bookshop.mailer.compose import compose
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from tests.support import smtp
 from tests.support.smtp import FAST, MailQueue, SmtpServer
@@ -33,7 +33,7 @@ def states(mail_queue):
 
 def test_a_stopping_worker_finishes_its_message_and_releases_the_others(mail_queue, smtp_server):
     mail_queue.queue(NUMBER)
-    worker = Worker(FAST)
+    worker = MailWorker(FAST)
     smtp_server.on_message = lambda _one: worker.stop()
     mail_queue.run_worker(worker=worker)
     assert [(one.state, one.attempts) for one in mail_queue.messages()] == [("sent", 1)] + [("queued", 0)] * (
@@ -45,11 +45,11 @@ def test_a_stopping_worker_finishes_its_message_and_releases_the_others(mail_que
 
 
 def test_an_idle_worker_rests_until_it_is_told_to_stop(app):
-    worker = Worker(WorkerTiming(poll=3600))
+    worker = MailWorker(WorkerTiming(poll=3600))
     worker.stop()
     with app.app_context():
         worker.run()
-    assert worker.done == {}
+    assert worker.outcomes == {}
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def losing_commits(app, error=LOST[0]):
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_message_sent_while_the_database_went_away_is_not_sent_twice(app, mail_queue, smtp_server, stopped, error):
     """Not even if the worker is stopped meanwhile."""
-    emails, worker = mail_queue.queue(3), Worker(FAST)
+    emails, worker = mail_queue.queue(3), MailWorker(FAST)
 
     def received(_one):
         smtp_server.on_message = None
@@ -130,7 +130,7 @@ def test_unsent_messages_are_released_when_the_database_returns(app, mail_queue,
     with monkeypatch.context() as patch, losing_commits(app) as lose, app.app_context():
         patch.setattr(worker_module, "compose", lost)
         with pytest.raises(OperationalError):
-            Worker(FAST).send_batch()
+            MailWorker(FAST).send_batch()
     assert {(one.state, one.attempts) for one in mail_queue.messages()} == {("queued", 0)}
     mail_queue.run_worker()
     assert smtp_server.recipients == dict.fromkeys(emails, 1)
@@ -139,7 +139,7 @@ def test_unsent_messages_are_released_when_the_database_returns(app, mail_queue,
 @pytest.mark.parametrize("error", LOST, ids=["away", "unknown"])
 def test_a_worker_survives_a_database_outage(app, mail_queue, smtp_server, monkeypatch, error):
     emails, tries = mail_queue.queue(2), []
-    has_due, worker = MessageRepository.has_due, Worker(FAST)
+    has_due, worker = MessageRepository.has_due, MailWorker(FAST)
 
     def away(self):
         tries.append(self)
@@ -191,9 +191,9 @@ def test_a_worker_without_its_lease_does_not_overwrite_anothers_result(mail_queu
 def test_a_dead_workers_messages_are_sent_by_another_after_the_lease(mail_queue, smtp_server):
     emails = mail_queue.queue(2)
     mail_queue.shop.commit(lambda: services.mail().claim(2, "dead", 600))
-    assert mail_queue.run_worker().done == {}
+    assert mail_queue.run_worker().outcomes == {}
     mail_queue.shop.execute("UPDATE messages SET next_attempt_at = created_at")
-    assert mail_queue.run_worker().done == {"sent": 2}
+    assert mail_queue.run_worker().outcomes == {"sent": 2}
     assert smtp_server.recipients == dict.fromkeys(emails, 1)
     assert [one.attempts for one in mail_queue.messages()] == [1, 1]
 

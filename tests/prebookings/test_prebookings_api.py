@@ -152,17 +152,17 @@ def test_an_unknown_member_is_refused(shop, ada):
 
 
 @pytest.mark.parametrize(
-    ("who", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
+    ("email", "refused"), [(None, (401, "NOT_AUTHENTICATED")), ("staff@example.com", (403, "FORBIDDEN"))]
 )
-def test_only_customers_have_pre_bookings(shop, api_client, three, who, refused):
+def test_only_customers_have_pre_bookings(shop, api_client, three, email, refused):
     shop.staff("staff@example.com")
-    asker, before = api_client(who), shop.everything()
+    client, before = api_client(email), shop.everything()
     path = f"{URL}/{three[2]}"
     answers = [
-        asker.reserve(shop.rows("SELECT min(id) FROM books")[0]),
-        asker.get(URL),
-        asker.get(path),
-        asker.delete(path),
+        client.reserve(shop.rows("SELECT min(id) FROM books")[0]),
+        client.get(URL),
+        client.get(path),
+        client.delete(path),
     ]
     assert [refusal(answer) for answer in answers] == [refused] * 4
     assert shop.everything() == before

@@ -262,7 +262,7 @@ def test_a_reservation_that_ended_in_a_sale_is_bought_and_no_longer_back(shop, w
     browser = web_client("ada@example.com")
     assert "1 back in stock" in text_of(browser.get("/"))
     order_id = shop.order(ada, {emma: 1})
-    page = text_of(browser.get("/"))
+    page = text_of(browser.get("/orders"))
     assert ("back in stock" in page, "you bought it" in text_of(browser.get("/reservations"))) == (False, True)
     assert "You reserved this book" not in text_of(browser.get(f"/books/{emma}"))
     shop.cancel_order(ada, order_id)
@@ -277,7 +277,7 @@ def test_a_customer_notified_twice_who_bought_once_is_done_with_both(shop, web_c
         shop.set_stock(emma, 3)
     shop.order(ada, {emma: 1})
     browser = web_client("ada@example.com")
-    assert "back in stock" not in text_of(browser.get("/"))
+    assert "back in stock" not in text_of(browser.get("/orders"))
     assert "You reserved this book" not in text_of(browser.get(f"/books/{emma}"))
     shop.order(ada, {emma: 1})
     assert shop.rows("SELECT prebooking_id FROM order_lines ORDER BY id") == [2, None]

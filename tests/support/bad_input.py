@@ -44,12 +44,12 @@ class XssShop:
         )
         self.web_client = WebClient(app)
         self.ada_browser, self.staff_browser = WebClient(app, "ada@example.com"), WebClient(app, "staff@example.com")
-        self.anonymous_token, self.adas_token = self.web_client.csrf_token(), self.ada_browser.csrf_token("/")
-        self.token = self.staff_browser.csrf_token("/")
+        self.visitor_csrf_token, self.ada_csrf_token = self.web_client.csrf_token(), self.ada_browser.csrf_token("/")
+        self.staff_csrf_token = self.staff_browser.csrf_token("/")
         self.web_clients = {
-            "visitor": (self.web_client, self.anonymous_token),
-            "ada": (self.ada_browser, self.adas_token),
-            "staff": (self.staff_browser, self.token),
+            "visitor": (self.web_client, self.visitor_csrf_token),
+            "ada": (self.ada_browser, self.ada_csrf_token),
+            "staff": (self.staff_browser, self.staff_csrf_token),
         }
         self.staff.patch(f"/api/v1/books/{BOOK}/stock", {"delta": 1, "note": SCRIPT})
         self.staff.patch(f"/api/v1/books/{BOOK}/stock", {"delta": -1})

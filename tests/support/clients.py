@@ -1,4 +1,4 @@
-"""HTTP clients for tests: a browser with cookies and forms, and a script with a token."""
+"""HTTP clients for tests: one like a browser, with cookies and forms, and one like a script, with a token."""
 
 import html
 import re
@@ -20,7 +20,7 @@ TAG = re.compile(r"<[^>]*>")
 
 
 class WebClient:
-    """A browser: keeps cookies, and submits each form with the CSRF token of its page."""
+    """A client like a browser: keeps cookies, and submits each form with the CSRF token of its page."""
 
     def __init__(self, app: Flask, email: str | None = None) -> None:
         self.app, self.client = app, app.test_client()
@@ -47,8 +47,8 @@ class WebClient:
         return self.client.post(path, data=fields)
 
     def csrf_token(self, page: str = "/login") -> str:
-        found = TOKEN.search(self.follow(page).text)
-        return html.unescape(found.group(1)) if found else ""
+        match = TOKEN.search(self.follow(page).text)
+        return html.unescape(match.group(1)) if match else ""
 
     def _log_in_quickly(self, email: str) -> None:
         """Log in as the form does, at a fraction of its cost: most tests log in without testing the login."""
@@ -64,7 +64,7 @@ class WebClient:
 
 
 class ApiClient:
-    """A script: sends JSON with a Bearer token and no cookies."""
+    """A client like a script: sends JSON with a Bearer token and no cookies."""
 
     def __init__(self, app: Flask, email: str | None = None, scopes: Collection[str] | None = None) -> None:
         self.client = app.test_client(use_cookies=False)

@@ -10,7 +10,7 @@ import flask_migrate
 
 from bookshop import create_app
 from bookshop.extensions import db
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support.clients import ApiClient, WebClient
 from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import settings_for
@@ -45,7 +45,7 @@ def _exercise(shop: Shop) -> list[str]:
         browser.submit("/cart/items", page="/", book_id=book_id, once="n" * 22)
     order = ada.post("/api/v1/orders", {"name": "Ada"})
     with shop.app.app_context():
-        Worker().run_once()
+        MailWorker().run_once()
     waiting = shop.rows("SELECT count(*) FROM messages WHERE state = 'queued'")[0]
     results = {
         "login": (login, 303),

@@ -146,8 +146,8 @@ class Snapshot:
         self.app = app
         columns_of = {table: [column for column in table.columns if column.computed is None] for table in TABLES}
         with _connection(app) as connection:
-            found = ((table, connection.execute(select(*columns))) for table, columns in columns_of.items())
-            self.rows = [(table, [dict(row) for row in result.mappings()]) for table, result in found]
+            results = ((table, connection.execute(select(*columns))) for table, columns in columns_of.items())
+            self.rows = [(table, [dict(row) for row in result.mappings()]) for table, result in results]
             self.sequences = self._on_postgresql(connection, _sequences) or {}
         self.files = {path: path.read_bytes() for path in _files(app)}
 

@@ -107,8 +107,8 @@ class Shop:
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """Return the rows of a SELECT as tuples, single columns as scalars."""
         with self.app.app_context():
-            found = [tuple(row) for row in db.session.execute(text(sql), values, execution_options={BY_TEST: True})]
-        return [row[0] if len(row) == 1 else row for row in found]
+            rows = [tuple(row) for row in db.session.execute(text(sql), values, execution_options={BY_TEST: True})]
+        return [row[0] if len(row) == 1 else row for row in rows]
 
     def execute(self, sql: str, **values: Any) -> None:
         """Change the database directly."""
@@ -117,8 +117,8 @@ class Shop:
             db.session.commit()
 
     def stock(self, book_id: int) -> int:
-        found: int = self.rows("SELECT stock_quantity FROM books WHERE id = :id", id=book_id)[0]
-        return found
+        quantity: int = self.rows("SELECT stock_quantity FROM books WHERE id = :id", id=book_id)[0]
+        return quantity
 
     def statuses(self, book_id: int) -> list[str]:
         """Return the statuses of the book's pre-bookings, oldest first."""

@@ -24,10 +24,10 @@ Started = tuple[int, Callable[[float], Any]]  # the process id, and a function t
 Start = Callable[[list[str], dict[str, str], int, Connection], Started]
 
 
-def by_fork(arguments: list[str], environ: dict[str, str], listening: int, life: Connection) -> Started:
+def by_fork(arguments: list[str], environ: dict[str, str], listening: int, pipe_end: Connection) -> Started:
     """Fork gunicorn from the process with everything imported, which takes a tenth of a second."""
-    with socket.socket(fileno=os.dup(listening)) as listens, Connection(os.dup(2), readable=False) as errors:
-        inherited = (arguments, environ, listens, life, errors)
+    with socket.socket(fileno=os.dup(listening)) as listener, Connection(os.dup(2), readable=False) as errors:
+        inherited = (arguments, environ, listener, pipe_end, errors)
         process = processes.Process(target=_run_gunicorn, args=inherited, daemon=True)
         process.start()
     assert process.pid
@@ -35,7 +35,7 @@ def by_fork(arguments: list[str], environ: dict[str, str], listening: int, life:
 
 
 def _run_gunicorn(
-    arguments: list[str], environ: dict[str, str], listens: socket.socket, _life: Connection, errors: Connection
+    arguments: list[str], environ: dict[str, str], listener: socket.socket, _pipe_end: Connection, errors: Connection
 ) -> None:
     """Run gunicorn in this process, with its own process group, environment and output."""
     os.setsid()
@@ -44,7 +44,7 @@ def _run_gunicorn(
     os.environ.update(environ)
     for stream in (1, 2):
         os.dup2(errors.fileno(), stream)
-    sys.argv = ["gunicorn", "--bind", f"fd://{listens.fileno()}", *arguments]
+    sys.argv = ["gunicorn", "--bind", f"fd://{listener.fileno()}", *arguments]
     runpy.run_module("gunicorn", run_name="__main__")
 
 
@@ -56,13 +56,13 @@ def _exit_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def by_command(arguments: list[str], environ: dict[str, str], listening: int, life: Connection) -> Started:
+def by_command(arguments: list[str], environ: dict[str, str], listening: int, pipe_end: Connection) -> Started:
     """Start gunicorn by its command line."""
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening}", *arguments],
         cwd=ROOT,
         env=environ,
-        pass_fds=[listening, life.fileno()],
+        pass_fds=[listening, pipe_end.fileno()],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -78,15 +78,15 @@ class Gunicorn:
 
     def __init__(self, application: str, environ: dict[str, str], *options: str, start: Start = by_fork) -> None:
         arguments = [*options, "--no-control-socket", "--log-level=error", f"--chdir={ROOT}", application]
-        self._life, held = processes.Pipe(duplex=False)
-        with held, socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+        self._exit_pipe, pipe_end = processes.Pipe(duplex=False)
+        with pipe_end, socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
             self.port = int(listening.getsockname()[1])
-            self.pid, self._wait = start(arguments, environ, listening.fileno(), held)
+            self.pid, self._wait = start(arguments, environ, listening.fileno(), pipe_end)
 
     @property
     def ended(self) -> bool:
         """Whether all its processes have exited."""
-        return self._life.poll(0)
+        return self._exit_pipe.poll(0)
 
     def wait_until_ready(self, path: str = "/", headers: Mapping[str, str] | None = None) -> None:
         """Wait until the server answers a request; kill it if it does not."""
@@ -111,5 +111,5 @@ class Gunicorn:
         self._wait_for_exit()
 
     def _wait_for_exit(self) -> None:
-        assert self._life.poll(DEADLINE), "the server does not exit"
+        assert self._exit_pipe.poll(DEADLINE), "the server does not exit"
         self._wait(DEADLINE)

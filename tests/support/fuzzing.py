@@ -36,7 +36,7 @@ def fill_shop(shop: Shop, orders: int) -> Mapping[str, str | None]:
     """Fill the shop with some of everything; return the token of each role.
 
     Odd books are in stock, even ones are not. Ada and Bob have orders in all statuses, most of them placed. One book
-    in Ada's cart is sold out, so that no order empties the cart before it was requested.
+    in Ada's cart is sold out, so that her orders are refused and her cart stays full until `make_orderable` is called.
     """
     ada, bob, staff = shop.customer(ADA), shop.customer(BOB), shop.staff(STAFF)
     shop.book("Emma", isbn=EXAMPLES_ISBN, stock=1000, publisher="Penguin", language="en", published_year=2003)
@@ -46,10 +46,10 @@ def fill_shop(shop: Shop, orders: int) -> Mapping[str, str | None]:
     shop.reserve(bob, 2)
     shop.set_stock(4, 3)
     shop.cancel(ada, cancelled)
-    orders_made = [shop.order(who, {1: 1}, phone="030 5550 173") for who in [ada, bob] * (orders // 2)]
-    ready, collected, cancelled_orders = orders_made[4 : 4 + orders // 3], orders_made[4:8], orders_made[2:4]
-    for status, chosen in ((READY, ready), (COLLECTED, collected), (CANCELLED, cancelled_orders)):
-        for order_id in chosen:
+    placed = [shop.order(user_id, {1: 1}, phone="030 5550 173") for user_id in [ada, bob] * (orders // 2)]
+    ready, collected, cancelled_orders = placed[4 : 4 + orders // 3], placed[4:8], placed[2:4]
+    for status, order_ids in ((READY, ready), (COLLECTED, collected), (CANCELLED, cancelled_orders)):
+        for order_id in order_ids:
             shop.change_order(order_id, status, staff)
     for _webhook in range(15):
         shop.commit(lambda: services.webhooks().register(staff, "https://127.0.0.1/hooks", ["*"]))
@@ -61,7 +61,7 @@ def fill_shop(shop: Shop, orders: int) -> Mapping[str, str | None]:
     shop.fill_cart(ada, {1: 1, 5: 2, SOLD_OUT: 1})
     shop.set_stock(SOLD_OUT, 0)
     assert shop.broken() == []
-    return {who: email and shop.token(email) for who, email in ROLES.items()}
+    return {role: email and shop.token(email) for role, email in ROLES.items()}
 
 
 class ServedShop(NamedTuple):

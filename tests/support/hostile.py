@@ -19,25 +19,25 @@ class Target(SampleShop):
 
     def send_json(self, route: str, body: Any = None, path: str = "") -> TestResponse:
         """Call a JSON route with the token of an allowed user."""
-        api_client = self.api_clients[who_may(route)]
+        api_client = self.api_clients[role_for(route)]
         return api_client.client.open(
             path or path_of(route), method=method_of(route), json=body, headers=api_client.headers
         )
 
     def send_form(self, route: str, fields: dict[str, Any], path: str = "") -> TestResponse:
         """Call a page as an allowed user."""
-        who = who_may(route)
-        data = {**fields, "csrf_token": self.csrf_tokens[who]} if method_of(route) == "POST" else None
-        return self.web_clients[who].client.open(path or path_of(route), method=method_of(route), data=data)
+        role = role_for(route)
+        data = {**fields, "csrf_token": self.csrf_tokens[role]} if method_of(route) == "POST" else None
+        return self.web_clients[role].client.open(path or path_of(route), method=method_of(route), data=data)
 
     def notices(self, route: str) -> str:
         """Return the messages flashed by the last call of a page."""
-        with self.web_clients[who_may(route)].client.session_transaction() as session:
+        with self.web_clients[role_for(route)].client.session_transaction() as session:
             return str(session.pop("_flashes", ""))
 
 
-def who_may(route: str) -> str:
-    """Return the role to call a route as: logged in only if the route requires it."""
+def role_for(route: str) -> str:
+    """Return a role that may call a route: logged in only if the route requires it."""
     may = ROUTES[route][0]
     return "nobody" if may == ANYONE else "ada" if "ada" in may else "staff"
 

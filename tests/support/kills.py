@@ -72,15 +72,15 @@ def status(connection: http.client.HTTPConnection) -> int | None:
     return response.status
 
 
-def killed_after(server: Server, connection: http.client.HTTPConnection, seconds: float | None) -> int | None:
+def kill_after(server: Server, connection: http.client.HTTPConnection, seconds: float | None) -> int | None:
     """Kill the server this long after a request (None: after its response); return the response's status, if any."""
-    answer = None
+    response_status = None
     if seconds is None:
-        answer = status(connection)
+        response_status = status(connection)
     else:
         time.sleep(seconds)
     server.kill()
-    return answer or status(connection)
+    return response_status or status(connection)
 
 
 def wait_until_rolled_back(shop: Shop, url: str) -> None:

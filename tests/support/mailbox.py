@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 
 from bookshop.mailer.transport import message_path
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from tests.support.factories import Shop
 
 DUE_NOW = "UPDATE messages SET next_attempt_at = created_at WHERE state = 'queued'"
@@ -36,7 +36,7 @@ class Mailbox:
     def run_worker(self) -> None:
         """Let a worker send what is due."""
         with self.app.app_context():
-            assert Worker().run_once()
+            assert MailWorker().run_once()
 
     def new(self) -> list[bytes]:
         """Return the messages sent since the last call, in raw form."""

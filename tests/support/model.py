@@ -114,12 +114,12 @@ class Model:
                 self.alerts[number] = after
 
     def queue_again(self, book: int) -> None:
-        """Queue the alerts that were stopped as gone, except those with a permanent reason."""
+        """Queue the alerts that were stopped as gone, except those with a final reason."""
         for number, state in self.alerts.items():
             if state == "gone" and self.reservations[number].book == book and not self.books[book].withdrawn:
-                self.alerts[number] = self.permanent_reason(number) or "queued"
+                self.alerts[number] = self.final_reason(number) or "queued"
 
-    def permanent_reason(self, number: int) -> str | None:
+    def final_reason(self, number: int) -> str | None:
         reservation = self.reservations[number]
         if not self.users[reservation.user].active:
             return "closed"
@@ -141,12 +141,12 @@ class Model:
                 self.alerts[number] = self.outcome(number)
 
     def outcome(self, number: int) -> str:
-        book, never = self.books[self.reservations[number].book], self.permanent_reason(number)
-        if never == "bought" and self.is_reserved_again(number):
-            never = "reserved_again"
+        book, reason = self.books[self.reservations[number].book], self.final_reason(number)
+        if reason == "bought" and self.is_reserved_again(number):
+            reason = "reserved_again"
         if book.withdrawn or not book.stock:
-            return never or "gone"
-        return never if never and never != "bought" else "sent"
+            return reason or "gone"
+        return reason if reason and reason != "bought" else "sent"
 
     def response_to_add(self, user: int, book: int, quantity: int) -> tuple[int, str | None]:
         cart = self.carts[user]
@@ -192,12 +192,12 @@ class Model:
     def order(self, user: int) -> Order:
         """Order what is in the cart and empty it."""
         cart = self.carts.pop(user)
-        made = Order(
+        order = Order(
             user, {book: Line(copies, self.fulfilled_reservation(user, book)) for book, copies in cart.items()}
         )
         for book, copies in cart.items():
             self.books[book].stock -= copies
-        return made
+        return order
 
     def fulfilled_reservation(self, user: int, book: int) -> int | None:
         """Return the customer's last notified reservation of the book, unless an order has fulfilled it."""
@@ -234,6 +234,6 @@ def set_statuses(reservations: list[Reservation], status: str) -> int:
     return len(reservations)
 
 
-def status_and_code(answer: Any) -> tuple[int, str | None]:
+def status_and_code(response: Any) -> tuple[int, str | None]:
     """Return the status of a response and the code of its problem, if any."""
-    return answer.status_code, answer.get_json()["code"] if answer.status_code >= 400 else None
+    return response.status_code, response.get_json()["code"] if response.status_code >= 400 else None

@@ -39,48 +39,48 @@ class _Operation:
 
     old: Document
     new: Document
-    was_in: Document
-    is_in: Document
+    old_document: Document
+    new_document: Document
 
     def breaks(self) -> Iterator[str]:
         if self.old["operationId"] != self.new["operationId"]:
             yield f"operationId was {self.old['operationId']}, is {self.new['operationId']}"
-        if not all(_is_accepted(self.new["security"], held) for held in self.old["security"]):
+        if not all(_is_accepted(self.new["security"], credentials) for credentials in self.old["security"]):
             yield f"security was {self.old['security']}, is {self.new['security']}"
         yield from self._parameters()
         yield from self._body()
-        for status, answer in self.old["responses"].items():
+        for status, response in self.old["responses"].items():
             now = self.new["responses"].get(status)
             if now is None:
                 yield f"response {status}: was removed"
             else:
-                words = self._response(_resolved(answer, self.was_in), _resolved(now, self.is_in))
+                words = self._response(_resolved(response, self.old_document), _resolved(now, self.new_document))
                 yield from (f"response {status}{difference}" for difference in words)
 
     def _parameters(self) -> Iterator[str]:
         before, now = _by_name(self.old), _by_name(self.new)
-        for place, given in now.items():
-            if given.get("required") and not before.get(place, {}).get("required"):
-                yield f"{place}: is now required"
-        for place, given in before.items():
-            if place not in now:
-                yield f"{place}: was removed"
+        for name, given in now.items():
+            if given.get("required") and not before.get(name, {}).get("required"):
+                yield f"{name}: is now required"
+        for name, given in before.items():
+            if name not in now:
+                yield f"{name}: was removed"
             else:
-                yield from self._request(now[place]["schema"], given["schema"], place)
+                yield from self._request(now[name]["schema"], given["schema"], name)
 
     def _body(self) -> Iterator[str]:
         before, now = self.old.get("requestBody"), self.new.get("requestBody")
         if now and now.get("required") and not (before and before.get("required")):
             yield "body: is now required"
         for kind, media in (before or {}).get("content", {}).items():
-            taken = (now or {}).get("content", {}).get(kind)
-            if taken is None:
+            new_media = (now or {}).get("content", {}).get(kind)
+            if new_media is None:
                 yield f"body: {kind} was removed"
             else:
-                yield from self._request(taken["schema"], media["schema"], "body")
+                yield from self._request(new_media["schema"], media["schema"], "body")
 
     def _request(self, now: Schema, before: Schema, where: str) -> Iterator[str]:
-        return _Schemas(self.is_in, self.was_in, sent=True).excess(now, before, where)
+        return _Schemas(self.new_document, self.old_document, is_request=True).excess(now, before, where)
 
     def _response(self, before: Document, now: Document) -> Iterator[str]:
         for header in before.get("headers", {}):
@@ -91,7 +91,7 @@ class _Operation:
             if given is None:
                 yield f": {kind} was removed"
             else:
-                schemas = _Schemas(self.was_in, self.is_in, sent=False)
+                schemas = _Schemas(self.old_document, self.new_document, is_request=False)
                 yield from schemas.excess(media["schema"], given["schema"], "")
 
 
@@ -99,10 +99,13 @@ def _by_name(operation: Document) -> dict[str, Any]:
     return {f"{given['in']} parameter {given['name']}": given for given in operation.get("parameters", [])}
 
 
-def _is_accepted(security: Sequence[Mapping[str, Sequence[str]]], held: Mapping[str, Sequence[str]]) -> bool:
+def _is_accepted(security: Sequence[Mapping[str, Sequence[str]]], credentials: Mapping[str, Sequence[str]]) -> bool:
     """Whether credentials accepted before are still accepted."""
     return any(
-        all(set(scopes) <= set(held.get(scheme, ())) and scheme in held for scheme, scopes in demand.items())
+        all(
+            set(scopes) <= set(credentials.get(scheme, ())) and scheme in credentials
+            for scheme, scopes in demand.items()
+        )
         for demand in security
     )
 
@@ -125,21 +128,23 @@ def _resolved(schema: Any, document: Document) -> Any:
 class _Schemas:
     """Compares two schemas, each of its own document."""
 
-    of_wide: Document
-    of_narrow: Document
-    sent: bool  # True for requests: wide is the new schema; False for responses: wide is the old one
+    wide_document: Document
+    narrow_document: Document
+    is_request: bool  # for requests, wide is the new schema; for responses, the old one
 
     def excess(self, wide: Schema, narrow: Schema, where: str) -> Iterator[str]:
         """Yield where and how `narrow` allows more than `wide`."""
-        wide, narrow = _resolved(wide, self.of_wide), _resolved(narrow, self.of_narrow)
+        wide, narrow = _resolved(wide, self.wide_document), _resolved(narrow, self.narrow_document)
         if "anyOf" in wide or "anyOf" in narrow:
-            yield from self._compare_choices(_choices(wide, self.of_wide), _choices(narrow, self.of_narrow), where)
+            yield from self._compare_choices(
+                _choices(wide, self.wide_document), _choices(narrow, self.narrow_document), where
+            )
             return
         for keyword in ("type", "values", *FLOORS, *CEILINGS, *OPAQUE):
-            is_, than = _value(wide, keyword), _value(narrow, keyword)
-            if not _allows_all(keyword, is_, than):
-                yield self._change(where, keyword, is_, than)
-        if self.sent and wide.get("default") != narrow.get("default"):
+            wide_value, narrow_value = _value(wide, keyword), _value(narrow, keyword)
+            if not _allows_all(keyword, wide_value, narrow_value):
+                yield self._change(where, keyword, wide_value, narrow_value)
+        if self.is_request and wide.get("default") != narrow.get("default"):
             yield self._change(where, "default", wide.get("default"), narrow.get("default"))
         if "items" in wide:
             yield from self.excess(wide["items"], narrow.get("items", {}), f"{where}[]")
@@ -153,22 +158,26 @@ class _Schemas:
                 yield from alike[0] if alike else [self._change(where, "type", _kinds(wide), _kinds(narrow))]
 
     def _compare_members(self, wide: Schema, narrow: Schema, where: str) -> Iterator[str]:
-        of_wide, of_narrow = wide.get("properties", {}), narrow.get("properties", {})
-        was, now = (of_narrow, of_wide) if self.sent else (of_wide, of_narrow)
+        wide_members, narrow_members = wide.get("properties", {}), narrow.get("properties", {})
+        was, now = (narrow_members, wide_members) if self.is_request else (wide_members, narrow_members)
         for name in was:
             if name not in now:
                 yield f"{where}/{name}: was removed"
         for name in set(wide.get("required", ())) - set(narrow.get("required", ())):
-            if self.sent or name in now:
-                yield f"{where}/{name}: {'is now required' if self.sent else 'may now be missing'}"
-        if self.sent and wide.get("additionalProperties", True) is False and narrow.get("additionalProperties", True):
+            if self.is_request or name in now:
+                yield f"{where}/{name}: {'is now required' if self.is_request else 'may now be missing'}"
+        if (
+            self.is_request
+            and wide.get("additionalProperties", True) is False
+            and narrow.get("additionalProperties", True)
+        ):
             yield f"{where}: now refuses unknown members"
         for name in was:
             if name in now:
-                yield from self.excess(of_wide[name], of_narrow[name], f"{where}/{name}")
+                yield from self.excess(wide_members[name], narrow_members[name], f"{where}/{name}")
 
     def _change(self, where: str, keyword: str, wide: Any, narrow: Any) -> str:
-        was, now = (narrow, wide) if self.sent else (wide, narrow)
+        was, now = (narrow, wide) if self.is_request else (wide, narrow)
         return f"{where}: {keyword} was {_shown(was)}, is {_shown(now)}"
 
 

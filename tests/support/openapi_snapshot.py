@@ -23,8 +23,8 @@ def without_words(value: Any, *, named: bool = False) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: without_words(held, named=name in {"properties", "schemas", "headers", "responses"} and not named)
-        for name, held in value.items()
+        name: without_words(member, named=name in {"properties", "schemas", "headers", "responses"} and not named)
+        for name, member in value.items()
         if named or name not in WORDS
     }
 

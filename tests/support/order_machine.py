@@ -46,40 +46,40 @@ class OrderSteps(RuleBasedStateMachine):
     @rule(user=users, book=books, quantity=copies)
     def a_customer_adds_to_the_cart(self, user: int, book: int, quantity: int) -> None:
         expected = self.model.response_to_add(user, book, quantity)
-        answer = self.client_of(user).post("/api/v1/cart/items", {"book_id": book, "quantity": quantity})
-        assert status_and_code(answer) == expected
-        if answer.status_code < 400:
+        response = self.client_of(user).post("/api/v1/cart/items", {"book_id": book, "quantity": quantity})
+        assert status_and_code(response) == expected
+        if response.status_code < 400:
             cart = self.model.carts[user]
             cart[book] = cart.get(book, 0) + quantity
-            assert answer.get_json()["quantity"] == cart[book]
+            assert response.get_json()["quantity"] == cart[book]
 
     @rule(user=users, book=books, quantity=st.integers(1, CART_COPIES + 1))
     def a_customer_changes_the_cart(self, user: int, book: int, quantity: int) -> None:
-        for wanted in {book, *self.model.carts[user]}:
-            expected = self.model.response_to_change(user, wanted, quantity)
-            answer = self.client_of(user).patch(f"/api/v1/cart/items/{wanted}", {"quantity": quantity})
-            assert status_and_code(answer) == expected
-            if answer.status_code == 200:
-                self.model.carts[user][wanted] = quantity
+        for book_id in {book, *self.model.carts[user]}:
+            expected = self.model.response_to_change(user, book_id, quantity)
+            response = self.client_of(user).patch(f"/api/v1/cart/items/{book_id}", {"quantity": quantity})
+            assert status_and_code(response) == expected
+            if response.status_code == 200:
+                self.model.carts[user][book_id] = quantity
 
     @rule(user=users, book=books)
     def a_customer_takes_a_book_out_of_the_cart(self, user: int, book: int) -> None:
         book = min(self.model.carts[user], default=book)
-        answer = self.client_of(user).delete(f"/api/v1/cart/items/{book}")
+        response = self.client_of(user).delete(f"/api/v1/cart/items/{book}")
         if not self.model.users[user].active:
-            assert status_and_code(answer) == (401, "NOT_AUTHENTICATED")
+            assert status_and_code(response) == (401, "NOT_AUTHENTICATED")
         elif self.model.carts[user].pop(book, None) is None:
-            assert status_and_code(answer) == (404, "CART_ITEM_NOT_FOUND")
+            assert status_and_code(response) == (404, "CART_ITEM_NOT_FOUND")
         else:
-            assert answer.status_code == 204
+            assert response.status_code == 204
 
     @rule(target=orders, user=users)
     def a_customer_orders(self, user: int) -> Any:
-        expected, answer = self.model.response_to_order(user), self.send_order(user, len(self.model.orders))
-        assert status_and_code(answer) == expected
-        if answer.status_code != 201:
+        expected, response = self.model.response_to_order(user), self.send_order(user, len(self.model.orders))
+        assert status_and_code(response) == expected
+        if response.status_code != 201:
             return multiple()
-        order = answer.get_json()["id"]
+        order = response.get_json()["id"]
         self.model.orders[order] = self.model.order(user)
         return order
 
@@ -97,11 +97,12 @@ class OrderSteps(RuleBasedStateMachine):
     @rule(order=orders)
     def a_customer_retries_an_order(self, order: int) -> None:
         user, number = self.model.orders[order].user, list(self.model.orders).index(order)
-        answer = self.send_order(user, number)
+        response = self.send_order(user, number)
         if self.model.users[user].active:
-            assert (answer.status_code, answer.get_json()["id"], answer.get_json()["status"]) == (201, order, "placed")
+            stored = response.get_json()
+            assert (response.status_code, stored["id"], stored["status"]) == (201, order, "placed")
         else:
-            assert status_and_code(answer) == (401, "NOT_AUTHENTICATED")
+            assert status_and_code(response) == (401, "NOT_AUTHENTICATED")
 
     @rule(order=orders)
     def a_customer_cancels_an_order(self, order: int) -> None:
@@ -124,11 +125,11 @@ class OrderSteps(RuleBasedStateMachine):
             self.change_order(self.model.orders[order], f"/api/v1/admin/orders/{order}", change)
 
     def change_order(self, order: Order, path: str, change: str) -> None:
-        answer = self.staff.post(f"{path}/{change}")
+        response = self.staff.post(f"{path}/{change}")
         if order.status not in BEFORE[change]:
-            assert status_and_code(answer) == (409, "ORDER_STATE")
+            assert status_and_code(response) == (409, "ORDER_STATE")
             return
-        assert (answer.status_code, answer.get_json()["status"]) == (200, BECOMES[change])
+        assert (response.status_code, response.get_json()["status"]) == (200, BECOMES[change])
         if change == "cancel":
             self.model.cancel_order(order)
         order.status = BECOMES[change]
@@ -140,21 +141,21 @@ class OrderSteps(RuleBasedStateMachine):
 
     @rule(user=users, status=st.sampled_from(["placed", "ready", "collected", "cancelled"]))
     def a_customer_lists_orders(self, user: int, status: str) -> None:
-        answer = self.client_of(user).get("/api/v1/orders", status=status, size=100)
+        response = self.client_of(user).get("/api/v1/orders", status=status, size=100)
         if not self.model.users[user].active:
-            assert answer.status_code == 401
+            assert response.status_code == 401
             return
         own = [n for n, order in self.model.orders.items() if (order.user, order.status) == (user, status)]
-        assert [item["id"] for item in answer.get_json()["items"]] == sorted(own, reverse=True)
+        assert [item["id"] for item in response.get_json()["items"]] == sorted(own, reverse=True)
 
     @invariant()
     def carts_and_orders_agree_with_the_model(self) -> None:
-        items, made, lines = rows_of(self.app, "SELECT user_id, book_id, quantity FROM cart_items", ORDERS, LINES)
+        items, order_rows, lines = rows_of(self.app, "SELECT user_id, book_id, quantity FROM cart_items", ORDERS, LINES)
         carts: dict[int, dict[int, int]] = {}
         for user, book, quantity in items:
             carts.setdefault(user, {})[book] = quantity
         assert carts == {user: cart for user, cart in self.model.carts.items() if cart}
-        orders = {row[0]: Order(row[1], {}, row[2]) for row in made}
+        orders = {row[0]: Order(row[1], {}, row[2]) for row in order_rows}
         for order, book, quantity, reservation in lines:
             orders[order].lines[book] = Line(quantity, reservation)
         assert orders == self.model.orders

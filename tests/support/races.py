@@ -60,8 +60,8 @@ def interleave(point: Point, slow: Task, fast: Task, patience: float = SHORT) ->
             return result
 
         patch.setattr(owner, name, passed)
-        answer = slow()
-        return answer, started[0].result()
+        result = slow()
+        return result, started[0].result()
 
 
 def wait_for(done: Callable[[], bool], is_blocked: Callable[[], bool], patience: float) -> None:

@@ -57,13 +57,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         self.server.calls.append(call)
-        self._answer(self.server.faults.get(call.event_id, self.server.fault))
+        self._respond(self.server.faults.get(call.event_id, self.server.fault))
 
     def do_GET(self) -> None:
         self.server.calls.append(Call(self.path, {}, b""))
-        self._answer(200)
+        self._respond(200)
 
-    def _answer(self, fault: Any) -> None:
+    def _respond(self, fault: Any) -> None:
         if fault == HANG:
             self.server.keep_waiting(lambda: None)
         elif fault == DRIP:

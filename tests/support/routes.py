@@ -205,13 +205,13 @@ def path_of(route: str) -> str:
     """Return the path of a route for the first book, Ada's reservation of another, and other rows with id 1."""
     path = route.partition(" ")[2]
     names = {**NAMES, "token": TOKENS.get(path, "")}
-    return PATH_PARAMETER.sub(lambda found: names.get(found[1], "1"), path)
+    return PATH_PARAMETER.sub(lambda match: names.get(match[1], "1"), path)
 
 
 def routes_of(app: Flask) -> set[str]:
     """Return all routes except static files, written as in ROUTES."""
     return {
-        f"{method} {PLACEHOLDER.sub(lambda found: f'{{{found[1]}}}', rule.rule)}"
+        f"{method} {PLACEHOLDER.sub(lambda match: f'{{{match[1]}}}', rule.rule)}"
         for rule in app.url_map.iter_rules()
         if not rule.endpoint.endswith("static")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
@@ -229,11 +229,11 @@ class SampleShop:
         self._fill(self.shop)
         self.web_clients = {
             "nobody": WebClient(app),
-            **{who: WebClient(app, f"{who}@example.com") for who in LOGGED_IN},
+            **{role: WebClient(app, f"{role}@example.com") for role in LOGGED_IN},
         }
         self.api_clients = {
             "nobody": ApiClient(app),
-            **{who: ApiClient(app, f"{who}@example.com") for who in LOGGED_IN},
+            **{role: ApiClient(app, f"{role}@example.com") for role in LOGGED_IN},
         }
         for api_client in self.api_clients.values():
             api_client.get("/api/v1/books")  # the first use of a token is recorded
@@ -241,18 +241,18 @@ class SampleShop:
 
     def save(self) -> None:
         """Save the current state for `reset`."""
-        pages = {who: "/login" if who == "nobody" else "/" for who in self.web_clients}
-        self.csrf_tokens = {who: self.web_clients[who].csrf_token(page) for who, page in pages.items()}
-        self.cookies = {who: browser.client.get_cookie(COOKIE) for who, browser in self.web_clients.items()}
+        pages = {role: "/login" if role == "nobody" else "/" for role in self.web_clients}
+        self.csrf_tokens = {role: self.web_clients[role].csrf_token(page) for role, page in pages.items()}
+        self.cookies = {role: browser.client.get_cookie(COOKIE) for role, browser in self.web_clients.items()}
         self.snapshot = Snapshot(self.app)
 
     def reset(self) -> None:
         """Restore the saved rows and the logged-in clients in the emptied application."""
         self.snapshot.restore()
-        for who, cookie in self.cookies.items():
-            self.web_clients[who] = WebClient(self.app)
+        for role, cookie in self.cookies.items():
+            self.web_clients[role] = WebClient(self.app)
             if cookie is not None:
-                self.web_clients[who].client.set_cookie(COOKIE, cookie.value)
+                self.web_clients[role].client.set_cookie(COOKIE, cookie.value)
 
     def _fill(self, shop: Shop) -> None:
         ada = shop.customer("ada@example.com")
@@ -278,28 +278,29 @@ class SampleShop:
         with self.app.app_context():
             WebhookWorker().queue_new()
 
-    def by_cookie(self, who, route, *, token=True):
+    def by_cookie(self, role, route, *, token=True):
         """Call a route as a browser does, with or without the CSRF token."""
-        client, method = self.web_clients[who].client, route.split()[0]
-        csrf_token = self.csrf_tokens[who] if token else ""
+        client, method = self.web_clients[role].client, route.split()[0]
+        csrf_token = self.csrf_tokens[role] if token else ""
         body = ROUTES[route][1]
         if route in PAGES:
             return client.open(path_of(route), method=method, data={**body, "csrf_token": csrf_token})
         return client.open(path_of(route), method=method, json=body or None, headers={"X-CSRFToken": csrf_token})
 
-    def by_token(self, who, route):
+    def by_token(self, role, route):
         """Call a JSON route as a script does."""
-        client, headers = self.api_clients[who].client, self.api_clients[who].headers
+        client, headers = self.api_clients[role].client, self.api_clients[role].headers
         return client.open(path_of(route), method=route.split()[0], json=ROUTES[route][1] or None, headers=headers)
 
     def ways(self, route):
+        """Return the methods that can call a route: with a cookie and, if it is JSON, with a token."""
         return [self.by_cookie] if route in PAGES else [self.by_cookie, self.by_token]
 
     def tables(self):
         """Return all rows of all tables, including logins, but without counted attempts."""
         names = [table.name for table in TABLES if table.name != "attempts"]
-        found = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
-        return {name: sorted(rows, key=repr) for name, rows in zip(names, found, strict=True)}
+        tables = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
+        return {name: sorted(rows, key=repr) for name, rows in zip(names, tables, strict=True)}
 
 
 Extras = Callable[[Shop], Any]

@@ -57,7 +57,7 @@ def _usable(value: Any, name: str = "") -> Any:
     if name == "url" and isinstance(value, str) and len(value) < URL_MAX and URL.fullmatch(value):
         return "https://127.0.0.1/hooks"  # no other host can be reached
     if isinstance(value, dict):
-        return {member: _usable(held, member) for member, held in value.items()}
+        return {member: _usable(item, member) for member, item in value.items()}
     return [_usable(item) for item in value] if isinstance(value, list) else value
 
 
@@ -66,8 +66,8 @@ def filter_failure(_context: Any, failure: Failure, case: Any, response: Any) ->
     """Whether a failure really breaks the contract: some checks object to documented behaviour."""
     operation, code = _id_of(case.operation), _member(response, "code")
     if isinstance(failure, UseAfterFree):  # a cancelled pre-booking still exists
-        kept = bool(response.status_code == 304 or _member(response, "status") == "cancelled")
-        return not (operation == "prebookings_prebooking" and kept)
+        still_exists = bool(response.status_code == 304 or _member(response, "status") == "cancelled")
+        return not (operation == "prebookings_prebooking" and still_exists)
     if isinstance(failure, EnsureResourceAvailability):  # an order empties the cart
         return bool(code != "CART_ITEM_NOT_FOUND")
     if isinstance(failure, RejectedPositiveData):
@@ -94,11 +94,11 @@ def _is_refused_for_its_state(operation: Any, code: str, errors: list[dict[str, 
         return "If-Match" in headers
     if code == "IDEMPOTENCY_MISMATCH":  # the key was used for another body
         return "Idempotency-Key" in headers
-    may_be = STATES.get(name)
-    return may_be is not None and all(may_be(error) for error in errors)
+    is_due_to_state = REFUSALS_BY_STATE.get(name)
+    return is_due_to_state is not None and all(is_due_to_state(error) for error in errors)
 
 
-STATES: dict[str, Callable[[dict[str, str]], Any]] = {
+REFUSALS_BY_STATE: dict[str, Callable[[dict[str, str]], Any]] = {
     # The stock would leave 0 to 1,000,000, or not change as stated.
     "admin_update_stock": lambda error: STOCK.match(error["detail"]),
     # The same in one of its lines, or an unknown book: no line is applied.

@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from bookshop.extensions import db
 from bookshop.kit.outbox import WorkerTiming
 from bookshop.mail.models import Message
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.prebookings.models import PreBook
 from tests.support.factories import Shop
 from tests.support.races import insert_customers
@@ -178,9 +178,9 @@ class MailQueue:
         book_id = book_with_waiting_customers(self.shop, number)
         return self.shop.set_stock(book_id, 1)
 
-    def run_worker(self, timing: WorkerTiming = FAST, worker: Worker | None = None) -> Worker:
+    def run_worker(self, timing: WorkerTiming = FAST, worker: MailWorker | None = None) -> MailWorker:
         """Let a worker attempt everything that is due."""
-        worker = worker or Worker(timing)
+        worker = worker or MailWorker(timing)
         with self.app.app_context():
             while not worker.stopping and worker.send_batch() is not None:
                 pass

@@ -88,10 +88,10 @@ def schemas_in_use(part: str) -> set[Schema]:
 
 def routes_with(part: str) -> dict[str, Schema]:
     """Return the routes, written as in ROUTES, whose views take a `json` or a `query`, with its schema."""
-    found = {}
+    schemas = {}
     for rule in shop_without_database().url_map.iter_rules():
         hints = get_type_hints(unwrap(shop_without_database().view_functions[rule.endpoint]))
         if part in hints and rule.endpoint != "shapes":
             path = PLACEHOLDER.sub(r"{\1}", rule.rule)
-            found.update({f"{method} {path}": hints[part] for method in (rule.methods or set()) & METHODS})
-    return found
+            schemas.update({f"{method} {path}": hints[part] for method in (rule.methods or set()) & METHODS})
+    return schemas

@@ -22,7 +22,7 @@ TICK = "Tick the {} first, then press the button."
 BOOK_FORM = [
     *[({name: NUL}, 400, CONTROLS) for name in ("title", "authors", "publisher", "language", "description")],
     ({"isbn": NUL}, 400, "This is not an ISBN"),
-    ({"published_year": HUGE}, 400, "Number must be between -3000 and 2100."),
+    ({"published_year": HUGE}, 400, "The year must be from -3000 to 2100."),
     ({"price": HUGE}, 400, "The price must be from 0 to €1,000,000.00."),
 ]
 
@@ -133,8 +133,8 @@ SHOWN_AGAIN = ["/login", "/register", "/admin/books/new", "/admin/books/1/edit",
 def test_a_body_that_is_not_a_form_shows_the_form_again(target):
     statuses = {}
     for path in [*SHOWN_AGAIN, "/account/password"]:
-        who = "nobody" if path in SHOWN_AGAIN[:2] else "staff"
-        client, headers = target.web_clients[who].client, {"X-CSRFToken": target.csrf_tokens[who]}
+        role = "nobody" if path in SHOWN_AGAIN[:2] else "staff"
+        client, headers = target.web_clients[role].client, {"X-CSRFToken": target.csrf_tokens[role]}
         statuses[path] = [client.post(path, headers=headers, **body).status_code for body in STRANGE]
     assert statuses == {path: [400] * len(STRANGE) for path in statuses}
 

@@ -37,7 +37,7 @@ KEY = {"Idempotency-Key": "once"}
 class Refusal(NamedTuple):
     """A refused request: who sends what where, after `before`, and the response's headers."""
 
-    who: str | None
+    email: str | None
     call: str
     sent: Mapping[str, Any] = {}
     before: Callable[["ContractShop"], object] = lambda _shop: None
@@ -53,8 +53,8 @@ class ContractShop:
         for title, stock, isbn in (("Emma", 0, ISBN), ("Persuasion", 3, "9780141439686"), ("Sanditon", 0, None)):
             shop.book(title, stock=stock, isbn=isbn)
 
-    def send(self, who: str | None, call: str, **sent: Any) -> Any:
-        api_client, (method, path) = ApiClient(self.app, who), call.split()
+    def send(self, email: str | None, call: str, **sent: Any) -> Any:
+        api_client, (method, path) = ApiClient(self.app, email), call.split()
         headers = {**api_client.headers, **sent.pop("headers", {})}
         return api_client.client.open(path, method=method, headers=headers, **sent)
 
@@ -275,7 +275,7 @@ def test_every_code_has_its_test():
 @pytest.mark.parametrize(("code", "refusal"), CASES)
 def test_a_refusal_is_documented_with_its_code_under_its_status(contract_shop, code, refusal):
     refusal.before(contract_shop)
-    answer = contract_shop.send(refusal.who, refusal.call, **refusal.sent)
+    answer = contract_shop.send(refusal.email, refusal.call, **refusal.sent)
     problem = answer.get_json()
     assert (answer.status_code, problem["code"]) == (STATUSES[code], code)
     assert answer.mimetype == "application/problem+json"

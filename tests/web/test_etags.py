@@ -202,8 +202,8 @@ JSON = [route for route in GETS if "/api/v1/" in route and "openapi" not in rout
 
 @pytest.mark.parametrize("route", JSON)
 def test_every_get_is_304_without_a_body_for_a_matching_etag(sample_shop, route):
-    who = next(who for who in ("staff", "ada") if sample_shop.by_token(who, route).status_code == 200)
-    api_client, path = sample_shop.api_clients[who], path_of(route)
+    role = next(role for role in ("staff", "ada") if sample_shop.by_token(role, route).status_code == 200)
+    api_client, path = sample_shop.api_clients[role], path_of(route)
     first = api_client.get(path)
     for method in ("GET", "HEAD"):
         for known in (first.headers["ETag"], f'"x", {first.headers["ETag"]}', "*"):

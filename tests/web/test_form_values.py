@@ -64,7 +64,7 @@ DAMAGED = "The text contains a damaged character: send the text as UTF-8."
 NO_INTEGER, NO_CHOICE = "Enter a whole number in digits, such as 12.", "Not a valid choice."
 NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
 NO_PRICE = "The price must be from 0 to €1,000,000.00."
-NO_YEAR, NO_COPIES = "Number must be between -3000 and 2100.", "The number of copies must be from 0 to 1,000,000."
+NO_YEAR, NO_COPIES = "The year must be from -3000 to 2100.", "The number of copies must be from 0 to 1,000,000."
 NO_ISBN = "This is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8."
 MISTYPED = "This is not an ISBN: the check digit is wrong, so a digit may be mistyped."
 NO_DAYS = "Invalid Choice: could not coerce."
@@ -85,7 +85,7 @@ def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
         *(all_of(["", " ", "\t\r\n"], missing) if missing else []),
         *all_of(["a\0b", "a\x1bb", "a\x85b", *in_a_line], f"{CONTROLS}." if lines else f"{CONTROLS} or line breaks."),
         ("caf\ufffd", DAMAGED),
-        ("x" * (longest + 1), f"Field cannot be longer than {longest} characters."),
+        ("x" * (longest + 1), f"This is too long. Enter at most {longest:,} characters."),
     ]
 
 
@@ -96,7 +96,7 @@ def chosen(*values: str) -> Cases:
 BAD: dict[tuple[str, str], Cases] = {
     ("LoginForm", "email"): [
         *all_of(["", " "], "Enter your e-mail address."),
-        ("x" * 100_000, "Field cannot be longer than 254 characters."),
+        ("x" * 100_000, "This is too long. Enter at most 254 characters."),
     ],
     ("LoginForm", "password"): [("", "Enter your password.")],
     ("RegisterForm", "email"): text(254, "Enter your e-mail address."),
@@ -189,7 +189,7 @@ def test_every_field_of_every_form_is_in_the_table():
 
 def test_an_overlong_isbn_is_reported_as_too_long_and_invalid():
     errors = errors_in_form(BookForm, {**RIGHT["BookForm"], "isbn": "9" * 41})
-    assert errors == [("isbn", "Field cannot be longer than 40 characters."), ("isbn", NO_ISBN)]
+    assert errors == [("isbn", "This is too long. Enter at most 40 characters."), ("isbn", NO_ISBN)]
 
 
 def test_selling_0_copies_is_refused():
@@ -249,28 +249,28 @@ def test_a_file_in_place_of_text_counts_as_empty():
 INCOMPLETE = "This is not a valid e-mail address. "
 BEHIND = f"{INCOMPLETE}The part after the @-sign "
 ADDRESSES = {
-    **dict.fromkeys(["", " ", "ada", SCRIPT], f"{INCOMPLETE}An email address must have an @-sign."),
+    **dict.fromkeys(["", " ", "ada", SCRIPT], f"{INCOMPLETE}An e-mail address must have an @-sign."),
     "x" * 100_000: "This e-mail address is too long.",
     "ada@": f"{INCOMPLETE}There must be something after the @-sign.",
     "@example.com": f"{INCOMPLETE}There must be something before the @-sign.",
-    **dict.fromkeys(["ada@localhost", "ada@example"], f"{BEHIND}is not valid. It should have a period."),
-    "a b@example.com": f"{INCOMPLETE}The email address contains invalid characters before the @-sign: SPACE.",
+    **dict.fromkeys(["ada@localhost", "ada@example"], f"{BEHIND}is not valid. It should have a dot."),
+    "a b@example.com": f"{INCOMPLETE}The e-mail address contains invalid characters before the @-sign: SPACE.",
     "ada@exa mple.com": f"{BEHIND}contains invalid characters: SPACE.",
     "ada@@example.com": f"{BEHIND}contains invalid characters: '@'.",
-    "ada@example..com": f"{INCOMPLETE}An email address cannot have two periods in a row.",
-    "ada@-example.com": f"{INCOMPLETE}An email address cannot have a hyphen immediately after the @-sign.",
-    ".ada@example.com": f"{INCOMPLETE}An email address cannot start with a period.",
-    "ada.@example.com": f"{INCOMPLETE}An email address cannot have a period immediately before the @-sign.",
+    "ada@example..com": f"{INCOMPLETE}An e-mail address cannot have two dots in a row.",
+    "ada@-example.com": f"{INCOMPLETE}An e-mail address cannot have a hyphen immediately after the @-sign.",
+    ".ada@example.com": f"{INCOMPLETE}An e-mail address cannot start with a dot.",
+    "ada.@example.com": f"{INCOMPLETE}An e-mail address cannot have a dot immediately before the @-sign.",
     **dict.fromkeys(["a\0@example.com", "a\n@example.com", "ada@example.com\r\nBcc: b@example.com"],
                     "The address must not contain control characters or line breaks."),
     "ada@example.com, ben@example.com": f"{BEHIND}contains invalid characters: ',', '@', SPACE.",
     **dict.fromkeys(["\ufffd@example.com", "\ud800@example.com"],
                     "The address contains a damaged character: send the text as UTF-8."),
-    "a@" + "x." * 150 + "com": f"{INCOMPLETE}The email address is too long after the @-sign (50 characters too many).",
+    "a@" + "x." * 150 + "com": f"{INCOMPLETE}The e-mail address is too long after the @-sign (50 characters too many).",
     "ada@[127.0.0.1]": f"{INCOMPLETE}A bracketed IP address after the @-sign is not allowed here.",
-    "<ada@example.com>": f"{INCOMPLETE}A display name and angle brackets around the email address are not permitted "
+    "<ada@example.com>": f"{INCOMPLETE}A display name and angle brackets around the e-mail address are not permitted "
                          "here.",
-    "\u202eada@example.com": f"{INCOMPLETE}The email address contains unsafe characters: RIGHT-TO-LEFT OVERRIDE.",
+    "\u202eada@example.com": f"{INCOMPLETE}The e-mail address contains unsafe characters: RIGHT-TO-LEFT OVERRIDE.",
     # Too long after case folding.
     f"{chr(0x390) * 60}@{'a' * 60}.{'b' * 60}.example.com": "This e-mail address is too long.",
 }  # fmt: skip

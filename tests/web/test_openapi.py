@@ -16,7 +16,10 @@ from bookshop.web.problems import PROBLEMS
 from tests.support.routes import ROUTES, routes_of
 
 ABOUT_ITSELF = "GET /api/v1/openapi.json"
-REFUSALS = {"NotFound", "Conflict", "Invalid", "NotAuthenticated", "Forbidden", "Busy", "Outdated", "InsufficientStock"}
+REFUSALS = {
+    *("NotFound", "Conflict", "Invalid", "NotAuthenticated", "Forbidden", "Busy"),
+    *("PreconditionFailed", "InsufficientStock"),
+}
 NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 # Codes raised only for pages, commands and e-mail, never by a JSON view.
 OF_PAGES = {

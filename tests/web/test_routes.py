@@ -51,22 +51,22 @@ def test_a_route_missing_from_the_table_is_detected(database_url):
 def test_a_route_allows_exactly_the_roles_of_the_table(sample_shop, route):
     may, _body = ROUTES[route]
     before = sample_shop.tables()
-    for who in sorted(ANYONE - may):
+    for role in sorted(ANYONE - may):
         for call in sample_shop.ways(route):
-            assert_refused(call(who, route), who, route)
+            assert_refused(call(role, route), role, route)
     assert sample_shop.tables() == before
-    for who in sorted(may):
+    for role in sorted(may):
         for call in sample_shop.ways(route):
-            assert_let_in(call(who, route))
+            assert_let_in(call(role, route))
 
 
-def assert_refused(answer: TestResponse, who: str, route: str) -> None:
+def assert_refused(answer: TestResponse, role: str, route: str) -> None:
     """Assert a redirect to the login page or a 403; for JSON a problem with 401 or 403."""
-    if route in PAGES and who == "nobody":
+    if route in PAGES and role == "nobody":
         assert (answer.status_code, answer.location.partition("=")[0]) == (303, "/login?next")
     elif route in PAGES:
         assert (answer.status_code, answer.mimetype) == (403, "text/html")
-    elif who == "nobody":
+    elif role == "nobody":
         assert_problem(answer, 401, "NOT_AUTHENTICATED")
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     else:
@@ -87,10 +87,10 @@ ONE_CLICK = "POST /unsubscribe/{token}"
 
 @pytest.mark.parametrize("route", [route for route in UNSAFE if route != ONE_CLICK])
 def test_a_cookie_without_the_csrf_token_changes_nothing(sample_shop, route):
-    who = "ada" if "ada" in ROUTES[route][0] else "staff"
-    who = "nobody" if route in ("POST /login", "POST /register") else who
+    role = "ada" if "ada" in ROUTES[route][0] else "staff"
+    role = "nobody" if route in ("POST /login", "POST /register") else role
     before = sample_shop.tables()
-    answer = sample_shop.by_cookie(who, route, token=False)
+    answer = sample_shop.by_cookie(role, route, token=False)
     if route not in PAGES:
         assert_problem(answer, 400, "HTTP_400")
     else:
@@ -172,8 +172,8 @@ BACK = {
 def test_a_logged_out_button_press_returns_to_its_page_after_login(sample_shop, route):
     login = sample_shop.by_cookie("nobody", route).location
     assert login == f"/login?next={BACK[route]}"
-    who = "ada" if "ada" in ROUTES[route][0] else "staff"
-    answer = sample_shop.web_clients["nobody"].submit(login, email=f"{who}@example.com", password=PASSWORD)
+    role = "ada" if "ada" in ROUTES[route][0] else "staff"
+    answer = sample_shop.web_clients["nobody"].submit(login, email=f"{role}@example.com", password=PASSWORD)
     assert answer.location == BACK[route]
     assert sample_shop.web_clients["nobody"].get(answer.location).status_code == 200
 
@@ -187,14 +187,14 @@ def test_a_page_requested_when_logged_out_is_shown_after_the_login_with_its_quer
 READS = re.compile(r"\s*(SELECT|WITH|BEGIN$)")
 
 
-@pytest.mark.parametrize("who", sorted(ANYONE))
-def test_get_and_head_change_nothing(sample_shop, who):
+@pytest.mark.parametrize("role", sorted(ANYONE))
+def test_get_and_head_change_nothing(sample_shop, role):
     before, wrote = sample_shop.tables(), []
     for route in GETS:
         with statements(sample_shop.app) as sent:
-            sample_shop.web_clients[who].get(path_of(route))
-            sample_shop.web_clients[who].client.head(path_of(route))
-            sample_shop.api_clients[who].get(path_of(route))
+            sample_shop.web_clients[role].get(path_of(route))
+            sample_shop.web_clients[role].client.head(path_of(route))
+            sample_shop.api_clients[role].get(path_of(route))
         wrote += [(route, statement) for statement in sent if not READS.match(statement)]
     assert (wrote, sample_shop.tables()) == ([], before)
 
@@ -209,11 +209,11 @@ def test_another_customers_reservation_is_not_found(sample_shop):
 
 
 def test_personal_pages_are_not_cached(sample_shop):
-    for who in LOGGED_IN:
+    for role in LOGGED_IN:
         for route in (route for route in GETS if route not in PUBLIC):
             for answer in (
-                sample_shop.by_cookie(who, route),
-                *[call(who, route) for call in sample_shop.ways(route)[1:]],
+                sample_shop.by_cookie(role, route),
+                *[call(role, route) for call in sample_shop.ways(route)[1:]],
             ):
                 assert answer.headers["Cache-Control"] == "no-store", route
 
@@ -349,9 +349,9 @@ def fill(shop: Shop, number: int) -> None:
         shop.execute(sql)
 
 
-def count(sample_shop: SampleShop, who: str, path: str) -> int:
+def count(sample_shop: SampleShop, role: str, path: str) -> int:
     """Return the number of statements that this list takes."""
-    caller = sample_shop.api_clients[who] if path.startswith("/api/") else sample_shop.web_clients[who]
+    caller = sample_shop.api_clients[role] if path.startswith("/api/") else sample_shop.web_clients[role]
     with statements(sample_shop.app) as sent:
         assert caller.client.get(path, headers=getattr(caller, "headers", {})).status_code == 200
     return len(sent)

@@ -22,21 +22,23 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("who", SHOWN)
-def test_a_script_in_a_text_or_an_address_is_always_escaped(xss_shop, who):
+@pytest.mark.parametrize("role", SHOWN)
+def test_a_script_in_a_text_or_an_address_is_always_escaped(xss_shop, role):
     wrong = []
-    for path in SHOWN[who]:
-        page = xss_shop.web_clients[who][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
+    for path in SHOWN[role]:
+        page = xss_shop.web_clients[role][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
         if "<script" in page or (ESCAPED not in page and "{}" not in path):
             wrong.append(path)
     assert wrong == []
 
 
 def test_a_typed_script_is_escaped_in_the_form_and_the_error(xss_shop):
-    typed = xss_shop.staff_browser.post("/admin/books/new", csrf_token=xss_shop.token, title=SCRIPT, price="-1")
+    typed = xss_shop.staff_browser.post(
+        "/admin/books/new", csrf_token=xss_shop.staff_csrf_token, title=SCRIPT, price="-1"
+    )
     stale = {"change": "received", "copies": "1", "note": SCRIPT, "expected": "7"}
-    refused = xss_shop.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=xss_shop.token, **stale)
-    wrong = xss_shop.web_client.post("/login", csrf_token=xss_shop.anonymous_token, email=SCRIPT, password=SCRIPT)
+    refused = xss_shop.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=xss_shop.staff_csrf_token, **stale)
+    wrong = xss_shop.web_client.post("/login", csrf_token=xss_shop.visitor_csrf_token, email=SCRIPT, password=SCRIPT)
     for page in (typed, refused, wrong):
         assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
 

@@ -77,7 +77,7 @@ def test_a_webhook_to_a_private_network_cannot_be_registered(shop, staff, url):
     answer = register(staff, url)
     assert_problem(answer, 422, "VALIDATION_ERROR")
     (error,) = answer.get_json()["errors"]
-    assert error["detail"].endswith("leads to a private network or another that webhooks may not call.")
+    assert error["detail"].endswith("leads to a private network or another address that webhooks may not call.")
     assert (error["pointer"], shop.rows("SELECT count(*) FROM webhooks")) == ("#/url", [0])
 
 

@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from bookshop.cli.worker import webhook_thread
 from bookshop.kit.backoff import MAX_ATTEMPTS
 from bookshop.kit.database import now
-from bookshop.mailer.worker import Worker
+from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from bookshop.webhooks import worker as worker_module
 from bookshop.webhooks.worker import WebhookWorker
@@ -73,7 +73,7 @@ def test_many_events_are_delivered_once_each_in_feed_order(webhooks, receiver):
     ids = webhooks.make_events(NUMBER)
     workers = races.run_concurrently([webhooks.run_worker] * 4)
     assert receiver.event_ids == ids
-    assert sum(worker.done["delivered"] for worker in workers) == NUMBER
+    assert sum(worker.outcomes["delivered"] for worker in workers) == NUMBER
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -226,7 +226,7 @@ def test_e_mail_is_sent_while_a_webhook_receiver_hangs(app, webhooks, receiver, 
     webhooks.register(receiver.url)
     emails = webhooks.shop.set_stock(book_with_waiting_customers(webhooks.shop, 5), 1)
     receiver.fault = HANG
-    mail, calls = Worker(), WebhookWorker(FAST)
+    mail, calls = MailWorker(), WebhookWorker(FAST)
     with app.app_context(), webhook_thread(mail, calls, once=False):
         assert receiver.hangs.wait(races.LONG)
         assert mail.run_once()
@@ -242,7 +242,7 @@ def test_an_unexpected_webhook_error_stops_the_worker(app, webhooks, monkeypatch
         raise LookupError("unexpected")
 
     monkeypatch.setattr(WebhookWorker, "send_batch", fails)
-    mail = Worker()
+    mail = MailWorker()
     with app.app_context(), pytest.raises(LookupError), webhook_thread(mail, WebhookWorker(), once=False):
         mail.run()
     assert mail.stopping
