@@ -181,7 +181,7 @@ def checkout(shop, ada, window):
 @pytest.mark.prove
 def test_a_double_click_places_one_order(shop, checkout):
     checkout.get_by_role("button", name="Place order").dblclick()
-    expect(checkout.get_by_role("heading", name=re.compile("^Order "))).to_be_visible()
+    expect(checkout.get_by_role("heading", name=re.compile("^Order "), level=1)).to_be_visible()
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
 
 
