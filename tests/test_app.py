@@ -10,13 +10,14 @@ from bookshop.config import Settings
 from tests.support.sources import ROOT, SOURCES, definitions, found_in, functions, imports, module_of, tree
 
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-LETTERS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.html")}
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+EMAILS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.html")}
 NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
     "orders/parts.html",
     "admin/parts.html",
     "api/docs.html",
-    *LETTERS,
+    *EMAILS,
 }
 SIDE_DOORS = re.compile(
     r"\|\s*safe\b|autoescape\s+false|\bMarkup\b|<script(?![^>]*\bsrc=| type=.application/ld\+json.>)|<[^>{]*\sstyle\s*="
@@ -66,6 +67,22 @@ def test_the_document_of_the_settings_has_every_setting_and_no_other():
     document = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\|\s*`BOOKSHOP_(\w+)`\s*\|", document, re.MULTILINE)
     assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_readme_is_short_and_its_pictures_are_small():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\((docs/img/[^)]+)\)", readme)
+    assert (len(readme.splitlines()) <= 100, len(pictures)) == (True, 3)
+    assert [picture for picture in pictures if (ROOT / picture).stat().st_size > 60 * 1024] == []
+
+
+def test_links_between_documents_lead_somewhere():
+    def broken(path):
+        links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+        return [link for link in links if "://" not in link and not (path.parent / link).exists()]
+
+    assert len(DOCUMENTS) > 10
+    assert found_in(DOCUMENTS, broken) == {}
 
 
 # ---------------------------------------------------------------- templates
