@@ -79,4 +79,4 @@ def test_it_ends_with_the_address_and_the_accounts_and_stops_with_its_worker(sta
 def test_a_port_that_is_in_use_is_named_with_the_way_to_another(start, port):
     with closing(socket.create_server(("127.0.0.1", port))):
         output, _errors = start().communicate(timeout=30)
-    assert f"Port {port} is in use already. Choose another one: make run PORT={port + 1}" in output
+    assert f"Port {port} is in use or not allowed. Choose another one: make run PORT={port + 1}" in output

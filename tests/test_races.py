@@ -229,9 +229,9 @@ def left_waiting_after_storms(app: Flask, shop: Shop, number: int) -> int:
     customers = races.insert_customers(shop, 300)
     for _storm in range(STORMS):
         storm(app, shop, number, customers)
-        if left_waiting(shop) >= number // 10:
+        if (left := left_waiting(shop)) >= number // 10:
             break
-    return left_waiting(shop)
+    return left
 
 
 @BOOKS

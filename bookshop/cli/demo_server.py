@@ -44,14 +44,14 @@ def _check_port(host: str, port: int) -> None:
     try:
         socket.create_server((host, port)).close()
     except OSError:
-        sys.exit(f"Port {port} is in use already. Choose another one: make run PORT={port + 1}")
+        sys.exit(f"Port {port} is in use or not allowed. Choose another one: make run PORT={port + 1}")
 
 
 def when_ready(server: Any) -> None:
     """Start the worker, and start it again whenever it dies; then say where the shop is."""
     flask = shlex.quote(str(Path(sys.executable).parent / "flask"))
     command = ["sh", "-c", f"while :; do {flask} worker > /dev/null; sleep 1; done"]
-    processes.append(subprocess.Popen(command, start_new_session=True))  # noqa: S603 - nothing in it is typed
+    processes.append(subprocess.Popen(command, start_new_session=True))  # noqa: S603 - no user input
     signal.signal(signal.SIGHUP, lambda *_signal: os.kill(os.getpid(), signal.SIGTERM))  # the terminal was closed
     with server.app.wsgi().app_context():
         folder = settings().mail_folder

@@ -323,7 +323,7 @@ def test_an_unclear_choice_changes_nothing(shop, web_client, wanted):
 
 def test_staff_are_not_asked_about_alerts(shop, web_client):
     shop.staff()
-    assert "E-mail me when" not in text_of(web_client("staff@example.com").get("/account"))
+    assert "E-mails when a reserved book" not in text_of(web_client("staff@example.com").get("/account"))
 
 
 def reservation_text(browser, shop, link=""):

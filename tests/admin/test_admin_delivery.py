@@ -147,8 +147,8 @@ def test_wrong_lines_are_not_received_but_kept_to_be_fixed(shop, staff, emma):
     assert f"2 {UNKNOWN} x3 There is no book" in text_of(answer)
 
     shop.book("Sanditon", isbn=UNKNOWN)
-    mended = receive(staff, check(staff, *typed_isbns(answer)))
-    assert "Sanditon : 3 copies, now 3" in text_of(mended)
+    fixed = receive(staff, check(staff, *typed_isbns(answer)))
+    assert "Sanditon : 3 copies, now 3" in text_of(fixed)
 
 
 def test_a_book_whose_stock_became_full_after_the_preview_does_not_stop_the_others(shop, staff, emma, persuasion):
