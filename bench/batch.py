@@ -18,7 +18,7 @@ from bookshop.extensions import db
 from tests.support.factories import isbn
 
 LINES, ROUNDS = 1_000, 15
-STAFF = text("UPDATE users SET role = 'staff' WHERE id = 1")
+STAFF = text("UPDATE users SET role = 'bookseller' WHERE id = 1")
 SCOPES = text("UPDATE api_tokens SET scopes = 'stock:write'")
 SET_ISBN = text("UPDATE books SET isbn = :isbn WHERE id = :id")
 FIND_USER = (

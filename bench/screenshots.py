@@ -19,12 +19,13 @@ from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import THEMES
 from tests.browser.chromium import launch_options, log_in
 from tests.support.factories import Shop
+from tests.support.second_factors import scan
 
 FOLDER = ROOT / "screenshots"
 README_FOLDER = ROOT / "docs" / "img"
 README_SCENES = {"home", "book-out-of-stock", "dashboard"}
 README_SIZE, README_BYTES = (1280, 800), 60 * 1024
-VISITOR, ADA, BEN, STAFF = "visitor", "ada", "ben", "staff"
+VISITOR, ADA, BEN, STAFF, OWNER = "visitor", "ada", "ben", "staff", "owner"
 WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many other customers are waiting, by index of the book
 
 
@@ -85,13 +86,23 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
         Scene("stock", STAFF, "/admin/books"),
         Scene("users", STAFF, "/admin/users"),
+        Scene("second-factor", STAFF, "/account/second-factor"),
+        Scene("recovery-codes", STAFF, "/account/second-factor", _turn_on_second_factor),
+        Scene("staff", OWNER, "/admin/staff"),
+        Scene("member", OWNER, f"/admin/staff/{_id_of(shop, STAFF)}"),
+        Scene("settings", OWNER, "/admin/settings"),
+        Scene("audit", OWNER, "/admin/audit"),
         Scene("not-found", VISITOR, "/books/987654"),
     ]
 
 
+def _id_of(shop: Shop, user: str) -> int:
+    return int(shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[user][0])[0])
+
+
 def _create_activity(shop: Shop, wanted: list[int], sold: list[int]) -> None:
     """Reserve books for Ada and others, cancel one reservation, and receive a delivery."""
-    ada = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[ADA][0])[0]
+    ada = _id_of(shop, ADA)
     others = shop.customers(max(WAITING.values()))
     for index in (0, 1, 5):
         shop.reserve(ada, wanted[index])
@@ -107,10 +118,7 @@ def _create_activity(shop: Shop, wanted: list[int], sold: list[int]) -> None:
 
 def _order(shop: Shop, in_stock: list[int]) -> tuple[int, int]:
     """Place orders for Ada and fill both carts, then change Ada's books; returns her placed and her ready order."""
-    ada, ben, staff = (
-        shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[user][0])[0]
-        for user in (ADA, BEN, STAFF)
-    )
+    ada, ben, staff = (_id_of(shop, user) for user in (ADA, BEN, STAFF))
     details = {"name": "Ada Lovelace", "phone": "020 7946 0018"}
     overdue, ready, cancelled = (shop.order(ada, {book_id: 1}, **details) for book_id in in_stock[:3])
     placed = shop.order(
@@ -144,7 +152,7 @@ def _send_messages(shop: Shop) -> int:
 
 def _create_webhooks(shop: Shop, book_id: int) -> None:
     """Register two webhooks and queue deliveries to them: one is to be retried, and one has failed."""
-    staff = shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[STAFF][0])[0]
+    staff = _id_of(shop, STAFF)
     with shop.app.app_context():
         services.register_webhook(staff, "https://93.184.215.14/hooks/bookshop?branch=2", ["stock.changed", "order.*"])
         services.register_webhook(staff, "https://93.184.215.14/accounts", ["order.collected"])
@@ -179,6 +187,11 @@ def _check_delivery(page: Page, codes: list[str]) -> None:
     lines = [f"{code} x{number}" for number, code in enumerate(codes, 1)]
     page.locator("textarea").fill("\n".join([*lines, "9780141439512"]))
     page.get_by_role("button", name="Check").click()
+
+
+def _turn_on_second_factor(page: Page) -> None:
+    page.get_by_label("Code that the app shows now").fill(scan(page.content()).code())
+    page.get_by_role("button", name="Turn on").click()
 
 
 def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:

@@ -10,9 +10,10 @@ from bookshop.accounts.models import PasswordReset, User
 from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
+from bookshop.audit.service import AuditService
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
-from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, UNSUBSCRIBED
+from bookshop.mail.models import CONFIRMATION, KNOWN_ADDRESS, PASSWORD_CHANGED, PASSWORD_RESET, UNSUBSCRIBED
 from bookshop.mail.service import MailService
 
 
@@ -24,6 +25,7 @@ class EmailLinkService:
         self.accounts = accounts
         self.authentication = accounts.authentication
         self.mail = mail
+        self.audit = AuditService(session)
 
     def sign_up(self, email: str, password: str) -> None:
         """Create a customer and e-mail the address; if it already has an account, only e-mail its owner.
@@ -47,7 +49,11 @@ class EmailLinkService:
         except Invalid:
             return
         if owner is not None:
-            self.mail.queue_account_message(kind, owner.id, owner.email)
+            self._send_link(kind, owner)
+
+    def _send_link(self, kind: str, user: User) -> None:
+        if self.mail.queue_account_message(kind, user.id, user.email):
+            self.audit.record("user.link_requested", user.id, after={"kind": kind})
 
     def resend_confirmation(self, user_id: int) -> None:
         """Resend the confirmation e-mail; raises Conflict if the address is confirmed. Locks the user's row."""
@@ -55,7 +61,7 @@ class EmailLinkService:
         user = self.accounts.get_user(user_id)
         if user.email_confirmed_at is not None:
             raise Conflict("Your e-mail address is already confirmed.", "EMAIL_CONFIRMED")
-        self.mail.queue_account_message(CONFIRMATION, user_id, user.email)
+        self._send_link(CONFIRMATION, user)
 
     def confirm(self, user_id: int, email_key: str) -> None:
         """Mark the user's address as confirmed; locks the user's row.
@@ -66,6 +72,7 @@ class EmailLinkService:
         user = self._user_with_address(user_id, email_key)
         if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
+            self.audit.record("user.address_confirmed", user_id, by=user.audited_id)
 
     def is_confirmed(self, user_id: int, email_key: str) -> bool:
         """Whether this address is already confirmed; raises NotFound if `confirm` would."""
@@ -83,7 +90,11 @@ class EmailLinkService:
 
     def set_alerts(self, user_id: int, wanted: bool) -> None:
         """Turn restock alerts on or off; e-mails about orders are always sent."""
-        self.users.update(user_id, unsubscribed_at=None if wanted else now())
+        user = self.users.get(user_id)
+        if user is not None and user.wants_alerts != wanted:
+            self.users.update(user_id, unsubscribed_at=None if wanted else now())
+            values = {"alerts": not wanted}, {"alerts": wanted}
+            self.audit.record("user.alerts_changed", user_id, *values, by=user.audited_id)
         if not wanted:
             self.mail.end_alerts(user_id, UNSUBSCRIBED)
 
@@ -127,8 +138,10 @@ class EmailLinkService:
         self.users.revoke_tokens(user_id)
         self.users.update(user_id, password_hash=hash_password(new))
         user = self.accounts.get_user(user_id)
+        self.accounts.notify(user, PASSWORD_CHANGED)
         if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
+        self.audit.record("user.password_reset", user_id, by=user.audited_id)
         return user.email
 
 

@@ -85,6 +85,42 @@ class LoginForm(ShopForm):
     submit = SubmitField("Log in")
 
 
+class LoginCodeForm(ShopForm):
+    """Enter the code after the password; the service claims this form by its `key`, like LoginForm."""
+
+    code = StringField(
+        "Code",
+        description="The 6 digits in your authenticator app, or one of your recovery codes",
+        validators=[InputRequired("Enter the code from your authenticator app.")],
+        render_kw={"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"},
+    )
+    once = None
+    key = HiddenField(default=new_once)
+    next = HiddenField()
+    submit = SubmitField("Log in")
+
+
+class SecondFactorForm(ShopForm):
+    """Turn on the second factor. The recovery codes are derived from `key`, as API tokens are."""
+
+    once = None
+    key = HiddenField(default=new_once)
+    code = StringField(
+        "Code that the app shows now",
+        validators=[InputRequired("Enter the 6 digits that your authenticator app shows.")],
+        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"},
+    )
+    submit = SubmitField("Turn on")
+
+
+class RecoveryCodesForm(ShopForm):
+    """Create new recovery codes, derived from `key`."""
+
+    once = None
+    key = HiddenField(default=new_once)
+    submit = SubmitField("Create new recovery codes")
+
+
 class RegisterForm(ShopForm):
     """Sign up."""
 

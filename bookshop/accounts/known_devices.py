@@ -43,6 +43,22 @@ def login_limits(email: str) -> Sequence[AttemptLimit]:
     return limits
 
 
+def code_limits(email: str) -> Sequence[AttemptLimit]:
+    """Return the limits of wrong codes for this account, after the right password.
+
+    In the long run a code can be guessed every quarter of an hour, about 100 a day of a million. Guesses elsewhere do
+    not make a known device wait; those on all known devices of the account together are limited, too, as whoever reads
+    its e-mail can make more devices known.
+    """
+    account = _normalised(email)
+    if device := device_of(email):
+        return [
+            AttemptLimit(f"code {device} {account}", 5, QUARTER_HOUR),
+            AttemptLimit(f"code on known devices {account}", 30, QUARTER_HOUR),
+        ]
+    return [AttemptLimit(f"code {account}", 5, QUARTER_HOUR)]
+
+
 def device_of(email: str) -> str:
     """Return the id of this device if the account with this address has logged in on it, else ''."""
     device, marks = _from_cookie()

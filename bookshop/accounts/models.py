@@ -1,8 +1,8 @@
-"""Users, their logins, API tokens and password reset links."""
+"""Users, their logins, second factors, API tokens and password reset links."""
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.kit.database import Base, UtcDateTime, later, now
@@ -11,14 +11,15 @@ from bookshop.kit.text import EMAIL_MAX
 USER_AGENT_MAX = 300
 TOKEN_NAME_MAX = 100
 SCOPES_MAX = 200
-CUSTOMER, STAFF = "customer", "staff"
+CUSTOMER, BOOKSELLER, OWNER = "customer", "bookseller", "owner"
+STAFF_ROLES = (BOOKSELLER, OWNER)
 
 
 class User(Base):
     """A customer or a member of staff; deactivated users stay in the table but cannot do anything."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("role IN ('customer', 'staff')", name="role"),)
+    __table_args__ = (CheckConstraint("role IN ('customer', 'bookseller', 'owner')", name="role"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(EMAIL_MAX))
@@ -31,11 +32,22 @@ class User(Base):
     email_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # None: we do not know that it is theirs
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has seen
+    last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property
     def wants_alerts(self) -> bool:
         """Whether the user wants an e-mail when a reserved book is back in stock."""
         return self.unsubscribed_at is None
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the user is a member of staff."""
+        return self.role in STAFF_ROLES
+
+    @property
+    def audited_id(self) -> int | None:
+        """The id under which the audit log has what this user does without being logged in; None for customers."""
+        return self.id if self.is_staff else None
 
 
 class LoginSession(Base):
@@ -47,6 +59,28 @@ class LoginSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     user_agent: Mapped[str | None] = mapped_column(String(USER_AGENT_MAX))
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a password or code was last entered
+    second_factor: Mapped[bool] = mapped_column(server_default=false())  # whether it passed the second factor
+
+
+class SecondFactor(Base):
+    """A user's second factor (TOTP, RFC 6238). Its secret is derived from `nonce` and the shop's secret key."""
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, autoincrement=False)
+    nonce: Mapped[str] = mapped_column(String(64))
+    last_step: Mapped[int] = mapped_column(default=0)  # of the last accepted code, which is never accepted again
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class RecoveryCode(Base):
+    """A code that replaces the second factor once, stored as a keyed hash."""
+
+    __tablename__ = "recovery_codes"
+
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
 
 
 class PasswordReset(Base):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Response, flash, g, redirect, render_template, session, url_for
+from flask import Response, flash, g, redirect, render_template, request, session, url_for
 from flask_login import logout_user
 
 from bookshop.accounts import bp, known_devices
@@ -17,9 +17,16 @@ from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, 
 from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.retention.worker import erase_traces
 from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
-from bookshop.web.access import current_identity, login_required
+from bookshop.web.access import (
+    current_identity,
+    fresh_login_required,
+    login_required,
+    require_fresh_login,
+    require_second_factor,
+)
 from bookshop.web.forms import ShopForm
 
 T = TypeVar("T")
@@ -33,7 +40,9 @@ def account() -> ViewResponse:
     accounts, me = services.accounts(), current_identity()
     logins, tokens = accounts.list_logins(me.user_id), services.repository(UserRepository).list_tokens(me.user_id)
     user, form = accounts.get_user(me.user_id), ShopForm()
-    return render_template("accounts/account.html", user=user, logins=len(logins), tokens=len(tokens), form=form)
+    has_second_factor = user.is_staff and services.repository(UserRepository).has_second_factor(user.id)
+    counts = {"logins": len(logins), "tokens": len(tokens)}
+    return render_template("accounts/account.html", user=user, form=form, has_second_factor=has_second_factor, **counts)
 
 
 @bp.route("/account/email", methods=["GET", "POST"])
@@ -67,7 +76,7 @@ def _email_changed_message(former: str, address: str) -> str:
 def _commit_with_password(work: Callable[[], T]) -> T:
     """Commit work that needs the current password; after wrong guesses the user must wait, longer each time."""
     limits = [AttemptLimit(f"password {current_identity().login_id}", 5, 900)]
-    return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work))
+    return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
 
 
 def _add_error(form: ShopForm, error: BookshopError) -> int:
@@ -123,6 +132,9 @@ def _devices(count: int) -> str:
 @login_required
 def tokens() -> ViewResponse:
     """List and create API tokens; only the response that creates a token shows it."""
+    if request.method == "POST":
+        require_second_factor()
+        require_fresh_login()
     me, accounts, new_token = current_identity(), services.accounts(), None
     form = TokenForm(me.role)
     status = form.status
@@ -141,6 +153,7 @@ def tokens() -> ViewResponse:
 
 @bp.post("/account/tokens/<int:token_id>/revoke")
 @login_required
+@fresh_login_required
 def revoke_token(token_id: int) -> ViewResponse:
     user_id, accounts = current_identity().user_id, services.accounts()
     try:
@@ -154,6 +167,7 @@ def revoke_token(token_id: int) -> ViewResponse:
 
 @bp.get("/account/data.json")
 @login_required
+@fresh_login_required
 def data() -> ViewResponse:
     personal_data = services.people().personal_data(current_identity().user_id)
     disposition = {"Content-Disposition": "attachment; filename=bookshop-data.json"}
@@ -171,6 +185,7 @@ def delete() -> ViewResponse:
         except (Invalid, TooManyAttempts) as error:
             form.add_error(error)
         else:
+            erase_traces(user_id)
             logout_user()
             csrf_token = session.get("csrf_token")
             session.clear()

@@ -1,13 +1,22 @@
 """Queries for users, their logins, API tokens and password reset links."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import STAFF, ApiToken, LoginSession, PasswordReset, User
+from bookshop.accounts.models import (
+    OWNER,
+    STAFF_ROLES,
+    ApiToken,
+    LoginSession,
+    PasswordReset,
+    RecoveryCode,
+    SecondFactor,
+    User,
+)
 from bookshop.kit.database import Page, later, now, paginate
 
 RESET_LIFETIME = 30 * 60  # seconds
@@ -31,6 +40,11 @@ class UserRepository:
             select(User).where(User.email_key == email.casefold()).execution_options(populate_existing=True)
         )
 
+    def emails_of(self, user_ids: Collection[int]) -> Mapping[int, str]:
+        """Return the addresses of these users; deleted accounts have a placeholder."""
+        rows = self.session.execute(select(User.id, User.email).where(User.id.in_(user_ids)))
+        return {row[0]: row[1] for row in rows}
+
     def search(self, part: str, page: int, size: int) -> Page[User]:
         """Return users whose address contains `part`, ignoring case, newest first, without deleted ones."""
         query = select(User).where(User.deleted_at.is_(None), User.email_key.contains(part.casefold(), autoescape=True))
@@ -45,15 +59,27 @@ class UserRepository:
         owner = select(User).where(User.email_key == email.casefold()).with_for_update(key_share=True)
         return self.session.scalar(owner.execution_options(populate_existing=True))
 
-    def lock_with_staff(self, user_id: int) -> Sequence[int]:
-        """Lock the user's row and, for a member of staff, those of all active staff; returns the locked ids, sorted.
+    def lock_with_owners(self, user_id: int | None, by: int | None = None) -> Mapping[int, str]:
+        """Lock the rows of the user, of `by` and, if the user is an owner, of all active owners, in id order.
 
-        A colleague who was deactivated while this waited for the lock is not among them.
+        Returns the ids and roles of those who are active: someone who was deactivated while this waited is not among
+        them.
         """
-        is_staff = select(User.role).where(User.id == user_id).scalar_subquery() == STAFF
-        colleagues = is_staff & (User.role == STAFF) & User.deactivated_at.is_(None)
-        locked = select(User.id).where((User.id == user_id) | colleagues).order_by(User.id)
-        return self.session.scalars(locked.with_for_update(key_share=True)).all()
+        is_owner = select(User.role).where(User.id == user_id).scalar_subquery() == OWNER
+        owners = is_owner & (User.role == OWNER) & User.deactivated_at.is_(None)
+        locked = select(User.id, User.role, User.deactivated_at).where(User.id.in_({user_id, by}) | owners)
+        rows = self.session.execute(locked.order_by(User.id).with_for_update(key_share=True)).all()
+        return {row[0]: row[1] for row in rows if row[2] is None}
+
+    def list_staff(self) -> Sequence[tuple[User, bool]]:
+        """List all members of staff, owners first, each with whether they have a second factor."""
+        staff = (
+            select(User, SecondFactor.user_id.is_not(None))
+            .outerjoin(SecondFactor)
+            .where(User.role.in_(STAFF_ROLES), User.deleted_at.is_(None))
+        )
+        rows = self.session.execute(staff.order_by(User.role.desc(), User.email_key)).all()
+        return [(row[0], row[1]) for row in rows]
 
     def add(self, user: User) -> None:
         """Insert a user; raises IntegrityError if the address is taken."""
@@ -64,9 +90,24 @@ class UserRepository:
         """Update columns of a user; objects already loaded in the session are not refreshed."""
         self.session.execute(update(User).where(User.id == user_id).values(**values))
 
-    def add_login(self, login_id: str, user_id: int, user_agent: str | None) -> None:
-        """Insert a login; its id must be unguessable."""
-        self.session.add(LoginSession(id=login_id, user_id=user_id, user_agent=user_agent))
+    def add_login(self, login_id: str, user_id: int, user_agent: str | None, *, second_factor: bool = False) -> None:
+        """Insert a login, confirmed now; its id must be unguessable. `second_factor` is whether it passed one."""
+        login = LoginSession(id=login_id, user_id=user_id, user_agent=user_agent, confirmed_at=now())
+        login.second_factor = second_factor
+        self.session.add(login)
+
+    def get_login(self, login_id: str) -> LoginSession | None:
+        """Return the login, freshly read."""
+        return self.session.get(LoginSession, login_id, populate_existing=True)
+
+    def set_login_confirmed(self, login_id: str) -> None:
+        """Record that a password or code was entered in this login now."""
+        self.session.execute(update(LoginSession).where(LoginSession.id == login_id).values(confirmed_at=now()))
+
+    def set_second_factor_passed(self, user_id: int, *, passed: bool) -> None:
+        """Mark all the user's logins as having passed the second factor, or not."""
+        own = update(LoginSession).where(LoginSession.user_id == user_id)
+        self.session.execute(own.values(second_factor=passed))
 
     def list_logins(self, user_id: int, since: datetime | None = None) -> Sequence[LoginSession]:
         """List the user's logins, newest first; with `since`, only those created since then."""
@@ -75,9 +116,10 @@ class UserRepository:
             own = own.where(LoginSession.created_at >= since)
         return self.session.scalars(own.order_by(LoginSession.created_at.desc(), LoginSession.id)).all()
 
-    def end_login(self, login_id: str) -> None:
-        """Delete this login."""
-        self.session.execute(delete(LoginSession).where(LoginSession.id == login_id))
+    def end_login(self, login_id: str) -> int | None:
+        """Delete this login; returns its user's id, or None if it has ended already."""
+        ended = delete(LoginSession).where(LoginSession.id == login_id)
+        return self.session.scalar(ended.returning(LoginSession.user_id))
 
     def end_logins(self, user_id: int, *, except_login: str | None = None, before: datetime | None = None) -> int:
         """Delete the user's logins, except `except_login`, or only those created `before`; returns how many."""
@@ -92,6 +134,7 @@ class UserRepository:
     def add_token(self, token: ApiToken) -> None:
         """Insert a token."""
         self.session.add(token)
+        self.session.flush()
 
     def list_tokens(self, user_id: int, *, revoked: bool = False) -> Sequence[ApiToken]:
         """List the user's tokens, newest first, including expired ones and, with `revoked`, revoked ones."""
@@ -109,19 +152,57 @@ class UserRepository:
         own = select(func.count()).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
         return self.session.scalar(own) or 0
 
-    def revoke_tokens(self, user_id: int, *, token_id: int | None = None, name: str | None = None) -> int:
-        """Revoke the user's tokens, or only the one with this id or those with this name; returns how many."""
+    def revoke_tokens(self, user_id: int, *, token_id: int | None = None, name: str | None = None) -> Sequence[int]:
+        """Revoke the user's tokens, or only the one with this id or those with this name; returns the ids in order."""
         revoked = update(ApiToken).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
         if token_id is not None:
             revoked = revoked.where(ApiToken.id == token_id)
         if name is not None:
             revoked = revoked.where(ApiToken.name == name)
-        result: Any = self.session.execute(revoked.values(revoked_at=now()))
-        return int(result.rowcount)
+        return sorted(self.session.scalars(revoked.values(revoked_at=now()).returning(ApiToken.id)))
 
     def delete_tokens(self, user_id: int) -> None:
         """Delete the user's tokens."""
         self.session.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
+
+    def has_second_factor(self, user_id: int) -> bool:
+        """Whether the user has a second factor."""
+        return self.session.get(SecondFactor, user_id, populate_existing=True) is not None
+
+    def get_second_factor(self, user_id: int) -> SecondFactor | None:
+        """Return the user's second factor, freshly read."""
+        return self.session.get(SecondFactor, user_id, populate_existing=True)
+
+    def add_second_factor(self, factor: SecondFactor) -> None:
+        """Insert a second factor."""
+        self.session.add(factor)
+        self.session.flush()
+
+    def use_step(self, user_id: int, step: int) -> bool:
+        """Record that the code of this time step was used; False if it, or a later one, has been used before."""
+        newer = update(SecondFactor).where(SecondFactor.user_id == user_id, SecondFactor.last_step < step)
+        result: Any = self.session.execute(newer.values(last_step=step))
+        return bool(result.rowcount)
+
+    def recovery_code_hashes(self, user_id: int) -> Sequence[str]:
+        """List the hashes of the user's unused recovery codes."""
+        return self.session.scalars(select(RecoveryCode.code_hash).where(RecoveryCode.user_id == user_id)).all()
+
+    def replace_recovery_codes(self, user_id: int, hashes: Sequence[str]) -> None:
+        """Replace the user's recovery codes."""
+        self.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+        self.session.execute(insert(RecoveryCode), [{"user_id": user_id, "code_hash": one} for one in hashes])
+
+    def use_recovery_code(self, user_id: int, code_hash: str) -> bool:
+        """Delete one of the user's recovery codes; False if there is none like this."""
+        used = delete(RecoveryCode).where(RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash)
+        return self.session.scalar(used.returning(RecoveryCode.user_id)) is not None
+
+    def delete_second_factor(self, user_id: int) -> bool:
+        """Delete the user's second factor and recovery codes; returns whether there was one."""
+        self.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+        result: Any = self.session.execute(delete(SecondFactor).where(SecondFactor.user_id == user_id))
+        return bool(result.rowcount)
 
     def add_reset(self, reset: PasswordReset) -> None:
         """Insert a password reset link."""

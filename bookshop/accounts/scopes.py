@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.accounts.models import CUSTOMER, STAFF_ROLES
 from bookshop.kit.exceptions import Invalid
 
 CATALOG_READ = "catalog:read"  # open to everyone, so every token has it
@@ -23,15 +23,16 @@ class Scope(NamedTuple):
 
 
 SCOPES: Mapping[str, Scope] = {
-    CATALOG_READ: Scope("read the catalogue", (CUSTOMER, STAFF)),
+    CATALOG_READ: Scope("read the catalogue", (CUSTOMER, *STAFF_ROLES)),
     PREBOOKINGS: Scope("reserve books; list and cancel reservations", (CUSTOMER,)),
     ORDERS: Scope(
-        "fill the cart, place and cancel orders; for staff: list orders and change their state", (CUSTOMER, STAFF)
+        "fill the cart, place and cancel orders; for staff: list orders and change their state",
+        (CUSTOMER, *STAFF_ROLES),
     ),
-    STOCK_WRITE: Scope("change stock", (STAFF,)),
-    CATALOG_WRITE: Scope("add and edit books", (STAFF,)),
-    REPORTS_READ: Scope("read stock movements, waiting reservations, demand and events", (STAFF,)),
-    WEBHOOKS: Scope("register webhooks for events", (STAFF,)),
+    STOCK_WRITE: Scope("change stock", STAFF_ROLES),
+    CATALOG_WRITE: Scope("add and edit books", STAFF_ROLES),
+    REPORTS_READ: Scope("read stock movements, waiting reservations, demand and events", STAFF_ROLES),
+    WEBHOOKS: Scope("register webhooks for events", STAFF_ROLES),
 }
 
 

@@ -5,7 +5,7 @@ import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -17,11 +17,13 @@ from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, A
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
+from bookshop.accounts.second_factor import SecondFactorService
+from bookshop.audit.service import AuditService
 from bookshop.idempotency.repository import SentFormRepository
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
 from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
-from bookshop.mail.models import CONFIRMATION
+from bookshop.mail.models import CONFIRMATION, FORMER_ADDRESS, NEW_LOGIN, PASSWORD_CHANGED, TOKEN_CREATED
 from bookshop.mail.service import MailService
 
 TOKENS_MAX = 20
@@ -38,18 +40,37 @@ class CheckedPassword(NamedTuple):
     password_hash: str
 
 
+class LoginAttempt(NamedTuple):
+    """What came with a login: what was entered, and from where; `form_key` identifies a form that is sent twice."""
+
+    password: str | None = None
+    code: str | None = None
+    form_key: str = ""
+    user_agent: str | None = None
+    known_device: bool = False
+
+
 class AccountService:
     """Manages accounts, logins and API tokens; never commits.
 
     PeopleService deactivates, deletes and exports accounts.
     """
 
-    def __init__(self, session: Session, authentication: Authentication, mail: MailService, session_days: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        authentication: Authentication,
+        mail: MailService,
+        second_factor: SecondFactorService,
+        session_days: int,
+    ) -> None:
         self.session = session
         self.authentication = authentication
         self.mail = mail
+        self.second_factor = second_factor
         self.users = UserRepository(session)
         self.forms = SentFormRepository(session)
+        self.audit = AuditService(session)
         self.session_days, self.lifetime = session_days, timedelta(days=session_days)
 
     def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
@@ -72,6 +93,7 @@ class AccountService:
                 self.users.add(user)
         except IntegrityError:
             raise Conflict(f"There is already an account with the e-mail address {address}.", EMAIL_TAKEN) from None
+        self.audit.record("user.created", user.id, after={"role": role})
         return user
 
     def check_password(self, email: str, password: str) -> CheckedPassword:
@@ -86,28 +108,40 @@ class AccountService:
             raise WrongPassword(WRONG_LOGIN)
         return CheckedPassword(user.id, user.password_hash)
 
-    def log_in(
-        self, checked: CheckedPassword, password: str, user_agent: str | None = None, form_key: str = ""
-    ) -> Identity:
-        """Create a login for a user whose password was just checked.
+    def log_in(self, checked: CheckedPassword, attempt: LoginAttempt | None = None) -> Identity | None:
+        """Create a login for a user whose password was just checked; None if the attempt lacks a code that is needed.
 
         A form that is sent twice, with the same `form_key`, creates one login. Locks the form and the user's row, so
         that a simultaneous deactivation or password change either ends this login or is noticed here, which raises
-        WrongPassword.
+        WrongPassword, as a wrong code does.
         """
-        login_id = secrets.token_urlsafe(32)
-        earlier_id = self._login_by_form(form_key, checked.user_id, login_id) if form_key else None
+        attempt, login_id = attempt or LoginAttempt(), secrets.token_urlsafe(32)
+        earlier_id = self._login_by_form(attempt.form_key, checked.user_id, login_id) if attempt.form_key else None
         self.users.lock(checked.user_id)
         user = self.users.get(checked.user_id)
         if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
             raise WrongPassword(WRONG_LOGIN)
         if earlier_id is not None:
             return Identity(user.id, user.email, user.role, earlier_id)
-        if needs_rehash(user.password_hash):
-            self.users.update(user.id, password_hash=hash_password(password))
-        self.users.end_logins(user.id, before=now() - self.lifetime)
-        self.users.add_login(login_id, user.id, storable_user_agent(user_agent, USER_AGENT_MAX))
+        if attempt.password is not None and needs_rehash(user.password_hash):
+            self.users.update(user.id, password_hash=hash_password(attempt.password))
+        has_factor = self.users.has_second_factor(user.id)
+        if has_factor and attempt.code is None:
+            return None
+        if has_factor and attempt.code is not None:
+            self.second_factor.use(user.id, attempt.code)
+        self._add_login(user, login_id, attempt, second_factor=has_factor)
         return Identity(user.id, user.email, user.role, login_id)
+
+    def _add_login(self, user: User, login_id: str, attempt: LoginAttempt, *, second_factor: bool) -> None:
+        """Record a login, and send a notice unless it is from a known device."""
+        if not attempt.known_device and user.last_login_at is not None:  # on the first login, every device is new
+            self.notify(user, NEW_LOGIN)
+        self.users.update(user.id, last_login_at=now())
+        self.users.end_logins(user.id, before=now() - self.lifetime)
+        agent = storable_user_agent(attempt.user_agent, USER_AGENT_MAX)
+        self.users.add_login(login_id, user.id, agent, second_factor=second_factor)
+        self.audit.record("user.logged_in", user.id, after={"second_factor": second_factor}, by=user.audited_id)
 
     def _login_by_form(self, form_key: str, user_id: int, login_id: str) -> str | None:
         """Claim the form for `login_id` and return None, or return the login id of its first claim if still valid."""
@@ -117,6 +151,16 @@ class AccountService:
         row = self.forms.get(key)
         return row[0] if row and row[0] and self.authentication.by_login(row[0], self.session_days) else None
 
+    def check_mark(self, email: str, secret: str, mark: str) -> CheckedPassword:
+        """Return the account with this address and mark, as if its password had been checked.
+
+        Raises NotAuthenticated if the account, its address or its password has changed since the mark was made.
+        """
+        user = self._find(email)
+        if user is None or not hmac.compare_digest(self.account_mark(email, secret), mark):
+            raise NotAuthenticated("Your account has changed since you entered your password. Please log in again.")
+        return CheckedPassword(user.id, user.password_hash)
+
     def account_mark(self, email: str, secret: str) -> str:
         """Return a keyed hash of the account with this address and its password; works for unknown addresses too."""
         user = self._find(email)
@@ -125,7 +169,9 @@ class AccountService:
 
     def log_out(self, login_id: str) -> None:
         """End this login, on this device only."""
-        self.users.end_login(login_id)
+        user_id = self.users.end_login(login_id)
+        if user_id is not None:
+            self.audit.record("user.logged_out", user_id)
 
     def list_logins(self, user_id: int) -> Sequence[LoginSession]:
         """List the user's valid logins, newest first."""
@@ -134,39 +180,58 @@ class AccountService:
     def end_other_logins(self, user_id: int, login_id: str | None) -> int:
         """End all the user's logins except this one; returns how many were still valid."""
         self.users.end_logins(user_id, before=now() - self.lifetime)
-        return self.users.end_logins(user_id, except_login=login_id)
+        ended = self.users.end_logins(user_id, except_login=login_id)
+        if ended:
+            self.audit.record("user.logins_ended", user_id, after={"ended": ended})
+        return ended
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
         """Change the password; end all reset links, and all logins except `keep_login`. Locks the user's row.
 
         Raises WrongPassword, or Invalid for a bad new password.
         """
-        self.lock_with_password(user_id, current)
+        user = self.lock_with_password(user_id, current)
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
+        self.notify(user, PASSWORD_CHANGED)
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id, except_login=keep_login)
+        self.audit.record("user.password_changed", user_id)
 
     def change_email(self, user_id: int, email: str, password: str) -> str:
         """Change the address; returns it as it is stored.
 
-        A new address has to be confirmed; queued messages are sent to it. Locks the user's row. Raises Invalid for a
-        bad address, WrongPassword, or Conflict if another account uses the address.
+        A new address has to be confirmed; queued messages are sent to it, and a notice to the former one. Locks the
+        user's row. Raises Invalid for a bad address, WrongPassword, or Conflict if another account uses the address.
         """
         address = normal_email(email)
-        former = self.lock_with_password(user_id, password).email_key
+        user = self.lock_with_password(user_id, password)
+        if address == user.email:
+            return address
+        self.audit.record("user.address_changed", user_id)
+        is_other = address.casefold() != user.email_key
+        if is_other:
+            self.notify(user, FORMER_ADDRESS)
         try:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
         except IntegrityError:
             raise Conflict("Another account uses this e-mail address. Enter a different one.", EMAIL_TAKEN) from None
         self.mail.change_recipient(user_id, address)
-        if address.casefold() != former:
+        if is_other:
             self.users.update(user_id, email_confirmed_at=None)
             self.users.delete_resets(user_id)
             self.mail.queue_account_message(CONFIRMATION, user_id, address)
         return address
+
+    def notify(self, user: User, kind: str) -> None:
+        """Queue a security notice to a user's address as it is in `user`; needs the lock of their row.
+
+        An address that is not confirmed gets none, because it may be a stranger's.
+        """
+        if user.email_confirmed_at is not None:
+            self.mail.queue_notice(kind, user.id, user.email)
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
         """List users whose e-mail address contains `q`, newest first, without deleted accounts."""
@@ -188,12 +253,6 @@ class AccountService:
         if user is None:
             raise NotFound(f"There is no user with the e-mail address {email}.", "USER_NOT_FOUND")
         return user
-
-    def reactivate(self, user_id: int) -> None:
-        """Let a deactivated user log in again; cancelled reservations stay cancelled. Raises NotFound."""
-        self.users.lock(user_id)
-        self.get_user(user_id)
-        self.users.update(user_id, deactivated_at=None)
 
     def create_token(
         self,
@@ -230,6 +289,9 @@ class AccountService:
             expires_at=expires_at,
         )
         self.users.add_token(token_row)
+        after = {"user": user_id, "scopes": token_row.scopes.split(), "days": days}
+        self.audit.record("token.created", token_row.id, after=after)
+        self.notify(self.get_user(user_id), TOKEN_CREATED)
         return token
 
     def _check_new_token(self, user_id: int, name: str) -> None:
@@ -242,12 +304,17 @@ class AccountService:
 
     def revoke_token(self, user_id: int, token_id: int) -> None:
         """Revoke one of the user's tokens; raises NotFound if there is no such token or it is already revoked."""
-        if not self.users.revoke_tokens(user_id, token_id=token_id):
+        if not self._revoke_tokens(user_id, token_id=token_id):
             raise NotFound("You have no such token. It may have been revoked already.", "TOKEN_NOT_FOUND")
 
     def revoke_tokens(self, user_id: int, name: str) -> int:
         """Revoke the user's tokens with this name; returns how many."""
-        return self.users.revoke_tokens(user_id, name=name)
+        return len(self._revoke_tokens(user_id, name=name))
+
+    def _revoke_tokens(self, user_id: int, **which: Any) -> Sequence[int]:
+        revoked = self.users.revoke_tokens(user_id, **which)
+        self.audit.record_all("token.revoked", dict.fromkeys(revoked, ({"user": user_id}, None)))
+        return revoked
 
     def notified_seen(self, user_id: int) -> int:
         """Return how many notified pre-bookings the user had seen at the last logout."""

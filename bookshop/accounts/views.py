@@ -1,17 +1,20 @@
 """Sign up, log in and log out."""
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from flask import Response, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.accounts import bp, known_devices
+from bookshop.accounts import bp, known_devices, pending_login
 from bookshop.accounts.authentication import Identity
-from bookshop.accounts.forms import LoginForm, RegisterForm
-from bookshop.accounts.service import CheckedPassword
+from bookshop.accounts.forms import LoginCodeForm, LoginForm, RegisterForm
+from bookshop.accounts.pending_login import PendingLogin
+from bookshop.accounts.service import CheckedPassword, LoginAttempt
 from bookshop.extensions import client_network, limiter, settings
-from bookshop.kit.exceptions import Invalid, TooManyAttempts
+from bookshop.kit.exceptions import Invalid, NotAuthenticated, TooManyAttempts
+from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 from bookshop.web.access import View, current_identity
 from bookshop.web.forms import ONCE
@@ -23,6 +26,7 @@ NOTIFIED_SEEN = "notified_seen"
 SIGNED_UP = (
     "Thank you. We've sent a message to {} that explains what to do next. If your account is new, you can log in now."
 )
+CODE_TOO_LATE = "The code has to follow within 10 minutes of the password. Please log in again."
 ViewResponse = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
 
 
@@ -36,7 +40,8 @@ def _limit_key() -> str:
     """Return the limiter key: the user on account pages, elsewhere the known device or else the network."""
     if request.path.startswith("/account/") and current_user.is_authenticated:
         return f"user {current_identity().user_id}"
-    if device := known_devices.device_of(request.form.get("email", "")):
+    pending = pending_login.get() if request.endpoint == "accounts.login_code" else None
+    if device := known_devices.device_of(pending.email if pending else request.form.get("email", "")):
         return f"device {device}"
     return client_network()
 
@@ -48,13 +53,56 @@ def login() -> ViewResponse:
     if current_user.is_authenticated:
         return redirect(safe_next(form.next.data), 303)
     if form.validate_on_submit():
+        email = form.email.data
         try:
-            _log_in(form)
+            is_complete = _log_in_by_password(email, form.password.data)
         except (Invalid, TooManyAttempts) as error:
             form.add_error(error)
         else:
-            return known_devices.remember(redirect(safe_next(form.next.data), 303), form.email.data)
+            return _logged_in(email, form.next.data) if is_complete else _ask_for_code(email, form.next.data)
     return render_template("accounts/login.html", form=form), form.status, form.headers
+
+
+def _logged_in(email: str, target: str | None) -> ViewResponse:
+    return known_devices.remember(redirect(safe_next(target), 303), email)
+
+
+def _ask_for_code(email: str, target: str | None) -> ViewResponse:
+    pending_login.begin(email)
+    return _to("accounts.login_code", target)
+
+
+def _to(endpoint: str, target: str | None) -> ViewResponse:
+    """Redirect to a page that goes on to `target`, unless that is the home page, where it goes anyway."""
+    page = safe_next(target)
+    return redirect(url_for(endpoint, next=page if page != "/" else None), 303)
+
+
+@bp.route("/login/code", methods=["GET", "POST"])
+@limited
+def login_code() -> ViewResponse:
+    """Ask for the code of the second factor, after the password."""
+    form, pending = LoginCodeForm(next=request.args.get("next", "")), pending_login.get()
+    if current_user.is_authenticated:
+        return redirect(safe_next(form.next.data), 303)
+    if pending is None:
+        return _start_again(form, CODE_TOO_LATE)
+    if form.validate_on_submit():
+        try:
+            _log_in_by_code(pending, form.code.data)
+        except NotAuthenticated as error:
+            return _start_again(form, error.sentence)
+        except (Invalid, TooManyAttempts) as error:
+            form.add_error(error)
+        else:
+            return _logged_in(pending.email, form.next.data)
+    return render_template("accounts/login_code.html", form=form), form.status, form.headers
+
+
+def _start_again(form: LoginCodeForm, sentence: str) -> ViewResponse:
+    pending_login.end()
+    flash(sentence, "warning")
+    return _to("accounts.login", form.next.data)
 
 
 @bp.route("/register", methods=["GET", "POST"])
@@ -71,8 +119,7 @@ def register() -> ViewResponse:
             form.add_error(error)
         else:
             flash(SIGNED_UP.format(form.email.data), "success")
-            target = safe_next(form.next.data)
-            return redirect(url_for("accounts.login", next=target if target != "/" else None), 303)
+            return _to("accounts.login", form.next.data)
     return render_template("accounts/register.html", form=form), form.status
 
 
@@ -86,37 +133,56 @@ def logout() -> ViewResponse:
     return redirect("/", 303)
 
 
-def _log_in(form: LoginForm) -> None:
+def _log_in_by_password(email: str, password: str) -> bool:
+    """Log in, or return False if the account needs a code, too; see `_log_in`."""
+    accounts = services.accounts()
+    check, entered = lambda: accounts.check_password(email, password), LoginAttempt(password=password)
+    return _log_in(email, known_devices.login_limits(email), check, entered)
+
+
+def _log_in_by_code(pending: PendingLogin, code: str) -> None:
+    """Log in somebody whose password was checked before; raises NotAuthenticated if the account has changed."""
+    _log_in(pending.email, known_devices.code_limits(pending.email), pending.check, LoginAttempt(code=code))
+
+
+def _log_in(
+    email: str, limits: Sequence[AttemptLimit], check: Callable[[], CheckedPassword], entered: LoginAttempt
+) -> bool:
     """Log in with a new cookie session, so that nothing from before the login is trusted after it.
 
-    Flask-Login sends `user_logged_in` within the transaction of the login, so the visitor's cart is merged into the
-    customer's if and only if the login commits. The session is cleared first, so that a retried transaction starts
-    afresh; a failed login restores it.
+    Returns False if the account needs a code that is not among what was `entered`. Flask-Login sends `user_logged_in`
+    within the transaction of the login, so the visitor's cart is merged into the customer's if and only if the login
+    commits. The session is cleared first, so that a retried transaction starts afresh; a failed login restores it. A
+    repeated form is the same attempt for a password only: a code that was wrong may be right half a minute later.
     """
     accounts, session_before = services.accounts(), dict(session)
-    email, password = form.email.data, form.password.data
-    sent_form_key = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
+    key = form_key() if ONCE.fullmatch(request.form.get("key", "")) else ""
+    is_known = bool(known_devices.device_of(email))
+    attempt = entered._replace(form_key=key, user_agent=request.user_agent.string, known_device=is_known)
 
-    def check_and_log_in() -> Identity:
-        checked = accounts.check_password(email, password)
+    def check_and_log_in() -> Identity | None:
+        checked = check()
         return services.commit(lambda: log_in(checked))
 
-    def log_in(checked: CheckedPassword) -> Identity:
-        identity = accounts.log_in(checked, password, request.user_agent.string, sent_form_key)
-        session.clear()
-        session.permanent = True
-        login_user(identity)
+    def log_in(checked: CheckedPassword) -> Identity | None:
+        identity = accounts.log_in(checked, attempt)
+        if identity is not None:
+            session.clear()
+            session.permanent = True
+            login_user(identity)
         return identity
 
     try:
-        identity = services.with_counted_attempt(known_devices.login_limits(email), sent_form_key, check_and_log_in)
+        identity = services.with_counted_attempt(limits, "" if entered.code else key, check_and_log_in)
     except Exception:
         if current_user.is_authenticated:  # set by `login_user` before the commit failed
             logout_user()
             session.clear()
             session.update(session_before)
         raise
-    session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
+    if identity is not None:
+        session[NOTIFIED_SEEN] = accounts.notified_seen(identity.user_id)
+    return identity is not None
 
 
 def _end_login(me: Identity) -> None:

@@ -4,13 +4,26 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, time
 
 from flask_wtf.file import FileField, FileRequired
-from wtforms import RadioField, SelectMultipleField, StringField, SubmitField, TextAreaField
+from wtforms import (
+    DateField,
+    EmailField,
+    Form,
+    RadioField,
+    SelectMultipleField,
+    StringField,
+    SubmitField,
+    TextAreaField,
+)
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
 
+from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES
+from bookshop.audit.models import ACTION_MAX, REQUEST_ID_MAX
+from bookshop.audit.repository import AuditSearch
 from bookshop.catalog.isbn import TYPED_MAX, isbn13
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import (
@@ -30,8 +43,11 @@ from bookshop.extensions import settings
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
+from bookshop.kit.database import ID_MAX
+from bookshop.kit.exceptions import NotFound
 from bookshop.kit.money import format_amount, parse_amount, to_major_units
-from bookshop.kit.text import LONGEST_TEXT
+from bookshop.kit.text import EMAIL_MAX, LONGEST_TEXT, tidy
+from bookshop.web import services
 from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
 from bookshop.webhooks.addresses import URL_MAX
 
@@ -245,6 +261,84 @@ EVENT_LABELS = {
     kinds.ORDER_COLLECTED: "an order is collected",
     kinds.ORDER_CANCELLED: "an order is cancelled",
 }
+
+
+ROLE_CHOICES = {
+    BOOKSELLER: "Bookseller: everything at the desk",
+    OWNER: "Owner: also manages staff, and sees the settings and the audit log",
+    CUSTOMER: "Customer: no longer a member of staff",
+}
+
+
+class NewStaffForm(ShopForm):
+    """Add a member of staff by e-mail address, whether or not they have an account."""
+
+    email = EmailField(
+        "E-mail address",
+        description="If there is no account with this address yet, we create one and send a link to choose a password.",
+        filters=[tidied],
+        validators=[DataRequired("Enter an e-mail address."), max_length(EMAIL_MAX), Storable()],
+        render_kw={"autocomplete": "off"},
+    )
+    role = RadioField(
+        "Role", choices=[SelectChoice(role, ROLE_CHOICES[role]) for role in STAFF_ROLES], default=BOOKSELLER
+    )
+    submit = SubmitField("Add to staff")
+
+
+class RoleForm(ShopForm):
+    """Change a user's role."""
+
+    role = RadioField("Role", choices=[SelectChoice(*choice) for choice in ROLE_CHOICES.items()])
+    submit = SubmitField("Change role")
+
+    def __init__(self, role: str) -> None:
+        super().__init__(role=role)
+
+
+class AuditForm(Form):  # type: ignore[misc]
+    """Search the audit log, with the values of a query string."""
+
+    user_id: int | None = None
+
+    who = StringField(
+        "Who", description="E-mail address or user number", validators=[Optional(), max_length(EMAIL_MAX)]
+    )
+    what = StringField(
+        "What", description="Such as stock, order or role", validators=[Optional(), max_length(ACTION_MAX), Storable()]
+    )
+    number = WholeNumberField(
+        "Number",
+        description="Of the book, order, user ...",
+        validators=[Optional(), readable, NumberRange(1, ID_MAX, "There is no such number.")],
+    )
+    since = DateField("From", validators=[Optional()])
+    until = DateField("To", validators=[Optional()])
+    request = StringField("Request id", validators=[Optional(), max_length(REQUEST_ID_MAX), Storable()])
+
+    def validate_who(self, field: StringField) -> None:
+        """Find the user."""
+        if field.errors:  # too long
+            return
+        typed = tidy(field.data or "")
+        if typed.isascii() and typed.isdigit():
+            self.user_id = min(int(typed), ID_MAX)
+        elif typed:
+            try:
+                self.user_id = services.accounts().user_by_email(typed).id
+            except NotFound as error:
+                raise ValidationError(error.sentence) from None
+
+    def search(self) -> AuditSearch:
+        """Return the search; the form must be valid."""
+        return AuditSearch(
+            user_id=self.user_id,
+            action=tidy(self.what.data or "") or None,
+            subject_id=self.number.data,
+            request_id=tidy(self.request.data or "") or None,
+            since=datetime.combine(self.since.data, time.min, UTC) if self.since.data else None,
+            until=datetime.combine(self.until.data, time.max, UTC) if self.until.data else None,
+        )
 
 
 class WebhookForm(ShopForm):

@@ -15,7 +15,7 @@ from bookshop.admin.views import ViewResponse, chosen_ids, flash_outcome
 from bookshop.extensions import settings
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import NotFound
-from bookshop.mail.models import ACCOUNT_KINDS, FAILED, SENT, SUPPRESSED, Message
+from bookshop.mail.models import ACCOUNT_KINDS, FAILED, NOTICE_KINDS, SENT, SUPPRESSED, Message
 from bookshop.mailer.repository import MailerRepository
 from bookshop.mailer.transport import message_path
 from bookshop.web import services
@@ -87,8 +87,11 @@ def _readable_file(message: Message) -> Path | None:
 
 
 def _is_secret(message: Message) -> bool:
-    """Whether only the recipient may read a message, because its link would let the reader take over the account."""
-    return message.kind in ACCOUNT_KINDS and not settings().demo
+    """Whether only the recipient may read a message: its link may let the reader take over the account.
+
+    Notices contain no such link, but what happened to an account concerns only its owner.
+    """
+    return message.kind in (*ACCOUNT_KINDS, *NOTICE_KINDS) and not settings().demo
 
 
 def _has_recipient(message: Message) -> bool:
@@ -147,4 +150,5 @@ def _count_of_messages(number: int) -> str:
 def _unchanged(message: Message) -> str:
     """Name a message that was not changed, with the reason."""
     reason = {SENT: "already sent", SUPPRESSED: "already stopped"}.get(message.state, "being sent now")
-    return f"the message to {message.recipient if _has_recipient(message) else 'a deleted account'} ({reason})"
+    deleted = "a deleted account" if message.recipient else "an address that is no longer stored"
+    return f"the message to {message.recipient if _has_recipient(message) else deleted} ({reason})"

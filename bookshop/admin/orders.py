@@ -16,7 +16,7 @@ from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, ST
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
 from bookshop.web import services
-from bookshop.web.access import current_identity, staff_required
+from bookshop.web.access import current_identity, require_fresh_login, staff_required
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page, safe_next
 
@@ -108,6 +108,8 @@ def _change(status: str) -> Response:
     if len(chosen) > MAX_ORDERS:
         flash(f"You ticked {len(chosen):,} orders, so none was changed. Tick at most {MAX_ORDERS}.", "warning")
         return back
+    if len(chosen) > 1:
+        require_fresh_login()
     changed, notified = services.commit(lambda: checkout.change_all(chosen, status, me))
     _flash_changes(status, services.repository(OrderRepository).list_by_id(chosen), changed, notified)
     return back

@@ -8,7 +8,7 @@ from bookshop.admin.views import ViewResponse
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.access import current_identity, staff_required
+from bookshop.web.access import current_identity, require_fresh_login, staff_required
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page
 
@@ -29,9 +29,11 @@ def users() -> ViewResponse:
 @staff_required
 def deactivate_user(user_id: int) -> ViewResponse:
     form, user = ShopForm(), services.accounts().get_user(user_id)
+    if user.is_staff:
+        require_fresh_login()
     if form.validate_on_submit():
         email, me = user.email, current_identity().user_id
-        cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me))
+        cancelled = services.commit(lambda: services.people().deactivate(user_id, by=me), lock_role=False)
         flash(f"{email} has been deactivated. Reservations cancelled: {cancelled}.", "success")
         return redirect(url_for("admin.users", q=email), 303)
     waiting = services.repository(PreBookRepository).count_waiting(user_id)
@@ -42,7 +44,10 @@ def deactivate_user(user_id: int) -> ViewResponse:
 @bp.post(f"{USER}/reactivate")
 @staff_required
 def reactivate_user(user_id: int) -> Response:
-    email = services.accounts().get_user(user_id).email
-    services.commit(lambda: services.accounts().reactivate(user_id))
+    user, me = services.accounts().get_user(user_id), current_identity().user_id
+    if user.is_staff:
+        require_fresh_login()
+    email = user.email
+    services.commit(lambda: services.people().reactivate(user_id, by=me), lock_role=False)
     flash(f"{email} can log in again. Cancelled reservations stay cancelled.", "success")
     return redirect(url_for("admin.users", q=email), 303)

@@ -9,7 +9,7 @@ from bookshop.admin.views import ViewResponse
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.web import services
-from bookshop.web.access import current_identity, staff_required
+from bookshop.web.access import current_identity, fresh_login_required, require_fresh_login, staff_required
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page, safe_next
 from bookshop.webhooks.models import DELIVERED, FAILED, MAX_WEBHOOKS, QUEUED, SENDING
@@ -23,6 +23,8 @@ STATES = {"waiting": (QUEUED, SENDING), FAILED: (FAILED,), DELIVERED: (DELIVERED
 @bp.route("/admin/webhooks", methods=["GET", "POST"])
 @staff_required
 def webhooks() -> ViewResponse:
+    if request.method == "POST":
+        require_fresh_login()
     form = WebhookForm()
     if form.validate_on_submit():
         try:
@@ -38,6 +40,7 @@ def webhooks() -> ViewResponse:
 
 @bp.get(WEBHOOK)
 @staff_required
+@fresh_login_required
 def webhook(webhook_id: int) -> ViewResponse:
     state = request.args.get("state", "")
     tab = state if state in TABS else ""
@@ -63,6 +66,7 @@ def redeliver(webhook_id: int, delivery_id: int) -> Response:
 
 @bp.post(f"{WEBHOOK}/delete")
 @staff_required
+@fresh_login_required
 def delete_webhook(webhook_id: int) -> Response:
     services.commit(lambda: services.webhooks().delete(webhook_id))
     flash("The webhook has been deleted. Its address will receive no more events.", "success")

@@ -1,14 +1,15 @@
-"""The commands of `flask`: users, tokens, books, worker, check and demo."""
+"""The commands of `flask`: users, tokens, books, worker, purge, check and demo."""
 
 from flask import Flask
 
 from bookshop.cli.books import books
 from bookshop.cli.check import check
 from bookshop.cli.demo import demo
+from bookshop.cli.purge import purge
 from bookshop.cli.users import tokens, users
 from bookshop.cli.worker import worker
 
 
 def init_app(app: Flask) -> None:
-    for command in (users, tokens, books, worker, check, demo):
+    for command in (users, tokens, books, worker, purge, check, demo):
         app.cli.add_command(command)

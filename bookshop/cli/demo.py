@@ -9,7 +9,7 @@ import flask_migrate
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
-from bookshop.accounts.models import CUSTOMER, STAFF, User
+from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, User
 from bookshop.catalog.importer import import_books
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
@@ -23,7 +23,8 @@ from bookshop.web import services
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
 STAFF_EMAIL = "staff@bookshop.example.com"
 DEMO_ACCOUNTS = {
-    STAFF_EMAIL: ("demo bookseller", STAFF),
+    "owner@bookshop.example.com": ("demo owner", OWNER),
+    STAFF_EMAIL: ("demo bookseller", BOOKSELLER),
     "ada@example.com": ("demo customer", CUSTOMER),
     "ben@example.com": ("demo customer", CUSTOMER),
 }
@@ -60,7 +61,7 @@ def fill_demo() -> None:
 def demo_accounts() -> str:
     """Return a line for each demo account: its role, address and password."""
     rows = ((role, email, password) for email, (password, role) in DEMO_ACCOUNTS.items())
-    return "\n".join(f"  {role:8}  {email:28}  password: {password}" for role, email, password in rows)
+    return "\n".join(f"  {role:10}  {email:28}  password: {password}" for role, email, password in rows)
 
 
 def _add_activity() -> None:

@@ -3,26 +3,49 @@
 import click
 from flask.cli import AppGroup
 
-from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.accounts.models import CUSTOMER, STAFF_ROLES
 from bookshop.accounts.scopes import SCOPES
 from bookshop.accounts.service import DAYS_MAX
+from bookshop.accounts.staff import ROLE_NAMES
 from bookshop.cli.errors import report_errors
 from bookshop.web import services
 
-users = AppGroup("users", help="Create, deactivate and reactivate users.")
+ROLE = click.Choice([CUSTOMER, *STAFF_ROLES])
+
+users = AppGroup("users", help="Create, deactivate and reactivate users, and change their roles.")
 tokens = AppGroup("tokens", help="Create and revoke API tokens for scripts.")
 
 
 @users.command("create")
 @click.argument("email")
-@click.option("--staff", is_flag=True, help="Create a member of staff instead of a customer.")
+@click.option("--role", type=ROLE, default=CUSTOMER, show_default=True, help="What the user may do.")
 @click.option("--password", prompt=True, hide_input=True, confirmation_prompt=True)
 @report_errors
-def create_user(email: str, staff: bool, password: str) -> None:
+def create_user(email: str, role: str, password: str) -> None:
     """Create a user."""
-    role = STAFF if staff else CUSTOMER
     user = services.commit(lambda: services.accounts().register(email, password, role))
     click.echo(f"Created {role} {user.email}.")
+
+
+@users.command("role")
+@click.argument("email")
+@click.argument("role", type=ROLE)
+@report_errors
+def change_role(email: str, role: str) -> None:
+    """Make a customer a member of staff, or the other way round: ends the user's logins and tokens."""
+    accounts, staff = services.accounts(), services.staff()
+    services.commit(lambda: staff.change_role(accounts.user_by_email(email).id, role))
+    click.echo(f"{email} is now {ROLE_NAMES[role]}.")
+
+
+@users.command("remove-second-factor")
+@click.argument("email")
+@report_errors
+def remove_second_factor(email: str) -> None:
+    """Remove the second factor of somebody who has lost the phone, and end their logins."""
+    accounts, staff = services.accounts(), services.staff()
+    services.commit(lambda: staff.remove_second_factor(accounts.user_by_email(email).id))
+    click.echo(f"{email} logs in with the password alone now, until they set up a second factor again.")
 
 
 @users.command("deactivate")
@@ -40,8 +63,8 @@ def deactivate_user(email: str) -> None:
 @report_errors
 def reactivate_user(email: str) -> None:
     """Let a deactivated user log in again; cancelled reservations stay cancelled."""
-    accounts = services.accounts()
-    services.commit(lambda: accounts.reactivate(accounts.user_by_email(email).id))
+    accounts, people = services.accounts(), services.people()
+    services.commit(lambda: people.reactivate(accounts.user_by_email(email).id))
     click.echo(f"Reactivated {email}.")
 
 

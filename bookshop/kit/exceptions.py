@@ -38,6 +38,31 @@ class InsufficientScope(Forbidden):
         self.scope = scope
 
 
+class FreshLoginRequired(Forbidden):
+    """This login was confirmed too long ago for a sensitive action.
+
+    `refusal` is why a password or code that was sent with the request did not confirm it, if there was one.
+    """
+
+    code = "FRESH_LOGIN_REQUIRED"
+
+    def __init__(self, refusal: BookshopError | None = None) -> None:
+        super().__init__(
+            "You have not entered your password or code in the last 15 minutes. Open /account/confirm-login, confirm "
+            "that it is you, then send this again."
+        )
+        self.refusal = refusal
+
+
+class SecondFactorRequired(Forbidden):
+    """The shop requires a second factor of its staff, and this login did not pass one."""
+
+    code = "SECOND_FACTOR_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("Staff of this shop log in with a second factor. Set it up in your account first.")
+
+
 class NotFound(BookshopError):
     """It does not exist, or this user may not see it."""
 
@@ -76,6 +101,19 @@ class InsufficientStock(Conflict):
     def __init__(self, sentence: str, lines: list[dict[str, Any]]) -> None:
         super().__init__(sentence)
         self.lines = lines
+
+
+class Purged(BookshopError):
+    """The events asked for are no longer kept; `oldest` is the position of the first that is."""
+
+    code = "EVENTS_PURGED"
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(
+            f"The events after this position are no longer kept. The oldest that can be read has the position {oldest}:"
+            f" to continue from there, send after={oldest - 1}."
+        )
+        self.oldest = oldest
 
 
 class PreconditionFailed(BookshopError):

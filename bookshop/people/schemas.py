@@ -23,6 +23,7 @@ class AccountOut(FromRow):
     role: str
     created_at: datetime
     email_confirmed_at: datetime | None
+    last_login_at: datetime | None
     wants_alerts: bool
 
 
@@ -31,6 +32,14 @@ class LoginOut(FromRow):
 
     created_at: datetime
     user_agent: str | None
+    confirmed_at: datetime | None
+    second_factor: bool
+
+
+class SecondFactorOut(FromRow):
+    """A second factor, without what its codes are made from."""
+
+    created_at: datetime
 
 
 class TokenOut(FromRow):
@@ -86,6 +95,7 @@ class PersonalDataOut(FromRow):
     orders: list[Annotated[OrderOut, BeforeValidator(order_out)]]
     cart: list[StoredCartItem]
     logins: list[LoginOut]
+    second_factors: list[SecondFactorOut]
     tokens: list[TokenOut]
     movements: list[MovementOut]
     messages: list[MessageOut]

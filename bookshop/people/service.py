@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import STAFF, ApiToken, LoginSession, User
+from bookshop.accounts.models import ApiToken, LoginSession, SecondFactor, User
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
+from bookshop.accounts.staff import check_leaves_an_owner, check_may_change
+from bookshop.audit.service import AuditService
 from bookshop.cart.repository import CartRepository
 from bookshop.checkout.service import CheckoutService
 from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepository
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import ID_MAX, now
-from bookshop.kit.exceptions import Conflict, NotAuthenticated
+from bookshop.kit.exceptions import Conflict
 from bookshop.mail.models import CLOSED, Message
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.service import MailService
@@ -34,6 +36,7 @@ class PersonalData(NamedTuple):
     orders: Sequence[Order]
     cart: Sequence[Row[*tuple[Any, ...]]]
     logins: Sequence[LoginSession]
+    second_factors: Sequence[SecondFactor]
     tokens: Sequence[ApiToken]
     movements: Sequence[Row[*tuple[Any, ...]]]
     messages: Sequence[Message]
@@ -55,6 +58,7 @@ class PeopleService:
         self.items = CartRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.forms = SentFormRepository(session)
+        self.audit = AuditService(session)
 
     def personal_data(self, user_id: int) -> PersonalData:
         """Return everything that the shop stores about a user, newest first; raises NotFound."""
@@ -64,6 +68,7 @@ class PeopleService:
             orders=self.orders.list_by_user(user_id, None, 1, ID_MAX).items,
             cart=self.items.list_titled(user_id),
             logins=self.users.list_logins(user_id),
+            second_factors=[factor] if (factor := self.users.get_second_factor(user_id)) else [],
             tokens=self.users.list_tokens(user_id, revoked=True),
             movements=MovementRepository(self.session).list_by_user(user_id),
             messages=MessageRepository(self.session).list_by_user(user_id),
@@ -73,32 +78,30 @@ class PeopleService:
         """Delete an account: erase personal data, keep the history; returns how many reservations were cancelled.
 
         Open orders are cancelled; their copies go back into stock, and customers waiting for them are notified. Locks
-        the stored responses, then the rows that `deactivate` locks, together with the books in open orders. For staff
-        it also locks all active colleagues, so that the last two cannot both leave at once. Raises WrongPassword, or
-        Conflict for the last member of staff.
+        the stored responses, then the rows that `deactivate` locks, together with the books in open orders. Raises
+        WrongPassword, or Conflict for the last owner.
         """
         self.idempotency.delete_by_user(user_id)
-        locked = self.users.lock_with_staff(user_id)
+        locked = self.users.lock_with_owners(user_id)
         user = self.accounts.lock_with_password(user_id, password)
-        if user.role == STAFF and len(locked) == 1:
-            raise Conflict(
-                "This is the last staff account, so it cannot be deleted. Create another one first.",
-                "USER_LAST_STAFF",
-            )
+        check_leaves_an_owner(user, locked)
         self.checkout.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
         self.checkout.cancel_open(user_id)  # after their reservations, so that they are not notified themselves
-        self._erase_personal_data(user_id, user.email)
+        self._erase_personal_data(user_id)
+        self.audit.record("user.deleted", user_id, after={"reservations_cancelled": cancelled})
         return cancelled
 
-    def _erase_personal_data(self, user_id: int, email: str) -> None:
-        """Erase personal data; the user must have no open orders."""
-        self.forms.erase_personal_data(user_id, email)
+    def _erase_personal_data(self, user_id: int) -> None:
+        """Erase personal data; the user must be locked and have no open orders."""
+        self.idempotency.delete_by_user(user_id)  # again: the lock may have waited for a request that stored one
+        self.forms.erase_responses()
         self.orders.erase_personal_data(user_id)
         self.items.clear(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
         self.users.delete_resets(user_id)
+        self.users.delete_second_factor(user_id)
         # This is not a valid address, so nobody can sign up with it; the old address is free again at once.
         address, deleted_at = f"deleted-{user_id}", now()
         self.mail.anonymise(user_id, address)
@@ -114,17 +117,17 @@ class PeopleService:
     def deactivate(self, user_id: int, *, by: int | None = None) -> int:
         """Deactivate a user: end all logins and tokens, and cancel waiting reservations; returns their number.
 
-        Locks the user, so that no reservation can slip in, then the reserved books, as the lock order requires. For a
-        member of staff it also locks all active colleagues, so that two cannot deactivate each other. `by` is the
-        member of staff who does it. Raises NotFound, Conflict if that is the user, or NotAuthenticated if a colleague
-        has just deactivated them.
+        Locks the user, so that no reservation can slip in, together with `by` and, for an owner, all active owners, so
+        that two cannot deactivate each other; then the reserved books, as the lock order requires. `by` is the member
+        of staff who does it, None for a command. Raises NotFound, or Conflict for `by` themselves and for the last
+        owner; see also `check_may_change`.
         """
         if by == user_id:
             raise Conflict("You cannot deactivate your own account.", "USER_IS_YOURSELF")
-        locked = self.users.lock_with_staff(user_id)
+        locked = self.users.lock_with_owners(user_id, by)
         user = self.accounts.get_user(user_id)
-        if by is not None and user.role == STAFF and by not in locked:
-            raise NotAuthenticated("Please log in first.")
+        check_may_change(user, by, locked)
+        check_leaves_an_owner(user, locked)
         self.prebookings.lock_books_waited_for(user_id)
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
         self.users.end_logins(user_id)
@@ -133,4 +136,17 @@ class PeopleService:
         self.mail.end_alerts(user_id, CLOSED)
         if user.deactivated_at is None:
             self.users.update(user_id, deactivated_at=now())
+            self.audit.record("user.deactivated", user_id, after={"reservations_cancelled": cancelled})
         return cancelled
+
+    def reactivate(self, user_id: int, *, by: int | None = None) -> None:
+        """Let a deactivated user log in again; cancelled reservations stay cancelled.
+
+        Locks and raises as `deactivate` does.
+        """
+        locked = self.users.lock_with_owners(user_id, by)
+        user = self.accounts.get_user(user_id)
+        check_may_change(user, by, locked)
+        if user.deactivated_at is not None:
+            self.users.update(user_id, deactivated_at=None)
+            self.audit.record("user.reactivated", user_id)

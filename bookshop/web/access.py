@@ -1,7 +1,7 @@
 """The authentication of requests, and the decorators that restrict views by role."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -10,10 +10,10 @@ from flask_login import AnonymousUserMixin, current_user
 from sqlalchemy.exc import DBAPIError
 
 from bookshop.accounts.authentication import Identity
-from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.accounts.models import CUSTOMER, OWNER, STAFF_ROLES
 from bookshop.extensions import db, login_manager, settings
-from bookshop.kit.exceptions import Forbidden, NotAuthenticated
-from bookshop.web import services
+from bookshop.kit.exceptions import Forbidden, FreshLoginRequired, NotAuthenticated, SecondFactorRequired
+from bookshop.web import fresh_login, services
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Anonymous(AnonymousUserMixin):  # type: ignore[misc]
     """A visitor who is not logged in."""
 
     is_staff = False
+    is_owner = False
     is_customer = False
 
 
@@ -93,7 +94,7 @@ def login_required(view: View) -> View:
 
 def customer_required(view: View) -> View:
     """Require a customer; raises NotAuthenticated or Forbidden."""
-    return _guard(view, CUSTOMER, "This is for customers only. Your account is a staff account.")
+    return _guard(view, (CUSTOMER,), "This is for customers only. Your account is a staff account.")
 
 
 def not_for_staff(view: View) -> View:
@@ -110,18 +111,69 @@ def not_for_staff(view: View) -> View:
 
 def staff_required(view: View) -> View:
     """Require a member of staff; raises NotAuthenticated or Forbidden."""
-    return _guard(view, STAFF, "This is for the shop's staff only.")
+    return _guard(view, STAFF_ROLES, "This is for the shop's staff only.")
 
 
-def _guard(view: View, role: str | None = None, sentence: str = "") -> View:
+def owner_required(view: View) -> View:
+    """Require an owner of the shop; raises NotAuthenticated or Forbidden."""
+    return _guard(view, (OWNER,), "This is for the shop's owners only.")
+
+
+def fresh_login_required(view: View) -> View:
+    """Require a fresh login, like `require_fresh_login`; put it below the decorator for the role."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        require_fresh_login()
+        return view(*args, **kwargs)
+
+    vars(guarded)["fresh"] = True  # for the OpenAPI document
+    return cast(View, guarded)
+
+
+def require_fresh_login() -> None:
+    """Require that a password or code was entered in this login within the last 15 minutes.
+
+    On a page, raises FreshLoginRequired, which asks for it: a GET comes back afterwards, and a POST is sent again with
+    everything that was typed. Scripts with a Bearer token are not asked. Raises NotAuthenticated for visitors.
+    """
+    identity = current_identity()
+    if not identity.is_authenticated:
+        raise NotAuthenticated("Please log in first.")
+    if identity.login_id is None or identity.is_fresh:
+        return
+    if is_api():
+        raise FreshLoginRequired
+    fresh_login.confirm_by_form(identity)
+
+
+def require_second_factor() -> None:
+    """Raise SecondFactorRequired for a login of staff without a second factor, if the shop requires one.
+
+    Scripts with a Bearer token have no second factor. Not for the pages of one's own account, where it is set up.
+    """
+    if current_user.is_staff and not sees_staff_data():
+        raise SecondFactorRequired
+
+
+def sees_staff_data() -> bool:
+    """Whether this is a member of staff, with a second factor if the shop requires one of logins."""
+    user = current_user
+    lacks_factor = settings().staff_second_factor and user.is_staff and user.login_id and not user.second_factor
+    return bool(user.is_staff and not lacks_factor)
+
+
+def _guard(view: View, roles: Collection[str] = (), sentence: str = "") -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         identity = current_identity()
         if not identity.is_authenticated:
             raise NotAuthenticated("Please log in first.")
-        if role not in {None, identity.role}:
+        if roles and identity.role not in roles:
             raise Forbidden(sentence)
+        if roles:
+            require_second_factor()
         return view(*args, **kwargs)
 
-    vars(guarded)["role"] = role  # for the OpenAPI document
+    vars(guarded)["roles"] = roles  # for the OpenAPI document
     return cast(View, guarded)

@@ -22,6 +22,7 @@ from bookshop.kit.exceptions import (
     Busy,
     Conflict,
     Forbidden,
+    FreshLoginRequired,
     InsufficientScope,
     InsufficientStock,
     Invalid,
@@ -30,9 +31,12 @@ from bookshop.kit.exceptions import (
     NotFound,
     OutcomeUnknown,
     PreconditionFailed,
+    Purged,
+    SecondFactorRequired,
     TooManyAttempts,
 )
 from bookshop.kit.transactions import has_committed
+from bookshop.web import fresh_login
 from bookshop.web.access import bearer_token, is_api
 from bookshop.web.navigation import parent_page, requested_next, return_address
 
@@ -43,6 +47,7 @@ STATUSES: dict[type[BookshopError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Purged: 410,
     PreconditionFailed: 412,
     Invalid: 422,
     TooManyAttempts: 429,
@@ -94,6 +99,11 @@ def handle_bookshop_error(error: BookshopError) -> AnyResponse:
     if status == 401:
         flash(error.sentence if request.method in {"GET", "HEAD"} else LOGGED_OUT, "info")
         return redirect(url_for("accounts.login", next=return_address()), 303)
+    if isinstance(error, FreshLoginRequired):
+        return fresh_login.ask(error)
+    if isinstance(error, SecondFactorRequired):
+        flash(error.sentence, "warning")
+        return redirect(url_for("accounts.second_factor"), 303)
     if status in {409, 422} and request.method != "GET":
         flash(error.sentence, "warning")
         return redirect(parent_page(), 303)
@@ -123,6 +133,8 @@ def _extension_members(error: BookshopError) -> dict[str, Any]:
         return {"errors": [{"detail": error.sentence, "pointer": f"#/{error.field}" if error.field else "#"}]}
     if isinstance(error, InsufficientStock):
         return {"lines": error.lines}
+    if isinstance(error, Purged):
+        return {"oldest": error.oldest}
     return {}
 
 
@@ -131,7 +143,7 @@ def handle_csrf_error(error: CSRFError) -> AnyResponse:
     if is_api():
         return problem(400, "HTTP_400", "Send the CSRF token of your session in the header X-CSRFToken.")
     flash("This page was open for too long, so nothing was changed. Try again.", "warning")
-    return redirect(requested_next() or parent_page(), 303)
+    return redirect(requested_next() or return_address(), 303)
 
 
 def handle_http_error(error: HTTPException) -> AnyResponse:

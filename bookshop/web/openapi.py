@@ -4,7 +4,7 @@ spectree collects routes and models. This module adds error codes, scopes, heade
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, render_template
 
-from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.accounts.models import CUSTOMER, STAFF_ROLES
 from bookshop.accounts.scopes import SCOPES
 from bookshop.idempotency.models import KEY_MAX
 from bookshop.web.contract import Operation, spec
@@ -153,15 +153,20 @@ def _endpoint(path: str, method: str) -> str:
     return str(next(rule.endpoint for rule in rules if method.upper() in (rule.methods or ())))
 
 
-def _role(path: str, method: str) -> str | None:
-    """Return the role that an operation requires; None if it is open to anyone."""
-    return vars(current_app.view_functions[_endpoint(path, method)]).get("role")
+def _roles(path: str, method: str) -> Collection[str] | None:
+    """Return the roles of which an operation requires one; None if it is open to anyone."""
+    return vars(current_app.view_functions[_endpoint(path, method)]).get("roles")
+
+
+def _needs_fresh_login(path: str, method: str) -> bool:
+    """Whether a session, unlike a token, has to be confirmed for this operation."""
+    return bool(vars(current_app.view_functions[_endpoint(path, method)]).get("fresh"))
 
 
 def _access(view: Callable[..., Any], operation: Operation) -> str:
     if operation.scope is None:
         return "Open to anyone."
-    accounts = {CUSTOMER: "customers", STAFF: "staff"}[vars(view)["role"]]
+    accounts = "customers" if CUSTOMER in vars(view)["roles"] else "staff"
     return f"For {accounts}; a token needs the scope `{operation.scope}`."
 
 
@@ -208,6 +213,8 @@ def _codes(entry: Document, operation: Operation, path: str, method: str) -> lis
     conditions = {
         ("HTTP_429", "HTTP_500", "HTTP_503", "NOT_AUTHENTICATED"): True,
         ("FORBIDDEN",): operation.scope is not None,
+        ("SECOND_FACTOR_REQUIRED",): set(_roles(path, method) or (CUSTOMER,)) <= set(STAFF_ROLES),
+        ("FRESH_LOGIN_REQUIRED",): _needs_fresh_login(path, method),
         ("HTTP_404",): "{" in path,
         ("CURSOR_NOT_FOUND",): "cursor" in parameters,
         ("HTTP_400", "HTTP_413", "OUTCOME_UNKNOWN"): method != "get",
@@ -251,10 +258,12 @@ def _problem(status: int, code: str) -> Document:
 def _add_links(paths: Document, schemas: Document) -> None:
     """Link each response that has an id to the operations that take that id and are open to the same role."""
     all_operations = [
-        (path, _role(path, method), entry) for path, operations in paths.items() for method, entry in operations.items()
+        (path, _roles(path, method), entry)
+        for path, operations in paths.items()
+        for method, entry in operations.items()
     ]
-    for _path, role, entry in all_operations:
-        targets = [(path, target) for path, required, target in all_operations if len({None, role, required}) < 3]
+    for _path, roles, entry in all_operations:
+        targets = [(path, target) for path, required, target in all_operations if len({None, roles, required}) < 3]
         for status in ("200", "201"):
             for media in entry["responses"].get(status, {}).get("content", {}).values():
                 links = dict(_links(media["schema"].get("$ref", ""), targets, schemas))

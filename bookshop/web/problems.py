@@ -16,6 +16,12 @@ GENERAL: Mapping[str, Problem] = {
     "HTTP_400": Problem(400, "The body is not valid JSON, or a request with a session cookie lacks its CSRF token."),
     "NOT_AUTHENTICATED": Problem(401, "The token is missing, unknown, revoked or expired. Create a new one."),
     "FORBIDDEN": Problem(403, "This account may not do this, or the token lacks the scope that is needed."),
+    "SECOND_FACTOR_REQUIRED": Problem(
+        403, "The shop requires a second factor of its staff and the session passed none. Tokens do not need one."
+    ),
+    "FRESH_LOGIN_REQUIRED": Problem(
+        403, "The session's password or code was entered more than 15 minutes ago. Tokens do not need to confirm."
+    ),
     "HTTP_404": Problem(404, "There is nothing at this address."),
     "CURSOR_NOT_FOUND": Problem(
         404, "The cursor belongs to another list, filter or sort order. Start again with an empty cursor."
@@ -67,9 +73,12 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "ORDER_NOT_FOUND": Problem(404, "There is no order with this id, or it belongs to another customer."),
     "ORDER_STATE": Problem(409, "The order's current status does not allow this change."),
+    "EVENTS_PURGED": Problem(
+        410, "The events after this position are no longer kept. `oldest` is the first position that can be read."
+    ),
     "WEBHOOK_NOT_FOUND": Problem(404, "There is no webhook with this id."),
     "WEBHOOK_LIMIT": Problem(409, "The shop has reached its limit of webhooks. Delete one before adding another."),
-    "WEBHOOK_DELIVERY_NOT_FOUND": Problem(404, "The webhook has no delivery with this id."),
+    "WEBHOOK_DELIVERY_NOT_FOUND": Problem(404, "The webhook has no delivery with this id. Old ones are deleted."),
     "WEBHOOK_DELIVERY_SENDING": Problem(409, "The delivery is being sent right now. Check again in a moment."),
 }
 

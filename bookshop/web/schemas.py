@@ -63,6 +63,7 @@ class ProblemOut(BaseModel):
     detail: str
     code: str
     errors: list[MemberError] = Field([], description="With VALIDATION_ERROR: each invalid value and the reason.")
+    oldest: int = Field(1, description="With EVENTS_PURGED: the position of the oldest event that is kept.")
 
 
 class ListOf(BaseModel, Generic[T]):

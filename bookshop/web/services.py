@@ -6,15 +6,18 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import current_app, g
+from flask import current_app, g, has_request_context
 from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.email_links import EmailLinkService
+from bookshop.accounts.second_factor import SecondFactorService
 from bookshop.accounts.service import AccountService
+from bookshop.accounts.staff import StaffService
 from bookshop.alerts.service import AlertService
+from bookshop.audit.service import Actor, AuditService, set_actor
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.checkout.service import CheckoutService
@@ -24,12 +27,13 @@ from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormResponse, IdempotencyService, SentFormResponse, SentFormService
 from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
-from bookshop.kit.exceptions import BookshopError, Invalid, WrongPassword
+from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated, WrongPassword
 from bookshop.mail.service import MailService
 from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
 from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
+from bookshop.retention.service import RetentionService
 from bookshop.shelf.service import ShelfService
 from bookshop.throttle.service import AttemptLimit, ThrottleService
 from bookshop.webhooks.addresses import AddressNotAllowed, parse_url, resolve_allowed
@@ -74,7 +78,18 @@ def authentication() -> Authentication:
 
 @once_per_session
 def accounts() -> AccountService:
-    return AccountService(db.session(), authentication(), mail(), settings().session_days)
+    return AccountService(db.session(), authentication(), mail(), second_factor(), settings().session_days)
+
+
+def second_factor(session: Session | None = None) -> SecondFactorService:
+    config, used = settings(), session or db.session()
+    outbox = MailService(used, config.mail_host, config.mail_delay)
+    return SecondFactorService(used, str(current_app.secret_key), outbox, required=config.staff_second_factor)
+
+
+@once_per_session
+def audit() -> AuditService:
+    return AuditService(db.session())
 
 
 @once_per_session
@@ -85,6 +100,11 @@ def people() -> PeopleService:
 @once_per_session
 def email_links() -> EmailLinkService:
     return EmailLinkService(db.session(), accounts(), mail())
+
+
+@once_per_session
+def staff() -> StaffService:
+    return StaffService(db.session(), accounts(), mail())
 
 
 @once_per_session
@@ -148,12 +168,17 @@ def webhooks() -> WebhookService:
 
 
 @once_per_session
+def retention() -> RetentionService:
+    return RetentionService(db.session(), settings())
+
+
+@once_per_session
 def idempotency() -> IdempotencyService:
-    return IdempotencyService(db.session())
+    return IdempotencyService(db.session(), settings().keep_responses)
 
 
 def sent_forms(session: Session | None = None) -> SentFormService:
-    return SentFormService(session or db.session())
+    return SentFormService(session or db.session(), settings().keep_responses)
 
 
 def throttle(session: Session | None = None) -> ThrottleService:
@@ -237,16 +262,18 @@ def register_webhook(user_id: int, url: str, kinds: Sequence[str]) -> int:
     return commit(lambda: webhooks().register(user_id, str(address), kinds)).id
 
 
-def commit(work: Callable[[], T]) -> T:
+def commit(work: Callable[[], T], *, lock_role: bool = True) -> T:
     """Run one service call in its own writing transaction and commit it; see `transactions.in_transaction`.
 
-    It also claims the form of a page, and raises AlreadySent if it was sent before; see web/sent_forms.py. Not for GET
-    or HEAD requests, which have no transactions on PostgreSQL; see `extensions.RequestSession`.
+    It also claims the form of a page, and raises AlreadySent if it was sent before; see web/sent_forms.py. For staff it
+    keeps their role from being taken away until the commit, and raises NotAuthenticated if that has just happened; pass
+    `lock_role=False` if the service locks accounts, theirs among them. Not for GET or HEAD requests, which have no
+    transactions on PostgreSQL; see `extensions.RequestSession`.
     """
     if is_read_only():
         raise RuntimeError("a GET or HEAD request must not write")
     with writer():
-        result = transactions.in_transaction(db.session(), _once(work))
+        result = transactions.in_transaction(db.session(), _once(_as_actor(work, lock_role=lock_role)))
     g.form_claimed = "form_key" in g
     return result
 
@@ -270,6 +297,29 @@ def form_was_sent(key: str) -> bool:
 def store_form_response(key: str, response: FormResponse) -> None:
     """Store the response to a form that has taken effect."""
     _try_write("the response to a form was not stored", lambda session: sent_forms(session).store(key, response))
+
+
+def actor() -> Actor:
+    """Return who is behind this request, for the audit log; outside of requests, a command."""
+    if not has_request_context():
+        return Actor(None, None, is_audited=True)
+    user: Any = current_user._get_current_object()
+    return Actor(getattr(user, "user_id", None), g.get("request_id"), is_audited=user.is_staff)
+
+
+def _as_actor(work: Callable[[], T], *, lock_role: bool) -> Callable[[], T]:
+    """Return `work` that tells the audit log who is behind it and, for staff, first locks their role."""
+    set_actor(db.session(), actor())
+    user: Any = current_user._get_current_object() if has_request_context() else None
+    if user is None or not (user.is_staff and lock_role):
+        return work
+
+    def lock_and_work() -> T:
+        if authentication().lock_role(user.user_id) != user.role:
+            raise NotAuthenticated("Your account has changed. Please log in again.")
+        return work()
+
+    return lock_and_work
 
 
 def _once(work: Callable[[], T]) -> Callable[[], T]:

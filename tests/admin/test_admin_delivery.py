@@ -135,7 +135,7 @@ def test_receiving_adds_copies_notifies_customers_and_reports_each_line(shop, st
 
 def test_the_ledger_names_the_delivery_and_who_received_it(shop, staff, emma, persuasion):
     receive(staff, check(staff, PERSUASION, EMMA))
-    staff_id = shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
+    staff_id = shop.rows("SELECT id FROM users WHERE role = 'bookseller'")[0]
     notes = shop.rows("SELECT DISTINCT note FROM movements WHERE note IS NOT NULL")
     assert movements(shop)[1:] == [(persuasion, 1, 4, "received", staff_id), (emma, 1, 1, "received", staff_id)]
     assert (len(notes), bool(re.fullmatch("Delivery [0-9a-f]{8}", notes[0]))) == (1, True)

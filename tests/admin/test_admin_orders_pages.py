@@ -37,7 +37,7 @@ def order(shop, staff, ada, emma):
     def make(status="placed", copies=1, user_id=ada, **fields):
         order_id = shop.order(user_id, {emma: copies}, **fields)
         for step in STEPS[status]:
-            shop.change_order(order_id, step, shop.rows("SELECT id FROM users WHERE role = 'staff'")[0])
+            shop.change_order(order_id, step, shop.rows("SELECT id FROM users WHERE role = 'bookseller'")[0])
         return order_id
 
     return make

@@ -36,7 +36,10 @@ def test_the_list_shows_role_date_reservations_and_status_newest_first(shop, sta
     shop.cancel(ada, shop.reserve(ada, shop.book("Sanditon")))
     shop.execute("UPDATE users SET created_at = '2026-03-04 12:00:00+00:00'")
     words = text_of(staff.get("/admin/users"))
-    assert f"{ADA} customer 4 Mar 2026 2 Active Deactivate {ADA} {STAFF} staff 4 Mar 2026 0 Active This is you" in words
+    assert (
+        f"{ADA} customer 4 Mar 2026 2 Active Deactivate {ADA} {STAFF} bookseller 4 Mar 2026 0 Active This is you"
+        in words
+    )
 
 
 @pytest.mark.parametrize("q", ["ada", "ADA@", "da@exam"])
@@ -101,18 +104,30 @@ def test_a_deactivated_user_is_marked_and_can_be_reactivated(staff, web_client, 
 
 
 def test_staff_cannot_deactivate_themselves(shop, staff):
-    own = shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
+    own = shop.rows("SELECT id FROM users WHERE role = 'bookseller'")[0]
     assert deactivation(own) not in staff.get("/admin/users").text
     answer = staff.submit(deactivation(own))
     assert answer.location == "/admin/users"
     assert "You cannot deactivate your own account." in text_of(staff.get(answer.location))
 
 
-def test_a_member_of_staff_can_deactivate_another(shop, staff, web_client):
-    other = shop.staff("other@example.com")
-    browser = web_client("other@example.com")
-    staff.submit(deactivation(other))
+def test_an_owner_can_deactivate_and_reactivate_a_member_of_staff(shop, web_client):
+    shop.owner()
+    staff_id, owner, browser = shop.staff(STAFF), web_client("owner@example.com"), web_client(STAFF)
+    owner.submit(deactivation(staff_id))
     assert browser.get("/admin").location.startswith("/login")
+    owner.submit(reactivation(staff_id), page="/admin/users")
+    assert web_client(STAFF).get("/admin").status_code == 200
+
+
+@pytest.mark.parametrize("role", ["bookseller", "owner"])
+def test_a_bookseller_can_neither_deactivate_nor_reactivate_staff(shop, staff, role):
+    other = {"bookseller": shop.staff, "owner": shop.owner}[role]("other@example.com")
+    assert deactivation(other) not in staff.get("/admin/users").text
+    assert staff.submit(deactivation(other)).status_code == 403
+    shop.execute("UPDATE users SET deactivated_at = created_at WHERE id = :id", id=other)
+    assert staff.submit(reactivation(other), page="/admin/users").status_code == 403
+    assert shop.rows("SELECT count(*) FROM users WHERE deactivated_at IS NULL") == [1]
 
 
 @pytest.mark.parametrize("number", [999, 2**31])

@@ -18,6 +18,7 @@ from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, load_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
 from tests.browser.watch import Watch
+from tests.support import second_factors
 from tests.support.bad_input import ISBN
 from tests.support.clients import WebClient
 from tests.support.databases import empty
@@ -34,7 +35,7 @@ CONFIRM, RESET, UNSUBSCRIBE = (
 )
 IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
 PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
-TOLD, STOPPED, FAILED, PUT_OFF = range(1, 5)  # messages
+TOLD, STOPPED, FAILED, PUT_OFF = range(2, 6)  # messages; the first is the notice about a token of Ada
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
 # Roles and their pages. A new page is one more line.
@@ -137,6 +138,17 @@ PAGES = [
     ("staff", f"/admin/books/{DEARER}/stock"),
     ("staff", f"/admin/books/{CAME_BACK}/movements"),
     ("staff", f"/admin/books/{DEARER}/movements"),
+    ("staff", "/account/second-factor"),
+    ("dora", "/account"),
+    ("dora", "/account/second-factor"),
+    ("dora", "/account/confirm-login"),
+    ("pending", "/login/code"),
+    ("owner", "/admin/users"),
+    ("owner", "/admin/staff"),
+    ("owner", f"/admin/staff/{ADA}"),
+    ("owner", "/admin/settings"),
+    ("owner", "/admin/audit"),
+    ("owner", "/admin/audit?who=nobody@example.com&what=book"),
 ]
 
 
@@ -164,6 +176,12 @@ FORMS = [
     Sent("ada", "/account/delete", "Delete my account", 400),
     Sent("ada", "/checkout", "Place order", 409, {"name": "Ada Lovelace"}),
     Sent("cleo", "/checkout", "Place order", 400),
+    Sent("owner", "/admin/staff", "Add to staff", 400),
+    Sent("owner", f"/admin/staff/{ADA}", "Change role", 409),
+    Sent("staff", "/account/second-factor", "Turn on", 400),
+    Sent("pending", "/login/code", "Log in", 400),
+    Sent("dora", "/account/confirm-login", "Confirm", 400),
+    Sent("dora", "/account/second-factor", "Create new recovery codes", 403),
     Sent("staff", "/admin/webhooks", "Register", 400),
     Sent("staff", "/admin/delivery", "Check", 400),
     Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\nnonsense"}),
@@ -179,12 +197,15 @@ def browsers_by_role(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
     empty(shared_app)
     shop = Shop(shared_app)
     fill(shop)
-    logged_in = ("ada", "ben", "cleo", "staff")
+    logged_in = ("ada", "ben", "cleo", "staff", "dora", "owner")
     browsers_by_role = {
         "guest": WebClient(shared_app),
+        "pending": WebClient(shared_app),
         **{role: WebClient(shared_app, f"{role}@example.com") for role in logged_in},
     }
     fill_cart(browsers_by_role["guest"])
+    give_phone(shop, browsers_by_role["dora"])
+    browsers_by_role["pending"].log_in("dora@example.com")
     change(shop)
     yield browsers_by_role
     empty(shared_app)
@@ -212,6 +233,8 @@ def fill(shop: Shop) -> None:
     shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = 'ben@example.com'")
     add_reset(shop, ada)
     staff = shop.staff("staff@example.com")
+    shop.owner("owner@example.com")
+    shop.staff("dora@example.com")
     facts = {"isbn": ISBN, "language": "en", "published_year": 1719, "publisher": "W. Taylor"}
     assert shop.book(LONG, stock=2, description=LONG * 5, **facts) == IN_STOCK
     shop.book("Emma")
@@ -277,6 +300,13 @@ def call(shop: Shop, staff: int) -> None:
     ), start=1):  # fmt: skip
         shop.execute(f"UPDATE webhook_deliveries SET {values} WHERE id = :id", id=delivery_id)
     shop.execute("UPDATE webhooks SET misses = 3, rests_until = '2100-01-01 12:00:00' WHERE id = 1")
+
+
+def give_phone(shop: Shop, dora: WebClient) -> None:
+    """Set up a second factor for Dora, who last confirmed her login long ago."""
+    second_factors.set_up(dora)
+    login = "(SELECT id FROM users WHERE email = 'dora@example.com')"
+    shop.execute(f"UPDATE login_sessions SET confirmed_at = NULL WHERE user_id = {login}")
 
 
 def fill_cart(guest: WebClient) -> None:

@@ -21,7 +21,7 @@ def test_deactivating_twice_keeps_the_first_date(shop):
 TOUCHES = {
     "get": lambda user_id: services.accounts().get_user(user_id),
     "deactivate": lambda user_id: services.people().deactivate(user_id),
-    "reactivate": lambda user_id: services.accounts().reactivate(user_id),
+    "reactivate": lambda user_id: services.people().reactivate(user_id),
 }
 
 
@@ -46,14 +46,13 @@ def test_a_reactivated_user_can_log_in_and_cancellations_remain(shop):
     shop.reserve(user_id, book_id)
     shop.deactivate(ADA)
     for _again in range(2):
-        shop.commit(lambda: services.accounts().reactivate(user_id))
+        shop.commit(lambda: services.people().reactivate(user_id))
     assert (log_in(shop).user_id, shop.statuses(book_id)) == (user_id, ["cancelled"])
 
 
 def test_the_command_reactivates_a_user_deactivated_by_another(app, shop):
-    for email in (ADA, "staff@example.com"):
-        shop.staff(email)
-    shop.commit(lambda: services.people().deactivate(shop.id_of(ADA), by=shop.id_of("staff@example.com")))
+    ada_id, owner_id = shop.staff(ADA), shop.owner()
+    shop.commit(lambda: services.people().deactivate(ada_id, by=owner_id))
     done = app.test_cli_runner().invoke(args=["users", "reactivate", "ADA@example.com"])
     assert (done.exit_code, done.output) == (0, "Reactivated ADA@example.com.\n")
     assert log_in(shop).is_staff

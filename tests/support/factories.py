@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 from stdnum import ean
 
-from bookshop.accounts.models import CUSTOMER, STAFF
+from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER
 from bookshop.checkout.service import Checkout
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
@@ -48,15 +48,26 @@ class Shop:
         return [self.customer(f"customer{index}@example.com") for index in range(number)]
 
     def staff(self, email: str = "staff@example.com") -> int:
-        return self.commit(lambda: services.accounts().register(email, PASSWORD, STAFF)).id
+        """Create a bookseller; return the id."""
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, BOOKSELLER)).id
+
+    def owner(self, email: str = "owner@example.com") -> int:
+        """Create an owner; return the id."""
+        return self.commit(lambda: services.accounts().register(email, PASSWORD, OWNER)).id
 
     def id_of(self, email: str) -> int:
         """Return the id of the user with this address; needs an app context."""
         return services.accounts().user_by_email(email).id
 
     def token(self, email: str, scopes: Collection[str] | None = None) -> str:
-        """Create a token for the user with these scopes, or with all that the user may have."""
-        return self.commit(lambda: services.accounts().create_token(self.id_of(email), "test", scopes))
+        """Create a token for the user with these scopes, or with all that the user may have, without a notice."""
+
+        def create() -> str:
+            accounts = services.accounts()
+            vars(accounts)["notify"] = lambda _user, _kind: None
+            return accounts.create_token(self.id_of(email), "test", scopes)
+
+        return self.commit(create)
 
     def deactivate(self, email: str) -> int:
         return self.commit(lambda: services.people().deactivate(self.id_of(email)))

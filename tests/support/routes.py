@@ -6,11 +6,14 @@ from typing import Any
 
 from flask import Flask
 from itsdangerous import URLSafeSerializer
+from sqlalchemy import update
 
 from bookshop.accounts import signed_links
 from bookshop.accounts.authentication import token_hash
-from bookshop.accounts.models import PasswordReset
+from bookshop.accounts.models import LoginSession, PasswordReset
 from bookshop.catalog import pictures
+from bookshop.extensions import db
+from bookshop.kit.database import now
 from bookshop.mailer.transport import message_path
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
@@ -21,8 +24,8 @@ from tests.support.factories import PASSWORD, Shop
 from tests.support.settings import SECRET_KEY
 from tests.support.uploads import Upload, plain, saved
 
-CUSTOMER, STAFF = {"ada"}, {"staff"}
-LOGGED_IN, ANYONE, SHOPPERS = CUSTOMER | STAFF, {"nobody", "ada", "staff"}, CUSTOMER | {"nobody"}
+CUSTOMER, STAFF, OWNER = {"ada"}, {"staff", "owner"}, {"owner"}  # "staff" is a bookseller
+LOGGED_IN, ANYONE, SHOPPERS = CUSTOMER | STAFF, {"nobody", "ada", "staff", "owner"}, CUSTOMER | {"nobody"}
 NEW_BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"}
 NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 STOCK = {"change": "received", "copies": "3", "expected": "0"}
@@ -43,10 +46,17 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /books/{book_id}/cover.svg": (ANYONE, {}),
     "GET /covers/{name}-{size}.webp": (ANYONE, {}),
     "GET /robots.txt": (ANYONE, {}),
+    "GET /.well-known/security.txt": (ANYONE, {}),
+    "GET /health/live": (ANYONE, {}),
+    "GET /health/ready": (ANYONE, {}),
+    "GET /health/worker": (ANYONE, {}),
+    "GET /metrics": (ANYONE, {}),
     "GET /sitemap.xml": (ANYONE, {}),
     "GET /sitemaps/{number}.xml": (ANYONE, {}),
     "GET /login": (ANYONE, {}),
     "POST /login": (ANYONE, LOGIN),
+    "GET /login/code": (ANYONE, {}),
+    "POST /login/code": (ANYONE, {"code": "123456"}),
     "GET /register": (ANYONE, {}),
     "POST /register": (ANYONE, {"email": "new@example.com", "password": PASSWORD}),
     "POST /logout": (ANYONE, {}),
@@ -67,6 +77,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /account/password": (LOGGED_IN, WORDS),
     "GET /account/sessions": (LOGGED_IN, {}),
     "POST /account/sessions/end-others": (LOGGED_IN, {}),
+    "GET /account/confirm-login": (LOGGED_IN, {}),
+    "POST /account/confirm-login": (LOGGED_IN, {"confirmation": PASSWORD}),
+    "GET /account/second-factor": (STAFF, {}),
+    "POST /account/second-factor": (STAFF, {"code": "123456", "key": "k" * 22}),
+    "POST /account/second-factor/recovery-codes": (STAFF, {"key": "k" * 22}),
+    "POST /account/second-factor/turn-off": (STAFF, {}),
     "GET /account/tokens": (LOGGED_IN, {}),
     "POST /account/tokens": (LOGGED_IN, {"name": "till"}),
     "POST /account/tokens/{token_id}/revoke": (LOGGED_IN, {}),
@@ -95,6 +111,14 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/users/{user_id}/deactivate": (STAFF, {}),
     "POST /admin/users/{user_id}/deactivate": (STAFF, {}),
     "POST /admin/users/{user_id}/reactivate": (STAFF, {}),
+    "GET /admin/staff": (OWNER, {}),
+    "POST /admin/staff": (OWNER, {"email": "new@example.com", "role": "bookseller"}),
+    "GET /admin/staff/{user_id}": (OWNER, {}),
+    "POST /admin/staff/{user_id}": (OWNER, {"role": "bookseller"}),
+    "POST /admin/staff/{user_id}/remove-second-factor": (OWNER, {}),
+    "GET /admin/settings": (OWNER, {}),
+    "GET /admin/audit": (OWNER, {}),
+    "GET /admin/audit.csv": (OWNER, {}),
     "GET /admin/books": (STAFF, {}),
     "GET /admin/books/new": (STAFF, {}),
     "POST /admin/books/new": (STAFF, NEW_BOOK),
@@ -194,11 +218,46 @@ PUBLIC = {
     "GET /sitemap.xml",
     "GET /sitemaps/{number}.xml",
 }
+# In the sample shop, which has no worker, phone, token for metrics and sender's address, these say so to everybody.
+WITHOUT = {
+    "POST /account/second-factor": 400,
+    "GET /.well-known/security.txt": 404,
+    "GET /health/worker": 503,
+    "GET /metrics": 404,
+}
+# These ask for the password or a code if it was entered more than 15 minutes ago.
+FRESH = {
+    "POST /account/tokens",
+    "POST /account/tokens/{token_id}/revoke",
+    "GET /account/data.json",
+    "GET /account/second-factor",
+    "POST /account/second-factor",
+    "POST /account/second-factor/recovery-codes",
+    "POST /account/second-factor/turn-off",
+    "GET /admin/staff",
+    "POST /admin/staff",
+    "GET /admin/staff/{user_id}",
+    "POST /admin/staff/{user_id}",
+    "POST /admin/staff/{user_id}/remove-second-factor",
+    "GET /admin/audit.csv",
+    "POST /admin/webhooks",
+    "GET /admin/webhooks/{webhook_id}",
+    "POST /admin/webhooks/{webhook_id}/delete",
+    "POST /api/v1/webhooks",
+    "GET /api/v1/webhooks/{webhook_id}",
+    "DELETE /api/v1/webhooks/{webhook_id}",
+}
 PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 PAGES = [route for route in ROUTES if "/api/" not in route]
 UNSAFE = [route for route in ROUTES if not route.startswith("GET")]
 GETS = [route for route in ROUTES if route.startswith("GET")]
-FORM_PAGES = [route for route in PAGES if route in UNSAFE and route.replace("POST", "GET") in ROUTES]
+# These redirect anybody who is not in the middle of a login, or has just confirmed it.
+PASSED_THROUGH = {"POST /login/code", "POST /account/confirm-login"}
+FORM_PAGES = [
+    route
+    for route in PAGES
+    if route in UNSAFE and route.replace("POST", "GET") in ROUTES and route not in PASSED_THROUGH
+]
 
 
 def path_of(route: str) -> str:
@@ -257,6 +316,7 @@ class SampleShop:
     def _fill(self, shop: Shop) -> None:
         ada = shop.customer("ada@example.com")
         shop.staff("staff@example.com")
+        shop.owner("owner@example.com")
         shop.book("Emma", isbn=ISBN, stock=1)
         shop.reserve(ada, shop.book("Sanditon"))
         shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
@@ -271,7 +331,7 @@ class SampleShop:
 
     def _register_webhook(self) -> None:
         """Register a webhook and queue a delivery for it; this also assigns the feed positions of all events so far."""
-        staff = self.shop.rows("SELECT id FROM users WHERE role = 'staff'")[0]
+        staff = self.shop.rows("SELECT id FROM users WHERE role = 'bookseller'")[0]
         with self.app.app_context():
             services.register_webhook(staff, WEBHOOK_URL, ["*"])
         self.shop.set_stock(self.shop.book("Catharine"), 1)
@@ -295,6 +355,12 @@ class SampleShop:
     def ways(self, route):
         """Return the methods that can call a route: with a cookie and, if it is JSON, with a token."""
         return [self.by_cookie] if route in PAGES else [self.by_cookie, self.by_token]
+
+    def confirm_logins(self) -> None:
+        """Make all logins fresh, as if everyone had just entered their password."""
+        with self.app.app_context():
+            db.session.execute(update(LoginSession).values(confirmed_at=now()))
+            db.session.commit()
 
     def tables(self):
         """Return all rows of all tables, including logins, but without counted attempts."""

@@ -19,6 +19,7 @@ from tests.support.factories import PASSWORD, Shop
 from tests.support.routes import (
     ANYONE,
     FORM_PAGES,
+    FRESH,
     GETS,
     LOGGED_IN,
     LOGIN,
@@ -27,6 +28,7 @@ from tests.support.routes import (
     PUBLIC,
     ROUTES,
     UNSAFE,
+    WITHOUT,
     SampleShop,
     path_of,
     routes_of,
@@ -50,14 +52,19 @@ def test_a_route_missing_from_the_table_is_detected(database_url):
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_route_allows_exactly_the_roles_of_the_table(sample_shop, route):
     may, _body = ROUTES[route]
+    sample_shop.shop.execute("UPDATE login_sessions SET confirmed_at = NULL")
     before = sample_shop.tables()
     for role in sorted(ANYONE - may):
         for call in sample_shop.ways(route):
             assert_refused(call(role, route), role, route)
+    for role in sorted(may if route in FRESH else ()):
+        assert_asks_for_password(sample_shop.by_cookie(role, route), route)
     assert sample_shop.tables() == before
+    if route in FRESH:
+        sample_shop.confirm_logins()
     for role in sorted(may):
         for call in sample_shop.ways(route):
-            assert_let_in(call(role, route))
+            assert_let_in(call(role, route), WITHOUT.get(route, 200))
 
 
 def assert_refused(answer: TestResponse, role: str, route: str) -> None:
@@ -73,12 +80,30 @@ def assert_refused(answer: TestResponse, role: str, route: str) -> None:
         assert_problem(answer, 403, "FORBIDDEN")
 
 
-def assert_let_in(answer: TestResponse) -> None:
-    """Assert success, or a refusal due to the previous call (409, or 404 for something deleted or used up)."""
+def assert_asks_for_password(answer: TestResponse, route: str) -> None:
+    """Assert that a login that is not fresh is asked for the password, or refused with a problem for JSON."""
+    if route not in PAGES:
+        assert_problem(answer, 403, "FRESH_LOGIN_REQUIRED")
+    elif route.startswith("GET"):
+        assert (answer.status_code, answer.location.partition("?")[0]) == (303, "/account/confirm-login")
+    else:
+        assert (answer.status_code, 'name="confirmation"' in answer.text) == (403, True)
+
+
+GONE = ("This link has been used", "There is no such webhook")
+
+
+def assert_let_in(answer: TestResponse, normal: int = 200) -> None:
+    """Assert the `normal` status or success, or a refusal due to the previous call (409, or 404 for what is gone)."""
     gone = answer.is_json and answer.get_json().get("code") in {"CART_ITEM_NOT_FOUND", "WEBHOOK_NOT_FOUND"}
-    gone = gone or (answer.status_code == 404 and "This link has been used" in answer.text)
-    assert gone or answer.status_code in {200, 201, 204, 301, 303, 409}
+    gone = gone or (answer.status_code == 404 and any(sentence in answer.text for sentence in GONE))
+    assert gone or answer.status_code in {normal, 200, 201, 204, 301, 303, 409}
     assert not (answer.location or "").startswith("/login?")
+
+
+def _first_role(route: str) -> str:
+    """Return a role that may call this route: the customer's, else the bookseller's, else the owner's."""
+    return next(role for role in ("ada", "staff", "owner") if role in ROUTES[route][0])
 
 
 # Mail programs post here, without cookies or token, to unsubscribe (RFC 8058).
@@ -87,7 +112,7 @@ ONE_CLICK = "POST /unsubscribe/{token}"
 
 @pytest.mark.parametrize("route", [route for route in UNSAFE if route != ONE_CLICK])
 def test_a_cookie_without_the_csrf_token_changes_nothing(sample_shop, route):
-    role = "ada" if "ada" in ROUTES[route][0] else "staff"
+    role = _first_role(route)
     role = "nobody" if route in ("POST /login", "POST /register") else role
     before = sample_shop.tables()
     answer = sample_shop.by_cookie(role, route, token=False)
@@ -172,7 +197,7 @@ BACK = {
 def test_a_logged_out_button_press_returns_to_its_page_after_login(sample_shop, route):
     login = sample_shop.by_cookie("nobody", route).location
     assert login == f"/login?next={BACK[route]}"
-    role = "ada" if "ada" in ROUTES[route][0] else "staff"
+    role = _first_role(route)
     answer = sample_shop.web_clients["nobody"].submit(login, email=f"{role}@example.com", password=PASSWORD)
     assert answer.location == BACK[route]
     assert sample_shop.web_clients["nobody"].get(answer.location).status_code == 200

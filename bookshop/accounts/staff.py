@@ -1,0 +1,124 @@
+"""Owners and booksellers: who becomes one, who stays one, and who may change an account."""
+
+import secrets
+from collections.abc import Mapping
+
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.emails import normal_email
+from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES, User
+from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.service import AccountService
+from bookshop.audit.service import AuditService
+from bookshop.kit.exceptions import Conflict, Forbidden, NotAuthenticated
+from bookshop.mail.models import INVITATION, SECOND_FACTOR
+from bookshop.mail.service import MailService
+
+ROLE_NAMES = {CUSTOMER: "a customer", BOOKSELLER: "a bookseller", OWNER: "an owner"}
+
+
+class StaffService:
+    """Adds members of staff and changes roles; never commits."""
+
+    def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
+        self.users = UserRepository(session)
+        self.accounts = accounts
+        self.mail = mail
+        self.audit = AuditService(session)
+
+    def add(self, email: str, role: str, *, by: int | None = None) -> bool:
+        """Give the account with this address a staff role; returns whether the account is new.
+
+        A new account gets an e-mail with a link to choose a password. Locks as `change_role` does, and raises what it
+        raises; also Invalid for a bad address.
+        """
+        user = self.users.get_by_email(normal_email(email))
+        if user is not None:
+            self.change_role(user.id, role, by=by)
+            return False
+        locked = self.users.lock_with_owners(None, by)
+        check_is_owner(by, locked)
+        user = self.accounts.register(email, secrets.token_urlsafe(32), role, confirmed=False)
+        self.mail.queue_account_message(INVITATION, user.id, user.email)
+        return True
+
+    def change_role(self, user_id: int, role: str, *, by: int | None = None) -> str:
+        """Change a user's role and end all their logins and tokens; reservations and orders stay. Returns the address.
+
+        Someone who becomes a customer also loses the second factor. Locks the user's row together with `by`, the owner
+        who does it (None for a command), and for an owner all active owners, so that two cannot remove each other.
+        Raises NotFound, Forbidden or NotAuthenticated if `by` is not an owner any more, or Conflict: the role would not
+        change, the user is `by`, is the last owner, is deactivated, or has not confirmed the address.
+        """
+        locked = self.users.lock_with_owners(user_id, by)
+        check_is_owner(by, locked)
+        user = self.accounts.get_user(user_id)
+        _check_new_role(user, role, by)
+        if role != OWNER:
+            check_leaves_an_owner(user, locked)
+        before = user.role
+        self.users.update(user_id, role=role)
+        self.users.end_logins(user_id)
+        self.users.revoke_tokens(user_id)
+        if role == CUSTOMER:
+            self.users.delete_second_factor(user_id)
+        self.audit.record("user.role_changed", user_id, {"role": before}, {"role": role})
+        return user.email
+
+    def remove_second_factor(self, user_id: int, *, by: int | None = None) -> str:
+        """Remove the second factor of a member of staff who has lost the phone; returns the address.
+
+        Ends all their logins, as somebody else may have the phone. Locks and raises as `change_role` does; raises
+        Conflict if the user is `by` or has no second factor.
+        """
+        check_is_owner(by, self.users.lock_with_owners(user_id, by))
+        user = self.accounts.get_user(user_id)
+        if user.id == by:
+            raise Conflict("You cannot remove your own second factor here. Ask another owner.", "USER_IS_YOURSELF")
+        if not self.users.delete_second_factor(user_id):
+            raise Conflict(f"{user.email} has no second factor.", "USER_NO_SECOND_FACTOR")
+        self.users.end_logins(user_id)
+        self.audit.record("user.second_factor_removed", user_id)
+        self.accounts.notify(user, SECOND_FACTOR)
+        return user.email
+
+
+def _check_new_role(user: User, role: str, by: int | None) -> None:
+    if user.id == by:
+        raise Conflict("You cannot change your own role. Ask another owner.", "USER_IS_YOURSELF")
+    if user.role == role:
+        raise Conflict(f"{user.email} is already {ROLE_NAMES[role]}.", "USER_ROLE_UNCHANGED")
+    if user.deactivated_at is not None:
+        raise Conflict(f"{user.email} is deactivated. Reactivate the account first.", "USER_DEACTIVATED")
+    if role in STAFF_ROLES and not user.is_staff and user.email_confirmed_at is None:
+        raise Conflict(
+            f"{user.email} has not confirmed this e-mail address, so it may be somebody else's account. Ask them to "
+            "follow the link in the e-mail from their sign-up.",
+            "USER_UNCONFIRMED",
+        )
+
+
+def check_is_owner(by: int | None, locked: Mapping[int, str]) -> None:
+    """Raise unless `by`, among the `locked` roles of active users, is an owner; None is a command."""
+    if by is not None and by not in locked:
+        raise NotAuthenticated("Please log in first.")
+    if by is not None and locked[by] != OWNER:
+        raise Forbidden("Only an owner of the shop can do this.")
+
+
+def check_may_change(user: User, by: int | None, locked: Mapping[int, str]) -> None:
+    """Raise unless `by`, among the `locked` roles of active users, may deactivate or reactivate this user.
+
+    Staff may change customers, owners everyone; None is a command.
+    """
+    if user.is_staff:
+        check_is_owner(by, locked)
+    elif by is not None and locked.get(by) not in STAFF_ROLES:
+        raise NotAuthenticated("Please log in first.")
+
+
+def check_leaves_an_owner(user: User, locked: Mapping[int, str]) -> None:
+    """Raise Conflict if this user is the last owner among the `locked` roles of active users."""
+    others = [user_id for user_id, role in locked.items() if role == OWNER and user_id != user.id]
+    if user.role == OWNER and user.deactivated_at is None and not others:
+        raise Conflict(f"{user.email} is the shop's last owner. Make someone else an owner first.", "USER_LAST_OWNER")

@@ -1,0 +1,86 @@
+"""The owners' pages about staff and settings: who works in the shop, as what, and how the shop is set up."""
+
+from flask import flash, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.staff import ROLE_NAMES
+from bookshop.admin import bp
+from bookshop.admin.forms import NewStaffForm, RoleForm
+from bookshop.admin.views import ViewResponse
+from bookshop.config import shown_settings
+from bookshop.extensions import settings
+from bookshop.kit.exceptions import Conflict, Invalid
+from bookshop.web import services
+from bookshop.web.access import current_identity, fresh_login_required, owner_required
+from bookshop.web.forms import ShopForm
+
+MEMBER = "/admin/staff/<int:user_id>"
+
+
+@bp.route("/admin/staff", methods=["GET", "POST"])
+@owner_required
+@fresh_login_required
+def staff() -> ViewResponse:
+    form = NewStaffForm()
+    status = form.status
+    if form.validate_on_submit():
+        email, role, me = form.email.data, form.role.data, current_identity().user_id
+        try:
+            is_new = services.commit(lambda: services.staff().add(email, role, by=me), lock_role=False)
+        except (Invalid, Conflict) as error:
+            form.add_error(error)
+            status = 409 if isinstance(error, Conflict) else 400
+        else:
+            flash(_added_sentence(email, role, is_new), "success")
+            return redirect(url_for("admin.staff"), 303)
+    members = services.repository(UserRepository).list_staff()
+    return render_template("admin/staff.html", form=form, members=members), status
+
+
+def _added_sentence(email: str, role: str, is_new: bool) -> str:
+    sentence = f"{email} is now {ROLE_NAMES[role]}."
+    if is_new:
+        return f"{sentence} We've sent them a link to choose a password. It expires after 30 minutes."
+    return f"{sentence} The account has been logged out everywhere: they need to log in again."
+
+
+@bp.route(MEMBER, methods=["GET", "POST"])
+@owner_required
+@fresh_login_required
+def member(user_id: int) -> ViewResponse:
+    """Show a member of staff, and change their role."""
+    user = services.accounts().get_user(user_id)
+    form = RoleForm(user.role)
+    status = form.status
+    if form.validate_on_submit():
+        role, me = form.role.data, current_identity().user_id
+        try:
+            email = services.commit(lambda: services.staff().change_role(user_id, role, by=me), lock_role=False)
+        except Conflict as error:
+            form.add_error(error)
+            status = 409
+        else:
+            flash(f"{email} is now {ROLE_NAMES[role]} and has been logged out everywhere.", "success")
+            return redirect(url_for("admin.staff"), 303)
+    has_second_factor = services.repository(UserRepository).has_second_factor(user_id)
+    page = render_template(
+        "admin/member.html", form=form, user=user, has_second_factor=has_second_factor, button_form=ShopForm()
+    )
+    return page, status
+
+
+@bp.post(f"{MEMBER}/remove-second-factor")
+@owner_required
+@fresh_login_required
+def remove_second_factor(user_id: int) -> Response:
+    me = current_identity().user_id
+    email = services.commit(lambda: services.staff().remove_second_factor(user_id, by=me), lock_role=False)
+    flash(f"{email} has no second factor any more and has been logged out everywhere.", "success")
+    return redirect(url_for("admin.member", user_id=user_id), 303)
+
+
+@bp.get("/admin/settings")
+@owner_required
+def show_settings() -> ViewResponse:
+    return render_template("admin/settings.html", rows=shown_settings(settings()))

@@ -1,0 +1,1 @@
+"""The audit log: what staff and commands changed, written in the same transaction. Independent of other features."""

@@ -1,0 +1,119 @@
+"""Ask for a password or code again before a sensitive action, and keep what was typed meanwhile."""
+
+from flask import redirect, render_template, request, url_for
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError, validate_csrf
+from werkzeug.wrappers import Response
+from wtforms import Field, HiddenField, PasswordField, StringField, SubmitField, ValidationError
+from wtforms.validators import InputRequired
+
+from bookshop.accounts.authentication import Identity
+from bookshop.accounts.repository import UserRepository
+from bookshop.audit.service import set_actor
+from bookshop.kit import transactions
+from bookshop.kit.exceptions import BookshopError, FreshLoginRequired, Invalid, NotAuthenticated, TooManyAttempts
+from bookshop.throttle.service import AttemptLimit
+from bookshop.web import services
+from bookshop.web.forms import ShopForm
+from bookshop.web.navigation import return_address
+
+CONFIRMATION = "confirmation"  # the field of the password or code, also in the form that sends a POST again
+NOT_REPEATED = {CONFIRMATION, "csrf_token"}
+
+
+class ConfirmForm(ShopForm):
+    """Confirm that it is you, by the password."""
+
+    once = None
+    confirmation: Field = PasswordField(
+        "Password",
+        validators=[InputRequired("Enter your password.")],
+        render_kw={"autocomplete": "current-password", "autofocus": True},
+    )
+    next = HiddenField()
+    submit = SubmitField("Confirm")
+
+
+class ConfirmByCodeForm(ConfirmForm):
+    """Confirm that it is you, by the second factor."""
+
+    confirmation = StringField(
+        "Code",
+        description="The 6 digits in your authenticator app, or one of your recovery codes",
+        validators=[InputRequired("Enter the code from your authenticator app.")],
+        render_kw={"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"},
+    )
+
+
+def form_for(identity: Identity, next_page: str = "") -> ConfirmForm:
+    """Return the form that asks this user for the code or, without a second factor, for the password."""
+    has_factor = services.repository(UserRepository).has_second_factor(identity.user_id)
+    return (ConfirmByCodeForm if has_factor else ConfirmForm)(next=next_page)
+
+
+def confirm(identity: Identity, typed: str) -> None:
+    """Check the password or code and make the login fresh, in a transaction of its own.
+
+    The request's own form stays unclaimed. Every attempt counts, even if the form was sent before, as a code that was
+    wrong may be right half a minute later. Raises WrongPassword, TooManyAttempts, or NotAuthenticated if the login has
+    ended.
+    """
+    login_id = identity.login_id
+    if login_id is None:
+        raise NotAuthenticated("Please log in first.")
+
+    def check() -> None:
+        with services.separate_session() as session:
+            set_actor(session, services.actor())
+            service = services.second_factor(session)
+            transactions.in_transaction(session, lambda: service.confirm_login(identity.user_id, login_id, typed))
+
+    services.with_counted_attempt(limits_of(identity), "", check)
+
+
+def limits_of(identity: Identity) -> list[AttemptLimit]:
+    """Return the limit of wrong passwords and codes in this login."""
+    return [AttemptLimit(f"password {identity.login_id}", 5, 900)]
+
+
+def confirm_by_form(identity: Identity) -> None:
+    """Confirm a login by the password or code sent along with this request's form; raises FreshLoginRequired."""
+    if request.method == "POST":
+        _check_csrf()
+    if request.method != "POST" or CONFIRMATION not in request.form:
+        raise FreshLoginRequired
+    try:
+        confirm(identity, request.form[CONFIRMATION])
+    except (Invalid, TooManyAttempts) as error:
+        raise FreshLoginRequired(error) from None
+
+
+def _check_csrf() -> None:
+    """Refuse a form from elsewhere: the page that asks would turn it into one of ours. Raises CSRFError."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError as error:
+        raise CSRFError(str(error)) from None
+
+
+def ask(error: FreshLoginRequired) -> Response:
+    """Return the page that asks for the password or code.
+
+    It sends a POST again with everything that was typed, and leads a GET back to its page.
+    """
+    if request.method != "POST":
+        return redirect(url_for("accounts.confirm_login", next=return_address()), 303)
+    form = form_for(current_user)
+    form.confirmation.data = None
+    status = 403
+    if error.refusal is not None:
+        add_refusal(form, error.refusal)
+        status = form.status
+    typed = [field for field in request.form.items(multi=True) if field[0] not in NOT_REPEATED]
+    page = render_template("accounts/confirm_login.html", form=form, typed=typed, action=request.full_path.rstrip("?"))
+    return Response(page, status, form.headers, mimetype="text/html")
+
+
+def add_refusal(form: ConfirmForm, error: BookshopError) -> None:
+    """Show at the field why a password or code was refused."""
+    form.add_error(error if isinstance(error, TooManyAttempts) else Invalid(error.sentence, CONFIRMATION))
