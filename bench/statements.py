@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from bench.shop import analyze, fill, make_app
 from bookshop.accounts.authentication import Authentication, token_hash
 from bookshop.accounts.models import ApiToken, User
+from bookshop.audit.models import AuditEntry
+from bookshop.audit.repository import AuditRepository
 from bookshop.cart.models import CartItem
 from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.catalog.models import Book
@@ -49,6 +51,8 @@ ORDER = {
     "name_key": "ada",
 }
 ORDER |= {"phone": None, "note": None, "address": None}
+AUDIT = {"user_id": ADA, "action": "book.stock_changed", "request_id": "0" * 16}
+STOCK = {"subject_id": EMMA, "before": {"stock": 0}, "after": {"stock": 5, "reason": RECEIVED, "movement": 1}}
 numbers = count(2)
 Execute = Callable[[Session], Any]
 
@@ -119,6 +123,10 @@ def place(session: Session) -> Any:
     )
 
 
+def write_audit(session: Session) -> None:
+    AuditRepository(session).insert({**AUDIT, "created_at": now()}, [STOCK])
+
+
 def message() -> dict[str, Any]:
     number = next(numbers)
     keys = {"dedupe_key": f"bench:{number}", "message_id": f"<{number}@example.com>", "recipient": "c1@example.com"}
@@ -181,6 +189,11 @@ def write_movements(session: Session) -> Any:
     return session.scalars(insert(Movement).returning(Movement.id), CHANGES).all()
 
 
+def add_audit_entry(session: Session) -> None:
+    session.add(AuditEntry(**AUDIT, **STOCK))
+    session.flush()
+
+
 def queue_message(session: Session) -> None:
     session.add(Message(**message(), state=QUEUED, next_attempt_at=now()))
     session.flush()
@@ -199,5 +212,6 @@ PAIRS = (
     Pair("count the copies in a cart", lambda s: CartRepository(s).count_copies(ADA), count_copies),
     Pair("place an order", place, place_from_model),
     Pair("count a customer's ready orders", lambda s: OrderRepository(s).count_ready(ADA), count_ready),
+    Pair("write a line of the audit log", write_audit, add_audit_entry),
     Pair("queue a message", lambda s: MessageRepository(s).insert([message()]), queue_message),
 )

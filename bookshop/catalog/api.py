@@ -5,7 +5,6 @@ from collections.abc import Collection
 from typing import Any
 
 from flask import Response, url_for
-from flask_login import current_user
 
 from bookshop.accounts.scopes import CATALOG_WRITE
 from bookshop.admin import bp as staff
@@ -24,7 +23,7 @@ from bookshop.catalog.views import waiting_count
 from bookshop.extensions import settings
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.access import staff_required
+from bookshop.web.access import sees_staff_data, staff_required
 from bookshop.web.contract import contract, if_match_etags, json_response, list_response, page_request
 from bookshop.web.schemas import ListOf
 
@@ -38,7 +37,7 @@ VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 def api_books(query: BookQuery) -> Response:
     """List and search books."""
     page = services.repository(BookRepository).search(query.criteria(), page_request(query), query.size)
-    if not current_user.is_staff:
+    if not sees_staff_data():
         return list_response(page, [book_out(book) for book in page.items])
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in page.items])
     return list_response(page, [book_out(book, waiting.get(book.id, 0)) for book in page.items])
@@ -48,14 +47,14 @@ def api_books(query: BookQuery) -> Response:
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book(book_id: int) -> Response:
     """Show a book. Send its `ETag` in `If-None-Match` to check for changes, or in `If-Match` to change it."""
-    return book_response(services.catalog().read(book_id, withdrawn=current_user.is_staff))
+    return book_response(services.catalog().read(book_id, withdrawn=sees_staff_data()))
 
 
 @bp.get("/api/v1/books/isbn/<isbn>")
 @contract("BOOK_NOT_FOUND", tag=BOOKS, HTTP_200=AnyBookOut)
 def api_book_by_isbn(isbn: str) -> Response:
     """Show a book by its ISBN-10 or ISBN-13."""
-    return book_response(services.catalog().read_by_isbn(isbn, withdrawn=current_user.is_staff))
+    return book_response(services.catalog().read_by_isbn(isbn, withdrawn=sees_staff_data()))
 
 
 @staff.post("/api/v1/books")
@@ -85,7 +84,7 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
 
 def book_response(book: BookDetails, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """Return the book as JSON with its ETag, as the current user may see it; `more` are RestockedBookOut's fields."""
-    waiting = waiting_count(book) if current_user.is_staff else None
+    waiting = waiting_count(book) if sees_staff_data() else None
     visible = book_out(book, waiting)
     body = RestockedBookOut(**visible.model_dump(), **more) if more else visible
     return json_response(body, status, headers, etag(book, waiting))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bookshop.catalog.models import NO_PRICE, Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.schemas import BookLine
+from bookshop.catalog.service import Edit
 from bookshop.inventory.models import IMPORT
 from bookshop.inventory.service import Notified, StockChange
 from bookshop.kit.exceptions import Conflict, Invalid
@@ -175,10 +176,12 @@ class _Batch:
         self.books = services.repository(BookRepository)
         self.catalog = services.catalog()
         self.shelf = services.shelf()
+        self.audit = services.audit()
         self.defaults = defaults
         self.first_lines = first_lines
         self.report = report
         self.stock: list[StockChange] = []
+        self.edits: dict[int, Edit] = {}
 
     def write(self, lines: list[tuple[int, Values]]) -> BatchReport:
         self.books.lock_imports()
@@ -188,6 +191,7 @@ class _Batch:
         for number, values in lines:
             if book := existing.get(_identity(values)):
                 self._update(number, book, values)
+        self.audit.record_all("book.edited", self.edits)
         self._add(new)
         self.report.notified = self.shelf.update_stocks(self.stock)
         return self.report
@@ -215,9 +219,9 @@ class _Batch:
         quantity = changes.pop("stock_quantity", None)
         if quantity is not None:
             self.stock.append(StockChange(book_id=book.id, quantity=quantity, reason=IMPORT))
-        if changes:
-            self.catalog.update(book.id, changes)
-        if changes or quantity is not None:
+        if edit := self.catalog.edit_locked(book, changes):
+            self.edits[book.id] = edit
+        if edit or quantity is not None:
             self.report.updated += 1
         else:
             self.report.unchanged += 1

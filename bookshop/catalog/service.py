@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from bookshop.audit.service import AuditService
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository, StockedBook
+from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository
 from bookshop.catalog.search import WORDS_MAX
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import Conflict, book_not_found
@@ -17,6 +18,8 @@ from bookshop.kit.text import fold, main_title, search_words
 
 T = TypeVar("T")
 B = TypeVar("B", Book, BookDetails)
+Edit = tuple[dict[str, Any], dict[str, Any]]  # the fields that were changed: before and after
+IDENTIFYING = ("isbn", "title", "price_cents", "currency")  # what the audit log says about a new book
 
 
 class CatalogService:
@@ -25,6 +28,7 @@ class CatalogService:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.books = BookRepository(session)
+        self.audit = AuditService(session)
 
     def browse(self, criteria: BookCriteria, page: int, size: int, currency: str) -> tuple[Page[Book], Facets]:
         """Return one page of the matching books, in the requested order, and their facets."""
@@ -58,22 +62,38 @@ class CatalogService:
 
     def create_all(self, books: Sequence[Mapping[str, Any]]) -> list[int]:
         """Add several books, all or none, and return their ids in the same order; raises Conflict as `create` does."""
-        return self._unless_isbn_taken(lambda: self.books.insert([_row(values) for values in books]))
+        rows = [_row(values) for values in books]
+        ids = self._unless_isbn_taken(lambda: self.books.insert(rows))
+        new = [{name: row[name] for name in IDENTIFYING if row[name] is not None} for row in rows]
+        self.audit.record_all("book.created", dict(zip(ids, ((None, values) for values in new), strict=True)))
+        return ids
 
     def update(self, book_id: int, values: Mapping[str, Any], versions: Collection[int] | None = None) -> None:
         """Change the given fields of a book; with `versions`, only if it has one of them.
 
-        Locks the book's row. Raises NotFound, PreconditionFailed for another version, or Conflict if the new ISBN is
-        taken.
+        Locks the book's row. Fields that already have these values leave the book as it is, with its version. Raises
+        NotFound, PreconditionFailed for another version, or Conflict if the new ISBN is taken.
         """
         locked = self.books.lock([book_id])
         if not locked:
             raise book_not_found()
         locked[0].check_version(versions)
-        if not values:
-            return
-        row = {**values, **_search_fields({**_described(locked[0]), **values})}
-        self._unless_isbn_taken(lambda: self.books.update(book_id, row))
+        if edit := self.edit_locked(self.read(book_id, withdrawn=True), values):
+            self.audit.record("book.edited", book_id, *edit)
+
+    def edit_locked(self, book: Book | BookDetails, values: Mapping[str, Any]) -> Edit | None:
+        """Change the given fields of a book that the caller has locked and read; None if all have these values.
+
+        The caller records what is returned in the audit log, as `update` does. Raises Conflict if the new ISBN is
+        taken.
+        """
+        before = {name: getattr(book, name) for name, value in values.items() if getattr(book, name) != value}
+        if not before:
+            return None
+        after = {name: values[name] for name in before}
+        row = {**after, **_search_fields({**_described(book), **after})}
+        self._unless_isbn_taken(lambda: self.books.update(book.id, row))
+        return before, after
 
     def set_cover(self, book_id: int, name: str | None) -> str | None:
         """Set a book's uploaded cover, or None for a drawn one; returns the previous cover if no book uses it now.
@@ -85,7 +105,10 @@ class CatalogService:
         if not locked:
             raise book_not_found()
         previous = locked[0].cover
+        if previous == name:
+            return None
         self.books.update(book_id, {"cover": name})
+        self.audit.record("book.cover_changed", book_id, {"cover": previous}, {"cover": name})
         return previous if previous and not self.books.has_cover(previous) else None
 
     def _unless_isbn_taken(self, write: Callable[[], T]) -> T:
@@ -105,7 +128,7 @@ def _require(book: B | None, withdrawn: bool) -> B:
     return book
 
 
-def _described(book: StockedBook) -> dict[str, Any]:
+def _described(book: Book | BookDetails) -> dict[str, Any]:
     return {"title": book.title, "authors": book.authors, "isbn": book.isbn}
 
 

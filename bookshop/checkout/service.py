@@ -1,6 +1,6 @@
 """Placing orders and changing their status, with the effect on the stock and the e-mails to send."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
 from bookshop.alerts.service import AlertService
+from bookshop.audit.service import AuditService
 from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.cart.service import Cart, CartLine
 from bookshop.catalog.repository import BookRepository, StockedBook
@@ -77,6 +78,7 @@ class CheckoutService:
         self.inventory = inventory
         self.mail = mail
         self.alerts = alerts
+        self.audit = AuditService(session)
         self.authentication = Authentication(session)
         self.books = BookRepository(session)
         self.items = CartRepository(session)
@@ -156,9 +158,10 @@ class CheckoutService:
         if status == CANCELLED:
             return self._cancel(order_ids, ALLOWED_FROM[CANCELLED], by=by)
         changed = self.orders.change_status(order_ids, ALLOWED_FROM[status], status)
+        self._record(status, changed)
         if status == READY:
-            self.mail.queue_order_messages(ORDER_READY, self.orders.customers_of(changed))
-        return changed, Notified()
+            self.mail.queue_order_messages(ORDER_READY, self.orders.customers_of(list(changed)))
+        return list(changed), Notified()
 
     def lock_open(self, user_id: int, also: Collection[int]) -> None:
         """Lock the books of the customer's placed and ready orders together with the books `also`, in id order."""
@@ -179,12 +182,18 @@ class CheckoutService:
         self.books.lock({line.book_id for line in lines})
         # Only orders whose lines were read above: the copies of an order placed since would not be returned.
         changed = self.orders.change_status({line.order_id for line in lines}, statuses, CANCELLED, user_id=user_id)
+        self._record(CANCELLED, changed)
         notified = Notified()
         for order_id in changed:  # one at a time, as several orders may have the same book
             notified.add(self._return([line for line in lines if line.order_id == order_id], by))
-        self.mail.queue_order_messages(ORDER_CANCELLED, self.orders.customers_of(changed))
+        self.mail.queue_order_messages(ORDER_CANCELLED, self.orders.customers_of(list(changed)))
         self.alerts.queue(notified)
-        return changed, notified
+        return list(changed), notified
+
+    def _record(self, status: str, changed: Mapping[int, str]) -> None:
+        """Write to the audit log that these orders, given with the status before, now have this status."""
+        changes = {order_id: ({"status": before}, {"status": status}) for order_id, before in changed.items()}
+        self.audit.record_all(f"order.{status}", changes)
 
     def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
         """Put the copies of an order back into stock, and return the customers who were notified by this."""

@@ -74,13 +74,13 @@ class MovementRepository:
         return bool(result.rowcount == len(changes))
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-        """Insert ledger rows, at most one per book, and their events; return the restocks: movement id -> book id."""
+        """Insert ledger rows, at most one per book, and their events; return their ids: book id -> movement id."""
         statement = _insert(dialect_of(self.session))
         result = self.session.connection().execute(statement, {"rows": list(rows), "time": now()})
         ids = {row[0]: row[1] for row in result}
-        restocks = {ids[row["book_id"]]: row["book_id"] for row in rows if is_restock(row)}
+        restocks = [ids[row["book_id"]] for row in rows if is_restock(row)]
         self.events.insert((STOCK_CHANGED, ids.values()), (BOOK_RESTOCKED, restocks))
-        return restocks
+        return ids
 
     def list_by_book(
         self, book_id: int, page_request: PageRequest, size: int

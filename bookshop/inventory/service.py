@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from bookshop.audit.service import AuditService
 from bookshop.catalog.models import STOCK_MAX
 from bookshop.catalog.repository import BookRepository, StockedBook
 from bookshop.inventory.models import CORRECTION, RECEIVED, RETURN, SALE, Movement
-from bookshop.inventory.repository import MovementRepository
+from bookshop.inventory.repository import MovementRepository, is_restock
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, Invalid, book_not_found
 from bookshop.kit.pagination import PageRequest
@@ -120,6 +121,7 @@ class BookService:
         self.books = BookRepository(session)
         self.movements = MovementRepository(session)
         self.prebookings = PreBookRepository(session)
+        self.audit = AuditService(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> Notified:
         """Change one book's stock; return the customers who were notified by this.
@@ -163,7 +165,9 @@ class BookService:
         quantities = {row["book_id"]: (row["quantity_after"] - row["delta"], row["quantity_after"]) for row in rows}
         if not self.movements.set_stock(quantities):
             raise Busy("This book is being changed by someone else. Please try again in a moment.")
-        restocks = self.movements.insert(rows)
+        ids = self.movements.insert(rows)
+        self.audit.record_all("book.stock_changed", {row["book_id"]: _audited(row, ids) for row in rows})
+        restocks = {ids[row["book_id"]]: row["book_id"] for row in rows if is_restock(row)}
         return Notified(self.prebookings.notify_waiting_by_book(restocks), restocks) if restocks else Notified()
 
     def preview_delivery(self, delivery: Delivery) -> list[DeliveryLine]:
@@ -254,6 +258,12 @@ def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any]
         "user_id": change.user_id,
         "order_id": change.order_id,
     }
+
+
+def _audited(row: Mapping[str, Any], ids: Mapping[int, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the audit log says about a ledger row: before and after. Its note is left out: people typed it."""
+    after = {"stock": row["quantity_after"], "reason": row["reason"], "movement": ids[row["book_id"]]}
+    return {"stock": row["quantity_after"] - row["delta"]}, after
 
 
 def _quantity(book: StockedBook, change: StockChange) -> int:

@@ -11,8 +11,10 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    case,
     exists,
     func,
+    literal,
     literal_column,
     select,
 )
@@ -114,8 +116,8 @@ class OrderRepository:
 
     def change_status(
         self, order_ids: Collection[int], from_statuses: Collection[str], status: str, *, user_id: int | None = None
-    ) -> Sequence[int]:
-        """Set the status of those orders that are in one of `from_statuses`; returns their ids, in order.
+    ) -> Mapping[int, str]:
+        """Set the status of those orders that are in one of `from_statuses`; returns id -> status before, in id order.
 
         With `user_id`, only that customer's own orders. Locks the changed rows until the transaction ends.
         """
@@ -123,11 +125,11 @@ class OrderRepository:
         if user_id is not None:
             update = update.where(Order.user_id == user_id)
         values = {"status": status, f"{status}_at": now()}
-        changed = sorted(
-            self.session.scalars(
-                update.values(values).returning(Order.id), execution_options={"synchronize_session": False}
-            )
+        rows = self.session.execute(
+            update.values(values).returning(Order.id, _status_before(status)),
+            execution_options={"synchronize_session": False},
         )
+        changed = {row[0]: row[1] for row in sorted(rows)}
         self.events.insert((STATUS_EVENTS[status], changed))
         return changed
 
@@ -161,6 +163,13 @@ class OrderRepository:
         blank = {"name": "", "name_key": "", "phone": None, "address": None, "note": None}
         own = update_rows(Order).where(Order.user_id == user_id).values(blank)
         self.session.execute(own, execution_options={"synchronize_session": False})
+
+
+def _status_before(status: str) -> ColumnElement[str]:
+    """Return the status that an order had before it changed to this one, for a RETURNING clause."""
+    if status == CANCELLED:
+        return case((Order.ready_at.is_(None), PLACED), else_=READY)
+    return literal({READY: PLACED, COLLECTED: READY}[status])
 
 
 def uncollected(before: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from bookshop.alerts.service import AlertService
+from bookshop.audit.service import AuditService
 from bookshop.catalog.repository import BookRepository
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
@@ -33,6 +34,7 @@ class ShelfService:
         self.alerts = alerts
         self.books = BookRepository(session)
         self.prebookings = PreBookRepository(session)
+        self.audit = AuditService(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> StockOutcome:
         """Change a book's stock and queue alerts to the customers who were notified by this.
@@ -74,16 +76,23 @@ class ShelfService:
         locked = self.books.lock([book_id])
         if not locked:
             raise book_not_found()
+        cancelled = self.prebookings.cancel_waiting_by_book(book_id)
         if locked[0].withdrawn_at is None:
             self.books.update(book_id, {"withdrawn_at": now()})
-        return self.prebookings.cancel_waiting_by_book(book_id)
+            self.audit.record("book.withdrawn", book_id, after={"reservations_cancelled": cancelled})
+        return cancelled
 
     def put_back(self, book_id: int) -> int:
         """Put a withdrawn book back on sale; return how many stopped alerts are queued again.
 
         Locks the book's row; raises NotFound.
         """
-        if not self.books.lock([book_id]):
+        locked = self.books.lock([book_id])
+        if not locked:
             raise book_not_found()
+        if locked[0].withdrawn_at is None:
+            return 0
         self.books.update(book_id, {"withdrawn_at": None})
-        return self.alerts.queue_again([book_id]).total()
+        queued = self.alerts.queue_again([book_id]).total()
+        self.audit.record("book.put_back", book_id, after={"alerts_queued": queued})
+        return queued

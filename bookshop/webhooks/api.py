@@ -5,7 +5,7 @@ from flask import Response, url_for
 from bookshop.accounts.scopes import WEBHOOKS
 from bookshop.kit.pagination import page_of_rows
 from bookshop.web import services
-from bookshop.web.access import current_identity, staff_required
+from bookshop.web.access import current_identity, fresh_login_required, staff_required
 from bookshop.web.contract import contract, json_response, list_response, page_request
 from bookshop.web.schemas import ListOf, PageQuery
 from bookshop.webhooks import bp
@@ -27,6 +27,7 @@ WEBHOOK = "/api/v1/webhooks/<int:webhook_id>"
 
 @bp.post("/api/v1/webhooks")
 @staff_required
+@fresh_login_required
 @contract("WEBHOOK_LIMIT", **COMMON, HTTP_201=WebhookWithSecretOut)
 def api_register(json: NewWebhook) -> Response:
     """Register an https address that receives events from now on; the response has the secret for signatures."""
@@ -48,6 +49,7 @@ def api_webhooks(query: PageQuery) -> Response:
 
 @bp.get(WEBHOOK)
 @staff_required
+@fresh_login_required
 @contract("WEBHOOK_NOT_FOUND", **COMMON, HTTP_200=WebhookWithSecretOut)
 def api_webhook(webhook_id: int) -> Response:
     """Show a webhook with its secret."""
@@ -56,6 +58,7 @@ def api_webhook(webhook_id: int) -> Response:
 
 @bp.delete(WEBHOOK)
 @staff_required
+@fresh_login_required
 @contract("WEBHOOK_NOT_FOUND", **COMMON, HTTP_204=None)
 def api_delete(webhook_id: int) -> Response:
     """Delete a webhook, its queued deliveries and its log."""

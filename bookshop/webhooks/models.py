@@ -55,6 +55,7 @@ class Delivery(Base):
         CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at"),
         UniqueConstraint("webhook_id", "event_id"),
         Index(None, "webhook_id", "id"),
+        Index(None, "event_id"),
         Index("ix_webhook_deliveries_due", "webhook_id", "next_attempt_at",
               sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
         Index("ix_webhook_deliveries_sending", "webhook_id", sqlite_where=IS_SENDING, postgresql_where=IS_SENDING),

@@ -75,14 +75,15 @@ class WebhookRepository:
         query = select(Webhook).where(Webhook.id == webhook_id)
         return self.session.scalar(query.execution_options(populate_existing=True))
 
-    def delete(self, webhook_id: int) -> bool:
-        """Delete a webhook and its deliveries; returns whether it existed."""
-        locked = select(webhooks.c.id).where(webhooks.c.id == webhook_id).with_for_update()
-        if self.session.connection().scalar(locked) is None:
-            return False
+    def delete(self, webhook_id: int) -> Row[str, str] | None:
+        """Delete a webhook and its deliveries; returns its address and kinds, or None if there is no such webhook."""
+        locked = select(webhooks.c.url, webhooks.c.kinds).where(webhooks.c.id == webhook_id).with_for_update()
+        deleted = self.session.connection().execute(locked).first()
+        if deleted is None:
+            return None
         self.session.connection().execute(delete(deliveries).where(deliveries.c.webhook_id == webhook_id))
         self.session.connection().execute(delete(webhooks).where(webhooks.c.id == webhook_id))
-        return True
+        return deleted
 
     # -- queueing from the feed
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from bookshop.audit.service import AuditService
 from bookshop.events.kinds import expand_kinds
 from bookshop.kit.backoff import GIVE_UP_AFTER, GIVEN_UP, JITTER, MAX_ATTEMPTS, delay_after, jittered_delay_after
 from bookshop.kit.database import Page, later
@@ -36,6 +38,7 @@ class WebhookService:
 
     def __init__(self, session: Session) -> None:
         self.webhooks = WebhookRepository(session)
+        self.audit = AuditService(session)
 
     def register(self, user_id: int, url: str, kinds: Sequence[str]) -> Webhook:
         """Register an already validated URL for future events of these kinds; raises Conflict."""
@@ -46,13 +49,14 @@ class WebhookService:
             )
         webhook = Webhook(url=url, kinds=",".join(dict.fromkeys(kinds)), secret=new_secret(), user_id=user_id)
         self.webhooks.add(webhook)
+        self.audit.record("webhook.registered", webhook.id, after=_audited(webhook.url, webhook.kinds))
         return webhook
 
     def get(self, webhook_id: int) -> Webhook:
         """Return a webhook; raises NotFound."""
         webhook = self.webhooks.get(webhook_id)
         if webhook is None:
-            raise NotFound("There is no such webhook.", "WEBHOOK_NOT_FOUND")
+            raise _not_found()
         return webhook
 
     def list_all(self) -> Sequence[WebhookStatus]:
@@ -71,8 +75,10 @@ class WebhookService:
 
     def delete(self, webhook_id: int) -> None:
         """Delete a webhook and all its deliveries; raises NotFound."""
-        if not self.webhooks.delete(webhook_id):
-            self.get(webhook_id)
+        deleted = self.webhooks.delete(webhook_id)
+        if deleted is None:
+            raise _not_found()
+        self.audit.record("webhook.deleted", webhook_id, before=_audited(deleted.url, deleted.kinds))
 
     # -- the log
 
@@ -93,9 +99,12 @@ class WebhookService:
         queued = self.webhooks.requeue(webhook_id, delivery_id)
         delivery = self.webhooks.get_delivery(webhook_id, delivery_id)
         if delivery is None:
-            raise NotFound("This webhook has no such delivery.", "WEBHOOK_DELIVERY_NOT_FOUND")
+            raise NotFound(
+                "This webhook has no such delivery. The shop deletes old ones.", "WEBHOOK_DELIVERY_NOT_FOUND"
+            )
         if not queued:
             raise Conflict("This delivery is being sent. Check again in a moment.", "WEBHOOK_DELIVERY_SENDING")
+        self.audit.record("webhook.redelivered", webhook_id, after={"delivery": delivery_id})
         return delivery
 
     # -- for the workers
@@ -161,6 +170,15 @@ class WebhookService:
     def release(self, lease: str) -> None:
         """Put the unsettled deliveries of this lease back in the queue."""
         self.webhooks.settle(lease, state=QUEUED, next_attempt_at=later(0))
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no such webhook.", "WEBHOOK_NOT_FOUND")
+
+
+def _audited(url: str, kinds: str) -> dict[str, Any]:
+    """Return what the audit log says about a webhook: of its address only the host, as a path may hold a secret."""
+    return {"host": urlsplit(url).hostname, "kinds": kinds.split(",")}
 
 
 def _failed_attempt(delivery: Row[*tuple[Any, ...]], error: str) -> dict[str, Any]:
