@@ -11,18 +11,27 @@ from bookshop.kit.text import EMAIL_MAX
 RESTOCK = "restock"
 ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"
 CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET = "confirmation", "known_address", "password_reset"
+INVITATION = "invitation"  # to a new member of staff
+PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR = "password_changed", "address_changed", "second_factor"
+TOKEN_CREATED, NEW_LOGIN = "token_created", "new_login"
 ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED)
-ACCOUNT_KINDS = (CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET)
+ACCOUNT_KINDS = (CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, INVITATION)
+PASSWORD_KINDS = (PASSWORD_RESET, INVITATION)  # with a link that sets a new password
+# Security notices: to the address that the account had when it was changed, whatever its address is when they are sent.
+NOTICE_KINDS = (PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR, TOKEN_CREATED, NEW_LOGIN)
+KINDS = (RESTOCK, *ORDER_KINDS, *ACCOUNT_KINDS, *NOTICE_KINDS)
 
 QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
 STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
 IS_UNSENT = text("state IN ('queued', 'sending')")
 IS_GONE = text("reason = 'gone'")
+HAS_PERSONAL_DATA = text("(recipient <> '' OR last_error IS NOT NULL)")  # not purged yet
 
 # Why a message was suppressed. An alert with the reason `gone` is queued again when its book is back; see AlertService.
 GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
 UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
 ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"
+NOT_STAFF = "not_staff"
 DROPPED, BEFORE_MAIL = "dropped", "before_mail"
 REASONS = {
     GONE: "The book sold out or was withdrawn before this was sent. It will be sent when the book is back in stock.",
@@ -33,8 +42,9 @@ REASONS = {
     CLOSED: "The account is no longer active.",
     ADDRESS_CHANGED: "The e-mail address of the account has changed.",
     CONFIRMED: "The e-mail address has already been confirmed.",
-    TOO_OLD: "The new password was requested too long ago.",
+    TOO_OLD: "It was requested too long ago.",
     ORDER_CHANGED: "The order has changed since this was queued.",
+    NOT_STAFF: "The account is not a staff account any more.",
     DROPPED: "Staff chose not to send this.",
     BEFORE_MAIL: "The customer was notified before the shop sent e-mails.",
 }
@@ -59,6 +69,7 @@ class Message(Base):
         CheckConstraint("(kind LIKE 'order%') = (order_id IS NOT NULL)", name="order_id"),
         Index("ix_messages_due", "bulk", "next_attempt_at", sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
         Index("ix_messages_gone", "prebooking_id", sqlite_where=IS_GONE, postgresql_where=IS_GONE),
+        Index("ix_messages_personal", "id", sqlite_where=HAS_PERSONAL_DATA, postgresql_where=HAS_PERSONAL_DATA),
         Index(None, "state", "id"),
     )
 

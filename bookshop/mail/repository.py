@@ -23,6 +23,7 @@ from bookshop.mail.models import (
     FAILED,
     IS_GONE,
     IS_UNSENT,
+    NOTICE_KINDS,
     QUEUED,
     SENDING,
     SUPPRESSED,
@@ -52,12 +53,13 @@ def _insert_at_once(dialect: str) -> Executable:
     """Build the statement once, because every checkout runs it: 175 µs instead of 287 (bench/statements.py)."""
     insert = insert_into(dialect, messages)
     queued = {"state": QUEUED, "attempts": 0, "created_at": later(0), "next_attempt_at": later(0)}
-    requeued = {**queued, "reason": None, "last_error": None}
-    return insert.values(queued).on_conflict_do_update(
+    requeued = {**queued, "reason": None, "last_error": None, "recipient": insert.excluded.recipient}
+    statement = insert.values(queued).on_conflict_do_update(
         index_elements=["dedupe_key"],
         set_=requeued,
         where=or_(*(messages.c.state == state for state in (SUPPRESSED, FAILED))),
     )
+    return statement.execution_options(preserve_rowcount=True)  # of an INSERT, psycopg's count is lost otherwise
 
 
 class MessageRepository:
@@ -66,13 +68,15 @@ class MessageRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Queue messages for immediate sending.
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Queue messages for immediate sending; returns how many.
 
         If a message with the same dedupe key exists, requeues it if it was suppressed or failed, and else does nothing.
         """
-        if rows:
-            self.session.connection().execute(_insert_at_once(dialect_of(self.session)), list(rows))
+        if not rows:
+            return 0
+        result: Any = self.session.connection().execute(_insert_at_once(dialect_of(self.session)), list(rows))
+        return int(result.rowcount)
 
     def has_due(self) -> bool:
         """Return whether any message is due."""
@@ -123,26 +127,30 @@ class MessageRepository:
         self.session.connection().execute(gone.values(reason=reason))
 
     def readdress(self, user_id: int, recipient: str, *, queued_only: bool) -> None:
-        """Change the recipient of a user's messages: the queued ones if `queued_only`, else all.
+        """Change the recipient of a user's messages: if `queued_only`, the queued ones except notices, else all.
 
         Also clears `last_error` when all are changed, as a server's reply may quote the old address.
         """
         changed = update(messages).where(messages.c.user_id == user_id).values(recipient=recipient)
-        queued = IS_UNSENT, messages.c.state == QUEUED
+        queued = IS_UNSENT, messages.c.state == QUEUED, messages.c.kind.not_in(NOTICE_KINDS)
         changed = changed.where(*queued) if queued_only else changed.values(last_error=None)
         self.session.connection().execute(changed)
 
-    def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Collection[int]:
-        """Update the messages that are in one of the states `before`; returns their ids."""
-        changed = update(messages).where(messages.c.id.in_(message_ids), messages.c.state.in_(before))
-        return set(self.session.connection().scalars(changed.values(**values).returning(messages.c.id)))
+    def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Mapping[int, str]:
+        """Update the messages that are in one of the states `before`; returns them in order: id -> state before.
 
-    def change_all(self, before: str, **values: Any) -> int:
-        """Update all messages in the state `before`; returns how many."""
-        result: Any = self.session.connection().execute(
-            update(messages).where(messages.c.state == before).values(**values)
-        )
-        return int(result.rowcount)
+        Locks the messages in id order.
+        """
+        found = select(messages.c.id, messages.c.state).where(messages.c.id.in_(message_ids))
+        found = found.where(messages.c.state.in_(before)).order_by(messages.c.id).with_for_update()
+        states = {row[0]: row[1] for row in self.session.connection().execute(found)}
+        self.session.connection().execute(update(messages).where(messages.c.id.in_(states)).values(**values))
+        return states
+
+    def change_all(self, before: str, **values: Any) -> Sequence[int]:
+        """Update all messages in the state `before`; returns their ids, in order."""
+        changed = update(messages).where(messages.c.state == before).values(**values)
+        return sorted(self.session.connection().scalars(changed.returning(messages.c.id)))
 
     def list_by_user(self, user_id: int) -> Sequence[Message]:
         """Return all messages to a user, newest first."""

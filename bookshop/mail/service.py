@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from bookshop.audit.service import AuditService
 from bookshop.kit.backoff import GIVEN_UP, MAX_ATTEMPTS, jittered_delay_after
 from bookshop.kit.database import later
 from bookshop.mail.models import (
@@ -20,9 +21,8 @@ from bookshop.mail.models import (
     DROPPED,
     ERROR_MAX,
     FAILED,
-    ORDER_KINDS,
+    KINDS,
     QUEUED,
-    RESTOCK,
     SENDING,
     SUPPRESSED,
 )
@@ -56,6 +56,7 @@ class MailService:
 
     def __init__(self, session: Session, host: str, delay: int) -> None:
         self.messages = MessageRepository(session)
+        self.audit = AuditService(session)
         self.host = host
         self.delay = delay
 
@@ -69,12 +70,26 @@ class MailService:
         """Queue a message to the customer of each order, at most one of each kind; see OrderRepository.customers_of."""
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
-    def queue_account_message(self, kind: str, user_id: int, recipient: str) -> None:
-        """Queue a message about an account: at most one of each kind in an interval of 5 minutes, to prevent floods."""
+    def queue_account_message(self, kind: str, user_id: int, recipient: str) -> bool:
+        """Queue a message about an account; returns whether this queued one.
+
+        There is at most one of each kind in an interval of 5 minutes, to prevent floods.
+        """
         address = hashlib.sha256(recipient.encode()).hexdigest()[:4]  # too short to identify the address later
         interval = int(time.time()) // ACCOUNT_INTERVAL
         message = self._message(kind, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{address}:{interval}", "order_id": None}])
+        row = {**message, "dedupe_key": f"{kind}:{user_id}:{address}:{interval}", "order_id": None}
+        return self.messages.insert([row]) > 0
+
+    def queue_notice(self, kind: str, user_id: int, recipient: str) -> None:
+        """Queue a security notice, which goes to this address even if the account gets another one.
+
+        The address must be a confirmed one, as others may be a stranger's. There is no interval: a thief's change must
+        not be hidden by an earlier notice. The caller holds the lock of the user's row, so that the account cannot be
+        deleted just before.
+        """
+        message = self._message(kind, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{secrets.token_hex(8)}", "order_id": None}])
 
     def _order_message(self, kind: str, order_id: int, user_id: int, recipient: str) -> dict[str, Any]:
         message = self._message(kind, user_id, recipient)
@@ -96,15 +111,17 @@ class MailService:
         self.messages.end_gone(user_id, reason)
 
     def change_recipient(self, user_id: int, recipient: str) -> None:
-        """Redirect a user's queued messages to their new address; suppress those about the old address."""
+        """Redirect a user's queued messages to their new address; suppress those about the old address.
+
+        Notices stay as they are: the former address may be the owner's, and the new one a thief's.
+        """
         self.messages.suppress_queued(user_id, ADDRESS_CHANGED, ACCOUNT_KINDS)
         self.messages.readdress(user_id, recipient, queued_only=True)
 
     def anonymise(self, user_id: int, placeholder: str) -> None:
         """Suppress a user's queued messages, and replace the address in all their messages with `placeholder`."""
-        kinds = (RESTOCK, *ORDER_KINDS, *ACCOUNT_KINDS)
         self.messages.readdress(user_id, placeholder, queued_only=False)
-        self.messages.suppress_queued(user_id, CLOSED, kinds)
+        self.messages.suppress_queued(user_id, CLOSED, KINDS)
         self.end_alerts(user_id, CLOSED)
 
     # -- sending
@@ -152,15 +169,26 @@ class MailService:
 
         The worker still checks each one before sending it.
         """
-        return self.messages.change_state(message_ids, (FAILED, QUEUED, SUPPRESSED), **_requeued())
+        changed = self.messages.change_state(message_ids, (FAILED, QUEUED, SUPPRESSED), **_requeued())
+        self._record("message.retried", changed, QUEUED)
+        return list(changed)
 
     def retry_failed(self) -> int:
         """Queue all failed messages for immediate sending; returns how many."""
-        return self.messages.change_all(FAILED, **_requeued())
+        changed = dict.fromkeys(self.messages.change_all(FAILED, **_requeued()), FAILED)
+        self._record("message.retried", changed, QUEUED)
+        return len(changed)
 
     def drop(self, message_ids: Collection[int]) -> Collection[int]:
         """Suppress those of these messages that are queued or failed; returns their ids."""
-        return self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
+        changed = self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
+        self._record("message.dropped", changed, SUPPRESSED)
+        return list(changed)
+
+    def _record(self, action: str, changed: Mapping[int, str], state: str) -> None:
+        """Write to the audit log that these messages, given with the state before, now have this state."""
+        changes = {message_id: ({"state": before}, {"state": state}) for message_id, before in changed.items()}
+        self.audit.record_all(action, changes)
 
 
 def _requeued() -> dict[str, Any]:

@@ -12,10 +12,11 @@ from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.mail.models import CONFIRMATION, ORDER_KINDS, PASSWORD_RESET, RESTOCK
+from bookshop.mail.models import CONFIRMATION, NOTICE_KINDS, ORDER_KINDS, PASSWORD_KINDS, RESTOCK
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
 from bookshop.web import services
+from bookshop.web.jinja import day
 from bookshop.web.navigation import absolute_url
 
 
@@ -69,8 +70,10 @@ def _context_of(message: Any, reset: str) -> dict[str, Any]:
     if message.kind == CONFIRMATION:
         token = signed_links.sign(signed_links.CONFIRM, [message.user_id, message.email_key])
         return {"confirm": absolute_url("accounts.confirm", token=token)}
-    if message.kind == PASSWORD_RESET:
+    if message.kind in PASSWORD_KINDS:
         return {"reset": absolute_url("accounts.reset", token=reset)}
+    if message.kind in NOTICE_KINDS:
+        return {"when": f"{day(message.created_at)} at {message.created_at:%H:%M} UTC"}
     return {}
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, TextClause, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Row, TextClause, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.catalog.models import Book
 from bookshop.kit.database import Page, later, paginate
-from bookshop.mail.models import IS_UNSENT, SENT, Message
+from bookshop.mail.models import IS_UNSENT, NOTICE_KINDS, SENT, Message
 from bookshop.mail.repository import messages
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import PreBook
@@ -18,12 +18,16 @@ from bookshop.prebookings.repository import IS_RESERVED_AGAIN, WAS_BOUGHT
 TOO_OLD = 4 * 3600  # seconds after which a password reset is no longer worth sending
 MAX_LISTED = 10_000
 
+# A notice goes to the address it was queued for, all else to the current one, which may have changed since.
+IS_NOTICE = messages.c.kind.in_(NOTICE_KINDS)
+
 # A message with everything needed for the final check and for its text.
 TO_SEND = (
     select(
-        *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts")),
+        *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts", "created_at")),
         messages.c.recipient.label("queued_for"),
-        User.email.label("recipient"),  # the current address: the user may have changed it since the message was queued
+        case((IS_NOTICE, messages.c.recipient), else_=User.email).label("recipient"),
+        User.role,
         User.deactivated_at.is_(None).label("active"),
         User.email_key,
         User.email_confirmed_at,
@@ -51,7 +55,10 @@ MARK_SENT = (
     .values(
         state=SENT,
         lease=None,
-        recipient=select(User.email).where(User.id == messages.c.user_id).scalar_subquery(),
+        recipient=case(
+            (IS_NOTICE, messages.c.recipient),
+            else_=select(User.email).where(User.id == messages.c.user_id).scalar_subquery(),
+        ),
         attempts=messages.c.attempts + 1,
         sent_at=later(0),
         last_error=None,

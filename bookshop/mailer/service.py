@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.models import STAFF_ROLES
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.exceptions import NotFound
 from bookshop.mail.models import (
@@ -14,6 +15,9 @@ from bookshop.mail.models import (
     CONFIRMATION,
     CONFIRMED,
     GONE,
+    INVITATION,
+    NOT_STAFF,
+    NOTICE_KINDS,
     ORDER_CHANGED,
     ORDER_PLACED,
     ORDER_READY,
@@ -68,6 +72,8 @@ def skip_reason(message: Any) -> str | None:
         return _skip_reason_of_alert(message)
     if message.kind in ACCOUNT_KINDS:
         return _skip_reason_of_account(message)
+    if message.kind in NOTICE_KINDS:
+        return None if message.queued_for else TOO_OLD
     # After a failed attempt, "We have your order" could arrive after the message that the order has been cancelled.
     overtaken = message.kind == ORDER_PLACED and message.attempts and message.order_status == CANCELLED
     return ORDER_CHANGED if overtaken or (message.kind == ORDER_READY and message.order_status != READY) else None
@@ -79,10 +85,14 @@ def _is_gone(message: Any) -> bool:
 
 
 def _skip_reason_of_account(message: Any) -> str | None:
+    if not message.queued_for:  # it was purged
+        return TOO_OLD
     if message.queued_for.casefold() != message.email_key:
         return ADDRESS_CHANGED
-    if message.kind == CONFIRMATION and message.email_confirmed_at is not None:
+    if message.kind in {CONFIRMATION, INVITATION} and message.email_confirmed_at is not None:
         return CONFIRMED
+    if message.kind == INVITATION and message.role not in STAFF_ROLES:
+        return NOT_STAFF
     return TOO_OLD if message.kind == PASSWORD_RESET and message.too_old else None
 
 

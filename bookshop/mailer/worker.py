@@ -19,7 +19,7 @@ from bookshop.extensions import db, settings, without_transactions
 from bookshop.kit.logs import redact_addresses
 from bookshop.kit.outbox import DATABASE_UNAVAILABLE, OutboxWorker, WorkerTiming
 from bookshop.kit.text import one_line
-from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_RESET, QUEUED, SENT, SUPPRESSED
+from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_KINDS, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.repository import MessageRepository
 from bookshop.mailer.compose import compose
 from bookshop.mailer.repository import MailerRepository
@@ -73,6 +73,7 @@ class MailWorker(OutboxWorker):
         for message_id, attempts in claimed.items():
             if self.stopping:
                 break
+            self.beat()
             try:
                 served = self._send_one(message_id, lease, attempts, send) or served
             except Unreachable as error:
@@ -141,7 +142,7 @@ class MailWorker(OutboxWorker):
 def _compose(message: Any) -> EmailMessage:
     """Compose the e-mail and end the database transaction, so that none stays open while the mail server is slow."""
     try:
-        return compose(message, _new_reset(message) if message.kind == PASSWORD_RESET else "")
+        return compose(message, _new_reset(message) if message.kind in PASSWORD_KINDS else "")
     finally:
         db.session.rollback()
 

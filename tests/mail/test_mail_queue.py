@@ -232,7 +232,7 @@ NO_ALERT = {
     "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
 }
 BUT_THEN = {
-    "deactivated": lambda shop: shop.commit(lambda: services.accounts().reactivate(1)),
+    "deactivated": lambda shop: shop.commit(lambda: services.people().reactivate(1)),
     "unsubscribed": set_alerts(True),
     "unconfirmed": confirm_address,
     "sold out": lambda shop: shop.cancel_order(2, 2),
@@ -343,6 +343,7 @@ def test_queued_messages_follow_a_changed_address(shop, emma, mailbox):
     shop.commit(lambda: services.accounts().change_email(2, "okafor@example.com", PASSWORD))
     assert [(*kinds([message]), message["To"]) for message in mailbox.deliver()] == [
         ("order_placed", "okafor@example.com"),
+        ("address_changed", BEN),
         ("confirmation", "okafor@example.com"),
     ]
 

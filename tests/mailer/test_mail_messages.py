@@ -10,7 +10,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from markupsafe import escape
 
+from bookshop.accounts.models import BOOKSELLER
 from bookshop.kit.text import isolated, one_line, shortened
+from bookshop.mail.models import NOTICE_KINDS
 from bookshop.web import services
 from tests.support import mailbox
 from tests.support.clients import WebClient
@@ -21,7 +23,11 @@ pytestmark = pytest.mark.one_postgresql_case
 
 ADA = "ada@example.com"
 BASE = "https://example.com:8443/shop"
-KINDS = {"restock", "order_placed", "order_ready", "order_cancelled", "confirmation", "known_address", "password_reset"}
+KINDS = {
+    *("restock", "order_placed", "order_ready", "order_cancelled", "confirmation", "known_address", "password_reset"),
+    *("invitation", "password_changed", "address_changed", "second_factor", "token_created", "new_login"),
+}
+TO = {"confirmation": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
 ALWAYS = {
     *("Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
 }
@@ -63,7 +69,7 @@ def emma(shop):
 
 
 def one_of_each(shop, emma):
-    """Queue a message of every kind; all but one are to Ada."""
+    """Queue a message of every kind; all but those in TO are to Ada."""
     shop.set_stock(emma, 9)
     ready, cancelled = shop.order(1, {emma: 2}), shop.order(1, {emma: 1})
     shop.change_order(ready, "ready", shop.staff())
@@ -71,6 +77,9 @@ def one_of_each(shop, emma):
     for address in ("new@example.com", "Ada@Example.com"):
         shop.commit(lambda address=address: services.email_links().sign_up(address, PASSWORD))
     shop.commit(lambda: services.email_links().request_reset(ADA))
+    shop.commit(lambda: services.staff().add(TO["invitation"], BOOKSELLER))
+    for kind in NOTICE_KINDS:
+        shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, TO.get(kind, ADA)))
 
 
 def kind_of(message):
@@ -93,13 +102,13 @@ def lines(raw):
 def test_every_kind_of_message_has_the_headers_of_automatic_mail(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox(shop_name="Hill & Dale").deliver()
-    assert (len(sent), set(by_kind(sent))) == (8, KINDS)
+    assert (len(sent), set(by_kind(sent))) == (14, KINDS)
     for message in sent:
         alert = kind_of(message) == "restock"
         assert set(message.keys()) == ALWAYS | (UNSUBSCRIBE if alert else set())
         assert len(message.keys()) == len(set(message.keys()))
         assert str(message["From"]) == "Hill & Dale <bookshop@example.com>"
-        assert message["To"] == ("new@example.com" if kind_of(message) == "confirmation" else ADA)
+        assert message["To"] == TO.get(kind_of(message), ADA)
         assert message["Auto-Submitted"] == "auto-generated"
         assert parsedate_to_datetime(message["Date"]).utcoffset() == timedelta(0)
         assert message.get_content_type() == "multipart/alternative"
@@ -111,7 +120,7 @@ def test_the_message_id_is_the_same_at_each_attempt(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox().deliver()
     assert [message["Message-ID"] for message in sent] == shop.rows("SELECT message_id FROM messages ORDER BY id")
-    assert len({message["Message-ID"] for message in sent}) == 8
+    assert len({message["Message-ID"] for message in sent}) == 14
 
 
 @pytest.mark.parametrize("host", ["books.example.com", "a-rather-long-name-of-a-shop." + "books." * 10 + "example.com"])
@@ -138,6 +147,12 @@ ESSENTIAL = {
     "confirmation": ["confirm that this is your e-mail address", "don't need to do anything"],
     "known_address": ["You already have an account", "nothing has been changed", "forgotten your password"],
     "password_reset": ["new password", "works once and expires after 30 minutes", "If it wasn't you"],
+    "invitation": ["added to the staff", "works once and expires after 30 minutes", "ask for another link"],
+    "password_changed": ["The password of your account was changed on", "If it wasn't you, choose a new password"],
+    "address_changed": ["The e-mail address of your account was changed on", "Reply to this e-mail at once"],
+    "second_factor": ["set up or turned off, or got new recovery codes, on", "Then reply to this e-mail"],
+    "token_created": ["A new API token was created on", "revokes every API token", "choose a new password"],
+    "new_login": ["on a device that we don't recognise", "logs out every device", "choose a new password"],
 }
 
 
@@ -203,8 +218,16 @@ def test_each_link_leads_to_the_subject_of_its_message(shop, make_mailbox, emma)
     assert paths["restock"][0] == "/books/1/emma"
     assert [paths[kind][0] for kind in ("order_ready", "order_cancelled")] == ["/orders/1", "/orders/2"]
     assert paths["known_address"][:2] == ["/login", "/password/forgot"]
-    for kind, start in (("confirmation", "/confirm/"), ("password_reset", "/password/reset/")):
+    resets = ((kind, "/password/reset/") for kind in ("password_reset", "invitation"))
+    for kind, start in (("confirmation", "/confirm/"), *resets):
         assert paths[kind][0].startswith(start)
+    assert {kind: paths[kind][:-1] for kind in NOTICE_KINDS} == {
+        "password_changed": ["/password/forgot"],
+        "address_changed": [],
+        "second_factor": ["/password/forgot"],
+        "token_created": ["/account/tokens", "/password/forgot"],
+        "new_login": ["/account/sessions", "/password/forgot"],
+    }
 
 
 def test_only_alerts_can_be_unsubscribed_always_by_the_same_link(shop, make_mailbox, emma):

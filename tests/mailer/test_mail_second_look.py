@@ -75,7 +75,8 @@ def test_returning_to_a_former_address_asks_for_confirmation(shop, mailbox, emma
     for address in ("lovelace@example.com", ADA, "lovelace@example.com", ADA):
         shop.commit(lambda address=address: services.accounts().change_email(1, address, PASSWORD))
     shop.set_stock(emma, 0)
-    assert [(message["To"], *kinds([message])) for message in mailbox.deliver()] == [(ADA, "confirmation")]
+    sent = [(message["To"], *kinds([message])) for message in mailbox.deliver()]
+    assert sent == [(ADA, "address_changed"), (ADA, "confirmation")]
 
 
 def test_a_server_reply_about_a_deleted_account_does_not_contain_its_address(shop, emma):
