@@ -1,10 +1,12 @@
-"""flask worker: sends e-mail and calls webhooks."""
+"""flask worker: sends e-mail, calls webhooks and purges every night."""
 
 import logging
+import secrets
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import click
 from flask import current_app
@@ -14,6 +16,9 @@ from bookshop.cli.errors import report_errors
 from bookshop.extensions import settings
 from bookshop.kit.outbox import OutboxWorker
 from bookshop.mailer.worker import MailWorker
+from bookshop.operations.beats import record_beat
+from bookshop.operations.models import MAIL, WEBHOOKS
+from bookshop.retention.worker import nightly_purge
 from bookshop.webhooks.worker import WebhookWorker
 
 
@@ -22,14 +27,15 @@ from bookshop.webhooks.worker import WebhookWorker
 @with_appcontext
 @report_errors
 def worker(once: bool) -> None:
-    """Send e-mail and call webhooks until stopped by SIGTERM. Any number of workers may run at once."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    """Send e-mail, call webhooks and purge every night until stopped by SIGTERM. Any number of workers may run."""
     mailer, webhooks = MailWorker(), WebhookWorker()
+    name = secrets.token_hex(8)
+    mailer.on_beat, webhooks.on_beat = partial(record_beat, name, MAIL), partial(record_beat, name, WEBHOOKS)
     mailer.stop_on_signals()
     if not settings().smtp_url and not settings().demo:
         logging.warning("BOOKSHOP_SMTP_URL is not set: messages are not sent, only saved in %s", settings().mail_folder)
     reached = True
-    with webhook_thread(mailer, webhooks, once):
+    with nightly_purge(lambda: mailer.stopping, once=once), webhook_thread(mailer, webhooks, once):
         if once:
             reached = mailer.run_once()
         else:

@@ -1,10 +1,16 @@
-"""Private logs: they show where an error occurred and its type, but never user input or stored data."""
+"""Private logs: they show where an error occurred and its type, but never user input or stored data.
 
+They are text or JSON: one line for each record in text (with the traceback below it), one object for each in JSON.
+"""
+
+import json
 import logging
 import re
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from sqlalchemy.exc import DBAPIError
 
@@ -12,8 +18,58 @@ EMAIL = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 VERB = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) \w+|\w+")  # the start of a statement, which contains no values
 # Errors whose messages contain only names from the code, never values.
 SAFE_ERRORS = (AttributeError, ImportError, NameError, TypeError)
+LogFormat = Literal["text", "json"]
+TEXT = "%(asctime)s %(levelname)s %(message)s"
+FIELDS = "fields"  # of a record: further members of its JSON object
+SERVING_PATH = re.compile(r"( while serving) .*")  # how waitress ends a message: the path may be a secret link
 
 _factory = logging.getLogRecordFactory()
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)  # of the request that this thread serves
+
+
+def configure(log_format: LogFormat, level: int) -> None:
+    """Write what this process logs to stderr: of the shop from this level on, of libraries from warnings on.
+
+    Does nothing if the logs of the process have been configured elsewhere.
+    """
+    if logging.root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter(log_format))
+    logging.root.addHandler(handler)
+    logging.getLogger("bookshop").setLevel(level)
+    logging.getLogger("waitress").addFilter(_hide_path)
+    logging.getLogger("werkzeug").addFilter(_is_no_request_line)
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    return JsonFormatter() if log_format == "json" else logging.Formatter(TEXT)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time (UTC), level, logger, message, and as far as it is known request_id and others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": request_id.get(),
+            **getattr(record, FIELDS, {}),
+            "exception": record.exc_text or (record.exc_info and self.formatException(record.exc_info)),
+        }
+        return json.dumps({name: value for name, value in line.items() if value is not None}, ensure_ascii=False)
+
+
+def _hide_path(record: logging.LogRecord) -> bool:
+    record.msg = SERVING_PATH.sub(r"\1 a request", str(record.msg))
+    return True
+
+
+def _is_no_request_line(record: logging.LogRecord) -> bool:
+    """Drop the lines about requests that werkzeug's server writes for `flask run`: they contain the path."""
+    return '"%s" %s %s' not in str(record.msg)
 
 
 def hide_exception_messages() -> None:

@@ -24,6 +24,7 @@ class Commit(Protocol):
 
 
 STOP_CHECK = 0.25  # seconds between checks for a stop while waiting
+BEAT_INTERVAL = 15.0  # seconds between two signs of life
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 
 
@@ -51,7 +52,8 @@ class WorkerTiming:
 class OutboxWorker:
     """Sends what is due, batch by batch, until it is stopped. `outcomes` counts messages by their resulting state.
 
-    `commit` runs a function in a transaction; `discard` drops the session after a database failure.
+    `commit` runs a function in a transaction; `discard` drops the session after a database failure. `on_beat` records a
+    sign of life: it must not raise if the database is busy or down, and must not take long.
     """
 
     def __init__(self, commit: Commit, discard: Callable[[], None], timing: WorkerTiming | None = None) -> None:
@@ -59,6 +61,8 @@ class OutboxWorker:
         self.timing = timing or WorkerTiming()
         self.stopping = False
         self._lease_ends = 0.0
+        self.on_beat: Callable[[], None] = lambda: None
+        self._next_beat = 0.0
         self.outcomes: Counter[str] = Counter()
 
     def send_batch(self) -> bool | None:
@@ -74,10 +78,17 @@ class OutboxWorker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
 
+    def beat(self) -> None:
+        """Record that this loop is alive, at most every BEAT_INTERVAL seconds; called between any two messages."""
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_INTERVAL
+            self.on_beat()
+
     def run(self) -> None:
         """Send messages as they become due, until `stop`; waits while the remote server or the database is down."""
         pause = self.timing.pause
         while not self.stopping:
+            self.beat()
             try:
                 reached = self.send_batch()
             except (SQLAlchemyError, Busy, OutcomeUnknown):
@@ -96,12 +107,14 @@ class OutboxWorker:
         # Not with an Event: a signal that arrives while its lock is held would deadlock.
         end = time.monotonic() + seconds
         while not self.stopping and (left := end - time.monotonic()) > 0:
+            self.beat()
             time.sleep(min(left, STOP_CHECK))
 
     def run_once(self) -> bool:
         """Send everything that is due now; stops early and returns False if the remote server is unusable."""
         reached: bool | None = True
         while reached and not self.stopping:
+            self.beat()
             reached = self.send_batch()
         return reached is not False
 

@@ -2,6 +2,9 @@
 
 import logging
 import secrets
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
@@ -12,10 +15,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bookshop.catalog import pictures
 from bookshop.extensions import csrf, db, login_manager, settings
+from bookshop.kit import logs
 from bookshop.kit.exceptions import NotAuthenticated
 from bookshop.kit.transactions import set_deadline
 from bookshop.web import rate_limits, sent_forms
 from bookshop.web.access import Anonymous, bearer_token, for_pages, is_api
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +66,30 @@ class Sessions(SecureCookieSessionInterface):
         return request.is_secure
 
 
+class AnyHost:
+    """WSGI middleware that replaces a Host header which Werkzeug cannot decode, and would answer with an error.
+
+    Monitoring systems and attackers send such headers. The shop builds no address from them: see `absolute_url`.
+    """
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self.app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not _is_host(environ.get("HTTP_HOST", "")):
+            environ["HTTP_HOST"] = "localhost"
+        return self.app(environ, start_response)
+
+
+@lru_cache(1000)
+def _is_host(name: str) -> bool:
+    try:
+        name.rpartition("]")[2].partition(":")[0].encode("idna").decode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def init_app(app: Flask) -> None:
     app.session_interface = Sessions()
     login_manager.anonymous_user = Anonymous
@@ -73,6 +104,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check_csrf)
     app.after_request(rate_limits.add_headers)
     app.after_request(add_headers)
+    app.wsgi_app = AnyHost(app.wsgi_app)  # type: ignore[method-assign]
     proxies = app.config["SETTINGS"].trusted_proxies
     if proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -82,6 +114,7 @@ def init_app(app: Flask) -> None:
 
 def set_request_id() -> None:
     g.request_id = secrets.token_hex(8)
+    logs.request_id.set(g.request_id)
 
 
 def warn_about_proxy() -> None:
@@ -153,6 +186,6 @@ def add_headers(response: Response) -> Response:
         response.location = response.location.removeprefix(request.host_url.rstrip("/"))
     public = response.cache_control.public or (request.endpoint or "").endswith("static")
     if not public:
-        private = session or bearer_token(request) is not None
+        private = session or bearer_token(request) is not None or response.cache_control.no_store
         response.headers["Cache-Control"] = "no-store" if private else "no-cache"
     return response

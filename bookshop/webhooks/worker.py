@@ -57,6 +57,7 @@ class WebhookWorker(OutboxWorker):
         while (behind := webhooks.list_behind()) and not self.stopping:
             db.session.rollback()
             for row in behind:
+                self.beat()
                 services.commit(partial(_queue_next, row.id, row.kinds))
         db.session.rollback()
 
@@ -78,6 +79,7 @@ class WebhookWorker(OutboxWorker):
         """Send deliveries until the receiver cannot be reached; the others are left for later."""
         transport = Transport(timeout=self.timing.timeout, private=settings().webhook_private)
         for delivery_id in claimed:
+            self.beat()
             if self.stopping or not self._send_one(delivery_id, lease, transport):
                 return
 

@@ -124,4 +124,4 @@ def test_mail_server_replies_are_stored_without_addresses():
 
 
 def test_every_role_is_tried():
-    assert {role_for(route) for route in UNSAFE} == {"nobody", "ada", "staff"}
+    assert {role_for(route) for route in UNSAFE} == {"nobody", "ada", "staff", "owner"}

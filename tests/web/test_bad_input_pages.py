@@ -48,6 +48,13 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
         ({"days": HUGE}, 400, NO_CHOICE),
     ],
     "POST /account/delete": [({"current": NUL}, 400, WRONG_PASSWORD)],
+    "POST /login/code": [({"code": NUL}, 303, "The code has to follow within 10 minutes")],
+    "POST /account/confirm-login": [({"confirmation": NUL}, 303, "")],
+    "POST /account/second-factor": [
+        ({"code": NUL}, 400, "This code does not belong to this QR code."),
+        ({"key": NUL}, 400, "This form is not valid."),
+    ],
+    "POST /account/second-factor/recovery-codes": [({"key": NUL}, 303, "This form is not valid.")],
     "POST /cart/items": [
         ({"book_id": HUGE}, 404, "There is no such book."),
         ({"book_id": "3", "quantity": HUGE}, 303, "copies"),
@@ -65,6 +72,8 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
         ({"lines": f"{ISBN} x{HUGE}"}, 400, "The number of copies must be from 1 to 9,999."),
         ({"previewed": NUL, "number": NUL}, 200, ""),
     ],
+    "POST /admin/staff": [({"email": NUL}, 400, CONTROLS), ({"role": NUL}, 400, NO_CHOICE)],
+    "POST /admin/staff/{user_id}": [({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/books/new": BOOK_FORM,
     "POST /admin/books/{book_id}/edit": BOOK_FORM,
     "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Choose a file.")],

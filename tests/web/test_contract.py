@@ -20,7 +20,7 @@ from bookshop.web import services
 from bookshop.web.openapi import document
 from bookshop.web.problems import PROBLEMS
 from bookshop.webhooks.models import MAX_WEBHOOKS
-from tests.support.clients import ApiClient
+from tests.support.clients import ApiClient, WebClient
 from tests.support.factories import Shop
 from tests.support.settings import settings_for
 from tests.web.test_openapi import codes_of
@@ -49,12 +49,16 @@ class ContractShop:
 
     def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shop, self.app, self.monkeypatch = shop, shop.app, monkeypatch
+        self.browser: WebClient | None = None  # instead of a script
         self.ada, self.ben, self.staff = shop.customer(ADA), shop.customer(BEN), shop.staff(STAFF)
         for title, stock, isbn in (("Emma", 0, ISBN), ("Persuasion", 3, "9780141439686"), ("Sanditon", 0, None)):
             shop.book(title, stock=stock, isbn=isbn)
 
     def send(self, email: str | None, call: str, **sent: Any) -> Any:
-        api_client, (method, path) = ApiClient(self.app, email), call.split()
+        method, path = call.split()
+        if self.browser is not None:
+            return self.browser.client.open(path, method=method, **sent)
+        api_client = ApiClient(self.app, email)
         headers = {**api_client.headers, **sent.pop("headers", {})}
         return api_client.client.open(path, method=method, headers=headers, **sent)
 
@@ -116,6 +120,26 @@ class ContractShop:
             services.assign_positions()
             services.commit(lambda: services.webhooks().fan_out(1, "*"))
         self.shop.execute("UPDATE webhook_deliveries SET state = 'sending', lease = 'x'")
+
+    def purged(self) -> None:
+        """Let the first event be a purged one."""
+        self.register()
+        for quantity in (1, 2):
+            self.shop.set_stock(EMMA, quantity)
+        with self.app.app_context():
+            services.assign_positions()
+        self.shop.execute("DELETE FROM events WHERE position = 1")
+
+    def without_second_factor(self) -> None:
+        """Require a second factor of staff, whose browser has none."""
+        self.settings(staff_second_factor=True)
+        self.browser = WebClient(self.app, STAFF)
+
+    def not_fresh(self) -> None:
+        """Let staff use a browser in which the password was entered long ago."""
+        self.register()
+        self.browser = WebClient(self.app, STAFF)
+        self.shop.execute("UPDATE login_sessions SET confirmed_at = NULL")
 
     def without_database(self) -> None:
         self.app = create_app(settings_for("sqlite:////nowhere/shop.db"))
@@ -230,6 +254,11 @@ REFUSALS: dict[str, list[Refusal]] = {
     ],
     "WEBHOOK_DELIVERY_NOT_FOUND": [Refusal(STAFF, REDELIVER.format(9), before=ContractShop.delivering)],
     "WEBHOOK_DELIVERY_SENDING": [Refusal(STAFF, REDELIVER.format(1), before=ContractShop.delivering)],
+    "EVENTS_PURGED": [Refusal(STAFF, "GET /api/v1/events?after=0", before=ContractShop.purged)],
+    "SECOND_FACTOR_REQUIRED": [
+        Refusal(STAFF, "GET /api/v1/admin/orders", before=ContractShop.without_second_factor),
+    ],
+    "FRESH_LOGIN_REQUIRED": [Refusal(STAFF, "GET /api/v1/webhooks/1", before=ContractShop.not_fresh)],
     "HTTP_400": [
         Refusal(ADA, RESERVE, {"data": b"{", "headers": JSON}),
         Refusal(STAFF, BOOKS, {"data": b"", "headers": JSON}),
@@ -255,7 +284,7 @@ REFUSALS: dict[str, list[Refusal]] = {
 }
 STATUSES = {code: problem.status for code, problem in PROBLEMS.items()} | {"HTTP_405": 405}
 OF_NO_OPERATION = {"HTTP_404", "HTTP_405"}
-MORE_MEMBERS = {"VALIDATION_ERROR": {"errors"}, "ORDER_INSUFFICIENT_STOCK": {"lines"}}
+MORE_MEMBERS = {"VALIDATION_ERROR": {"errors"}, "ORDER_INSUFFICIENT_STOCK": {"lines"}, "EVENTS_PURGED": {"oldest"}}
 CASES = [
     pytest.param(code, refusal, id=f"{code}-{refusal.call}")
     for code, refusals in REFUSALS.items()

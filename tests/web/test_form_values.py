@@ -11,18 +11,22 @@ from bookshop.accounts.forms import (
     DeleteForm,
     EmailForm,
     ForgotForm,
+    LoginCodeForm,
     LoginForm,
     PasswordForm,
+    RecoveryCodesForm,
     RegisterForm,
     ResetForm,
+    SecondFactorForm,
     TokenForm,
 )
 from bookshop.accounts.passwords import hash_password, password_matches, problem_in_password
-from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, StockForm, WebhookForm
+from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm
 from bookshop.web.forms import ShopForm, tidied
+from bookshop.web.fresh_login import ConfirmForm
 from tests.support.bad_input import ISBN, SCRIPT
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
 
@@ -32,6 +36,10 @@ PASSWORD, NEW = "three random words", "three other words"
 # Valid input for each form, of which each case changes one field.
 RIGHT: dict[str, dict[str, Any]] = {
     "LoginForm": {"email": "ada@example.com", "password": PASSWORD},
+    "LoginCodeForm": {"code": "123456"},
+    "ConfirmForm": {"confirmation": PASSWORD},
+    "SecondFactorForm": {"code": "123456"},
+    "RecoveryCodesForm": {},
     "RegisterForm": {"email": "ada@example.com", "password": PASSWORD},
     "EmailForm": {"email": "ada@example.com", "current": PASSWORD},
     "PasswordForm": {"current": PASSWORD, "new": NEW, "repeat": NEW},
@@ -43,6 +51,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "CoverForm": {"picture": (io.BytesIO(b"a picture"), "cover.png")},
     "StockForm": {"change": "received", "copies": "3", "expected": "0"},
     "DeliveryForm": {"lines": ISBN},
+    "NewStaffForm": {"email": "ada@example.com", "role": "bookseller"},
+    "RoleForm": {"role": "owner"},
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
@@ -50,11 +60,13 @@ RIGHT: dict[str, dict[str, Any]] = {
 }
 KINDS = (
     *(LoginForm, RegisterForm, EmailForm, PasswordForm, ForgotForm, ResetForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, WebhookForm, CopiesForm, AddForm, CheckoutForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, CheckoutForm),
+    *(LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
-    "TokenForm": lambda: TokenForm("staff"),
+    "TokenForm": lambda: TokenForm("bookseller"),
+    "RoleForm": lambda: RoleForm("customer"),
 }
 # Invalid values of these are ignored: buttons, and what a page remembers (see safe_next, KEY, DELIVERY_NUMBER).
 PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"}
@@ -99,6 +111,9 @@ BAD: dict[tuple[str, str], Cases] = {
         ("x" * 100_000, "This is too long. Enter at most 254 characters."),
     ],
     ("LoginForm", "password"): [("", "Enter your password.")],
+    ("LoginCodeForm", "code"): [("", "Enter the code from your authenticator app.")],
+    ("ConfirmForm", "confirmation"): [("", "Enter your password.")],
+    ("SecondFactorForm", "code"): [("", "Enter the 6 digits that your authenticator app shows.")],
     ("RegisterForm", "email"): text(254, "Enter your e-mail address."),
     ("RegisterForm", "password"): [("", "Choose a password.")],
     ("EmailForm", "email"): text(254, "Enter your new e-mail address."),
@@ -154,6 +169,9 @@ BAD: dict[tuple[str, str], Cases] = {
         ("x" * 50_001, "This text is too long. Split the delivery into smaller parts."),
         ("\n".join([ISBN] * 501), "There are 501 lines. Enter at most 500 at a time."),
     ],
+    ("NewStaffForm", "email"): text(254, "Enter an e-mail address."),
+    ("NewStaffForm", "role"): all_of(["", "customer", "staff", "\0", "OWNER", SCRIPT], NO_CHOICE),
+    ("RoleForm", "role"): all_of(["", "staff", "\0", "OWNER", SCRIPT], NO_CHOICE),
     ("WebhookForm", "url"): text(500, "Enter the address."),
     ("WebhookForm", "kinds"): chosen("*", "order.*", "ORDER.PLACED"),
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],

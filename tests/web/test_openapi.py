@@ -23,8 +23,9 @@ REFUSALS = {
 NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 # Codes raised only for pages, commands and e-mail, never by a JSON view.
 OF_PAGES = {
-    *("USER_NOT_FOUND", "USER_LAST_STAFF", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
+    *("USER_NOT_FOUND", "USER_LAST_OWNER", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
     *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "RESET_NOT_FOUND", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
+    *("USER_ROLE_UNCHANGED", "USER_UNCONFIRMED", "USER_NO_SECOND_FACTOR"),
     "STOCK_CHANGED",  # their forms state what they were created from
 }
 

@@ -1,0 +1,42 @@
+"""What health checks and metrics ask the database; see web/probes.py."""
+
+from functools import cache
+
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
+
+from bookshop.config import ROOT
+from bookshop.operations.figures import Figures
+from bookshop.operations.repository import OperationsRepository
+from bookshop.operations.service import OperationsService
+
+
+def schema_problem(session: Session) -> str:
+    """Say why the schema does not fit this version of the shop; '' if it does."""
+    return OperationsService(session).schema_problem(*_revisions())
+
+
+@cache
+def _revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision in `migrations/`, and all of them."""
+    scripts = ScriptDirectory(str(ROOT / "migrations"))
+    return str(scripts.get_current_head()), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def missing_loops(session: Session) -> str:
+    """Name the loops of the worker that are missing; '' if there are none."""
+    return OperationsService(session).missing_loops()
+
+
+def read_figures(session: Session) -> Figures:
+    """Read what the metrics say about the shop."""
+    operations = OperationsRepository(session)
+    return Figures(
+        messages=operations.count_messages(),
+        deliveries=operations.count_deliveries(),
+        oldest_unsent=operations.oldest_unsent(),
+        restocks=operations.count_restocks(),
+        waiting=operations.count_waiting(),
+        stranded=operations.count_stranded(),
+        beats=operations.list_beats(),
+    )
