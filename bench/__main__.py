@@ -3,7 +3,7 @@
 import os
 import sys
 
-from bench import batch, book, checkout, deep, mail, pages, reserve, restock, slow, statements, weight
+from bench import batch, book, checkout, deep, mail, pages, purge, reserve, restock, slow, statements, weight
 from bench.shop import shop_url
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "deep": deep.run,
     "mail": mail.run,
     "pages": pages.run,
+    "purge": purge.run,
     "slow": slow.run,
     "statements": statements.run,
     "weight": weight.run,

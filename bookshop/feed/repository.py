@@ -18,6 +18,7 @@ notified = table_of(PreBook).alias("notified")
 NOTIFIED_COUNT = select(func.count()).where(
     notified.c.movement_id == Movement.id, notified.c.status == literal_column(f"'{NOTIFIED}'")
 )
+OLDEST_POSITION = select(func.min(events.c.position))
 # Events with their data. Movements never change, so this is the data at the time of the event, except that the ISBN is
 # the current one of the book.
 FEED = (
@@ -51,6 +52,10 @@ class FeedRepository:
     def last_position(self) -> int:
         """Return the last position that has been assigned, or 0."""
         return self.session.connection().scalar(select(LAST_POSITION)) or 0
+
+    def oldest_position(self) -> int:
+        """Return the position of the oldest event that is kept; 1 if there is none yet."""
+        return self.session.connection().scalar(OLDEST_POSITION) or 1
 
     def list_between(self, after: int, until: int, kinds: Collection[str], size: int) -> Sequence[Any]:
         """Return up to `size` events of these kinds after position `after`, up to and including `until`; see FEED."""

@@ -22,9 +22,19 @@ def _known(text: str) -> str:
 class EventQuery(Query):
     """The events after an `id`, of these comma-separated `kinds` (`stock.changed,order.*`; `*` means all)."""
 
-    after: Annotated[int, JsonLiteral] = Field(0, ge=0, le=ID_MAX, description="The `next` of the previous response.")
+    after: Annotated[int, JsonLiteral] = Field(
+        0,
+        ge=0,
+        le=ID_MAX,
+        description="The `next` of the previous response. Leave it out to start with the oldest event that is kept.",
+    )
     kinds: Annotated[str, AfterValidator(_known), schema_pattern(KINDS_PATTERN)] = ALL
     size: Annotated[int, JsonLiteral] = Field(100, ge=1, le=SIZE_MAX)
+
+    @property
+    def start(self) -> int | None:
+        """The position after which to read; None if the request has none, which differs from 0."""
+        return self.after if "after" in self.model_fields_set else None
 
     @property
     def expanded_kinds(self) -> Collection[str]:

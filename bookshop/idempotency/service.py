@@ -12,7 +12,6 @@ from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepos
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import BookshopError, Invalid
 
-RETENTION = timedelta(hours=24)
 RESPONSE_RETENTION = 600  # seconds, for the response to a form
 CLEANUP_BATCH = 100  # expired rows that each request deletes
 
@@ -55,8 +54,9 @@ class SentFormResponse(NamedTuple):
 class SentFormService:
     """Lets a form take effect once and stores its response; never commits."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, days: int) -> None:
         self.forms = SentFormRepository(session)
+        self.retention = timedelta(days=days)
 
     def claim(self, key: str, user_id: int | None) -> None:
         """Claim a form in the transaction of its effect, before any other lock; raises AlreadySent.
@@ -67,10 +67,10 @@ class SentFormService:
             raise AlreadySent
 
     def store(self, key: str, response: FormResponse) -> None:
-        """Store the response to a form for ten minutes. The form itself stays claimed for a day."""
+        """Store the response to a form for ten minutes. The form itself stays claimed for the service's days."""
         self.forms.store(key, json.dumps(response, ensure_ascii=False))
         self.forms.erase_old_responses(RESPONSE_RETENTION)
-        self.forms.delete_expired(RETENTION.total_seconds(), CLEANUP_BATCH)
+        self.forms.delete_expired(self.retention.total_seconds(), CLEANUP_BATCH)
 
     def claim_attempt(self, key: str) -> bool:
         """Claim a form as a counted attempt; False if it has been counted before."""
@@ -84,26 +84,27 @@ class SentFormService:
         """Return the response to a form that was sent, and its age."""
         row = self.forms.get(key)
         if row is None:  # deleted in the meantime
-            return SentFormResponse(None, RETENTION.total_seconds())
+            return SentFormResponse(None, self.retention.total_seconds())
         stored, sent_at, read_at = row
         age = (read_at - sent_at).total_seconds()
         return SentFormResponse(FormResponse(*json.loads(stored)) if stored else None, age)
 
 
 class IdempotencyService:
-    """Stores responses in the caller's transaction, together with their effect; never commits."""
+    """Stores responses in the caller's transaction, together with their effect, for some days; never commits."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, days: int) -> None:
         self.records = IdempotencyRepository(session)
+        self.retention = timedelta(days=days)
 
     def run_once(self, user_id: int, key: str, fingerprint: str, work: Callable[[], StoredResponse]) -> StoredResponse:
         """Run `work` and return its response, or the stored one if the user has used this key before.
 
         Claims the key before any other lock, so a second request waits for the first and gets its response. An error
-        rolls back the key as well, so the request can be corrected and resent. Responses are stored for a day. Raises
-        Invalid if the fingerprint differs from the first request's, Conflict if that request takes too long.
+        rolls back the key as well, so the request can be corrected and resent. Raises Invalid if the fingerprint
+        differs from the first request's, Conflict if that request takes too long.
         """
-        expired = now() - RETENTION
+        expired = now() - self.retention
         if self.records.claim(user_id, key, fingerprint, expired):
             response = work()
             self.records.store(user_id, key, response.status, response.body, response.location)

@@ -1,0 +1,1 @@
+"""Retention: delete what is older than the settings allow, in small batches beside a busy shop."""

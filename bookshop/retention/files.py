@@ -1,0 +1,37 @@
+"""The files that the shop writes in place of e-mail: removed when they are old or their account is deleted."""
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+SUFFIXES = (".eml", ".new")  # messages, and what a killed worker left of one
+
+
+def remove_files(paths: Iterable[Path]) -> int:
+    """Remove those of these files that exist, and what is left of an interrupted write; returns how many messages."""
+    removed = 0
+    for path in paths:
+        path.with_suffix(".new").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            removed += 1
+    return removed
+
+
+def remove_old_files(folder: Path, seconds: float) -> int:
+    """Remove the messages in this folder, not below it, that were written more than `seconds` ago; returns how many.
+
+    By the clock of this machine, which wrote them.
+    """
+    if not folder.is_dir():
+        return 0
+    before, removed = time.time() - seconds, 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIXES) and entry.is_file() and entry.stat().st_mtime < before:
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+                    removed += 1
+    return removed

@@ -1,0 +1,125 @@
+"""The rules of retention: what is kept for how long, and when the nightly purge is due."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import Session
+
+from bookshop.accounts.models import ApiToken, LoginSession, PasswordReset, User
+from bookshop.accounts.repository import RESET_LIFETIME
+from bookshop.audit.models import AuditEntry
+from bookshop.config import Settings
+from bookshop.idempotency.models import IdempotencyRecord, SentForm
+from bookshop.idempotency.service import RESPONSE_RETENTION
+from bookshop.kit.database import later
+from bookshop.mail.models import HAS_PERSONAL_DATA, QUEUED, SENDING, Message
+from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
+from bookshop.throttle.models import Attempts
+from bookshop.webhooks.models import DELIVERED, FAILED, Delivery
+
+NIGHT = 2  # the hour (UTC) from which a worker purges
+BATCH = 200  # rows that one transaction removes: see bench/purge.py
+SETTLED = (DELIVERED, FAILED)  # states of deliveries
+LEASE = 600  # seconds after which another worker takes over from one that was killed
+
+
+def _before(days: float, seconds: float = 0) -> ColumnElement[datetime]:
+    """Return the time that many days and seconds ago."""
+    return later(-(days * DAY + seconds))
+
+
+class RetentionService:
+    """Finds and removes what is too old, and lets one worker purge each night; never commits."""
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self.session = session
+        self.settings = settings
+        self.retention = RetentionRepository(session)
+
+    @property
+    def kinds(self) -> Sequence[OldRows | OldEvents]:
+        """What the purge removes, in this order: deliveries before the events that they keep."""
+        keep = self.settings
+        logins, links = LoginSession.created_at, PasswordReset.created_at
+        return [
+            OldRows("expired logins", LoginSession, logins < _before(keep.session_days + keep.keep_logins)),
+            OldRows("expired links", PasswordReset, links < _before(keep.keep_links, RESET_LIFETIME)),
+            OldRows("ended API tokens", ApiToken, self._token_ended()),
+            OldRows("stored responses", IdempotencyRecord, IdempotencyRecord.created_at < _before(keep.keep_responses)),
+            OldRows("sent forms", SentForm, SentForm.created_at < _before(keep.keep_responses)),
+            OldRows("responses to forms", SentForm, self._response_is_old(), {"answer": None}),
+            OldRows("counters of attempts", Attempts, Attempts.forget_at <= later(0)),
+            OldRows("webhook deliveries", Delivery, self._delivery_is_old()),
+            OldEvents("events", keep.keep_events * DAY),
+            OldRows("recipients of messages", Message, self._message_is_old(), {"recipient": "", "last_error": None}),
+            OldRows("audit entries", AuditEntry, AuditEntry.created_at < _before(keep.keep_audit)),
+        ]
+
+    def _token_ended(self) -> ColumnElement[bool]:
+        before = _before(self.settings.keep_tokens)
+        return (ApiToken.revoked_at < before) | (ApiToken.expires_at < before)
+
+    def _response_is_old(self) -> ColumnElement[bool]:
+        return SentForm.answer.is_not(None) & (SentForm.created_at < later(-RESPONSE_RETENTION))
+
+    def _delivery_is_old(self) -> ColumnElement[bool]:
+        return Delivery.state.in_(SETTLED) & (Delivery.queued_at < _before(self.settings.keep_deliveries))
+
+    def _message_is_old(self) -> ColumnElement[bool]:
+        """Return whether a message is old or its account is deleted, and it still has an address or an error.
+
+        Its row stays, with its state and dedupe key: they make sure that the message is never sent again.
+        """
+        # The last time that a worker had it or was to have it; set again whenever it is queued.
+        is_old = Message.next_attempt_at < _before(self.settings.keep_messages)
+        is_deleted = Message.user_id.in_(select(User.id).where(User.deleted_at.is_not(None)))
+        # NOT IN, so that SQLite follows the index of what has not been purged yet, not that of the states.
+        return and_(HAS_PERSONAL_DATA, Message.state.not_in((QUEUED, SENDING)), is_old | is_deleted)
+
+    def find(self, kind: OldRows | OldEvents, after: Key | None) -> Sequence[Key]:
+        """Return the keys of the next rows of this kind to remove, at most one batch; takes no locks."""
+        return kind.find(self.session, after, BATCH)
+
+    def remove(self, kind: OldRows | OldEvents, keys: Collection[Key]) -> int:
+        """Remove those of these rows that are still too old; returns how many."""
+        return kind.remove(self.session, keys)
+
+    # -- files
+
+    def deleted_users(self) -> Sequence[int]:
+        """Return the ids of deleted accounts to which a message may still be in the mail folder."""
+        return self.retention.list_deleted_users((self.settings.keep_mail_files + 1) * DAY)
+
+    # -- every night
+
+    def is_due(self) -> bool:
+        """Return whether a worker should purge now; also True as long as no night has been set."""
+        return self.retention.is_due() is not False
+
+    def claim(self) -> bool:
+        """Begin the nightly purge if it is due; returns False if it is not, or if another worker has begun it.
+
+        It is due again after the lease unless `renew`, `finish` or `give_up` is called. A night on which no worker ran
+        is made up for as soon as one does.
+        """
+        self.retention.ensure_state(next_night(self.retention.database_time()))
+        return self.retention.claim(LEASE)
+
+    def renew(self) -> None:
+        """Extend the lease of the worker that is purging."""
+        self.retention.set_due(later(LEASE))
+
+    def finish(self) -> None:
+        """Record that the purge is complete; the next one is due in the coming night."""
+        self.retention.set_due(next_night(self.retention.database_time()))
+
+    def give_up(self) -> None:
+        """Let any worker continue the purge at once."""
+        self.retention.set_due(later(0))
+
+
+def next_night(time: datetime) -> datetime:
+    """Return the next time, after this one, from which a worker purges."""
+    night = time.replace(hour=NIGHT, minute=0, second=0, microsecond=0)
+    return night if night > time else night + timedelta(days=1)

@@ -1,0 +1,160 @@
+"""Purging in small batches: by `flask purge`, and every night by the worker."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from threading import Event
+
+from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
+
+from bookshop.extensions import db, settings
+from bookshop.kit.database import truncate_wal
+from bookshop.mailer.transport import message_path
+from bookshop.retention.files import remove_files, remove_old_files
+from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
+from bookshop.web import services
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.05  # seconds after each batch, at least, in which others write: see bench/purge.py
+CHECK = 60.0  # seconds between two looks at whether the night has come
+STOP_CHECK = 0.25
+WAL_TRIES, WAL_PAUSE = 10, 0.02  # attempts to find a moment in which nobody reads, and the seconds between them
+MAIL_FILES = "files of messages"
+
+
+class Purge:
+    """Removes what is too old: a short transaction for each batch, then a pause, until it is done or `stopping`.
+
+    A pause lasts at least as long as the batch took, so that a busy machine is left to others for half of the time;
+    with `pause=0` there is none. `in_each` is called in each transaction.
+    """
+
+    def __init__(
+        self,
+        stopping: Callable[[], bool] = lambda: False,
+        pause: float = PAUSE,
+        in_each: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stopping, self.pause, self.in_each = stopping, pause, in_each
+
+    def run(self) -> Mapping[str, int]:
+        """Purge everything; returns how many of each kind were removed."""
+        removed = {kind.name: self._purge(kind) for kind in services.retention().kinds}
+        removed[MAIL_FILES] = _remove_mail_files()
+        _truncate_wal()
+        return removed
+
+    def _purge(self, kind: OldRows | OldEvents) -> int:
+        last: Key | None = None
+        removed = 0
+        started = time.monotonic()
+        while not self.stopping() and (keys := services.retention().find(kind, last)):
+            db.session.rollback()
+            removed += services.commit(partial(self._remove, kind, keys))
+            last = keys[-1]
+            time.sleep(self.pause and max(self.pause, time.monotonic() - started))
+            started = time.monotonic()
+        db.session.rollback()
+        return removed
+
+    def _remove(self, kind: OldRows | OldEvents, keys: Collection[Key]) -> int:
+        self.in_each()
+        return services.retention().remove(kind, keys)
+
+
+def erase_traces(user_id: int) -> None:
+    """Remove the files of messages to a deleted account, and empty SQLite's log of former pages.
+
+    The nightly purge does so again, for what a worker was just writing.
+    """
+    try:
+        _remove_files_of(user_id)
+        _truncate_wal()
+    except (OSError, SQLAlchemyError):  # the account is deleted all the same
+        log.exception("files of a deleted account were left for the nightly purge")
+
+
+def _remove_files_of(user_id: int) -> int:
+    message_ids = services.repository(RetentionRepository).message_ids(user_id)
+    db.session.rollback()
+    return remove_files(message_path(settings().mail_folder, message_id) for message_id in message_ids)
+
+
+def _remove_mail_files() -> int:
+    deleted_users = services.retention().deleted_users()
+    removed = sum(_remove_files_of(user_id) for user_id in deleted_users)
+    return removed + remove_old_files(settings().mail_folder, settings().keep_mail_files * DAY)
+
+
+def _truncate_wal() -> None:
+    for _attempt in range(WAL_TRIES):
+        if truncate_wal(db.engine):
+            return
+        time.sleep(WAL_PAUSE)
+    log.info("SQLite's write-ahead log is in use; the next purge empties it")
+
+
+# ---------------------------------------------------------------- every night
+
+
+@contextmanager
+def nightly_purge(stopping: Callable[[], bool], *, once: bool) -> Iterator[None]:
+    """Purge every night, in a thread of its own so that no e-mail waits for it; with `once`, only if it is due now.
+
+    At the end of the block, waits for the batch in hand or, with `once`, for the purge.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # as Flask documents for threads
+    ended = Event()
+
+    def stops() -> bool:
+        return ended.is_set() or stopping()
+
+    def watch() -> None:
+        with app.app_context():
+            _purge_if_due(stops)
+            while not once and not stops():
+                _sleep(CHECK, stops)
+                _purge_if_due(stops)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(watch)
+        try:
+            yield
+        finally:
+            if not once:
+                ended.set()
+
+
+def _purge_if_due(stopping: Callable[[], bool]) -> None:
+    """Purge if the night has come and no other worker does; a failure is logged, and tried again after the lease."""
+    try:
+        if not stopping() and purge_if_due(stopping):
+            log.info("the nightly purge is complete")
+    except Exception:  # whatever it is, e-mail goes on
+        log.exception("the nightly purge failed; it is tried again later")
+        db.session.remove()
+
+
+def purge_if_due(stopping: Callable[[], bool] = lambda: False, pause: float = PAUSE) -> Mapping[str, int] | None:
+    """Purge if the night has come and no other worker does; returns what was removed, or None."""
+    is_due = services.retention().is_due()
+    db.session.rollback()
+    if not is_due or not services.commit(lambda: services.retention().claim()):
+        return None
+    removed = Purge(stopping, pause, in_each=lambda: services.retention().renew()).run()
+    complete = not stopping()
+    services.commit(lambda: services.retention().finish() if complete else services.retention().give_up())
+    for name, number in removed.items():
+        log.info("purged %s: %d", name, number)
+    return removed
+
+
+def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not stopping() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, STOP_CHECK))
