@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
 from limits import parse_many
@@ -19,12 +19,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from bookshop.kit.exceptions import SettingsError
+from bookshop.kit.logs import LogFormat
 from bookshop.kit.money import known_currency
 
 PREFIX = "BOOKSHOP_"
 BOOT_ERROR = 3  # gunicorn stops when a worker exits with this code, instead of starting another worker
 TEST_PREFIX = "BOOKSHOP_TEST_"
-SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL"}  # not shown: may hold passwords
+SECRET = {"SECRET_KEY", "DATABASE_URL", "RATELIMIT_STORAGE", "SMTP_URL", "METRICS_TOKEN"}  # not shown
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 
@@ -133,6 +134,28 @@ def _sender(text: str) -> str:
     return address
 
 
+TOKEN = re.compile(r"[\x21-\x7e]{16,200}")  # fits into a header
+
+
+def _token(text: str) -> str:
+    if text and not TOKEN.fullmatch(text):
+        raise ValueError("needs 16 to 200 ASCII characters without spaces, such as `openssl rand -hex 16` prints")
+    return text
+
+
+def _contact(text: str) -> str:
+    """Return the contact as a URL (RFC 9116, 2.5.3); '' for none."""
+    if not text or text.startswith("https://"):
+        return text and _base_url(text)
+    try:
+        return f"mailto:{quote(_sender(text.removeprefix('mailto:')), safe='@!$*+-._~')}"
+    except ValueError:
+        raise ValueError("is neither an e-mail address nor an address that begins with https://") from None
+
+
+KEEP_MAX = 36_500  # days
+
+
 class Settings(BaseModel):
     """The settings; each field has the name of its variable, in lower case and without the prefix."""
 
@@ -155,6 +178,7 @@ class Settings(BaseModel):
     post_orders: bool = False
     collect_days: int = Field(14, ge=1, le=365)
     session_days: int = Field(30, ge=1, le=365)
+    staff_second_factor: bool = Field(False, description="requires a second factor of all staff")
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
     api_limit: Annotated[str, AfterValidator(_limits)] = "6000 per minute"
     ratelimit_storage: Annotated[str, AfterValidator(_storage)] = DATABASE_STORAGE
@@ -165,7 +189,19 @@ class Settings(BaseModel):
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
     mail_from: Annotated[str, AfterValidator(_sender)] = ""
     mail_delay: int = Field(60, ge=0, le=86_400)
+    log_format: LogFormat = "text"
+    metrics_token: Annotated[str, AfterValidator(_token)] = Field("", description="allows to read /metrics")
+    security_contact: Annotated[str, AfterValidator(_contact)] = ""
     webhook_private: bool = Field(False, description="allows webhooks to private networks and this machine")
+    keep_logins: int = Field(0, ge=0, le=KEEP_MAX, description="days after which an expired login is deleted")
+    keep_links: int = Field(0, ge=0, le=KEEP_MAX, description="days after which an expired password link is deleted")
+    keep_tokens: int = Field(90, ge=0, le=KEEP_MAX, description="days after which an ended API token is deleted")
+    keep_responses: int = Field(1, ge=1, le=KEEP_MAX, description="days for which a repeated request is recognised")
+    keep_deliveries: int = Field(30, ge=1, le=KEEP_MAX, description="days for which webhook deliveries are kept")
+    keep_events: int = Field(365, ge=1, le=KEEP_MAX, description="days for which events are kept in the feed")
+    keep_messages: int = Field(90, ge=1, le=KEEP_MAX, description="days for which recipients of messages are kept")
+    keep_mail_files: int = Field(30, ge=1, le=KEEP_MAX, description="days for which files in the mail folder are kept")
+    keep_audit: int = Field(730, ge=1, le=KEEP_MAX, description="days for which entries of the audit log are kept")
     mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "mail", description="the folder for messages when there is no mail server"
     )
@@ -223,6 +259,17 @@ def settings_or_exit() -> Settings:
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(BOOT_ERROR)
+
+
+def shown_settings(settings: Settings) -> list[tuple[str, str, bool]]:
+    """Return the variable of each setting, its value as text without secrets, and whether it was set."""
+    return [(PREFIX + name.upper(), _shown(name, value), name in settings.model_fields_set) for name, value in settings]
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.upper() in SECRET:
+        return "set, but not shown" if value else "not set"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _sentence(problem: Any) -> str:

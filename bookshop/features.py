@@ -2,11 +2,13 @@
 
 from flask import Flask
 
-from bookshop.accounts import email_link_pages, own_account
+from bookshop.accounts import email_link_pages, own_account, second_factor_pages
 from bookshop.accounts import views as accounts_pages
+from bookshop.admin import audit as admin_audit
 from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
+from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
 from bookshop.admin import webhooks as admin_webhooks
@@ -17,6 +19,7 @@ from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
 from bookshop.feed import api as feed_json
 from bookshop.inventory import api as inventory_json
+from bookshop.operations import views as operations_pages
 from bookshop.orders import api as orders_json
 from bookshop.orders import staff_api as staff_orders_json
 from bookshop.orders import views as orders_pages
@@ -32,6 +35,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         accounts_pages,
         own_account,
         email_link_pages,
+        second_factor_pages,
         catalog_pages,
         catalog_json,
         crawlers,
@@ -44,6 +48,8 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_pages,
         admin_delivery,
         admin_users,
+        admin_staff,
+        admin_audit,
         admin_orders,
         admin_mail,
         admin_webhooks,
@@ -52,6 +58,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         reports_json,
         feed_json,
         webhooks_json,
+        operations_pages,
     )
 )
 

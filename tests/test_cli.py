@@ -42,7 +42,10 @@ def in_process(app: Flask, *words: str) -> "subprocess.CompletedProcess[bytes]":
 # ---------------------------------------------------------------- users
 
 
-@pytest.mark.parametrize(("flags", "role"), [([], "customer"), (["--staff"], "staff")])
+@pytest.mark.parametrize(
+    ("flags", "role"),
+    [([], "customer"), (["--role", "bookseller"], "bookseller"), (["--role", "owner"], "owner")],
+)
 def test_users_create_creates_customers_and_staff_who_can_log_in(shop, run, web_client, flags, role):
     made = run("users", "create", "Ada@Example.com", "--password", PASSWORD, *flags)
     assert (made.exit_code, made.stdout) == (0, f"Created {role} Ada@example.com.\n")
@@ -83,6 +86,22 @@ def test_users_deactivate_prints_how_many_reservations_it_cancelled(shop, run, w
     assert (done.exit_code, done.stdout) == (0, "Deactivated ADA@example.com. Waiting reservations cancelled: 2.\n")
     assert browser.get("/reservations").status_code == 303
     assert shop.statuses(books[0]) == ["cancelled"]
+
+
+def test_users_role_makes_a_customer_an_owner_and_logs_them_out(shop, run, web_client):
+    shop.customer(ADA)
+    browser = web_client(ADA)
+    done = run("users", "role", "ADA@example.com", "owner")
+    assert (done.exit_code, done.stdout) == (0, "ADA@example.com is now an owner.\n")
+    assert (shop.rows("SELECT role FROM users"), browser.get("/account").status_code) == (["owner"], 303)
+
+
+@pytest.mark.parametrize("words", [("users", "role", ADA, "customer"), ("users", "deactivate", ADA)])
+def test_no_command_removes_the_last_owner(shop, run, words):
+    shop.owner(ADA)
+    refused = run(*words)
+    assert (refused.exit_code, "is the shop's last owner" in refused.stderr) == (1, True)
+    assert shop.rows("SELECT role FROM users WHERE deactivated_at IS NULL") == ["owner"]
 
 
 # ---------------------------------------------------------------- tokens
@@ -177,7 +196,7 @@ def test_demo_fills_an_empty_shop_and_prints_accounts_that_work(shop, run, web_c
     filled = run("demo")
     assert filled.exit_code == 0
     accounts = [line.split() for line in filled.stdout.splitlines() if "password:" in line]
-    assert {words[0] for words in accounts} == {"staff", "customer"}
+    assert {words[0] for words in accounts} == {"owner", "bookseller", "customer"}
     for _role, email, _label, *password in accounts:
         assert web_client().log_in(email, " ".join(password)).status_code == 303
     assert len(shop.rows("SELECT id FROM books")) >= 50

@@ -12,7 +12,7 @@ import pytest
 
 from bookshop.config import ROOT
 
-ACCOUNTS = ["staff@bookshop.example.com", "ada@example.com", "ben@example.com"]
+ACCOUNTS = ["owner@bookshop.example.com", "staff@bookshop.example.com", "ada@example.com", "ben@example.com"]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_it_ends_with_the_address_and_the_accounts_and_stops_with_its_worker(sta
     process = start()
     lines = read_until(process, ACCOUNTS[-1])
     address = f"http://127.0.0.1:{port}"
-    assert (address in lines[-4], [line.split()[1] for line in lines[-3:]]) == (True, ACCOUNTS)
+    assert (address in lines[-5], [line.split()[1] for line in lines[-4:]]) == (True, ACCOUNTS)
     assert len(lines) <= 10
     with urlopen(f"{address}/books") as page:
         assert page.status == 200

@@ -8,7 +8,9 @@ from tests.mutants.__main__ import sample
 from tests.mutants.faults import Fault, problems, read_all
 from tests.mutants.trial import BROKEN, CAUGHT, SURVIVED, Run, judged
 
-AREAS = {"rules", "locks", "ledger", "mail", "checkout", "webhooks", "imports", "json", "accounts", "input"}
+AREAS = {"rules", "locks", "ledger", "mail", "checkout", "webhooks", "imports", "json", "accounts", "input"} | {
+    *("audit", "operations", "retention"),
+}
 FEWEST = 60
 LOCK = Fault(
     area="locks",

@@ -288,7 +288,7 @@ def test_a_retried_login_rejects_an_outdated_password(app, racers, monkeypatch):
         pause = SimpleNamespace(sleep=change, monotonic=time.monotonic)
         monkeypatch.setattr(transactions, "time", pause)
         with pytest.raises(Invalid):
-            services.commit(lambda: services.accounts().log_in(user, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(user))
 
 
 def test_viewing_reservations_during_a_restock_still_shows_the_badge(racers, web_client):

@@ -136,6 +136,7 @@ def insert_into(dialect: str, table: Table) -> postgresql.Insert:
 def configure_sqlite(engine: Engine) -> None:
     """Configure SQLite: foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for writing transactions.
 
+    Deleted rows are overwritten (secure_delete), so that nothing of a deleted account stays in the file.
     Python's driver would delay BEGIN, so that RELEASE SAVEPOINT could commit. Therefore it is in autocommit mode and
     BEGIN is sent here. A transaction that began as a reader could not wait for the write lock, hence IMMEDIATE.
     """
@@ -143,7 +144,7 @@ def configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -152,6 +153,25 @@ def configure_sqlite(engine: Engine) -> None:
         if lock_timeout is not None:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, int(1000 * lock_timeout))}")
         connection.exec_driver_sql("BEGIN" if lock_timeout is None else "BEGIN IMMEDIATE")
+
+
+def truncate_wal(engine: Engine) -> bool:
+    """Copy SQLite's write-ahead log to the database file and empty it: it holds pages as they were before a deletion.
+
+    Returns False if a reader or writer prevents that at this moment; never waits. True on PostgreSQL.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    connection: Any = engine.raw_connection()
+    try:
+        (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()  # most of the work, without blocking writers
+        connection.execute("PRAGMA busy_timeout = 0")
+        (busy, *_pages) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.execute(f"PRAGMA busy_timeout = {timeout}")
+    finally:
+        connection.close()
+    return not busy
 
 
 def configure_postgresql(engine: Engine) -> None:

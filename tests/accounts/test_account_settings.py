@@ -8,6 +8,7 @@ import pytest
 from bookshop import create_app
 from bookshop.accounts.devices import device_name
 from bookshop.accounts.models import USER_AGENT_MAX, LoginSession
+from bookshop.accounts.service import LoginAttempt
 from bookshop.extensions import db
 from bookshop.kit.database import now
 from bookshop.web import services
@@ -167,7 +168,7 @@ def test_a_login_that_has_expired_is_neither_listed_nor_counted(shop, ada):
 def test_any_user_agent_is_accepted(shop, sent, kept):
     shop.customer(ADA)
     accounts = services.accounts
-    shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, PASSWORD), PASSWORD, sent))
+    shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, PASSWORD), LoginAttempt(user_agent=sent)))
     assert shop.rows("SELECT user_agent FROM login_sessions") == [kept]
 
 
@@ -262,11 +263,11 @@ def test_the_ledger_keeps_entries_of_deleted_staff_accounts(shop, web_client, ap
     assert "deleted-1" in text_of(web_client("grace@example.com").get(f"/admin/books/{book_id}/movements"))
 
 
-def test_the_last_member_of_staff_cannot_leave(shop, web_client):
+def test_the_last_owner_cannot_leave(shop, web_client):
     for email in (STAFF, "grace@example.com"):
-        shop.staff(email)
+        shop.owner(email)
     shop.customer(ADA)
     shop.deactivate("grace@example.com")
     browser = web_client(STAFF)
     assert delete(browser).location == "/account"
-    assert "This is the last staff account" in text_of(browser.get("/account"))
+    assert "is the shop's last owner" in text_of(browser.get("/account"))

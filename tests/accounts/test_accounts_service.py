@@ -15,6 +15,7 @@ from argon2.low_level import Type
 
 from bookshop.accounts import passwords
 from bookshop.accounts.authentication import Identity
+from bookshop.accounts.service import LoginAttempt
 from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound
 from bookshop.web import services
 from tests.support.factories import PASSWORD, Shop
@@ -25,7 +26,10 @@ THREADS = 8
 
 def log_in(shop: Shop, password: str = PASSWORD) -> Identity:
     """Log in as the page does; return the user."""
-    return shop.commit(lambda: services.accounts().log_in(services.accounts().check_password(ADA, password), password))
+    accounts, attempt = services.accounts, LoginAttempt(password=password)
+    identity = shop.commit(lambda: accounts().log_in(accounts().check_password(ADA, password), attempt))
+    assert identity is not None
+    return identity
 
 
 def stored_hash(shop: Shop) -> str:
@@ -129,7 +133,7 @@ def test_a_login_is_refused_if_the_user_was_deactivated_after_the_password_was_c
         checked = services.accounts().check_password(ADA, PASSWORD)
         shop.deactivate(ADA)
         with pytest.raises(Invalid):
-            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(checked))
     assert shop.rows("SELECT id FROM login_sessions") == []
 
 
@@ -139,7 +143,7 @@ def test_a_login_is_refused_if_the_password_was_changed_after_it_was_checked(sho
         checked = services.accounts().check_password(ADA, PASSWORD)
         shop.commit(lambda: services.accounts().change_password(user_id, PASSWORD, "other words now", keep_login=None))
         with pytest.raises(Invalid):
-            services.commit(lambda: services.accounts().log_in(checked, PASSWORD))
+            services.commit(lambda: services.accounts().log_in(checked))
     assert shop.rows("SELECT id FROM login_sessions") == []
 
 

@@ -120,7 +120,7 @@ def test_a_new_address_must_be_confirmed_and_the_old_link_does_not_work(shop, ad
     for answer in (web_client().get(old), web_client().submit(old, page="/login")):
         assert answer.status_code == 404
         assert "This link is for an e-mail address that the account no longer has." in text_of(answer)
-    assert queued(shop) == [("confirmation", NEW)]
+    assert queued(shop) == [("address_changed", ADA), ("confirmation", NEW)]
     assert web_client().submit(link("confirmation")[0]).status_code == 303
     assert is_confirmed(shop)
 

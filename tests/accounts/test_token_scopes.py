@@ -47,7 +47,7 @@ NEEDS = {
 }
 SCOPE_OF = {route: scope for scope, routes in NEEDS.items() for route in routes}
 OPEN = {"GET /api/v1/openapi.json", "GET /api/v1/books", "GET /api/v1/books/{book_id}", "GET /api/v1/books/isbn/{isbn}"}
-CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("staff")
+CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("bookseller")
 
 
 def call(app, email, scopes, route):
@@ -158,7 +158,7 @@ def make(shop, email, role):
     shop.execute("UPDATE users SET role = :role WHERE email = :email", role=role, email=email)
 
 
-@pytest.mark.parametrize("route", sorted(route for route in SCOPE_OF if ROUTES[route][0] == {"staff"}))
+@pytest.mark.parametrize("route", sorted(route for route in SCOPE_OF if ROUTES[route][0] == {"staff", "owner"}))
 def test_an_old_staff_token_has_only_a_customers_access(app, sample_shop, route):
     api_client = ApiClient(app, STAFF)
     make(sample_shop.shop, STAFF, "customer")
@@ -171,7 +171,7 @@ def test_an_old_staff_token_has_only_a_customers_access(app, sample_shop, route)
 
 def test_a_token_gains_no_scopes_when_its_user_becomes_staff(app, sample_shop):
     api_client = ApiClient(app, ADA)
-    make(sample_shop.shop, ADA, "staff")
+    make(sample_shop.shop, ADA, "bookseller")
     assert api_client.get("/api/v1/admin/orders").status_code == 200
     for route in (*NEEDS["stock:write"], *NEEDS["catalog:write"], *NEEDS["reports:read"], *NEEDS["prebookings"]):
         assert_problem(api_client.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
@@ -180,7 +180,7 @@ def test_a_token_gains_no_scopes_when_its_user_becomes_staff(app, sample_shop):
 def test_a_token_row_with_more_scopes_than_its_user_has_grants_nothing(app, sample_shop):
     api_client = ApiClient(app, ADA)
     sample_shop.shop.execute("UPDATE api_tokens SET scopes = :all", all=" ".join({*STAFFS, *CUSTOMERS}))
-    for route in (route for route in SCOPE_OF if ROUTES[route][0] == {"staff"}):
+    for route in (route for route in SCOPE_OF if ROUTES[route][0] == {"staff", "owner"}):
         assert_problem(api_client.send(route.split()[0], path_of(route), ROUTES[route][1] or None), 403, "FORBIDDEN")
 
 

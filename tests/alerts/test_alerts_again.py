@@ -203,7 +203,7 @@ def unsubscribe_for_a_while(shop, emma):
 
 def deactivate_for_a_while(shop, _emma):
     shop.deactivate(ADA)
-    shop.commit(lambda: services.accounts().reactivate(1))
+    shop.commit(lambda: services.people().reactivate(1))
 
 
 # What Ada does while the book is unavailable, or with its last copy; the permanent reason; the alerts she gets.

@@ -259,7 +259,7 @@ def put_back(_chance, _customer_id, book_id, _staff_id):
 def deactivate(_chance, customer_id, _book_id, staff_id):
     """Deactivate and reactivate at once: otherwise no one would be left in the end."""
     services.people().deactivate(customer_id, by=staff_id)
-    services.accounts().reactivate(customer_id)
+    services.people().reactivate(customer_id)
 
 
 def delete_account(chance, _customer_id, _book_id, _staff_id):

@@ -20,7 +20,7 @@ from tests.support.databases import empty
 from tests.support.factories import PASSWORD
 
 LOCK_USER = (Authentication, "lock_active")
-LOCK_STAFF = (UserRepository, "lock_with_staff")
+LOCK_OWNERS = (UserRepository, "lock_with_owners")
 READ_CART = (CartRepository, "list_entries")
 TAKE_CART = (CartRepository, "take_all")
 LOCK_BOOKS = (BookRepository, "lock")
@@ -88,9 +88,9 @@ CHECKOUTS = [
     ("order", LOCK_BOOKS, "withdraw", (DONE, DONE), 1),
     ("withdraw", LOCK_BOOKS, "order", (DONE, TOO_FEW), 2),
     ("order", LOCK_USER, "deactivate", (DONE, DONE), 1),
-    ("deactivate", LOCK_STAFF, "order", (DONE, GONE), 2),
+    ("deactivate", LOCK_OWNERS, "order", (DONE, GONE), 2),
     ("order", LOCK_BOOKS, "leave", (DONE, DONE), 2),
-    ("leave", LOCK_STAFF, "order", (DONE, GONE), 2),
+    ("leave", LOCK_OWNERS, "order", (DONE, GONE), 2),
     ("order", TAKE_CART, "order", (DONE, EMPTY), 1),
 ]
 

@@ -11,6 +11,7 @@ from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
 
 # The domain, lowest row first: a feature may depend on features of earlier rows, but not on others in its own row.
 DOMAIN = (
+    ("audit",),
     ("catalog", "events", "idempotency", "mail", "throttle"),
     ("accounts",),
     ("orders",),
@@ -18,14 +19,16 @@ DOMAIN = (
     ("cart", "inventory", "mailer"),
     ("alerts", "feed", "reports"),
     ("checkout", "shelf", "webhooks"),
-    ("people",),
+    ("operations", "people", "retention"),
 )
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # The modules of a feature that are on the floor of the views. All others are its domain.
 PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.own_account", "accounts.email_link_pages", "accounts.known_devices", "accounts.signed_links"),
+    *("accounts.pending_login", "accounts.second_factor_pages"),
     *("cart.cookie", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
-    *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "webhooks.worker"),
+    *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
+    *("webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
 }
 FLOORS = ("kit", "domain", "web", "views", "admin and commands", "create_app")
 OTHERS = {
