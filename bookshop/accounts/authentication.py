@@ -36,8 +36,11 @@ BY_TOKEN = (
     .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now", type_=UtcDateTime)))
 )
 LOCK_ACTIVE = ACTIVE.where(users.c.id == bindparam("user")).with_for_update(key_share=True)
-LOCK_ROLE = select(users.c.role).where(users.c.id == bindparam("user"), users.c.deactivated_at.is_(None))
-LOCK_ROLE = LOCK_ROLE.with_for_update(read=True)
+LOCK_ROLE = (
+    select(users.c.role)
+    .where(users.c.id == bindparam("user"), users.c.deactivated_at.is_(None))
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Authentication:
     def lock_role(self, user_id: int) -> str | None:
         """Return the role of an active user, which cannot change until the transaction ends; None if there is none.
 
-        Takes a shared lock: what one member of staff does at the same time does not wait for each other.
+        Takes a shared lock: simultaneous requests of the same member of staff do not wait for each other.
         """
         return self.session.connection().scalar(LOCK_ROLE, {"user": user_id})
 

@@ -134,8 +134,7 @@ class EmailLinkService:
         if user_id is None or not self.authentication.lock_active(user_id) or self.users.use_reset(link) is None:
             raise _reset_not_found()
         self.users.delete_resets(user_id)
-        self.users.end_logins(user_id)
-        self.users.revoke_tokens(user_id)
+        self.accounts.end_access(user_id)
         self.users.update(user_id, password_hash=hash_password(new))
         user = self.accounts.get_user(user_id)
         self.accounts.notify(user, PASSWORD_CHANGED)

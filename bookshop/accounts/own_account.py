@@ -1,7 +1,7 @@
 """Pages of a user's own account: settings, devices, API tokens, data download and deletion."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Response, flash, g, redirect, render_template, request, session, url_for
 from flask_login import logout_user
@@ -18,11 +18,11 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.retention.worker import erase_traces
-from bookshop.throttle.service import AttemptLimit
-from bookshop.web import services
+from bookshop.web import fresh_login, services
 from bookshop.web.access import (
     current_identity,
     fresh_login_required,
+    fresh_with_second_factor,
     login_required,
     require_fresh_login,
     require_second_factor,
@@ -47,6 +47,7 @@ def account() -> ViewResponse:
 
 @bp.route("/account/email", methods=["GET", "POST"])
 @login_required
+@fresh_with_second_factor
 @limited
 def email() -> ViewResponse:
     form = EmailForm()
@@ -75,7 +76,7 @@ def _email_changed_message(former: str, address: str) -> str:
 
 def _commit_with_password(work: Callable[[], T]) -> T:
     """Commit work that needs the current password; after wrong guesses the user must wait, longer each time."""
-    limits = [AttemptLimit(f"password {current_identity().login_id}", 5, 900)]
+    limits = fresh_login.limits_of(current_identity())
     return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
 
 
@@ -87,6 +88,7 @@ def _add_error(form: ShopForm, error: BookshopError) -> int:
 
 @bp.route("/account/password", methods=["GET", "POST"])
 @login_required
+@fresh_with_second_factor
 @limited
 def password() -> ViewResponse:
     form = PasswordForm()
@@ -136,12 +138,17 @@ def tokens() -> ViewResponse:
         require_second_factor()
         require_fresh_login()
     me, accounts, new_token = current_identity(), services.accounts(), None
+
+    def create(*values: Any) -> str:
+        accounts.lock_login(me.user_id, me.login_id)  # whatever has ended this login must not miss the new token
+        return accounts.create_token(me.user_id, *values)
+
     form = TokenForm(me.role)
     status = form.status
     if form.validate_on_submit():
         try:
             values = form.name.data, form.scopes.data, form.days.data, form.token(me.user_id)
-            new_token, status = services.commit(lambda: accounts.create_token(me.user_id, *values)), 201
+            new_token, status = services.commit(lambda: create(*values), lock_role=False), 201
             form.clear()
         except (Invalid, Conflict) as error:
             status = _add_error(form, error)
@@ -176,6 +183,7 @@ def data() -> ViewResponse:
 
 @bp.route("/account/delete", methods=["GET", "POST"])
 @login_required
+@fresh_with_second_factor
 @limited
 def delete() -> ViewResponse:
     form, people, user_id = DeleteForm(), services.people(), current_identity().user_id

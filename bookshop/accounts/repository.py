@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -22,6 +22,13 @@ from bookshop.kit.database import Page, later, now, paginate
 RESET_LIFETIME = 30 * 60  # seconds
 # By the database's clock, as the clocks of the worker that creates a link and of the web server may differ.
 RESET_IS_VALID = PasswordReset.created_at >= later(-RESET_LIFETIME)
+
+
+class LockedUser(NamedTuple):
+    """An active user whose row is locked; `has_access` is False until an invited user has chosen a password."""
+
+    role: str
+    has_access: bool
 
 
 class UserRepository:
@@ -59,17 +66,18 @@ class UserRepository:
         owner = select(User).where(User.email_key == email.casefold()).with_for_update(key_share=True)
         return self.session.scalar(owner.execution_options(populate_existing=True))
 
-    def lock_with_owners(self, user_id: int | None, by: int | None = None) -> Mapping[int, str]:
+    def lock_with_owners(self, user_id: int | None, by: int | None = None) -> Mapping[int, LockedUser]:
         """Lock the rows of the user, of `by` and, if the user is an owner, of all active owners, in id order.
 
-        Returns the ids and roles of those who are active: someone who was deactivated while this waited is not among
-        them.
+        Returns those who are active, by id: someone who was deactivated while this waited is not among them.
         """
         is_owner = select(User.role).where(User.id == user_id).scalar_subquery() == OWNER
         owners = is_owner & (User.role == OWNER) & User.deactivated_at.is_(None)
-        locked = select(User.id, User.role, User.deactivated_at).where(User.id.in_({user_id, by}) | owners)
-        rows = self.session.execute(locked.order_by(User.id).with_for_update(key_share=True)).all()
-        return {row[0]: row[1] for row in rows if row[2] is None}
+        has_access = User.email_confirmed_at.is_not(None) | User.last_login_at.is_not(None)
+        columns = User.id, User.role, User.deactivated_at, has_access
+        locked = select(*columns).where(User.id.in_({user_id, by}) | owners).order_by(User.id)
+        rows = self.session.execute(locked.with_for_update(key_share=True)).all()
+        return {row[0]: LockedUser(row[1], row[3]) for row in rows if row[2] is None}
 
     def list_staff(self) -> Sequence[tuple[User, bool]]:
         """List all members of staff, owners first, each with whether they have a second factor."""

@@ -1,13 +1,14 @@
 """The second factor of staff: codes from an authenticator app (TOTP, RFC 6238) and recovery codes that work once.
 
-Neither secrets nor codes are stored: secrets are derived from the shop's secret key and a random nonce, recovery codes
-from the key and the form that asks for them. A dump of the database alone therefore gives nobody a code.
+Neither secrets nor codes are stored: they are derived from the shop's secret key and random nonces. A dump of the
+database alone therefore gives nobody a code.
 """
 
 import base64
 import hashlib
 import hmac
 import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -73,8 +74,8 @@ class SecondFactorService:
         customers.
         """
         user_id = me.user_id
-        codes = self._derived_codes(user_id, form_key)
-        if self._is_repeated(user_id, form_key, codes):
+        codes, is_repeated = self._claim(user_id, form_key)
+        if is_repeated:
             return codes
         self._lock(me)
         if self.users.has_second_factor(user_id):
@@ -95,8 +96,8 @@ class SecondFactorService:
         Raises Conflict if the user has no second factor.
         """
         user_id = me.user_id
-        codes = self._derived_codes(user_id, form_key)
-        if self._is_repeated(user_id, form_key, codes):
+        codes, is_repeated = self._claim(user_id, form_key)
+        if is_repeated:
             return codes
         self._lock(me)
         if not self.users.has_second_factor(user_id):
@@ -175,19 +176,23 @@ class SecondFactorService:
         if user.role not in STAFF_ROLES:
             raise Forbidden("A second factor is for the shop's staff only.")
 
-    def _is_repeated(self, user_id: int, form_key: str, codes: Sequence[str]) -> bool:
-        """Claim the form; whether it created these codes less than a minute ago. Raises Conflict if it did earlier."""
-        key = token_hash(f"recovery codes {user_id} {form_key}")
-        if self.forms.claim(key, user_id):
-            return False
+    def _claim(self, user_id: int, form_key: str) -> tuple[Sequence[str], bool]:
+        """Claim the form; return its recovery codes, and whether it created them less than a minute ago.
+
+        Raises Conflict if it did earlier.
+        """
+        key, nonce = token_hash(f"recovery codes {user_id} {form_key}"), secrets.token_urlsafe(16)
+        if self.forms.claim(key, user_id, nonce):
+            return self._derived_codes(user_id, nonce), False
         row = self.forms.get(key)
-        is_recent = row is not None and row[2] - row[1] < SHOWN_FOR
-        if is_recent and set(self.users.recovery_code_hashes(user_id)) == set(self._all_hashed(user_id, codes)):
-            return True
+        if row is not None and row[0] is not None and row[2] - row[1] < SHOWN_FOR:
+            codes = self._derived_codes(user_id, row[0])
+            if set(self.users.recovery_code_hashes(user_id)) == set(self._all_hashed(user_id, codes)):
+                return codes, True
         raise Conflict("These recovery codes were shown earlier and cannot be shown again. Create new ones.")
 
-    def _derived_codes(self, user_id: int, form_key: str) -> Sequence[str]:
-        return [_spelled(self._digest("recovery code", user_id, f"{form_key} {number}")) for number in range(CODES)]
+    def _derived_codes(self, user_id: int, nonce: str) -> Sequence[str]:
+        return [_spelled(self._digest("recovery code", user_id, f"{nonce} {number}")) for number in range(CODES)]
 
     def _store_codes(self, user_id: int, codes: Sequence[str]) -> None:
         self.users.replace_recovery_codes(user_id, self._all_hashed(user_id, codes))

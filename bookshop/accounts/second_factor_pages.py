@@ -20,7 +20,7 @@ from bookshop.web.forms import ONCE, ShopForm
 from bookshop.web.navigation import safe_next
 
 NONCE = "second_factor_nonce"  # in the cookie session, until a code proves that the phone has the secret
-RESENT = "This form is not valid. Try again with the one below."
+INVALID_FORM = "This form is not valid. Try again with the one below."
 
 
 @bp.route("/account/second-factor", methods=["GET", "POST"])
@@ -57,7 +57,7 @@ def _set_up(me: Identity, form: SecondFactorForm) -> Sequence[str]:
     """Set up the second factor whose nonce is in the cookie session, which does not keep it afterwards."""
     service, nonce, key = services.second_factor(), session.get(NONCE, ""), form.key.data or ""
     if not ONCE.fullmatch(key):
-        raise Invalid(RESENT)
+        raise Invalid(INVALID_FORM)
     codes = services.commit(lambda: service.set_up(me, nonce, form.code.data, key), lock_role=False)
     session.pop(NONCE, None)
     return codes
@@ -98,7 +98,7 @@ def _recovery_codes_page(codes: Sequence[str]) -> ViewResponse:
 def new_recovery_codes() -> ViewResponse:
     me, service, key = _staff(), services.second_factor(), request.form.get("key", "")
     if not ONCE.fullmatch(key):
-        raise Invalid(RESENT)
+        raise Invalid(INVALID_FORM)
     return _recovery_codes_page(services.commit(lambda: service.replace_codes(me, key), lock_role=False))
 
 

@@ -29,6 +29,7 @@ from bookshop.mail.service import MailService
 TOKENS_MAX = 20
 DAYS_MAX = 3650
 EMAIL_TAKEN = "EMAIL_TAKEN"
+DOUBLE_CLICK = timedelta(seconds=10)  # within which the same form is one login
 SHOWN_FOR = timedelta(minutes=1)  # how long a form that is sent again still shows its new token
 WRONG_LOGIN = "The e-mail address or the password is wrong."
 
@@ -126,9 +127,9 @@ class AccountService:
         if attempt.password is not None and needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(attempt.password))
         has_factor = self.users.has_second_factor(user.id)
-        if has_factor and attempt.code is None:
-            return None
-        if has_factor and attempt.code is not None:
+        if has_factor:
+            if attempt.code is None:
+                return None
             self.second_factor.use(user.id, attempt.code)
         self._add_login(user, login_id, attempt, second_factor=has_factor)
         return Identity(user.id, user.email, user.role, login_id)
@@ -144,12 +145,17 @@ class AccountService:
         self.audit.record("user.logged_in", user.id, after={"second_factor": second_factor}, by=user.audited_id)
 
     def _login_by_form(self, form_key: str, user_id: int, login_id: str) -> str | None:
-        """Claim the form for `login_id` and return None, or return the login id of its first claim if still valid."""
+        """Claim the form for `login_id` and return None, or return the login id of a claim a few seconds ago.
+
+        A form that is sent later is another login: who has got hold of it needs a code of their own.
+        """
         key = token_hash(f"login {user_id} {form_key}")
         if self.forms.claim(key, user_id, login_id):
             return None
         row = self.forms.get(key)
-        return row[0] if row and row[0] and self.authentication.by_login(row[0], self.session_days) else None
+        if row is None or row[0] is None or row[2] - row[1] > DOUBLE_CLICK:
+            return None
+        return row[0] if self.authentication.by_login(row[0], self.session_days) else None
 
     def check_mark(self, email: str, secret: str, mark: str) -> CheckedPassword:
         """Return the account with this address and mark, as if its password had been checked.
@@ -310,6 +316,17 @@ class AccountService:
     def revoke_tokens(self, user_id: int, name: str) -> int:
         """Revoke the user's tokens with this name; returns how many."""
         return len(self._revoke_tokens(user_id, name=name))
+
+    def end_access(self, user_id: int) -> None:
+        """End all logins of the user and revoke all tokens."""
+        self.users.end_logins(user_id)
+        self._revoke_tokens(user_id)
+
+    def lock_login(self, user_id: int, login_id: str | None) -> None:
+        """Lock the user's row; raises NotAuthenticated if this login has just been ended, as by a new password."""
+        active = self.authentication.lock_active(user_id)
+        if active is None or login_id is None or self.users.get_login(login_id) is None:
+            raise NotAuthenticated("Please log in first.")
 
     def _revoke_tokens(self, user_id: int, **which: Any) -> Sequence[int]:
         revoked = self.users.revoke_tokens(user_id, **which)

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES, User
-from bookshop.accounts.repository import UserRepository
+from bookshop.accounts.passwords import hash_password
+from bookshop.accounts.repository import LockedUser, UserRepository
 from bookshop.accounts.service import AccountService
 from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import Conflict, Forbidden, NotAuthenticated
@@ -27,28 +28,33 @@ class StaffService:
         self.audit = AuditService(session)
 
     def add(self, email: str, role: str, *, by: int | None = None) -> bool:
-        """Give the account with this address a staff role; returns whether the account is new.
+        """Give the account with this address, new or a customer's, a staff role; returns whether it was invited.
 
         A new account gets an e-mail with a link to choose a password. Locks as `change_role` does, and raises what it
-        raises; also Invalid for a bad address.
+        raises; also Invalid for a bad address, and Conflict for a member of staff.
         """
         user = self.users.get_by_email(normal_email(email))
+        if user is not None and user.is_staff and user.id != by:
+            raise Conflict(
+                f"{user.email} is already {ROLE_NAMES[user.role]}. Click the address to change the role.",
+                "USER_ROLE_UNCHANGED",
+            )
         if user is not None:
-            self.change_role(user.id, role, by=by)
-            return False
+            return self.change_role(user.id, role, by=by)
         locked = self.users.lock_with_owners(None, by)
         check_is_owner(by, locked)
         user = self.accounts.register(email, secrets.token_urlsafe(32), role, confirmed=False)
         self.mail.queue_account_message(INVITATION, user.id, user.email)
         return True
 
-    def change_role(self, user_id: int, role: str, *, by: int | None = None) -> str:
-        """Change a user's role and end all their logins and tokens; reservations and orders stay. Returns the address.
+    def change_role(self, user_id: int, role: str, *, by: int | None = None) -> bool:
+        """Change a user's role and end all their logins and tokens; reservations and orders stay.
 
-        Someone who becomes a customer also loses the second factor. Locks the user's row together with `by`, the owner
-        who does it (None for a command), and for an owner all active owners, so that two cannot remove each other.
-        Raises NotFound, Forbidden or NotAuthenticated if `by` is not an owner any more, or Conflict: the role would not
-        change, the user is `by`, is the last owner, is deactivated, or has not confirmed the address.
+        Someone who becomes a customer also loses the second factor. A customer whose address is not confirmed is
+        invited like somebody new, as a stranger may have signed up with it and know the password; returns whether.
+        Locks the user's row together with `by`, the owner who does it (None for a command), and for an owner all active
+        owners, so that two cannot remove each other. Raises NotFound, Forbidden or NotAuthenticated if `by` is not an
+        owner any more, or Conflict: the role would not change, the user is `by`, is the last owner or is deactivated.
         """
         locked = self.users.lock_with_owners(user_id, by)
         check_is_owner(by, locked)
@@ -56,14 +62,21 @@ class StaffService:
         _check_new_role(user, role, by)
         if role != OWNER:
             check_leaves_an_owner(user, locked)
-        before = user.role
+        before, is_invited = user.role, not user.is_staff and user.email_confirmed_at is None
         self.users.update(user_id, role=role)
-        self.users.end_logins(user_id)
-        self.users.revoke_tokens(user_id)
+        self.accounts.end_access(user_id)
         if role == CUSTOMER:
             self.users.delete_second_factor(user_id)
+        if is_invited:
+            self._invite(user)
         self.audit.record("user.role_changed", user_id, {"role": before}, {"role": role})
-        return user.email
+        return is_invited
+
+    def _invite(self, user: User) -> None:
+        """Let nobody log in before somebody who reads the address has chosen a new password."""
+        self.users.update(user.id, password_hash=hash_password(secrets.token_urlsafe(32)))
+        self.users.delete_resets(user.id)
+        self.mail.queue_account_message(INVITATION, user.id, user.email)
 
     def remove_second_factor(self, user_id: int, *, by: int | None = None) -> str:
         """Remove the second factor of a member of staff who has lost the phone; returns the address.
@@ -90,35 +103,29 @@ def _check_new_role(user: User, role: str, by: int | None) -> None:
         raise Conflict(f"{user.email} is already {ROLE_NAMES[role]}.", "USER_ROLE_UNCHANGED")
     if user.deactivated_at is not None:
         raise Conflict(f"{user.email} is deactivated. Reactivate the account first.", "USER_DEACTIVATED")
-    if role in STAFF_ROLES and not user.is_staff and user.email_confirmed_at is None:
-        raise Conflict(
-            f"{user.email} has not confirmed this e-mail address, so it may be somebody else's account. Ask them to "
-            "follow the link in the e-mail from their sign-up.",
-            "USER_UNCONFIRMED",
-        )
 
 
-def check_is_owner(by: int | None, locked: Mapping[int, str]) -> None:
-    """Raise unless `by`, among the `locked` roles of active users, is an owner; None is a command."""
+def check_is_owner(by: int | None, locked: Mapping[int, LockedUser]) -> None:
+    """Raise unless `by`, among the `locked` active users, is an owner; None is a command."""
     if by is not None and by not in locked:
         raise NotAuthenticated("Please log in first.")
-    if by is not None and locked[by] != OWNER:
+    if by is not None and locked[by].role != OWNER:
         raise Forbidden("Only an owner of the shop can do this.")
 
 
-def check_may_change(user: User, by: int | None, locked: Mapping[int, str]) -> None:
-    """Raise unless `by`, among the `locked` roles of active users, may deactivate or reactivate this user.
+def check_may_change(user: User, by: int | None, locked: Mapping[int, LockedUser]) -> None:
+    """Raise unless `by`, among the `locked` active users, may deactivate or reactivate this user.
 
     Staff may change customers, owners everyone; None is a command.
     """
     if user.is_staff:
         check_is_owner(by, locked)
-    elif by is not None and locked.get(by) not in STAFF_ROLES:
+    elif by is not None and (by not in locked or locked[by].role not in STAFF_ROLES):
         raise NotAuthenticated("Please log in first.")
 
 
-def check_leaves_an_owner(user: User, locked: Mapping[int, str]) -> None:
-    """Raise Conflict if this user is the last owner among the `locked` roles of active users."""
-    others = [user_id for user_id, role in locked.items() if role == OWNER and user_id != user.id]
+def check_leaves_an_owner(user: User, locked: Mapping[int, LockedUser]) -> None:
+    """Raise Conflict if this user is the last owner with access among the `locked` active users."""
+    others = [user_id for user_id, other in locked.items() if user_id != user.id and other == LockedUser(OWNER, True)]
     if user.role == OWNER and user.deactivated_at is None and not others:
         raise Conflict(f"{user.email} is the shop's last owner. Make someone else an owner first.", "USER_LAST_OWNER")

@@ -309,7 +309,7 @@ class AuditForm(Form):  # type: ignore[misc]
     )
     number = WholeNumberField(
         "Number",
-        description="Of the book, order, user ...",
+        description="Of the book, order or user, for example",
         validators=[Optional(), readable, NumberRange(1, ID_MAX, "There is no such number.")],
     )
     since = DateField("From", validators=[Optional()])
@@ -333,12 +333,17 @@ class AuditForm(Form):  # type: ignore[misc]
         """Return the search; the form must be valid."""
         return AuditSearch(
             user_id=self.user_id,
-            action=tidy(self.what.data or "") or None,
+            action=_as_recorded(tidy(self.what.data or "")),
             subject_id=self.number.data,
             request_id=tidy(self.request.data or "") or None,
             since=datetime.combine(self.since.data, time.min, UTC) if self.since.data else None,
             until=datetime.combine(self.until.data, time.max, UTC) if self.until.data else None,
         )
+
+
+def _as_recorded(action: str) -> str | None:
+    """Return an action as the log spells it: the page shows `user.role_changed` as "user: role changed"."""
+    return action.lower().replace(": ", ".").replace(" ", "_") or None
 
 
 class WebhookForm(ShopForm):

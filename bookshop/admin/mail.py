@@ -19,7 +19,7 @@ from bookshop.mail.models import ACCOUNT_KINDS, FAILED, NOTICE_KINDS, SENT, SUPP
 from bookshop.mailer.repository import MailerRepository
 from bookshop.mailer.transport import message_path
 from bookshop.web import services
-from bookshop.web.access import staff_required
+from bookshop.web.access import fresh_login_required, staff_required
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import render_list, requested_page, safe_next
 
@@ -69,6 +69,7 @@ def message(message_id: int) -> ViewResponse:
 
 @bp.get("/admin/mail/<int:message_id>/message.eml")
 @staff_required
+@fresh_login_required
 def message_file(message_id: int) -> Response:
     path = _readable_file(services.mailer().get(message_id).Message)
     if path is None:
@@ -149,6 +150,7 @@ def _count_of_messages(number: int) -> str:
 
 def _unchanged(message: Message) -> str:
     """Name a message that was not changed, with the reason."""
-    reason = {SENT: "already sent", SUPPRESSED: "already stopped"}.get(message.state, "being sent now")
+    kept = "a security notice, which is always sent" if message.kind in NOTICE_KINDS else "being sent now"
+    reason = {SENT: "already sent", SUPPRESSED: "already stopped"}.get(message.state, kept)
     deleted = "a deleted account" if message.recipient else "an address that is no longer stored"
     return f"the message to {message.recipient if _has_recipient(message) else deleted} ({reason})"

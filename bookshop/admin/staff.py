@@ -27,20 +27,20 @@ def staff() -> ViewResponse:
     if form.validate_on_submit():
         email, role, me = form.email.data, form.role.data, current_identity().user_id
         try:
-            is_new = services.commit(lambda: services.staff().add(email, role, by=me), lock_role=False)
+            is_invited = services.commit(lambda: services.staff().add(email, role, by=me), lock_role=False)
         except (Invalid, Conflict) as error:
             form.add_error(error)
             status = 409 if isinstance(error, Conflict) else 400
         else:
-            flash(_added_sentence(email, role, is_new), "success")
+            flash(_changed_sentence(email, role, is_invited=is_invited), "success")
             return redirect(url_for("admin.staff"), 303)
     members = services.repository(UserRepository).list_staff()
     return render_template("admin/staff.html", form=form, members=members), status
 
 
-def _added_sentence(email: str, role: str, is_new: bool) -> str:
+def _changed_sentence(email: str, role: str, *, is_invited: bool) -> str:
     sentence = f"{email} is now {ROLE_NAMES[role]}."
-    if is_new:
+    if is_invited:
         return f"{sentence} We've sent them a link to choose a password. It expires after 30 minutes."
     return f"{sentence} The account has been logged out everywhere: they need to log in again."
 
@@ -51,17 +51,17 @@ def _added_sentence(email: str, role: str, is_new: bool) -> str:
 def member(user_id: int) -> ViewResponse:
     """Show a member of staff, and change their role."""
     user = services.accounts().get_user(user_id)
-    form = RoleForm(user.role)
+    form, email = RoleForm(user.role), user.email
     status = form.status
     if form.validate_on_submit():
         role, me = form.role.data, current_identity().user_id
         try:
-            email = services.commit(lambda: services.staff().change_role(user_id, role, by=me), lock_role=False)
+            is_invited = services.commit(lambda: services.staff().change_role(user_id, role, by=me), lock_role=False)
         except Conflict as error:
             form.add_error(error)
             status = 409
         else:
-            flash(f"{email} is now {ROLE_NAMES[role]} and has been logged out everywhere.", "success")
+            flash(_changed_sentence(email, role, is_invited=is_invited), "success")
             return redirect(url_for("admin.staff"), 303)
     has_second_factor = services.repository(UserRepository).has_second_factor(user_id)
     page = render_template(
@@ -76,7 +76,7 @@ def member(user_id: int) -> ViewResponse:
 def remove_second_factor(user_id: int) -> Response:
     me = current_identity().user_id
     email = services.commit(lambda: services.staff().remove_second_factor(user_id, by=me), lock_role=False)
-    flash(f"{email} has no second factor any more and has been logged out everywhere.", "success")
+    flash(f"The second factor of {email} has been removed, and the account has been logged out everywhere.", "success")
     return redirect(url_for("admin.member", user_id=user_id), 303)
 
 

@@ -57,6 +57,7 @@ def webhook(webhook_id: int) -> ViewResponse:
 
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
+@fresh_login_required
 def redeliver(webhook_id: int, delivery_id: int) -> Response:
     delivery = services.commit(lambda: services.webhooks().redeliver(webhook_id, delivery_id))
     flash(f"Event {delivery.position} will be delivered now.", "success")

@@ -35,7 +35,7 @@ class AuditEntry(Base):
         return self.action.partition(".")[0]
 
 
-# No statement can change a row, not even by mistake.
+# No UPDATE can change a row, not even by mistake. DELETE is left to the purge.
 POSTGRESQL_APPEND_ONLY = (
     """CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$""",

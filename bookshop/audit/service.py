@@ -14,7 +14,7 @@ Values = Mapping[str, Any]
 
 
 class Actor(NamedTuple):
-    """Who is behind a transaction: `user_id` is a member of staff, None for a command.
+    """Who is behind a transaction: `user_id` is None for a command or a visitor.
 
     `is_audited` is False for customers and visitors, whose own actions are not in the log.
     """

@@ -32,10 +32,11 @@ def create_user(email: str, role: str, password: str) -> None:
 @click.argument("role", type=ROLE)
 @report_errors
 def change_role(email: str, role: str) -> None:
-    """Make a customer a member of staff, or the other way round: ends the user's logins and tokens."""
+    """Change a user's role, which ends all their logins and tokens."""
     accounts, staff = services.accounts(), services.staff()
-    services.commit(lambda: staff.change_role(accounts.user_by_email(email).id, role))
-    click.echo(f"{email} is now {ROLE_NAMES[role]}.")
+    is_invited = services.commit(lambda: staff.change_role(accounts.user_by_email(email).id, role))
+    invited = " They get an e-mail with a link to choose a new password." if is_invited else ""
+    click.echo(f"{email} is now {ROLE_NAMES[role]}.{invited}")
 
 
 @users.command("remove-second-factor")

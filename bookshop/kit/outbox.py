@@ -53,7 +53,7 @@ class OutboxWorker:
     """Sends what is due, batch by batch, until it is stopped. `outcomes` counts messages by their resulting state.
 
     `commit` runs a function in a transaction; `discard` drops the session after a database failure. `on_beat` records a
-    sign of life: it must not raise if the database is busy or down, and must not take long.
+    heartbeat: it must not raise if the database is busy or down, and must not take long.
     """
 
     def __init__(self, commit: Commit, discard: Callable[[], None], timing: WorkerTiming | None = None) -> None:

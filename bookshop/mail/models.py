@@ -42,7 +42,7 @@ REASONS = {
     CLOSED: "The account is no longer active.",
     ADDRESS_CHANGED: "The e-mail address of the account has changed.",
     CONFIRMED: "The e-mail address has already been confirmed.",
-    TOO_OLD: "It was requested too long ago.",
+    TOO_OLD: "It is too old to be sent.",
     ORDER_CHANGED: "The order has changed since this was queued.",
     NOT_STAFF: "The account is not a staff account any more.",
     DROPPED: "Staff chose not to send this.",
@@ -90,6 +90,11 @@ class Message(Base):
     last_error: Mapped[str | None] = mapped_column(String(ERROR_MAX))  # from the last attempt
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether it is a security notice, which staff cannot stop."""
+        return self.kind in NOTICE_KINDS
 
     @property
     def explanation(self) -> str | None:

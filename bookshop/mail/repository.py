@@ -136,6 +136,11 @@ class MessageRepository:
         changed = changed.where(*queued) if queued_only else changed.values(last_error=None)
         self.session.connection().execute(changed)
 
+    def without_kinds(self, message_ids: Collection[int], kinds: Collection[str]) -> Sequence[int]:
+        """Return the ids of those of these messages that are of other kinds."""
+        others = select(messages.c.id).where(messages.c.id.in_(message_ids), messages.c.kind.not_in(kinds))
+        return self.session.connection().scalars(others).all()
+
     def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Mapping[int, str]:
         """Update the messages that are in one of the states `before`; returns them in order: id -> state before.
 

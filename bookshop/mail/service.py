@@ -22,6 +22,7 @@ from bookshop.mail.models import (
     ERROR_MAX,
     FAILED,
     KINDS,
+    NOTICE_KINDS,
     QUEUED,
     SENDING,
     SUPPRESSED,
@@ -180,8 +181,9 @@ class MailService:
         return len(changed)
 
     def drop(self, message_ids: Collection[int]) -> Collection[int]:
-        """Suppress those of these messages that are queued or failed; returns their ids."""
-        changed = self.messages.change_state(message_ids, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
+        """Suppress those of these messages that are queued or failed, except security notices; returns their ids."""
+        droppable = self.messages.without_kinds(message_ids, NOTICE_KINDS)
+        changed = self.messages.change_state(droppable, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
         self._record("message.dropped", changed, SUPPRESSED)
         return list(changed)
 

@@ -20,7 +20,7 @@ QUEUES = (QUEUED, SENDING, FAILED)  # the states of messages, and of deliveries,
 
 
 class Beat(NamedTuple):
-    """A sign of life: which loop of which worker, and how many seconds ago."""
+    """A heartbeat: which loop of which worker, and how many seconds ago."""
 
     worker: str
     loop: str
@@ -52,7 +52,7 @@ class OperationsRepository:
         self.session.connection().execute(delete(beats).where(beats.c.seen_at < later(-seconds)))
 
     def list_beats(self) -> Sequence[Beat]:
-        """Return the last sign of life of each loop of each worker that is not forgotten."""
+        """Return the last heartbeat of each loop of each worker that is not forgotten."""
         rows = self.session.execute(select(beats, later(0).label("now")))
         return [Beat(row.worker, row.loop, (row.now - row.seen_at).total_seconds()) for row in rows]
 

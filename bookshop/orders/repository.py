@@ -166,7 +166,10 @@ class OrderRepository:
 
 
 def _status_before(status: str) -> ColumnElement[str]:
-    """Return the status that an order had before it changed to this one, for a RETURNING clause."""
+    """Return the status that an order had before it changed to this one, for a RETURNING clause.
+
+    It must match ALLOWED_FROM in checkout/service.py.
+    """
     if status == CANCELLED:
         return case((Order.ready_at.is_(None), PLACED), else_=READY)
     return literal({READY: PLACED, COLLECTED: READY}[status])

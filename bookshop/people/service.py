@@ -130,8 +130,7 @@ class PeopleService:
         check_leaves_an_owner(user, locked)
         self.prebookings.lock_books_waited_for(user_id)
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
-        self.users.end_logins(user_id)
-        self.users.revoke_tokens(user_id)
+        self.accounts.end_access(user_id)
         self.users.delete_resets(user_id)
         self.mail.end_alerts(user_id, CLOSED)
         if user.deactivated_at is None:

@@ -1,12 +1,13 @@
 """The files that the shop writes in place of e-mail: removed when they are old or their account is deleted."""
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-SUFFIXES = (".eml", ".new")  # messages, and what a killed worker left of one
+OWN_NAME = re.compile(r"[a-z_]+\.[0-9a-f]{32}\.(eml|new)")  # a message, and what a killed worker left of one
 
 
 def remove_files(paths: Iterable[Path]) -> int:
@@ -30,7 +31,7 @@ def remove_old_files(folder: Path, seconds: float) -> int:
     before, removed = time.time() - seconds, 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(SUFFIXES) and entry.is_file() and entry.stat().st_mtime < before:
+            if OWN_NAME.fullmatch(entry.name) and entry.is_file() and entry.stat().st_mtime < before:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)
                     removed += 1

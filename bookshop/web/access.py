@@ -131,6 +131,18 @@ def fresh_login_required(view: View) -> View:
     return cast(View, guarded)
 
 
+def fresh_with_second_factor(view: View) -> View:
+    """Require a fresh login, like `require_fresh_login`, of users who logged in with a second factor."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if current_identity().second_factor:
+            require_fresh_login()
+        return view(*args, **kwargs)
+
+    return cast(View, guarded)
+
+
 def require_fresh_login() -> None:
     """Require that a password or code was entered in this login within the last 15 minutes.
 

@@ -21,7 +21,7 @@ SYN, SYN_OR_ACK, TCP_FLAGS = 0x02, 0x12, 13  # bits, and the byte of the TCP hea
 INSTRUCTIONS = ((0x30, 0, 0, TCP_FLAGS), (0x54, 0, 0, SYN_OR_ACK), (0x15, 0, 1, SYN), (0x06, 0, 0, 0), (0x06, 0, 0, ~0))
 
 
-def refuse_on_close(listener: Any) -> None:
+def ignore_before_close(listener: Any) -> None:
     """Make a listener of gunicorn's arbiter ignore new connections when the arbiter closes it.
 
     It closes its listeners when it stops, before it tells the workers, and never when workers are replaced.
@@ -30,12 +30,12 @@ def refuse_on_close(listener: Any) -> None:
         return
     close = listener.close
 
-    def refuse_and_close() -> None:
+    def ignore_and_close() -> None:
         if listener.sock is not None:
             ignore_new(listener.sock)
         close()
 
-    listener.close = refuse_and_close
+    listener.close = ignore_and_close
 
 
 def ignore_new(sock: socket.socket) -> None:

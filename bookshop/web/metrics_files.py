@@ -30,7 +30,7 @@ _owned: dict[str, int] = {}  # the folder of this server -> a file descriptor th
 
 
 def folder() -> Path | None:
-    """Return the folder of this server; None if it has only one process."""
+    """Return the folder of this server; None if this process counts alone: outside gunicorn, or after an error."""
     return next(map(Path, _owned), None)
 
 

@@ -4,7 +4,7 @@ gunicorn's own threads each read one request body, so 32 slow clients occupy 32 
 in one thread and passes a request to a worker thread once it is complete. gunicorn starts, monitors and stops the
 processes.
 
-When it stops, whatever clients have sent is answered: see `_finish`, and `refuse_on_close` in listening.py.
+When it stops, whatever clients have sent is answered: see `_finish`, and `ignore_before_close` in listening.py.
 """
 
 import logging
@@ -21,7 +21,7 @@ from waitress.task import WSGITask
 from bookshop.kit import logs
 from bookshop.web import metrics_files
 from bookshop.web.errors import MAX_BODY_READ
-from bookshop.web.listening import accept_again, has_waiting, ignore_new, refuse_on_close
+from bookshop.web.listening import accept_again, has_waiting, ignore_before_close, ignore_new
 
 HEARTBEAT = 1.0  # the longest time, in seconds, between two heartbeats to gunicorn
 CONNECTIONS = 900  # per process, which may usually open 1,024 files
@@ -29,7 +29,7 @@ HEADERS_MAX = 32 * 1024  # bytes
 LINGER = 0.3  # seconds for which a server that stops reads open connections: clients do not know yet
 FIRST_REQUEST = 1.0  # seconds for which it waits for the first request on a connection that it has just accepted
 PATIENCE = 5.0  # seconds for which it accepts what waits, and waits for the rest of requests that have begun to arrive
-FILTER_CHECK = 2.0  # seconds
+FILTER_CHECK = 2.0  # seconds between two calls of accept_again
 RESERVE = 1.0  # seconds before gunicorn's graceful timeout, after which it kills the process
 
 
@@ -67,7 +67,7 @@ class Buffering(Worker):  # type: ignore[misc]
         super().__init__(*arguments)
         self._checked = 0.0  # when the sockets were last made to accept again
         for listener in self.sockets:
-            refuse_on_close(listener)
+            ignore_before_close(listener)
 
     @classmethod
     def setup(cls) -> None:

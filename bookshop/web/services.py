@@ -308,7 +308,7 @@ def actor() -> Actor:
 
 
 def _as_actor(work: Callable[[], T], *, lock_role: bool) -> Callable[[], T]:
-    """Return `work` that tells the audit log who is behind it and, for staff, first locks their role."""
+    """Tell the audit log who is behind the session, and return `work` that, for staff, first locks their role."""
     set_actor(db.session(), actor())
     user: Any = current_user._get_current_object() if has_request_context() else None
     if user is None or not (user.is_staff and lock_role):

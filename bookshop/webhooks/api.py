@@ -78,6 +78,7 @@ def api_deliveries(webhook_id: int, query: DeliveryQuery) -> Response:
 
 @bp.post(f"{WEBHOOK}/deliveries/<int:delivery_id>/redeliver")
 @staff_required
+@fresh_login_required
 @contract(*REDELIVER_PROBLEMS, **COMMON, HTTP_200=DeliveryOut)
 def api_redeliver(webhook_id: int, delivery_id: int) -> Response:
     """Queue a delivery for immediate sending, whether it failed, is queued or was delivered before."""

@@ -6,7 +6,7 @@ import pytest
 
 from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import TOKENS_MAX
+from bookshop.accounts.service import TOKENS_MAX, AccountService
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.people.test_people_races import leaving
@@ -62,6 +62,29 @@ def test_one_of_many_simultaneous_requests_for_an_address_gets_it(app, shop):
     ]
     answers = races.run_concurrently(changes)
     assert (answers.count(wanted), answers.count("EMAIL_TAKEN")) == (1, 7)
+
+
+@pytest.fixture
+def thief(app, shop, web_client):
+    """Send the form for a token, while the owner of the account chooses a new password by a link."""
+    ada = shop.customer(ADA)
+    browser = web_client(ADA)
+    csrf_token = browser.csrf_token("/account/tokens")
+    link = shop.commit(lambda: services.email_links().create_reset(ada, ADA))
+    reset = partial(races.result_or_code, app, lambda: services.email_links().reset_password(link, OTHER))
+    send = partial(browser.post, "/account/tokens", csrf_token=csrf_token, key="k" * 22, name="till", days="365")
+    return lambda: races.interleave((Authentication, "by_login"), send, reset)[0]
+
+
+def test_no_token_outlives_the_password_that_its_login_was_made_with(shop, thief):
+    assert thief().location.startswith("/login")
+    assert shop.rows("SELECT revoked_at FROM api_tokens") == []
+
+
+def test_without_looking_for_the_login_again_a_thiefs_token_outlives_it(shop, thief, monkeypatch):
+    monkeypatch.setattr(AccountService, "lock_login", lambda _service, _user_id, _login_id: None)
+    assert thief().status_code == 201
+    assert shop.rows("SELECT revoked_at FROM api_tokens") == [None]
 
 
 # ---------------------------------------------------------------- links from e-mail

@@ -342,3 +342,15 @@ def test_an_invitation_is_not_sent_once_it_is_untrue_or_pointless(shop, invited,
     shop.execute(sql)
     assert mailbox.deliver() == []
     assert shop.rows(OUTCOME) == [("suppressed", reason)]
+
+
+def test_staff_cannot_stop_a_notice(shop, web_client):
+    shop.owner()
+    shop.staff()
+    shop.execute("UPDATE users SET last_login_at = created_at")
+    web_client().log_in("owner@example.com")
+    [notice] = shop.rows("SELECT id FROM messages")
+    staff = web_client("staff@example.com")
+    answer = staff.submit("/admin/mail/drop", page="/admin/mail", message=notice)
+    assert "a security notice, which is always sent" in text_of(staff.get(answer.location))
+    assert shop.rows("SELECT state FROM messages") == ["queued"]

@@ -207,6 +207,37 @@ def test_the_pending_login_of_another_account_is_not_accepted(bea, shop, web_cli
     assert not is_logged_in(browser)
 
 
+LATER = "UPDATE sent_forms SET created_at = '2026-01-01 12:00:00'"
+
+
+def test_a_form_with_a_code_that_is_sent_later_is_refused(bea, shop, web_client):
+    code, form = bea[1].code(), {"key": "k" * 22, "next": ""}
+    victim, thief = web_client(), web_client()
+    victim.log_in(BEA)
+    assert enter_code(victim, code, **form).status_code == 303
+    shop.execute(LATER)
+    thief.log_in(BEA)
+    assert enter_code(thief, code, **form).status_code == 400
+    assert not is_logged_in(thief)
+
+
+def test_a_recovery_code_does_not_come_back_when_its_form_is_sent_again(bea, shop, web_client):
+    def create():
+        return bea[0].submit("/account/second-factor/recovery-codes", page="/account/second-factor", key="k" * 22)
+
+    before = recovery_codes_on(create().text)
+    shop.execute("DELETE FROM sent_forms")  # as the purge does
+    after = recovery_codes_on(create().text)
+    assert (len(after), set(before) & set(after)) == (10, set())
+
+
+@pytest.mark.parametrize("page", ["email", "password", "delete"])
+def test_the_password_alone_does_not_change_an_account_with_a_second_factor(bea, shop, page):
+    shop.execute("UPDATE login_sessions SET confirmed_at = NULL")
+    asked = bea[0].get(f"/account/{page}")
+    assert (asked.status_code, asked.location) == (303, f"/account/confirm-login?next=/account/{page}")
+
+
 # ---------------------------------------------------------------- guessing
 
 

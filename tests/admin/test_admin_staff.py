@@ -28,6 +28,15 @@ def change_role(client, user_id, role):
     return client.submit(f"/admin/staff/{user_id}", role=role)
 
 
+def choose_password(browser, mailbox, email):
+    """Follow the link in the invitation, choose a password and log in; return the browser."""
+    [message] = [message for message in mailbox.deliver() if message["To"] == email]
+    link = next(link for link in links(message)[0] if "/password/reset/" in link)
+    browser.submit(urlsplit(link).path, new="three other words", repeat="three other words")
+    browser.log_in(email, "three other words")
+    return browser
+
+
 def test_a_customer_becomes_a_bookseller_and_keeps_reservations_and_orders(shop, owner, web_client, api_client):
     ada = shop.customer(ADA)
     shop.reserve(ada, shop.book("Emma"))
@@ -54,20 +63,40 @@ def test_a_bookseller_becomes_a_customer_again_and_can_buy_but_not_use_the_desk(
 def test_someone_without_an_account_gets_one_and_a_link_to_choose_a_password(shop, owner, web_client, mailbox):
     answer = owner.submit("/admin/staff", email="new@example.com", role="bookseller")
     assert "We've sent them a link to choose a password." in text_of(owner.get(answer.location))
-    [message] = mailbox.deliver()
-    link = next(link for link in links(message)[0] if "/password/reset/" in link)
-    newcomer = web_client()
-    newcomer.submit(urlsplit(link).path, new="three other words", repeat="three other words")
-    newcomer.log_in("new@example.com", "three other words")
-    assert newcomer.get("/admin").status_code == 200
+    assert choose_password(web_client(), mailbox, "new@example.com").get("/admin").status_code == 200
 
 
-def test_an_unconfirmed_account_cannot_become_staff_as_it_may_be_a_strangers(shop, owner):
+def test_a_stranger_who_signed_up_with_the_address_does_not_become_staff(shop, owner, web_client, mailbox):
     shop.customer(ADA)
-    shop.execute("UPDATE users SET email_confirmed_at = NULL")
-    page = owner.submit("/admin/staff", email=ADA, role="owner")
-    assert (page.status_code, "has not confirmed this e-mail address" in text_of(page)) == (409, True)
-    assert (f'value="{ADA}"' in page.text, roles(shop)[ADA]) == (True, "customer")
+    shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = :ada", ada=ADA)
+    stranger = web_client(ADA)
+    answer = owner.submit("/admin/staff", email=ADA, role="owner")
+    assert "We've sent them a link to choose a password." in text_of(owner.get(answer.location))
+    assert stranger.get("/admin").location.startswith("/login")
+    assert web_client().log_in(ADA).status_code == 400
+    assert choose_password(web_client(), mailbox, ADA).get("/admin/staff").status_code == 200
+
+
+def test_an_invited_person_who_was_removed_can_be_invited_again(shop, owner, web_client, mailbox):
+    owner.submit("/admin/staff", email=ADA, role="bookseller")
+    change_role(owner, shop.rows("SELECT max(id) FROM users")[0], "customer")
+    shop.execute("DELETE FROM messages")
+    owner.submit("/admin/staff", email=ADA, role="bookseller")
+    assert choose_password(web_client(), mailbox, ADA).get("/admin").status_code == 200
+
+
+def test_adding_a_member_of_staff_again_does_not_change_the_role(shop, owner, web_client):
+    shop.owner("grace@example.com")
+    grace = web_client("grace@example.com")
+    page = owner.submit("/admin/staff", email="grace@example.com", role="bookseller")
+    assert (page.status_code, "is already an owner. Click the address" in text_of(page)) == (409, True)
+    assert grace.get("/admin/staff").status_code == 200
+
+
+def test_an_invited_owner_who_has_no_password_yet_does_not_count_as_an_owner(shop, owner):
+    owner.submit("/admin/staff", email="tpyo@example.com", role="owner")
+    owner.submit("/account/delete", current=PASSWORD)
+    assert "is the shop's last owner" in text_of(owner.get("/account"))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +104,7 @@ def test_an_unconfirmed_account_cannot_become_staff_as_it_may_be_a_strangers(sho
     [
         ("", 400, "Enter an e-mail address."),
         ("ada", 400, "This is not a valid e-mail address."),
-        (STAFF, 409, f"{STAFF} is already a bookseller."),
+        (STAFF, 409, f"{STAFF} is already a bookseller. Click the address"),
         (OWNER, 409, "You cannot change your own role."),
     ],
 )

@@ -150,7 +150,7 @@ ESSENTIAL = {
     "invitation": ["added to the staff", "works once and expires after 30 minutes", "ask for another link"],
     "password_changed": ["The password of your account was changed on", "If it wasn't you, choose a new password"],
     "address_changed": ["The e-mail address of your account was changed on", "Reply to this e-mail at once"],
-    "second_factor": ["set up or turned off, or got new recovery codes, on", "Then reply to this e-mail"],
+    "second_factor": ["set up, turned off or removed, or got new recovery codes, on", "Then reply to this e-mail"],
     "token_created": ["A new API token was created on", "revokes every API token", "choose a new password"],
     "new_login": ["on a device that we don't recognise", "logs out every device", "choose a new password"],
 }

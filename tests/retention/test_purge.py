@@ -3,7 +3,6 @@
 import os
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
@@ -126,21 +125,22 @@ def test_the_command_prints_what_it_removed(app, full_shop):
 
 
 def test_old_files_of_messages_are_removed_and_no_others(app, mailbox):
-    folder = mailbox.folder
+    folder, month = mailbox.folder, 30 * 24 * 3600
     (folder / "below").mkdir(parents=True)
-    month_ago = time.time() - 30 * 24 * 3600
+    names = {name: f"restock.{digit * 32}.{name}" for digit, name in zip("ab", ("eml", "new"), strict=True)}
+    young = f"restock.{'c' * 32}.eml"
     for name, age_ in {
-        "old.eml": -60,
-        "left.new": -60,
-        "young.eml": 60,
-        "notes.txt": -60,
-        "below/old.eml": -60,
+        names["eml"]: month + 60,
+        names["new"]: month + 60,
+        young: month - 60,
+        "notes.eml": month + 60,
+        f"below/{names['eml']}": month + 60,
     }.items():
         (folder / name).touch()
-        os.utime(folder / name, (month_ago + age_, month_ago + age_))
+        os.utime(folder / name, (time.time() - age_, time.time() - age_))
     assert purge(app) == {MAIL_FILES: 2}
-    left = {path.name for path in Path(folder).iterdir()}
-    assert left == {"young.eml", "notes.txt", "below"}
+    assert {path.name for path in folder.iterdir()} == {young, "notes.eml", "below"}
+    assert (folder / "below" / names["eml"]).exists()
 
 
 def test_the_documentation_says_of_every_table_why_it_does_not_grow_for_ever_or_must(repository_root):
