@@ -30,6 +30,7 @@ def served(application: str, environ: dict[str, str], *options: str, start: Star
 
 @contextmanager
 def started(application: str, environ: dict[str, str], *options: str) -> Iterator[str]:
-    """Serve it with the command of `make run`, for benchmarks."""
-    with served(application, environ, *options, start=by_command) as address:
+    """Serve it with the command of `make run`, for benchmarks; it writes its log, but nobody reads it."""
+    unread = ("--capture-output", "--error-logfile", os.devnull)
+    with served(application, environ, *options, *unread, start=by_command) as address:
         yield address
