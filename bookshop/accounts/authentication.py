@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import CUSTOMER, OWNER, STAFF_ROLES, ApiToken, LoginSession, User
 from bookshop.kit.database import UtcDateTime, is_sqlite, now, table_of
+from bookshop.kit.exceptions import NotAuthenticated
 
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets secret scanners recognise our tokens
 TOKEN_USE_INTERVAL = timedelta(hours=1)
@@ -164,6 +165,17 @@ class Authentication:
         Returns the user's id, e-mail address and role; None if there is no such user.
         """
         return self.session.connection().execute(LOCK_ACTIVE, {"user": user_id}).first()
+
+    def lock_login(self, me: Identity) -> Row[int, str, str]:
+        """Lock the row of a logged-in user and return it like `lock_active`.
+
+        Raises NotAuthenticated if the login has just been ended, for example by a new password.
+        """
+        user = self.lock_active(me.user_id)
+        login = select(logins.c.id).where(logins.c.id == me.login_id)
+        if user is None or self.session.connection().scalar(login) is None:
+            raise NotAuthenticated("Please log in first.")
+        return user
 
     def lock_role(self, user_id: int) -> str | None:
         """Return the role of an active user, which cannot change until the transaction ends; None if there is none.

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.authentication import token_hash
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import PasswordReset, User
+from bookshop.accounts.notices import notify
 from bookshop.accounts.passwords import hash_password, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
@@ -137,7 +138,7 @@ class EmailLinkService:
         self.accounts.end_access(user_id)
         self.users.update(user_id, password_hash=hash_password(new))
         user = self.accounts.get_user(user_id)
-        self.accounts.notify(user, PASSWORD_CHANGED)
+        notify(self.mail, user, PASSWORD_CHANGED)
         if user.email_confirmed_at is None:
             self.users.update(user_id, email_confirmed_at=now())
         self.audit.record("user.password_reset", user_id, by=user.audited_id)

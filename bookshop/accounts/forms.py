@@ -21,7 +21,7 @@ from bookshop.accounts.models import TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
 from bookshop.kit.text import EMAIL_MAX
-from bookshop.web.forms import ONCE, ShopForm, Storable, max_length, new_once, tidied
+from bookshop.web.forms import ONCE, ShopForm, Storable, code_field, max_length, new_once, tidied
 
 EXPIRY_CHOICES = ((30, "in 30 days"), (90, "in 90 days"), (365, "in a year"), (0, "never"))
 PASSWORD_HINT = f"{PASSWORD_MIN} to {PASSWORD_MAX} characters of any kind"
@@ -88,12 +88,7 @@ class LoginForm(ShopForm):
 class LoginCodeForm(ShopForm):
     """Enter the code after the password; the service claims this form by its `key`, like LoginForm."""
 
-    code = StringField(
-        "Code",
-        description="The 6 digits in your authenticator app, or one of your recovery codes",
-        validators=[InputRequired("Enter the code from your authenticator app.")],
-        render_kw={"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"},
-    )
+    code = code_field()
     once = None
     key = HiddenField(default=new_once)
     next = HiddenField()
@@ -101,7 +96,7 @@ class LoginCodeForm(ShopForm):
 
 
 class SecondFactorForm(ShopForm):
-    """Turn on the second factor. The recovery codes are derived from `key`, as API tokens are."""
+    """Turn on the second factor. A form that is sent twice, with the same `key`, shows the same recovery codes."""
 
     once = None
     key = HiddenField(default=new_once)
@@ -114,7 +109,7 @@ class SecondFactorForm(ShopForm):
 
 
 class RecoveryCodesForm(ShopForm):
-    """Create new recovery codes, derived from `key`."""
+    """Create new recovery codes; `key` as in SecondFactorForm."""
 
     once = None
     key = HiddenField(default=new_once)

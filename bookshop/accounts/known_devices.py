@@ -46,9 +46,9 @@ def login_limits(email: str) -> Sequence[AttemptLimit]:
 def code_limits(email: str) -> Sequence[AttemptLimit]:
     """Return the limits of wrong codes for this account, after the right password.
 
-    In the long run a code can be guessed every quarter of an hour, about 100 a day of a million. Guesses elsewhere do
-    not make a known device wait; those on all known devices of the account together are limited, too, as whoever reads
-    its e-mail can make more devices known.
+    In the long run this allows one guess every quarter of an hour: about 100 a day, of a million codes. Guesses
+    elsewhere do not make a known device wait. All known devices together have a limit of their own, because anyone with
+    access to the mailbox can make more devices known.
     """
     account = _normalised(email)
     if device := device_of(email):

@@ -13,7 +13,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import TOKENS_MAX
 from bookshop.accounts.views import ViewResponse, limited
 from bookshop.kit.database import now
-from bookshop.kit.exceptions import BookshopError, Conflict, Invalid, NotFound, TooManyAttempts
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
 from bookshop.prebookings.repository import PreBookRepository
@@ -59,7 +59,7 @@ def email() -> ViewResponse:
                 lambda: accounts.change_email(me.user_id, form.email.data, form.current.data)
             )
         except (Invalid, Conflict, TooManyAttempts) as error:
-            status = _add_error(form, error)
+            status = form.refuse(error)
         else:
             flash(_email_changed_message(me.email, address), "success")
             return known_devices.remember(redirect(url_for("accounts.account"), 303), address)
@@ -78,12 +78,6 @@ def _commit_with_password(work: Callable[[], T]) -> T:
     """Commit work that needs the current password; after wrong guesses the user must wait, longer each time."""
     limits = fresh_login.limits_of(current_identity())
     return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
-
-
-def _add_error(form: ShopForm, error: BookshopError) -> int:
-    """Add the error to the form; returns the status of the page that shows it."""
-    form.add_error(error)
-    return 409 if isinstance(error, Conflict) else form.status
 
 
 @bp.route("/account/password", methods=["GET", "POST"])
@@ -140,7 +134,7 @@ def tokens() -> ViewResponse:
     me, accounts, new_token = current_identity(), services.accounts(), None
 
     def create(*values: Any) -> str:
-        accounts.lock_login(me.user_id, me.login_id)  # whatever has ended this login must not miss the new token
+        services.authentication().lock_login(me)  # whatever has ended this login must not miss the new token
         return accounts.create_token(me.user_id, *values)
 
     form = TokenForm(me.role)
@@ -151,7 +145,7 @@ def tokens() -> ViewResponse:
             new_token, status = services.commit(lambda: create(*values), lock_role=False), 201
             form.clear()
         except (Invalid, Conflict) as error:
-            status = _add_error(form, error)
+            status = form.refuse(error)
     own_tokens = services.repository(UserRepository).list_tokens(me.user_id)
     return render_template(
         "accounts/tokens.html", form=form, new_token=new_token, tokens=own_tokens, tokens_max=TOKENS_MAX, now=now()

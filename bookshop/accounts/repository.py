@@ -86,7 +86,7 @@ class UserRepository:
             .outerjoin(SecondFactor)
             .where(User.role.in_(STAFF_ROLES), User.deleted_at.is_(None))
         )
-        rows = self.session.execute(staff.order_by(User.role.desc(), User.email_key)).all()
+        rows = self.session.execute(staff.order_by(User.role != OWNER, User.email_key)).all()
         return [(row[0], row[1]) for row in rows]
 
     def add(self, user: User) -> None:
@@ -175,7 +175,7 @@ class UserRepository:
 
     def has_second_factor(self, user_id: int) -> bool:
         """Whether the user has a second factor."""
-        return self.session.get(SecondFactor, user_id, populate_existing=True) is not None
+        return self.get_second_factor(user_id) is not None
 
     def get_second_factor(self, user_id: int) -> SecondFactor | None:
         """Return the user's second factor, freshly read."""

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication, Identity, is_fresh, token_hash
 from bookshop.accounts.models import STAFF_ROLES, SecondFactor
+from bookshop.accounts.notices import notify
 from bookshop.accounts.passwords import password_matches
 from bookshop.accounts.repository import UserRepository
 from bookshop.audit.service import AuditService
@@ -122,10 +123,10 @@ class SecondFactorService:
     def use(self, user_id: int, typed: str, *, at: datetime | None = None) -> None:
         """Accept a code of the app or a recovery code, which then never works again; raises WrongPassword."""
         factor = self.users.get_second_factor(user_id)
-        digits = re.sub(r"[\s-]", "", typed[:TYPED_MAX])
-        if factor is not None and DIGITS.fullmatch(digits):
-            self._use_totp(factor, digits, at or now())
-        elif factor is None or not self.users.use_recovery_code(user_id, self._hashed(user_id, digits)):
+        code = _without_separators(typed)
+        if factor is not None and DIGITS.fullmatch(code):
+            self._use_totp(factor, code, at or now())
+        elif factor is None or not self.users.use_recovery_code(user_id, self._hashed(user_id, code)):
             raise WrongPassword(WRONG_CODE, "code")
         else:
             self.audit.record("user.recovery_code_used", user_id, None, {"left": self.codes_left(user_id)}, by=user_id)
@@ -150,19 +151,18 @@ class SecondFactorService:
         self.audit.record("user.login_confirmed", user_id)
 
     def _changed(self, user_id: int, action: str) -> None:
-        """Record a change of the second factor, and send a notice about it, unless the address may be a stranger's."""
+        """Record a change of the second factor, and send a notice about it."""
         self.audit.record(action, user_id, by=user_id)
-        user = self.users.get(user_id)
-        if user is not None and user.email_confirmed_at is not None:
-            self.mail.queue_notice(SECOND_FACTOR, user.id, user.email)
+        if user := self.users.get(user_id):
+            notify(self.mail, user, SECOND_FACTOR)
 
     def _check_password(self, user_id: int, password: str) -> None:
         user = self.users.get(user_id)
         if not password_matches(user.password_hash if user else None, password):
             raise WrongPassword("This is not your current password.")
 
-    def _use_totp(self, factor: SecondFactor, digits: str, at: datetime) -> None:
-        step = matching_step(self.secret(factor.user_id, factor.nonce), digits, at)
+    def _use_totp(self, factor: SecondFactor, code: str, at: datetime) -> None:
+        step = matching_step(self.secret(factor.user_id, factor.nonce), code, at)
         if step is None:
             raise WrongPassword(WRONG_CODE, "code")
         if not self.users.use_step(factor.user_id, step):
@@ -170,10 +170,7 @@ class SecondFactorService:
 
     def _lock(self, me: Identity) -> None:
         """Lock the row of a member of staff whose login has not just been ended, as by a new password."""
-        user = self.authentication.lock_active(me.user_id)
-        if user is None or me.login_id is None or self.users.get_login(me.login_id) is None:
-            raise NotAuthenticated("Please log in first.")
-        if user.role not in STAFF_ROLES:
+        if self.authentication.lock_login(me).role not in STAFF_ROLES:
             raise Forbidden("A second factor is for the shop's staff only.")
 
     def _claim(self, user_id: int, form_key: str) -> tuple[Sequence[str], bool]:
@@ -211,10 +208,14 @@ class SecondFactorService:
 
 def matching_step(secret: str, typed: str, at: datetime) -> int | None:
     """Return the number of the time step whose code was typed, one step either way; None if it is none of them."""
-    code, step, totp = re.sub(r"[\s-]", "", typed[:TYPED_MAX]), int(at.timestamp()) // STEP, pyotp.TOTP(secret)
+    code, step, totp = _without_separators(typed), int(at.timestamp()) // STEP, pyotp.TOTP(secret)
     if not DIGITS.fullmatch(code):
         return None
     return next((step + drift for drift in DRIFT if hmac.compare_digest(totp.generate_otp(step + drift), code)), None)
+
+
+def _without_separators(typed: str) -> str:
+    return re.sub(r"[\s-]", "", typed[:TYPED_MAX])
 
 
 def _spelled(digest: bytes) -> str:

@@ -14,6 +14,7 @@ from bookshop.accounts.authentication import Authentication, Identity, new_token
 from bookshop.accounts.devices import storable_user_agent
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
+from bookshop.accounts.notices import notify
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.scopes import chosen_scopes
@@ -137,7 +138,7 @@ class AccountService:
     def _add_login(self, user: User, login_id: str, attempt: LoginAttempt, *, second_factor: bool) -> None:
         """Record a login, and send a notice unless it is from a known device."""
         if not attempt.known_device and user.last_login_at is not None:  # on the first login, every device is new
-            self.notify(user, NEW_LOGIN)
+            notify(self.mail, user, NEW_LOGIN)
         self.users.update(user.id, last_login_at=now())
         self.users.end_logins(user.id, before=now() - self.lifetime)
         agent = storable_user_agent(attempt.user_agent, USER_AGENT_MAX)
@@ -147,7 +148,7 @@ class AccountService:
     def _login_by_form(self, form_key: str, user_id: int, login_id: str) -> str | None:
         """Claim the form for `login_id` and return None, or return the login id of a claim a few seconds ago.
 
-        A form that is sent later is another login: who has got hold of it needs a code of their own.
+        A form that is sent later counts as a new login, so a copy of it is useless without a new code.
         """
         key = token_hash(f"login {user_id} {form_key}")
         if self.forms.claim(key, user_id, login_id):
@@ -200,7 +201,7 @@ class AccountService:
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user_id, password_hash=hash_password(new))
-        self.notify(user, PASSWORD_CHANGED)
+        notify(self.mail, user, PASSWORD_CHANGED)
         self.users.delete_resets(user_id)
         self.users.end_logins(user_id, except_login=keep_login)
         self.audit.record("user.password_changed", user_id)
@@ -218,7 +219,7 @@ class AccountService:
         self.audit.record("user.address_changed", user_id)
         is_other = address.casefold() != user.email_key
         if is_other:
-            self.notify(user, FORMER_ADDRESS)
+            notify(self.mail, user, FORMER_ADDRESS)
         try:
             with self.session.begin_nested():
                 self.users.update(user_id, email=address, email_key=address.casefold())
@@ -230,14 +231,6 @@ class AccountService:
             self.users.delete_resets(user_id)
             self.mail.queue_account_message(CONFIRMATION, user_id, address)
         return address
-
-    def notify(self, user: User, kind: str) -> None:
-        """Queue a security notice to a user's address as it is in `user`; needs the lock of their row.
-
-        An address that is not confirmed gets none, because it may be a stranger's.
-        """
-        if user.email_confirmed_at is not None:
-            self.mail.queue_notice(kind, user.id, user.email)
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
         """List users whose e-mail address contains `q`, newest first, without deleted accounts."""
@@ -297,7 +290,7 @@ class AccountService:
         self.users.add_token(token_row)
         after = {"user": user_id, "scopes": token_row.scopes.split(), "days": days}
         self.audit.record("token.created", token_row.id, after=after)
-        self.notify(self.get_user(user_id), TOKEN_CREATED)
+        notify(self.mail, self.get_user(user_id), TOKEN_CREATED)
         return token
 
     def _check_new_token(self, user_id: int, name: str) -> None:
@@ -321,12 +314,6 @@ class AccountService:
         """End all logins of the user and revoke all tokens."""
         self.users.end_logins(user_id)
         self._revoke_tokens(user_id)
-
-    def lock_login(self, user_id: int, login_id: str | None) -> None:
-        """Lock the user's row; raises NotAuthenticated if this login has just been ended, as by a new password."""
-        active = self.authentication.lock_active(user_id)
-        if active is None or login_id is None or self.users.get_login(login_id) is None:
-            raise NotAuthenticated("Please log in first.")
 
     def _revoke_tokens(self, user_id: int, **which: Any) -> Sequence[int]:
         revoked = self.users.revoke_tokens(user_id, **which)

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES, User
+from bookshop.accounts.notices import notify
 from bookshop.accounts.passwords import hash_password
 from bookshop.accounts.repository import LockedUser, UserRepository
 from bookshop.accounts.service import AccountService
@@ -73,13 +74,13 @@ class StaffService:
         return is_invited
 
     def _invite(self, user: User) -> None:
-        """Let nobody log in before somebody who reads the address has chosen a new password."""
+        """Invite the user: nobody can log in until a new password has been chosen by the link in the e-mail."""
         self.users.update(user.id, password_hash=hash_password(secrets.token_urlsafe(32)))
         self.users.delete_resets(user.id)
         self.mail.queue_account_message(INVITATION, user.id, user.email)
 
     def remove_second_factor(self, user_id: int, *, by: int | None = None) -> str:
-        """Remove the second factor of a member of staff who has lost the phone; returns the address.
+        """Remove the second factor of a member of staff, for example after a lost phone; returns the address.
 
         Ends all their logins, as somebody else may have the phone. Locks and raises as `change_role` does; raises
         Conflict if the user is `by` or has no second factor.
@@ -92,7 +93,7 @@ class StaffService:
             raise Conflict(f"{user.email} has no second factor.", "USER_NO_SECOND_FACTOR")
         self.users.end_logins(user_id)
         self.audit.record("user.second_factor_removed", user_id)
-        self.accounts.notify(user, SECOND_FACTOR)
+        notify(self.mail, user, SECOND_FACTOR)
         return user.email
 
 

@@ -1,6 +1,7 @@
 """Sign up, log in and log out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from flask import Response, flash, redirect, render_template, request, session, url_for
@@ -134,10 +135,9 @@ def logout() -> ViewResponse:
 
 
 def _log_in_by_password(email: str, password: str) -> bool:
-    """Log in, or return False if the account needs a code, too; see `_log_in`."""
-    accounts = services.accounts()
-    check, entered = lambda: accounts.check_password(email, password), LoginAttempt(password=password)
-    return _log_in(email, known_devices.login_limits(email), check, entered)
+    """Log in, or return False if the account also needs a code; see `_log_in`."""
+    check = partial(services.accounts().check_password, email, password)
+    return _log_in(email, known_devices.login_limits(email), check, LoginAttempt(password=password))
 
 
 def _log_in_by_code(pending: PendingLogin, code: str) -> None:

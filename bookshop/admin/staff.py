@@ -29,8 +29,7 @@ def staff() -> ViewResponse:
         try:
             is_invited = services.commit(lambda: services.staff().add(email, role, by=me), lock_role=False)
         except (Invalid, Conflict) as error:
-            form.add_error(error)
-            status = 409 if isinstance(error, Conflict) else 400
+            status = form.refuse(error)
         else:
             flash(_changed_sentence(email, role, is_invited=is_invited), "success")
             return redirect(url_for("admin.staff"), 303)
@@ -58,8 +57,7 @@ def member(user_id: int) -> ViewResponse:
         try:
             is_invited = services.commit(lambda: services.staff().change_role(user_id, role, by=me), lock_role=False)
         except Conflict as error:
-            form.add_error(error)
-            status = 409
+            status = form.refuse(error)
         else:
             flash(_changed_sentence(email, role, is_invited=is_invited), "success")
             return redirect(url_for("admin.staff"), 303)

@@ -67,3 +67,7 @@ class AuditService:
         }
         rows = [{"subject_id": key, "before": before, "after": after} for key, (before, after) in changes.items()]
         self.entries.insert(common, rows)
+
+    def record_field(self, action: str, name: str, before: Mapping[int, str], after: str) -> None:
+        """Record that one field of many subjects, given as id -> value before, now has the same value."""
+        self.record_all(action, {key: ({name: value}, {name: after}) for key, value in before.items()})

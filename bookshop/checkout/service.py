@@ -1,6 +1,6 @@
 """Placing orders and changing their status, with the effect on the stock and the e-mails to send."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -158,7 +158,7 @@ class CheckoutService:
         if status == CANCELLED:
             return self._cancel(order_ids, ALLOWED_FROM[CANCELLED], by=by)
         changed = self.orders.change_status(order_ids, ALLOWED_FROM[status], status)
-        self._record(status, changed)
+        self.audit.record_field(f"order.{status}", "status", changed, status)
         if status == READY:
             self.mail.queue_order_messages(ORDER_READY, self.orders.customers_of(list(changed)))
         return list(changed), Notified()
@@ -182,18 +182,13 @@ class CheckoutService:
         self.books.lock({line.book_id for line in lines})
         # Only orders whose lines were read above: the copies of an order placed since would not be returned.
         changed = self.orders.change_status({line.order_id for line in lines}, statuses, CANCELLED, user_id=user_id)
-        self._record(CANCELLED, changed)
+        self.audit.record_field(f"order.{CANCELLED}", "status", changed, CANCELLED)
         notified = Notified()
         for order_id in changed:  # one at a time, as several orders may have the same book
             notified.add(self._return([line for line in lines if line.order_id == order_id], by))
         self.mail.queue_order_messages(ORDER_CANCELLED, self.orders.customers_of(list(changed)))
         self.alerts.queue(notified)
         return list(changed), notified
-
-    def _record(self, status: str, changed: Mapping[int, str]) -> None:
-        """Write to the audit log that these orders, given with the status before, now have this status."""
-        changes = {order_id: ({"status": before}, {"status": status}) for order_id, before in changed.items()}
-        self.audit.record_all(f"order.{status}", changes)
 
     def _return(self, lines: Sequence[OrderLine], by: int) -> Notified:
         """Put the copies of an order back into stock, and return the customers who were notified by this."""

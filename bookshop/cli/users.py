@@ -43,7 +43,7 @@ def change_role(email: str, role: str) -> None:
 @click.argument("email")
 @report_errors
 def remove_second_factor(email: str) -> None:
-    """Remove the second factor of somebody who has lost the phone, and end their logins."""
+    """Remove a user's second factor, for example after a lost phone, and end their logins."""
     accounts, staff = services.accounts(), services.staff()
     services.commit(lambda: staff.remove_second_factor(accounts.user_by_email(email).id))
     click.echo(f"{email} logs in with the password alone now, until they set up a second factor again.")

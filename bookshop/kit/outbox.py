@@ -24,7 +24,7 @@ class Commit(Protocol):
 
 
 STOP_CHECK = 0.25  # seconds between checks for a stop while waiting
-BEAT_INTERVAL = 15.0  # seconds between two signs of life
+BEAT_INTERVAL = 15.0  # seconds between two heartbeats
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, Busy, OutcomeUnknown)
 
 

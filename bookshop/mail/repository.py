@@ -136,18 +136,21 @@ class MessageRepository:
         changed = changed.where(*queued) if queued_only else changed.values(last_error=None)
         self.session.connection().execute(changed)
 
-    def without_kinds(self, message_ids: Collection[int], kinds: Collection[str]) -> Sequence[int]:
-        """Return the ids of those of these messages that are of other kinds."""
-        others = select(messages.c.id).where(messages.c.id.in_(message_ids), messages.c.kind.not_in(kinds))
-        return self.session.connection().scalars(others).all()
-
-    def change_state(self, message_ids: Collection[int], before: Collection[str], **values: Any) -> Mapping[int, str]:
+    def change_state(
+        self,
+        message_ids: Collection[int],
+        before: Collection[str],
+        *,
+        except_kinds: Collection[str] = (),
+        **values: Any,
+    ) -> Mapping[int, str]:
         """Update the messages that are in one of the states `before`; returns them in order: id -> state before.
 
-        Locks the messages in id order.
+        Leaves messages of `except_kinds` alone. Locks the messages in id order.
         """
         found = select(messages.c.id, messages.c.state).where(messages.c.id.in_(message_ids))
-        found = found.where(messages.c.state.in_(before)).order_by(messages.c.id).with_for_update()
+        found = found.where(messages.c.state.in_(before), messages.c.kind.not_in(except_kinds))
+        found = found.order_by(messages.c.id).with_for_update()
         states = {row[0]: row[1] for row in self.session.connection().execute(found)}
         self.session.connection().execute(update(messages).where(messages.c.id.in_(states)).values(**values))
         return states

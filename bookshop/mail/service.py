@@ -171,26 +171,21 @@ class MailService:
         The worker still checks each one before sending it.
         """
         changed = self.messages.change_state(message_ids, (FAILED, QUEUED, SUPPRESSED), **_requeued())
-        self._record("message.retried", changed, QUEUED)
+        self.audit.record_field("message.retried", "state", changed, QUEUED)
         return list(changed)
 
     def retry_failed(self) -> int:
         """Queue all failed messages for immediate sending; returns how many."""
         changed = dict.fromkeys(self.messages.change_all(FAILED, **_requeued()), FAILED)
-        self._record("message.retried", changed, QUEUED)
+        self.audit.record_field("message.retried", "state", changed, QUEUED)
         return len(changed)
 
     def drop(self, message_ids: Collection[int]) -> Collection[int]:
         """Suppress those of these messages that are queued or failed, except security notices; returns their ids."""
-        droppable = self.messages.without_kinds(message_ids, NOTICE_KINDS)
-        changed = self.messages.change_state(droppable, (FAILED, QUEUED), state=SUPPRESSED, reason=DROPPED)
-        self._record("message.dropped", changed, SUPPRESSED)
+        dropped = {"state": SUPPRESSED, "reason": DROPPED}
+        changed = self.messages.change_state(message_ids, (FAILED, QUEUED), except_kinds=NOTICE_KINDS, **dropped)
+        self.audit.record_field("message.dropped", "state", changed, SUPPRESSED)
         return list(changed)
-
-    def _record(self, action: str, changed: Mapping[int, str], state: str) -> None:
-        """Write to the audit log that these messages, given with the state before, now have this state."""
-        changes = {message_id: ({"state": before}, {"state": state}) for message_id, before in changed.items()}
-        self.audit.record_all(action, changes)
 
 
 def _requeued() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Signs of life of `flask worker`, recorded between its messages."""
+"""Heartbeats of `flask worker`, recorded between its messages."""
 
 import logging
 

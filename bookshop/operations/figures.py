@@ -37,8 +37,8 @@ class DatabaseMetrics(Collector):
 
 
 def _metrics_of(figures: Figures) -> Iterator[Metric]:
-    yield _by_label("messages", "E-mail messages that are not done with.", "state", figures.messages)
-    yield _by_label("webhook_deliveries", "Webhook deliveries that are not done with.", "state", figures.deliveries)
+    yield _by_label("messages", "E-mail messages that are queued, being sent or failed.", "state", figures.messages)
+    yield _by_label("webhook_deliveries", "Webhook deliveries that are due or failed.", "state", figures.deliveries)
     yield _gauge("oldest_unsent_message_seconds", "Age of the oldest unsent message.", figures.oldest_unsent)
     yield CounterMetricFamily("bookshop_restocks", "Changes of a stock from 0 to more than 0.", figures.restocks)
     yield _gauge("reservations_waiting", "Reservations that wait for their book.", figures.waiting)

@@ -16,7 +16,7 @@ from bookshop.prebookings.models import WHERE_WAITING, PreBook
 from bookshop.webhooks.models import IS_UNDELIVERED, Delivery
 
 beats = table_of(WorkerBeat)
-QUEUES = (QUEUED, SENDING, FAILED)  # the states of messages, and of deliveries, that are not done with
+QUEUES = (QUEUED, SENDING, FAILED)  # the states of messages and deliveries that are counted
 
 
 class Beat(NamedTuple):
@@ -28,7 +28,7 @@ class Beat(NamedTuple):
 
 
 class OperationsRepository:
-    """Reads what operators watch and records signs of life; never commits."""
+    """Reads what operators watch and records heartbeats; never commits."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -48,7 +48,7 @@ class OperationsRepository:
         self.session.connection().execute(recorded)
 
     def delete_beats(self, seconds: float) -> None:
-        """Delete the signs of life that are older than this."""
+        """Delete the heartbeats that are older than this."""
         self.session.connection().execute(delete(beats).where(beats.c.seen_at < later(-seconds)))
 
     def list_beats(self) -> Sequence[Beat]:

@@ -8,12 +8,12 @@ from bookshop.operations.models import LOOPS
 from bookshop.operations.repository import Beat, OperationsRepository
 
 ALIVE = 60.0  # seconds after which a loop counts as missing
-KEPT = 3600.0  # seconds for which a living worker keeps the signs of life of others
+KEPT = 3600.0  # seconds for which a living worker keeps the heartbeats of others
 START_WORKER = "Start or restart `flask worker`; its log says why it stopped."
 
 
 class OperationsService:
-    """Records and judges the signs of life of workers, and judges the schema."""
+    """Records and judges the heartbeats of workers, and judges the schema."""
 
     def __init__(self, session: Session) -> None:
         self.operations = OperationsRepository(session)

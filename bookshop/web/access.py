@@ -162,17 +162,18 @@ def require_fresh_login() -> None:
 def require_second_factor() -> None:
     """Raise SecondFactorRequired for a login of staff without a second factor, if the shop requires one.
 
-    Scripts with a Bearer token have no second factor. Not for the pages of one's own account, where it is set up.
+    Scripts with a Bearer token have no second factor. The account pages do not call this: users set it up there.
     """
-    if current_user.is_staff and not sees_staff_data():
+    if current_identity().is_staff and not sees_staff_data():
         raise SecondFactorRequired
 
 
 def sees_staff_data() -> bool:
     """Whether this is a member of staff, with a second factor if the shop requires one of logins."""
-    user = current_user
-    lacks_factor = settings().staff_second_factor and user.is_staff and user.login_id and not user.second_factor
-    return bool(user.is_staff and not lacks_factor)
+    user = current_identity()
+    if not user.is_staff:
+        return False
+    return user.second_factor or user.login_id is None or not settings().staff_second_factor
 
 
 def _guard(view: View, roles: Collection[str] = (), sentence: str = "") -> View:

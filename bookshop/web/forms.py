@@ -8,11 +8,11 @@ from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
-from wtforms import Field, Form, HiddenField, IntegerField
-from wtforms.validators import Length, StopValidation, ValidationError
+from wtforms import Field, Form, HiddenField, IntegerField, StringField
+from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
 from wtforms.widgets import TextInput
 
-from bookshop.kit.exceptions import BookshopError, TooManyAttempts
+from bookshop.kit.exceptions import BookshopError, Conflict, TooManyAttempts
 from bookshop.kit.text import problem_in, tidy
 
 ONCE = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -65,6 +65,21 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
             self.form_errors.append(error.sentence)
         else:
             field.errors = [*field.errors, error.sentence]
+
+    def refuse(self, error: BookshopError) -> int:
+        """Show a service's error like `add_error`; returns the status of the page that shows it."""
+        self.add_error(error)
+        return 409 if isinstance(error, Conflict) else self.status
+
+
+def code_field() -> StringField:
+    """Return the field for a code of the second factor, or a recovery code."""
+    return StringField(
+        "Code",
+        description="The 6 digits in your authenticator app, or one of your recovery codes",
+        validators=[InputRequired("Enter the code from your authenticator app.")],
+        render_kw={"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"},
+    )
 
 
 class Storable:

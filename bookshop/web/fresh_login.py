@@ -4,7 +4,7 @@ from flask import redirect, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from werkzeug.wrappers import Response
-from wtforms import Field, HiddenField, PasswordField, StringField, SubmitField, ValidationError
+from wtforms import Field, HiddenField, PasswordField, SubmitField, ValidationError
 from wtforms.validators import InputRequired
 
 from bookshop.accounts.authentication import Identity
@@ -14,7 +14,7 @@ from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, FreshLoginRequired, Invalid, NotAuthenticated, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
-from bookshop.web.forms import ShopForm
+from bookshop.web.forms import ShopForm, code_field
 from bookshop.web.navigation import return_address
 
 CONFIRMATION = "confirmation"  # the field of the password or code, also in the form that sends a POST again
@@ -37,12 +37,7 @@ class ConfirmForm(ShopForm):
 class ConfirmByCodeForm(ConfirmForm):
     """Confirm that it is you, by the second factor."""
 
-    confirmation = StringField(
-        "Code",
-        description="The 6 digits in your authenticator app, or one of your recovery codes",
-        validators=[InputRequired("Enter the code from your authenticator app.")],
-        render_kw={"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"},
-    )
+    confirmation = code_field()
 
 
 def form_for(identity: Identity, next_page: str = "") -> ConfirmForm:
@@ -77,10 +72,11 @@ def limits_of(identity: Identity) -> list[AttemptLimit]:
 
 
 def confirm_by_form(identity: Identity) -> None:
-    """Confirm a login by the password or code sent along with this request's form; raises FreshLoginRequired."""
-    if request.method == "POST":
-        _check_csrf()
-    if request.method != "POST" or CONFIRMATION not in request.form:
+    """Confirm a login by the password or code sent along with this form; raises FreshLoginRequired or CSRFError."""
+    if request.method != "POST":
+        raise FreshLoginRequired
+    _check_csrf()
+    if CONFIRMATION not in request.form:
         raise FreshLoginRequired
     try:
         confirm(identity, request.form[CONFIRMATION])

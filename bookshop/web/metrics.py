@@ -47,7 +47,7 @@ class Metrics:
 
     def text(self, *others: Collector) -> bytes:
         """Return all metrics in Prometheus's text format, those of other collectors last."""
-        with metrics_files.shared():
+        with metrics_files.locked():
             registry = CollectorRegistry()
             if metrics_files.folder():
                 MultiProcessCollector(registry, path=str(metrics_files.folder()))

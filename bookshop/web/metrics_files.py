@@ -62,8 +62,8 @@ def _remove_if_abandoned(old: Path) -> None:
 
 
 @contextmanager
-def shared(kind: int = fcntl.LOCK_SH) -> Iterator[None]:
-    """Keep other processes from merging files while this one reads them."""
+def locked(kind: int = fcntl.LOCK_SH) -> Iterator[None]:
+    """Lock the files: shared while they are read, exclusively while they are merged."""
     if not (own := folder()):
         yield
         return
@@ -89,7 +89,7 @@ def start_process() -> None:
     try:
         for kind in KINDS:
             _reserve(own / f"{kind}_{os.getpid()}.db")
-        with shared(fcntl.LOCK_EX):
+        with locked(fcntl.LOCK_EX):
             for file in own.glob("*_*.db"):
                 kind, _underscore, process = file.stem.rpartition("_")
                 if process.isdigit() and not _is_alive(int(process)):

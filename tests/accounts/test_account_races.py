@@ -6,7 +6,7 @@ import pytest
 
 from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import TOKENS_MAX, AccountService
+from bookshop.accounts.service import TOKENS_MAX
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from tests.people.test_people_races import leaving
@@ -82,7 +82,7 @@ def test_no_token_outlives_the_password_that_its_login_was_made_with(shop, thief
 
 
 def test_without_looking_for_the_login_again_a_thiefs_token_outlives_it(shop, thief, monkeypatch):
-    monkeypatch.setattr(AccountService, "lock_login", lambda _service, _user_id, _login_id: None)
+    monkeypatch.setattr(Authentication, "lock_login", lambda _authentication, _me: None)
     assert thief().status_code == 201
     assert shop.rows("SELECT revoked_at FROM api_tokens") == [None]
 

@@ -18,7 +18,7 @@ OTHER = "three other words"
 
 @pytest.fixture
 def ada(shop, web_client):
-    """A browser in which Ada, user 1, who has confirmed her address, is logged in."""
+    """A browser in which Ada, user 1, is logged in. Her address is confirmed."""
     shop.customer(ADA)
     return web_client(ADA)
 
