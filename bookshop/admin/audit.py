@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flask import Response, render_template, request, stream_with_context
 
@@ -43,20 +43,28 @@ def audit_file() -> ViewResponse:
     form = AuditForm(request.args)
     if not form.validate():
         return render_template("admin/audit.html", search=form, found=Page([], 0, 1, SIZE), emails={}), 400
-    lines = stream_with_context(_csv_lines(services.repository(AuditRepository), form.search()))
+    lines = stream_with_context(_csv_lines(form.search()))
     disposition = {"Content-Disposition": "attachment; filename=bookshop-audit.csv"}
     return Response(lines, mimetype="text/csv", headers=disposition)
 
 
-def _csv_lines(entries: AuditRepository, search: AuditSearch) -> Iterator[str]:
-    """Yield the file in parts of up to 1,000 lines, so that a log of any length fits into memory."""
+def _csv_lines(search: AuditSearch) -> Iterator[str]:
+    """Yield the file in parts of up to 1,000 lines, so that a log of any length fits into memory.
+
+    The session of the request is closed by then. Each part has its own, so that a slow client holds no connection.
+    """
     yield ",".join(COLUMNS) + "\r\n"
     last_id = None
-    while rows := entries.list_before(search, last_id):
+    while rows := _next_entries(search, last_id):
         part = io.StringIO()
         csv.writer(part).writerows(map(_csv_row, rows))
         yield part.getvalue()
         last_id = rows[-1].id
+
+
+def _next_entries(search: AuditSearch, last_id: int | None) -> Sequence[AuditEntry]:
+    with services.reading_session() as session:
+        return AuditRepository(session).list_before(search, last_id)
 
 
 def _csv_row(entry: AuditEntry) -> list[str | int | None]:

@@ -13,9 +13,8 @@ from email.message import EmailMessage
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.orm import Session
 
-from bookshop.extensions import db, settings, without_transactions
+from bookshop.extensions import db, settings
 from bookshop.kit.logs import redact_addresses
 from bookshop.kit.outbox import DATABASE_UNAVAILABLE, OutboxWorker, WorkerTiming
 from bookshop.kit.text import one_line
@@ -112,7 +111,7 @@ class MailWorker(OutboxWorker):
         """
         while True:
             # Without a transaction, because BEGIN and ROLLBACK would take two thirds of the time.
-            with Session(without_transactions(db.engine)) as session:
+            with services.reading_session() as session:
                 message = MailerRepository(session).get_to_send(message_id, lease)
             if message is None:
                 log.warning("message %d: its lease has expired, so it is left to another worker", message_id)

@@ -22,7 +22,7 @@ from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.checkout.service import CheckoutService
 from bookshop.events.repository import EventRepository
-from bookshop.extensions import db, is_read_only, settings, writer
+from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
 from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormResponse, IdempotencyService, SentFormResponse, SentFormService
 from bookshop.inventory.service import BookService
@@ -235,6 +235,13 @@ def _try_write(on_failure: str, work: Callable[[Session], None]) -> None:
             transactions.in_transaction(session, lambda: work(session))
     except (BookshopError, SQLAlchemyError) as error:
         log.warning("%s: %s: %s", g.get("request_id"), on_failure, type(error).__name__)
+
+
+@contextmanager
+def reading_session() -> Iterator[Session]:
+    """Open a session of its own that reads without transactions, for work outside of a request's session."""
+    with Session(without_transactions(db.engine)) as session:
+        yield session
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """The owners' pages about the audit log: search and download."""
 
 import csv
+import gc
 import io
 import json
+from typing import Any
 
 import pytest
 
 from bookshop.audit import repository
+from bookshop.extensions import db
 from tests.support.clients import text_of
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -114,6 +117,18 @@ def test_the_download_has_every_entry_of_the_search_newest_first(owner, log, mon
     assert json.loads(rows[0]["after"]) == {"title": 'A, "B"'}
     assert file.headers["Content-Disposition"] == "attachment; filename=bookshop-audit.csv"
     assert OWNER not in file.text
+
+
+def test_a_download_gives_its_connection_back(app, owner, log):
+    log(number=11)
+    gc.disable()  # it would give a forgotten connection back, sooner or later
+    try:
+        assert owner.get("/admin/audit.csv").text.count("\n") == 2
+        with app.app_context():
+            pool: Any = db.engine.pool
+            assert pool.checkedout() == 0
+    finally:
+        gc.enable()
 
 
 def test_an_empty_log_says_so(owner, shop):
