@@ -79,8 +79,8 @@ INVARIANTS: dict[str, str] = {
         FROM messages
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
            OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
-               'known_address', 'password_reset', 'invitation', 'password_changed', 'address_changed', 'second_factor',
-               'token_created', 'new_login')""",
+               'known_address', 'password_reset', 'login_link', 'address_link', 'invitation', 'password_changed',
+               'address_changed', 'second_factor', 'token_created', 'new_login')""",
     "messages: no message has the address of a deleted account": """
         SELECT 'message ' || m.id || ' has the address of user ' || u.id || ', whose account is deleted'
         FROM messages m JOIN users u ON u.id = m.user_id
@@ -93,10 +93,11 @@ INVARIANTS: dict[str, str] = {
            OR (state = 'sending') <> (lease IS NOT NULL) OR (state = 'sent') <> (sent_at IS NOT NULL)
            OR (state = 'suppressed') <> (reason IS NOT NULL) OR (reason = 'gone' AND kind <> 'restock')
            OR (kind = 'restock') <> (prebooking_id IS NOT NULL) OR (kind LIKE 'order%') <> (order_id IS NOT NULL)""",
-    "messages: every message has a user, and its order is one of that user": """
+    "messages: every message has a user or a link, and its order is one of that user": """
         SELECT 'message ' || m.id || ' names a user who does not exist, or an order that is not theirs'
         FROM messages m LEFT JOIN users u ON u.id = m.user_id LEFT JOIN orders o ON o.id = m.order_id
-        WHERE u.id IS NULL OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
+        WHERE (u.id IS NULL AND (m.user_id IS NOT NULL OR m.kind NOT IN ('login_link', 'address_link')))
+           OR (m.order_id IS NOT NULL AND (o.id IS NULL OR o.user_id <> m.user_id))""",
     "events: every event is of a known kind and has the row that it is about": """
         SELECT 'event ' || e.id || ' is of kind ' || e.kind || ', which does not match the row that it is about'
         FROM events e LEFT JOIN movements m ON m.id = e.movement_id
@@ -148,6 +149,16 @@ INVARIANTS: dict[str, str] = {
         WHERE d.state NOT IN ('queued', 'sending', 'delivered', 'failed') OR w.id IS NULL OR e.id IS NULL
            OR e.position IS NULL OR e.position > w.position OR (d.state = 'sending') <> (d.lease IS NOT NULL)
            OR (d.state = 'delivered') <> (d.delivered_at IS NOT NULL)""",
+    "accounts: every address is confirmed, or the account is an old one that cannot log in": """
+        SELECT 'user ' || u.id || ' has an address that is not confirmed, but a login, a valid token or no mark'
+        FROM users u
+        WHERE u.email_confirmed_at IS NULL AND (NOT u.never_confirmed
+            OR EXISTS (SELECT 1 FROM login_sessions s WHERE s.user_id = u.id)
+            OR EXISTS (SELECT 1 FROM api_tokens t WHERE t.user_id = u.id AND t.revoked_at IS NULL))""",
+    "accounts: no link is used twice": """
+        SELECT 'link ' || s.link_id || ' made ' || count(*) || ' logins, or was not used'
+        FROM login_sessions s JOIN login_links l ON l.id = s.link_id
+        GROUP BY s.link_id HAVING count(*) > 1 OR count(l.used_at) < count(*)""",
     "orders: every line of a cart has a book and a user": """
         SELECT 'the cart of user ' || i.user_id || ' holds book ' || i.book_id || ', one of which does not exist'
         FROM cart_items i LEFT JOIN books b ON b.id = i.book_id LEFT JOIN users u ON u.id = i.user_id

@@ -1,4 +1,4 @@
-"""The normal form in which e-mail addresses are stored."""
+"""The form in which e-mail addresses are stored, and the one in which they are compared."""
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -17,6 +17,23 @@ def normal_email(email: str) -> str:
     except EmailNotValidError as error:
         reason = str(error).replace("email address", "e-mail address").replace("period", "dot")  # British English
         raise Invalid(f"This is not a valid e-mail address. {reason}", "email") from None
-    if len(address.casefold()) > EMAIL_MAX:
+    if len(key_of(address)) > EMAIL_MAX:
         raise Invalid("This e-mail address is too long.", "email")
     return address
+
+
+def key_of(address: str) -> str:
+    """Return the form in which addresses are compared: upper and lower case are the same.
+
+    Case folding would go too far: to it, ß and ss are equal, but straße.de and strasse.de are different domains (IDNA
+    2008), which may belong to different people.
+    """
+    return address.lower()
+
+
+def key_of_typed(email: str) -> str:
+    """Return the key of an address as it was typed; '' if it is not valid."""
+    try:
+        return key_of(normal_email(email))
+    except Invalid:
+        return ""

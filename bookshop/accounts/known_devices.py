@@ -1,8 +1,8 @@
 """Device cookies: slow down password guessing without locking out the owner of an account.
 
 A browser that has logged in before is known by a cookie and has its own limit, so attempts from elsewhere do not affect
-it (OWASP: Slow Down Online Guessing Attacks with Device Cookies). Resetting the password by e-mail also makes a browser
-known. After a password change, only the device on which it was changed is still known.
+it (OWASP: Slow Down Online Guessing Attacks with Device Cookies). Logging in with a link makes a browser known as well.
+After a password change, only the device on which it was changed is still known.
 """
 
 import secrets
@@ -12,9 +12,8 @@ from flask import current_app, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.accounts.emails import normal_email
+from bookshop.accounts.emails import key_of_typed
 from bookshop.extensions import client_network
-from bookshop.kit.exceptions import Invalid
 from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 
@@ -29,9 +28,9 @@ def login_limits(email: str) -> Sequence[AttemptLimit]:
 
     An attempt from an unknown device counts for its network, for the account on this network and for the account as a
     whole. Others can make an owner wait for at most a minute, or a quarter of an hour from the same network. Owners can
-    avoid the wait by resetting the password by e-mail.
+    avoid the wait by logging in with a link.
     """
-    account, network = _normalised(email), client_network()
+    account, network = key_of_typed(email), client_network()
     if device := device_of(email):
         return [AttemptLimit(f"login {device} {account}", 10, QUARTER_HOUR)]
     limits = [AttemptLimit(f"login at {network}", 30, MINUTE)]
@@ -50,7 +49,7 @@ def code_limits(email: str) -> Sequence[AttemptLimit]:
     elsewhere do not make a known device wait. All known devices together have a limit of their own, because anyone with
     access to the mailbox can make more devices known.
     """
-    account = _normalised(email)
+    account = key_of_typed(email)
     if device := device_of(email):
         return [
             AttemptLimit(f"code {device} {account}", 5, QUARTER_HOUR),
@@ -91,11 +90,3 @@ def _serializer() -> URLSafeTimedSerializer:
 def _mark(email: str) -> str:
     """Return the keyed hash of an account and its current password."""
     return services.accounts().account_mark(email, str(current_app.secret_key))
-
-
-def _normalised(email: str) -> str:
-    """Return the normalised address in lower case, or '' if it is not valid."""
-    try:
-        return normal_email(email).casefold()
-    except Invalid:
-        return ""

@@ -4,10 +4,11 @@ from bookshop.accounts.models import User
 from bookshop.mail.service import MailService
 
 
-def notify(mail: MailService, user: User, kind: str) -> None:
+def notify(mail: MailService, user: User, kind: str, link_id: int | None = None) -> None:
     """Queue a security notice to a user's address as it is in `user`; needs the lock of their row.
 
-    An address that is not confirmed gets none, because it may be a stranger's.
+    `link_id` is the link in it, if there is one. An address that was never confirmed gets no notice, because it may be
+    a stranger's.
     """
-    if user.email_confirmed_at is not None:
-        mail.queue_notice(kind, user.id, user.email)
+    if not user.never_confirmed:
+        mail.queue_notice(kind, user.id, user.email, link_id)

@@ -1,4 +1,4 @@
-"""Queries for users, their logins, API tokens and password reset links."""
+"""Queries for users, their logins, second factors and API tokens."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -7,25 +7,22 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.emails import key_of
 from bookshop.accounts.models import (
     OWNER,
     STAFF_ROLES,
     ApiToken,
+    LoginLink,
     LoginSession,
-    PasswordReset,
     RecoveryCode,
     SecondFactor,
     User,
 )
-from bookshop.kit.database import Page, later, now, paginate
-
-RESET_LIFETIME = 30 * 60  # seconds
-# By the database's clock, as the clocks of the worker that creates a link and of the web server may differ.
-RESET_IS_VALID = PasswordReset.created_at >= later(-RESET_LIFETIME)
+from bookshop.kit.database import Page, now, paginate
 
 
 class LockedUser(NamedTuple):
-    """An active user whose row is locked; `has_access` is False until an invited user has chosen a password."""
+    """An active user whose row is locked; `has_access` is False until an invited user has logged in."""
 
     role: str
     has_access: bool
@@ -44,8 +41,14 @@ class UserRepository:
     def get_by_email(self, email: str) -> User | None:
         """Return the user with this address, ignoring case."""
         return self.session.scalar(
-            select(User).where(User.email_key == email.casefold()).execution_options(populate_existing=True)
+            select(User).where(User.email_key == key_of(email)).execution_options(populate_existing=True)
         )
+
+    def mark_of(self, email_key: str) -> tuple[int | None, str | None]:
+        """Return the id and the password hash of the user with this address; Nones, in the same time, if none has."""
+        columns = func.max(User.id), func.max(User.password_hash)
+        row = self.session.connection().execute(select(*columns).where(User.email_key == email_key)).one()
+        return row[0], row[1]
 
     def emails_of(self, user_ids: Collection[int]) -> Mapping[int, str]:
         """Return the addresses of these users; deleted accounts have a placeholder."""
@@ -54,7 +57,7 @@ class UserRepository:
 
     def search(self, part: str, page: int, size: int) -> Page[User]:
         """Return users whose address contains `part`, ignoring case, newest first, without deleted ones."""
-        query = select(User).where(User.deleted_at.is_(None), User.email_key.contains(part.casefold(), autoescape=True))
+        query = select(User).where(User.deleted_at.is_(None), User.email_key.contains(key_of(part), autoescape=True))
         return paginate(self.session, query.order_by(User.id.desc()), page, size)
 
     def lock(self, user_id: int) -> None:
@@ -63,7 +66,7 @@ class UserRepository:
 
     def lock_by_email(self, email: str) -> User | None:
         """Lock the user with this address until the transaction ends; None if no user has it once locked."""
-        owner = select(User).where(User.email_key == email.casefold()).with_for_update(key_share=True)
+        owner = select(User).where(User.email_key == key_of(email)).with_for_update(key_share=True)
         return self.session.scalar(owner.execution_options(populate_existing=True))
 
     def lock_with_owners(self, user_id: int | None, by: int | None = None) -> Mapping[int, LockedUser]:
@@ -73,7 +76,7 @@ class UserRepository:
         """
         is_owner = select(User.role).where(User.id == user_id).scalar_subquery() == OWNER
         owners = is_owner & (User.role == OWNER) & User.deactivated_at.is_(None)
-        has_access = User.email_confirmed_at.is_not(None) | User.last_login_at.is_not(None)
+        has_access = ~User.never_confirmed & (User.password_hash.is_not(None) | User.last_login_at.is_not(None))
         columns = User.id, User.role, User.deactivated_at, has_access
         locked = select(*columns).where(User.id.in_({user_id, by}) | owners).order_by(User.id)
         rows = self.session.execute(locked.with_for_update(key_share=True)).all()
@@ -98,9 +101,22 @@ class UserRepository:
         """Update columns of a user; objects already loaded in the session are not refreshed."""
         self.session.execute(update(User).where(User.id == user_id).values(**values))
 
-    def add_login(self, login_id: str, user_id: int, user_agent: str | None, *, second_factor: bool = False) -> None:
-        """Insert a login, confirmed now; its id must be unguessable. `second_factor` is whether it passed one."""
-        login = LoginSession(id=login_id, user_id=user_id, user_agent=user_agent, confirmed_at=now())
+    def add_login(
+        self,
+        login_id: str,
+        user_id: int,
+        user_agent: str | None,
+        *,
+        second_factor: bool = False,
+        link_id: int | None = None,
+    ) -> None:
+        """Insert a login, confirmed now; its id must be unguessable.
+
+        `second_factor` is whether it passed one, `link_id` the link that was used instead of a password; it may have
+        been purged while the code was awaited.
+        """
+        link = select(LoginLink.id).where(LoginLink.id == link_id).scalar_subquery() if link_id is not None else None
+        login = LoginSession(id=login_id, user_id=user_id, user_agent=user_agent, confirmed_at=now(), link_id=link)
         login.second_factor = second_factor
         self.session.add(login)
 
@@ -108,9 +124,10 @@ class UserRepository:
         """Return the login, freshly read."""
         return self.session.get(LoginSession, login_id, populate_existing=True)
 
-    def set_login_confirmed(self, login_id: str) -> None:
-        """Record that a password or code was entered in this login now."""
-        self.session.execute(update(LoginSession).where(LoginSession.id == login_id).values(confirmed_at=now()))
+    def set_login_confirmed(self, login_id: str, **link_id: int) -> None:
+        """Record that a password, a code or the link with this `link_id` was used in this login now."""
+        confirmed = update(LoginSession).where(LoginSession.id == login_id)
+        self.session.execute(confirmed.values(confirmed_at=now(), **link_id))
 
     def set_second_factor_passed(self, user_id: int, *, passed: bool) -> None:
         """Mark all the user's logins as having passed the second factor, or not."""
@@ -211,23 +228,3 @@ class UserRepository:
         self.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
         result: Any = self.session.execute(delete(SecondFactor).where(SecondFactor.user_id == user_id))
         return bool(result.rowcount)
-
-    def add_reset(self, reset: PasswordReset) -> None:
-        """Insert a password reset link."""
-        self.session.add(reset)
-
-    def user_of_reset(self, token_hash: str) -> int | None:
-        """Return the user id of a password reset link; None if it is unknown or expired."""
-        return self.session.scalar(
-            select(PasswordReset.user_id).where(PasswordReset.token_hash == token_hash, RESET_IS_VALID)
-        )
-
-    def use_reset(self, token_hash: str) -> int | None:
-        """Delete a password reset link and return its user id; None if it is already used or expired."""
-        used = delete(PasswordReset).where(PasswordReset.token_hash == token_hash, RESET_IS_VALID)
-        return self.session.scalar(used.returning(PasswordReset.user_id))
-
-    def delete_resets(self, user_id: int, *, expired_only: bool = False) -> None:
-        """Delete the user's password reset links, or with `expired_only` only the expired ones."""
-        ended = delete(PasswordReset).where(PasswordReset.user_id == user_id)
-        self.session.execute(ended.where(~RESET_IS_VALID) if expired_only else ended)

@@ -158,6 +158,8 @@ class SecondFactorService:
 
     def _check_password(self, user_id: int, password: str) -> None:
         user = self.users.get(user_id)
+        if user is not None and user.password_hash is None:
+            raise WrongPassword("Your account has no password. Use a link instead.")
         if not password_matches(user.password_hash if user else None, password):
             raise WrongPassword("This is not your current password.")
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.authentication import Authentication, Identity, new_token, token_hash
+from bookshop.accounts.authentication import Authentication, Identity, new_login_id, new_token, token_hash
 from bookshop.accounts.devices import storable_user_agent
-from bookshop.accounts.emails import normal_email
-from bookshop.accounts.models import CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
+from bookshop.accounts.emails import key_of, key_of_typed, normal_email
+from bookshop.accounts.link_repository import LinkRepository
+from bookshop.accounts.models import ADDRESS, CUSTOMER, TOKEN_NAME_MAX, USER_AGENT_MAX, ApiToken, LoginSession, User
 from bookshop.accounts.notices import notify
 from bookshop.accounts.passwords import hash_password, needs_rehash, password_matches, problem_in_password
 from bookshop.accounts.repository import UserRepository
@@ -24,32 +25,53 @@ from bookshop.idempotency.repository import SentFormRepository
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Conflict, Invalid, NotAuthenticated, NotFound, WrongPassword
 from bookshop.kit.text import EMAIL_MAX, problem_in, tidy
-from bookshop.mail.models import CONFIRMATION, FORMER_ADDRESS, NEW_LOGIN, PASSWORD_CHANGED, TOKEN_CREATED
+from bookshop.mail.models import NEW_LOGIN, PASSWORD_CHANGED, TOKEN_CREATED
 from bookshop.mail.service import MailService
 
 TOKENS_MAX = 20
 DAYS_MAX = 3650
-EMAIL_TAKEN = "EMAIL_TAKEN"
+EMAIL_TAKEN, EMAIL_RESERVED = "EMAIL_TAKEN", "EMAIL_RESERVED"
 DOUBLE_CLICK = timedelta(seconds=10)  # within which the same form is one login
 SHOWN_FOR = timedelta(minutes=1)  # how long a form that is sent again still shows its new token
-WRONG_LOGIN = "The e-mail address or the password is wrong."
+WRONG_LOGIN = "The e-mail address or the password is wrong. You can also log in with a link, without a password."
+RESERVED = (
+    "This was the address of an account until a few days ago, and its owner can still undo the change. Use the link in"
+    " our message about the change, or enter a different address."
+)
 
 
-class CheckedPassword(NamedTuple):
-    """A user whose password matched this hash; plain values, which survive a rollback."""
+class EndedAccess(NamedTuple):
+    """How many logins and tokens were ended."""
+
+    logins: int
+    tokens: int
+
+    def sentence(self, device: str = "other device") -> str:
+        """Say what was ended; `device` is what was logged out."""
+        sentence = f"{_counted(self.logins, device)} logged out, and {_counted(self.tokens, 'API token')} revoked."
+        return sentence[0].upper() + sentence[1:]
+
+
+class CheckedUser(NamedTuple):
+    """A user whose password or link was checked, with their password hash; plain values, which survive a rollback."""
 
     user_id: int
-    password_hash: str
+    password_hash: str | None
 
 
 class LoginAttempt(NamedTuple):
-    """What came with a login: what was entered, and from where; `form_key` identifies a form that is sent twice."""
+    """What came with a login: what was entered, and from where; `form_key` identifies a form that is sent twice.
+
+    `link_id` is the link that was used instead of a password; `login_id` the id of the new login, a random one if ''.
+    """
 
     password: str | None = None
     code: str | None = None
     form_key: str = ""
     user_agent: str | None = None
     known_device: bool = False
+    link_id: int | None = None
+    login_id: str = ""
 
 
 class AccountService:
@@ -71,34 +93,38 @@ class AccountService:
         self.mail = mail
         self.second_factor = second_factor
         self.users = UserRepository(session)
+        self.links = LinkRepository(session)
         self.forms = SentFormRepository(session)
         self.audit = AuditService(session)
         self.session_days, self.lifetime = session_days, timedelta(days=session_days)
 
-    def register(self, email: str, password: str, role: str = CUSTOMER, *, confirmed: bool = True) -> User:
-        """Create a user; raises Invalid for a bad address or password, Conflict if the address is taken.
+    def register(self, email: str, password: str | None = None, role: str = CUSTOMER) -> User:
+        """Create a user, whose address counts as confirmed, and who may have no password.
 
-        Pass `confirmed=False` if the address may not be theirs; see EmailLinkService.sign_up.
+        Raises Invalid for a bad address or password, or Conflict if the address is taken or reserved.
         """
         address = normal_email(email)
-        if problem := problem_in_password(password):
+        if password is not None and (problem := problem_in_password(password)):
             raise Invalid(problem, "password")
         user = User(
             email=address,
-            email_key=address.casefold(),
-            password_hash=hash_password(password),
+            email_key=key_of(address),
+            password_hash=hash_password(password) if password is not None else None,
             role=role,
-            email_confirmed_at=now() if confirmed else None,
+            email_confirmed_at=now(),
         )
         try:
             with self.session.begin_nested():
                 self.users.add(user)
+                # After the INSERT: it may have waited for the change that has made the address free.
+                if self.links.is_reserved(user.email_key):
+                    raise Conflict(RESERVED, EMAIL_RESERVED)
         except IntegrityError:
             raise Conflict(f"There is already an account with the e-mail address {address}.", EMAIL_TAKEN) from None
         self.audit.record("user.created", user.id, after={"role": role})
         return user
 
-    def check_password(self, email: str, password: str) -> CheckedPassword:
+    def check_password(self, email: str, password: str) -> CheckedUser:
         """Return the active user with this address and password, and the hash that the password matched.
 
         Raises WrongPassword, with the same text and after the same time whether or not the address has an account.
@@ -106,26 +132,30 @@ class AccountService:
         user = self._find(email)
         if not password_matches(user.password_hash if user else None, password):
             raise WrongPassword(WRONG_LOGIN)
-        if user is None or user.deactivated_at is not None:
+        if user is None or user.deactivated_at is not None or user.never_confirmed:
             raise WrongPassword(WRONG_LOGIN)
-        return CheckedPassword(user.id, user.password_hash)
+        return CheckedUser(user.id, user.password_hash)
 
-    def log_in(self, checked: CheckedPassword, attempt: LoginAttempt | None = None) -> Identity | None:
-        """Create a login for a user whose password was just checked; None if the attempt lacks a code that is needed.
+    def log_in(self, checked: CheckedUser, attempt: LoginAttempt | None = None) -> Identity | None:
+        """Create a login for a user who was just checked; None if the attempt lacks a code that is needed.
 
         A form that is sent twice, with the same `form_key`, creates one login. Locks the form and the user's row, so
         that a simultaneous deactivation or password change either ends this login or is noticed here, which raises
-        WrongPassword, as a wrong code does.
+        WrongPassword, as a wrong code does. Raises NotAuthenticated if the link has logged in before.
         """
-        attempt, login_id = attempt or LoginAttempt(), secrets.token_urlsafe(32)
-        earlier_id = self._login_by_form(attempt.form_key, checked.user_id, login_id) if attempt.form_key else None
+        attempt = attempt or LoginAttempt()
+        login_id = attempt.login_id or new_login_id()
+        form_key = f"{checked.user_id} {attempt.form_key}"
+        earlier = self.claim_form(form_key, login_id) if attempt.form_key else None
         self.users.lock(checked.user_id)
         user = self.users.get(checked.user_id)
         if user is None or user.deactivated_at is not None or user.password_hash != checked.password_hash:
             raise WrongPassword(WRONG_LOGIN)
-        if earlier_id is not None:
-            return Identity(user.id, user.email, user.role, earlier_id)
-        if attempt.password is not None and needs_rehash(user.password_hash):
+        if earlier is not None:
+            return earlier
+        if attempt.link_id is not None and self.links.has_login(attempt.link_id):
+            raise NotAuthenticated("This link has logged in before. Please log in again.")
+        if attempt.password is not None and user.password_hash and needs_rehash(user.password_hash):
             self.users.update(user.id, password_hash=hash_password(attempt.password))
         has_factor = self.users.has_second_factor(user.id)
         if has_factor:
@@ -136,42 +166,58 @@ class AccountService:
         return Identity(user.id, user.email, user.role, login_id)
 
     def _add_login(self, user: User, login_id: str, attempt: LoginAttempt, *, second_factor: bool) -> None:
-        """Record a login, and send a notice unless it is from a known device."""
-        if not attempt.known_device and user.last_login_at is not None:  # on the first login, every device is new
+        """Record a login, and send a notice unless it is from a known device or by a link, which is a notice itself."""
+        if not attempt.known_device and attempt.link_id is None and user.last_login_at is not None:
             notify(self.mail, user, NEW_LOGIN)
         self.users.update(user.id, last_login_at=now())
         self.users.end_logins(user.id, before=now() - self.lifetime)
         agent = storable_user_agent(attempt.user_agent, USER_AGENT_MAX)
-        self.users.add_login(login_id, user.id, agent, second_factor=second_factor)
+        self.users.add_login(login_id, user.id, agent, second_factor=second_factor, link_id=attempt.link_id)
         self.audit.record("user.logged_in", user.id, after={"second_factor": second_factor}, by=user.audited_id)
 
-    def _login_by_form(self, form_key: str, user_id: int, login_id: str) -> str | None:
-        """Claim the form for `login_id` and return None, or return the login id of a claim a few seconds ago.
+    def claim_form(self, form_key: str, login_id: str) -> Identity | None:
+        """Claim a form for this login and return None, or return the login that it created a few seconds ago.
 
         A form that is sent later counts as a new login, so a copy of it is useless without a new code.
         """
-        key = token_hash(f"login {user_id} {form_key}")
-        if self.forms.claim(key, user_id, login_id):
-            return None
-        row = self.forms.get(key)
+        return None if self.forms.claim(_hashed(form_key), None, login_id) else self.login_by_form(form_key)
+
+    def login_by_form(self, form_key: str) -> Identity | None:
+        """Return the login that a form created a few seconds ago."""
+        row = self.forms.get(_hashed(form_key))
         if row is None or row[0] is None or row[2] - row[1] > DOUBLE_CLICK:
             return None
-        return row[0] if self.authentication.by_login(row[0], self.session_days) else None
+        return self.authentication.by_login(row[0], self.session_days)
 
-    def check_mark(self, email: str, secret: str, mark: str) -> CheckedPassword:
+    def refresh_login(self, me: Identity, link_id: int) -> Identity | None:
+        """Make a login fresh by a link that was used; None if the account has a second factor. Locks the user's row.
+
+        Raises NotAuthenticated if the login has ended.
+        """
+        self.authentication.lock_login(me)
+        if me.login_id is None or self.users.has_second_factor(me.user_id):
+            return None
+        self.users.set_login_confirmed(me.login_id, link_id=link_id)
+        self.audit.record("user.login_confirmed", me.user_id)
+        return me
+
+    def check_mark(self, email: str, secret: str, mark: str) -> CheckedUser:
         """Return the account with this address and mark, as if its password had been checked.
 
         Raises NotAuthenticated if the account, its address or its password has changed since the mark was made.
         """
         user = self._find(email)
         if user is None or not hmac.compare_digest(self.account_mark(email, secret), mark):
-            raise NotAuthenticated("Your account has changed since you entered your password. Please log in again.")
-        return CheckedPassword(user.id, user.password_hash)
+            raise NotAuthenticated("Your account has changed since you began to log in. Please log in again.")
+        return CheckedUser(user.id, user.password_hash)
 
     def account_mark(self, email: str, secret: str) -> str:
-        """Return a keyed hash of the account with this address and its password; works for unknown addresses too."""
-        user = self._find(email)
-        account = f"{user.id} {user.password_hash}" if user else f"no account: {email}"
+        """Return a keyed hash of the account with this address and its password.
+
+        Unknown addresses get one too, in the same time.
+        """
+        user_id, password_hash = self.users.mark_of(key_of_typed(email))
+        account = f"{user_id} {password_hash}" if user_id else f"no account: {email}"
         return hmac.new(secret.encode(), f"mark of {account}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def log_out(self, login_id: str) -> None:
@@ -193,44 +239,30 @@ class AccountService:
         return ended
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
-        """Change the password; end all reset links, and all logins except `keep_login`. Locks the user's row.
+        """Change the password; end all logins except `keep_login`. Locks the user's row.
 
         Raises WrongPassword, or Invalid for a bad new password.
         """
-        user = self.lock_with_password(user_id, current)
+        self._set_password(self.lock_with_password(user_id, current), new)
+        self.users.end_logins(user_id, except_login=keep_login)
+
+    def set_password(self, me: Identity, new: str) -> EndedAccess:
+        """Set the password of a user who has just logged in with a link; end all other logins, and all tokens.
+
+        Returns what was ended. Locks the user's row. Raises Invalid for a bad password, or NotAuthenticated if the
+        login has ended.
+        """
+        self._set_password(self.lock_confirmed(me.user_id, me), new)
+        return self.end_access(me.user_id, keep_login=me.login_id)
+
+    def _set_password(self, user: User, new: str) -> None:
+        """Set the password of a locked user; ends the pending change of an address, which a thief may have begun."""
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
-        self.users.update(user_id, password_hash=hash_password(new))
+        self.users.update(user.id, password_hash=hash_password(new))
+        self.links.end(user_id=user.id, purposes=(ADDRESS,))
         notify(self.mail, user, PASSWORD_CHANGED)
-        self.users.delete_resets(user_id)
-        self.users.end_logins(user_id, except_login=keep_login)
-        self.audit.record("user.password_changed", user_id)
-
-    def change_email(self, user_id: int, email: str, password: str) -> str:
-        """Change the address; returns it as it is stored.
-
-        A new address has to be confirmed; queued messages are sent to it, and a notice to the former one. Locks the
-        user's row. Raises Invalid for a bad address, WrongPassword, or Conflict if another account uses the address.
-        """
-        address = normal_email(email)
-        user = self.lock_with_password(user_id, password)
-        if address == user.email:
-            return address
-        self.audit.record("user.address_changed", user_id)
-        is_other = address.casefold() != user.email_key
-        if is_other:
-            notify(self.mail, user, FORMER_ADDRESS)
-        try:
-            with self.session.begin_nested():
-                self.users.update(user_id, email=address, email_key=address.casefold())
-        except IntegrityError:
-            raise Conflict("Another account uses this e-mail address. Enter a different one.", EMAIL_TAKEN) from None
-        self.mail.change_recipient(user_id, address)
-        if is_other:
-            self.users.update(user_id, email_confirmed_at=None)
-            self.users.delete_resets(user_id)
-            self.mail.queue_account_message(CONFIRMATION, user_id, address)
-        return address
+        self.audit.record("user.password_changed", user.id)
 
     def list_users(self, q: str, page: int, size: int) -> Page[User]:
         """List users whose e-mail address contains `q`, newest first, without deleted accounts."""
@@ -296,6 +328,10 @@ class AccountService:
     def _check_new_token(self, user_id: int, name: str) -> None:
         if not 1 <= len(name) <= TOKEN_NAME_MAX or problem_in(name):
             raise Invalid(f"A token name needs 1 to {TOKEN_NAME_MAX} characters.", "name")
+        if self.get_user(user_id).never_confirmed:
+            raise Conflict(
+                "This account's address was never confirmed. Log in to it with a link first.", "USER_UNCONFIRMED"
+            )
         if self.users.count_tokens(user_id) >= TOKENS_MAX:
             raise Conflict(
                 f"This account has {TOKENS_MAX} tokens, which is the maximum. Revoke one first.", "TOKEN_LIMIT_REACHED"
@@ -310,10 +346,12 @@ class AccountService:
         """Revoke the user's tokens with this name; returns how many."""
         return len(self._revoke_tokens(user_id, name=name))
 
-    def end_access(self, user_id: int) -> None:
-        """End all logins of the user and revoke all tokens."""
-        self.users.end_logins(user_id)
-        self._revoke_tokens(user_id)
+    def end_access(self, user_id: int, *, keep_login: str | None = None) -> EndedAccess:
+        """End all logins of the user except `keep_login`, all tokens, and a pending change of the address."""
+        self.links.end(user_id=user_id, purposes=(ADDRESS,))
+        self.users.end_logins(user_id, before=now() - self.lifetime)
+        ended = self.users.end_logins(user_id, except_login=keep_login)
+        return EndedAccess(ended, len(self._revoke_tokens(user_id)))
 
     def _revoke_tokens(self, user_id: int, **which: Any) -> Sequence[int]:
         revoked = self.users.revoke_tokens(user_id, **which)
@@ -339,8 +377,23 @@ class AccountService:
             raise WrongPassword("This is not your current password.", "current")
         return user
 
+    def lock_confirmed(self, user_id: int, confirmed_by: str | Identity) -> User:
+        """Lock the row of a user who is confirmed by the password, or by a fresh login, which must still exist."""
+        if isinstance(confirmed_by, str):
+            return self.lock_with_password(user_id, confirmed_by)
+        self.authentication.lock_login(confirmed_by)
+        return self.get_user(user_id)
+
     def _find(self, email: str) -> User | None:
         try:
             return self.users.get_by_email(normal_email(email))
         except Invalid:
             return None
+
+
+def _hashed(form_key: str) -> str:
+    return token_hash(f"login {form_key}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun} was" if count == 1 else f"{count or 'no'} {noun}s were"

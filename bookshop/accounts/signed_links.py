@@ -7,7 +7,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 from bookshop.kit.exceptions import NotFound
 
-CONFIRM, UNSUBSCRIBE = "confirm an address", "want no alerts"
+UNSUBSCRIBE, WAITING = "want no alerts", "see what I am waiting for"
 
 
 def sign(purpose: str, content: Any) -> str:
@@ -22,7 +22,7 @@ def read(purpose: str, token: str) -> Any:
     except BadSignature:
         raise NotFound(
             "This link is incomplete. Copy the whole link from the e-mail, or log in: on your account page, you can"
-            " confirm your address or turn off e-mails.",
+            " turn off e-mails.",
             "LINK_NOT_FOUND",
         ) from None
 

@@ -1,19 +1,19 @@
 """Owners and booksellers: who becomes one, who stays one, and who may change an account."""
 
-import secrets
 from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.allowance import MailAllowance
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES, User
 from bookshop.accounts.notices import notify
-from bookshop.accounts.passwords import hash_password
 from bookshop.accounts.repository import LockedUser, UserRepository
 from bookshop.accounts.service import AccountService
 from bookshop.audit.service import AuditService
+from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Forbidden, NotAuthenticated
-from bookshop.mail.models import INVITATION, SECOND_FACTOR
+from bookshop.mail.models import SECOND_FACTOR
 from bookshop.mail.service import MailService
 
 ROLE_NAMES = {CUSTOMER: "a customer", BOOKSELLER: "a bookseller", OWNER: "an owner"}
@@ -22,17 +22,18 @@ ROLE_NAMES = {CUSTOMER: "a customer", BOOKSELLER: "a bookseller", OWNER: "an own
 class StaffService:
     """Adds members of staff and changes roles; never commits."""
 
-    def __init__(self, session: Session, accounts: AccountService, mail: MailService) -> None:
+    def __init__(self, session: Session, accounts: AccountService, mail: MailService, allowance: MailAllowance) -> None:
         self.users = UserRepository(session)
         self.accounts = accounts
         self.mail = mail
+        self.allowance = allowance
         self.audit = AuditService(session)
 
     def add(self, email: str, role: str, *, by: int | None = None) -> bool:
         """Give the account with this address, new or a customer's, a staff role; returns whether it was invited.
 
-        A new account gets an e-mail with a link to choose a password. Locks as `change_role` does, and raises what it
-        raises; also Invalid for a bad address, and Conflict for a member of staff.
+        A new account counts as confirmed and gets an e-mail; its owner logs in with a link. Locks as `change_role`
+        does, and raises what it raises; also Invalid for a bad address, and Conflict for a member of staff.
         """
         user = self.users.get_by_email(normal_email(email))
         if user is not None and user.is_staff and user.id != by:
@@ -44,14 +45,13 @@ class StaffService:
             return self.change_role(user.id, role, by=by)
         locked = self.users.lock_with_owners(None, by)
         check_is_owner(by, locked)
-        user = self.accounts.register(email, secrets.token_urlsafe(32), role, confirmed=False)
-        self.mail.queue_account_message(INVITATION, user.id, user.email)
+        self._invite(self.accounts.register(email, role=role))
         return True
 
     def change_role(self, user_id: int, role: str, *, by: int | None = None) -> bool:
         """Change a user's role and end all their logins and tokens; reservations and orders stay.
 
-        Someone who becomes a customer also loses the second factor. A customer whose address is not confirmed is
+        Someone who becomes a customer also loses the second factor. A customer whose address was never confirmed is
         invited like somebody new, as a stranger may have signed up with it and know the password; returns whether.
         Locks the user's row together with `by`, the owner who does it (None for a command), and for an owner all active
         owners, so that two cannot remove each other. Raises NotFound, Forbidden or NotAuthenticated if `by` is not an
@@ -63,21 +63,21 @@ class StaffService:
         _check_new_role(user, role, by)
         if role != OWNER:
             check_leaves_an_owner(user, locked)
-        before, is_invited = user.role, not user.is_staff and user.email_confirmed_at is None
+        before, is_invited = user.role, not user.is_staff and user.never_confirmed
         self.users.update(user_id, role=role)
         self.accounts.end_access(user_id)
         if role == CUSTOMER:
             self.users.delete_second_factor(user_id)
         if is_invited:
+            self.users.update(user_id, password_hash=None, email_confirmed_at=now(), never_confirmed=False)
             self._invite(user)
         self.audit.record("user.role_changed", user_id, {"role": before}, {"role": role})
         return is_invited
 
     def _invite(self, user: User) -> None:
-        """Invite the user: nobody can log in until a new password has been chosen by the link in the e-mail."""
-        self.users.update(user.id, password_hash=hash_password(secrets.token_urlsafe(32)))
-        self.users.delete_resets(user.id)
-        self.mail.queue_account_message(INVITATION, user.id, user.email)
+        """E-mail the user, unless the address has just had another message: the login page is all they need."""
+        if self.allowance.take(user.email_key):
+            self.mail.queue_invitation(user.id, user.email)
 
     def remove_second_factor(self, user_id: int, *, by: int | None = None) -> str:
         """Remove the second factor of a member of staff, for example after a lost phone; returns the address.

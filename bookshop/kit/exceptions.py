@@ -48,8 +48,8 @@ class FreshLoginRequired(Forbidden):
 
     def __init__(self, refusal: BookshopError | None = None) -> None:
         super().__init__(
-            "You have not entered your password or code in the last 15 minutes. Open /account/confirm-login, confirm "
-            "that it is you, then send this again."
+            "You last entered your password or code, or used a link, more than 15 minutes ago. Open "
+            "/account/confirm-login, confirm that it is you, then send this again."
         )
         self.refusal = refusal
 

@@ -10,16 +10,16 @@ from bookshop.kit.text import EMAIL_MAX
 
 RESTOCK = "restock"
 ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"
-CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET = "confirmation", "known_address", "password_reset"
+LOGIN_LINK, ADDRESS_LINK = "login_link", "address_link"
 INVITATION = "invitation"  # to a new member of staff
 PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR = "password_changed", "address_changed", "second_factor"
 TOKEN_CREATED, NEW_LOGIN = "token_created", "new_login"
 ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED)
-ACCOUNT_KINDS = (CONFIRMATION, KNOWN_ADDRESS, PASSWORD_RESET, INVITATION)
-PASSWORD_KINDS = (PASSWORD_RESET, INVITATION)  # with a link that sets a new password
+LINK_KINDS = (LOGIN_LINK, ADDRESS_LINK)  # to an address, whether or not it has an account
+FORMER_KINDS = ("confirmation", "known_address", "password_reset")  # no longer queued
 # Security notices: to the address that the account had when it was changed, whatever its address is when they are sent.
 NOTICE_KINDS = (PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR, TOKEN_CREATED, NEW_LOGIN)
-KINDS = (RESTOCK, *ORDER_KINDS, *ACCOUNT_KINDS, *NOTICE_KINDS)
+KINDS = (RESTOCK, *ORDER_KINDS, INVITATION, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS)
 
 QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
 STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
@@ -31,7 +31,7 @@ HAS_PERSONAL_DATA = text("(recipient <> '' OR last_error IS NOT NULL)")  # not p
 GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
 UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
 ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"
-NOT_STAFF = "not_staff"
+NOT_STAFF, LINK_ENDED = "not_staff", "link_ended"
 DROPPED, BEFORE_MAIL = "dropped", "before_mail"
 REASONS = {
     GONE: "The book sold out or was withdrawn before this was sent. It will be sent when the book is back in stock.",
@@ -45,6 +45,7 @@ REASONS = {
     TOO_OLD: "It is too old to be sent.",
     ORDER_CHANGED: "The order has changed since this was queued.",
     NOT_STAFF: "The account is not a staff account any more.",
+    LINK_ENDED: "The link in it has been used, or is not valid any more.",
     DROPPED: "Staff chose not to send this.",
     BEFORE_MAIL: "The customer was notified before the shop sent e-mails.",
 }
@@ -67,6 +68,7 @@ class Message(Base):
         CheckConstraint("(state = 'suppressed') = (reason IS NOT NULL)", name="reason"),
         CheckConstraint("(kind = 'restock') = (prebooking_id IS NOT NULL)", name="prebooking_id"),
         CheckConstraint("(kind LIKE 'order%') = (order_id IS NOT NULL)", name="order_id"),
+        CheckConstraint("user_id IS NOT NULL OR kind IN ('login_link', 'address_link')", name="user_id"),
         Index("ix_messages_due", "bulk", "next_attempt_at", sqlite_where=IS_UNSENT, postgresql_where=IS_UNSENT),
         Index("ix_messages_gone", "prebooking_id", sqlite_where=IS_GONE, postgresql_where=IS_GONE),
         Index("ix_messages_personal", "id", sqlite_where=HAS_PERSONAL_DATA, postgresql_where=HAS_PERSONAL_DATA),
@@ -76,9 +78,10 @@ class Message(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     bulk: Mapped[bool]  # one of many: messages that are not bulk are sent first
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     prebooking_id: Mapped[int | None] = mapped_column(ForeignKey("prebookings.id"))
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))
+    link_id: Mapped[int | None] = mapped_column(ForeignKey("login_links.id", ondelete="SET NULL"), index=True)
     recipient: Mapped[str] = mapped_column(String(EMAIL_MAX))
     dedupe_key: Mapped[str] = mapped_column(String(KEY_MAX), unique=True)  # at most one message for each event
     message_id: Mapped[str] = mapped_column(String(320))  # the same for every attempt, so mail programs hide duplicates

@@ -136,6 +136,11 @@ class MessageRepository:
         changed = changed.where(*queued) if queued_only else changed.values(last_error=None)
         self.session.connection().execute(changed)
 
+    def assign_links(self, link_ids: Collection[int], user_id: int) -> None:
+        """Make the messages with these links a user's, as they went to that user's addresses."""
+        theirs = update(messages).where(messages.c.link_id.in_(link_ids)).values(user_id=user_id)
+        self.session.connection().execute(theirs)
+
     def change_state(
         self,
         message_ids: Collection[int],

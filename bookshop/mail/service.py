@@ -1,8 +1,6 @@
 """The rules of the outbox: what is queued, and what happens to it."""
 
-import hashlib
 import secrets
-import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +13,12 @@ from bookshop.audit.service import AuditService
 from bookshop.kit.backoff import GIVEN_UP, MAX_ATTEMPTS, jittered_delay_after
 from bookshop.kit.database import later
 from bookshop.mail.models import (
-    ACCOUNT_KINDS,
     ADDRESS_CHANGED,
     CLOSED,
     DROPPED,
     ERROR_MAX,
     FAILED,
+    INVITATION,
     KINDS,
     NOTICE_KINDS,
     QUEUED,
@@ -29,7 +27,6 @@ from bookshop.mail.models import (
 )
 from bookshop.mail.repository import MessageRepository
 
-ACCOUNT_INTERVAL = 300  # seconds in which an address gets at most one account message of each kind
 UNSENT = (QUEUED, SENDING)
 LATE_AFTER = 15 * 60  # seconds after which an unsent message is late
 
@@ -71,36 +68,38 @@ class MailService:
         """Queue a message to the customer of each order, at most one of each kind; see OrderRepository.customers_of."""
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
-    def queue_account_message(self, kind: str, user_id: int, recipient: str) -> bool:
-        """Queue a message about an account; returns whether this queued one.
+    def queue_link(self, kind: str, link_id: int, recipient: str) -> None:
+        """Queue a message with a link to an address, whether or not it has an account; see `MailAllowance`."""
+        message = self._message(kind, None, recipient)
+        key = f"{kind}:{link_id}:{secrets.token_hex(8)}"  # SQLite gives the id of a deleted link to another
+        self.messages.insert([{**message, "dedupe_key": key, "link_id": link_id}])
 
-        There is at most one of each kind in an interval of 5 minutes, to prevent floods.
-        """
-        address = hashlib.sha256(recipient.encode()).hexdigest()[:4]  # too short to identify the address later
-        interval = int(time.time()) // ACCOUNT_INTERVAL
-        message = self._message(kind, user_id, recipient)
-        row = {**message, "dedupe_key": f"{kind}:{user_id}:{address}:{interval}", "order_id": None}
-        return self.messages.insert([row]) > 0
+    def queue_invitation(self, user_id: int, recipient: str) -> None:
+        """Queue a message to a new member of staff; see `MailAllowance`."""
+        message = self._message(INVITATION, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{INVITATION}:{user_id}:{secrets.token_hex(8)}"}])
 
-    def queue_notice(self, kind: str, user_id: int, recipient: str) -> None:
+    def queue_notice(self, kind: str, user_id: int, recipient: str, link_id: int | None = None) -> None:
         """Queue a security notice, which goes to this address even if the account gets another one.
 
-        The address must be a confirmed one, as others may be a stranger's. There is no interval: a thief's change must
-        not be hidden by an earlier notice. The caller holds the lock of the user's row, so that the account cannot be
-        deleted just before.
+        `link_id` is the link in it, if there is one. There is no limit: a thief's change must not be hidden by an
+        earlier notice. The caller holds the lock of the user's row, so that the account cannot be deleted just before.
         """
         message = self._message(kind, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{secrets.token_hex(8)}", "order_id": None}])
+        key = f"{kind}:{user_id}:{secrets.token_hex(8)}"
+        self.messages.insert([{**message, "dedupe_key": key, "link_id": link_id}])
 
     def _order_message(self, kind: str, order_id: int, user_id: int, recipient: str) -> dict[str, Any]:
         message = self._message(kind, user_id, recipient)
         return {**message, "dedupe_key": f"{kind}:{order_id}", "order_id": order_id}
 
-    def _message(self, kind: str, user_id: int, recipient: str) -> dict[str, Any]:
+    def _message(self, kind: str, user_id: int | None, recipient: str) -> dict[str, Any]:
         return {
             "kind": kind,
             "bulk": False,
             "user_id": user_id,
+            "order_id": None,
+            "link_id": None,
             "recipient": recipient,
             "message_id": f"<{kind}.{secrets.token_hex(16)}@{self.host}>",
         }
@@ -116,11 +115,15 @@ class MailService:
 
         Notices stay as they are: the former address may be the owner's, and the new one a thief's.
         """
-        self.messages.suppress_queued(user_id, ADDRESS_CHANGED, ACCOUNT_KINDS)
+        self.messages.suppress_queued(user_id, ADDRESS_CHANGED, (INVITATION,))
         self.messages.readdress(user_id, recipient, queued_only=True)
 
-    def anonymise(self, user_id: int, placeholder: str) -> None:
-        """Suppress a user's queued messages, and replace the address in all their messages with `placeholder`."""
+    def anonymise(self, user_id: int, placeholder: str, link_ids: Collection[int]) -> None:
+        """Suppress a user's queued messages, and replace the address in all their messages with `placeholder`.
+
+        The messages with these links become the user's.
+        """
+        self.messages.assign_links(link_ids, user_id)
         self.messages.readdress(user_id, placeholder, queued_only=False)
         self.messages.suppress_queued(user_id, CLOSED, KINDS)
         self.end_alerts(user_id, CLOSED)

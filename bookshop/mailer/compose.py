@@ -12,18 +12,25 @@ from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.mail.models import CONFIRMATION, NOTICE_KINDS, ORDER_KINDS, PASSWORD_KINDS, RESTOCK
+from bookshop.mail.models import ADDRESS_LINK, FORMER_ADDRESS, LOGIN_LINK, NOTICE_KINDS, ORDER_KINDS, RESTOCK
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
 from bookshop.web import services
 from bookshop.web.jinja import day
 from bookshop.web.navigation import absolute_url
 
+# The page that a link in a message of this kind opens.
+LINK_PAGES = {
+    LOGIN_LINK: "accounts.use_link",
+    ADDRESS_LINK: "accounts.confirm_address",
+    FORMER_ADDRESS: "accounts.undo_address",
+}
 
-def compose(message: Any, reset: str = "") -> EmailMessage:
-    """Compose the e-mail for a row of MailerRepository.get_to_send; `reset` is the token of a password reset link."""
+
+def compose(message: Any, token: str = "") -> EmailMessage:
+    """Compose the e-mail for a row of MailerRepository.get_to_send; `token` is that of its link, if it has one."""
     context = {
-        **_context_of(message, reset),
+        **_context_of(message, token),
         "message": message,
         "link": absolute_url,
         "shop_name": settings().shop_name,
@@ -56,25 +63,23 @@ def _part(subtype: str, text: str) -> EmailMessage:
     return part
 
 
-def _context_of(message: Any, reset: str) -> dict[str, Any]:
+def _context_of(message: Any, token: str) -> dict[str, Any]:
     """Return what the templates of this kind need besides the row."""
     if message.kind == RESTOCK:
         token = signed_links.sign(signed_links.UNSUBSCRIBE, message.user_id)
+        waiting = signed_links.sign(signed_links.WAITING, [message.user_id, message.email_key])
         return {
             "short_title": shortened(message.title),
             "book": absolute_url("catalog.book", book_id=message.book_id, slug=slug(message.title)),
             "unsubscribe": absolute_url("accounts.unsubscribe", token=token),
+            "waiting": absolute_url("prebookings.waiting", token=waiting),
         }
     if message.kind in ORDER_KINDS:
         return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
-    if message.kind == CONFIRMATION:
-        token = signed_links.sign(signed_links.CONFIRM, [message.user_id, message.email_key])
-        return {"confirm": absolute_url("accounts.confirm", token=token)}
-    if message.kind in PASSWORD_KINDS:
-        return {"reset": absolute_url("accounts.reset", token=reset)}
+    link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""
     if message.kind in NOTICE_KINDS:
-        return {"when": f"{day(message.created_at)} at {message.created_at:%H:%M} UTC"}
-    return {}
+        return {"when": f"{day(message.created_at)} at {message.created_at:%H:%M} UTC", "undo": link}
+    return {"button": link}
 
 
 def _render(name: str, context: dict[str, Any]) -> str:

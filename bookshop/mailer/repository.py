@@ -6,27 +6,30 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, TextClause, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import User
+from bookshop.accounts.models import LoginLink, User
 from bookshop.catalog.models import Book
 from bookshop.kit.database import Page, later, paginate
-from bookshop.mail.models import IS_UNSENT, NOTICE_KINDS, SENT, Message
+from bookshop.mail.models import IS_UNSENT, LINK_KINDS, NOTICE_KINDS, SENT, Message
 from bookshop.mail.repository import messages
 from bookshop.orders.models import Order
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_RESERVED_AGAIN, WAS_BOUGHT
 
-TOO_OLD = 4 * 3600  # seconds after which a password reset is no longer worth sending
+TOO_OLD = 4 * 3600  # seconds after which a link is no longer worth sending
 MAX_LISTED = 10_000
 
-# A notice goes to the address it was queued for, all else to the current one, which may have changed since.
-IS_NOTICE = messages.c.kind.in_(NOTICE_KINDS)
+# Notices and links go to the address they were queued for, all else to the current one, which may have changed since.
+HAS_OWN_ADDRESS = messages.c.kind.in_((*NOTICE_KINDS, *LINK_KINDS))
 
 # A message with everything needed for the final check and for its text.
 TO_SEND = (
     select(
-        *(messages.c[name] for name in ("id", "kind", "user_id", "order_id", "message_id", "attempts", "created_at")),
+        *(
+            messages.c[name]
+            for name in ("id", "kind", "user_id", "order_id", "link_id", "message_id", "attempts", "created_at")
+        ),
         messages.c.recipient.label("queued_for"),
-        case((IS_NOTICE, messages.c.recipient), else_=User.email).label("recipient"),
+        case((HAS_OWN_ADDRESS, messages.c.recipient), else_=User.email).label("recipient"),
         User.role,
         User.deactivated_at.is_(None).label("active"),
         User.email_key,
@@ -39,10 +42,12 @@ TO_SEND = (
         IS_RESERVED_AGAIN.label("reserved_again"),
         WAS_BOUGHT.label("bought"),
         Order.status.label("order_status"),
+        (LoginLink.id.is_not(None) & LoginLink.used_at.is_(None) & LoginLink.ended_at.is_(None)).label("link_is_open"),
         (messages.c.created_at < later(-TOO_OLD)).label("too_old"),
     )
     .select_from(messages)
-    .join(User, User.id == messages.c.user_id)
+    .outerjoin(User, User.id == messages.c.user_id)
+    .outerjoin(LoginLink, LoginLink.id == messages.c.link_id)
     .outerjoin(PreBook, PreBook.id == messages.c.prebooking_id)
     .outerjoin(Book, Book.id == PreBook.book_id)
     .outerjoin(Order, Order.id == messages.c.order_id)
@@ -56,7 +61,7 @@ MARK_SENT = (
         state=SENT,
         lease=None,
         recipient=case(
-            (IS_NOTICE, messages.c.recipient),
+            (HAS_OWN_ADDRESS, messages.c.recipient),
             else_=select(User.email).where(User.id == messages.c.user_id).scalar_subquery(),
         ),
         attempts=messages.c.attempts + 1,

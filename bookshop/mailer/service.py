@@ -4,24 +4,24 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.emails import key_of
 from bookshop.accounts.models import STAFF_ROLES
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.exceptions import NotFound
 from bookshop.mail.models import (
-    ACCOUNT_KINDS,
     ADDRESS_CHANGED,
     BOUGHT,
     CLOSED,
-    CONFIRMATION,
-    CONFIRMED,
+    FORMER_KINDS,
     GONE,
     INVITATION,
+    LINK_ENDED,
+    LINK_KINDS,
     NOT_STAFF,
-    NOTICE_KINDS,
     ORDER_CHANGED,
+    ORDER_KINDS,
     ORDER_PLACED,
     ORDER_READY,
-    PASSWORD_RESET,
     RESERVED_AGAIN,
     RESTOCK,
     SUPPRESSED,
@@ -66,14 +66,24 @@ class MailerService:
 
 def skip_reason(message: Any) -> str | None:
     """Return why a row of MailerRepository.get_to_send must not be sent any more: one of REASONS, or None."""
+    if message.kind in LINK_KINDS:
+        return _skip_reason_of_link(message)
     if not message.active:
         return CLOSED
     if message.kind == RESTOCK:
         return _skip_reason_of_alert(message)
-    if message.kind in ACCOUNT_KINDS:
-        return _skip_reason_of_account(message)
-    if message.kind in NOTICE_KINDS:
-        return None if message.queued_for else TOO_OLD
+    if message.email_confirmed_at is None:
+        return UNCONFIRMED
+    return _skip_reason_of_order(message) if message.kind in ORDER_KINDS else _skip_reason_of_account(message)
+
+
+def _skip_reason_of_link(message: Any) -> str | None:
+    if message.too_old or not message.queued_for:  # or it was purged
+        return TOO_OLD
+    return None if message.link_is_open else LINK_ENDED
+
+
+def _skip_reason_of_order(message: Any) -> str | None:
     # After a failed attempt, "We have your order" could arrive after the message that the order has been cancelled.
     overtaken = message.kind == ORDER_PLACED and message.attempts and message.order_status == CANCELLED
     return ORDER_CHANGED if overtaken or (message.kind == ORDER_READY and message.order_status != READY) else None
@@ -85,15 +95,11 @@ def _is_gone(message: Any) -> bool:
 
 
 def _skip_reason_of_account(message: Any) -> str | None:
-    if not message.queued_for:  # it was purged
+    if message.kind in FORMER_KINDS or not message.queued_for:  # or it was purged
         return TOO_OLD
-    if message.queued_for.casefold() != message.email_key:
+    if message.kind == INVITATION and key_of(message.queued_for) != message.email_key:
         return ADDRESS_CHANGED
-    if message.kind in {CONFIRMATION, INVITATION} and message.email_confirmed_at is not None:
-        return CONFIRMED
-    if message.kind == INVITATION and message.role not in STAFF_ROLES:
-        return NOT_STAFF
-    return TOO_OLD if message.kind == PASSWORD_RESET and message.too_old else None
+    return NOT_STAFF if message.kind == INVITATION and message.role not in STAFF_ROLES else None
 
 
 def _skip_reason_of_alert(message: Any) -> str | None:

@@ -18,7 +18,7 @@ from bookshop.extensions import db, settings
 from bookshop.kit.logs import redact_addresses
 from bookshop.kit.outbox import DATABASE_UNAVAILABLE, OutboxWorker, WorkerTiming
 from bookshop.kit.text import one_line
-from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, PASSWORD_KINDS, QUEUED, SENT, SUPPRESSED
+from bookshop.mail.models import BOUGHT, ERROR_MAX, FAILED, GONE, QUEUED, SENT, SUPPRESSED
 from bookshop.mail.repository import MessageRepository
 from bookshop.mailer.compose import compose
 from bookshop.mailer.repository import MailerRepository
@@ -141,14 +141,14 @@ class MailWorker(OutboxWorker):
 def _compose(message: Any) -> EmailMessage:
     """Compose the e-mail and end the database transaction, so that none stays open while the mail server is slow."""
     try:
-        return compose(message, _new_reset(message) if message.kind in PASSWORD_KINDS else "")
+        return compose(message, _token(message.link_id) if message.link_id is not None else "")
     finally:
         db.session.rollback()
 
 
-def _new_reset(message: Any) -> str:
-    """Create and commit the token of a password reset link, just before its message is sent."""
-    return services.commit(lambda: services.email_links().create_reset(message.user_id, message.email_key))
+def _token(link_id: int) -> str:
+    """Return the token of a link whose message is being sent, and commit that its lifetime begins."""
+    return services.commit(lambda: services.login_links().token_to_send(link_id))
 
 
 def _reason(error: Exception, recipient: str = "") -> str:

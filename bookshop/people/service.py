@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import ApiToken, LoginSession, SecondFactor, User
+from bookshop.accounts.authentication import Identity
+from bookshop.accounts.email_links import EmailLinkService
+from bookshop.accounts.link_repository import LinkRepository
+from bookshop.accounts.models import ApiToken, LinkAction, LoginLink, LoginSession, SecondFactor, User
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import AccountService
 from bookshop.accounts.staff import check_leaves_an_owner, check_may_change
@@ -16,7 +19,7 @@ from bookshop.checkout.service import CheckoutService
 from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepository
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import ID_MAX, now
-from bookshop.kit.exceptions import Conflict
+from bookshop.kit.exceptions import Conflict, NotFound
 from bookshop.mail.models import CLOSED, Message
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.service import MailService
@@ -24,8 +27,6 @@ from bookshop.orders.models import Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
-
-NO_HASH = "!"  # no password matches this
 
 
 class PersonalData(NamedTuple):
@@ -38,12 +39,14 @@ class PersonalData(NamedTuple):
     logins: Sequence[LoginSession]
     second_factors: Sequence[SecondFactor]
     tokens: Sequence[ApiToken]
+    links: Sequence[LoginLink]
+    started: Sequence[LinkAction]
     movements: Sequence[Row[*tuple[Any, ...]]]
     messages: Sequence[Message]
 
 
 class PeopleService:
-    """Deactivates, deletes and exports accounts; never commits."""
+    """Deactivates, deletes and exports accounts, and stops all alerts of a customer; never commits."""
 
     def __init__(
         self, session: Session, accounts: AccountService, checkout: CheckoutService, mail: MailService
@@ -52,7 +55,9 @@ class PeopleService:
         self.accounts = accounts
         self.checkout = checkout
         self.mail = mail
+        self.email_links = EmailLinkService(session, mail)
         self.users = UserRepository(session)
+        self.links = LinkRepository(session)
         self.prebookings = PreBookRepository(session)
         self.orders = OrderRepository(session)
         self.items = CartRepository(session)
@@ -62,28 +67,32 @@ class PeopleService:
 
     def personal_data(self, user_id: int) -> PersonalData:
         """Return everything that the shop stores about a user, newest first; raises NotFound."""
+        user = self.accounts.get_user(user_id)
         return PersonalData(
-            account=self.accounts.get_user(user_id),
+            account=user,
             reservations=self.prebookings.list_by_user(user_id, None, 1, ID_MAX).items,
             orders=self.orders.list_by_user(user_id, None, 1, ID_MAX).items,
             cart=self.items.list_titled(user_id),
             logins=self.users.list_logins(user_id),
             second_factors=[factor] if (factor := self.users.get_second_factor(user_id)) else [],
             tokens=self.users.list_tokens(user_id, revoked=True),
+            links=self.links.list_of(user),
+            started=self.links.list_actions_of(user),
             movements=MovementRepository(self.session).list_by_user(user_id),
             messages=MessageRepository(self.session).list_by_user(user_id),
         )
 
-    def delete(self, user_id: int, password: str) -> int:
+    def delete(self, user_id: int, confirmed_by: str | Identity) -> int:
         """Delete an account: erase personal data, keep the history; returns how many reservations were cancelled.
 
-        Open orders are cancelled; their copies go back into stock, and customers waiting for them are notified. Locks
-        the stored responses, then the rows that `deactivate` locks, together with the books in open orders. Raises
-        WrongPassword, or Conflict for the last owner.
+        It is confirmed by the password, or by a fresh login, which must still exist. Open orders are cancelled; their
+        copies go back into stock, and customers waiting for them are notified. Locks the stored responses, then the
+        rows that `deactivate` locks, together with the books in open orders. Raises WrongPassword, NotAuthenticated if
+        the login has ended, or Conflict for the last owner.
         """
         self.idempotency.delete_by_user(user_id)
         locked = self.users.lock_with_owners(user_id)
-        user = self.accounts.lock_with_password(user_id, password)
+        user = self.accounts.lock_confirmed(user_id, confirmed_by)
         check_leaves_an_owner(user, locked)
         self.checkout.lock_open(user_id, also=self.prebookings.books_waited_for(user_id))
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
@@ -100,16 +109,17 @@ class PeopleService:
         self.items.clear(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)
-        self.users.delete_resets(user_id)
         self.users.delete_second_factor(user_id)
         # This is not a valid address, so nobody can sign up with it; the old address is free again at once.
         address, deleted_at = f"deleted-{user_id}", now()
-        self.mail.anonymise(user_id, address)
+        user = self.accounts.get_user(user_id)
+        self.mail.anonymise(user_id, address, self.links.list_ids_of(user))
+        self.links.delete_by_user(user)
         self.users.update(
             user_id,
             email=address,
             email_key=address,
-            password_hash=NO_HASH,
+            password_hash=None,
             deleted_at=deleted_at,
             deactivated_at=deleted_at,
         )
@@ -131,7 +141,6 @@ class PeopleService:
         self.prebookings.lock_books_waited_for(user_id)
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
         self.accounts.end_access(user_id)
-        self.users.delete_resets(user_id)
         self.mail.end_alerts(user_id, CLOSED)
         if user.deactivated_at is None:
             self.users.update(user_id, deactivated_at=now())
@@ -149,3 +158,29 @@ class PeopleService:
         if user.deactivated_at is not None:
             self.users.update(user_id, deactivated_at=None)
             self.audit.record("user.reactivated", user_id)
+
+    def user_of_link(self, user_id: int, email_key: str) -> User:
+        """Return the user of a link in an e-mail to this address; raises NotFound if they left or changed it."""
+        user = self.users.get(user_id)
+        if user is None or user.deactivated_at is not None or user.email_key != email_key:
+            raise NotFound(
+                "This link no longer works: the account has another e-mail address now, or it has been closed. If you"
+                " have an account, log in to see your reservations.",
+                "LINK_NOT_FOUND",
+            )
+        return user
+
+    def stop_waiting(self, user_id: int, email_key: str) -> int:
+        """Cancel all waiting reservations and turn alerts off; returns how many reservations were cancelled.
+
+        Locks the user, whose address cannot change meanwhile, then the reserved books, as the lock order requires.
+        Raises NotFound as `user_of_link` does.
+        """
+        self.users.lock(user_id)
+        self.user_of_link(user_id, email_key)
+        self.prebookings.lock_books_waited_for(user_id)
+        cancelled = self.prebookings.cancel_waiting_by_user(user_id)
+        if cancelled:
+            self.audit.record("user.stopped_waiting", user_id, after={"reservations_cancelled": cancelled})
+        self.email_links.set_alerts(user_id, False)
+        return cancelled

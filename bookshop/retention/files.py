@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,17 +21,18 @@ def remove_files(paths: Iterable[Path]) -> int:
     return removed
 
 
-def remove_old_files(folder: Path, seconds: float) -> int:
+def remove_old_files(folder: Path, seconds: float, kinds: Collection[str] = ()) -> int:
     """Remove the messages in this folder, not below it, that were written more than `seconds` ago; returns how many.
 
-    By the clock of this machine, which wrote them.
+    With `kinds`, only messages of these kinds. By the clock of this machine, which wrote them.
     """
     if not folder.is_dir():
         return 0
     before, removed = time.time() - seconds, 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            if OWN_NAME.fullmatch(entry.name) and entry.is_file() and entry.stat().st_mtime < before:
+            is_wanted = OWN_NAME.fullmatch(entry.name) and (not kinds or entry.name.partition(".")[0] in kinds)
+            if is_wanted and entry.is_file() and entry.stat().st_mtime < before:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)
                     removed += 1

@@ -3,17 +3,17 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, case, select
 from sqlalchemy.orm import Session
 
-from bookshop.accounts.models import ApiToken, LoginSession, PasswordReset, User
-from bookshop.accounts.repository import RESET_LIFETIME
+from bookshop.accounts.link_repository import ACTION_LIFETIME, LIFETIME, SENT_AT, UNDO_LIFETIME
+from bookshop.accounts.models import UNDO, ApiToken, LinkAction, LoginLink, LoginSession, User
 from bookshop.audit.models import AuditEntry
 from bookshop.config import Settings
 from bookshop.idempotency.models import IdempotencyRecord, SentForm
 from bookshop.idempotency.service import RESPONSE_RETENTION
 from bookshop.kit.database import later
-from bookshop.mail.models import HAS_PERSONAL_DATA, QUEUED, SENDING, Message
+from bookshop.mail.models import HAS_PERSONAL_DATA, LINK_KINDS, QUEUED, SENDING, Message
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
 from bookshop.throttle.models import Attempts
 from bookshop.webhooks.models import DELIVERED, FAILED, Delivery
@@ -41,10 +41,11 @@ class RetentionService:
     def kinds(self) -> Sequence[OldRows | OldEvents]:
         """What the purge removes, in this order: deliveries before the events that they keep."""
         keep = self.settings
-        logins, links = LoginSession.created_at, PasswordReset.created_at
+        logins, actions = LoginSession.created_at, LinkAction.created_at
         return [
             OldRows("expired logins", LoginSession, logins < _before(keep.session_days + keep.keep_logins)),
-            OldRows("expired links", PasswordReset, links < _before(keep.keep_links, RESET_LIFETIME)),
+            OldRows("expired links", LoginLink, self._link_is_old()),
+            OldRows("what visitors started", LinkAction, actions < _before(keep.keep_links, ACTION_LIFETIME)),
             OldRows("ended API tokens", ApiToken, self._token_ended()),
             OldRows("stored responses", IdempotencyRecord, IdempotencyRecord.created_at < _before(keep.keep_responses)),
             OldRows("sent forms", SentForm, SentForm.created_at < _before(keep.keep_responses)),
@@ -55,6 +56,13 @@ class RetentionService:
             OldRows("recipients of messages", Message, self._message_is_old(), {"recipient": "", "last_error": None}),
             OldRows("audit entries", AuditEntry, AuditEntry.created_at < _before(keep.keep_audit)),
         ]
+
+    def _link_is_old(self) -> ColumnElement[bool]:
+        """Return whether a link has expired; the lifetime of one whose message is still to be sent has not begun."""
+        keep = self.settings.keep_links
+        ended = case((LoginLink.purpose == UNDO, _before(keep, UNDO_LIFETIME)), else_=_before(keep, LIFETIME))
+        unsent = select(Message.id).where(Message.link_id == LoginLink.id, Message.state.in_((QUEUED, SENDING)))
+        return (ended > SENT_AT) & ~unsent.exists()
 
     def _token_ended(self) -> ColumnElement[bool]:
         before = _before(self.settings.keep_tokens)
@@ -67,15 +75,17 @@ class RetentionService:
         return Delivery.state.in_(SETTLED) & (Delivery.queued_at < _before(self.settings.keep_deliveries))
 
     def _message_is_old(self) -> ColumnElement[bool]:
-        """Return whether a message is old or its account is deleted, and it still has an address or an error.
+        """Return whether a message is old, or its account or link is gone, and it still has an address or an error.
 
-        Its row stays, with its state and dedupe key: they make sure that the message is never sent again.
+        Its row stays, with its state and dedupe key: they make sure that the message is never sent again. A link may
+        have gone to an address without an account, which nobody can delete.
         """
         # The last time that a worker had it or was to have it; set again whenever it is queued.
         is_old = Message.next_attempt_at < _before(self.settings.keep_messages)
         is_deleted = Message.user_id.in_(select(User.id).where(User.deleted_at.is_not(None)))
+        has_lost_link = Message.kind.in_(LINK_KINDS) & Message.link_id.is_(None)
         # NOT IN, so that SQLite follows the index of what has not been purged yet, not that of the states.
-        return and_(HAS_PERSONAL_DATA, Message.state.not_in((QUEUED, SENDING)), is_old | is_deleted)
+        return and_(HAS_PERSONAL_DATA, Message.state.not_in((QUEUED, SENDING)), is_old | is_deleted | has_lost_link)
 
     def find(self, kind: OldRows | OldEvents, after: Key | None) -> Sequence[Key]:
         """Return the keys of the next rows of this kind to remove, at most one batch; takes no locks."""

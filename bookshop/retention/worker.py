@@ -11,8 +11,10 @@ from threading import Event
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from bookshop.accounts.link_repository import LIFETIME
 from bookshop.extensions import db, settings
 from bookshop.kit.database import truncate_wal
+from bookshop.mail.models import LINK_KINDS
 from bookshop.mailer.transport import message_path
 from bookshop.retention.files import remove_files, remove_old_files
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
@@ -86,9 +88,11 @@ def _remove_files_of(user_id: int) -> int:
 
 
 def _remove_mail_files() -> int:
-    deleted_users = services.retention().deleted_users()
+    """Remove the files of deleted accounts, those whose links have expired, and all old ones; returns how many."""
+    keep, deleted_users = settings(), services.retention().deleted_users()
     removed = sum(_remove_files_of(user_id) for user_id in deleted_users)
-    return removed + remove_old_files(settings().mail_folder, settings().keep_mail_files * DAY)
+    removed += remove_old_files(keep.mail_folder, keep.keep_links * DAY + LIFETIME, LINK_KINDS)
+    return removed + remove_old_files(keep.mail_folder, keep.keep_mail_files * DAY)
 
 
 def _truncate_wal() -> None:
