@@ -6,6 +6,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Authentication
+from bookshop.audit.service import AuditService
 from bookshop.catalog.repository import BookRepository
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import BookshopError, Busy, Conflict, NotAuthenticated, NotFound, book_not_found
@@ -43,13 +44,23 @@ class PreBookService:
                 raise error
         raise Busy("The stock of this book is changing. Please try again in a moment.")
 
-    def _reserve_error(self, user_id: int, book_id: int) -> BookshopError | None:
-        """Return why the book cannot be reserved; None if it now can, so that the caller should retry."""
+    def check_book(self, book_id: int) -> None:
+        """Raise NotFound for a book that is unknown or withdrawn, Conflict for one that is in stock; locks nothing."""
+        if error := self._book_error(book_id):
+            raise error
+
+    def _book_error(self, book_id: int) -> BookshopError | None:
         book = BookRepository(self.session).get(book_id)
         if book is None or book.withdrawn_at is not None:
             return book_not_found()
         if book.stock_quantity > 0:
             return Conflict("Book is in stock — add to cart instead", "PREBOOK_BOOK_IN_STOCK")
+        return None
+
+    def _reserve_error(self, user_id: int, book_id: int) -> BookshopError | None:
+        """Return why the book cannot be reserved; None if it now can, so that the caller should retry."""
+        if error := self._book_error(book_id):
+            return error
         if self.prebookings.has_waiting(user_id, book_id):
             return Conflict("You have already reserved this book.", "PREBOOK_DUPLICATE")
         if self.prebookings.count_waiting(user_id) >= self.max_waiting:
@@ -70,6 +81,7 @@ class PreBookService:
     def cancel(self, user_id: int, prebook_id: int) -> None:
         """Cancel the customer's own pre-booking while it is waiting; raises NotFound or Conflict."""
         if self.prebookings.cancel(user_id, prebook_id):
+            AuditService(self.session).record("prebooking.cancelled", prebook_id)
             return
         if self.get(user_id, prebook_id).status == CANCELLED:
             raise Conflict("This reservation has already been cancelled.", "PREBOOK_ALREADY_CANCELLED")

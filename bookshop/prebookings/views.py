@@ -5,13 +5,18 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop.accounts.authentication import Identity
-from bookshop.accounts.views import NOTIFIED_SEEN
-from bookshop.catalog.views import address_of
+from bookshop.accounts.browser import link_request, link_sent
+from bookshop.accounts.forms import AddressForm
+from bookshop.accounts.logging_in import NOTIFIED_SEEN
+from bookshop.accounts.views import ViewResponse, limited
+from bookshop.cart import cookie
+from bookshop.catalog.views import address_of, book_page
+from bookshop.kit.exceptions import Invalid
 from bookshop.prebookings import bp
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
-from bookshop.web.access import current_identity, customer_required
+from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import flash_with_link, render_list, requested_next, requested_page
 
@@ -19,8 +24,11 @@ SIZE = 20
 
 
 @bp.post("/books/<int:book_id>/reserve")
-@customer_required
-def reserve(book_id: int) -> Response:
+@customers_and_visitors
+@limited
+def reserve(book_id: int) -> ViewResponse:
+    if not current_user.is_authenticated:
+        return _reserve_by_email(book_id)
     me, service = current_identity(), services.prebookings()
     prebook = services.commit(lambda: service.reserve(me.user_id, book_id))
     flash_with_link(reserved_notice(me), "success")
@@ -28,17 +36,29 @@ def reserve(book_id: int) -> Response:
     return redirect(requested_next() or f"{address}#availability", 303)
 
 
+def _reserve_by_email(book_id: int) -> ViewResponse:
+    """Send a visitor a link that reserves the book; a sold-out book leaves the cart."""
+    form, actions = AddressForm(), services.link_actions()
+    if form.validate_on_submit():
+        wanted = link_request(form.email.data)
+        try:
+            address = services.commit(lambda: actions.start_reservation(wanted, book_id))
+        except Invalid as error:
+            form.add_error(error)
+        else:
+            cookie.remove(book_id)
+            return link_sent(address)
+    return book_page(book_id, form), form.status
+
+
 def reserved_notice(me: Identity) -> dict[str, str]:
     """Return the message shown after reserving: how the customer is notified, and where to turn e-mails on."""
     if me.gets_alerts:
         return {"sentence": "Reserved. We'll e-mail you when the book is back in stock."}
-    if me.email_confirmed:
-        reason, anchor = "You have turned off e-mails about books that are back in stock.", "mail"
-    else:
-        reason, anchor = "To get an e-mail as well, confirm your address.", "you"
+    reason = "You have turned off e-mails about books that are back in stock."
     return {
         "sentence": f"Reserved. My reservations will show you when the book is back in stock. {reason}",
-        "link": url_for("accounts.account", _anchor=anchor),
+        "link": url_for("accounts.account", _anchor="mail"),
         "label": "Your account",
     }
 
