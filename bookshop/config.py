@@ -173,6 +173,7 @@ class Settings(BaseModel):
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
+    max_open_orders: int = Field(10, ge=1, le=10_000)
     cart_lines: int = Field(20, ge=1, le=50)
     cart_copies: int = Field(10, ge=1, le=1000)
     post_orders: bool = False
@@ -194,7 +195,7 @@ class Settings(BaseModel):
     security_contact: Annotated[str, AfterValidator(_contact)] = ""
     webhook_private: bool = Field(False, description="allows webhooks to private networks and this machine")
     keep_logins: int = Field(0, ge=0, le=KEEP_MAX, description="days after which an expired login is deleted")
-    keep_links: int = Field(0, ge=0, le=KEEP_MAX, description="days after which an expired password link is deleted")
+    keep_links: int = Field(0, ge=0, le=KEEP_MAX, description="days after which an expired link is deleted")
     keep_tokens: int = Field(90, ge=0, le=KEEP_MAX, description="days after which an ended API token is deleted")
     keep_responses: int = Field(1, ge=1, le=KEEP_MAX, description="days for which a repeated request is recognised")
     keep_deliveries: int = Field(30, ge=1, le=KEEP_MAX, description="days for which webhook deliveries are kept")

@@ -1,6 +1,7 @@
 """The cart of a visitor who is not logged in, stored compactly in the signed session cookie."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import current_app, g, request, session
@@ -27,10 +28,20 @@ def _parse(stored: Any) -> dict[int, CartEntry]:
     return {entry.book_id: entry for entry in valid}
 
 
-def sent_entries() -> list[CartEntry]:
-    """Return the cart entries in the cookie that the browser sent, even if the session was replaced since."""
+def entries_to_merge() -> list[CartEntry]:
+    """Return the cart entries that a login merges: all in the cookie that the browser sent, or those of `merge_only`.
+
+    The session may have been replaced since.
+    """
+    if "cart_to_merge" in g:
+        return list(g.cart_to_merge)
     sent_session: Any = current_app.session_interface.open_session(current_app, request) or {}
     return list(_parse(sent_session.get(CART)).values())
+
+
+def merge_only(chosen: Sequence[CartEntry]) -> None:
+    """Let the login of this request merge only these entries into the customer's cart."""
+    g.cart_to_merge = chosen
 
 
 def entries() -> list[CartEntry]:

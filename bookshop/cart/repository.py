@@ -1,6 +1,6 @@
 """SQL for carts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, delete, func, select
@@ -67,6 +67,11 @@ class CartRepository:
         """Remove a book from the customer's cart; return False if it was not there."""
         statement = delete(items).where(items.c.user_id == user_id, items.c.book_id == book_id)
         return self.session.execute(statement.returning(items.c.book_id)).first() is not None
+
+    def remove_all(self, user_id: int, book_ids: Collection[int]) -> None:
+        """Remove these books from the customer's cart, as far as they are there."""
+        statement = delete(items).where(items.c.user_id == user_id, items.c.book_id.in_(book_ids))
+        self.session.connection().execute(statement)
 
     def take_all(self, user_id: int) -> Sequence[CartEntry]:
         """Empty the customer's cart and return its entries, in the order in which they were added."""

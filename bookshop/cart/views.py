@@ -11,7 +11,7 @@ from bookshop.accounts.authentication import Identity
 from bookshop.cart import bp, cookie
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.repository import CartRepository
-from bookshop.cart.service import CartLine
+from bookshop.cart.service import Cart, CartLine
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.kit.text import shortened
 from bookshop.web import services
@@ -23,12 +23,7 @@ from bookshop.web.navigation import flash_with_link, requested_next
 @bp.get("/cart")
 @not_for_staff
 def cart() -> str:
-    service = services.cart()
-    contents = (
-        service.get(current_identity().user_id)
-        if current_user.is_customer
-        else service.with_current_books(cookie.entries())
-    )
+    contents = current_cart()
     form = ShopForm() if contents.lines else None  # its CSRF token would set a cookie for every visitor
     return render_template("cart/cart.html", cart=contents, form=form)
 
@@ -78,13 +73,8 @@ def change(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/remove")
 @not_for_staff
 def remove(book_id: int) -> Response:
-    service = services.cart()
     with _flash_if_missing():
-        if current_user.is_customer:
-            user_id = current_identity().user_id
-            services.commit(lambda: service.remove(user_id, book_id))
-        else:
-            cookie.remove(book_id)
+        remove_from_cart(book_id)
         flash("Removed from your cart.", "success")
     return _redirect_to_cart()
 
@@ -92,15 +82,8 @@ def remove(book_id: int) -> Response:
 @bp.post("/cart/items/<int:book_id>/take-left")
 @not_for_staff
 def take_left(book_id: int) -> Response:
-    service = services.cart()
     with _flash_if_missing():
-        if current_user.is_customer:
-            user_id = current_identity().user_id
-            services.commit(lambda: service.reduce_to_stock(user_id, book_id))
-        elif entry := service.reduced_entry(cookie.entries_by_book(), book_id):
-            cookie.put(entry)
-        else:
-            cookie.remove(book_id)
+        reduce_to_stock(book_id)
         flash("Changed to the number of copies in stock.", "success")
     return _redirect_to_cart()
 
@@ -120,6 +103,35 @@ def reserve_instead(book_id: int) -> Response:
         link = {"link": url_for("prebookings.reservations"), "label": "My reservations"}
         flash_with_link({"sentence": sentence, **link}, "success")
     return _redirect_to_cart()
+
+
+def current_cart() -> Cart:
+    """Return the customer's cart, or the visitor's in the cookie."""
+    service = services.cart()
+    if current_user.is_customer:
+        return service.get(current_identity().user_id)
+    return service.with_current_books(cookie.entries())
+
+
+def remove_from_cart(book_id: int) -> None:
+    """Remove a book from the current cart; raises NotFound if it is not in the customer's."""
+    if current_user.is_customer:
+        user_id, service = current_identity().user_id, services.cart()
+        services.commit(lambda: service.remove(user_id, book_id))
+    else:
+        cookie.remove(book_id)
+
+
+def reduce_to_stock(book_id: int) -> None:
+    """Reduce the copies in the current cart to those in stock, or remove the book; raises NotFound."""
+    service = services.cart()
+    if current_user.is_customer:
+        user_id = current_identity().user_id
+        services.commit(lambda: service.reduce_to_stock(user_id, book_id))
+    elif entry := service.reduced_entry(cookie.entries_by_book(), book_id):
+        cookie.put(entry)
+    else:
+        cookie.remove(book_id)
 
 
 def _redirect_to_cart() -> Response:
@@ -149,7 +161,7 @@ def _flash_if_missing() -> Iterator[None]:
 
 def merge_on_login(_app: object, user: Identity) -> None:
     """Merge the visitor's cart into the cart of the customer who logs in, in the transaction of the login."""
-    if not (entries := cookie.sent_entries()):
+    if not (entries := cookie.entries_to_merge()):
         return
     if user.is_staff:
         flash("Staff accounts have no cart, so the books you had added were not kept.", "info")

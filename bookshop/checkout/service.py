@@ -65,6 +65,13 @@ class PlacedOrder(NamedTuple):
     lines: Sequence[Row[*tuple[Any, ...]]]
 
 
+class OrderRules(NamedTuple):
+    """Which orders the shop accepts: how many of a customer can be open, and whether it posts them."""
+
+    max_open: int
+    post: bool
+
+
 class CheckoutService:
     """Places, changes and cancels orders; never commits. BookService changes the stock.
 
@@ -73,7 +80,7 @@ class CheckoutService:
     """
 
     def __init__(
-        self, session: Session, inventory: BookService, mail: MailService, alerts: AlertService, *, post_orders: bool
+        self, session: Session, inventory: BookService, mail: MailService, alerts: AlertService, rules: OrderRules
     ) -> None:
         self.inventory = inventory
         self.mail = mail
@@ -84,22 +91,26 @@ class CheckoutService:
         self.items = CartRepository(session)
         self.orders = OrderRepository(session)
         self.lines = CheckoutRepository(session)
-        self.post_orders = post_orders
+        self.rules = rules
 
-    def place(self, user_id: int, checkout: Checkout) -> PlacedOrder:
-        """Order all books in the customer's cart, or none, and empty the cart.
+    def place(self, user_id: int, checkout: Checkout, entries: Sequence[CartEntry] | None = None) -> PlacedOrder:
+        """Order all books in the customer's cart, or none; with `entries`, order these and leave the rest of the cart.
 
-        Locks the customer's row, so that a second checkout or a change of the cart waits, then the books in id order;
-        both until the caller's commit. Raises Conflict if the cart is empty or has changed since it was shown,
-        InsufficientStock if any book has too few copies, Invalid if it cannot be posted as `checkout` requests, or
-        NotAuthenticated if the account is no longer active.
+        Locks the customer's row, so that the limit is exact and a second checkout or a change of the cart waits, then
+        the books in id order; both until the caller's commit. Raises Conflict for an empty cart, for one that has
+        changed since it was shown and for too many open orders, InsufficientStock if any book has too few copies,
+        Invalid if it cannot be posted as `checkout` requests, or NotAuthenticated if the account is no longer active.
         """
         user = self.authentication.lock_active(user_id)
         if user is None:
             raise NotAuthenticated("This account is no longer active.")
-        entries = self.items.take_all(user_id)
+        if entries is None:
+            entries = self.items.take_all(user_id)
+        else:
+            self.items.remove_all(user_id, [entry.book_id for entry in entries])
         if not entries:
-            raise Conflict("Your cart is empty, so there is nothing to order.", "ORDER_CART_EMPTY")
+            raise _cart_is_empty()
+        self._check_limit(user_id)
         locked = self.books.lock([entry.book_id for entry in entries])
         lines = _lines(entries, locked)
         self._check(checkout, lines)
@@ -109,18 +120,28 @@ class CheckoutService:
         self.mail.queue_order_message(ORDER_PLACED, order.id, user_id, user.email)
         return PlacedOrder(order, sold)
 
+    def check(self, checkout: Checkout, entries: Sequence[CartEntry]) -> None:
+        """Raise what `place` would raise about these books and this checkout; locks nothing."""
+        if not entries:
+            raise _cart_is_empty()
+        self._check(checkout, _lines(entries, self.books.list_stocked([entry.book_id for entry in entries])))
+
+    def _check_limit(self, user_id: int) -> None:
+        if self.orders.count_open(user_id) >= self.rules.max_open:
+            raise Conflict(
+                f"You can have at most {self.rules.max_open} open orders at a time. Collect or cancel one, then order "
+                "again.",
+                "ORDER_LIMIT",
+            )
+
     def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
         if short := [line for line in lines if line.is_short]:
             raise _insufficient_stock(short)
         cart = Cart(lines)
         price_differs = checkout.expected is not None and sorted(checkout.expected) != sorted(cart.totals)
         if checkout.shown not in (None, cart.fingerprint) or price_differs:
-            raise Conflict(
-                "Your cart or a price has changed since you last saw it. Nothing was ordered: check your cart and "
-                "order again.",
-                "ORDER_CHANGED",
-            )
-        if checkout.delivery == POST and not self.post_orders:
+            raise order_changed()
+        if checkout.delivery == POST and not self.rules.post:
             raise Invalid("This shop does not post orders. Collect this one in the shop.", "delivery")
         if checkout.delivery == POST and not checkout.address:
             raise Invalid("Enter the address that we should post it to.", "address")
@@ -218,6 +239,18 @@ def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
 def _lines(entries: Sequence[CartEntry], locked: Sequence[StockedBook]) -> list[CartLine]:
     books = {book.id: book for book in locked}
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
+
+
+def order_changed() -> Conflict:
+    """Return the refusal of an order that is not what the customer was shown."""
+    return Conflict(
+        "Your cart or a price has changed since you last saw it. Nothing was ordered: check your cart and order again.",
+        "ORDER_CHANGED",
+    )
+
+
+def _cart_is_empty() -> Conflict:
+    return Conflict("Your cart is empty, so there is nothing to order.", "ORDER_CART_EMPTY")
 
 
 def _insufficient_stock(short: Sequence[CartLine]) -> InsufficientStock:

@@ -14,7 +14,7 @@ from bookshop.web.contract import contract, json_response, list_response, page_r
 from bookshop.web.schemas import ListOf
 
 OWN = {"tag": "Orders", "scope": ORDERS}
-ERROR_CODES = ("ORDER_CART_EMPTY", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
+ERROR_CODES = ("ORDER_CART_EMPTY", "ORDER_LIMIT", "ORDER_CHANGED", "ORDER_INSUFFICIENT_STOCK")
 
 
 @bp.post("/api/v1/orders")

@@ -2,8 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import request
 from wtforms import RadioField, StringField, SubmitField, TelField, TextAreaField
@@ -11,10 +12,11 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Optional
 from wtforms.widgets import HiddenInput
 
+from bookshop.accounts.forms import AddressForm
 from bookshop.cart.service import Cart
 from bookshop.checkout.service import Checkout
 from bookshop.kit.database import ID_MAX
-from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST, Order
+from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST
 from bookshop.web.forms import ShopForm, Storable, max_length, tidied
 
 KEY = re.compile(r"[0-9a-f]{32}")
@@ -28,12 +30,8 @@ class LineAction(NamedTuple):
     book_id: int
 
 
-class CheckoutForm(ShopForm):
-    """The customer's details, and whether they collect the order or have it posted.
-
-    `key` is the idempotency key of the order, created when the page is first shown: a form that is sent twice places
-    one order. `shown` is the fingerprint of the cart on the page: if the cart has changed since, nothing is ordered.
-    """
+class ContactForm(ShopForm):
+    """The customer's details, and whether they collect the order or have it posted."""
 
     name = StringField(
         "Your name",
@@ -68,15 +66,28 @@ class CheckoutForm(ShopForm):
         validators=[Optional(), max_length(ORDER_NOTE_MAX), Storable(lines=True)],
         render_kw={"rows": 3},
     )
+
+
+class CheckoutForm(ContactForm):
+    """The checkout.
+
+    `key` is the idempotency key of the order, created when the page is first shown: a form that is sent twice places
+    one order. `shown` is the fingerprint of the cart on the page: if the cart has changed since, nothing is ordered.
+    """
+
     once = None  # replaced by `key`
+    email = AddressForm.email  # of visitors only
     key = StringField(widget=HiddenInput())
     shown = StringField(widget=HiddenInput())
     submit = SubmitField("Place order")
 
-    def __init__(self, last: Order | None = None) -> None:
-        """Make an empty form, or one with the details of the customer's last order."""
-        contact = {name: getattr(last, name) for name in ("name", "phone", "delivery", "address")} if last else {}
-        super().__init__(**contact)
+    def __init__(self, contact: Mapping[str, Any] | None = None, email: str | None = None) -> None:
+        """Make a form with these details. Without an `email`, it is a customer's, who is not asked for the address."""
+        super().__init__(**(contact or {}), email=email)
+        if email is None:
+            del self.email
+        else:
+            self.submit.label.text = "Continue by e-mail"
         if not KEY.fullmatch(self.key.data or ""):
             self.renew_key()
 

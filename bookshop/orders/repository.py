@@ -34,11 +34,9 @@ from bookshop.orders.numbers import new_number
 # as Core statements: inserting an order takes 191 µs instead of 284, counting 128 instead of 237 (bench/statements.py).
 orders, order_lines = table_of(Order), table_of(OrderLine)
 STATUS_EVENTS = {READY: ORDER_READY, COLLECTED: ORDER_COLLECTED, CANCELLED: ORDER_CANCELLED}
-COUNT_READY = (
-    select(func.count())
-    .select_from(orders)
-    .where(orders.c.user_id == bindparam("user"), orders.c.status == literal_column(f"'{READY}'"))
-)
+COUNT_OWN = select(func.count()).select_from(orders).where(orders.c.user_id == bindparam("user"))
+COUNT_READY = COUNT_OWN.where(orders.c.status == literal_column(f"'{READY}'"))
+COUNT_OPEN = COUNT_OWN.where(orders.c.status.in_([literal_column(f"'{status}'") for status in (PLACED, READY)]))
 
 
 @cache
@@ -156,7 +154,7 @@ class OrderRepository:
 
     def count_open(self, user_id: int) -> int:
         """Count the customer's orders that are placed or ready."""
-        return len(self.list_open(user_id))
+        return self.session.connection().scalar(COUNT_OPEN, {"user": user_id}) or 0
 
     def erase_personal_data(self, user_id: int) -> None:
         """Erase the customer's personal data from their orders; the orders remain."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.emails import key_of
 from bookshop.catalog.isbn import isbn13
 from bookshop.catalog.models import Book
 from bookshop.kit.database import Page, now
@@ -111,4 +112,4 @@ def _matches(q: str) -> list[ColumnElement[bool]]:
         isbn = isbn13(q)
     except ValueError:
         isbn = None
-    return [sql.has_isbn(isbn)] if isbn else [sql.is_by_customer(fold(q).split(), q.casefold())]
+    return [sql.has_isbn(isbn)] if isbn else [sql.is_by_customer(fold(q).split(), key_of(q))]

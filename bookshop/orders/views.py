@@ -1,13 +1,18 @@
 """The pages for the checkout and the customer's own orders."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from bookshop.cart.repository import CartRepository
+from bookshop.accounts.browser import link_request, link_sent, sent_to
+from bookshop.accounts.views import limited
+from bookshop.cart import cookie
+from bookshop.cart.views import current_cart, reduce_to_stock, remove_from_cart
 from bookshop.extensions import settings
 from bookshop.idempotency.service import StoredResponse
 from bookshop.kit.database import now
@@ -18,7 +23,7 @@ from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.views import reserved_notice
 from bookshop.web import services
-from bookshop.web.access import current_identity, customer_required
+from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
@@ -36,81 +41,132 @@ ViewResponse = str | Response | tuple[str, int]
 
 
 @bp.route("/checkout", methods=["GET", "POST"])
-@customer_required
+@customers_and_visitors
 def checkout() -> ViewResponse:
-    form = CheckoutForm(None if request.method == "POST" else _last_order())
+    """Order what is in the cart; a visitor who is not logged in gets a link first, which does it."""
+    form = _checkout_form()
     action = form.line_action()
     if action and ShopForm().validate_on_submit():
         return _change_line(form, action)
     if not form.validate_on_submit():
         return _show(form, form.status)
     try:
-        return _place(form)
-    except Invalid as refused:
-        return _refuse(form, refused, 400)
-    except Conflict as refused:
-        return _refuse(form, refused, 409)
+        return _place(form) if current_user.is_customer else _send_link(form)
+    except (Conflict, Invalid) as refused:
+        return _refuse(form, refused)
 
 
-def _last_order() -> Order | None:
-    """Return the customer's last order, whose details prefill the form."""
-    return next(
-        iter(services.repository(OrderRepository).list_by_user(current_identity().user_id, None, 1, 1).items), None
-    )
+def _checkout_form() -> CheckoutForm:
+    if not current_user.is_customer:
+        return CheckoutForm(email=sent_to())
+    return CheckoutForm(_known_contact() if request.method == "GET" else None)
+
+
+def _known_contact() -> Mapping[str, Any]:
+    """Return what was entered for an order that has become short, or else the details of the last order."""
+    me = current_identity()
+    if kept := services.link_actions().kept_contact(me.user_id, me.email):
+        return kept
+    for last in services.repository(OrderRepository).list_by_user(me.user_id, None, 1, 1).items:
+        return {name: getattr(last, name) for name in ("name", "phone", "delivery", "address")}
+    return {}
 
 
 def _place(form: CheckoutForm) -> Response:
     """Place the order and redirect to it, or to the order that this form has already placed."""
-    user_id, details = current_identity().user_id, form.checkout()
-    keys, checkout = services.idempotency(), services.checkout()
+    me, details = current_identity(), form.checkout()
+    keys, checkout, actions = services.idempotency(), services.checkout(), services.link_actions()
 
     def place() -> StoredResponse:
-        return StoredResponse(str(checkout.place(user_id, details).order.id))
+        actions.forget_contact(me.user_id, me.email)
+        return StoredResponse(str(checkout.place(me.user_id, details).order.id))
 
-    order_id = int(services.commit(lambda: keys.run_once(user_id, form.key.data, form.fingerprint, place)).body)
+    order_id = int(services.commit(lambda: keys.run_once(me.user_id, form.key.data, form.fingerprint, place)).body)
     flash("Thank you. Your order has been placed.", "success")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
-def _refuse(form: CheckoutForm, refused: Conflict | Invalid, status: int) -> ViewResponse:
+@limited
+def _send_link(form: CheckoutForm) -> Response:
+    """E-mail a visitor the link whose page places the order."""
+    actions, wanted, details = services.link_actions(), link_request(form.email.data), form.checkout()
+    entries = [line.entry for line in current_cart().lines]
+    return link_sent(services.commit(lambda: actions.start_order(wanted, details, entries)))
+
+
+def _refuse(form: CheckoutForm, refused: Conflict | Invalid) -> ViewResponse:
     """Show the page again with the error and what was typed; each line shows whether it is short of copies."""
     if refused.code == "IDEMPOTENCY_MISMATCH":
         form.renew_key()
     refused.sentence = PAGE_SENTENCES.get(refused.code, refused.sentence)
-    form.add_error(refused)
-    return _show(form, status)
+    return _show(form, form.refuse(refused))
 
 
 def _change_line(form: CheckoutForm, action: LineAction) -> ViewResponse:
     """Perform the action of the button next to a book, and show the page again with what was typed."""
-    user_id, cart = current_identity().user_id, services.cart()
-    change = {"take": cart.reduce_to_stock, "reserve": cart.reserve_instead, "remove": cart.remove}[action.name]
     try:
-        services.commit(lambda: change(user_id, action.book_id))
-    except NotFound:  # already removed from the cart, or withdrawn, which the page shows
-        if action.name != "remove":
-            return _show(form, 200)
-    except Conflict as refused:
-        return _refuse(form, refused, 409)
-    if action.name == "remove":
-        flash("Removed from your cart.", "success")
-    elif action.name == "take":
-        flash("Changed to the number of copies in stock.", "success")
-    else:
-        flash_with_link(reserved_notice(current_identity()), "success")
-        if not services.repository(CartRepository).count_copies(user_id):
-            return redirect(url_for("prebookings.reservations"), 303)
+        if action.name == "reserve":
+            return _reserve(form, action.book_id)
+        if action.name == "take":
+            reduce_to_stock(action.book_id)
+            flash("Changed to the number of copies in stock.", "success")
+        else:
+            with suppress(NotFound):  # the first of two clicks has removed it
+                remove_from_cart(action.book_id)
+            flash("Removed from your cart.", "success")
+    except NotFound:  # no longer in the cart, or withdrawn, which the page shows
+        pass
+    except (Conflict, Invalid) as refused:
+        return _refuse(form, refused)
     return _show(form, 200)
+
+
+def _reserve(form: CheckoutForm, book_id: int) -> ViewResponse:
+    """Reserve a book instead of ordering it. If no other is left, go on to the page that shows the reservation."""
+    if current_user.is_customer:
+        next_page = _reserve_now(book_id)
+    elif form.email.validate(form):
+        next_page = _reserve_by_email(form.email.data, book_id)
+    else:
+        return _show(form, form.status)
+    return _show(form, 200) if current_cart().lines else next_page
+
+
+def _reserve_now(book_id: int) -> Response:
+    me, cart = current_identity(), services.cart()
+    services.commit(lambda: cart.reserve_instead(me.user_id, book_id))
+    flash_with_link(reserved_notice(me), "success")
+    return redirect(url_for("prebookings.reservations"), 303)
+
+
+@limited
+def _reserve_by_email(email: str, book_id: int) -> Response:
+    """E-mail a visitor a link that reserves the book, and remove it from the cart."""
+    actions, wanted = services.link_actions(), link_request(email)
+    next_page = link_sent(services.commit(lambda: actions.start_reservation(wanted, book_id)))
+    cookie.remove(book_id)
+    if cookie.count():
+        flash("The link in our e-mail will reserve that book. Continue here, and it will order the others.", "success")
+    return next_page
 
 
 def _show(form: CheckoutForm, status: int) -> ViewResponse:
     """Show the page with the current cart, or redirect to the cart page if it is empty."""
-    cart = services.cart().get(current_identity().user_id)
+    cart = current_cart()
     if not cart.lines:
-        flash("Your cart is empty, so there is nothing to order. Earlier orders are in My orders.", "info")
+        _flash_empty_cart()
         return redirect(url_for("cart.cart"), 303)
     form.show(cart)
     return render_template("orders/checkout.html", form=form, cart=cart, post=settings().post_orders), status
+
+
+def _flash_empty_cart() -> None:
+    sentence = "Your cart is empty, so there is nothing to order."
+    if current_user.is_customer:
+        flash(f"{sentence} Earlier orders are in My orders.", "info")
+    else:
+        login = {"link": url_for("accounts.login", next=url_for("orders.checkout")), "label": "Log in"}
+        flash_with_link({"sentence": f"{sentence} Log in to see the cart of your account.", **login}, "info")
 
 
 @bp.get("/orders")
