@@ -2,7 +2,15 @@
 
 from flask import Flask
 
-from bookshop.accounts import email_link_pages, own_account, second_factor_pages
+from bookshop.accounts import (
+    address_pages,
+    confirm_login_pages,
+    email_link_pages,
+    login_link_pages,
+    own_account,
+    second_factor_pages,
+)
+from bookshop.accounts import api as accounts_json
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import audit as admin_audit
 from bookshop.admin import delivery as admin_delivery
@@ -25,6 +33,7 @@ from bookshop.orders import staff_api as staff_orders_json
 from bookshop.orders import views as orders_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
+from bookshop.prebookings import waiting_pages
 from bookshop.reports import api as reports_json
 from bookshop.web.navigation import IdConverter
 from bookshop.webhooks import api as webhooks_json
@@ -33,13 +42,18 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
     views.bp
     for views in (
         accounts_pages,
+        accounts_json,
+        login_link_pages,
         own_account,
+        address_pages,
+        confirm_login_pages,
         email_link_pages,
         second_factor_pages,
         catalog_pages,
         catalog_json,
         crawlers,
         prebookings_pages,
+        waiting_pages,
         prebookings_json,
         cart_pages,
         cart_json,

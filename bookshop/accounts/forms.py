@@ -4,6 +4,7 @@ import hmac
 
 from flask import current_app
 from wtforms import (
+    BooleanField,
     EmailField,
     HiddenField,
     PasswordField,
@@ -16,7 +17,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, EqualTo, InputRequired
 from wtforms.widgets import CheckboxInput
 
-from bookshop.accounts.authentication import new_token
+from bookshop.accounts.authentication import Identity, new_token
 from bookshop.accounts.models import TOKEN_NAME_MAX
 from bookshop.accounts.passwords import PASSWORD_MAX, PASSWORD_MIN
 from bookshop.accounts.scopes import CATALOG_READ, SCOPES, scopes_of
@@ -36,49 +37,65 @@ def current_password() -> PasswordField:
     )
 
 
-def new_password() -> PasswordField:
-    """Return the field for a new password."""
-    return PasswordField(
-        "New password",
-        description=PASSWORD_HINT,
-        validators=[InputRequired("Choose a new password.")],
-        render_kw={"autocomplete": "new-password"},
+def shared_device() -> BooleanField:
+    """Return the box that ends the login with the browser."""
+    return BooleanField("This is not my device: log me out when the browser is closed")
+
+
+def asked_myself() -> BooleanField:
+    """Return the box to tick when a link is opened in another browser than the one that asked for it."""
+    return BooleanField(
+        "I asked for this e-mail myself, on another device or in another browser",
+        validators=[InputRequired("Tick this box if you asked for the e-mail. If you didn't, close this page.")],
     )
 
 
-def new_password_again() -> PasswordField:
-    """Return the field in which the new password is repeated."""
-    return PasswordField(
-        "Repeat new password",
-        validators=[EqualTo("new", "The two new passwords are not the same.")],
-        render_kw={"autocomplete": "new-password"},
+class AddressForm(ShopForm):
+    """An e-mail address, where that is all we need. Sent twice, it has the effect of one: a link, and what it does."""
+
+    once = None
+    email = EmailField(
+        "Your e-mail address",
+        filters=[tidied],
+        validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX), Storable()],
+        render_kw={"autocomplete": "email"},
     )
+    submit = SubmitField("Send the link")
 
 
-def address() -> EmailField:
-    """Return the field for the e-mail address of an account."""
-    return EmailField(
+class LoginForm(ShopForm):
+    """Log in or sign up: an address, then a link or a password."""
+
+    once = None
+    email = EmailField(
         "E-mail address",
         filters=[tidied],
         validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "username", "autofocus": True},
     )
+    next = HiddenField()
+    link = SubmitField("E-mail me a link")
+    with_password = SubmitField("Log in with a password")
 
 
-class LoginForm(ShopForm):
-    """Log in. The service claims this form by its `key`, as a login changes the cookie as well as the database."""
+class PasswordLoginForm(ShopForm):
+    """Log in with a password.
+
+    The service claims this form by its `key`, as a login changes the cookie as well as the database.
+    """
 
     email = EmailField(
         "E-mail address",
         filters=[tidied],
         validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX)],
-        render_kw={"autocomplete": "username", "autofocus": True},
+        render_kw={"autocomplete": "username"},
     )
     password = PasswordField(
         "Password",
         validators=[InputRequired("Enter your password.")],
-        render_kw={"autocomplete": "current-password"},
+        render_kw={"autocomplete": "current-password", "autofocus": True},
     )
+    shared = shared_device()
     once = None
     key = HiddenField(default=new_once)
     next = HiddenField()
@@ -86,9 +103,10 @@ class LoginForm(ShopForm):
 
 
 class LoginCodeForm(ShopForm):
-    """Enter the code after the password; the service claims this form by its `key`, like LoginForm."""
+    """Enter the code after the password or link; the service claims this form by its `key`, like PasswordLoginForm."""
 
     code = code_field()
+    shared = shared_device()
     once = None
     key = HiddenField(default=new_once)
     next = HiddenField()
@@ -116,21 +134,22 @@ class RecoveryCodesForm(ShopForm):
     submit = SubmitField("Create new recovery codes")
 
 
-class RegisterForm(ShopForm):
-    """Sign up."""
+class ConfirmedForm(ShopForm):
+    """A form that asks for the current password, unless a fresh login is enough: then it has no such field."""
 
-    email = address()
-    password = PasswordField(
-        "Password",
-        description=PASSWORD_HINT,
-        validators=[InputRequired("Choose a password.")],
-        render_kw={"autocomplete": "new-password"},
-    )
-    next = HiddenField()
-    submit = SubmitField("Sign up")
+    current: PasswordField
+
+    def __init__(self, *, needs_password: bool = True) -> None:
+        super().__init__()
+        if not needs_password:
+            del self.current
+
+    def confirmed_by(self, me: Identity) -> str | Identity:
+        """Return what confirms the change: the password that was entered, or else the login of this user."""
+        return str(self.current.data) if "current" in self else me
 
 
-class EmailForm(ShopForm):
+class EmailForm(ConfirmedForm):
     """Change the e-mail address."""
 
     email = EmailField(
@@ -143,28 +162,40 @@ class EmailForm(ShopForm):
     submit = SubmitField("Change e-mail address")
 
 
-class PasswordForm(ShopForm):
-    """Change the password."""
+class ConfirmAddressForm(ShopForm):
+    """Change to the address that a link was sent to; the service claims this form by its `key`, like LinkForm."""
+
+    once = None
+    key = HiddenField(default=new_once)
+    confirmed = asked_myself()
+    shared = shared_device()
+    submit = SubmitField("Change my address")
+
+    def __init__(self, *, is_other_browser: bool = True, is_logged_in: bool = False) -> None:
+        super().__init__()
+        self.is_other_browser = is_other_browser
+        if not is_other_browser:
+            del self.confirmed
+        if is_logged_in:
+            del self.shared
+
+
+class PasswordForm(ConfirmedForm):
+    """Change the password, or set one."""
 
     current = current_password()
-    new = new_password()
-    repeat = new_password_again()
-    submit = SubmitField("Change password")
-
-
-class ForgotForm(ShopForm):
-    """Request a password reset link."""
-
-    email = address()
-    submit = SubmitField("Send the link")
-
-
-class ResetForm(ShopForm):
-    """Set a new password by a reset link."""
-
-    new = new_password()
-    repeat = new_password_again()
-    submit = SubmitField("Change password")
+    new = PasswordField(
+        "New password",
+        description=PASSWORD_HINT,
+        validators=[InputRequired("Choose a new password.")],
+        render_kw={"autocomplete": "new-password"},
+    )
+    repeat = PasswordField(
+        "Repeat new password",
+        validators=[EqualTo("new", "The two new passwords are not the same.")],
+        render_kw={"autocomplete": "new-password"},
+    )
+    submit = SubmitField("Save password")
 
 
 class TokenForm(ShopForm):
@@ -212,8 +243,8 @@ class TokenForm(ShopForm):
             self.scopes.data = choices
 
 
-class DeleteForm(ShopForm):
-    """Delete the account, confirmed by the password."""
+class DeleteForm(ConfirmedForm):
+    """Delete the account."""
 
     current = current_password()
     submit = SubmitField("Delete my account")

@@ -7,7 +7,10 @@ from flask import Response, flash, g, redirect, render_template, request, sessio
 from flask_login import logout_user
 
 from bookshop.accounts import bp, known_devices
+from bookshop.accounts.authentication import Identity
+from bookshop.accounts.browser import link_request
 from bookshop.accounts.devices import device_name
+from bookshop.accounts.emails import key_of
 from bookshop.accounts.forms import DeleteForm, EmailForm, PasswordForm, TokenForm
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.service import TOKENS_MAX
@@ -22,7 +25,7 @@ from bookshop.web import fresh_login, services
 from bookshop.web.access import (
     current_identity,
     fresh_login_required,
-    fresh_with_second_factor,
+    fresh_or_password,
     login_required,
     require_fresh_login,
     require_second_factor,
@@ -47,57 +50,71 @@ def account() -> ViewResponse:
 
 @bp.route("/account/email", methods=["GET", "POST"])
 @login_required
-@fresh_with_second_factor
+@fresh_or_password
 @limited
 def email() -> ViewResponse:
-    form = EmailForm()
-    status = form.status
+    """E-mail a link to a new address; the answer is the same whether or not another account has it."""
+    me, changes = current_identity(), services.address_changes()
+    form = EmailForm(needs_password=me.needs_password)
     if form.validate_on_submit():
-        me, accounts = current_identity(), services.accounts()
+        wanted, confirmed_by = link_request(form.email.data), form.confirmed_by(me)
         try:
-            address = _commit_with_password(
-                lambda: accounts.change_email(me.user_id, form.email.data, form.current.data)
-            )
-        except (Invalid, Conflict, TooManyAttempts) as error:
-            status = form.refuse(error)
+            address = _commit_confirmed(confirmed_by, lambda: changes.request(me.user_id, wanted, confirmed_by))
+        except (Invalid, TooManyAttempts) as error:
+            form.add_error(error)
         else:
-            flash(_email_changed_message(me.email, address), "success")
-            return known_devices.remember(redirect(url_for("accounts.account"), 303), address)
-    return render_template("accounts/email.html", form=form, email=current_identity().email), status, form.headers
+            flash(_address_message(me.email, address), "success")
+            return redirect(url_for("accounts.account"), 303)
+    return render_template("accounts/email.html", form=form, email=me.email), form.status, form.headers
 
 
-def _email_changed_message(former: str, address: str) -> str:
-    """Return the message after a change of address; one that differs only in case stays confirmed."""
-    sentence = f"Your e-mail address is now {address}. Use it to log in from now on."
-    if address.casefold() == former.casefold():
-        return sentence
-    return f"{sentence} We've sent a message to it: please follow the link to confirm the address."
+def _address_message(current: str, address: str) -> str:
+    """Return the message after a request to change the address; a change of case only has taken effect."""
+    if key_of(address) == key_of(current):
+        return f"Your e-mail address is now {address}."
+    return f"We've sent a link to {address}. Your address changes when you press the button on its page."
 
 
-def _commit_with_password(work: Callable[[], T]) -> T:
-    """Commit work that needs the current password; after wrong guesses the user must wait, longer each time."""
+def _commit_confirmed(confirmed_by: str | Identity, work: Callable[[], T]) -> T:
+    """Commit work that needs the password or a fresh login; after wrong passwords the user must wait."""
+    if not isinstance(confirmed_by, str):
+        return services.commit(work, lock_role=False)
     limits = fresh_login.limits_of(current_identity())
     return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
 
 
 @bp.route("/account/password", methods=["GET", "POST"])
 @login_required
-@fresh_with_second_factor
+@fresh_or_password
 @limited
 def password() -> ViewResponse:
-    form = PasswordForm()
+    """Change the password, or set one: after a link, the current password is not needed."""
+    me = current_identity()
+    form = PasswordForm(needs_password=me.needs_password)
     if form.validate_on_submit():
-        me, accounts = current_identity(), services.accounts()
         try:
-            _commit_with_password(
-                lambda: accounts.change_password(me.user_id, form.current.data, form.new.data, keep_login=me.login_id)
-            )
+            done = _change_password(me, form) if me.needs_password else _set_password(me, form)
         except (Invalid, TooManyAttempts) as error:
             form.add_error(error)
         else:
-            flash("Your password has been changed, and you have been logged out on every other device.", "success")
+            flash(done, "success")
             return known_devices.remember(redirect(url_for("accounts.account"), 303), me.email)
-    return render_template("accounts/password.html", form=form), form.status, form.headers
+    page = render_template("accounts/password.html", form=form, link_form=ShopForm(formdata=None))
+    return page, form.status, form.headers
+
+
+def _change_password(me: Identity, form: PasswordForm) -> str:
+    """Change the password of a user who has entered the current one; returns what to say about it."""
+    accounts, current, new = services.accounts(), form.current.data, form.new.data
+    _commit_confirmed(current, lambda: accounts.change_password(me.user_id, current, new, keep_login=me.login_id))
+    return "Your password has been changed, and you have been logged out on every other device."
+
+
+def _set_password(me: Identity, form: PasswordForm) -> str:
+    """Set the password of a user whose login is fresh; returns what to say about it."""
+    accounts, new = services.accounts(), form.new.data
+    ended = services.commit(lambda: accounts.set_password(me, new), lock_role=False)
+    return f"Your password has been saved. {ended.sentence()}"
 
 
 @bp.get("/account/sessions")
@@ -177,13 +194,15 @@ def data() -> ViewResponse:
 
 @bp.route("/account/delete", methods=["GET", "POST"])
 @login_required
-@fresh_with_second_factor
+@fresh_or_password
 @limited
 def delete() -> ViewResponse:
-    form, people, user_id = DeleteForm(), services.people(), current_identity().user_id
+    me, people = current_identity(), services.people()
+    form, user_id = DeleteForm(needs_password=me.needs_password), me.user_id
     if form.validate_on_submit():
+        confirmed_by = form.confirmed_by(me)
         try:
-            _commit_with_password(lambda: people.delete(user_id, form.current.data))
+            _commit_confirmed(confirmed_by, lambda: people.delete(user_id, confirmed_by))
         except (Invalid, TooManyAttempts) as error:
             form.add_error(error)
         else:

@@ -1,4 +1,4 @@
-"""Pages of the second factor of staff, and the page that asks whether it is you before a sensitive action."""
+"""Pages of the second factor of staff."""
 
 import secrets
 from collections.abc import Sequence
@@ -13,11 +13,10 @@ from bookshop.accounts.forms import RecoveryCodesForm, SecondFactorForm
 from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.views import ViewResponse, limited
 from bookshop.extensions import settings
-from bookshop.kit.exceptions import Conflict, Forbidden, Invalid, TooManyAttempts
-from bookshop.web import fresh_login, services
+from bookshop.kit.exceptions import Conflict, Forbidden, Invalid
+from bookshop.web import services
 from bookshop.web.access import current_identity, fresh_login_required, login_required, require_fresh_login
 from bookshop.web.forms import ONCE, ShopForm
-from bookshop.web.navigation import safe_next
 
 NONCE = "second_factor_nonce"  # in the cookie session, until a code proves that the phone has the secret
 INVALID_FORM = "This form is not valid. Try again with the one below."
@@ -108,24 +107,5 @@ def new_recovery_codes() -> ViewResponse:
 def turn_off_second_factor() -> ViewResponse:
     me, service = _staff(), services.second_factor()
     services.commit(lambda: service.turn_off(me), lock_role=False)
-    flash("The second factor is off. From now on, your password is enough to log in.", "success")
+    flash("The second factor is off. From now on, your password or a link is enough to log in.", "success")
     return redirect(url_for("accounts.account"), 303)
-
-
-@bp.route("/account/confirm-login", methods=["GET", "POST"])
-@login_required
-@limited
-def confirm_login() -> ViewResponse:
-    """Ask for the password or a code, then go on to the page that needs it."""
-    me = current_identity()
-    form = fresh_login.form_for(me, request.args.get("next", ""))
-    if me.is_fresh:
-        return redirect(safe_next(form.next.data), 303)
-    if form.validate_on_submit():
-        try:
-            fresh_login.confirm(me, form.confirmation.data)
-        except (Invalid, TooManyAttempts) as error:
-            fresh_login.add_refusal(form, error)
-        else:
-            return redirect(safe_next(form.next.data), 303)
-    return render_template("accounts/confirm_login.html", form=form), form.status, form.headers

@@ -275,7 +275,7 @@ class NewStaffForm(ShopForm):
 
     email = EmailField(
         "E-mail address",
-        description="If there is no account with this address yet, we create one and send a link to choose a password.",
+        description="If there is no account with this address yet, we create one and send an invitation.",
         filters=[tidied],
         validators=[DataRequired("Enter an e-mail address."), max_length(EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "off"},

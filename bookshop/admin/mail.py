@@ -15,7 +15,7 @@ from bookshop.admin.views import ViewResponse, chosen_ids, flash_outcome
 from bookshop.extensions import settings
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import NotFound
-from bookshop.mail.models import ACCOUNT_KINDS, FAILED, NOTICE_KINDS, SENT, SUPPRESSED, Message
+from bookshop.mail.models import FAILED, FORMER_KINDS, INVITATION, LINK_KINDS, NOTICE_KINDS, SENT, SUPPRESSED, Message
 from bookshop.mailer.repository import MailerRepository
 from bookshop.mailer.transport import message_path
 from bookshop.web import services
@@ -92,7 +92,7 @@ def _is_secret(message: Message) -> bool:
 
     Notices contain no such link, but what happened to an account concerns only its owner.
     """
-    return message.kind in (*ACCOUNT_KINDS, *NOTICE_KINDS) and not settings().demo
+    return message.kind in (INVITATION, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS) and not settings().demo
 
 
 def _has_recipient(message: Message) -> bool:

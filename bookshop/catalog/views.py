@@ -8,6 +8,8 @@ from flask import Response, redirect, render_template, request, send_from_direct
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
+from bookshop.accounts.browser import sent_to
+from bookshop.accounts.forms import AddressForm
 from bookshop.cart import cookie
 from bookshop.cart.repository import CartRepository
 from bookshop.catalog import bp, pictures
@@ -59,6 +61,12 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(details)
     if slug != slug_of(details.title):
         return redirect(address, 301)
+    return book_page(book_id)
+
+
+def book_page(book_id: int, address_form: AddressForm | None = None) -> str:
+    """Return the page of a book; visitors who are not logged in can reserve it with the `address_form`."""
+    details = services.catalog().read(book_id, withdrawn=True)
     # Count before reading the customer's own reservation, so that a restock in between cannot make the count too low.
     waiting, mine, in_cart = waiting_count(details), None, 0
     if current_user.is_customer:
@@ -66,7 +74,7 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
     elif entry := cookie.entries_by_book().get(book_id):
         in_cart = entry.quantity
-    canonical = absolute_url("catalog.book", book_id=book_id, slug=slug)
+    canonical = absolute_url("catalog.book", book_id=book_id, slug=slug_of(details.title))
     return render_template(
         "catalog/book.html",
         book=details,
@@ -74,10 +82,18 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
         mine=mine,
         in_cart=in_cart,
         form=ShopForm() if current_user.is_customer else None,  # only customers see its buttons
-        address=address,
+        address_form=_address_form(details, address_form),
+        address=book_address(details),
         canonical=canonical,
         linked_data=book_as_linked_data(details, canonical, cover_address(details, "large", absolute_url)),
     )
+
+
+def _address_form(book: AnyBook, form: AddressForm | None) -> AddressForm | None:
+    """Return the form for visitors to reserve a book that is out of stock; its CSRF token sets a cookie."""
+    if book.in_stock or current_user.is_authenticated:
+        return None
+    return form or AddressForm(formdata=None, email=sent_to())
 
 
 @bp.get("/books/<int:book_id>/cover.svg")

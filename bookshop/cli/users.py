@@ -19,11 +19,18 @@ tokens = AppGroup("tokens", help="Create and revoke API tokens for scripts.")
 @users.command("create")
 @click.argument("email")
 @click.option("--role", type=ROLE, default=CUSTOMER, show_default=True, help="What the user may do.")
-@click.option("--password", prompt=True, hide_input=True, confirmation_prompt=True)
+@click.option(
+    "--password",
+    prompt="Password (press Enter for none: log in with links)",
+    default="",
+    show_default=False,
+    hide_input=True,
+    confirmation_prompt=True,
+)
 @report_errors
 def create_user(email: str, role: str, password: str) -> None:
-    """Create a user."""
-    user = services.commit(lambda: services.accounts().register(email, password, role))
+    """Create a user, whose address counts as confirmed."""
+    user = services.commit(lambda: services.accounts().register(email, password or None, role))
     click.echo(f"Created {role} {user.email}.")
 
 
@@ -35,7 +42,7 @@ def change_role(email: str, role: str) -> None:
     """Change a user's role, which ends all their logins and tokens."""
     accounts, staff = services.accounts(), services.staff()
     is_invited = services.commit(lambda: staff.change_role(accounts.user_by_email(email).id, role))
-    invited = " They get an e-mail with a link to choose a new password." if is_invited else ""
+    invited = " Their password was erased: they log in with a link." if is_invited else ""
     click.echo(f"{email} is now {ROLE_NAMES[role]}.{invited}")
 
 
@@ -46,7 +53,7 @@ def remove_second_factor(email: str) -> None:
     """Remove a user's second factor, for example after a lost phone, and end their logins."""
     accounts, staff = services.accounts(), services.staff()
     services.commit(lambda: staff.remove_second_factor(accounts.user_by_email(email).id))
-    click.echo(f"{email} logs in with the password alone now, until they set up a second factor again.")
+    click.echo(f"{email} logs in without a code now, until they set up a second factor again.")
 
 
 @users.command("deactivate")

@@ -1,9 +1,9 @@
 """The JSON that users download about themselves; it contains no secrets that give access to the account."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Json
 
 from bookshop.orders.schemas import OrderOut, order_out
 from bookshop.people.service import PersonalData
@@ -53,6 +53,27 @@ class TokenOut(FromRow):
     revoked_at: datetime | None
 
 
+class LinkOut(FromRow):
+    """A link in an e-mail to the user, or to an address that the account was to get, without its token."""
+
+    purpose: str
+    email: str
+    next: str
+    created_at: datetime
+    sent_at: datetime | None
+    used_at: datetime | None
+    ended_at: datetime | None
+
+
+class StartedOut(FromRow):
+    """What was started for the address and waits for a link: a reservation of a book, or an order (`book_id` 0)."""
+
+    kind: str
+    book_id: int
+    details: Json[dict[str, Any]]
+    created_at: datetime
+
+
 class MovementOut(FromRow):
     """A stock movement that a member of staff recorded."""
 
@@ -97,6 +118,8 @@ class PersonalDataOut(FromRow):
     logins: list[LoginOut]
     second_factors: list[SecondFactorOut]
     tokens: list[TokenOut]
+    links: list[LinkOut]
+    started: list[StartedOut]
     movements: list[MovementOut]
     messages: list[MessageOut]
 

@@ -97,13 +97,21 @@ def customer_required(view: View) -> View:
     return _guard(view, (CUSTOMER,), "This is for customers only. Your account is a staff account.")
 
 
-def not_for_staff(view: View) -> View:
+def customers_and_visitors(view: View) -> View:
     """Allow customers and visitors who are not logged in; raises Forbidden for staff."""
+    return _not_for_staff(view, "This is for customers only. Your account is a staff account.")
 
+
+def not_for_staff(view: View) -> View:
+    """Allow customers and visitors to use a cart; raises Forbidden for staff."""
+    return _not_for_staff(view, "Staff accounts have no cart. Log in with a customer account to buy books.")
+
+
+def _not_for_staff(view: View, sentence: str) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if current_user.is_staff:
-            raise Forbidden("Staff accounts have no cart. Log in with a customer account to buy books.")
+            raise Forbidden(sentence)
         return view(*args, **kwargs)
 
     return cast(View, guarded)
@@ -131,12 +139,16 @@ def fresh_login_required(view: View) -> View:
     return cast(View, guarded)
 
 
-def fresh_with_second_factor(view: View) -> View:
-    """Require a fresh login, like `require_fresh_login`, of users who logged in with a second factor."""
+def fresh_or_password(view: View) -> View:
+    """Require a fresh login, like `require_fresh_login`, unless the form asks for the password.
+
+    Users who logged in with a second factor need both.
+    """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if current_identity().second_factor:
+        me = current_identity()
+        if me.second_factor or not me.needs_password:
             require_fresh_login()
         return view(*args, **kwargs)
 
@@ -144,7 +156,7 @@ def fresh_with_second_factor(view: View) -> View:
 
 
 def require_fresh_login() -> None:
-    """Require that a password or code was entered in this login within the last 15 minutes.
+    """Require that a password, a code or a link was used in this login within the last 15 minutes.
 
     On a page, raises FreshLoginRequired, which asks for it: a GET comes back afterwards, and a POST is sent again with
     everything that was typed. Scripts with a Bearer token are not asked. Raises NotAuthenticated for visitors.

@@ -120,6 +120,8 @@ def _problem_of(error: BookshopError, status: int) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if invalid else "Bearer"
     if isinstance(error, InsufficientScope):  # RFC 6750, 3.1
         response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    if isinstance(error, TooManyAttempts):
+        response.headers["Retry-After"] = str(error.seconds)
     if isinstance(error, Busy):
         response.headers["Retry-After"] = RETRY_AFTER
     return response
@@ -166,7 +168,8 @@ def handle_http_error(error: HTTPException) -> AnyResponse:
 
 def _seconds_until_reset() -> int:
     """Return the seconds until the limit that was reached is reset, 0 if unknown."""
-    if budget := g.get("budget"):
+    budget = g.get("budget")
+    if budget and budget.left < 0:
         return int(budget.seconds)
     if not (reached := limiter.current_limit):
         return 0

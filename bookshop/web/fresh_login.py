@@ -1,4 +1,4 @@
-"""Ask for a password or code again before a sensitive action, and keep what was typed meanwhile."""
+"""Ask for a password, code or link again before a sensitive action, and keep what was typed meanwhile."""
 
 from flask import redirect, render_template, request, url_for
 from flask_login import current_user
@@ -18,13 +18,15 @@ from bookshop.web.forms import ShopForm, code_field
 from bookshop.web.navigation import return_address
 
 CONFIRMATION = "confirmation"  # the field of the password or code, also in the form that sends a POST again
-NOT_REPEATED = {CONFIRMATION, "csrf_token"}
+CONTINUE = "confirmation_link"  # the button to press after the link was used
+NOT_REPEATED = {CONFIRMATION, CONTINUE, "csrf_token"}
 
 
 class ConfirmForm(ShopForm):
-    """Confirm that it is you, by the password."""
+    """Confirm that it is you, by the password or a link; without a password, there is neither its field nor button."""
 
     once = None
+    by_link = True
     confirmation: Field = PasswordField(
         "Password",
         validators=[InputRequired("Enter your password.")],
@@ -35,15 +37,20 @@ class ConfirmForm(ShopForm):
 
 
 class ConfirmByCodeForm(ConfirmForm):
-    """Confirm that it is you, by the second factor."""
+    """Confirm that it is you, by the second factor, which no link replaces."""
 
+    by_link = False
     confirmation = code_field()
 
 
 def form_for(identity: Identity, next_page: str = "") -> ConfirmForm:
-    """Return the form that asks this user for the code or, without a second factor, for the password."""
-    has_factor = services.repository(UserRepository).has_second_factor(identity.user_id)
-    return (ConfirmByCodeForm if has_factor else ConfirmForm)(next=next_page)
+    """Return the form that asks this user for the code or, without a second factor, for the password or a link."""
+    if services.repository(UserRepository).has_second_factor(identity.user_id):
+        return ConfirmByCodeForm(next=next_page)
+    form = ConfirmForm(next=next_page)
+    if not identity.has_password:
+        del form.confirmation, form.submit
+    return form
 
 
 def confirm(identity: Identity, typed: str) -> None:
@@ -76,12 +83,17 @@ def confirm_by_form(identity: Identity) -> None:
     if request.method != "POST":
         raise FreshLoginRequired
     _check_csrf()
-    if CONFIRMATION not in request.form:
+    if not is_entered():
         raise FreshLoginRequired
     try:
         confirm(identity, request.form[CONFIRMATION])
     except (Invalid, TooManyAttempts) as error:
         raise FreshLoginRequired(error) from None
+
+
+def is_entered() -> bool:
+    """Whether a password or code was entered; the button for after a link sends an empty field."""
+    return CONFIRMATION in request.form and (CONTINUE not in request.form or request.form[CONFIRMATION] != "")
 
 
 def _check_csrf() -> None:
@@ -93,21 +105,33 @@ def _check_csrf() -> None:
 
 
 def ask(error: FreshLoginRequired) -> Response:
-    """Return the page that asks for the password or code.
+    """Return the page that asks for the password, code or link.
 
     It sends a POST again with everything that was typed, and leads a GET back to its page.
     """
     if request.method != "POST":
         return redirect(url_for("accounts.confirm_login", next=return_address()), 303)
     form = form_for(current_user)
-    form.confirmation.data = None
     status = 403
     if error.refusal is not None:
         add_refusal(form, error.refusal)
         status = form.status
+    shown = page(form, request.full_path.rstrip("?"), return_address())
+    return Response(shown, status, form.headers, mimetype="text/html")
+
+
+def page(form: ConfirmForm, action: str, target: str, *, link_sent: bool = False) -> str:
+    """Render the page that asks, with everything that was typed; a link to be sent from it leads to `target`.
+
+    `action` is where the form is sent when the login is fresh.
+    """
     typed = [field for field in request.form.items(multi=True) if field[0] not in NOT_REPEATED]
-    page = render_template("accounts/confirm_login.html", form=form, typed=typed, action=request.full_path.rstrip("?"))
-    return Response(page, status, form.headers, mimetype="text/html")
+    if CONFIRMATION in form:
+        form.confirmation.data = None
+        form.confirmation.render_kw = {**form.confirmation.render_kw, "autofocus": not link_sent}
+    is_waiting = CONTINUE in request.form
+    shown = {"typed": typed, "action": action, "target": target, "link_sent": link_sent, "is_waiting": is_waiting}
+    return render_template("accounts/confirm_login.html", form=form, **shown)
 
 
 def add_refusal(form: ConfirmForm, error: BookshopError) -> None:

@@ -27,9 +27,13 @@ def absolute_url(endpoint: str, **values: Any) -> str:
 
 def safe_next(target: str | None) -> str:
     """Return the target if it is the address of one of the shop's pages, else the home page."""
-    if target and len(target) <= 2000 and OWN_PATH.fullmatch(target) and _is_page(target.partition("?")[0]):
-        return target
-    return "/"
+    path = own_path(target)
+    return path if path and _is_page(path.partition("?")[0]) else "/"
+
+
+def own_path(path: str | None) -> str:
+    """Return a path, with its query, if it stays within the shop; else an empty string."""
+    return path if path and len(path) <= 2000 and OWN_PATH.fullmatch(path) else ""
 
 
 def requested_next() -> str:

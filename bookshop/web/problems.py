@@ -20,7 +20,7 @@ GENERAL: Mapping[str, Problem] = {
         403, "The shop requires a second factor of its staff and the session passed none. Tokens do not need one."
     ),
     "FRESH_LOGIN_REQUIRED": Problem(
-        403, "The session's password or code was entered more than 15 minutes ago. Tokens do not need to confirm."
+        403, "The last password, code or link of the session was more than 15 minutes ago. Tokens need none."
     ),
     "HTTP_404": Problem(404, "There is nothing at this address."),
     "CURSOR_NOT_FOUND": Problem(
@@ -67,6 +67,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "CART_LIMIT": Problem(409, "The cart has reached its limit of different books, or of copies of one book."),
     "CART_ITEM_NOT_FOUND": Problem(404, "The book is not in the cart."),
     "ORDER_CART_EMPTY": Problem(409, "The cart is empty, so there is nothing to order."),
+    "ORDER_LIMIT": Problem(
+        409, "The customer has reached the limit of open orders. Collect or cancel one before placing another."
+    ),
     "ORDER_CHANGED": Problem(409, "The total of the cart differs from `expected_totals`. Read the cart again."),
     "ORDER_INSUFFICIENT_STOCK": Problem(
         409, "There are not enough copies of some books; `lines` lists them with the copies that are left."

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+FORMS_OF_VISITORS = {"prebookings.reserve"}  # endpoints of a button that is a form for visitors who are not logged in
 PROXY_SEEN = "bookshop_proxy_seen"
 UPLOADS = {"admin.cover": pictures.BYTES_MAX}  # endpoints that accept a file, and its largest size
 FORM_OVERHEAD = 16 * 1024  # bytes in a form besides its file
@@ -149,8 +150,8 @@ def allow_uploads() -> None:
 def check_csrf() -> None:
     """Require the CSRF token wherever a cookie authenticates the request, and on every form of a page.
 
-    A view that also answers GET validates the token with its form, so that it can show the form again with the typed
-    values; every other unsafe request raises CSRFError here.
+    A view that also answers GET, or is in FORMS_OF_VISITORS, validates the token with its form, so that it can show the
+    form again with the typed values; every other unsafe request raises CSRFError here.
     """
     if request.url_rule is None or bearer_token(request) is not None:
         return
@@ -159,7 +160,8 @@ def check_csrf() -> None:
     try:
         csrf.protect()
     except CSRFError:
-        if is_api() or "GET" not in (request.url_rule.methods or ()):
+        for_visitors = request.endpoint in FORMS_OF_VISITORS and not current_user.is_authenticated
+        if is_api() or not (for_visitors or "GET" in (request.url_rule.methods or ())):
             raise
 
 

@@ -42,7 +42,7 @@ def replay() -> AnyResponse | None:
 
     Otherwise returns None. If the form has a valid `once`, sets `g.form_key`, with which `services.commit` claims it.
     """
-    if request.method != "POST" or not ONCE.fullmatch(request.form.get("once", "")) or not _is_own():
+    if request.method != "POST" or not ONCE.fullmatch(request.form.get("once", "")) or not has_csrf_token():
         return None
     g.form_key, g.flashes_before = form_key(), list(session.get("_flashes", ()))
     if stored := _from_cookie(g.form_key):
@@ -56,7 +56,7 @@ def replay() -> AnyResponse | None:
     return replay_first()
 
 
-def _is_own() -> bool:
+def has_csrf_token() -> bool:
     """Whether the form was sent from a page of this session; others must not see the response."""
     try:
         validate_csrf(request.form.get("csrf_token"))

@@ -11,8 +11,11 @@ from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.address_changes import AddressChangeService
+from bookshop.accounts.allowance import MailAllowance
 from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.email_links import EmailLinkService
+from bookshop.accounts.login_links import LoginLinkService
 from bookshop.accounts.second_factor import SecondFactorService
 from bookshop.accounts.service import AccountService
 from bookshop.accounts.staff import StaffService
@@ -20,7 +23,7 @@ from bookshop.alerts.service import AlertService
 from bookshop.audit.service import Actor, AuditService, set_actor
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
-from bookshop.checkout.service import CheckoutService
+from bookshop.checkout.service import CheckoutService, OrderRules
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
 from bookshop.feed.service import FeedService
@@ -31,6 +34,7 @@ from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated, Wr
 from bookshop.mail.service import MailService
 from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
+from bookshop.people.link_actions import LinkActionService
 from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
 from bookshop.retention.service import RetentionService
@@ -99,12 +103,32 @@ def people() -> PeopleService:
 
 @once_per_session
 def email_links() -> EmailLinkService:
-    return EmailLinkService(db.session(), accounts(), mail())
+    return EmailLinkService(db.session(), mail())
+
+
+@once_per_session
+def login_links() -> LoginLinkService:
+    return LoginLinkService(db.session(), str(current_app.secret_key), accounts(), mail(), mail_allowance())
+
+
+@once_per_session
+def address_changes() -> AddressChangeService:
+    return AddressChangeService(db.session(), accounts(), login_links(), mail())
+
+
+@once_per_session
+def link_actions() -> LinkActionService:
+    return LinkActionService(db.session(), login_links(), prebookings(), cart(), checkout())
 
 
 @once_per_session
 def staff() -> StaffService:
-    return StaffService(db.session(), accounts(), mail())
+    return StaffService(db.session(), accounts(), mail(), mail_allowance())
+
+
+@once_per_session
+def mail_allowance() -> MailAllowance:
+    return MailAllowance(db.session(), str(current_app.secret_key))
 
 
 @once_per_session
@@ -154,7 +178,8 @@ def orders() -> OrderService:
 
 @once_per_session
 def checkout() -> CheckoutService:
-    return CheckoutService(db.session(), inventory(), mail(), alerts(), post_orders=settings().post_orders)
+    rules = OrderRules(settings().max_open_orders, settings().post_orders)
+    return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
 
 
 @once_per_session
