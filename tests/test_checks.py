@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.login_links import LinkRequest
 from bookshop.checks import INVARIANTS, broken_invariants
 from bookshop.extensions import db
 from bookshop.kit.database import is_sqlite
@@ -51,6 +52,7 @@ def order_books_4_and_5(shop, ada, ben):
     shop.order(ada, {wanted: 1})
     shop.fill_cart(ada, {wanted: 1})
     queue_deliveries(shop, staff)
+    shop.commit(lambda: services.login_links().request(LinkRequest("cleo@example.com")))
 
 
 def queue_deliveries(shop, staff):
@@ -71,6 +73,7 @@ ALERT = "WHERE kind = 'restock' AND prebooking_id = 1"
 PLACED = "WHERE kind = 'order_placed' AND order_id = 1"
 COLUMNS = "kind, bulk, user_id, prebooking_id, recipient, message_id, state, attempts, next_attempt_at, created_at"
 # A row corrupted by hand, the topic of the broken invariant, and the message.
+UNUSED_LINK = "INSERT INTO login_sessions (id, user_id, created_at, link_id) VALUES ('x', 1, '2026-01-01', 1)"
 BROKEN = [
     ("waiting", "UPDATE books SET stock_quantity = 1 WHERE id = 2", "is waiting, but book 2 has 1 in stock"),
     ("waiting", "UPDATE books SET withdrawn_at = created_at WHERE id = 2", "is waiting, but book 2 is withdrawn"),
@@ -167,6 +170,8 @@ BROKEN = [
         "names pre-booking 5, which is not a notified one",
     ),
     ("bought", "UPDATE order_lines SET prebooking_id = 5 WHERE id = 6", "pre-booking 5 is bought by 2 orders"),
+    ("accounts", "UPDATE users SET email_confirmed_at = NULL", "user 1 has an address that is not confirmed"),
+    ("accounts", UNUSED_LINK, "link 1 made 1 logins, or was not used"),
     ("messages", f"DELETE FROM messages {ALERT}", "pre-booking 1 is notified, but has no restock message"),
     (
         "messages",

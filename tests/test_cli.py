@@ -212,7 +212,7 @@ def test_demo_twice_changes_nothing(shop, run):
     assert shop.everything() == before
 
 
-def test_demo_can_restart_after_a_registration(shop, run):
+def test_demo_can_restart_after_somebody_has_signed_up(shop, run):
     run("demo")
     shop.customer("visitor@example.com")
     assert run("demo").exit_code == 0

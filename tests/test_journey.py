@@ -1,6 +1,23 @@
 """The main use case, end to end."""
 
 from tests.support.clients import text_of
+from tests.support.links import link_in, press
+
+
+def test_a_visitor_who_never_chooses_a_password_reserves_is_notified_and_buys(shop, web_client, mailbox):
+    book_id, browser = shop.book("Emma"), web_client()
+    browser.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}", email="ada@example.com")
+    [message] = mailbox.deliver()
+    assert press(browser, link_in(message)).location == f"/books/{book_id}/emma#availability"
+
+    assert shop.set_stock(book_id, 1) == ["ada@example.com"]
+    [alert] = mailbox.deliver()
+    assert (alert["To"], alert["Subject"]) == ("ada@example.com", "Emma is back in stock")
+
+    browser.submit("/cart/items", page="/", book_id=book_id)
+    assert press(browser, "/checkout", name="Ada Lovelace").location == "/orders/1"
+    assert shop.rows("SELECT password_hash, status FROM users JOIN orders ON user_id = users.id") == [(None, "placed")]
+    assert shop.broken() == []
 
 
 def test_a_customer_reserves_by_button_and_is_notified_when_staff_restock_in_the_form(shop, web_client):

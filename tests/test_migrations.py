@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
 from bookshop import create_app
 from bookshop.accounts.authentication import token_hash
-from bookshop.accounts.models import CUSTOMER, OWNER
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.accounts.models import CUSTOMER, OWNER, RESERVE
 from bookshop.accounts.scopes import scopes_of
 from bookshop.config import Settings
 from bookshop.extensions import db
@@ -28,7 +29,7 @@ from tests.support.settings import SECRET_KEY, settings_for
 Schema = dict[str, list[tuple[Any, ...]]]
 
 TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "prebookings"} | {
-    *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "password_resets"),
+    *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
 }
@@ -118,7 +119,8 @@ def fill(shop: Shop) -> None:
         "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
         ada=ada,
     )
-    shop.commit(lambda: services.email_links().create_reset(ada, "ada@example.com"))
+    visitor = LinkRequest("cleo@example.com", "a browser")
+    shop.commit(lambda: services.login_links().start(visitor, RESERVE, persuasion))
     with shop.app.app_context():
         services.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
     shop.set_stock(emma, 7)
@@ -191,7 +193,7 @@ def test_the_schema_has_the_constraints_the_invariants_rely_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 34
+    assert len(checks) == 39
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):
@@ -234,8 +236,8 @@ def test_the_shop_recovers_after_a_database_restart(migrated):
         upgrade(migrated)
 
 
-USER_OF_0004 = """INSERT INTO users (id, email, email_key, password_hash, role, created_at, notified_seen)
-    VALUES (:id, :email, :email, '!', :role, '2026-01-01 12:00:00', 0)"""
+USER_OF_0004 = """INSERT INTO users (id, email, email_key, password_hash, role, created_at, email_confirmed_at,
+    notified_seen) VALUES (:id, :email, :email, '!', :role, '2026-01-01 12:00:00', '2026-01-01 12:00:00', 0)"""
 TOKEN_OF_0004 = """INSERT INTO api_tokens (id, user_id, name, token_hash, created_at)
     VALUES (:id, :id, 'old', :hash, '2026-01-01 12:00:00')"""
 
@@ -343,3 +345,26 @@ def test_the_fifth_migration_keeps_all_the_access_of_every_token(new_database):
     assert [(identity.role, identity.scopes) for identity in found] == [
         (role, frozenset(scopes_of(role))) for role in (CUSTOMER, OWNER)
     ]
+
+
+def test_the_fourteenth_migration_ends_the_access_of_accounts_that_were_never_confirmed(migrated):
+    shop = Shop(migrated)
+    fill(shop)
+    shop.token("ben@example.com")
+    with migrated.app_context():
+        flask_migrate.downgrade(revision="0013")
+    shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = 'ada@example.com'")
+    shop.execute(MESSAGE_OF_0013)
+    upgrade(migrated)
+    assert shop.rows("SELECT email FROM users WHERE never_confirmed") == ["ada@example.com"]
+    assert shop.rows("SELECT user_id FROM login_sessions") == []
+    assert shop.rows("SELECT user_id FROM api_tokens WHERE revoked_at IS NULL") == [3]
+    assert shop.rows("SELECT state, reason FROM messages WHERE kind = 'password_reset'") == [("suppressed", "too_old")]
+    assert (shop.rows("SELECT count(*) FROM orders"), shop.broken()) == ([1], [])
+
+
+MESSAGE_OF_0013 = """
+    INSERT INTO messages (kind, bulk, user_id, recipient, dedupe_key, message_id, state, attempts, next_attempt_at,
+        created_at)
+    VALUES ('password_reset', false, 3, 'ben@example.com', 'k', '<k@localhost>', 'queued', 0, '2026-01-01',
+        '2026-01-01')"""

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from bookshop.accounts.service import CheckedPassword
+from bookshop.accounts.service import CheckedUser
 from bookshop.catalog.isbn import isbn13
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
@@ -95,7 +95,7 @@ def test_a_user_loaded_before_the_lock_is_refreshed_after_it(app, shop):
         seen = services.accounts().get_user(user_id)
         shop.deactivate("ada@example.com")
         with pytest.raises(Invalid):
-            services.commit(lambda: services.accounts().log_in(CheckedPassword(user_id, seen.password_hash)))
+            services.commit(lambda: services.accounts().log_in(CheckedUser(user_id, seen.password_hash)))
 
 
 def test_an_order_loaded_before_it_changed_is_refreshed(app, shop):

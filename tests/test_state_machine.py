@@ -26,6 +26,7 @@ from bookshop.web import services
 from tests.support.clients import ApiClient
 from tests.support.databases import empty, rows_of
 from tests.support.factories import PASSWORD, Shop, isbn
+from tests.support.link_machine import LinkSteps
 from tests.support.mailbox import DUE_NOW
 from tests.support.model import (
     CART_COPIES,
@@ -52,7 +53,7 @@ def new_json(book: Book) -> dict[str, Any]:
     return {"isbn": book.isbn, "title": book.title, "authors": "A. Writer", "price_cents": 950}
 
 
-class BookshopMachine(OrderSteps, RuleBasedStateMachine):
+class BookshopMachine(LinkSteps, OrderSteps, RuleBasedStateMachine):
     """The steps of customers, staff, imports and the worker, in random order."""
 
     users: Bundle[int] = Bundle("users")

@@ -1,8 +1,7 @@
-"""Account pages for visitors: registering, logging in and out, passwords, and ending logins."""
+"""Account pages for visitors: signing up, logging in and out, passwords, and ending logins."""
 
 import re
 from datetime import timedelta
-from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
@@ -13,6 +12,7 @@ from bookshop.extensions import db
 from bookshop.kit.database import now
 from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD
+from tests.support.links import delivered_link, press
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -38,8 +38,9 @@ def ada(shop, web_client):
     return web_client(ADA)
 
 
-def register(browser: WebClient, email: str = ADA, password: str = PASSWORD, **fields: str) -> TestResponse:
-    return browser.submit("/register", email=email, password=password, **fields)
+def ask(browser: WebClient, email: str = ADA, **fields: str) -> TestResponse:
+    """Enter an address and ask for a link."""
+    return browser.submit("/login", email=email, link="yes", **fields)
 
 
 def is_logged_in(browser: WebClient) -> bool:
@@ -57,88 +58,99 @@ def change_password(browser: WebClient, current: str, new: str, repeat: str) -> 
     return browser.submit("/account/password", current=current, new=new, repeat=repeat)
 
 
-# ---------------------------------------------------------------- registering
+# ---------------------------------------------------------------- signing up
 
 
-def test_a_registered_customer_can_log_in(shop, web_client):
+def test_signing_up_and_logging_in_are_the_same_form_with_one_field(shop, web_client):
     browser = web_client()
-    assert register(browser).location == "/login"
-    assert "Thank you. We've sent a message to ada@example.com" in text_of(browser.get("/login"))
-    assert (is_logged_in(browser), browser.log_in(ADA).location, is_logged_in(browser)) == (False, "/", True)
-    assert shop.rows("SELECT email, role FROM users") == [(ADA, "customer")]
+    page = text_of(browser.get("/login"))
+    assert ("Log in or sign up" in page, "If you're new here, the link creates your account." in page) == (True, True)
+    assert ask(browser).location == "/login/sent"
+    assert "We've sent a link to ada@example.com" in text_of(browser.get("/login/sent"))
+    assert (is_logged_in(browser), shop.rows("SELECT id FROM users")) == (False, [])
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
 def test_a_bad_address_is_refused_and_the_form_shown_again(shop, web_client, address):
-    assert register(web_client(), address).status_code == 400
-    assert shop.rows("SELECT id FROM users") == []
+    assert ask(web_client(), address).status_code == 400
+    assert shop.rows("SELECT id FROM messages") == []
 
 
 @pytest.mark.parametrize("address", [ADA, "ADA@example.com", "Ada@EXAMPLE.COM", "  ada@example.com "])
-def test_addresses_are_compared_case_insensitively(shop, web_client, address):
+def test_addresses_are_compared_case_insensitively(shop, web_client, mailbox, address):
     shop.customer(ADA)
-    register(web_client(), address)
-    assert shop.rows("SELECT email FROM users") == [ADA]
+    browser = web_client()
+    ask(browser, address)
+    press(browser, delivered_link(mailbox))
+    assert (shop.rows("SELECT email FROM users"), is_logged_in(browser)) == ([ADA], True)
 
 
 @pytest.mark.parametrize(
     "address", ["ada@xn--bcher-kva.com", "ada@BÜCHER.com", "ada@\uff45xample.com", "ǅada@example.com"]
 )
-def test_an_address_registered_in_another_spelling_can_log_in_as_typed(web_client, address):
-    assert register(web_client(), address).status_code == 303
+def test_an_address_that_signed_up_in_another_spelling_logs_in_as_typed(shop, web_client, mailbox, address):
+    browser = web_client()
+    ask(browser, address)
+    press(browser, delivered_link(mailbox))
+    browser.submit("/account/password", new=PASSWORD, repeat=PASSWORD)
     assert web_client().log_in(address).status_code == 303
+    assert len(shop.rows("SELECT id FROM users")) == 1
 
 
 def test_an_address_that_grows_when_case_folded_gets_the_same_answer_on_both_databases(web_client):
     address = "ΐ" * 60 + "@" + ".".join(["a" * 60] * 2) + ".com"
-    assert register(web_client(), address).status_code in {303, 400}
+    assert ask(web_client(), address).status_code in {303, 400}
+
+
+@pytest.mark.parametrize("fields", [{"link": "yes"}, {"password": "typed secret"}])
+def test_what_was_typed_is_kept_except_the_password(web_client, fields):
+    answer = web_client().submit("/login", email="ada@<b>", next="/reservations", **fields)
+    assert answer.status_code == 400
+    assert 'value="ada@&lt;b&gt;"' in answer.text
+    assert 'value="/reservations"' in answer.text
+    assert "typed secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "fields", [{"email": ADA, "password": ""}, {"password": PASSWORD}, {}, {"email": "", "password": ""}, {"email": ""}]
+)
+def test_an_incomplete_form_is_shown_again(web_client, fields):
+    assert web_client().submit("/login", **fields).status_code == 400
+
+
+def test_no_form_field_creates_staff(shop, web_client, mailbox):
+    sly = {"role": "staff", "is_staff": "1", "staff": "on", "user.role": "staff", "user_id": "1", "login_id": "x"}
+    browser = web_client()
+    ask(browser, **sly)
+    press(browser, delivered_link(mailbox), **sly)
+    browser.submit("/account/password", new=PASSWORD, repeat=PASSWORD, **sly)
+    assert (shop.rows("SELECT role FROM users"), browser.get("/admin").status_code) == (["customer"], 403)
+
+
+# ---------------------------------------------------------------- passwords
 
 
 @pytest.mark.parametrize(("length", "status"), [(7, 400), (8, 303), (128, 303), (129, 400)])
-def test_a_password_has_8_to_128_characters(web_client, length, status):
-    password = "pässwörd, or whatever one likes " * 5
-    answer = register(web_client(), password=password[:length].replace(" ", "_"))
+def test_a_password_has_8_to_128_characters(ada, length, status):
+    password = ("pässwörd, or whatever one likes " * 5)[:length].replace(" ", "_")
+    answer = change_password(ada, PASSWORD, password, password)
     assert answer.status_code == status
     assert (f"8 to 128 characters; this one has {length}." in text_of(answer)) is (status == 400)
 
 
 @pytest.mark.parametrize("password", ODD_PASSWORDS)
-def test_a_password_is_stored_with_every_character_as_typed(web_client, password):
-    assert register(web_client(), password=password).status_code == 303
+def test_a_password_is_stored_with_every_character_as_typed(ada, web_client, password):
+    assert change_password(ada, PASSWORD, password, password).status_code == 303
     assert web_client().log_in(ADA, password).status_code == 303
     assert web_client().log_in(ADA, password.strip() + "x").status_code == 400
     assert web_client().log_in(ADA, password.strip()[:-1]).status_code == 400
 
 
 @pytest.mark.parametrize("password", ["password", "PASSWORD", "12345678", "iloveyou", "Password1", "qwertyuiop"])
-def test_the_most_common_passwords_are_refused(shop, web_client, password):
-    assert "This password is too easy to guess." in text_of(register(web_client(), password=password))
-    assert shop.rows("SELECT id FROM users") == []
-
-
-@pytest.mark.parametrize(("path", "status"), [("/register", 400), ("/login", 400)])
-def test_what_was_typed_is_kept_except_the_password(web_client, path, status):
-    answer = web_client().submit(path, email="ada@<b>", password="typed secret", next="/reservations")
-    assert answer.status_code == status
-    assert 'value="ada@&lt;b&gt;"' in answer.text
-    assert 'value="/reservations"' in answer.text
-    assert "typed secret" not in answer.text
-
-
-@pytest.mark.parametrize("fields", [{"email": ADA}, {"password": PASSWORD}, {}, {"email": "", "password": ""}])
-@pytest.mark.parametrize("path", ["/register", "/login"])
-def test_an_incomplete_form_is_shown_again(web_client, path, fields):
-    assert web_client().submit(path, **fields).status_code == 400
-
-
-def test_no_form_field_creates_staff(shop, web_client):
-    sly = {"role": "staff", "is_staff": "1", "staff": "on", "user.role": "staff", "user_id": "1", "login_id": "x"}
-    browser = web_client()
-    register(browser, **sly)
-    browser.log_in(ADA, **sly)
-    change_password(browser, PASSWORD, PASSWORD, PASSWORD)
-    browser.submit("/account/password", current=PASSWORD, new=PASSWORD, repeat=PASSWORD, **sly)
-    assert (shop.rows("SELECT role FROM users"), browser.get("/admin").status_code) == (["customer"], 403)
+def test_the_most_common_passwords_are_refused(shop, ada, password):
+    before = shop.everything()
+    assert "This password is too easy to guess." in text_of(change_password(ada, PASSWORD, password, password))
+    assert shop.everything() == before
 
 
 # ---------------------------------------------------------------- logging in
@@ -151,36 +163,28 @@ def test_a_correct_login_redirects_home(shop, web_client):
     assert (answer.status_code, answer.location, is_logged_in(browser)) == (303, "/", True)
 
 
-@pytest.mark.parametrize("path", ["/login", "/register"])
-def test_a_redirect_has_no_retry_after(web_client, path):
-    register(web_client())
-    answer = web_client().submit(path, email=ADA if path == "/login" else "ben@example.com", password=PASSWORD)
-    assert (answer.status_code, answer.headers.get("Retry-After")) == (303, None)
+def test_a_redirect_has_no_retry_after(shop, web_client):
+    shop.customer(ADA)
+    for answer in (web_client().log_in(ADA), ask(web_client())):
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (303, None)
 
 
-@pytest.mark.parametrize("path", ["/login", "/register"])
-def test_a_logged_in_user_is_not_asked_to_log_in(ada, path):
-    answer = ada.get(f"{path}?next=/reservations")
+def test_a_logged_in_user_is_not_asked_to_log_in(ada):
+    answer = ada.get("/login?next=/reservations")
     assert (answer.status_code, answer.location) == (303, "/reservations")
 
 
-def refused_login(browser: WebClient, email: str, password: str) -> tuple[int, str, set[tuple[str, str]]]:
-    """Return a login response without what may differ: CSRF token, typed address and rate limit headers."""
-    answer = browser.log_in(email, password)
-    body = re.sub(r'(name="(?:csrf_token|once|key)"[^>]*value=")[^"]*', r"\1", answer.text).replace(email, "")
-    may_differ = ("X-Request-Id", "Set-Cookie", "X-RateLimit", "Retry-After", "Content-Length")
-    return answer.status_code, body, {header for header in answer.headers if not header[0].startswith(may_differ)}
+def test_the_password_page_offers_a_link_without_losing_the_page_that_was_asked_for(web_client):
+    page = web_client().submit("/login", email=ADA, with_password="yes", next="/orders")
+    assert (page.status_code, 'href="/login?next=/orders">Log in with a link' in page.text) == (200, True)
 
 
-def test_a_refused_login_does_not_reveal_whether_the_address_is_known(shop, web_client):
-    for email in (ADA, "gone@example.com"):
-        shop.customer(email)
-    shop.deactivate("gone@example.com")
-    wrong = refused_login(web_client(), ADA, "not the password")
-    assert wrong[0] == 400
-    assert refused_login(web_client(), "nobody@example.com", PASSWORD) == wrong
-    assert refused_login(web_client(), "gone@example.com", PASSWORD) == wrong
-    assert refused_login(web_client(), "gone@example.com", "not the password") == wrong
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_login_by_password_on_a_shared_device_ends_with_the_browser(shop, web_client, shared):
+    shop.customer(ADA)
+    cookies = web_client().log_in(ADA, **({"shared": "y"} if shared else {})).headers.getlist("Set-Cookie")
+    lasting = [cookie.partition("=")[0] for cookie in cookies if "Expires" in cookie or "Max-Age" in cookie]
+    assert sorted(lasting) == ([] if shared else ["bookshop", "bookshop_device"])
 
 
 def test_the_session_is_new_after_a_login(shop, web_client):
@@ -218,11 +222,13 @@ def test_a_cookie_from_before_the_login_stays_logged_out(app, shop, web_client):
         ("/api/v1/books", "/"),
     ],
 )
-def test_next_accepts_only_pages_of_the_shop(web_client, target, place):
+def test_next_accepts_only_pages_of_the_shop(shop, web_client, mailbox, target, place):
+    shop.customer(ADA)
     browser = web_client()
-    login = "/login" if place == "/" else f"/login?{urlencode({'next': place}, safe='/?')}"
-    assert register(browser, next=target).location == login
     assert browser.log_in(ADA, next=target).location == place
+    ask(web_client(), next=target)
+    other = web_client()
+    assert press(other, delivered_link(mailbox), confirmed="y").location == place
 
 
 def test_login_returns_to_the_requested_page(shop, web_client):
@@ -323,17 +329,17 @@ def test_account_pages_are_never_cached(ada):
     assert ada.get("/account/password").headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/login", "/register"])
-def test_too_many_tries_are_refused_for_a_while(app, path):
+@pytest.mark.parametrize("fields", [{"password": "y"}, {"link": "yes"}])
+def test_too_many_tries_are_refused_for_a_while(app, fields):
     with app.app_context():
         url = db.engine.url.render_as_string(hide_password=False)
     browser = WebClient(create_app(settings_for(url, login_limit="2 per hour")))
     token = browser.csrf_token()
-    tries = [browser.post(path, email="x", password="y", csrf_token=token) for _ in range(3)]
+    tries = [browser.post("/login", email="x", csrf_token=token, **fields) for _ in range(3)]
     assert [answer.status_code for answer in tries] == [400, 400, 429]
     assert 0 < int(tries[-1].headers["Retry-After"]) <= 3600
     assert "Too many attempts." in text_of(tries[-1])
-    assert browser.get(path).status_code == 200
+    assert browser.get("/login").status_code == 200
 
 
 # ---------------------------------------------------------------- the badge

@@ -2,18 +2,21 @@
 
 import pytest
 
-from bookshop.accounts.models import BOOKSELLER
+from bookshop.accounts.models import ADDRESS
+from bookshop.kit.exceptions import Conflict
 from bookshop.mail.models import NOTICE_KINDS
 from bookshop.web import services
 from tests.support import mailbox as mail
 from tests.support.clients import WebClient, text_of
 from tests.support.factories import PASSWORD
+from tests.support.links import link_in, press
 from tests.support.second_factors import scan
 
 pytestmark = pytest.mark.one_postgresql_case
 
 ADA, NEW, THIEF, STAFF = "ada@example.com", "ada.new@example.com", "thief@example.com", "staff@example.com"
 OTHER = "three other words"
+BASE = "http://127.0.0.1:5000"
 
 
 @pytest.fixture
@@ -41,16 +44,26 @@ def change_password(browser, current=PASSWORD, new=OTHER):
     return browser.submit("/account/password", current=current, new=new, repeat=new)
 
 
-def change_email(browser, address, current=PASSWORD):
-    return browser.submit("/account/email", email=address, current=current)
+def change_email(shop, address, user_id=1):
+    """Change the address of an account, as the button behind the link to the new one does."""
+
+    def change():
+        links = services.login_links()
+        token = links.token_to_send(links.add(ADDRESS, address, user_id=user_id).id)
+        services.address_changes().confirm(token, keep_login="a login")
+
+    shop.commit(change)
+
+
+def undo_change(shop, former):
+    """Change back to a former address, as the button behind the link in the notice does."""
+    [link_id] = shop.rows("SELECT id FROM login_links WHERE purpose = 'undo' AND email = :former", former=former)
+    services_of = services.address_changes
+    shop.commit(lambda: services_of().undo(services.login_links().token_to_send(link_id)))
 
 
 def create_token(browser, **fields):
     return browser.submit("/account/tokens", name="till", scopes=["prebookings"], **fields)
-
-
-def reset_link(shop, user_id=1, email=ADA):
-    return "/password/reset/" + shop.commit(lambda: services.email_links().create_reset(user_id, email))
 
 
 def log_in_elsewhere(app):
@@ -63,8 +76,18 @@ def log_in_elsewhere(app):
 # ---------------------------------------------------------------- what is reported
 
 
-def reset_password(shop, _browser):
-    assert WebClient(shop.app).submit(reset_link(shop), page="/login", new=OTHER, repeat=OTHER).status_code == 303
+def log_in_by_link(app, mailbox, browser=None):
+    """Log in as Ada with a link; returns the browser."""
+    browser = browser or WebClient(app)
+    browser.submit("/login", email=ADA, link="yes")
+    [link] = [link_in(message) for message in mailbox.deliver() if kind_of(message) == "login_link"]
+    assert press(browser, link).status_code == 303
+    return browser
+
+
+def set_first_password(shop, browser):
+    shop.execute("UPDATE users SET password_hash = NULL")
+    assert browser.submit("/account/password", new=OTHER, repeat=OTHER).status_code == 303
 
 
 def create_token_by_command(shop, _browser):
@@ -73,8 +96,8 @@ def create_token_by_command(shop, _browser):
 
 CHANGES = {
     "password": ("password_changed", lambda _shop, browser: change_password(browser)),
-    "reset": ("password_changed", reset_password),
-    "address": ("address_changed", lambda _shop, browser: change_email(browser, NEW)),
+    "first password": ("password_changed", set_first_password),
+    "address": ("address_changed", lambda shop, _browser: change_email(shop, NEW)),
     "token": ("token_created", lambda _shop, browser: create_token(browser)),
     "command": ("token_created", create_token_by_command),
 }
@@ -90,18 +113,39 @@ def test_each_change_of_an_account_is_reported_once_to_its_owner(shop, ada, mail
     assert shop.broken() == []
 
 
-@pytest.mark.parametrize("change", ["password", "address", "token", "command"])
-def test_an_unconfirmed_address_gets_no_notice_because_it_may_be_a_strangers(shop, ada, mailbox, change):
-    shop.execute("UPDATE users SET email_confirmed_at = NULL")
-    CHANGES[change][1](shop, ada)
-    mailbox.deliver()
-    assert notices(shop) == []
+def test_undoing_a_change_of_address_is_reported_to_the_address_that_is_given_up(shop, ada, mailbox):
+    change_email(shop, THIEF)
+    undo_change(shop, ADA)
+    assert sent(mailbox.deliver()) == [(ADA, "address_changed"), (THIEF, "address_changed")]
+
+
+def test_asking_for_another_address_is_no_change_and_not_reported(shop, ada):
+    ada.submit("/account/email", email=NEW, current=PASSWORD)
+    assert (notices(shop), shop.rows("SELECT kind, recipient FROM messages")) == ([], [("address_link", NEW)])
+
+
+NEVER_CONFIRMED = "UPDATE users SET never_confirmed = true, email_confirmed_at = NULL"
+
+
+def test_an_address_that_was_never_confirmed_gets_no_notice_because_it_may_be_a_strangers(shop, mailbox):
+    shop.customer(ADA)
+    shop.execute(NEVER_CONFIRMED)
+    create_token_by_command(shop, None)
+    assert (notices(shop), mailbox.deliver()) == ([], [])
+
+
+def test_the_first_confirmation_of_an_old_account_is_not_reported(shop, app, mailbox):
+    shop.customer(ADA)
+    shop.execute(NEVER_CONFIRMED)
+    log_in_by_link(app, mailbox)
+    assert (notices(shop), shop.rows("SELECT password_hash FROM users")) == ([], [None])
 
 
 def test_a_refused_change_is_not_reported(shop, ada):
     shop.customer(THIEF)
-    assert change_email(ada, THIEF).status_code == 409
-    assert change_email(ada, NEW, current="wrong").status_code == 400
+    with pytest.raises(Conflict):
+        change_email(shop, THIEF)
+    assert ada.submit("/account/email", email=NEW, current="wrong").status_code == 400
     assert change_password(ada, current="wrong").status_code == 400
     assert change_password(ada, new="ada").status_code == 400
     assert ada.submit("/account/tokens", name="").status_code == 400
@@ -109,8 +153,8 @@ def test_a_refused_change_is_not_reported(shop, ada):
 
 
 def test_the_same_address_in_other_letters_is_not_reported(shop, ada):
-    assert change_email(ada, "Ada@Example.com").status_code == 303
-    assert notices(shop) == []
+    assert ada.submit("/account/email", email="Ada@Example.com", current=PASSWORD).status_code == 303
+    assert (notices(shop), shop.rows("SELECT email FROM users")) == ([], ["Ada@example.com"])
 
 
 def test_a_form_that_is_sent_twice_is_reported_once_but_a_second_token_again(shop, ada):
@@ -172,12 +216,20 @@ def test_a_wrong_password_or_a_repeated_form_is_no_login(shop, app):
     assert notices(shop) == [(ADA, "new_login")]
 
 
-def test_an_unconfirmed_account_gets_no_notice_of_a_login(shop, app):
+def test_a_login_with_a_link_is_not_reported_as_the_link_was_in_an_e_mail_itself(shop, app, mailbox):
     shop.customer(ADA)
-    shop.execute("UPDATE users SET email_confirmed_at = NULL")
-    for _time in range(2):
-        log_in_elsewhere(app)
+    log_in_elsewhere(app)
+    log_in_by_link(app, mailbox)
     assert notices(shop) == []
+
+
+def test_a_login_with_a_link_makes_the_device_known(shop, app, mailbox):
+    shop.customer(ADA)
+    browser = log_in_by_link(app, mailbox)
+    browser.submit("/logout", page="/account")
+    assert (browser.log_in(ADA).status_code, notices(shop)) == (303, [])
+    log_in_elsewhere(app)
+    assert notices(shop) == [(ADA, "new_login")]
 
 
 def test_the_device_on_which_the_password_was_changed_stays_known(shop, app):
@@ -192,45 +244,43 @@ def test_the_device_on_which_the_password_was_changed_stays_known(shop, app):
 # ---------------------------------------------------------------- a thief who also changes the address
 
 
-def test_the_former_address_gets_the_notices_and_the_new_one_only_the_confirmation(shop, ada, mail_queue, smtp_server):
+def test_the_former_address_gets_the_notices_and_the_new_one_only_the_link(shop, ada, mail_queue, smtp_server):
     change_password(ada)
     create_token(ada)
-    change_email(ada, THIEF, current=OTHER)
+    ada.submit("/account/email", email=THIEF, current=OTHER)
+    mail_queue.run_worker()
+    [link] = shop.rows("SELECT id FROM login_links WHERE purpose = 'address'")
+    shop.commit(
+        lambda: services.address_changes().confirm(services.login_links().token_to_send(link), keep_login="a login")
+    )
     mail_queue.run_worker()
     got = [(message.recipient, message.message_id.strip("<").partition(".")[0]) for message in smtp_server.received]
     owners = [(ADA, kind) for kind in ("password_changed", "token_created", "address_changed")]
-    assert sorted(got) == sorted([*owners, (THIEF, "confirmation")])
+    assert sorted(got) == sorted([*owners, (THIEF, "address_link")])
     assert sorted(shop.rows("SELECT recipient, kind FROM messages WHERE state = 'sent'")) == sorted(got)
 
 
-def test_further_changes_of_the_address_neither_redirect_nor_repeat_the_notice(shop, ada, mailbox):
-    for address in (THIEF, "thief.again@example.com", ADA, THIEF):
-        assert change_email(ada, address).status_code == 303
-    assert sent(mailbox.deliver()) == [(ADA, "address_changed"), (THIEF, "confirmation")]
-
-
-def test_a_confirmed_second_address_gets_its_own_notice(shop, ada, mailbox):
-    change_email(ada, NEW)
-    shop.commit(lambda: services.email_links().confirm(1, NEW))
-    change_email(ada, THIEF)
-    assert notices(shop) == [(ADA, "address_changed"), (NEW, "address_changed")]
+def test_each_change_of_the_address_is_reported_to_the_address_before_it(shop, ada, mailbox):
+    for address in (THIEF, "thief.again@example.com"):
+        change_email(shop, address)
+    assert sent(mailbox.deliver()) == [(ADA, "address_changed"), (THIEF, "address_changed")]
 
 
 def test_a_notice_that_could_not_be_delivered_is_retried_at_the_former_address(shop, ada, mail_queue, smtp_server):
     smtp_server.unknown.add(ADA)
-    change_email(ada, THIEF)
+    change_email(shop, THIEF)
     mail_queue.run_worker()
     [(state, error)] = shop.rows("SELECT state, last_error FROM messages WHERE kind = 'address_changed'")
     assert (state, ADA in error) == ("failed", False)
     smtp_server.unknown.clear()
     shop.commit(lambda: services.mail().retry_failed())
     mail_queue.run_worker()
-    assert smtp_server.recipients == {THIEF: 1, ADA: 1}
+    assert smtp_server.recipients == {ADA: 1}
 
 
 @pytest.mark.parametrize("state", ["queued", "sending", "failed", "sent"])
 def test_a_deleted_account_leaves_no_former_address_in_the_outbox(shop, ada, mailbox, state):
-    change_email(ada, NEW)
+    change_email(shop, NEW)
     lease = "a worker"
     if state == "sent":
         mailbox.deliver()
@@ -250,14 +300,14 @@ def test_a_deleted_account_leaves_no_former_address_in_the_outbox(shop, ada, mai
 
 
 def test_a_deleted_account_suppresses_its_notices_at_once(shop, ada):
-    change_email(ada, NEW)
+    change_email(shop, NEW)
     shop.commit(lambda: services.people().delete(1, PASSWORD))
     left = shop.rows("SELECT DISTINCT recipient, state, reason FROM messages")
     assert left == [("deleted-1", "suppressed", "closed")]
 
 
 def test_a_deactivated_account_gets_no_notice(shop, ada, mailbox):
-    change_email(ada, NEW)
+    change_email(shop, NEW)
     shop.deactivate(NEW)
     assert mailbox.deliver() == []
     assert set(shop.rows("SELECT reason FROM messages")) == {"closed"}
@@ -273,9 +323,20 @@ def test_a_notice_says_when_it_happened_and_how_to_get_the_account_back(shop, ad
     words = " ".join(mail.part(message, "plain").split())
     assert "A new API token was created on 29 Nov 2026 at 10:15 UTC." in words
     assert "bookshop_" not in words
-    [forgotten] = [link for link in mail.links(message)[0] if link.endswith("/password/forgot")]
-    assert ada.submit(forgotten.removeprefix("http://127.0.0.1:5000"), email=ADA).status_code == 303
-    assert sent(mailbox.deliver()) == [(ADA, "password_reset")]
+    [path] = [link.removeprefix(BASE) for link in mail.links(message)[0] if "/login" in link]
+    assert path == "/login?next=/account/password"
+
+
+def test_the_link_in_a_notice_leads_to_a_new_password_that_ends_all_other_access(shop, app, ada, mailbox, web_client):
+    create_token(ada)
+    mailbox.deliver()
+    owner = web_client()
+    owner.submit("/login", email=ADA, link="yes", next="/account/password")
+    [link] = mailbox.deliver()
+    page = press(owner, link_in(link)).location
+    assert (page, owner.submit(page, new=OTHER, repeat=OTHER).status_code) == ("/account/password", 303)
+    assert ada.get("/account").status_code == 303
+    assert shop.rows("SELECT count(*) FROM api_tokens WHERE revoked_at IS NULL") == [0]
 
 
 def test_staff_see_what_a_notice_is_about_but_not_its_text(shop, ada, mailbox, web_client):
@@ -288,60 +349,6 @@ def test_staff_see_what_a_notice_is_about_but_not_its_text(shop, ada, mailbox, w
     assert words.count("Security notice") == len(NOTICE_KINDS)
     assert "only the recipient may read it" in text_of(staff.get("/admin/mail/1"))
     assert staff.get("/admin/mail/1/message.eml").status_code == 404
-
-
-# ---------------------------------------------------------------- the invitation
-
-
-NINA = "nina@example.com"
-OUTCOME = "SELECT state, reason FROM messages WHERE kind = 'invitation'"
-
-
-@pytest.fixture
-def invited(shop):
-    """Invite Nina, user 1, to the staff."""
-    shop.commit(lambda: services.staff().add(NINA, BOOKSELLER))
-
-
-def test_an_invited_bookseller_chooses_a_password_and_works(shop, app, invited, mailbox):
-    [message] = mailbox.deliver()
-    assert sent([message]) == [(NINA, "invitation")]
-    link = next(link for link in mail.links(message)[0] if "/password/reset/" in link)
-    browser = WebClient(app)
-    browser.submit(link.removeprefix("http://127.0.0.1:5000"), page="/login", new=OTHER, repeat=OTHER)
-    assert browser.log_in(NINA, OTHER).status_code == 303
-    assert browser.get("/admin/mail").status_code == 200
-    assert notices(shop) == []
-    assert shop.broken() == []
-
-
-def test_an_invitation_is_listed_but_staff_cannot_read_its_link(shop, invited, mailbox, web_client):
-    mailbox.deliver()
-    shop.staff(STAFF)
-    staff = web_client(STAFF)
-    assert "Invitation to the staff" in text_of(staff.get("/admin/mail?status=sent"))
-    assert "/password/reset/" not in staff.get("/admin/mail/1").text
-    assert staff.get("/admin/mail/1/message.eml").status_code == 404
-
-
-def test_an_invitation_outlasts_a_long_failure_of_the_mail_server(shop, invited, mailbox):
-    shop.execute("UPDATE messages SET created_at = '2026-01-01 00:00:00.000000+00:00'")
-    assert sent(mailbox.deliver()) == [(NINA, "invitation")]
-
-
-@pytest.mark.parametrize(
-    ("sql", "reason"),
-    [
-        ("UPDATE users SET role = 'customer'", "not_staff"),
-        ("UPDATE users SET email_confirmed_at = created_at", "confirmed"),
-        ("UPDATE users SET email = 'x@example.com', email_key = 'x@example.com'", "address_changed"),
-        ("UPDATE users SET deactivated_at = created_at", "closed"),
-    ],
-)
-def test_an_invitation_is_not_sent_once_it_is_untrue_or_pointless(shop, invited, mailbox, sql, reason):
-    shop.execute(sql)
-    assert mailbox.deliver() == []
-    assert shop.rows(OUTCOME) == [("suppressed", reason)]
 
 
 def test_staff_cannot_stop_a_notice(shop, web_client):

@@ -6,10 +6,11 @@ from functools import partial
 import pyotp
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 
-from bookshop.accounts.models import RecoveryCode
+from bookshop.accounts.models import LOGIN, RecoveryCode
 from bookshop.accounts.repository import UserRepository
-from bookshop.accounts.service import CheckedPassword, LoginAttempt
+from bookshop.accounts.service import CheckedUser, LoginAttempt
 from bookshop.web import services
 from tests.support import races
 from tests.support.second_factors import logged_in
@@ -35,7 +36,7 @@ def codes(shop):
 
 def two_logins(app, shop, code, point, patience):
     """Log in twice at once with the same code; return how many logins there are then."""
-    checked = CheckedPassword(1, shop.rows("SELECT password_hash FROM users")[0])
+    checked = CheckedUser(1, shop.rows("SELECT password_hash FROM users")[0])
     log_in = partial(races.result_or_code, app, lambda: services.accounts().log_in(checked, LoginAttempt(code=code)))
     races.interleave(point, log_in, log_in, patience)
     return shop.rows("SELECT count(*) FROM login_sessions")[0]
@@ -56,6 +57,29 @@ def test_the_statement_that_uses_a_code_is_enough_even_without_the_users_lock(ap
 def test_without_the_last_step_in_the_statement_a_code_logs_in_twice(app, shop, codes):
     with races.without_lock(app, UNLOCKED | ANY_STEP), app.app_context():
         assert two_logins(app, shop, codes[0], READ_FACTOR, races.LONG) == 2
+
+
+def two_codes_for_one_link(app, shop, codes, patience):
+    """After one link, enter two codes at once, as with a copied cookie; return the outcome of the second."""
+    link_id = shop.commit(lambda: services.login_links().add(LOGIN, "staff@example.com").id)
+    checked = CheckedUser(1, shop.rows("SELECT password_hash FROM users")[0])
+    attempts = [LoginAttempt(code=code, link_id=link_id) for code in codes]
+    first, second = (
+        partial(races.result_or_code, app, partial(lambda one: services.accounts().log_in(checked, one), attempt))
+        for attempt in attempts
+    )
+    return races.interleave(READ_FACTOR, first, second, patience)[1]
+
+
+def test_one_link_with_two_codes_at_once_logs_in_once(app, shop, codes):
+    with app.app_context():
+        assert two_codes_for_one_link(app, shop, codes, races.SHORT) == "NOT_AUTHENTICATED"
+    assert shop.rows("SELECT count(*) FROM login_sessions") == [1]
+
+
+def test_without_the_users_lock_only_the_index_keeps_one_link_from_logging_in_twice(app, shop, codes):
+    with races.without_lock(app, UNLOCKED), app.app_context(), pytest.raises(IntegrityError):
+        two_codes_for_one_link(app, shop, codes, races.LONG)
 
 
 def test_reading_a_recovery_code_before_deleting_it_logs_in_twice(app, shop, codes, monkeypatch):

@@ -13,7 +13,7 @@ from bookshop.throttle.service import AttemptLimit
 from bookshop.web import services
 from tests.support import races
 from tests.support.clients import WebClient, text_of
-from tests.support.factories import PASSWORD, Shop
+from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
 
 ADA, BEN, NOBODY = "ada@example.com", "ben@example.com", "nobody@example.com"
@@ -47,13 +47,6 @@ def guess(browser, times=1, email=ADA):
     """Return the statuses of this many failed logins from one page."""
     token = browser.csrf_token()
     return [browser.post("/login", email=email, password="wrong", csrf_token=token).status_code for _ in range(times)]
-
-
-def reset_of(app, email=ADA):
-    """Return the token of a password link, as sent to its owner."""
-    shop = Shop(app)
-    user_id = shop.rows("SELECT id FROM users WHERE email = :email", email=email)[0]
-    return shop.commit(lambda: services.email_links().create_reset(user_id, email))
 
 
 def end_waits(shop):
@@ -145,10 +138,11 @@ def test_logins_are_counted_for_all_processes_together(shop, process):
     assert guess(first, 1, NOBODY) == [429]
 
 
-@pytest.mark.parametrize("page", ["/register", "/password/forgot"])
-def test_e_mails_are_counted_for_all_processes_together(shop, process, page):
+@pytest.mark.parametrize(("path", "page"), [("/login", "/login"), ("/books/1/reserve", "/books/1")])
+def test_e_mails_are_counted_for_all_processes_together(shop, process, path, page):
+    shop.book()
     browsers = [WebClient(process(login_limit="2 per hour")) for _process in range(2)]
-    sent = [browser.submit(page, email=f"{n}@example.com", password=PASSWORD) for n in "ab" for browser in browsers]
+    sent = [browser.submit(path, page=page, email=f"{n}@example.com") for n in "ab" for browser in browsers]
     assert [answer.status_code for answer in sent] == [303, 303, 429, 429]
     assert 3500 < int(sent[-1].headers["Retry-After"]) <= 3600
 
@@ -237,157 +231,3 @@ def test_rate_limits_are_locked_in_one_order_to_prevent_deadlocks(shop, app, cap
         list(pool.map(take, range(80)))
     assert shop.rows("SELECT count FROM attempts") == [0] * 4
     assert "transaction rolled back" not in caplog.text
-
-
-# ---------------------------------------------------------------- owners are not locked out
-
-
-def test_an_owner_on_a_known_device_can_log_in_during_guessing_from_the_same_network(shop, process):
-    shop.customer(ADA)
-    app = process(login_limit="20 per hour")
-    owner, other = WebClient(app), WebClient(app)
-    assert owner.log_in(ADA, PASSWORD).status_code == 303
-    owner.submit("/logout", page="/account")
-    for _guess in range(30):
-        guess(other)
-        end_waits_of_guesses(shop)
-    assert guess(other) == [429]
-    assert owner.log_in(ADA, PASSWORD).status_code == 303
-
-
-def end_waits_of_guesses(shop):
-    """Let waits of a minute end, but no limit per hour."""
-    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00' WHERE forget_at <> until")
-
-
-def test_an_owner_on_a_new_device_elsewhere_can_log_in_during_guessing(shop, app):
-    shop.customer(ADA)
-    guess(browser_at(app, "192.0.2.1"), 3 * FREE)
-    assert browser_at(app, "192.0.2.2").log_in(ADA, PASSWORD).status_code == 303
-
-
-def test_guesses_from_many_networks_are_delayed_by_a_minute_at_most(shop, app):
-    shop.customer(ADA)
-    found = [guess(browser_at(app, f"192.0.2.{n}"), 1)[0] for n in range(52)]
-    assert found == [400] * 50 + [429] * 2
-    shop.execute("UPDATE attempts SET until = '2020-01-01 00:00:00.000000+00:00', count = 5000 WHERE count > 5")
-    assert guess(browser_at(app, "198.51.100.1")) == [400]
-    refused = browser_at(app, "198.51.100.2").log_in(ADA, PASSWORD)
-    assert (refused.status_code, int(refused.headers["Retry-After"]) <= 60) == (429, True)
-
-
-def test_an_owner_can_log_in_by_e_mail_link_while_others_guess_everywhere(shop, app):
-    shop.customer(ADA)
-    owner = browser_at(app, "198.51.100.1")
-    for n in range(52):
-        guess(browser_at(app, f"192.0.2.{n}"), 1)
-    assert owner.log_in(ADA, PASSWORD).status_code == 429
-    assert owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW).status_code == 303
-    assert owner.log_in(ADA, NEW).status_code == 303
-
-
-def test_a_device_is_known_only_for_accounts_that_logged_in_on_it(shop, app):
-    shop.customer(ADA)
-    shop.customer(BEN)
-    ben = WebClient(app)
-    ben.log_in(BEN, PASSWORD)
-    ben.submit("/logout", page="/account")
-    assert guess(ben, FREE + 1, ADA) == [400] * FREE + [429]
-    assert guess(ben, FREE + 1, BEN) == [400] * (FREE + 1)
-
-
-def browser_on_known_device(app, email=ADA):
-    """Return a browser that has logged in and out."""
-    browser = WebClient(app)
-    browser.log_in(email, PASSWORD)
-    browser.submit("/logout", page="/account")
-    return browser
-
-
-@pytest.mark.parametrize("how", ["link", "page"])
-def test_a_new_password_makes_all_other_devices_unknown(shop, app, how):
-    shop.customer(ADA)
-    former, owner = browser_on_known_device(app), browser_on_known_device(app)
-    if how == "link":
-        owner.submit(f"/password/reset/{reset_of(app)}", new=NEW, repeat=NEW)
-    else:
-        owner.log_in(ADA, PASSWORD)
-        owner.submit("/account/password", current=PASSWORD, new=NEW, repeat=NEW)
-        owner.submit("/logout", page="/account")
-    assert guess(former, FREE + 1) == [400] * FREE + [429]
-    assert guess(owner, FREE + 1) == [400] * (FREE + 1)
-
-
-def test_a_device_stays_known_with_another_address_and_for_the_other_accounts(shop, app):
-    shop.customer(ADA)
-    shop.customer(BEN)
-    browser = browser_on_known_device(app, BEN)
-    browser.log_in(ADA, PASSWORD)
-    browser.submit("/account/email", email="ada.new@example.com", current=PASSWORD)
-    browser.submit("/logout", page="/account")
-    browser.submit(f"/password/reset/{reset_of(app, BEN)}", new=NEW, repeat=NEW)
-    assert guess(browser, FREE + 1, "ada.new@example.com") == [400] * (FREE + 1)
-    assert guess(browser, FREE + 1, BEN) == [400] * (FREE + 1)
-
-
-def test_a_correct_password_is_not_counted_even_if_the_form_is_refused(shop, app, web_client):
-    shop.customer(ADA)
-    shop.customer(BEN)
-    ada = web_client(ADA)
-    taken = [ada.submit("/account/email", email=BEN, current=PASSWORD).status_code for _time in range(2 * FREE)]
-    weak = [ada.submit("/account/password", current=PASSWORD, new="x", repeat="x").status_code for _ in range(2 * FREE)]
-    assert (set(taken), set(weak)) == ({409}, {400})
-    assert shop.rows("SELECT count FROM attempts") == [0]
-
-
-def test_frequent_logins_send_no_extra_e_mail(shop, process):
-    shop.customer(ADA)
-    app, found = process(login_limit="3 per hour"), []
-    for _login in range(2):
-        browser = WebClient(app, ADA)
-        found += [browser.submit("/password/forgot", email=ADA).status_code for _time in range(2)]
-    assert found == [303, 303, 303, 429]
-
-
-@pytest.mark.parametrize("forged", ["", "x", "WyJkZXZpY2UiLFsiYSJdXQ.AAAA", "é" * 50])
-def test_an_unsigned_cookie_makes_no_device_known(shop, app, forged):
-    shop.customer(ADA)
-    browser = WebClient(app)
-    browser.client.set_cookie("bookshop_device", forged)
-    assert guess(browser, FREE + 1) == [400] * FREE + [429]
-
-
-def test_the_known_device_cookie_is_httponly_and_contains_no_name(shop, app):
-    shop.customer(ADA)
-    answer = WebClient(app).log_in(ADA, PASSWORD)
-    (cookie,) = [value for value in answer.headers.getlist("Set-Cookie") if value.startswith("bookshop_device=")]
-    assert all(part in cookie for part in ("Path=/;", "HttpOnly", "SameSite=Lax", "Max-Age=15552000"))
-    assert "ada" not in cookie
-
-
-def test_a_rate_limited_owner_can_always_get_a_link_by_e_mail(shop, process):
-    shop.customer(ADA)
-    app = process(login_limit="3 per hour")
-    other, owner = WebClient(app), WebClient(app)
-    token = reset_of(app)
-    guess(other, 4)
-    assert guess(other) == [429]
-    for _try in range(5):
-        other.submit("/password/reset/made-up", new=NEW, repeat=NEW)
-    assert owner.submit(f"/password/reset/{token}", new=NEW, repeat=NEW).status_code == 303
-    assert owner.log_in(ADA, NEW).status_code == 303
-
-
-def test_a_rate_limited_login_offers_a_link_by_e_mail(shop, app):
-    shop.customer(ADA)
-    browser = WebClient(app)
-    guess(browser, FREE)
-    assert "choose a new password by e-mail" in text_of(browser.log_in(ADA, "wrong"))
-
-
-def test_each_login_is_a_separate_device(shop, app):
-    shop.customer(ADA)
-    browser = browser_on_known_device(app)
-    former = browser.client.get_cookie("bookshop_device").value
-    browser.log_in(ADA, PASSWORD)
-    assert browser.client.get_cookie("bookshop_device").value.partition(".")[0] != former.partition(".")[0]

@@ -46,6 +46,7 @@ NEEDS = {
     },
 }
 SCOPE_OF = {route: scope for scope, routes in NEEDS.items() for route in routes}
+ASK_FOR_LINK = "POST /api/v1/login-links"
 OPEN = {"GET /api/v1/openapi.json", "GET /api/v1/books", "GET /api/v1/books/{book_id}", "GET /api/v1/books/isbn/{isbn}"}
 CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("bookseller")
 
@@ -69,7 +70,7 @@ def stored_tokens(shop):
 
 def test_every_json_route_is_public_or_has_a_scope(shared_app):
     json = {route for route in ROUTES if " /api/v1/" in route}
-    assert json == set(SCOPE_OF) | OPEN
+    assert json == set(SCOPE_OF) | OPEN | {ASK_FOR_LINK}
     views, rules = shared_app.view_functions, list(shared_app.url_map.iter_rules())
     for route, scope in SCOPE_OF.items():
         path, method = re.sub(r"{(\w+)}", r"<int:\1>", route.split()[1]), route.split()[0]
@@ -91,7 +92,7 @@ def test_a_token_with_every_other_scope_is_refused_and_does_nothing(app, sample_
 
 @pytest.mark.parametrize("route", sorted(SCOPE_OF))
 def test_a_token_with_only_that_scope_is_accepted(app, sample_shop, route):
-    assert_let_in(call(app, user_for(route)[0], {SCOPE_OF[route]}, route))
+    assert_let_in(call(app, user_for(route)[0], {SCOPE_OF[route]}, route), route)
 
 
 @pytest.mark.parametrize("route", sorted(OPEN))
@@ -99,6 +100,11 @@ def test_a_token_with_only_that_scope_is_accepted(app, sample_shop, route):
 def test_a_token_without_any_scope_reads_the_catalogue(app, sample_shop, route, email):
     assert call(app, email, [], route).status_code == 200
     assert stored_tokens(sample_shop.shop)[-1] == "catalog:read"
+
+
+def test_a_token_without_any_scope_may_ask_for_a_login_link_which_does_not_log_it_in(app, sample_shop):
+    assert call(app, ADA, [], ASK_FOR_LINK).status_code == 202
+    assert ApiClient(app, ADA, []).get("/api/v1/orders").status_code == 403
 
 
 def test_a_scope_is_checked_before_the_body_is_read(app, sample_shop):

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.mail.models import FORMER_KINDS
 from bookshop.mail.repository import MessageRepository
 from bookshop.web import services
 from tests.support.clients import text_of
+from tests.support.factories import PASSWORD
 from tests.support.mailbox import Mailbox
 from tests.support.races import interleave, without_lock
 
@@ -129,11 +132,25 @@ def test_a_row_names_the_book_or_order_and_links_to_it(shop, staff, alerts, emma
 
 
 def test_account_messages_explain_their_purpose(shop, staff):
-    ada = shop.customer(ADA)
-    for kind in ("confirmation", "known_address", "password_reset"):
-        shop.commit(lambda kind=kind: services.mail().queue_account_message(kind, ada, ADA))
+    ada = shop.staff(ADA)
+    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
+    shop.commit(lambda: services.address_changes().request(ada, LinkRequest("new@example.com"), PASSWORD))
+    shop.commit(lambda: services.mail().queue_invitation(ada, ADA))
     words = text_of(staff.get("/admin/mail"))
-    assert all(title in words for title in ("Confirm an e-mail address", "has an account", "Choose a new password"))
+    assert all(title in words for title in ("Login link", "Link to a new e-mail address", "Invitation to the staff"))
+
+
+@pytest.mark.parametrize("kind", FORMER_KINDS)
+def test_account_messages_from_before_login_links_are_still_listed(shop, staff, kind):
+    shop.commit(lambda: services.mail().queue_invitation(1, STAFF))
+    shop.execute("UPDATE messages SET kind = :kind, state = 'suppressed', reason = 'too_old'", kind=kind)
+    assert "It is too old to be sent." in text_of(staff.get("/admin/mail?status=suppressed"))
+
+
+def test_a_link_that_was_not_sent_because_another_one_was_used_says_so(shop, staff):
+    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
+    shop.execute("UPDATE messages SET state = 'suppressed', reason = 'link_ended'")
+    assert "Its link has been used or replaced." in text_of(staff.get("/admin/mail?status=suppressed"))
 
 
 def test_the_figures_show_waiting_and_failed_messages_and_the_oldest(shop, staff, alerts):
@@ -195,7 +212,7 @@ def test_the_dashboard_reports_only_failures(shop, staff, alerts):
 
 def test_a_deleted_account_leaves_no_address(shop, staff, web_client, alerts):
     alerts()
-    shop.commit(lambda: services.mail().anonymise(shop.id_of("customer0@example.com"), "deleted-1"))
+    shop.commit(lambda: services.mail().anonymise(shop.id_of("customer0@example.com"), "deleted-1", []))
     page = staff.get("/admin/mail?status=suppressed")
     assert ("to deleted account" in text_of(page), "deleted-1" in page.text) == (True, False)
 

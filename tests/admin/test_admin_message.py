@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from bookshop.accounts.login_links import LinkRequest
 from bookshop.web import services
 from tests.support.clients import text_of
 from tests.support.mailbox import Mailbox
@@ -87,17 +88,16 @@ def test_no_message_id_escapes_the_folder(shop, staff, mailbox, alert, message_i
 
 @pytest.mark.parametrize("demo", [False, True])
 def test_staff_can_read_a_secret_link_only_in_the_demo(shop, staff, mailbox, demo):
-    ada = shop.customer(ADA)
-    shop.commit(lambda: services.mail().queue_account_message("password_reset", ada, ADA))
+    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
     Mailbox(shop.app, mailbox.folder, demo=demo).deliver()
     page = staff.get("/admin/mail/1")
-    assert ("/reset/" in page.text, "only the recipient may read it" in text_of(page)) == (demo, not demo)
+    assert ("/login/link/" in page.text, "only the recipient may read it" in text_of(page)) == (demo, not demo)
     assert staff.get("/admin/mail/1/message.eml").status_code == (200 if demo else 404)
 
 
 def test_messages_to_a_deleted_account_cannot_be_read(shop, staff, mailbox, alert):
     mailbox.deliver()
-    shop.commit(lambda: services.mail().anonymise(shop.id_of("customer0@example.com"), "deleted-1"))
+    shop.commit(lambda: services.mail().anonymise(shop.id_of("customer0@example.com"), "deleted-1", []))
     page = staff.get("/admin/mail/1")
     assert ("The account has been deleted" in text_of(page), "Jane Austen" in page.text) == (True, False)
     assert staff.get("/admin/mail/1/message.eml").status_code == 404

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
+from tests.support.links import delivered_link, press
 from tests.support.mailbox import links
 from tests.support.settings import SECRET_KEY
 
@@ -28,12 +29,14 @@ def change_role(client, user_id, role):
     return client.submit(f"/admin/staff/{user_id}", role=role)
 
 
-def choose_password(browser, mailbox, email):
-    """Follow the link in the invitation, choose a password and log in; return the browser."""
+def follow_invitation(shop, browser, mailbox, email):
+    """Follow the link in the only invitation, and log in with a link; return the browser."""
     [message] = [message for message in mailbox.deliver() if message["To"] == email]
-    link = next(link for link in links(message)[0] if "/password/reset/" in link)
-    browser.submit(urlsplit(link).path, new="three other words", repeat="three other words")
-    browser.log_in(email, "three other words")
+    assert message["Message-ID"].startswith("<invitation.")
+    login_page, _shop = links(message)[0]
+    shop.execute("DELETE FROM attempts")  # five minutes later
+    browser.submit(urlsplit(login_page).path, email=email, link="yes")
+    press(browser, delivered_link(mailbox))
     return browser
 
 
@@ -60,29 +63,42 @@ def test_a_bookseller_becomes_a_customer_again_and_can_buy_but_not_use_the_desk(
     assert (customer.get("/admin").status_code, customer.get("/reservations").status_code) == (403, 200)
 
 
-def test_someone_without_an_account_gets_one_and_a_link_to_choose_a_password(shop, owner, web_client, mailbox):
+def test_someone_without_an_account_gets_one_and_an_invitation_and_logs_in_with_a_link(
+    shop, owner, web_client, mailbox
+):
     answer = owner.submit("/admin/staff", email="new@example.com", role="bookseller")
-    assert "We've sent them a link to choose a password." in text_of(owner.get(answer.location))
-    assert choose_password(web_client(), mailbox, "new@example.com").get("/admin").status_code == 200
+    assert "We've sent them an invitation" in text_of(owner.get(answer.location))
+    assert follow_invitation(shop, web_client(), mailbox, "new@example.com").get("/admin").status_code == 200
+
+
+def test_an_invited_person_has_a_confirmed_address_and_no_password(shop, owner, web_client):
+    owner.submit("/admin/staff", email="new@example.com", role="bookseller")
+    new = "SELECT email, password_hash, never_confirmed FROM users WHERE email_confirmed_at IS NOT NULL AND id = 2"
+    assert shop.rows(new) == [("new@example.com", None, False)]
+    assert web_client().log_in("new@example.com").status_code == 400
+    assert shop.broken() == []
 
 
 def test_a_stranger_who_signed_up_with_the_address_does_not_become_staff(shop, owner, web_client, mailbox):
     shop.customer(ADA)
-    shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = :ada", ada=ADA)
-    stranger = web_client(ADA)
+    shop.execute("UPDATE users SET never_confirmed = true, email_confirmed_at = NULL WHERE email = :ada", ada=ADA)
     answer = owner.submit("/admin/staff", email=ADA, role="owner")
-    assert "We've sent them a link to choose a password." in text_of(owner.get(answer.location))
-    assert stranger.get("/admin").location.startswith("/login")
-    assert web_client().log_in(ADA).status_code == 400
-    assert choose_password(web_client(), mailbox, ADA).get("/admin/staff").status_code == 200
+    assert "We've sent them an invitation" in text_of(owner.get(answer.location))
+    assert (web_client().log_in(ADA).status_code, shop.broken()) == (400, [])
+    assert follow_invitation(shop, web_client(), mailbox, ADA).get("/admin/staff").status_code == 200
+
+
+def test_a_customer_who_becomes_staff_keeps_the_password_and_gets_no_invitation(shop, owner, web_client, mailbox):
+    shop.customer(ADA)
+    owner.submit("/admin/staff", email=ADA, role="bookseller")
+    assert (mailbox.deliver(), web_client().log_in(ADA).status_code) == ([], 303)
 
 
 def test_an_invited_person_who_was_removed_can_be_invited_again(shop, owner, web_client, mailbox):
     owner.submit("/admin/staff", email=ADA, role="bookseller")
     change_role(owner, shop.rows("SELECT max(id) FROM users")[0], "customer")
-    shop.execute("DELETE FROM messages")
     owner.submit("/admin/staff", email=ADA, role="bookseller")
-    assert choose_password(web_client(), mailbox, ADA).get("/admin").status_code == 200
+    assert follow_invitation(shop, web_client(), mailbox, ADA).get("/admin").status_code == 200
 
 
 def test_adding_a_member_of_staff_again_does_not_change_the_role(shop, owner, web_client):
@@ -93,10 +109,17 @@ def test_adding_a_member_of_staff_again_does_not_change_the_role(shop, owner, we
     assert grace.get("/admin/staff").status_code == 200
 
 
-def test_an_invited_owner_who_has_no_password_yet_does_not_count_as_an_owner(shop, owner):
-    owner.submit("/admin/staff", email="tpyo@example.com", role="owner")
+def test_an_invited_owner_counts_as_one_only_after_the_first_login(shop, owner, web_client, mailbox):
+    owner.submit("/admin/staff", email=ADA, role="owner")
     owner.submit("/account/delete", current=PASSWORD)
     assert "is the shop's last owner" in text_of(owner.get("/account"))
+    follow_invitation(shop, web_client(), mailbox, ADA)
+    assert owner.submit("/account/delete", current=PASSWORD).location == "/"
+
+
+def test_an_owner_with_a_password_who_has_never_logged_in_counts(shop, owner):
+    shop.owner("grace@example.com")
+    assert owner.submit("/account/delete", current=PASSWORD).location == "/"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from bookshop.extensions import db
 from bookshop.web import services
 from tests.audit.lines import last_id, lines_of
 from tests.support.factories import PASSWORD, Shop
+from tests.support.links import link_in, press
+from tests.support.mailbox import Mailbox
 from tests.support.routes import WEBHOOK_URL, routes_of
 from tests.support.second_factors import set_up
 from tests.support.sources import SOURCES
@@ -34,6 +36,11 @@ def staff(shop, web_client):
 
 def said(shop: Shop, after: int) -> list[Line]:
     return [(line.action, line.subject_id, line.before, line.after) for line in lines_of(shop, after=after)]
+
+
+def link_to(email: str, mailbox: Mailbox) -> str:
+    """Return the path of the link in the last e-mail to this address."""
+    return [link_in(message) for message in mailbox.deliver() if message["To"] == email][-1]
 
 
 # ---------------------------------------------------------------- what a line says
@@ -66,12 +73,10 @@ def test_lines_say_what_was_changed_before_and_after(shop, staff):
 def test_a_token_and_an_account_are_named_by_id_only(shop, staff):
     newest, me = last_id(shop), shop.rows("SELECT id FROM users WHERE email = :it", it=STAFF)[0]
     staff.submit("/account/tokens", name="Ada's till", scopes="stock:write", days="30")
-    staff.submit("/account/email", email="new@example.com", current=PASSWORD)
     staff.submit("/admin/users/2/deactivate")
     token = shop.rows("SELECT id FROM api_tokens")[0]
     assert said(shop, newest) == [
         ("token.created", token, None, {"user": me, "scopes": ["catalog:read", "stock:write"], "days": 30}),
-        ("user.address_changed", me, None, None),
         ("user.deactivated", 2, None, {"reservations_cancelled": 0}),
     ]
 
@@ -84,6 +89,33 @@ def test_logins_of_staff_have_lines_under_their_own_name(shop, staff, web_client
     web_client().log_in(ADA)
     found = [(line.action, line.subject_id, line.user_id) for line in lines_of(shop, after=newest)]
     assert found == [("user.logged_in", me, me), ("user.logged_out", me, me)]
+
+
+def test_pressing_a_link_has_a_line_for_staff_and_none_for_customers_and_visitors(shop, staff, web_client, mailbox):
+    newest, me = last_id(shop), shop.rows("SELECT id FROM users WHERE email = :it", it=STAFF)[0]
+    for email in (STAFF, ADA, "new@example.com"):
+        browser = web_client()
+        browser.submit("/login", email=email)
+        assert press(browser, link_to(email, mailbox)).status_code == 303
+    found = [(line.action, line.subject_id, line.user_id) for line in lines_of(shop, after=newest)]
+    assert found == [("user.logged_in", me, me)]
+
+
+def test_a_link_that_a_logged_in_member_of_staff_presses_confirms_the_login(shop, staff, web_client, mailbox):
+    web_client().submit("/login", email=STAFF)
+    newest = last_id(shop)
+    assert press(staff, link_to(STAFF, mailbox), confirmed="y").status_code == 303
+    assert [line[:2] for line in said(shop, newest)] == [("user.login_confirmed", 1)]
+
+
+def test_a_change_of_address_has_a_line_when_it_is_confirmed_and_one_when_it_is_undone(shop, staff, mailbox):
+    newest = last_id(shop)
+    staff.submit("/account/email", email="new@example.com", current=PASSWORD)
+    assert said(shop, newest) == []
+    for email in ("new@example.com", STAFF):
+        press(staff, link_to(email, mailbox))
+    changes = [line for line in said(shop, newest) if line[0].startswith("user.address")]
+    assert changes == [("user.address_changed", 1, None, None), ("user.address_change_undone", 1, None, None)]
 
 
 def test_a_second_factor_and_a_login_with_it_have_lines(shop, staff, web_client):

@@ -34,6 +34,7 @@ def log_in(page: Page, email: str, password: str = PASSWORD) -> None:
     """Log in by the form and follow its redirect."""
     page.goto("/login")
     page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Log in with a password").click()
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     page.wait_for_url(lambda address: "/login" not in address)

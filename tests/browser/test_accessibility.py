@@ -11,7 +11,9 @@ from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
-from bookshop.accounts import signed_links
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.cart.repository import CartEntry
+from bookshop.checkout.service import Checkout
 from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
@@ -23,15 +25,16 @@ from tests.support.bad_input import ISBN
 from tests.support.clients import WebClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
-from tests.support.routes import TOKENS, add_reset, signed
+from tests.support.links import add_links
+from tests.support.routes import TOKENS
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
 ADA = 1
-BEN_CONFIRMS = f"/confirm/{signed(signed_links.CONFIRM, [2, 'ben@example.com'])}"
-CONFIRM, RESET, UNSUBSCRIBE = (
-    f"/{page}/{TOKENS[f'/{page}/{{token}}']}" for page in ("confirm", "password/reset", "unsubscribe")
+LOGIN_LINK, NEW_ADDRESS, FORMER_ADDRESS, UNSUBSCRIBE, WAITING = (
+    f"/{page}/{TOKENS[f'/{page}/{{token}}']}"
+    for page in ("login/link", "address/confirm", "address/undo", "unsubscribe", "waiting")
 )
 IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
 PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
@@ -49,20 +52,23 @@ PAGES = [
     ("nobody", f"/books/{OUT_OF_STOCK}"),
     ("nobody", f"/books/{WITHDRAWN}"),
     ("nobody", "/login"),
-    ("nobody", "/register"),
-    ("nobody", "/password/forgot"),
-    ("nobody", RESET),
-    ("nobody", "/password/reset/used"),
-    ("nobody", CONFIRM),
-    ("nobody", BEN_CONFIRMS),
+    ("nobody", LOGIN_LINK),
+    ("nobody", "/login/link/used"),
+    ("nobody", NEW_ADDRESS),
+    ("nobody", FORMER_ADDRESS),
     ("nobody", UNSUBSCRIBE),
+    ("nobody", WAITING),
     ("nobody", "/nowhere"),
     ("nobody", "/cart"),
     ("guest", "/"),
     ("guest", "/books"),
     ("guest", f"/books/{DEARER}"),
     ("guest", "/cart"),
+    ("guest", "/checkout"),
+    ("guest", LOGIN_LINK),
+    ("guest", "/login/sent"),
     ("ada", "/"),
+    ("ada", LOGIN_LINK),
     ("ada", f"/books/{OUT_OF_STOCK}"),
     ("ada", f"/books/{RESERVED}"),
     ("ada", f"/books/{CAME_BACK}"),
@@ -164,16 +170,18 @@ class Sent(NamedTuple):
 
 # Invalid forms are shown again; some responses are pages of their own.
 FORMS = [
-    Sent("nobody", "/login", "Log in", 400),
-    Sent("nobody", "/register", "Sign up", 400),
-    Sent("nobody", "/password/forgot", "Send the link", 400),
-    Sent("nobody", RESET, "Change password", 400),
+    Sent("nobody", "/login", "E-mail me a link", 400),
+    Sent("nobody", "/login", "Log in with a password", 200, {"email": "ada@example.com"}),
+    Sent("nobody", LOGIN_LINK, "Log in and reserve", 400),
+    Sent("nobody", f"/books/{OUT_OF_STOCK}", "Reserve", 400),
     Sent("nobody", UNSUBSCRIBE, "Turn off these e-mails", 200),
     Sent("ada", "/account/email", "Change e-mail address", 400),
-    Sent("ada", "/account/password", "Change password", 400),
+    Sent("ada", "/account/password", "Save password", 400),
+    Sent("ada", "/account/password", "E-mail me a link", 200),
     Sent("ada", "/account/tokens", "Create token", 400),
     Sent("ada", "/account/tokens", "Create token", 201, {"name": "till"}),
     Sent("ada", "/account/delete", "Delete my account", 400),
+    Sent("guest", "/checkout", "Continue by e-mail", 400),
     Sent("ada", "/checkout", "Place order", 409, {"name": "Ada Lovelace"}),
     Sent("cleo", "/checkout", "Place order", 400),
     Sent("owner", "/admin/staff", "Add to staff", 400),
@@ -204,6 +212,7 @@ def browsers_by_role(shared_app: Flask) -> Iterator[dict[str, WebClient]]:
         **{role: WebClient(shared_app, f"{role}@example.com") for role in logged_in},
     }
     fill_cart(browsers_by_role["guest"])
+    browsers_by_role["guest"].submit("/login", email="cleo@gmial.com")
     give_phone(shop, browsers_by_role["dora"])
     browsers_by_role["pending"].log_in("dora@example.com")
     change(shop)
@@ -230,8 +239,8 @@ def fill(shop: Shop) -> None:
     assert ada == ADA
     shop.token("ada@example.com")
     shop.customer("ben@example.com")
-    shop.execute("UPDATE users SET email_confirmed_at = NULL WHERE email = 'ben@example.com'")
-    add_reset(shop, ada)
+    add_links(shop, ada)
+    shop.execute("UPDATE login_links SET browser = 'a phone'")
     staff = shop.staff("staff@example.com")
     shop.owner("owner@example.com")
     shop.staff("dora@example.com")
@@ -252,9 +261,17 @@ def fill(shop: Shop) -> None:
         shop.book(f"Volume {number}", stock=number % 3)
     order(shop, ada, staff)
     send(shop)
+    start(shop)
     call(shop, staff)
     shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
     shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
+
+
+def start(shop: Shop) -> None:
+    """Start a reservation and an order in the browser that asked for the login link; no further e-mail is sent."""
+    visitor, actions = LinkRequest("login@example.com", "a phone"), services.link_actions
+    shop.commit(lambda: actions().start_reservation(visitor, OUT_OF_STOCK))
+    shop.commit(lambda: actions().start_order(visitor, Checkout(name="Ada"), [CartEntry(SHORT, 2, 900, "EUR", 9)]))
 
 
 def order(shop: Shop, ada: int, staff: int) -> None:

@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ONE_DATABASE
-from tests.browser.hands import Hands, Keyboard, in_every_way
+from tests.browser.hands import Hands, Keyboard, Mouse, in_every_way
 from tests.support.factories import PASSWORD
+from tests.support.links import delivered_link
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -136,8 +137,10 @@ def test_a_visitors_cart_is_still_there_after_login_at_the_checkout(shop, page):
     shop.book("Persuasion", stock=5)
     fill_the_cart(page)
     page.get_by_role("link", name="Cart 3 copies").click()
-    page.get_by_role("link", name="Log in to check out").click()
+    page.get_by_role("link", name="Check out").click()
+    page.get_by_role("main").get_by_role("link", name="Log in").click()
     page.get_by_label("E-mail address").fill("ada@example.com")
+    page.get_by_role("button", name="Log in with a password").click()
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page.get_by_role("region", name="Your books")).to_contain_text("€19.00")
@@ -147,22 +150,38 @@ def test_a_visitors_cart_is_still_there_after_login_at_the_checkout(shop, page):
     assert (shop.rows("SELECT quantity FROM order_lines ORDER BY book_id"), shop.broken()) == ([1, 2], [])
 
 
-@ONE_DATABASE
-@pytest.mark.prove
-def test_a_visitor_with_a_full_cart_registers_and_continues_to_the_checkout(shop, page):
-    shop.book("Emma", stock=5)
-    shop.book("Persuasion", stock=5)
-    fill_the_cart(page)
-    page.get_by_role("link", name="Cart 3 copies").click()
-    page.get_by_role("main").get_by_role("link", name="Sign up").click()
-    page.get_by_label("E-mail address").fill("new@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("status")).to_contain_text("We've sent a message to new@example.com")
-    page.get_by_label("E-mail address").fill("new@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("region", name="Your books").get_by_role("listitem")).to_have_count(2)
+# ---------------------------------------------------------------- without an account
+
+
+def check_out_by_email(page: Page, hands: Hands, book_id: int) -> None:
+    """Put a book into the cart, and check out with an address."""
+    add_to_cart(page, hands, book_id)
+    go_to_checkout(page, hands)
+    hands.type(page.get_by_label("Your e-mail address"), "ada@example.com")
+    hands.type(page.get_by_label("Your name"), "Ada Lovelace")
+    hands.press(page.get_by_role("button", name="Continue by e-mail"))
+    expect(page.get_by_role("heading", name="Check your e-mail")).to_be_visible()
+
+
+@in_every_way
+def test_a_visitor_orders_with_an_address_one_e_mail_and_one_press(shop, window, mailbox, hands, options):
+    book_id, page = shop.book("Emma", stock=5), window(**options)
+    check_out_by_email(page, hands, book_id)
+    page.goto(delivered_link(mailbox))
+    hands.press(page.get_by_role("button", name="Log in and place order"))
+    expect(page.get_by_role("status")).to_contain_text("Thank you. Your order has been placed.")
+    assert (shop.rows("SELECT name FROM orders"), shop.stock(book_id), shop.broken()) == (["Ada Lovelace"], 4, [])
+
+
+@in_every_way
+def test_an_order_is_placed_on_a_second_device(shop, window, mailbox, hands, options):
+    check_out_by_email(window(), Mouse(), shop.book("Emma", stock=5))
+    device = window(**options)
+    device.goto(delivered_link(mailbox))
+    hands.tick(device.get_by_label("I asked for this e-mail myself"))
+    hands.press(device.get_by_role("button", name="Log in and place order"))
+    expect(device.get_by_role("status")).to_contain_text("Thank you. Your order has been placed.")
+    assert (shop.rows("SELECT name FROM orders"), shop.broken()) == (["Ada Lovelace"], [])
 
 
 # ---------------------------------------------------------------- one order

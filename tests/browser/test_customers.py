@@ -22,22 +22,6 @@ def availability(page):
     return page.get_by_role("region", name="Availability")
 
 
-def test_a_visitor_who_wants_a_book_registers_and_returns_to_it(shop, page):
-    page.goto(f"/books/{shop.book('Emma')}")
-    availability(page).get_by_role("link", name="Log in to reserve").click()
-    page.get_by_role("main").get_by_role("link", name="Sign up").click()
-    page.get_by_label("E-mail address").fill("ada@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("status")).to_contain_text("We've sent a message to ada@example.com")
-    page.get_by_label("E-mail address").fill("ada@example.com")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(re.compile("/books/1/emma$"))
-    availability(page).get_by_role("button", name="Reserve").click()
-    expect(availability(page)).to_contain_text("You are on the waiting list.")
-
-
 @pytest.mark.usefixtures("ada")
 def test_reserving_a_book_restocked_meanwhile_says_so(shop, window):
     page, book_id = window("ada@example.com"), shop.book("Emma")

@@ -226,6 +226,17 @@ def test_a_key_that_a_script_used_for_something_else_is_replaced_and_nothing_is_
     assert send(ada, again).location == "/orders/2"
 
 
+def test_with_too_many_open_orders_the_page_says_what_to_do_and_keeps_what_was_typed(app, shop, ada, emma, monkeypatch):
+    shop.order(1, {emma: 1})
+    shop.fill_cart(1, {emma: 1})
+    limited = app.config["SETTINGS"].model_copy(update={"max_open_orders": 1})
+    monkeypatch.setitem(app.config, "SETTINGS", limited)
+    answer = send(ada)
+    assert (answer.status_code, len(orders(shop)), in_cart(shop)) == (409, 1, [(emma, 1)])
+    assert "Collect or cancel one, then order again." in text_of(answer)
+    assert all(typed in answer.text for typed in FIELDS.values())
+
+
 # ---------------------------------------------------------------- sold out meanwhile
 
 

@@ -26,6 +26,7 @@ TAKE_CART = (CartRepository, "take_all")
 LOCK_BOOKS = (BookRepository, "lock")
 READ_BOOK = (BookRepository, "get")
 READ_LINES = (OrderRepository, "list_lines")
+COUNT_OPEN = (OrderRepository, "count_open")
 CHANGE_STATUS = (OrderRepository, "change_status")
 INSERT = (PreBookRepository, "insert_if_out_of_stock")
 NOTIFY = (PreBookRepository, "notify_waiting_by_book")
@@ -34,6 +35,7 @@ SHARE = {" FOR SHARE": ""}
 UPDATE = {" FOR NO KEY UPDATE": ""}
 ADA, BEN, STAFF = "ada@example.com", "ben@example.com", "staff@example.com"
 DONE, EMPTY, TOO_FEW, STATE = "done", "ORDER_CART_EMPTY", "ORDER_INSUFFICIENT_STOCK", "ORDER_STATE"
+TOO_MANY = "ORDER_LIMIT"
 GONE, INVALID, IN_STOCK = "NOT_AUTHENTICATED", "VALIDATION_ERROR", "PREBOOK_BOOK_IN_STOCK"
 NAMES = "{0[0]} overtaken by {0[2]}".format
 
@@ -139,6 +141,26 @@ def test_without_the_users_lock_deleting_the_cart_still_prevents_a_second_order(
     with races.without_lock(app, UPDATE):
         answers = races.interleave(TAKE_CART, racers["order"], racers["order"], races.SHORT)
     assert (answers, shop.rows("SELECT count(*) FROM orders")) == ((DONE, EMPTY), [1])
+
+
+@pytest.fixture
+def one_open_order(app, monkeypatch, cart_not_deleted):
+    """Let a customer have one open order, in a checkout that does not delete the cart."""
+    limited = app.config["SETTINGS"].model_copy(update={"max_open_orders": 1})
+    monkeypatch.setitem(app.config, "SETTINGS", limited)
+
+
+@pytest.mark.usefixtures("one_open_order")
+def test_one_of_two_orders_beyond_the_limit_is_refused(shop, racers):
+    answers = races.interleave(COUNT_OPEN, racers["order"], racers["order"])
+    assert (answers, shop.rows("SELECT count(*) FROM orders")) == ((DONE, TOO_MANY), [1])
+
+
+@pytest.mark.usefixtures("one_open_order")
+def test_without_the_users_lock_a_customer_has_one_open_order_too_many(app, shop, racers):
+    with races.without_lock(app, UPDATE):
+        answers = races.interleave(COUNT_OPEN, racers["order"], racers["order"], races.LONG)
+    assert (answers, shop.rows("SELECT count(*) FROM orders")) == ((DONE, DONE), [2])
 
 
 def order_as_shown(app, shop, racers, point):

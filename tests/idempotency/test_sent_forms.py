@@ -5,11 +5,13 @@ import time
 
 import pytest
 
-from bookshop.web import sent_forms
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.web import sent_forms, services
 from tests.idempotency.test_double_clicks import ADA, NAME, STAFF, ago
 from tests.support.bad_input import ISBN
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
+from tests.support.links import delivered_link, fields_of
 from tests.support.routes import COOKIE
 
 # ---------------------------------------------------------------- different forms
@@ -90,10 +92,7 @@ def test_stored_responses_are_forgotten_after_minutes_but_not_that_the_form_was_
 
 
 def test_stored_form_responses_about_a_deleted_account_are_forgotten_for_every_sender(shop, web_client):
-    staff, nobody = web_client(shop.staff(STAFF) and STAFF), web_client()
-    form = {"email": ADA, "password": PASSWORD, "once": NAME, "csrf_token": nobody.csrf_token()}
-    nobody.client.post("/register", data=form)
-    ada_id = shop.rows("SELECT id FROM users WHERE email = :ada", ada=ADA)[0]
+    staff, ada_id = web_client(shop.staff(STAFF) and STAFF), shop.customer(ADA)
     token = staff.csrf_token("/")
     for deed in ("deactivate", "reactivate"):
         staff.client.post(f"/admin/users/{ada_id}/{deed}", data={"once": NAME, "csrf_token": token})
@@ -135,6 +134,31 @@ def test_a_login_sent_twice_is_one_login(shop, web_client):
     assert [answer.location for answer in answers] == ["/", "/"]
     assert [clicking.get("/account").status_code for clicking in (browser, other)] == [200, 200]
     assert len(shop.rows("SELECT id FROM login_sessions")) == 1
+
+
+@pytest.mark.parametrize("email", [None, ADA])
+@pytest.mark.parametrize("book", [None, "Emma"])
+def test_a_link_whose_button_is_pressed_twice_logs_in_once(shop, web_client, mailbox, email, book):
+    shop.customer(ADA)
+    browser, other = web_client(email), web_client()
+    link = link_for(shop, mailbox, book)
+    form = fields_of(browser.get(link).text) | {"confirmed": "y"}
+    other.client.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
+    answers = [clicking.post(link, **form) for clicking in (browser, other)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert "log out" in text_of(other.follow(answers[1].location)).casefold()
+    assert (len(shop.rows("SELECT id FROM login_sessions")), shop.broken()) == (1, [])
+
+
+def link_for(shop, mailbox, book):
+    """Return the link of the e-mail to Ada for which a visitor has asked, with or without reserving a book."""
+    wanted, links = LinkRequest(ADA, "a browser", next="/account"), services.login_links
+    if book:
+        book_id = shop.book(book)
+        shop.commit(lambda: services.link_actions().start_reservation(wanted, book_id))
+    else:
+        shop.commit(lambda: links().request(wanted))
+    return delivered_link(mailbox)
 
 
 def test_logging_in_with_the_same_form_after_a_logout_is_a_new_login(shop, web_client):

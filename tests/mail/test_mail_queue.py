@@ -1,14 +1,13 @@
 """The messages that events in the shop queue, and the checks before they are sent."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event
 
+from bookshop.accounts.models import LOGIN
 from bookshop.extensions import db
-from bookshop.mail import service
-from bookshop.mail.models import Message
+from bookshop.mail.models import PASSWORD_CHANGED, Message
 from bookshop.web import services
 from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, isbn
@@ -194,30 +193,22 @@ def test_an_order_that_cannot_be_placed_creates_no_event(shop, emma):
     assert [order for order in shop.rows(OF_ORDERS) if order[1] > 1] == [("order_placed", 2, ADA)]
 
 
-# ---------------------------------------------------------------- messages about accounts
-
-
-def test_an_address_gets_one_account_message_of_a_kind_in_five_minutes(shop, emma, monkeypatch):
-    clock = SimpleNamespace(time=lambda: 300_000.0)
-    monkeypatch.setattr(service, "time", clock)
-    kinds_of = "SELECT kind, count(*) FROM messages WHERE user_id = 1 GROUP BY kind ORDER BY kind"
-    for number in (1, 2):
-        for _again in range(3):
-            shop.commit(lambda: services.email_links().request_reset(ADA))
-            shop.commit(lambda: services.email_links().sign_up(ADA.upper(), PASSWORD))
-        assert shop.rows(kinds_of) == [("known_address", number), ("password_reset", number)]
-        clock.time = lambda: 300_300.0
-
-
 # ---------------------------------------------------------------- checked before sending
 
 
-def change_address(shop):
-    shop.commit(lambda: services.accounts().change_email(1, "lovelace@example.com", PASSWORD))
+def never_confirmed(shop):
+    """Make Ada's and Ben's accounts old ones that were never confirmed."""
+    shop.execute("UPDATE users SET never_confirmed = true, email_confirmed_at = NULL WHERE id < 3")
 
 
-def confirm_address(shop, address="lovelace@example.com"):
-    shop.commit(lambda: services.email_links().confirm(1, address))
+def confirm(shop, address=ADA):
+    """Use a login link, which confirms the address."""
+
+    def use():
+        links = services.login_links()
+        links.use(links.token_to_send(links.add(LOGIN, address).id))
+
+    shop.commit(use)
 
 
 def set_alerts(wanted):
@@ -227,14 +218,14 @@ def set_alerts(wanted):
 NO_ALERT = {
     "deactivated": (lambda shop: shop.deactivate(ADA), "closed"),
     "unsubscribed": (set_alerts(False), "unsubscribed"),
-    "unconfirmed": (change_address, "unconfirmed"),
+    "unconfirmed": (never_confirmed, "unconfirmed"),
     "sold out": (lambda shop: shop.order(2, {EMMA: 1}), "gone"),
     "withdrawn": (lambda shop: shop.withdraw(EMMA), "gone"),
 }
 BUT_THEN = {
     "deactivated": lambda shop: shop.commit(lambda: services.people().reactivate(1)),
     "unsubscribed": set_alerts(True),
-    "unconfirmed": confirm_address,
+    "unconfirmed": confirm,
     "sold out": lambda shop: shop.cancel_order(2, 2),
     "withdrawn": lambda shop: shop.commit(lambda: services.shelf().put_back(EMMA)),
 }
@@ -264,7 +255,7 @@ def test_an_alert_is_sent_if_its_obstacle_disappears_in_time(shop, alert_to_ada,
     NO_ALERT[name][0](shop)
     BUT_THEN[name](shop)
     (alert,) = [message for message in alert_to_ada.deliver() if kinds([message]) == ["restock"]]
-    assert alert["To"] == ("lovelace@example.com" if name == "unconfirmed" else ADA)
+    assert alert["To"] == ADA
     assert outcome(shop, "restock")[0] == "sent"
 
 
@@ -276,23 +267,28 @@ def test_an_order_that_is_no_longer_ready_is_not_announced_as_ready(shop, emma, 
     assert outcome(shop, "order_ready") == ("suppressed", "order_changed")
 
 
-def test_a_user_confirmed_meanwhile_is_not_asked_to_confirm(shop, emma, mailbox):
-    change_address(shop)
-    confirm_address(shop)
-    assert "confirmation" not in kinds(mailbox.deliver())
-    assert outcome(shop, "confirmation") == ("suppressed", "confirmed")
+def queue_notice(shop):
+    shop.commit(lambda: services.mail().queue_notice(PASSWORD_CHANGED, 2, BEN))
 
 
-@pytest.mark.parametrize("kind", ["order_placed", "password_reset"])
-def test_a_deactivated_user_gets_no_other_message_either(shop, emma, mailbox, kind):
-    shop.commit(lambda: services.email_links().request_reset(BEN))
+def test_a_deactivated_user_gets_no_messages(shop, emma, mailbox):
+    queue_notice(shop)
     shop.deactivate(BEN)
     assert mailbox.deliver() == []
-    assert outcome(shop, kind) == ("suppressed", "closed")
+    for kind in ("order_placed", PASSWORD_CHANGED):
+        assert outcome(shop, kind) == ("suppressed", "closed")
 
 
-def test_unsubscribed_and_unconfirmed_customers_get_order_e_mails(shop, emma, mailbox):
-    shop.execute("UPDATE users SET email_confirmed_at = NULL, unsubscribed_at = created_at")
+def test_an_account_that_was_never_confirmed_gets_neither_order_messages_nor_notices(shop, emma, mailbox):
+    queue_notice(shop)
+    never_confirmed(shop)
+    assert mailbox.deliver() == []
+    for kind in ("order_placed", PASSWORD_CHANGED):
+        assert outcome(shop, kind) == ("suppressed", "unconfirmed")
+
+
+def test_unsubscribed_customers_get_order_e_mails(shop, emma, mailbox):
+    shop.execute("UPDATE users SET unsubscribed_at = created_at")
     assert kinds(mailbox.deliver()) == ["order_placed"]
 
 
@@ -334,49 +330,3 @@ def test_claimed_and_sent_alerts_and_alerts_of_other_books_are_not_stopped(shop,
     shop.execute("UPDATE messages SET state = 'sending', lease = 'x' WHERE id = (SELECT min(id) FROM messages)")
     shop.set_stock(EMMA, 0)
     assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sending", "queued", "queued"]
-
-
-# ---------------------------------------------------------------- changed addresses and deleted accounts
-
-
-def test_queued_messages_follow_a_changed_address(shop, emma, mailbox):
-    shop.commit(lambda: services.accounts().change_email(2, "okafor@example.com", PASSWORD))
-    assert [(*kinds([message]), message["To"]) for message in mailbox.deliver()] == [
-        ("order_placed", "okafor@example.com"),
-        ("address_changed", BEN),
-        ("confirmation", "okafor@example.com"),
-    ]
-
-
-def test_a_message_goes_to_the_customers_current_address(shop, emma, mailbox):
-    """A restock that does not see an uncommitted change of address queues for the former one."""
-    shop.execute("UPDATE messages SET recipient = 'former@example.com'")
-    assert [message["To"] for message in mailbox.deliver()] == [BEN]
-
-
-@pytest.mark.parametrize("state", ["queued", "failed"])
-def test_a_password_link_does_not_follow_a_changed_address(shop, emma, mailbox, state):
-    shop.commit(lambda: services.email_links().request_reset(ADA))
-    shop.execute("UPDATE messages SET state = :state WHERE kind = 'password_reset'", state=state)
-    change_address(shop)
-    shop.commit(lambda: services.mail().retry_failed())
-    assert "password_reset" not in kinds(mailbox.deliver())
-    assert outcome(shop, "password_reset") == ("suppressed", "address_changed")
-
-
-def test_a_deleted_accounts_address_is_nowhere_in_the_outbox(shop, emma, mailbox):
-    mailbox.deliver()
-    shop.commit(lambda: services.email_links().request_reset(BEN))
-    refused = "550 <ben@example.com>: unknown"
-    shop.execute("UPDATE messages SET last_error = :error WHERE user_id = 2", error=refused)
-    shop.commit(lambda: services.people().delete(2, PASSWORD))
-    shop.set_stock(EMMA, 5)
-    assert BEN not in repr(shop.everything()["messages"])
-    assert BEN not in [message["To"] for message in mailbox.deliver()]
-    assert shop.broken() == []
-
-
-def test_an_order_cancelled_by_deleting_the_account_sends_no_message(shop, emma, mailbox):
-    shop.commit(lambda: services.people().delete(2, PASSWORD))
-    assert sorted(kinds(mailbox.deliver())) == ["restock", "restock"]
-    assert shop.rows("SELECT DISTINCT state FROM messages WHERE user_id = 2") == ["suppressed"]

@@ -10,9 +10,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from markupsafe import escape
 
-from bookshop.accounts.models import BOOKSELLER
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.accounts.models import BOOKSELLER, UNDO
 from bookshop.kit.text import isolated, one_line, shortened
-from bookshop.mail.models import NOTICE_KINDS
+from bookshop.mail.models import FORMER_ADDRESS, NOTICE_KINDS
 from bookshop.web import services
 from tests.support import mailbox
 from tests.support.clients import WebClient
@@ -23,11 +24,12 @@ pytestmark = pytest.mark.one_postgresql_case
 
 ADA = "ada@example.com"
 BASE = "https://example.com:8443/shop"
+NEW_PASSWORD = "/login?next=/account/password"  # where a link leads to the form for a new password
 KINDS = {
-    *("restock", "order_placed", "order_ready", "order_cancelled", "confirmation", "known_address", "password_reset"),
-    *("invitation", "password_changed", "address_changed", "second_factor", "token_created", "new_login"),
+    *("restock", "order_placed", "order_ready", "order_cancelled", "login_link", "address_link", "invitation"),
+    *("password_changed", "address_changed", "second_factor", "token_created", "new_login"),
 }
-TO = {"confirmation": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
+TO = {"address_link": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
 ALWAYS = {
     *("Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
 }
@@ -74,12 +76,19 @@ def one_of_each(shop, emma):
     ready, cancelled = shop.order(1, {emma: 2}), shop.order(1, {emma: 1})
     shop.change_order(ready, "ready", shop.staff())
     shop.cancel_order(1, cancelled)
-    for address in ("new@example.com", "Ada@Example.com"):
-        shop.commit(lambda address=address: services.email_links().sign_up(address, PASSWORD))
-    shop.commit(lambda: services.email_links().request_reset(ADA))
+    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
+    shop.commit(lambda: services.address_changes().request(1, LinkRequest(TO["address_link"]), PASSWORD))
     shop.commit(lambda: services.staff().add(TO["invitation"], BOOKSELLER))
-    for kind in NOTICE_KINDS:
-        shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, TO.get(kind, ADA)))
+    shop.commit(lambda: notify_of_change(undo=True))
+    for kind in (kind for kind in NOTICE_KINDS if kind != FORMER_ADDRESS):
+        shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, ADA))
+
+
+def notify_of_change(*, undo):
+    """Queue the notice that Ada's address was changed, with or without a link that undoes it."""
+    former = TO[FORMER_ADDRESS]
+    link_id = services.login_links().add(UNDO, former, user_id=1).id if undo else None
+    services.mail().queue_notice(FORMER_ADDRESS, 1, former, link_id)
 
 
 def kind_of(message):
@@ -102,7 +111,7 @@ def lines(raw):
 def test_every_kind_of_message_has_the_headers_of_automatic_mail(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox(shop_name="Hill & Dale").deliver()
-    assert (len(sent), set(by_kind(sent))) == (14, KINDS)
+    assert (len(sent), set(by_kind(sent))) == (13, KINDS)
     for message in sent:
         alert = kind_of(message) == "restock"
         assert set(message.keys()) == ALWAYS | (UNSUBSCRIBE if alert else set())
@@ -120,7 +129,7 @@ def test_the_message_id_is_the_same_at_each_attempt(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox().deliver()
     assert [message["Message-ID"] for message in sent] == shop.rows("SELECT message_id FROM messages ORDER BY id")
-    assert len({message["Message-ID"] for message in sent}) == 14
+    assert len({message["Message-ID"] for message in sent}) == 13
 
 
 @pytest.mark.parametrize("host", ["books.example.com", "a-rather-long-name-of-a-shop." + "books." * 10 + "example.com"])
@@ -144,15 +153,14 @@ ESSENTIAL = {
     "order_placed": ["Thank you for your order", f" {TIMES} Emma, €12.95", "Total: €", "You pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
     "order_cancelled": ["Your order has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
-    "confirmation": ["confirm that this is your e-mail address", "don't need to do anything"],
-    "known_address": ["You already have an account", "nothing has been changed", "forgotten your password"],
-    "password_reset": ["new password", "works once and expires after 30 minutes", "If it wasn't you"],
-    "invitation": ["added to the staff", "works once and expires after 30 minutes", "ask for another link"],
-    "password_changed": ["The password of your account was changed on", "If it wasn't you, choose a new password"],
-    "address_changed": ["The e-mail address of your account was changed on", "Reply to this e-mail at once"],
+    "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
+    "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
+    "invitation": ["added to the staff", "you don't need a password", "If you did not expect this"],
+    "password_changed": ["A new password was chosen for your account on", "If it wasn't you, log in with a link"],
+    "address_changed": ["The e-mail address of your account was changed on", "undo the change at once", "for 7 days"],
     "second_factor": ["set up, turned off or removed, or got new recovery codes, on", "Then reply to this e-mail"],
     "token_created": ["A new API token was created on", "revokes every API token", "choose a new password"],
-    "new_login": ["on a device that we don't recognise", "logs out every device", "choose a new password"],
+    "new_login": ["on a device that we don't recognise", "logs out every other device", "choose a new password"],
 }
 
 
@@ -162,6 +170,14 @@ def test_text_and_html_contain_the_same_essentials(shop, make_mailbox, emma):
         text, markup = " ".join(mailbox.part(message, "plain").split()), mailbox.words(mailbox.part(message, "html"))
         for essential in [*ESSENTIAL[kind_of(message)], "The Bookshop"]:
             assert (essential in text, essential in markup) == (True, True), essential
+
+
+def test_the_notice_of_a_change_that_cannot_be_undone_asks_for_a_reply(shop, make_mailbox, emma):
+    shop.commit(lambda: notify_of_change(undo=False))
+    [message] = make_mailbox().deliver()
+    for text in (mailbox.part(message, "plain"), mailbox.words(mailbox.part(message, "html"))):
+        assert "reply to this e-mail at once" in " ".join(text.split())
+    assert mailbox.links(message) == ([f"{BASE}/"], [f"{BASE}/"])
 
 
 def test_order_messages_name_the_order_and_alerts_the_book(shop, make_mailbox, emma):
@@ -217,16 +233,18 @@ def test_each_link_leads_to_the_subject_of_its_message(shop, make_mailbox, emma)
     paths = {kind: [link.removeprefix(BASE) for link in mailbox.links(sent[kind])[1]] for kind in sent}
     assert paths["restock"][0] == "/books/1/emma"
     assert [paths[kind][0] for kind in ("order_ready", "order_cancelled")] == ["/orders/1", "/orders/2"]
-    assert paths["known_address"][:2] == ["/login", "/password/forgot"]
-    resets = ((kind, "/password/reset/") for kind in ("password_reset", "invitation"))
-    for kind, start in (("confirmation", "/confirm/"), *resets):
-        assert paths[kind][0].startswith(start)
-    assert {kind: paths[kind][:-1] for kind in NOTICE_KINDS} == {
-        "password_changed": ["/password/forgot"],
-        "address_changed": [],
-        "second_factor": ["/password/forgot"],
-        "token_created": ["/account/tokens", "/password/forgot"],
-        "new_login": ["/account/sessions", "/password/forgot"],
+    assert paths["invitation"] == ["/login", "/"]
+    for kind, page in (
+        ("login_link", "login/link"),
+        ("address_link", "address/confirm"),
+        ("address_changed", "address/undo"),
+    ):
+        assert re.fullmatch(rf"/{page}/[\w-]{{43}}", paths[kind][0])
+    assert {kind: paths[kind][:-1] for kind in NOTICE_KINDS if kind != FORMER_ADDRESS} == {
+        "password_changed": [NEW_PASSWORD],
+        "second_factor": [NEW_PASSWORD],
+        "token_created": ["/account/tokens", NEW_PASSWORD],
+        "new_login": ["/account/sessions", NEW_PASSWORD],
     }
 
 

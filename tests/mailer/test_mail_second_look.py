@@ -64,21 +64,6 @@ def test_an_order_confirmation_is_never_sent_after_its_cancellation(shop, mailbo
     assert kinds(mailbox.deliver()) == sent
 
 
-def test_a_password_link_is_not_sent_hours_later(shop, mailbox, emma):
-    shop.commit(lambda: services.email_links().request_reset(BEN))
-    shop.execute("UPDATE messages SET created_at = '2026-01-01 00:00:00'")
-    assert "password_reset" not in kinds(mailbox.deliver())
-    assert shop.rows(STATES)[-1] == ("password_reset", "suppressed", "too_old")
-
-
-def test_returning_to_a_former_address_asks_for_confirmation(shop, mailbox, emma):
-    for address in ("lovelace@example.com", ADA, "lovelace@example.com", ADA):
-        shop.commit(lambda address=address: services.accounts().change_email(1, address, PASSWORD))
-    shop.set_stock(emma, 0)
-    sent = [(message["To"], *kinds([message])) for message in mailbox.deliver()]
-    assert sent == [(ADA, "address_changed"), (ADA, "confirmation")]
-
-
 def test_a_server_reply_about_a_deleted_account_does_not_contain_its_address(shop, emma):
     lease = "a worker"
     shop.commit(lambda: services.mail().retry([1]))

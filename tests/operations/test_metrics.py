@@ -51,7 +51,7 @@ def test_metrics_need_their_token_and_without_one_in_the_settings_there_are_none
 
 
 def test_requests_are_counted_by_route_and_status_and_never_by_path(counting):
-    for path in ("/", "/books/1", "/books/2", "/nothing", "/confirm/secret"):
+    for path in ("/", "/books/1", "/books/2", "/nothing", "/login/link/secret"):
         counting.get(path)
     counting.open("/", method="BREW")
     found = read(counting)
@@ -59,7 +59,7 @@ def test_requests_are_counted_by_route_and_status_and_never_by_path(counting):
     assert counted == {
         ("GET", "/", "200"): 1,
         ("GET", "/books/<int:book_id>", "404"): 2,
-        ("GET", "/confirm/<token>", "404"): 1,
+        ("GET", "/login/link/<token>", "404"): 1,
         ("GET", "unmatched", "404"): 1,
         ("other", "unmatched", "405"): 1,
     }

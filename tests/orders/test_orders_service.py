@@ -203,3 +203,52 @@ def test_a_placed_order_must_be_ready_before_it_is_collected(shop, ada, staff):
     order_id = shop.order(ada, {shop.book(stock=1): 1})
     with pytest.raises(Conflict, match="must be marked ready first"):
         shop.change_order(order_id, "collected", staff)
+
+
+# ---------------------------------------------------------------- the limit of open orders
+
+
+@pytest.fixture
+def allow(app, monkeypatch):
+    """A function that sets how many open orders a customer can have."""
+
+    def allow(number):
+        changed = app.config["SETTINGS"].model_copy(update={"max_open_orders": number})
+        monkeypatch.setitem(app.config, "SETTINGS", changed)
+
+    return allow
+
+
+def test_a_customer_can_have_as_many_open_orders_as_the_setting_allows(shop, ada, allow):
+    allow(2)
+    emma = shop.book("Emma", stock=9)
+    assert [shop.order(ada, {emma: 1}) for _order in range(2)] == [1, 2]
+    shop.fill_cart(ada, {emma: 1})
+    before = shop.everything()
+    with pytest.raises(Conflict, match=r"You can have at most 2 open orders at a time\.") as refused:
+        place(shop, ada)
+    assert (refused.value.code, shop.everything()) == ("ORDER_LIMIT", before)
+
+
+def test_a_ready_order_counts_towards_the_limit(shop, ada, staff, allow):
+    allow(1)
+    emma = shop.book("Emma", stock=9)
+    shop.change_order(shop.order(ada, {emma: 1}), "ready", staff)
+    with pytest.raises(Conflict, match="open orders"):
+        shop.order(ada, {emma: 1})
+
+
+@pytest.mark.parametrize("status", ["collected", "cancelled"])
+def test_a_finished_order_does_not_count_towards_the_limit(shop, ada, staff, allow, status):
+    allow(1)
+    emma = shop.book("Emma", stock=9)
+    order_id = shop.order(ada, {emma: 1})
+    for step in REACHED[status]:
+        shop.change_order(order_id, step, staff)
+    assert shop.order(ada, {emma: 1}) == 2
+
+
+def test_the_orders_of_other_customers_do_not_count_towards_the_limit(shop, ada, allow):
+    allow(1)
+    emma = shop.book("Emma", stock=9)
+    assert [shop.order(user_id, {emma: 1}) for user_id in (ada, shop.customer(BEN))] == [1, 2]

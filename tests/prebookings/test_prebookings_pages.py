@@ -1,13 +1,13 @@
 """Reserving by button, and the list of reservations."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from bookshop.web import services
 from tests.support.clients import text_of
-from tests.support.factories import PASSWORD, Shop
+from tests.support.factories import Shop
+from tests.support.links import delivered_link, press
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -33,32 +33,42 @@ def insert_reservations_of_new_books(shop: Shop, user_id: int, number: int) -> N
     )
 
 
-def test_a_visitors_button_leads_through_the_login_back_to_the_book(shop, web_client):
+@pytest.mark.parametrize("email", ["ada@example.com", "new@example.com"])
+def test_a_visitor_reserves_with_one_field_one_e_mail_and_two_clicks(shop, web_client, mailbox, email):
     shop.customer("ada@example.com")
-    browser, page = web_client(), f"/books/{shop.book()}"
-    assert "Log in to reserve" in text_of(browser.get(page))
-    page = f"{page}/emma"
-    login = f"/login?next={page}"
-    assert f'href="{login}"' in browser.get(page).text
-    back = browser.submit(login, email="ada@example.com", password=PASSWORD, next=page)
-    assert (back.status_code, back.headers["Location"]) == (303, page)
+    book_id, browser = shop.book(), web_client()
+    sent = browser.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}", email=email)
+    assert (sent.status_code, sent.location, shop.statuses(book_id)) == (303, "/login/sent", [])
+    assert f"We've sent a link to {email} ." in text_of(browser.get("/login/sent"))
+    done = press(browser, delivered_link(mailbox))
+    assert (done.location, shop.statuses(book_id)) == (f"/books/{book_id}/emma#availability", ["waiting"])
+    assert "You are on the waiting list." in text_of(browser.get(done.location))
 
 
-def test_a_visitor_who_posts_the_reservation_returns_to_the_book_too(shop, web_client):
-    shop.customer("ada@example.com")
+@pytest.mark.parametrize("typed", ["", "ada@localhost", "a b@example.com"])
+def test_a_visitors_address_that_is_not_valid_is_shown_again_and_sends_nothing(shop, web_client, typed):
     book_id = shop.book()
-    browser = web_client()
-    sent = browser.submit(f"/books/{book_id}/reserve", page="/login")
-    target = urlsplit(sent.headers["Location"])
-    assert (sent.status_code, target.path, parse_qs(target.query)) == (303, "/login", {"next": [f"/books/{book_id}"]})
-    assert "Please log in first, then try again." in text_of(browser.get(sent.headers["Location"]))
-    assert shop.statuses(book_id) == []
+    shown = web_client().submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}", email=typed)
+    assert (shown.status_code, f'value="{typed}"' in shown.text) == (400, True)
+    assert "e-mail address" in text_of(shown)
+    assert shop.rows("SELECT count(*) FROM messages") == [0]
 
 
-def test_a_visitor_registers_and_returns_to_the_book(shop, web_client):
-    page = f"/books/{shop.book()}"
-    login = web_client().get(f"/login?next={page}").text
-    assert f"/register?next={page}" in login.replace("%2F", "/")
+def test_a_visitor_cannot_reserve_what_has_come_back_meanwhile(shop, web_client):
+    book_id, browser = shop.book(), web_client()
+    token = browser.csrf_token(f"/books/{book_id}")
+    shop.set_stock(book_id, 1)
+    refused = browser.post(f"/books/{book_id}/reserve", csrf_token=token, email="ada@example.com")
+    assert "Book is in stock — add to cart instead" in text_of(browser.follow(refused.location))
+    assert shop.rows("SELECT count(*) FROM messages") == [0]
+
+
+def test_a_sold_out_book_that_a_visitor_reserves_leaves_the_cart(shop, web_client):
+    book_id, browser = shop.book(stock=1), web_client()
+    browser.submit("/cart/items", page="/login", book_id=book_id)
+    shop.set_stock(book_id, 0)
+    browser.submit(f"/books/{book_id}/reserve", page=f"/books/{book_id}", email="ada@example.com")
+    assert "Your cart is empty" in text_of(browser.get("/cart"))
 
 
 def test_one_click_reserves_and_the_book_page_shows_it(shop, ada):

@@ -1,19 +1,25 @@
 """After an account is deleted, nothing of the person is left in the database or in the shop's files."""
 
 import io
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import make_url
 
 from bookshop.accounts.authentication import Authentication
+from bookshop.accounts.login_links import LinkRequest
+from bookshop.cart.repository import CartEntry
+from bookshop.checkout.service import Checkout
 from bookshop.extensions import db
 from bookshop.idempotency.repository import IdempotencyRepository
 from bookshop.kit.outbox import WorkerTiming
+from bookshop.mail.models import PASSWORD_CHANGED
 from bookshop.mailer.worker import MailWorker
 from bookshop.retention import worker
 from bookshop.retention.worker import Purge
@@ -23,12 +29,13 @@ from tests.support import races
 from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import TABLES
 from tests.support.factories import PASSWORD, Shop
+from tests.support.links import link_in, press
 from tests.support.mailbox import Mailbox
 from tests.support.smtp import MAIL, RCPT, Fault, SmtpServer
 
-FORMER, NOW = "zenobia.early@example.com", "Zenobia.Late@example.com"
+FORMER, NOW, NEVER = "zenobia.early@example.com", "Zenobia.Late@example.com", "zenobia.never@example.com"
 BROWSER = "ZenobiaBrowser/7.1"
-DETAILS = {
+DETAILS: dict[str, Any] = {
     "name": "Zenobia Quicksilver",
     "phone": "030 5550 173173",
     "note": "The doorbell says Featherstone",
@@ -41,11 +48,10 @@ SEND_ONCE = WorkerTiming(batch=20, timeout=5, lease=600, poll=0.01, pause=0.01, 
 
 
 @pytest.fixture
-def mail_folder(app, tmp_path, monkeypatch):
-    folder = tmp_path / "mail"
+def inbox(app, tmp_path, monkeypatch):
+    """The mail folder of a shop that posts orders."""
     monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"].model_copy(update={"post_orders": True}))
-    Mailbox(app, folder)
-    return folder
+    return Mailbox(app, tmp_path / "mail")
 
 
 # ---------------------------------------------------------------- the searches
@@ -102,33 +108,50 @@ def other_customers(shop, first, number=400):
     """Add customers on both sides of Zenobia, so that her rows move between the pages of the tables and indexes."""
     rows = ", ".join(
         f"({number}, 'z{number * 7919 % 10_007}@example.com', 'z{number * 7919 % 10_007}@example.com', '!', 'customer',"
-        f" 0, '2026-01-01 10:00:00+00:00')"
+        f" 0, '2026-01-01 10:00:00+00:00', '2026-01-01 10:00:00+00:00')"
         for number in range(first, first + number)
     )
-    shop.execute(
-        f"INSERT INTO users (id, email, email_key, password_hash, role, notified_seen, created_at) VALUES {rows}"
-    )
+    columns = "id, email, email_key, password_hash, role, notified_seen, created_at, email_confirmed_at"
+    shop.execute(f"INSERT INTO users ({columns}) VALUES {rows}")
 
 
-def live(app: Flask, shop: Shop) -> WebClient:
+def link_to(shop: Shop, inbox: Mailbox, address: str) -> str:
+    """Deliver the e-mails, and return the path of the link in the one to this address; it may get another one now."""
+    [message] = [message for message in inbox.deliver() if message["To"] == address]
+    shop.execute("DELETE FROM attempts")
+    return link_in(message)
+
+
+def live(app: Flask, shop: Shop, inbox: Mailbox) -> WebClient:
     """Let her use everything that the shop can store; returns her browser, logged in."""
     shop.staff(STAFF)
     other_customers(shop, 1000)
     browser = WebClient(app)
     browser.client.environ_base["HTTP_USER_AGENT"] = BROWSER
-    browser.submit("/register", email=FORMER, password=PASSWORD)
-    with app.app_context():
-        user_id = shop.id_of(FORMER)
-    shop.execute("UPDATE users SET email_confirmed_at = created_at WHERE id = :id", id=user_id)
+    browser.submit("/login", email=FORMER, link="yes")
+    press(browser, link_to(shop, inbox, FORMER))
+    browser.submit("/account/password", new=PASSWORD, repeat=PASSWORD)
+    browser.submit("/logout", page="/account")
     browser.log_in(FORMER, "lemonade was wrong")
     browser.log_in(FORMER)
-    send_to_folder(app)
+    start_what_she_forgets(shop, FORMER)
     browser.submit("/account/email", email=NOW, current=PASSWORD)
-    shop.execute("UPDATE users SET email_confirmed_at = created_at WHERE id = :id", id=user_id)
-    WebClient(app).submit("/password/forgot", email=NOW)
+    press(browser, link_to(shop, inbox, NOW))
+    browser.submit("/account/email", email=NEVER, current=PASSWORD)
     browser.submit("/account/tokens", name="Zenobia's lemonade stand", scopes=["orders"])
+    with app.app_context():
+        user_id = shop.id_of(NOW)
     order_and_reserve(app, shop, browser, user_id)
+    start_what_she_forgets(shop, NOW)
     return browser
+
+
+def start_what_she_forgets(shop, address):
+    """Start an order and a reservation in a browser in which she never uses the link."""
+    visitor, checkout = LinkRequest(address, "a browser"), Checkout(**DETAILS, delivery="post")
+    entries, sanditon = [CartEntry(shop.book(stock=1), 1, 950, "EUR", 1)], shop.book()
+    shop.commit(lambda: services.link_actions().start_order(visitor, checkout, entries))
+    shop.commit(lambda: services.link_actions().start_reservation(visitor, sanditon))
 
 
 def order_and_reserve(app, shop, browser, user_id):
@@ -181,13 +204,12 @@ def delete_account(browser):
 # ---------------------------------------------------------------- the tests
 
 
-def test_nothing_of_a_deleted_customer_is_left_in_a_dump_or_in_the_files(app, shop, mail_folder, smtp_server):
-    browser = live(app, shop)
-    shop.commit(lambda: services.email_links().request_reset(NOW))
+def test_nothing_of_a_deleted_customer_is_left_in_a_dump_or_in_the_files(app, shop, inbox, smtp_server):
+    browser = live(app, shop, inbox)
     send_through(app, smtp_server, Fault(RCPT, f"550 5.1.1 <{NOW}>: unknown"))
     with app.app_context():
         user_id = shop.id_of(NOW)
-    shop.order(user_id, {1: 1}, **DETAILS, delivery="post")
+    shop.order(user_id, {shop.book(stock=1): 1}, **DETAILS, delivery="post")
     send_through(app, smtp_server, Fault(MAIL, f"451 come back later, {NOW.casefold()} and {FORMER}"))
     other_customers(shop, 3000)
     assert {word for word, _place in traces(app)} == set(TRACES)
@@ -196,7 +218,20 @@ def test_nothing_of_a_deleted_customer_is_left_in_a_dump_or_in_the_files(app, sh
     assert shop.broken() == []
 
 
-def test_nothing_of_a_deleted_bookseller_is_left(app, shop, mail_folder):
+def test_nothing_of_a_customer_is_left_whose_links_were_purged_before_the_deletion(app, shop, inbox):
+    browser = WebClient(app)
+    browser.submit("/login", email=NOW, link="yes", next="/account/delete")
+    press(browser, link_to(shop, inbox, NOW))
+    shop.execute("UPDATE login_links SET sent_at = '2026-01-01 10:00:00'")
+    for path in inbox.folder.iterdir():
+        os.utime(path, (0, 0))
+    with app.app_context():
+        Purge(pause=0).run()
+    assert browser.submit("/account/delete").location == "/"
+    assert traces(app) == []
+
+
+def test_nothing_of_a_deleted_bookseller_is_left(app, shop, inbox):
     shop.owner("owner@example.com")
     zenobia, emma = shop.staff(NOW), shop.book(stock=1)
     browser = WebClient(app, NOW)
@@ -204,7 +239,7 @@ def test_nothing_of_a_deleted_bookseller_is_left(app, shop, mail_folder):
     browser.log_in(NOW)
     ApiClient(app, NOW).set_stock(emma, 3)
     browser.submit(f"/admin/books/{emma}/withdraw", once=ONCE)
-    shop.commit(lambda: services.email_links().request_reset(NOW))
+    shop.commit(lambda: services.login_links().request(LinkRequest(NOW)))
     send_to_folder(app)
     assert "zenobia" in {word for word, _place in traces(app)}
     assert delete_account(browser).location == "/"
@@ -213,22 +248,31 @@ def test_nothing_of_a_deleted_bookseller_is_left(app, shop, mail_folder):
     assert zenobia in shop.rows("SELECT user_id FROM audit_entries")  # only her id
 
 
-def test_a_message_that_was_being_written_during_the_deletion_goes_with_the_next_purge(app, shop, mail_folder):
+def test_a_message_that_was_being_written_during_the_deletion_goes_with_the_next_purge(app, shop, inbox):
     """The worker has checked that the account is active, but not yet written the file."""
     user_id = shop.customer(NOW)
-    shop.commit(lambda: services.mail().queue_account_message("confirmation", user_id, NOW))
-    shop.execute("UPDATE users SET email_confirmed_at = NULL")
+    shop.commit(lambda: services.mail().queue_notice(PASSWORD_CHANGED, user_id, NOW))
     browser = WebClient(app, NOW)
     races.interleave((MailWorker, "_check"), lambda: send_to_folder(app), lambda: delete_account(browser), races.LONG)
-    assert {place for _word, place in traces(app)} == {path.name for path in mail_folder.iterdir()} != set()
+    assert {place for _word, place in traces(app)} == {path.name for path in inbox.folder.iterdir()} != set()
     with app.app_context():
         Purge(pause=0).run()
     assert traces(app) == []
 
 
+def test_a_link_that_was_being_sent_during_the_deletion_is_not_sent(app, shop, inbox):
+    shop.customer(NOW)
+    shop.commit(lambda: services.login_links().request(LinkRequest(NOW)))
+    browser = WebClient(app, NOW)
+    races.interleave((MailWorker, "_check"), lambda: send_to_folder(app), lambda: delete_account(browser), races.LONG)
+    assert traces(app) == []
+    send_to_folder(app)
+    assert shop.rows("SELECT state, reason, recipient FROM messages") == [("suppressed", "link_ended", "deleted-1")]
+
+
 def test_a_servers_answer_that_arrives_after_the_deletion_goes_with_the_next_purge(app, shop, mail_queue, smtp_server):
     user_id = shop.customer(NOW)
-    shop.commit(lambda: services.mail().queue_account_message("known_address", user_id, NOW))
+    shop.commit(lambda: services.mail().queue_notice(PASSWORD_CHANGED, user_id, NOW))
     smtp_server.fault = Fault(RCPT, f"550 <{FORMER}> has moved")
 
     def delete():
@@ -285,7 +329,7 @@ def test_without_deleting_them_again_the_response_stays(app, shop, monkeypatch):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_while_somebody_reads_the_log_of_former_pages_is_left_to_the_next_purge(app, shop, mail_folder, monkeypatch):
+def test_while_somebody_reads_the_log_of_former_pages_is_left_to_the_next_purge(app, shop, inbox, monkeypatch):
     monkeypatch.setattr(worker, "WAL_PAUSE", 0)
     shop.customer(NOW)
     browser = WebClient(app, NOW)

@@ -18,7 +18,8 @@ OWNER = "c201@example.com"
 # By table: the column that says how old a row is, and the days that the settings promise by default.
 PROMISED = {
     "login_sessions": ("created_at", 30),
-    "password_resets": ("created_at", 0.0209),
+    "login_links": ("created_at", 0.0209),
+    "link_actions": ("created_at", 1),
     "api_tokens": ("revoked_at", 90),
     "idempotency_records": ("created_at", 1),
     "sent_forms": ("created_at", 1),

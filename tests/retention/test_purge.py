@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 
 from bookshop.extensions import db
 from bookshop.kit.database import Base, now
-from bookshop.mail.models import RESTOCK
+from bookshop.mail.models import PASSWORD_CHANGED, RESTOCK
 from bookshop.retention import service
 from bookshop.retention.worker import MAIL_FILES, Purge
 from bookshop.web import services
@@ -20,7 +20,8 @@ ADA, STAFF = "ada@example.com", "staff@example.com"
 # The days for which each kind is kept by default, and how its rows are made that old.
 AGED = {
     "expired logins": (30, "UPDATE login_sessions SET created_at = :time"),
-    "expired links": (1 / 48, "UPDATE password_resets SET created_at = :time"),
+    "expired links": (1 / 48, "UPDATE login_links SET created_at = :time"),
+    "what visitors started": (1, "UPDATE link_actions SET created_at = :time"),
     "ended API tokens": (90, "UPDATE api_tokens SET revoked_at = :time"),
     "stored responses": (1, "UPDATE idempotency_records SET created_at = :time"),
     "sent forms": (1, "UPDATE sent_forms SET created_at = :time"),
@@ -31,7 +32,10 @@ AGED = {
 }
 ROWS = {
     "expired logins": "INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', 1, :time)",
-    "expired links": "INSERT INTO password_resets (token_hash, user_id, created_at) VALUES ('x', 1, :time)",
+    "expired links": "INSERT INTO login_links (purpose, email, email_key, browser, next, nonce, token_hash, created_at)"
+    " VALUES ('login', 'x', 'x', 'x', '/', 'x', 'x', :time)",
+    "what visitors started": "INSERT INTO link_actions (email_key, browser, kind, book_id, details, created_at)"
+    " VALUES ('x', 'x', 'reserve', 1, '{}', :time)",
     "ended API tokens": "INSERT INTO api_tokens (user_id, name, token_hash, scopes, created_at)"
     " VALUES (1, 'x', 'x', '', :time)",
     "stored responses": "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at)"
@@ -121,7 +125,7 @@ def test_the_command_prints_what_it_removed(app, full_shop):
     age(full_shop, "sent forms", 60)
     done = app.test_cli_runner().invoke(args=["purge"])
     assert done.exit_code == 0
-    assert done.output.splitlines()[3:6] == ["stored responses: 0", "sent forms: 1", "responses to forms: 0"]
+    assert done.output.splitlines()[4:7] == ["stored responses: 0", "sent forms: 1", "responses to forms: 0"]
 
 
 def test_old_files_of_messages_are_removed_and_no_others(app, mailbox):
@@ -176,10 +180,16 @@ def test_a_purged_alert_that_is_still_owed_goes_to_the_customers_current_address
     assert mailbox.deliver() == []
 
 
-@pytest.mark.parametrize("kind", ["known_address", "password_changed"])
+QUEUE = {
+    "invitation": lambda mail, user_id: mail.queue_invitation(user_id, ADA),
+    "notice": lambda mail, user_id: mail.queue_notice(PASSWORD_CHANGED, user_id, ADA),
+}
+
+
+@pytest.mark.parametrize("kind", QUEUE)
 def test_a_purged_message_about_an_account_cannot_be_sent_any_more(app, shop, mailbox, kind):
-    ada = shop.customer(ADA)
-    shop.commit(lambda: services.mail().queue_account_message(kind, ada, ADA))
+    ada = shop.staff(ADA)
+    shop.commit(lambda: QUEUE[kind](services.mail(), ada))
     shop.execute("UPDATE messages SET state = 'failed'")
     old_messages(shop)
     purge(app)

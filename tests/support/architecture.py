@@ -25,10 +25,12 @@ FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in ro
 # The modules of a feature that are on the floor of the views. All others are its domain.
 PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.own_account", "accounts.email_link_pages", "accounts.known_devices", "accounts.signed_links"),
-    *("accounts.pending_login", "accounts.second_factor_pages"),
+    *("accounts.pending_login", "accounts.second_factor_pages", "accounts.address_pages"),
+    *("accounts.confirm_login_pages", "accounts.login_link_pages", "accounts.browser", "accounts.link_form"),
+    "accounts.logging_in",
     *("cart.cookie", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
     *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
-    *("webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
+    *("prebookings.waiting_pages", "webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
 }
 FLOORS = ("kit", "domain", "web", "views", "admin and commands", "create_app")
 OTHERS = {

@@ -11,7 +11,7 @@ from flask_login import login_user
 from werkzeug.test import TestResponse
 
 from bookshop.accounts.authentication import Identity
-from bookshop.accounts.views import NOTIFIED_SEEN
+from bookshop.accounts.logging_in import NOTIFIED_SEEN
 from bookshop.web import services
 from tests.support.factories import PASSWORD, Shop
 

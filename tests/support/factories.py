@@ -143,7 +143,7 @@ class Shop:
     def everything(self) -> dict[str, list[Any]]:
         """Return all rows except logins and the use of tokens, to see whether anything changed."""
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
-        names += ["idempotency_records", "messages", "password_resets"]
+        names += ["idempotency_records", "messages", "login_links", "link_actions"]
         names += ["webhooks", "webhook_deliveries"]
         tables = dict.fromkeys(names, "*")
         tables["events"] = (

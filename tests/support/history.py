@@ -127,10 +127,14 @@ class History:
 
     def _what_expires(self) -> list[str]:
         key, whose = {"key": "'k' || i"}, {"user_id": CUSTOMER, "created_at": self.time}
+        address = {"email_key": "'a' || i || '@example.com'", "browser": "''"}
+        link = {"purpose": "'login'", "email": "'a'", **address, "next": "'/'", "nonce": "''", "token_hash": "'r' || i"}
+        action = {**address, "kind": "'reserve'", "book_id": BOOK, "details": "'{}'"}
         token = {"name": "'till'", "token_hash": "'t' || i", "scopes": "''", "revoked_at": self.time}
         return [
             self._each("login_sessions", id="'l' || i", **whose),
-            self._each("password_resets", token_hash="'r' || i", **whose),
+            self._each("login_links", **link, created_at=self.time),
+            self._each("link_actions", **action, created_at=self.time),
             self._each("api_tokens", **whose, **token),
             self._each("idempotency_records", **whose, **key, fingerprint="'f'", status="200", body="'{}'"),
             self._each("sent_forms", **whose, **key, answer="'[\"/\"]'"),

@@ -38,6 +38,7 @@ class Server(Gunicorn):
             "BOOKSHOP_SECRET_KEY": SECRET_KEY,
             "BOOKSHOP_DATABASE_URL": url.render_as_string(hide_password=False),
             "BOOKSHOP_DATABASE_POOL": "4",
+            "BOOKSHOP_MAX_OPEN_ORDERS": "10000",
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
         super().__init__(

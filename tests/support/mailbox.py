@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterable
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
@@ -51,6 +52,14 @@ def part(message: EmailMessage, kind: str) -> str:
     body = message.get_body((kind,))
     assert body is not None
     return str(body.get_content()).replace("\r\n", "\n")
+
+
+def path_in(messages: Iterable[EmailMessage], start: str) -> str:
+    """Return the path of the first link in these messages that begins with `start`, such as /login/link/."""
+    paths = [
+        re.sub(r"^https?://[^/]+", "", link) for message in messages for link in LINK.findall(part(message, "plain"))
+    ]
+    return next(path for path in paths if path.startswith(start))
 
 
 def words(markup: str) -> str:

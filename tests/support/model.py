@@ -48,6 +48,16 @@ class Order:
 
 
 @dataclass
+class Link:
+    """A login link: the browser that asked for it, and whether it has been used and still works."""
+
+    email: str
+    browser: str
+    is_used: bool = False
+    is_open: bool = True
+
+
+@dataclass
 class Model:
     """The expected state of the shop, by id; carts by user id, and in each the copies by book id."""
 
@@ -57,6 +67,8 @@ class Model:
     carts: defaultdict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[int, Order] = field(default_factory=dict)
     alerts: dict[int, str] = field(default_factory=dict)  # by reservation: queued, sent, or why stopped
+    links: dict[int, Link] = field(default_factory=dict)
+    started: dict[tuple[str, str], set[int]] = field(default_factory=dict)  # books by address and browser
 
     def waiting(self, *, user: int | None = None, book: int | None = None) -> list[Reservation]:
         return [
@@ -68,15 +80,31 @@ class Model:
     def response_to_reserve(self, user: int, book: int) -> tuple[int, str | None]:
         if not self.users[user].active:
             return 401, "NOT_AUTHENTICATED"
-        if self.books[book].withdrawn:
-            return 404, "BOOK_NOT_FOUND"
-        if self.books[book].stock:
-            return 409, "PREBOOK_BOOK_IN_STOCK"
+        if refusal := self.refusal_of_book(book):
+            return 404 if refusal == "BOOK_NOT_FOUND" else 409, refusal
         if self.waiting(user=user, book=book):
             return 409, "PREBOOK_DUPLICATE"
         if len(self.waiting(user=user)) >= MAX_WAITING:
             return 409, "PREBOOK_LIMIT_REACHED"
         return 201, None
+
+    def refusal_of_book(self, book: int) -> str | None:
+        """Return why nobody can reserve this book."""
+        if self.books[book].withdrawn:
+            return "BOOK_NOT_FOUND"
+        return "PREBOOK_BOOK_IN_STOCK" if self.books[book].stock else None
+
+    def is_deactivated(self, email: str) -> bool:
+        return any(user.email == email and not user.active and not user.deleted for user in self.users.values())
+
+    def take_started(self, email: str, browsers: set[str]) -> set[int]:
+        """Return the books that were started for an address in these browsers, and forget them."""
+        return {book for browser in browsers for book in self.started.pop((email, browser), set())}
+
+    def end_links(self, email: str) -> None:
+        for link in self.links.values():
+            if link.email == email:
+                link.is_open = False
 
     def response_to_cancel(self, user: int, reservation: int) -> tuple[int, str | None]:
         if not self.users[user].active:
@@ -225,6 +253,9 @@ class Model:
             self.change_alerts(state, "closed", user=user)
         self.carts.pop(user, None)
         self.users[user].active, self.users[user].deleted = False, True
+        email = self.users[user].email
+        self.links = {number: link for number, link in self.links.items() if link.email != email}
+        self.started = {key: books for key, books in self.started.items() if key[0] != email}
         return cancelled
 
 

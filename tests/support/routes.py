@@ -9,8 +9,7 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import update
 
 from bookshop.accounts import signed_links
-from bookshop.accounts.authentication import token_hash
-from bookshop.accounts.models import LoginSession, PasswordReset
+from bookshop.accounts.models import ADDRESS, LOGIN, UNDO, LoginSession
 from bookshop.catalog import pictures
 from bookshop.extensions import db
 from bookshop.kit.database import now
@@ -21,6 +20,7 @@ from tests.support.bad_input import ISBN
 from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import TABLES, Snapshot, rows_of
 from tests.support.factories import PASSWORD, Shop
+from tests.support.links import LINKS, add_links
 from tests.support.settings import SECRET_KEY
 from tests.support.uploads import Upload, plain, saved
 
@@ -33,8 +33,8 @@ DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
-CHECKOUT = {"name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
-LOGIN = {"email": "ada@example.com", "password": PASSWORD}
+CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
+LOGIN_FORM = {"email": "ada@example.com", "password": PASSWORD}
 WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
 
 # The roles that may call each route, and the data that a changing call sends.
@@ -54,22 +54,26 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /sitemap.xml": (ANYONE, {}),
     "GET /sitemaps/{number}.xml": (ANYONE, {}),
     "GET /login": (ANYONE, {}),
-    "POST /login": (ANYONE, LOGIN),
+    "POST /login": (ANYONE, LOGIN_FORM),
+    "GET /login/sent": (ANYONE, {}),
+    "POST /login/sent": (ANYONE, {"email": "new@example.com"}),
+    "GET /login/link/{token}": (ANYONE, {}),
+    "POST /login/link/{token}": (ANYONE, {"confirmed": "y", "key": "k" * 22}),
+    "POST /login/link/{token}/again": (ANYONE, {}),
+    "GET /address/confirm/{token}": (ANYONE, {}),
+    "POST /address/confirm/{token}": (ANYONE, {"confirmed": "y", "key": "k" * 22}),
+    "GET /address/undo/{token}": (ANYONE, {}),
+    "POST /address/undo/{token}": (ANYONE, {}),
     "GET /login/code": (ANYONE, {}),
     "POST /login/code": (ANYONE, {"code": "123456"}),
     "GET /register": (ANYONE, {}),
-    "POST /register": (ANYONE, {"email": "new@example.com", "password": PASSWORD}),
     "POST /logout": (ANYONE, {}),
     "GET /password/forgot": (ANYONE, {}),
-    "POST /password/forgot": (ANYONE, {"email": "ada@example.com"}),
     "GET /password/reset/{token}": (ANYONE, {}),
-    "POST /password/reset/{token}": (ANYONE, WORDS),
     "GET /confirm/{token}": (ANYONE, {}),
-    "POST /confirm/{token}": (ANYONE, {}),
     "GET /unsubscribe/{token}": (ANYONE, {}),
     "POST /unsubscribe/{token}": (ANYONE, {"List-Unsubscribe": "One-Click"}),
     "GET /account": (LOGGED_IN, {}),
-    "POST /account/confirm": (LOGGED_IN, {}),
     "POST /account/alerts": (CUSTOMER, {"wanted": "no"}),
     "GET /account/email": (LOGGED_IN, {}),
     "POST /account/email": (LOGGED_IN, {"email": "new@example.com", "current": PASSWORD}),
@@ -79,6 +83,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /account/sessions/end-others": (LOGGED_IN, {}),
     "GET /account/confirm-login": (LOGGED_IN, {}),
     "POST /account/confirm-login": (LOGGED_IN, {"confirmation": PASSWORD}),
+    "POST /account/confirm-login/link": (LOGGED_IN, {}),
     "GET /account/second-factor": (STAFF, {}),
     "POST /account/second-factor": (STAFF, {"code": "123456", "key": "k" * 22}),
     "POST /account/second-factor/recovery-codes": (STAFF, {"key": "k" * 22}),
@@ -89,8 +94,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /account/data.json": (LOGGED_IN, {}),
     "GET /account/delete": (LOGGED_IN, {}),
     "POST /account/delete": (LOGGED_IN, {"current": PASSWORD}),
+    "GET /waiting/{token}": (ANYONE, {}),
+    "POST /waiting/{token}/{prebook_id}/cancel": (ANYONE, {}),
+    "POST /waiting/{token}/stop": (ANYONE, {}),
+    "POST /waiting/{token}/erase": (ANYONE, {}),
     "GET /reservations": (CUSTOMER, {}),
-    "POST /books/{book_id}/reserve": (CUSTOMER, {}),
+    "POST /books/{book_id}/reserve": (SHOPPERS, {"email": "new@example.com"}),
     "POST /reservations/{prebook_id}/cancel": (CUSTOMER, {}),
     "GET /cart": (SHOPPERS, {}),
     "POST /cart/items": (SHOPPERS, {"book_id": "1"}),
@@ -98,8 +107,8 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /cart/items/{book_id}/remove": (SHOPPERS, {}),
     "POST /cart/items/{book_id}/take-left": (SHOPPERS, {}),
     "POST /cart/items/{book_id}/reserve": (CUSTOMER, {}),
-    "GET /checkout": (CUSTOMER, {}),
-    "POST /checkout": (CUSTOMER, CHECKOUT),
+    "GET /checkout": (SHOPPERS, {}),
+    "POST /checkout": (SHOPPERS, CHECKOUT),
     "GET /orders": (CUSTOMER, {}),
     "GET /orders/{order_id}": (CUSTOMER, {}),
     "GET /orders/{order_id}/cancel": (CUSTOMER, {}),
@@ -153,6 +162,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/webhooks/{webhook_id}": (STAFF, {}),
     "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": (STAFF, {}),
     "POST /admin/webhooks/{webhook_id}/delete": (STAFF, {}),
+    "POST /api/v1/login-links": (ANYONE, {"email": "new@example.com"}),
     "GET /api/v1/books": (ANYONE, {}),
     "GET /api/v1/books/{book_id}": (ANYONE, {}),
     "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
@@ -190,7 +200,6 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
-RESET = "r" * 43
 
 
 def signed(purpose: str, content: Any) -> str:
@@ -198,25 +207,27 @@ def signed(purpose: str, content: Any) -> str:
     return str(URLSafeSerializer(SECRET_KEY, salt=purpose).dumps(content))
 
 
-def add_reset(shop: Shop, user_id: int) -> None:
-    """Create a password link for a user, with RESET as its token."""
-    reset = PasswordReset(token_hash=token_hash(RESET), user_id=user_id)
-    shop.commit(lambda: services.email_links().users.add_reset(reset))
-
-
 # The tokens of the links in Ada's e-mail.
 TOKENS = {
-    "/password/reset/{token}": RESET,
-    "/confirm/{token}": signed(signed_links.CONFIRM, [1, "ada@example.com"]),
+    **dict.fromkeys(["/login/link/{token}", "/login/link/{token}/again"], LINKS[LOGIN]),
+    "/address/confirm/{token}": LINKS[ADDRESS],
+    "/address/undo/{token}": LINKS[UNDO],
+    **dict.fromkeys(["/password/reset/{token}", "/confirm/{token}"], "r" * 43),
     "/unsubscribe/{token}": signed(signed_links.UNSUBSCRIBE, 1),
+    **{
+        f"/waiting/{{token}}{button}": signed(signed_links.WAITING, [1, "ada@example.com"])
+        for button in ("", "/{prebook_id}/cancel", "/stop", "/erase")
+    },
 }
+# Addresses in older messages and bookmarks, which only lead to the login page.
+REPLACED = {"GET /register", "GET /password/forgot", "GET /password/reset/{token}", "GET /confirm/{token}"}
+# After these, everybody has to log in.
+LEADING_TO_LOGIN = REPLACED | {"POST /address/undo/{token}"}
 # The same for everyone, and cached for some time or indefinitely.
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
     "GET /books/{book_id}/cover.svg",
-    "GET /robots.txt",
-    "GET /sitemap.xml",
-    "GET /sitemaps/{number}.xml",
+    *("GET /robots.txt", "GET /sitemap.xml", "GET /sitemaps/{number}.xml"),
 }
 # In the sample shop, which has no worker, phone, token for metrics and sender's address, these say so to everybody.
 WITHOUT = {
@@ -225,7 +236,7 @@ WITHOUT = {
     "GET /health/worker": 503,
     "GET /metrics": 404,
 }
-# These ask for the password or a code if it was entered more than 15 minutes ago.
+# These ask for the password, a code or a link, unless one was used within the last 15 minutes.
 FRESH = {
     "POST /account/tokens",
     "POST /account/tokens/{token_id}/revoke",
@@ -254,8 +265,8 @@ PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 PAGES = [route for route in ROUTES if "/api/" not in route]
 UNSAFE = [route for route in ROUTES if not route.startswith("GET")]
 GETS = [route for route in ROUTES if route.startswith("GET")]
-# These redirect anybody who is not in the middle of a login, or has just confirmed it.
-PASSED_THROUGH = {"POST /login/code", "POST /account/confirm-login"}
+# These redirect anybody who is not in the middle of a login, has just confirmed it, or has not asked for a link.
+PASSED_THROUGH = {"POST /login/code", "POST /login/sent", "POST /account/confirm-login"}
 FORM_PAGES = [
     route
     for route in PAGES
@@ -328,7 +339,7 @@ class SampleShop:
         message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
         settings = shop.app.config["SETTINGS"]
         message_path(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
-        add_reset(shop, ada)
+        add_links(shop, ada)
         pictures.store(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
         self._register_webhook()
 

@@ -105,6 +105,8 @@ REFUSALS_BY_STATE: dict[str, Callable[[dict[str, str]], Any]] = {
     "admin_change_stocks": lambda error: error["detail"] in NO_BOOK or STOCK.match(error["detail"]),
     # The host is unknown, or its address is not allowed.
     "webhooks_register": lambda error: error["pointer"] == "#/url",
+    # It is not an e-mail address, in a way that no pattern can express.
+    "accounts_request_link": lambda error: error["pointer"] == "#/email",
     # This shop does not post orders.
     "orders_place": lambda error: error["pointer"] == "#/delivery",
 }

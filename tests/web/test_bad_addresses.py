@@ -6,6 +6,7 @@ from bookshop.web.navigation import safe_next
 from tests.support.bad_input import SCRIPT
 from tests.support.clients import WebClient
 from tests.support.factories import PASSWORD
+from tests.support.links import delivered_link, press
 from tests.support.routes import NAMES, PATH_PARAMETER, ROUTES
 from tests.support.validation import shop_without_database
 
@@ -102,7 +103,16 @@ def test_login_redirects_to_our_own_page(shop):
         assert WebClient(shop.app).log_in("ada@example.com", next=asked).location == asked
 
 
-def test_registration_redirects_only_to_our_own_pages(shop):
-    for number, asked in enumerate(HARMFUL):
-        answer = WebClient(shop.app).submit("/register", email=f"n{number}@example.com", password=PASSWORD, next=asked)
-        assert (answer.status_code, answer.location) == (303, "/login")
+def test_a_link_redirects_only_to_our_own_pages(shop, mailbox):
+    for number, asked in enumerate([*HARMFUL, OWN[0]]):
+        browser = WebClient(shop.app)
+        browser.submit("/login", email=f"n{number}@example.com", next=asked)
+        pressed = press(browser, delivered_link(mailbox))
+        assert (pressed.status_code, pressed.location) == (303, "/" if asked in HARMFUL else asked)
+
+
+def test_an_address_of_an_older_message_leads_to_the_login_page_only(shop):
+    for path in ("/register", "/password/forgot", "/confirm/x", "/password/reset/x"):
+        for asked in HARMFUL:
+            answer = WebClient(shop.app).client.get(path, query_string={"next": asked})
+            assert (answer.status_code, answer.location.partition("?")[0]) == (303, "/login")

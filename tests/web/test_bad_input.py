@@ -22,6 +22,10 @@ def batch(**changes: Any) -> dict[str, Any]:
 
 # For each route its members, one of them hostile, and the pointer of the error.
 BODIES: dict[str, list[tuple[dict[str, Any], str]]] = {
+    "POST /api/v1/login-links": [
+        ({"email": email}, "#/email")
+        for email in (NUL, HALF, f"{NUL}@example.com", "ada@example.com\r\nBcc: b@example.com", "x" * 1016)
+    ],
     "POST /api/v1/prebookings": [({"book_id": HUGE}, "#/book_id")],
     "POST /api/v1/books": [
         *[({name: NUL}, f"#/{name}") for name in ("isbn", "title", "authors", "publisher", "language", "description")],

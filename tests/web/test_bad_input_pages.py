@@ -3,14 +3,17 @@
 All other invalid values are in test_form_values.py.
 """
 
+from time import time
 from typing import Any
 
 import pytest
 
-from tests.support.bad_input import ISBN
+from bookshop.accounts.browser import SENT_TO
+from bookshop.accounts.models import LOGIN
+from tests.support.bad_input import ISBN, MEGABYTE
 from tests.support.clients import text_of
-from tests.support.factories import PASSWORD
-from tests.support.routes import NAMES, PAGES, PATH_PARAMETER, RESET, ROUTES, TOKENS, UNSAFE
+from tests.support.links import LINKS
+from tests.support.routes import NAMES, PAGES, PATH_PARAMETER, REPLACED, ROUTES, UNSAFE
 
 NUL, HUGE = "a\0b", str(2**63)
 
@@ -29,11 +32,15 @@ BOOK_FORM = [
 # For each page its fields, one of them hostile, the status, and the message shown.
 FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
     "POST /login": [({"email": NUL}, 400, WRONG_LOGIN), ({"password": NUL}, 400, WRONG_LOGIN)],
-    "POST /register": [({"email": NUL}, 400, CONTROLS), ({"password": NUL}, 400, "A password needs 8 to 128")],
-    "POST /password/forgot": [({"email": NUL}, 400, CONTROLS)],
-    "POST /password/reset/{token}": [
-        ({"new": NUL, "repeat": NUL}, 400, "A password needs 8 to 128"),
-        ({"repeat": NUL}, 400, "The two new passwords are not the same."),
+    "POST /login/sent": [({"email": NUL}, 303, "")],  # see also ASKING
+    "POST /login/link/{token}": [
+        ({"confirmed": ""}, 400, "Tick this box if you asked for the e-mail."),
+        ({"reservations": NUL}, 400, "Nothing has been done yet."),
+        ({"key": NUL, "confirmed": ""}, 400, "Nothing has been done yet."),
+    ],
+    "POST /address/confirm/{token}": [
+        ({"confirmed": ""}, 400, "Tick this box if you asked for the e-mail."),
+        ({"key": NUL, "confirmed": ""}, 400, "Tick this box if you asked for the e-mail."),
     ],
     "POST /account/alerts": [({"wanted": NUL}, 303, "Choose whether you want these e-mails.")],
     "POST /account/email": [({"email": NUL}, 400, CONTROLS), ({"current": NUL}, 400, WRONG_PASSWORD)],
@@ -99,8 +106,10 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
 }
 # Pages with only a button; their `next` is tested in test_bad_addresses.py.
 BUTTONS = {
-    *("POST /logout", "POST /account/confirm", "POST /account/sessions/end-others", "POST /admin/mail/retry-failed"),
-    *("POST /confirm/{token}", "POST /unsubscribe/{token}"),
+    *("POST /logout", "POST /account/sessions/end-others", "POST /admin/mail/retry-failed"),
+    *("POST /unsubscribe/{token}", "POST /login/link/{token}/again", "POST /account/confirm-login/link"),
+    "POST /books/{book_id}/reserve",  # of customers; for visitors see ASKING
+    *(f"POST /waiting/{{token}}/{button}" for button in ("{prebook_id}/cancel", "stop", "erase")),
 }
 
 
@@ -124,8 +133,40 @@ def test_every_field_of_every_page_is_tried():
     sent = {(route, name) for route in FORMS for name in ROUTES[route][1]}
     assert sent - {(route, name) for route, names in tried.items() for name in names} == {
         ("POST /admin/delivery", "receive"),  # a button
-        ("POST /password/reset/{token}", "current"),  # not a field of that form
+        ("POST /checkout", "email"),  # of visitors; see ASKING
     }
+
+
+# The forms of visitors that ask for a link, with their fields besides the address.
+ASKING: dict[str, dict[str, str]] = {
+    "/login": {},
+    "/login/sent": {},
+    "/books/1/reserve": {},
+    "/checkout": {"name": "Ada Lovelace", "shown": "3x1@950EUR"},
+}
+ADDRESSES = {
+    NUL: CONTROLS,
+    "ada@example.com\r\nBcc: ben@example.com": CONTROLS,
+    "\ufffd@example.com": "The text contains a damaged character",
+    f"{MEGABYTE[:900_000]}@example.com": "This is too long.",
+    "ada@" + "x" * 64 + ".com": "This is not a valid e-mail address.",
+    "' OR 1=1 --": "This is not a valid e-mail address.",
+}
+
+
+@pytest.mark.parametrize("path", ASKING)
+@pytest.mark.usefixtures("nothing_changes")
+def test_a_hostile_address_gets_no_link(target, path):
+    browser, wrong = target.web_clients["nobody"], []
+    with browser.client.session_transaction() as session:
+        session[SENT_TO] = ["new@example.com", int(time())]
+    if path == "/checkout":
+        browser.post("/cart/items", book_id="3", csrf_token=target.csrf_tokens["nobody"])
+    for address, shown in ADDRESSES.items():
+        answer = browser.post(path, **ASKING[path], email=address, csrf_token=target.csrf_tokens["nobody"])
+        if (answer.status_code, shown in text_of(answer)) != (400, True):
+            wrong.append((address[:30], answer.status_code))
+    assert wrong == []
 
 
 # Bodies that are not forms, on which the page must not fail after the CSRF check either.
@@ -135,14 +176,15 @@ STRANGE: list[dict[str, Any]] = [
     {"data": b"x", "content_type": "multipart/form-data"},
     {"data": b"email=%&title=%zz%", "content_type": "application/x-www-form-urlencoded"},
 ]
-SHOWN_AGAIN = ["/login", "/register", "/admin/books/new", "/admin/books/1/edit", "/admin/books/1/stock"]
+OF_VISITORS = ["/login", "/books/1/reserve", f"/login/link/{LINKS[LOGIN]}"]
+OF_STAFF = ["/admin/books/new", "/admin/books/1/edit", "/admin/books/1/stock", "/account/password"]
 
 
 @pytest.mark.usefixtures("nothing_changes")
 def test_a_body_that_is_not_a_form_shows_the_form_again(target):
     statuses = {}
-    for path in [*SHOWN_AGAIN, "/account/password"]:
-        role = "nobody" if path in SHOWN_AGAIN[:2] else "staff"
+    for path in (*OF_VISITORS, *OF_STAFF):
+        role = "nobody" if path in OF_VISITORS else "staff"
         client, headers = target.web_clients[role].client, {"X-CSRFToken": target.csrf_tokens[role]}
         statuses[path] = [client.post(path, headers=headers, **body).status_code for body in STRANGE]
     assert statuses == {path: [400] * len(STRANGE) for path in statuses}
@@ -177,12 +219,11 @@ def test_an_unknown_id_has_no_page(target):
 
 @pytest.mark.usefixtures("nothing_changes")
 def test_a_link_that_was_never_sent_does_not_work(target):
-    for path in TOKENS:
-        for odd in ("%00", "%FF", "x" * 5000, RESET[:-1], "' OR 1=1 --"):
-            for method in ("GET", "POST"):
-                answer = target.send_form(f"{method} {path}", {"new": PASSWORD, "repeat": PASSWORD},
-                                          path.replace("{token}", odd))  # fmt: skip
-                assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    for route in (route for route in PAGES if "{token}" in route and route not in REPLACED):
+        for odd in ("%00", "%FF", "x" * 5000, LINKS[LOGIN][:-1], LINKS[LOGIN].upper(), "' OR 1=1 --"):
+            path = path_with(route.replace("{token}", odd), "1")
+            answer = target.send_form(route, ROUTES[route][1], path)
+            assert (answer.status_code, answer.mimetype) == (404, "text/html")
 
 
 # Values that once led elsewhere; all others are in test_bad_addresses.py.

@@ -76,6 +76,12 @@ class ContractShop:
     def ordered(self) -> int:
         return self.shop.order(self.ada, {PERSUASION: 1})
 
+    def at_order_limit(self) -> None:
+        """Let Ada have as many open orders as allowed, and another copy in her cart."""
+        self.settings(max_open_orders=1)
+        self.ordered()
+        self.in_cart()
+
     def in_cart(self) -> None:
         self.shop.fill_cart(self.ada, {PERSUASION: 1})
 
@@ -103,6 +109,11 @@ class ContractShop:
         """Limit requests to one per minute, and send it."""
         self.settings(api_limit="1 per minute")
         self.send(None, "GET /api/v1/books")
+
+    def spend_links(self) -> None:
+        """Limit logins and links to one per minute, and ask for one."""
+        self.settings(login_limit="1 per minute")
+        self.send(None, LINK, json={"email": ADA})
 
     def full_of_webhooks(self) -> None:
         self.settings(webhook_private=True)
@@ -163,6 +174,7 @@ ORDER = "POST /api/v1/orders"
 STOCK = f"PATCH /api/v1/books/{EMMA}/stock"
 BATCH = "POST /api/v1/stock/batch"
 BOOKS = "POST /api/v1/books"
+LINK = "POST /api/v1/login-links"
 BEARER = {"WWW-Authenticate": "Bearer"}
 NEW_BOOK = {"title": "Emma", "authors": "Jane Austen", "price_cents": 950}
 
@@ -184,6 +196,7 @@ REFUSALS: dict[str, list[Refusal]] = {
         Refusal(STAFF, STOCK, {"json": {"delta": -1}}),
         Refusal(STAFF, BATCH, {"json": {"lines": [{"book_id": 999, "delta": 1}]}}),
         Refusal(None, "GET /api/v1/books?size=101"),
+        Refusal(None, LINK, {"json": {"email": "ada"}}),
     ],
     "BOOK_NOT_FOUND": [
         Refusal(None, "GET /api/v1/books/999"),
@@ -219,6 +232,7 @@ REFUSALS: dict[str, list[Refusal]] = {
         Refusal(ADA, f"DELETE /api/v1/cart/items/{EMMA}"),
     ],
     "ORDER_CART_EMPTY": [Refusal(ADA, ORDER, {"json": {}})],
+    "ORDER_LIMIT": [Refusal(ADA, ORDER, {"json": {}}, ContractShop.at_order_limit)],
     "ORDER_CHANGED": [Refusal(ADA, ORDER, {"json": {"expected_totals": [CENT]}}, ContractShop.in_cart)],
     "ORDER_INSUFFICIENT_STOCK": [Refusal(ADA, ORDER, {"json": {}}, ContractShop.sold_out)],
     "ORDER_NOT_FOUND": [
@@ -273,6 +287,9 @@ REFUSALS: dict[str, list[Refusal]] = {
     "HTTP_415": [Refusal(ADA, RESERVE, {"data": b"book_id=1"})],
     "HTTP_429": [
         Refusal(None, "GET /api/v1/books", before=ContractShop.spend_all, headers={"Retry-After": "[1-9][0-9]*"}),
+        Refusal(
+            *(None, LINK, {"json": {"email": BEN}}, ContractShop.spend_links), headers={"Retry-After": "[1-9][0-9]*"}
+        ),
     ],
     "HTTP_500": [Refusal(ADA, RESERVE, {"json": {"book_id": EMMA}}, ContractShop.bug)],
     "OUTCOME_UNKNOWN": [Refusal(STAFF, STOCK, {"json": {"delta": 1}}, ContractShop.lost_after_the_commit)],

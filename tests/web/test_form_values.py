@@ -8,23 +8,27 @@ import pytest
 
 from bookshop.accounts.emails import normal_email
 from bookshop.accounts.forms import (
+    AddressForm,
+    ConfirmAddressForm,
+    ConfirmedForm,
     DeleteForm,
     EmailForm,
-    ForgotForm,
     LoginCodeForm,
     LoginForm,
     PasswordForm,
+    PasswordLoginForm,
     RecoveryCodesForm,
-    RegisterForm,
-    ResetForm,
     SecondFactorForm,
     TokenForm,
 )
+from bookshop.accounts.link_form import LinkForm
 from bookshop.accounts.passwords import hash_password, password_matches, problem_in_password
 from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.cart.forms import AddForm, CopiesForm
+from bookshop.cart.service import Cart
 from bookshop.kit.exceptions import Invalid, NotFound
-from bookshop.orders.forms import CheckoutForm
+from bookshop.orders.forms import CheckoutForm, ContactForm
+from bookshop.people.link_actions import Started, StartedOrder
 from bookshop.web.forms import ShopForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
 from tests.support.bad_input import ISBN, SCRIPT
@@ -35,16 +39,17 @@ Cases = list[tuple[str, str]]  # value and message
 PASSWORD, NEW = "three random words", "three other words"
 # Valid input for each form, of which each case changes one field.
 RIGHT: dict[str, dict[str, Any]] = {
-    "LoginForm": {"email": "ada@example.com", "password": PASSWORD},
+    "LoginForm": {"email": "ada@example.com"},
+    "PasswordLoginForm": {"email": "ada@example.com", "password": PASSWORD},
+    "AddressForm": {"email": "ada@example.com"},
+    "LinkForm": {"name": "Ada Lovelace", "confirmed": "y"},
+    "ConfirmAddressForm": {"confirmed": "y"},
     "LoginCodeForm": {"code": "123456"},
     "ConfirmForm": {"confirmation": PASSWORD},
     "SecondFactorForm": {"code": "123456"},
     "RecoveryCodesForm": {},
-    "RegisterForm": {"email": "ada@example.com", "password": PASSWORD},
     "EmailForm": {"email": "ada@example.com", "current": PASSWORD},
     "PasswordForm": {"current": PASSWORD, "new": NEW, "repeat": NEW},
-    "ForgotForm": {"email": "ada@example.com"},
-    "ResetForm": {"new": NEW, "repeat": NEW},
     "TokenForm": {"name": "till", "scopes": "stock:write", "days": "30"},
     "DeleteForm": {"current": PASSWORD},
     "BookForm": {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"},
@@ -56,20 +61,26 @@ RIGHT: dict[str, dict[str, Any]] = {
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
-    "CheckoutForm": {"name": "Ada Lovelace"},
+    "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
 }
 KINDS = (
-    *(LoginForm, RegisterForm, EmailForm, PasswordForm, ForgotForm, ResetForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, CheckoutForm),
-    *(LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
+    *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm),
+    *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
+AN_ORDER = Started([], StartedOrder(1, Cart([]), {}), [])
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
     "TokenForm": lambda: TokenForm("bookseller"),
     "RoleForm": lambda: RoleForm("customer"),
+    "CheckoutForm": lambda: CheckoutForm(email=""),
+    "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
-# Invalid values of these are ignored: buttons, and what a page remembers (see safe_next, KEY, DELIVERY_NUMBER).
-PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"}
+# Invalid values of these are ignored: buttons, boxes that may be ticked, and what a page remembers (see safe_next, KEY,
+# DELIVERY_NUMBER).
+PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"} | {
+    *("link", "with_password", "shared", "order", "listed"),
+}
 
 CONTROLS = "The text must not contain control characters"
 DAMAGED = "The text contains a damaged character: send the text as UTF-8."
@@ -80,6 +91,7 @@ NO_YEAR, NO_COPIES = "The year must be from -3000 to 2100.", "The number of copi
 NO_ISBN = "This is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8."
 MISTYPED = "This is not an ISBN: the check digit is wrong, so a digit may be mistyped."
 NO_DAYS = "Invalid Choice: could not coerce."
+NO_NUMBER = "Invalid choice(s): one or more data inputs could not be coerced."
 DIFFER = "The two new passwords are not the same."
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
@@ -105,23 +117,31 @@ def chosen(*values: str) -> Cases:
     return [(value, f"'{value}' is not a valid choice for this field.") for value in ("", "\0", "x", SCRIPT, *values)]
 
 
+CONTACT = {
+    "name": text(200, "Enter your name."),
+    "phone": text(50),
+    "address": text(1000, lines=True),
+    "note": text(1000, lines=True),
+    "delivery": all_of(["", "fly", "\0", "COLLECT", SCRIPT], NO_CHOICE),
+}
 BAD: dict[tuple[str, str], Cases] = {
-    ("LoginForm", "email"): [
+    ("LoginForm", "email"): text(254, "Enter your e-mail address."),
+    ("PasswordLoginForm", "email"): [
         *all_of(["", " "], "Enter your e-mail address."),
         ("x" * 100_000, "This is too long. Enter at most 254 characters."),
     ],
-    ("LoginForm", "password"): [("", "Enter your password.")],
+    ("PasswordLoginForm", "password"): [("", "Enter your password.")],
+    ("AddressForm", "email"): text(254, "Enter your e-mail address."),
+    ("LinkForm", "reservations"): all_of(["", "x", "\0", "9" * 5000, SCRIPT], NO_NUMBER),
+    **{(form, "confirmed"): [("", "Tick this box if you asked for the e-mail. If you didn't, close this page.")]
+       for form in ("LinkForm", "ConfirmAddressForm")},
     ("LoginCodeForm", "code"): [("", "Enter the code from your authenticator app.")],
     ("ConfirmForm", "confirmation"): [("", "Enter your password.")],
     ("SecondFactorForm", "code"): [("", "Enter the 6 digits that your authenticator app shows.")],
-    ("RegisterForm", "email"): text(254, "Enter your e-mail address."),
-    ("RegisterForm", "password"): [("", "Choose a password.")],
     ("EmailForm", "email"): text(254, "Enter your new e-mail address."),
     ("EmailForm", "current"): [("", "Enter your current password.")],
     ("PasswordForm", "current"): [("", "Enter your current password.")],
     ("PasswordForm", "repeat"): all_of(["", "three other word", f"{NEW} ", NEW.upper()], DIFFER),
-    ("ForgotForm", "email"): text(254, "Enter your e-mail address."),
-    ("ResetForm", "repeat"): all_of(["", "three other word", f"{NEW} ", NEW.upper()], DIFFER),
     ("TokenForm", "name"): text(100, "Give the token a name."),
     ("TokenForm", "scopes"): chosen("catalog:read", "catalog:write stock:write", "prebookings"),
     ("TokenForm", "days"): [
@@ -177,11 +197,8 @@ BAD: dict[tuple[str, str], Cases] = {
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
-    ("CheckoutForm", "name"): text(200, "Enter your name."),
-    ("CheckoutForm", "phone"): text(50),
-    ("CheckoutForm", "address"): text(1000, lines=True),
-    ("CheckoutForm", "note"): text(1000, lines=True),
-    ("CheckoutForm", "delivery"): all_of(["", "fly", "\0", "COLLECT", SCRIPT], NO_CHOICE),
+    ("CheckoutForm", "email"): text(254, "Enter your e-mail address."),
+    **{(form, field): cases for form in ("CheckoutForm", "LinkForm") for field, cases in CONTACT.items()},
 }  # fmt: skip
 
 
@@ -200,9 +217,11 @@ def test_a_valid_form_is_accepted(form):
 def test_every_field_of_every_form_is_in_the_table():
     with shop_without_database().test_request_context():
         fields = {(name, field) for name, form in FORMS.items() for field in form()._fields}
-    seen = {*BAD, ("PasswordForm", "new"), ("ResetForm", "new")}  # `new` must match `repeat`; see also below
+    seen = {*BAD, ("PasswordForm", "new")}  # it must match `repeat`; see also below
     assert {case for case in fields if case[1] not in PASSED_OVER} == seen
-    assert {kind.__name__ for kind in [*ShopForm.__subclasses__(), *CopiesForm.__subclasses__()]} == set(FORMS)
+    bases = {ShopForm, CopiesForm, ContactForm, ConfirmedForm}
+    kinds = {kind for base in bases for kind in base.__subclasses__()} - {ContactForm, ConfirmedForm}
+    assert {kind.__name__ for kind in kinds} == set(FORMS)
 
 
 def test_an_overlong_isbn_is_reported_as_too_long_and_invalid():
@@ -216,9 +235,9 @@ def test_selling_0_copies_is_refused():
 
 
 def test_a_new_password_must_be_typed_twice():
-    for form, given in ((PasswordForm, {"current": PASSWORD}), (ResetForm, {})):
-        assert errors_in_form(form, {**given, "new": "", "repeat": ""}) == [("new", "Choose a new password.")]
-        assert errors_in_form(form, {**given, "new": NEW}) == [("repeat", DIFFER)]
+    given = {"current": PASSWORD}
+    assert errors_in_form(PasswordForm, {**given, "new": "", "repeat": ""}) == [("new", "Choose a new password.")]
+    assert errors_in_form(PasswordForm, {**given, "new": NEW}) == [("repeat", DIFFER)]
 
 
 STRANGE: dict[str, dict[str, Any]] = {

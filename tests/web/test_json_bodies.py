@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bookshop.accounts.schemas import NewLoginLink
 from bookshop.cart.schemas import CartItemChange, NewCartItem
 from bookshop.catalog.schemas import BookChanges, NewBook
 from bookshop.inventory.schemas import BatchLineIn, NewBatch, NewStock
@@ -20,6 +21,7 @@ Cases = list[tuple[Any, str]]  # values, and the message for each
 BOOK = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 LINE = {"isbn": "9780141439518", "delta": 1}
 RIGHT: dict[Schema, dict[str, Any]] = {
+    NewLoginLink: {"email": "ada@example.com"},
     NewPreBook: {"book_id": 2},
     NewBook: BOOK,
     BookChanges: {},
@@ -115,6 +117,13 @@ OF_A_BOOK: dict[str, Cases] = {
 }
 
 BAD: dict[tuple[Schema, str], Cases] = {
+    # What is not an address is refused by `normal_email`; see ADDRESSES in test_form_values.py.
+    (NewLoginLink, "email"): [
+        *all_of([*NO_TEXTS, None], TEXT),
+        *all_of(SURROGATES, UNREADABLE),
+        ("", "String should have at least 1 character"),
+        ("x" * 1017, "String should have at most 1016 characters"),
+    ],
     (NewPreBook, "book_id"): [*ID, (-1, "Input should be greater than or equal to 1"), (None, INTEGER)],
     **{(schema, name): cases for schema in (NewBook, BookChanges) for name, cases in OF_A_BOOK.items()},
     (NewStock, "quantity"): number(0, 1_000_000),

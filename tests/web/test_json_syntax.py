@@ -70,7 +70,7 @@ def test_more_than_1_mib_is_refused():
 
 TOO_MUCH = "x" * 2**20
 PAGES = [
-    *("/login", "/register", "/admin/books/new", "/admin/books/2/edit", "/admin/books/2/stock"),
+    *("/login", "/login/sent", "/admin/books/new", "/admin/books/2/edit", "/admin/books/2/stock"),
     *("/logout", "/books/2/reserve", "/reservations/1/cancel"),
 ]
 

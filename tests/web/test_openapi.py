@@ -23,8 +23,8 @@ REFUSALS = {
 NAMES_A_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 # Codes raised only for pages, commands and e-mail, never by a JSON view.
 OF_PAGES = {
-    *("USER_NOT_FOUND", "USER_LAST_OWNER", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_CONFIRMED"),
-    *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "RESET_NOT_FOUND", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
+    *("USER_NOT_FOUND", "USER_LAST_OWNER", "USER_IS_YOURSELF", "USER_DEACTIVATED", "EMAIL_TAKEN", "EMAIL_RESERVED"),
+    *("TOKEN_NOT_FOUND", "TOKEN_LIMIT_REACHED", "LINK_NOT_FOUND", "MESSAGE_NOT_FOUND"),
     *("USER_ROLE_UNCHANGED", "USER_NO_SECOND_FACTOR"),
     "STOCK_CHANGED",  # their forms state what they were created from
 }
@@ -125,10 +125,15 @@ def _codes_in_the_package() -> set[str]:
             given: list[ast.expr] = []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
                 given = [*node.args[1:], *(keyword.value for keyword in node.keywords)]
-            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in {"code", "EMAIL_TAKEN"}:
-                given = [node.value]
+            elif isinstance(node, ast.Assign) and _names(node.targets[0]) & {"code", "EMAIL_TAKEN"}:
+                given = getattr(node.value, "elts", [node.value])
             found |= {str(part.value) for part in given if isinstance(part, ast.Constant) and part.value}
     return {code for code in found if NAMES_A_CODE.fullmatch(code)}
+
+
+def _names(target: ast.expr) -> set[str]:
+    """Return the names to which a statement assigns, one or several."""
+    return {getattr(one, "id", "") for one in getattr(target, "elts", [target])}
 
 
 def test_every_raised_code_is_documented_or_belongs_to_pages():

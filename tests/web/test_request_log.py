@@ -8,6 +8,7 @@ import sys
 import httpx
 import pytest
 
+from bookshop.accounts.models import LOGIN
 from bookshop.config import ROOT
 from bookshop.kit import logs
 from tests.browser.server import AS_RUN, SHOP, environment
@@ -15,7 +16,7 @@ from tests.support import smtp
 from tests.support.clients import ApiClient, WebClient
 from tests.support.factories import PASSWORD
 from tests.support.forks import Gunicorn, by_command
-from tests.support.routes import RESET, add_reset
+from tests.support.links import LINKS, add_links
 from tests.support.settings import settings_for
 
 ADA = "ada@example.com"
@@ -49,10 +50,10 @@ def test_each_request_is_a_line_with_its_route_status_and_user(shop, lines):
 
 
 def test_a_secret_link_is_not_in_the_line(shop, lines, caplog):
-    add_reset(shop, shop.customer(ADA))
-    assert shop.app.test_client().get(f"/password/reset/{RESET}").status_code == 200
-    assert lines() == [("GET", "/password/reset/<token>", 200, None)]
-    assert RESET not in caplog.text
+    add_links(shop, shop.customer(ADA))
+    assert shop.app.test_client().get(f"/login/link/{LINKS[LOGIN]}").status_code == 200
+    assert lines() == [("GET", "/login/link/<token>", 200, None)]
+    assert LINKS[LOGIN] not in caplog.text
 
 
 def test_health_checks_and_metrics_are_not_in_the_log(shop, lines, caplog):

@@ -4,7 +4,10 @@ import re
 
 import pytest
 
+from bookshop.accounts import signed_links
 from tests.support.bad_input import BOOK, SCRIPT
+from tests.support.links import delivered_link, press
+from tests.support.routes import signed
 
 IN_ADDRESS = "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
 ESCAPED, LINKED_DATA = "&lt;script&gt;", '<script type="application/ld+json">'
@@ -13,6 +16,7 @@ SHOWN = {
     "visitor": [
         *("/", "/books?q=script", f"/books/{BOOK}", "/books?language={}", "/books?min_price={}&sort={}"),
         *("/books?q={}", "/books?author={}", "/login?next={}", "/register?next={}", "/{}", "/books/{}", "/static/{}"),
+        f"/waiting/{signed(signed_links.WAITING, [2, 'ada@example.com'])}",
     ],
     "ada": ["/", f"/books/{BOOK}", "/reservations", "/reservations?page={}"],
     "staff": [
@@ -39,8 +43,19 @@ def test_a_typed_script_is_escaped_in_the_form_and_the_error(xss_shop):
     stale = {"change": "received", "copies": "1", "note": SCRIPT, "expected": "7"}
     refused = xss_shop.staff_browser.post(f"/admin/books/{BOOK}/stock", csrf_token=xss_shop.staff_csrf_token, **stale)
     wrong = xss_shop.web_client.post("/login", csrf_token=xss_shop.visitor_csrf_token, email=SCRIPT, password=SCRIPT)
-    for page in (typed, refused, wrong):
+    no_address = xss_shop.web_client.post("/login", csrf_token=xss_shop.visitor_csrf_token, email=SCRIPT)
+    for page in (typed, refused, wrong, no_address):
         assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
+
+
+def test_a_script_in_what_a_visitor_has_started_is_escaped(shop, web_client, mailbox):
+    sold_out, in_stock = shop.book(SCRIPT), shop.book(SCRIPT, stock=1)
+    browser, email = web_client(), "ada@example.com"
+    browser.submit(f"/books/{sold_out}/reserve", page=f"/books/{sold_out}", email=email)
+    browser.submit("/cart/items", page="/login", book_id=in_stock)
+    assert press(browser, "/checkout", email=email, name=SCRIPT, note=SCRIPT).location == "/login/sent"
+    for page in (browser.get("/login/sent"), browser.get(delivered_link(mailbox))):
+        assert ("<script" in page.text, page.text.count(ESCAPED) > 1) == (False, True)
 
 
 def test_a_script_in_linked_data_cannot_end_it(xss_shop):
