@@ -3,7 +3,7 @@
 import os
 import sys
 
-from bench import batch, book, checkout, deep, mail, pages, purge, reserve, restock, slow, statements, weight
+from bench import batch, book, checkout, deep, mail, pages, purge, reserve, restock, slow, statements, timing, weight
 from bench.shop import shop_url
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "purge": purge.run,
     "slow": slow.run,
     "statements": statements.run,
+    "timing": timing.run,
     "weight": weight.run,
 }
 

@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
+from bookshop.accounts import signed_links
 from bookshop.config import ROOT
 from bookshop.mailer.worker import MailWorker
 from bookshop.orders.models import READY
@@ -59,18 +60,20 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("book-reserved", ADA, f"/books/{wanted[0]}"),
         Scene("book-came-back", ADA, f"/books/{wanted[5]}"),
         Scene("reservations", ADA, "/reservations"),
+        Scene("waiting", VISITOR, _waiting_page(shop)),
         Scene("added-to-cart", VISITOR, f"/books/{in_stock[4]}", _add_to_cart),
         Scene("cart-empty", VISITOR, "/cart"),
         Scene("cart", BEN, "/cart"),
         Scene("cart-changed", ADA, "/cart"),
         Scene("checkout", BEN, "/checkout"),
+        Scene("checkout-visitor", VISITOR, f"/books/{in_stock[4]}", _check_out_as_visitor),
         Scene("checkout-refused", ADA, "/checkout", _check_out),
         Scene("orders", ADA, "/orders"),
         Scene("order-placed", ADA, f"/orders/{placed}"),
         Scene("order-ready", ADA, f"/orders/{ready}"),
         Scene("account", ADA, "/account"),
         Scene("login", VISITOR, "/login"),
-        Scene("register", VISITOR, "/register"),
+        Scene("link-sent", VISITOR, f"/books/{wanted[1]}", _reserve_as_visitor),
         Scene("dashboard", STAFF, "/admin"),
         Scene("staff-orders", STAFF, "/admin/orders"),
         Scene("staff-uncollected", STAFF, "/admin/orders?status=uncollected"),
@@ -98,6 +101,13 @@ def scenes(shop: Shop) -> list[Scene]:
 
 def _id_of(shop: Shop, user: str) -> int:
     return int(shop.rows("SELECT id FROM users WHERE email_key = :email", email=ACCOUNTS[user][0])[0])
+
+
+def _waiting_page(shop: Shop) -> str:
+    """Return the path of the page that Ada's alerts link to."""
+    content = [_id_of(shop, ADA), ACCOUNTS[ADA][0]]
+    with shop.app.app_context():
+        return f"/waiting/{signed_links.sign(signed_links.WAITING, content)}"
 
 
 def _create_activity(shop: Shop, wanted: list[int], sold: list[int]) -> None:
@@ -176,6 +186,16 @@ def _restock(page: Page) -> None:
 
 def _add_to_cart(page: Page) -> None:
     page.get_by_role("button", name="Add to cart").click()
+
+
+def _reserve_as_visitor(page: Page) -> None:
+    page.get_by_label("Your e-mail address").fill("newcomer@example.com")
+    page.get_by_role("button", name="Reserve", exact=True).click()
+
+
+def _check_out_as_visitor(page: Page) -> None:
+    _add_to_cart(page)
+    page.goto("/checkout")
 
 
 def _check_out(page: Page) -> None:

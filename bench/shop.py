@@ -16,8 +16,9 @@ from tests.support.postgresql import server
 SECRET_KEY = "a key for measuring, long enough indeed"
 
 USERS = text(
-    "INSERT INTO users (id, email, email_key, password_hash, role, notified_seen, created_at)"
-    " SELECT i, 'c' || i || '@example.com', 'c' || i || '@example.com', '-', 'customer', 0, now()"
+    "INSERT INTO users (id, email, email_key, password_hash, role, notified_seen, created_at,"
+    " email_confirmed_at) SELECT i, 'c' || i || '@example.com', 'c' || i || '@example.com', '-', 'customer', 0, now(),"
+    " now()"
     " FROM generate_series(1, :count) i"
 )
 TOKENS = text(
@@ -48,9 +49,9 @@ def shop_url() -> Iterator[str]:
 
 
 def settings_for(url: str) -> Settings:
-    """Return settings without effective rate limits."""
+    """Return settings without effective limits of requests and orders."""
     limit = "100000000 per minute"
-    return Settings(secret_key=SECRET_KEY, database_url=url, login_limit=limit, api_limit=limit)
+    return Settings(secret_key=SECRET_KEY, database_url=url, login_limit=limit, api_limit=limit, max_open_orders=10_000)
 
 
 def make_app(url: str) -> Flask:

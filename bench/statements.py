@@ -29,7 +29,7 @@ from bookshop.extensions import db
 from bookshop.inventory import repository as inventory
 from bookshop.inventory.models import RECEIVED, Movement
 from bookshop.kit.database import now
-from bookshop.mail.models import CONFIRMATION, QUEUED, Message
+from bookshop.mail.models import INVITATION, QUEUED, Message
 from bookshop.mail.repository import MessageRepository
 from bookshop.orders import repository as orders
 from bookshop.orders.models import COLLECT, ON_COLLECTION, PLACED, READY, Order
@@ -130,7 +130,7 @@ def write_audit(session: Session) -> None:
 def message() -> dict[str, Any]:
     number = next(numbers)
     keys = {"dedupe_key": f"bench:{number}", "message_id": f"<{number}@example.com>", "recipient": "c1@example.com"}
-    return {"kind": CONFIRMATION, "bulk": False, "user_id": ADA, "order_id": None, **keys}
+    return {"kind": INVITATION, "bulk": False, "user_id": ADA, "order_id": None, **keys}
 
 
 # ---------------------------------------------------------------- built from the models
