@@ -135,7 +135,6 @@ def _press(token: str, link: LoginLink, form: LinkForm, started: Started) -> Vie
     if identity is None:
         pending_login.begin(used.user.email, used.link_id, shared=form.shared.data)
         return redirect(url_for("accounts.login_code", next=safe_next(link.next)), 303)
-    _report(used, performed)
     return _remembered(_next_page(link, wanted, performed), link.email, shared=form.shared.data)
 
 

@@ -98,7 +98,8 @@ def password() -> ViewResponse:
             form.add_error(error)
         else:
             flash(done, "success")
-            return known_devices.remember(redirect(url_for("accounts.account"), 303), me.email)
+            response = redirect(url_for("accounts.account"), 303)
+            return known_devices.remember(response, me.email) if session.permanent else response
     page = render_template("accounts/password.html", form=form, link_form=ShopForm(formdata=None))
     return page, form.status, form.headers
 
