@@ -17,8 +17,6 @@ def normal_email(email: str) -> str:
     except EmailNotValidError as error:
         reason = str(error).replace("email address", "e-mail address").replace("period", "dot")  # British English
         raise Invalid(f"This is not a valid e-mail address. {reason}", "email") from None
-    if len(key_of(address)) > EMAIL_MAX:
-        raise Invalid("This e-mail address is too long.", "email")
     return address
 
 

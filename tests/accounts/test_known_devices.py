@@ -60,6 +60,7 @@ def test_an_owner_on_a_new_device_elsewhere_can_log_in_during_guessing(shop, app
     assert browser_at(app, "192.0.2.2").log_in(ADA, PASSWORD).status_code == 303
 
 
+@pytest.mark.prove
 def test_guesses_from_many_networks_are_delayed_by_a_minute_at_most(shop, app):
     shop.customer(ADA)
     found = [guess(browser_at(app, f"192.0.2.{n}"), 1)[0] for n in range(52)]
@@ -70,6 +71,7 @@ def test_guesses_from_many_networks_are_delayed_by_a_minute_at_most(shop, app):
     assert (refused.status_code, int(refused.headers["Retry-After"]) <= 60) == (429, True)
 
 
+@pytest.mark.prove
 def test_an_owner_can_log_in_with_a_link_while_others_guess_everywhere(shop, app):
     shop.customer(ADA)
     owner = browser_at(app, "198.51.100.1")

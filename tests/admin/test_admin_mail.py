@@ -150,7 +150,9 @@ def test_account_messages_from_before_login_links_are_still_listed(shop, staff, 
 def test_a_link_that_was_not_sent_because_another_one_was_used_says_so(shop, staff):
     shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
     shop.execute("UPDATE messages SET state = 'suppressed', reason = 'link_ended'")
-    assert "Its link has been used or replaced." in text_of(staff.get("/admin/mail?status=suppressed"))
+    assert "The link in it has been used, or is not valid any more." in text_of(
+        staff.get("/admin/mail?status=suppressed")
+    )
 
 
 def test_the_figures_show_waiting_and_failed_messages_and_the_oldest(shop, staff, alerts):

@@ -173,6 +173,7 @@ def test_a_visitor_orders_with_an_address_one_e_mail_and_one_press(shop, window,
     assert (shop.rows("SELECT name FROM orders"), shop.stock(book_id), shop.broken()) == (["Ada Lovelace"], 4, [])
 
 
+@pytest.mark.prove
 @in_every_way
 def test_an_order_is_placed_on_a_second_device(shop, window, mailbox, hands, options):
     check_out_by_email(window(), Mouse(), shop.book("Emma", stock=5))

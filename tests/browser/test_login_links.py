@@ -58,6 +58,7 @@ def test_a_newcomer_reserves_is_told_and_buys_without_ever_choosing_a_password(s
     assert shop.broken() == []
 
 
+@pytest.mark.prove
 @on_a_phone
 def test_on_a_second_device_one_more_box_is_ticked_and_only_that_device_is_logged_in(shop, window, mailbox, options):
     laptop, phone, book_id = window(), window(**options), shop.book("Emma")
@@ -72,6 +73,7 @@ def test_on_a_second_device_one_more_box_is_ticked_and_only_that_device_is_logge
     expect(laptop.get_by_role("link", name="Log in")).to_be_visible()
 
 
+@pytest.mark.prove
 @on_a_phone
 def test_an_expired_link_sends_a_new_one_that_does_the_same(shop, window, mailbox, options):
     page, book_id = window(**options), shop.book("Emma")
@@ -87,6 +89,7 @@ def test_an_expired_link_sends_a_new_one_that_does_the_same(shop, window, mailbo
     expect(availability(page)).to_contain_text("You are on the waiting list.")
 
 
+@pytest.mark.prove
 @on_a_phone
 def test_a_link_that_a_scanner_has_opened_still_works(shop, window, mailbox, options):
     page, book_id = window(**options), shop.book("Emma")
@@ -100,6 +103,7 @@ def test_a_link_that_a_scanner_has_opened_still_works(shop, window, mailbox, opt
     expect(availability(page)).to_contain_text("You are on the waiting list.")
 
 
+@pytest.mark.prove
 @on_a_phone
 def test_two_books_in_two_tabs_are_reserved_with_one_link(shop, window, mailbox, options):
     emma, persuasion = shop.book("Emma"), shop.book("Persuasion")

@@ -5,6 +5,7 @@
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
@@ -67,15 +68,22 @@ def sources() -> dict[str, str]:
 
 def arrows(texts: Mapping[str, str]) -> list[Arrow]:
     """Find which module uses which: by an import anywhere, or by the name of a table in the metadata."""
-    trees = {module: ast.parse(text) for module, text in texts.items()}
-    tables = {name: module for module, tree in trees.items() for name in _tables_of(tree)}
+    facts = {module: _facts(text) for module, text in texts.items()}
+    tables = {name: module for module, (defined, _imported, _named) in facts.items() for name in defined}
     found = {
         Arrow(module, target)
-        for module, tree in trees.items()
-        for target in (*imported_by(tree), *(tables[name] for name in _tables_by_name(tree) if name in tables))
+        for module, (_defined, imported, named) in facts.items()
+        for target in (*imported, *(tables[name] for name in named if name in tables))
         if target in MODULES and target != module
     }
     return sorted(found)
+
+
+@cache
+def _facts(text: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the tables that a source defines, the modules that it imports, and the tables that it names."""
+    tree = ast.parse(text)
+    return tuple(_tables_of(tree)), tuple(imported_by(tree)), tuple(_tables_by_name(tree))
 
 
 def _tables_of(tree: ast.Module) -> Iterator[str]:
