@@ -8,7 +8,7 @@ from bookshop.accounts import bp, known_devices, pending_login
 from bookshop.accounts.authentication import Identity, new_login_id
 from bookshop.accounts.browser import is_browser_of
 from bookshop.accounts.forms import ConfirmAddressForm
-from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link
+from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link, logged_in
 from bookshop.accounts.login_links import LinkNotValid, UsedLink
 from bookshop.accounts.models import ADDRESS, UNDO, LoginLink
 from bookshop.accounts.views import ViewResponse, limited
@@ -82,6 +82,7 @@ def _own_login(link: LoginLink) -> str | None:
 def _change_address(token: str, link: LoginLink, form: ConfirmAddressForm) -> ViewResponse:
     """Change the address and log in, in one transaction."""
     accounts, changes, key, own_login = services.accounts(), services.address_changes(), form_key(), _own_login(link)
+    me = logged_in()
     done: list[UsedLink] = []
 
     def work() -> Identity | None:
@@ -89,7 +90,7 @@ def _change_address(token: str, link: LoginLink, form: ConfirmAddressForm) -> Vi
         if repeated := accounts.claim_form(key, login_id):
             return repeated
         done[:] = [changes.confirm(token, keep_login=own_login)]
-        return log_in_by_link(done[0], login_id)
+        return log_in_by_link(done[0], login_id, me)
 
     if form.is_other_browser:
         cookie.merge_only([])

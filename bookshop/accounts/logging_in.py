@@ -58,17 +58,21 @@ def attempt_of_request(email: str) -> LoginAttempt:
     return LoginAttempt(form_key=key, user_agent=request.user_agent.string, known_device=is_known)
 
 
-def log_in_by_link(used: UsedLink, login_id: str) -> Identity | None:
+def logged_in() -> Identity | None:
+    """Return who is logged in, None for a visitor; ask before a login, as a transaction that is retried changes it."""
+    return current_identity() if current_user.is_authenticated else None
+
+
+def log_in_by_link(used: UsedLink, login_id: str, me: Identity | None) -> Identity | None:
     """Log in, or make this browser's login of the same account fresh; the login of another account ends.
 
-    A second factor is never replaced: the login of an account that has one stays as it is, and if there is none, this
-    returns None, as the code is still missing.
+    `me` is who was logged in before. A second factor is never replaced: the login of an account that has one stays as
+    it is, and if there is none, this returns None, as the code is still missing.
     """
     accounts, user = services.accounts(), used.user
-    if current_user.is_authenticated:
-        me = current_identity()
-        if me.user_id == user.id:
-            return accounts.refresh_login(me, used.link_id) or me
+    if me is not None and me.user_id == user.id:
+        return accounts.refresh_login(me, used.link_id) or me
+    if me is not None:
         end_login(me)
     attempt = attempt_of_request(user.email)._replace(link_id=used.link_id, login_id=login_id)
     return accounts.log_in(CheckedUser(user.id, user.password_hash), attempt)

@@ -9,7 +9,7 @@ from bookshop.accounts.browser import browser_id, is_browser_of, link_request, l
 from bookshop.accounts.emails import key_of
 from bookshop.accounts.forms import AddressForm
 from bookshop.accounts.link_form import LinkForm
-from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link
+from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link, logged_in
 from bookshop.accounts.login_links import LinkNotValid, UsedLink
 from bookshop.accounts.models import LOGIN, LoginLink
 from bookshop.accounts.typing_mistakes import suggested_address
@@ -116,15 +116,16 @@ def _press(token: str, link: LoginLink, form: LinkForm, started: Started) -> Vie
     """Log in and do what is wanted, in one transaction."""
     wanted, checkout, key = form.wanted(started), form.checkout(), form_key()
     links, actions, accounts = services.login_links(), services.link_actions(), services.accounts()
+    me, own_login = logged_in(), _own_login(link)
     done: list[tuple[UsedLink, Performed]] = []
 
     def work() -> Identity | None:
-        login_id = _own_login(link) or new_login_id()
+        login_id = own_login or new_login_id()
         if repeated := accounts.claim_form(key, login_id):
             return repeated
         used = links.use(token)
         done[:] = [(used, actions.perform(used.user, started, wanted, checkout))]
-        return log_in_by_link(used, login_id)
+        return log_in_by_link(used, login_id, me)
 
     cookie.merge_only(form.entries_to_merge(wanted))
     identity = commit_login(work, shared=form.shared.data)

@@ -3,7 +3,10 @@
 from functools import partial
 
 import pytest
+from flask_login import login_user
+from sqlalchemy.exc import OperationalError
 
+from bookshop.accounts import logging_in
 from bookshop.accounts.link_repository import LinkRepository
 from bookshop.accounts.repository import UserRepository
 from bookshop.catalog.repository import BookRepository
@@ -136,3 +139,24 @@ def test_a_restock_just_before_the_press_offers_the_book_instead(shop, web_clien
     answer, _told = races.interleave(FIND, press_button, lambda: shop.set_stock(book_id, 1))
     assert "Emma is back in stock, so you can order it now." in text_of(browser.follow(answer.location))
     assert (shop.statuses(book_id), shop.broken()) == ([], [])
+
+
+class Deadlock(Exception):
+    """What the database's driver raises for a transaction that has lost a deadlock."""
+
+    sqlstate = "40P01"
+
+
+def test_a_press_that_loses_a_deadlock_at_its_end_is_done_again_as_a_whole(shop, started, monkeypatch):
+    shop.customer(ADA)
+    tries = []
+
+    def log_in_and_fail_once(identity):
+        login_user(identity)
+        tries.append(identity.login_id)
+        if len(tries) == 1:
+            raise OperationalError("COMMIT", {}, Deadlock())
+
+    monkeypatch.setattr(logging_in, "login_user", log_in_and_fail_once)
+    assert started()().status_code == 303
+    assert (counts(shop), len(set(tries)), shop.broken()) == ((1, 1, 1), 2, [])
