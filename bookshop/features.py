@@ -4,8 +4,8 @@ from flask import Flask
 
 from bookshop.accounts import (
     address_pages,
+    alert_pages,
     confirm_login_pages,
-    email_link_pages,
     login_link_pages,
     own_account,
     second_factor_pages,
@@ -47,7 +47,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         own_account,
         address_pages,
         confirm_login_pages,
-        email_link_pages,
+        alert_pages,
         second_factor_pages,
         catalog_pages,
         catalog_json,

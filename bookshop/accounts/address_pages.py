@@ -1,14 +1,15 @@
 """Pages behind the links that change the address of an account, or undo such a change."""
 
+from functools import partial
+
 from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop.accounts import bp, known_devices, pending_login
-from bookshop.accounts.authentication import Identity, new_login_id
 from bookshop.accounts.browser import is_browser_of
 from bookshop.accounts.forms import ConfirmAddressForm
-from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link, logged_in
+from bookshop.accounts.logging_in import link_not_valid, log_in_again, use_and_log_in
 from bookshop.accounts.login_links import LinkNotValid, UsedLink
 from bookshop.accounts.models import ADDRESS, UNDO, LoginLink
 from bookshop.accounts.views import ViewResponse, limited
@@ -16,7 +17,6 @@ from bookshop.cart import cookie
 from bookshop.kit.exceptions import Conflict
 from bookshop.web import services
 from bookshop.web.forms import ShopForm
-from bookshop.web.sent_forms import form_key
 
 
 @bp.route("/address/confirm/<token>", methods=["GET", "POST"])
@@ -28,7 +28,7 @@ def confirm_address(token: str) -> ViewResponse:
     except LinkNotValid as error:
         if pending_login.get():  # the first of two clicks has used the link
             return redirect(url_for("accounts.login_code"), 303)
-        return _not_valid(error, token)
+        return link_not_valid(error, token)
 
 
 @bp.route("/address/undo/<token>", methods=["GET", "POST"])
@@ -42,15 +42,10 @@ def undo_address(token: str) -> ViewResponse:
         if form.validate_on_submit():
             return _undone(services.commit(lambda: changes.undo(token), lock_role=False))
     except LinkNotValid as error:
-        return _not_valid(error, token)
+        return link_not_valid(error, token)
     except Conflict as error:
         status = form.refuse(error)
     return render_template("accounts/undo_address.html", form=form, link=link), status
-
-
-def _not_valid(error: LinkNotValid, token: str) -> ViewResponse:
-    page = render_template("accounts/link_not_valid.html", error=error, form=ShopForm(formdata=None), token=token)
-    return page, 404
 
 
 def _confirmed_before() -> Response | None:
@@ -81,26 +76,17 @@ def _own_login(link: LoginLink) -> str | None:
 
 def _change_address(token: str, link: LoginLink, form: ConfirmAddressForm) -> ViewResponse:
     """Change the address and log in, in one transaction."""
-    accounts, changes, key, own_login = services.accounts(), services.address_changes(), form_key(), _own_login(link)
-    me = logged_in()
-    done: list[UsedLink] = []
-
-    def work() -> Identity | None:
-        login_id = own_login or new_login_id()
-        if repeated := accounts.claim_form(key, login_id):
-            return repeated
-        done[:] = [changes.confirm(token, keep_login=own_login)]
-        return log_in_by_link(done[0], login_id, me)
-
+    changes, own_login = services.address_changes(), _own_login(link)
     if form.is_other_browser:
         cookie.merge_only([])
-    identity = commit_login(work, shared="shared" in request.form)
-    if not done:
+    use = partial(changes.confirm, token, keep_login=own_login)
+    used, identity = use_and_log_in(use, own_login, shared="shared" in request.form)
+    if used is None:
         return _confirmed_before() or redirect("/", 303)
     is_new_device = "shared" in form and not form.shared.data
     erased = "" if own_login else " If the account had a password, it was erased."
-    flash(f"Your e-mail address is now {link.email}. Use it to log in from now on.{_ended(done[0])}{erased}", "success")
-    return _changed(done[0], is_logged_in=identity is not None, is_new_device=is_new_device)
+    flash(f"Your e-mail address is now {link.email}. Use it to log in from now on.{_ended(used)}{erased}", "success")
+    return _changed(used, is_logged_in=identity is not None, is_new_device=is_new_device)
 
 
 def _changed(used: UsedLink, *, is_logged_in: bool, is_new_device: bool) -> ViewResponse:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import LOGIN, UNDO, LinkAction, LoginLink, LoginSession, User
@@ -17,7 +17,7 @@ ACTION_LIFETIME = 24 * 3600
 # By the database's clock, as the clocks of the worker that sends a link and of the web server may differ.
 _SINCE = case((LoginLink.purpose == UNDO, later(-UNDO_LIFETIME)), else_=later(-LIFETIME))
 _IS_OPEN = LoginLink.used_at.is_(None) & LoginLink.ended_at.is_(None)
-SENT_AT = case((LoginLink.sent_at.is_(None), LoginLink.created_at), else_=LoginLink.sent_at)
+SENT_AT = func.coalesce(LoginLink.sent_at, LoginLink.created_at)
 IS_VALID = _IS_OPEN & (SENT_AT >= _SINCE)
 
 actions = table_of(LinkAction)
@@ -153,6 +153,11 @@ class LinkRepository:
     def delete_actions(self, ids: Collection[int]) -> None:
         """Delete these actions."""
         self.session.connection().execute(delete(actions).where(actions.c.id.in_(ids)))
+
+    def delete_actions_in(self, email_key: str, browser: str) -> None:
+        """Delete what this browser has started for an address."""
+        own = actions.c.email_key == email_key, actions.c.browser == browser
+        self.session.connection().execute(delete(actions).where(*own))
 
 
 def _is_of(user: User) -> ColumnElement[bool]:

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 
-from flask import request, session
+from flask import render_template, request, session
 from flask_login import current_user, login_user, logout_user
 
 from bookshop.accounts import known_devices
-from bookshop.accounts.authentication import Identity
-from bookshop.accounts.login_links import UsedLink
+from bookshop.accounts.authentication import Identity, new_login_id
+from bookshop.accounts.login_links import LinkNotValid, UsedLink
 from bookshop.accounts.service import CheckedUser, LoginAttempt
 from bookshop.cart import cookie
 from bookshop.web import services
 from bookshop.web.access import current_identity
-from bookshop.web.forms import ONCE
+from bookshop.web.forms import ONCE, ShopForm
 from bookshop.web.sent_forms import form_key, has_csrf_token
 
 NOTIFIED_SEEN = "notified_seen"
@@ -58,17 +58,32 @@ def attempt_of_request(email: str) -> LoginAttempt:
     return LoginAttempt(form_key=key, user_agent=request.user_agent.string, known_device=is_known)
 
 
-def logged_in() -> Identity | None:
-    """Return who is logged in, None for a visitor; ask before a login, as a transaction that is retried changes it."""
-    return current_identity() if current_user.is_authenticated else None
+def use_and_log_in(
+    use: Callable[[], UsedLink], own_login: str | None, *, shared: bool
+) -> tuple[UsedLink | None, Identity | None]:
+    """Use a link and log in by it, in one transaction; returns the link, and the login unless a code is missing.
 
-
-def log_in_by_link(used: UsedLink, login_id: str, me: Identity | None) -> Identity | None:
-    """Log in, or make this browser's login of the same account fresh; the login of another account ends.
-
-    `me` is who was logged in before. A second factor is never replaced: the login of an account that has one stays as
-    it is, and if there is none, this returns None, as the code is still missing.
+    `own_login` is this browser's login of the same account, which is made fresh; that of another account ends. A second
+    factor is never replaced: the login of an account that has one stays as it is. Returns no link if the same form has
+    just used it: see `log_in_again`.
     """
+    accounts, key, used = services.accounts(), form_key(), list[UsedLink]()
+    # Before the transaction, which changes the user, and may run again.
+    me = current_identity() if current_user.is_authenticated else None
+
+    def work() -> Identity | None:
+        used.clear()
+        login_id = own_login or new_login_id()
+        if repeated := accounts.claim_form(key, login_id):
+            return repeated
+        used.append(use())
+        return _log_in(used[0], login_id, me)
+
+    identity = commit_login(work, shared=shared)
+    return (used[0] if used else None), identity
+
+
+def _log_in(used: UsedLink, login_id: str, me: Identity | None) -> Identity | None:
     accounts, user = services.accounts(), used.user
     if me is not None and me.user_id == user.id:
         return accounts.refresh_login(me, used.link_id) or me
@@ -93,6 +108,12 @@ def log_in_again() -> bool:
         commit_login(lambda: identity, shared="shared" in request.form)
         return True
     return False
+
+
+def link_not_valid(error: LinkNotValid, token: str) -> tuple[str, int]:
+    """Return the page that says that a link does not work, and offers a new one where there can be one."""
+    page = render_template("accounts/link_not_valid.html", error=error, form=ShopForm(formdata=None), token=token)
+    return page, 404
 
 
 def end_login(me: Identity) -> None:

@@ -4,12 +4,11 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 
 from bookshop.accounts import bp, known_devices, pending_login
-from bookshop.accounts.authentication import Identity, new_login_id
 from bookshop.accounts.browser import browser_id, is_browser_of, link_request, link_sent, sent_to
 from bookshop.accounts.emails import key_of
 from bookshop.accounts.forms import AddressForm
 from bookshop.accounts.link_form import LinkForm
-from bookshop.accounts.logging_in import commit_login, log_in_again, log_in_by_link, logged_in
+from bookshop.accounts.logging_in import link_not_valid, log_in_again, use_and_log_in
 from bookshop.accounts.login_links import LinkNotValid, UsedLink
 from bookshop.accounts.models import LOGIN, LoginLink
 from bookshop.accounts.typing_mistakes import suggested_address
@@ -20,9 +19,7 @@ from bookshop.extensions import settings
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.people.link_actions import Outcome, Performed, Started
 from bookshop.web import services
-from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import flash_with_link, requested_next, safe_next
-from bookshop.web.sent_forms import form_key
 
 LISTS = {"order": "orders.orders", "reservations": "prebookings.reservations"}
 FIRST_CONFIRMATION = (
@@ -59,8 +56,7 @@ def use_link(token: str) -> ViewResponse:
     except LinkNotValid as error:
         if pending_login.get():  # the first of two clicks has used the link
             return redirect(url_for("accounts.login_code"), 303)
-        page = render_template("accounts/link_not_valid.html", error=error, form=ShopForm(formdata=None), token=token)
-        return page, 404
+        return link_not_valid(error, token)
 
 
 @bp.post("/login/link/<token>/again")
@@ -114,24 +110,19 @@ def _own_login(link: LoginLink) -> str | None:
 
 def _press(token: str, link: LoginLink, form: LinkForm, started: Started) -> ViewResponse:
     """Log in and do what is wanted, in one transaction."""
-    wanted, checkout, key = form.wanted(started), form.checkout(), form_key()
-    links, actions, accounts = services.login_links(), services.link_actions(), services.accounts()
-    me, own_login = logged_in(), _own_login(link)
-    done: list[tuple[UsedLink, Performed]] = []
+    wanted, checkout, performed = form.wanted(started), form.checkout(), Performed()
+    links, actions = services.login_links(), services.link_actions()
 
-    def work() -> Identity | None:
-        login_id = own_login or new_login_id()
-        if repeated := accounts.claim_form(key, login_id):
-            return repeated
+    def use() -> UsedLink:
+        nonlocal performed
         used = links.use(token)
-        done[:] = [(used, actions.perform(used.user, started, wanted, checkout))]
-        return log_in_by_link(used, login_id, me)
+        performed = actions.perform(used.user, started, wanted, checkout)
+        return used
 
     cookie.merge_only(form.entries_to_merge(wanted))
-    identity = commit_login(work, shared=form.shared.data)
-    if not done:
+    used, identity = use_and_log_in(use, _own_login(link), shared=form.shared.data)
+    if used is None:
         return _repeated() or redirect("/", 303)
-    used, performed = done[0]
     _report(used, performed)
     if identity is None:
         pending_login.begin(used.user.email, used.link_id, shared=form.shared.data)

@@ -40,7 +40,8 @@ class User(Base):
     deactivated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # personal data is erased, the history stays
     email_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    never_confirmed: Mapped[bool] = mapped_column(server_default=false())  # an account from before links
+    # An account from before links. A column of its own, so that no new account can lack a confirmed address.
+    never_confirmed: Mapped[bool] = mapped_column(server_default=false())
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has seen
     last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -105,14 +105,14 @@ def password() -> ViewResponse:
 
 
 def _change_password(me: Identity, form: PasswordForm) -> str:
-    """Change the password of a user who has entered the current one; returns what to say about it."""
+    """Change the password, after checking the current one; returns the message for the page."""
     accounts, current, new = services.accounts(), form.current.data, form.new.data
     _commit_confirmed(current, lambda: accounts.change_password(me.user_id, current, new, keep_login=me.login_id))
     return "Your password has been changed, and you have been logged out on every other device."
 
 
 def _set_password(me: Identity, form: PasswordForm) -> str:
-    """Set the password of a user whose login is fresh; returns what to say about it."""
+    """Set a password without the current one, in a fresh login; returns the message for the page."""
     accounts, new = services.accounts(), form.new.data
     ended = services.commit(lambda: accounts.set_password(me, new), lock_role=False)
     return f"Your password has been saved. {ended.sentence()}"

@@ -239,15 +239,16 @@ class AccountService:
         return ended
 
     def change_password(self, user_id: int, current: str, new: str, *, keep_login: str | None) -> None:
-        """Change the password; end all logins except `keep_login`. Locks the user's row.
+        """Change the password; end all logins except `keep_login`, and a pending change of the address.
 
-        Raises WrongPassword, or Invalid for a bad new password.
+        Locks the user's row. Raises WrongPassword, or Invalid for a bad new password.
         """
         self._set_password(self.lock_with_password(user_id, current), new)
         self.users.end_logins(user_id, except_login=keep_login)
+        self.links.end(user_id=user_id, purposes=(ADDRESS,))
 
     def set_password(self, me: Identity, new: str) -> EndedAccess:
-        """Set the password of a user who has just logged in with a link; end all other logins, and all tokens.
+        """Set a password after a login by link, without the current one; end all other logins, and all tokens.
 
         Returns what was ended. Locks the user's row. Raises Invalid for a bad password, or NotAuthenticated if the
         login has ended.
@@ -256,11 +257,9 @@ class AccountService:
         return self.end_access(me.user_id, keep_login=me.login_id)
 
     def _set_password(self, user: User, new: str) -> None:
-        """Set the password of a locked user; ends the pending change of an address, which a thief may have begun."""
         if problem := problem_in_password(new):
             raise Invalid(problem, "new")
         self.users.update(user.id, password_hash=hash_password(new))
-        self.links.end(user_id=user.id, purposes=(ADDRESS,))
         notify(self.mail, user, PASSWORD_CHANGED)
         self.audit.record("user.password_changed", user.id)
 

@@ -24,6 +24,7 @@ from bookshop.web.access import View, current_identity
 from bookshop.web.navigation import safe_next
 
 CODE_TOO_LATE = "The code has to follow within 10 minutes. Please log in again."
+OLD_LINK = "This link is from an older message. Enter your e-mail address, and we'll send you a new one."
 ViewResponse = str | tuple[str, int] | tuple[str, int, dict[str, str]] | Response | AnyResponse
 
 
@@ -135,6 +136,18 @@ def _start_again(form: LoginCodeForm, sentence: str) -> ViewResponse:
     pending_login.end()
     flash(sentence, "warning")
     return _to("accounts.login", form.next.data)
+
+
+@bp.get("/register")
+@bp.get("/password/forgot")
+@bp.get("/password/reset/<token>")
+@bp.get("/confirm/<token>")
+def old_page(token: str = "") -> ViewResponse:
+    """Lead from addresses of older messages and bookmarks to the page that has replaced them."""
+    if token:
+        flash(OLD_LINK, "info")
+    target = "/account/password" if request.path.startswith("/password") else request.args.get("next")
+    return redirect(url_for("accounts.login", next=target), 303)
 
 
 @bp.post("/logout")

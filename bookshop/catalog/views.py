@@ -18,7 +18,7 @@ from bookshop.catalog.facets import FACETS, count_facets
 from bookshop.catalog.forms import book_query
 from bookshop.catalog.languages import language_name, script_language
 from bookshop.catalog.linked_data import book_as_linked_data
-from bookshop.catalog.repository import AnyBook, BookCriteria, BookRepository
+from bookshop.catalog.repository import AnyBook, BookCriteria, BookDetails, BookRepository
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
@@ -61,12 +61,12 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
     address = book_address(details)
     if slug != slug_of(details.title):
         return redirect(address, 301)
-    return book_page(book_id)
+    return book_page(details)
 
 
-def book_page(book_id: int, address_form: AddressForm | None = None) -> str:
+def book_page(details: BookDetails, address_form: AddressForm | None = None) -> str:
     """Return the page of a book; visitors who are not logged in can reserve it with the `address_form`."""
-    details = services.catalog().read(book_id, withdrawn=True)
+    book_id = details.id
     # Count before reading the customer's own reservation, so that a restock in between cannot make the count too low.
     waiting, mine, in_cart = waiting_count(details), None, 0
     if current_user.is_customer:

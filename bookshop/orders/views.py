@@ -21,7 +21,7 @@ from bookshop.orders import bp
 from bookshop.orders.forms import CheckoutForm, LineAction
 from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.orders.repository import OrderRepository
-from bookshop.prebookings.views import reserved_notice
+from bookshop.prebookings.views import reserved_notice, send_reservation_link
 from bookshop.web import services
 from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
@@ -141,10 +141,7 @@ def _reserve_now(book_id: int) -> Response:
 
 @limited
 def _reserve_by_email(email: str, book_id: int) -> Response:
-    """E-mail a visitor a link that reserves the book, and remove it from the cart."""
-    actions, wanted = services.link_actions(), link_request(email)
-    next_page = link_sent(services.commit(lambda: actions.start_reservation(wanted, book_id)))
-    cookie.remove(book_id)
+    next_page = send_reservation_link(email, book_id)
     if cookie.count():
         flash("The link in our e-mail will reserve that book. Continue here, and it will order the others.", "success")
     return next_page

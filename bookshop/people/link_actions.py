@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from bookshop.accounts.emails import key_of
 from bookshop.accounts.link_repository import LinkRepository
 from bookshop.accounts.login_links import LinkRequest, LoginLinkService
 from bookshop.accounts.models import CUSTOMER, ORDER, RESERVE, LinkAction, User
@@ -173,13 +174,12 @@ class LinkActionService:
 
     def kept_contact(self, user_id: int, email: str) -> dict[str, Any]:
         """Return the contact of an order that could not be placed when its link was used; empty if there is none."""
-        kept = self.links.list_actions(email.casefold(), {_browser_of(user_id)})
+        kept = self.links.list_actions(key_of(email), {_browser_of(user_id)})
         return dict(json.loads(kept[0].details)["contact"]) if kept else {}
 
     def forget_contact(self, user_id: int, email: str) -> None:
         """Delete what `kept_contact` returns, as after the order."""
-        kept = self.links.list_actions(email.casefold(), {_browser_of(user_id)})
-        self.links.delete_actions([action.id for action in kept])
+        self.links.delete_actions_in(key_of(email), _browser_of(user_id))
 
 
 def _details(checkout: Checkout, entries: Sequence[CartEntry]) -> str:

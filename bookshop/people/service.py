@@ -7,7 +7,6 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.authentication import Identity
-from bookshop.accounts.email_links import EmailLinkService
 from bookshop.accounts.link_repository import LinkRepository
 from bookshop.accounts.models import ApiToken, LinkAction, LoginLink, LoginSession, SecondFactor, User
 from bookshop.accounts.repository import UserRepository
@@ -20,7 +19,7 @@ from bookshop.idempotency.repository import IdempotencyRepository, SentFormRepos
 from bookshop.inventory.repository import MovementRepository
 from bookshop.kit.database import ID_MAX, now
 from bookshop.kit.exceptions import Conflict, NotFound
-from bookshop.mail.models import CLOSED, Message
+from bookshop.mail.models import CLOSED, UNSUBSCRIBED, Message
 from bookshop.mail.repository import MessageRepository
 from bookshop.mail.service import MailService
 from bookshop.orders.models import Order
@@ -55,7 +54,6 @@ class PeopleService:
         self.accounts = accounts
         self.checkout = checkout
         self.mail = mail
-        self.email_links = EmailLinkService(session, mail)
         self.users = UserRepository(session)
         self.links = LinkRepository(session)
         self.prebookings = PreBookRepository(session)
@@ -182,5 +180,15 @@ class PeopleService:
         cancelled = self.prebookings.cancel_waiting_by_user(user_id)
         if cancelled:
             self.audit.record("user.stopped_waiting", user_id, after={"reservations_cancelled": cancelled})
-        self.email_links.set_alerts(user_id, False)
+        self.set_alerts(user_id, False)
         return cancelled
+
+    def set_alerts(self, user_id: int, wanted: bool) -> None:
+        """Turn restock alerts on or off; e-mails about orders are always sent."""
+        user = self.users.get(user_id)
+        if user is not None and user.wants_alerts != wanted:
+            self.users.update(user_id, unsubscribed_at=None if wanted else now())
+            values = {"alerts": not wanted}, {"alerts": wanted}
+            self.audit.record("user.alerts_changed", user_id, *values, by=user.audited_id)
+        if not wanted:
+            self.mail.end_alerts(user_id, UNSUBSCRIBED)

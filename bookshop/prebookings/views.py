@@ -37,18 +37,24 @@ def reserve(book_id: int) -> ViewResponse:
 
 
 def _reserve_by_email(book_id: int) -> ViewResponse:
-    """Send a visitor a link that reserves the book; a sold-out book leaves the cart."""
-    form, actions = AddressForm(), services.link_actions()
+    form = AddressForm()
     if form.validate_on_submit():
-        wanted = link_request(form.email.data)
         try:
-            address = services.commit(lambda: actions.start_reservation(wanted, book_id))
+            return send_reservation_link(form.email.data, book_id)
         except Invalid as error:
             form.add_error(error)
-        else:
-            cookie.remove(book_id)
-            return link_sent(address)
-    return book_page(book_id, form), form.status
+    return book_page(services.catalog().read(book_id, withdrawn=True), form), form.status
+
+
+def send_reservation_link(email: str, book_id: int) -> Response:
+    """E-mail a visitor a link that reserves a sold-out book, which leaves the cart; say where the link was sent.
+
+    Raises what `LinkActionService.start_reservation` raises.
+    """
+    actions, wanted = services.link_actions(), link_request(email)
+    address = services.commit(lambda: actions.start_reservation(wanted, book_id))
+    cookie.remove(book_id)
+    return link_sent(address)
 
 
 def reserved_notice(me: Identity) -> dict[str, str]:

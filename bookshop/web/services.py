@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from bookshop.accounts.address_changes import AddressChangeService
 from bookshop.accounts.allowance import MailAllowance
 from bookshop.accounts.authentication import Authentication
-from bookshop.accounts.email_links import EmailLinkService
 from bookshop.accounts.login_links import LoginLinkService
 from bookshop.accounts.second_factor import SecondFactorService
 from bookshop.accounts.service import AccountService
@@ -99,11 +98,6 @@ def audit() -> AuditService:
 @once_per_session
 def people() -> PeopleService:
     return PeopleService(db.session(), accounts(), checkout(), mail())
-
-
-@once_per_session
-def email_links() -> EmailLinkService:
-    return EmailLinkService(db.session(), mail())
 
 
 @once_per_session

@@ -57,7 +57,7 @@ def ada(shop):
 
 @pytest.fixture
 def choose_password(app, shop, ada):
-    """A function with which the owner of Ada's account, who has logged in with a link, chooses another password."""
+    """Log Ada in with a link; return a function that chooses another password for her."""
     shop.commit(lambda: services.accounts().users.add_login(OWN_LOGIN, ada, None))
     me = Identity(ada, ADA, CUSTOMER, OWN_LOGIN)
     return partial(races.result_or_code, app, lambda: services.accounts().set_password(me, OTHER))

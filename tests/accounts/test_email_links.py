@@ -11,7 +11,7 @@ ADA = "ada@example.com"
 
 
 def set_alerts(shop, user_id, wanted):
-    shop.commit(lambda: services.email_links().set_alerts(user_id, wanted))
+    shop.commit(lambda: services.people().set_alerts(user_id, wanted))
 
 
 def unsubscribed_at(shop):

@@ -23,7 +23,7 @@ ADA, BEN, NINA = "ada@example.com", "ben@example.com", "nina@example.com"
 
 @pytest.fixture
 def ben(shop):
-    """The id of a customer who wants another address."""
+    """Ben's user id."""
     return shop.customer(BEN)
 
 

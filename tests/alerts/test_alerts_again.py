@@ -193,12 +193,12 @@ def reserve_again_and_cancel(shop, emma):
 
 
 def unsubscribe(shop, _emma):
-    shop.commit(lambda: services.email_links().set_alerts(1, False))
+    shop.commit(lambda: services.people().set_alerts(1, False))
 
 
 def unsubscribe_for_a_while(shop, emma):
     unsubscribe(shop, emma)
-    shop.commit(lambda: services.email_links().set_alerts(1, True))
+    shop.commit(lambda: services.people().set_alerts(1, True))
 
 
 def deactivate_for_a_while(shop, _emma):

@@ -27,7 +27,7 @@ def java_script(request):
 
 @pytest.fixture
 def ada(java_script, shop, window):
-    """A window on the phone of Ada, who has no password."""
+    """A window of a phone on which Ada is logged in; she has no password."""
     shop.commit(lambda: services.accounts().register(ADA))
     return window(ADA, java_script_enabled=java_script, viewport=PHONE)
 

@@ -20,24 +20,6 @@ WITHOUT_LOCKS = {" FOR NO KEY UPDATE": ""} | races.ANY_STOCK
 
 
 @pytest.fixture
-def emma(shop):
-    return shop.book("Emma", stock=3)
-
-
-@pytest.fixture
-def sanditon(shop):
-    return shop.book("Sanditon", stock=3)
-
-
-@pytest.fixture
-def visitor(web_client, emma):
-    """A browser that is not logged in, with a book in its cart."""
-    browser = web_client()
-    add_to_cart(browser, emma)
-    return browser
-
-
-@pytest.fixture
 def link(visitor, mailbox):
     """The link to the order that the visitor has started."""
     assert check_out(visitor).location == "/login/sent"

@@ -14,24 +14,6 @@ from tests.support.visitors import TYPED, add_to_cart, check_out, filled_in, in_
 ADA = "ada@example.com"
 
 
-@pytest.fixture
-def emma(shop):
-    return shop.book("Emma", stock=3)
-
-
-@pytest.fixture
-def sanditon(shop):
-    return shop.book("Sanditon", stock=3)
-
-
-@pytest.fixture
-def visitor(web_client, emma):
-    """A browser that is not logged in, with a book in its cart."""
-    browser = web_client()
-    add_to_cart(browser, emma)
-    return browser
-
-
 def count(shop, *tables):
     return [shop.rows(f"SELECT count(*) FROM {table}")[0] for table in tables]
 

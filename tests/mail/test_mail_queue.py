@@ -212,7 +212,7 @@ def confirm(shop, address=ADA):
 
 
 def set_alerts(wanted):
-    return lambda shop: shop.commit(lambda: services.email_links().set_alerts(1, wanted))
+    return lambda shop: shop.commit(lambda: services.people().set_alerts(1, wanted))
 
 
 NO_ALERT = {

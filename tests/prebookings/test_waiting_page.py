@@ -16,7 +16,7 @@ BUTTONS = ("", "/2/cancel", "/stop", "/erase")
 
 @pytest.fixture
 def ada(shop):
-    """A customer who waits for Persuasion and Sanditon (reservations 2 and 3); her reservation of Emma is over."""
+    """Ada's user id. Persuasion and Sanditon (reservations 2 and 3) are still out of stock, Emma is back."""
     user_id, emma = shop.customer(ADA), shop.book("Emma")
     for book_id in (emma, shop.book("Persuasion"), shop.book("Sanditon", authors="J. Austen")):
         shop.reserve(user_id, book_id)

@@ -25,7 +25,7 @@ DOMAIN = (
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # The modules of a feature that are on the floor of the views. All others are its domain.
 PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
-    *("accounts.own_account", "accounts.email_link_pages", "accounts.known_devices", "accounts.signed_links"),
+    *("accounts.own_account", "accounts.alert_pages", "accounts.known_devices", "accounts.signed_links"),
     *("accounts.pending_login", "accounts.second_factor_pages", "accounts.address_pages"),
     *("accounts.confirm_login_pages", "accounts.login_link_pages", "accounts.browser", "accounts.link_form"),
     "accounts.logging_in",
