@@ -37,7 +37,9 @@ class Task(WSGITask):  # type: ignore[misc]
     """A request; the last answer on each connection of a server that stops says that the connection ends."""
 
     def build_response_header(self) -> bytes:
-        if self.channel.server.stopping and len(self.channel.requests) <= 1:
+        with self.channel.requests_lock:  # held while several requests that arrived together are added
+            is_last = len(self.channel.requests) <= 1
+        if self.channel.server.stopping and is_last:
             self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
         return bytes(super().build_response_header())
 
