@@ -8,7 +8,9 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gunicorn.workers.base import Worker
@@ -132,9 +134,15 @@ def test_requests_on_connections_that_nobody_has_accepted_are_answered(serve):
 
 
 def test_a_server_that_stops_accepting_at_once_loses_them(serve):
-    server = serve(*HASTY)
-    connections = stop_while_it_is_held(server, lambda: waiting_connections(server))
-    assert None in [read_answer(connection) for connection in connections]
+    """Up to five servers stop, as a busy machine sometimes gives one of them the time to accept everybody."""
+    answers: list[Any] = []
+    for _attempt in range(5):
+        server = serve(*HASTY)
+        connections = stop_while_it_is_held(server, partial(waiting_connections, server))
+        answers += [read_answer(connection) for connection in connections]
+        if None in answers:
+            break
+    assert None in answers
 
 
 def test_requests_already_sent_on_open_connections_are_answered_and_end_them(serve):
