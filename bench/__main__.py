@@ -3,7 +3,22 @@
 import os
 import sys
 
-from bench import batch, book, checkout, deep, mail, pages, purge, reserve, restock, slow, statements, timing, weight
+from bench import (
+    batch,
+    book,
+    checkout,
+    deep,
+    mail,
+    onix,
+    pages,
+    purge,
+    reserve,
+    restock,
+    slow,
+    statements,
+    timing,
+    weight,
+)
 from bench.shop import shop_url
 
 BENCHMARKS = {
@@ -14,6 +29,7 @@ BENCHMARKS = {
     "batch": batch.run,
     "deep": deep.run,
     "mail": mail.run,
+    "onix": onix.run,
     "pages": pages.run,
     "purge": purge.run,
     "slow": slow.run,

@@ -1,20 +1,75 @@
 """ISBNs (ISO 2108), normalised to the 13 digits that the shop stores."""
 
-from stdnum import isbn as standard
-from stdnum.exceptions import InvalidChecksum, ValidationError
+import re
+from typing import Final
+from unicodedata import category
 
-TYPED_MAX = 40  # characters, including any hyphens and spaces
+from stdnum import ean
+from stdnum import isbn as standard
+
+TYPED_MAX = 40  # characters, including what surrounds the digits
 ISBN_PATTERN = "^[0-9Xx -]{10,17}$"  # for the JSON schema; the check digit is validated by `isbn13`
+FORM = re.compile(r"[0-9]{9}[0-9X]|978[0-9]{10}|979[1-9][0-9]{9}")
+SHORTENED = re.compile("[0-9]{6,9}")  # an ISBN-10 whose leading zeros a spreadsheet has dropped
+FRACTION = re.compile(r"([0-9]{10}|[0-9]{13})\.0")  # what programs make of a number
+
+INVISIBLE = "Cf"  # the Unicode category of marks of direction, soft hyphens, byte order marks and so on
+DIVIDING = ("Pd", "Zs", INVISIBLE)  # and of dashes and spaces
+OTHER_DIVIDING = "\t\u2043\u2212\u034f"  # tab, hyphen bullet, minus sign, grapheme joiner
+FULLWIDTH: Final = {ord("\uff10") + digit: str(digit) for digit in range(10)} | {0xFF38: "X", 0xFF58: "X"}
+AROUND = "=[]()\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
+BRACKETS = re.compile(r"[(\[][^()\[\]0-9]*[^\W\d][^()\[\]0-9]*[)\]]")  # with words, such as (pbk.)
+SCANNED = re.compile(r"^\][A-Za-z][0-9]")  # what scanners put before a number to name its symbology
+NAME = re.compile(r"^(urn:)?(isbn|ean)([- (]?1[03]\)?(?=[\s:.#]))?[\s:.#]*", re.IGNORECASE)
+ISSN = re.compile(r"(issn[\s:.#]*)?[0-9]{4}-[0-9]{3}[0-9x]|issn.*", re.IGNORECASE)
+EXPONENT = re.compile(r"[0-9]([.,][0-9]*)?e[+]?[0-9]{1,2}", re.IGNORECASE)
+NONE = re.compile(
+    r"[0.?x-]|n/?a|none|null|nan|nil|#n/a|#nv|k\.a\.|ohne|keine|sans|aucun|sin|ninguno|unknown", re.IGNORECASE
+)
 
 
 def isbn13(text: str) -> str:
-    """Convert an ISBN-10 or ISBN-13, with or without hyphens, to 13 digits; raises ValueError with the reason."""
-    try:
-        return str(standard.to_isbn13(standard.validate(text if len(text) <= TYPED_MAX else "")))
-    except InvalidChecksum:
-        raise ValueError("is not an ISBN: the check digit is wrong, so a digit may be mistyped") from None
-    except ValidationError:
-        raise ValueError("is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8") from None
+    """Convert an ISBN-10 or ISBN-13 to 13 digits; raises ValueError with the reason.
+
+    Ignores hyphens, spaces, invisible characters and what `bare_isbn` strips. Never guesses a missing digit.
+    """
+    bare = bare_isbn(text) if len(text) <= TYPED_MAX else ""
+    if not FORM.fullmatch(bare):
+        raise ValueError(f"is not an ISBN: {_reason(text, bare)}")
+    digits = bare[:-1] if len(bare) == 13 else f"978{bare[:-1]}"
+    number = f"{digits}{ean.calc_check_digit(digits)}"
+    if not (number == bare if len(bare) == 13 else standard.is_valid(bare)):
+        raise ValueError(f"is not an ISBN: {_wrong_digit(bare)}")
+    return number
+
+
+def isbn13_in_file(text: str) -> tuple[str, str]:
+    """Convert the cell of a file, in which spreadsheets drop leading zeros and words stand for an unknown number.
+
+    Returns the ISBN-13, "" if the cell says that there is none, and a sentence about what was guessed, if anything.
+    Raises ValueError with the reason as `isbn13` does.
+    """
+    cell = text.strip()
+    if len(cell) <= TYPED_MAX and (NONE.fullmatch(cell) or not bare_isbn(cell).strip("0")):
+        return "", ""
+    if SHORTENED.fullmatch(cell):
+        restored = cell.zfill(10)
+        return isbn13(restored), f"the ISBN {cell} has lost leading zeros and was read as {restored}"
+    return isbn13(cell[:-2] if FRACTION.fullmatch(cell) else cell), ""
+
+
+def bare_isbn(text: str) -> str:
+    """Return a text in capitals without what surrounds and divides the digits of an ISBN.
+
+    Strips quotes, `="..."`, `[...]`, words in brackets, "ISBN-13:", hyphens, spaces and invisible characters.
+    """
+    if text.isascii() and text.isalnum():
+        return NAME.sub("", text.upper(), count=1)
+    visible = "".join(letter for letter in text if category(letter) != INVISIBLE)
+    number = SCANNED.sub("", BRACKETS.sub(" ", visible).strip(), count=1).strip(AROUND).strip()
+    number = NAME.sub("", number, count=1).strip().strip(AROUND)
+    digits = (letter for letter in number if category(letter) not in DIVIDING and letter not in OTHER_DIVIDING)
+    return "".join(digits).translate(FULLWIDTH).upper()
 
 
 def isbn_forms(isbn: str | None) -> str:
@@ -22,3 +77,22 @@ def isbn_forms(isbn: str | None) -> str:
     if not isbn:
         return ""
     return f"{isbn} {standard.to_isbn10(isbn)}".lower() if isbn.startswith("978") else isbn
+
+
+def _reason(text: str, bare: str) -> str:
+    """Explain why a text does not have the form of an ISBN."""
+    if EXPONENT.fullmatch(bare):
+        return "a spreadsheet has shortened it. Format the column as text and export the file again"
+    if bare and ISSN.fullmatch(re.sub("[\u2010-\u2015\u2212]", "-", text.strip().strip(AROUND))):
+        return "it is an ISSN, the number of a magazine or journal"
+    if re.fullmatch("9790[0-9]{9}", bare):
+        return "it is an ISMN, the number of printed music"
+    if re.fullmatch("[0-9]{13}", bare):
+        return "13 digits must begin with 978 or 979, so this is the EAN of something else"
+    return "it needs 10 or 13 digits, such as 978-0-14-143951-8"
+
+
+def _wrong_digit(bare: str) -> str:
+    if len(bare) == 13 and bare.endswith("0000"):
+        return "a spreadsheet has rounded it. Format the column as text and export the file again"
+    return "the check digit is wrong, so a digit may be mistyped"

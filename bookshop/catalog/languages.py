@@ -1,12 +1,35 @@
 """Languages of books: BCP 47 tags and their English names."""
 
 import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
 
 from babel import Locale
 from babel.core import get_global
 
+from bookshop.kit.text import fold
+
 ALIASES = get_global("language_aliases")  # from the Unicode CLDR, including ISO 639-2 codes: eng is en
 NAMES = Locale("en").languages
+NAMING = ("es", "fr", "de", "en")  # the languages whose names of languages are known; the last one wins
+LONGEST_NAME = 60
+SUBTAG = re.compile("[A-Za-z0-9]{1,8}")
+IN_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
+OTHER_NAMES = {  # as Unicode does not write them
+    "castellano": "es",
+    "dt": "de",
+    "dtsch": "de",
+    "engl": "en",
+    "farsi": "fa",
+    "franz": "fr",
+    "frz": "fr",
+    "ital": "it",
+    "lateinisch": "la",
+    "mandarin": "zh",
+    "multilingual": "mul",
+    "multilingue": "mul",
+    "span": "es",
+}
 # The letters that give a script away; kana come before the characters that Japanese shares with Chinese.
 SCRIPTS = {
     "ja": r"[\u3040-\u30ff]",
@@ -18,9 +41,29 @@ SCRIPTS = {
 
 
 def language_tag(text: str) -> str:
-    """Normalise the language code of a tag: 'eng' and 'EN' become 'en'; 'en-US' and unknown text are unchanged."""
-    code, *rest = text.split("-")
-    return "-".join([ALIASES.get(code.lower(), code.lower() if code.lower() in NAMES else code), *rest])
+    """Return the BCP 47 tag of a language's code or name; unknown text is unchanged. See `known_language`."""
+    return known_language(text) or text
+
+
+@lru_cache(maxsize=1_000)
+def known_language(text: str) -> str | None:
+    """Return the BCP 47 tag for an ISO 639-1, -2 or -3 code, for a tag, or for a name; None if it is unknown.
+
+    'eng', 'EN' and 'anglais' give 'en', 'ger' gives 'de', 'en-US' is unchanged. Names are English, German, French and
+    Spanish; a country in brackets after a name is ignored.
+    """
+    code, *rest = text.strip().replace("_", "-").split("-")
+    base = ALIASES.get(code.lower(), code.lower())
+    if base.partition("_")[0] in NAMES and all(SUBTAG.fullmatch(part) for part in rest):
+        return "-".join([base.replace("_", "-"), *rest])
+    return _tags_by_name().get(fold(IN_BRACKETS.sub("", text[:LONGEST_NAME])))
+
+
+@cache
+def _tags_by_name() -> Mapping[str, str]:
+    """Return the tags of languages by their folded names."""
+    tags = {fold(name): tag.replace("_", "-") for locale in NAMING for tag, name in Locale(locale).languages.items()}
+    return tags | OTHER_NAMES
 
 
 def base_language(tag: str) -> str:

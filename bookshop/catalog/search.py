@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stdnum import isbn
 
+from bookshop.catalog.isbn import bare_isbn
 from bookshop.catalog.models import Book
 from bookshop.kit.database import is_sqlite
 from bookshop.kit.pagination import SortKey
@@ -72,7 +73,7 @@ def _has_phrase(folded: ColumnElement[str] | InstrumentedAttribute[str], key: st
 
 def _words(typed: str) -> list[str]:
     typed = HYPHENS.sub("-", ISBN_NAME.sub("", typed[:QUERY_MAX].strip()))
-    digits = re.sub(r"[\s-]", "", typed)
+    digits = bare_isbn(typed)
     hyphenated = re.fullmatch(r"[\d-]+[\dxX]", typed)
     if hyphenated or re.fullmatch(r"97[89]\d{3,10}", digits) or isbn.is_valid(digits):
         typed = digits

@@ -77,6 +77,8 @@ FOUND = {
     "074753": "Harry Potter and the Philosopher's Stone",
     "978\u20110\u20117475\u20113269\u20119": "Harry Potter and the Philosopher's Stone",
     "ISBN 978-0-7475-3269-9": "Harry Potter and the Philosopher's Stone",
+    '="9780747532699"': "Harry Potter and the Philosopher's Stone",
+    "\u202a[978-0-7475-3269-9] (pbk.)\u202c": "Harry Potter and the Philosopher's Stone",
     # other scripts, in the original and in transliteration
     "Война": "Война и мир",
     "voyna i mir": "Война и мир",

@@ -1,0 +1,129 @@
+"""Headers of tables: finds the line that names the columns, and the character that separates them."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from bookshop.bookfiles.columns import recognised
+from bookshop.bookfiles.records import Dialect
+from bookshop.kit.exceptions import Invalid
+
+SEPARATORS = (",", ";", "\t", "|")
+SAMPLE_LINES = 200  # lines that are looked at
+HEADER_WITHIN = 30  # the header is one of the first lines
+CLEVERCSV_LINES, CLEVERCSV_CHARACTERS = 50, 10_000  # its time grows faster than the sample
+SEP_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)  # by which Excel is told the separator
+NO_COLUMNS = (
+    "The file is not a table with columns: its lines have nothing that is separated by commas, semicolons, tabs or "
+    "vertical bars. Save it as CSV and upload that."
+)
+
+
+class Header(NamedTuple):
+    """The record that names the columns: the number of its first line, from 1, its cells, and how many lines it has."""
+
+    dialect: Dialect
+    line: int
+    cells: list[str]
+    height: int = 1
+
+
+def find_header(lines: Sequence[str]) -> Header:
+    """Find the header of a CSV file in its first lines, by the names of columns that the shop knows.
+
+    If it knows none of them, the header is the first line with as many columns as most lines have. Raises Invalid if
+    there are no columns.
+    """
+    given = SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
+    separators = (given[1],) if given else SEPARATORS
+    dialects = [Dialect(separator) for separator in separators]
+    found = [header for dialect in dialects for header in _candidates(lines, dialect) if header.line > bool(given)]
+    similar = Counter((header.dialect, len(header.cells)) for header in found)
+    best = max(found, key=lambda one: (recognised(one.cells), similar[one.dialect, len(one.cells)]), default=None)
+    if best is None or not recognised(best.cells):
+        best = _first_of_most(found, given[1] if given else _guessed_separator(lines) if found else "")
+    return _with_spaces(best, lines)
+
+
+def find_row(rows: Sequence[Sequence[str]]) -> int:
+    """Return the index of the header among rows of cells, which have to be a table."""
+    scores = [(recognised(row), -index) for index, row in enumerate(rows[:HEADER_WITHIN])]
+    best, index = max(scores, default=(0, 0))
+    if best:
+        return -index
+    widths = Counter(_width(row) for row in rows if _width(row) > 1)
+    if not widths:
+        raise Invalid("The table has only one column. Upload a list of books with at least a title and an author each.")
+    most = widths.most_common(1)[0][0]
+    return next(index for index, row in enumerate(rows) if _width(row) == most)
+
+
+def _candidates(lines: Sequence[str], dialect: Dialect) -> Iterator[Header]:
+    """Yield what begins on each of the first lines. Most of these are no headers, and a quote above it may be open."""
+    for number, line in enumerate(lines[:HEADER_WITHIN], 1):
+        if dialect.is_blank(line):
+            continue
+        header = _record_at(lines, number, dialect)
+        if header.height > 1 and all(len(dialect.alone(one)) < len(header.cells) for one in _others(lines, header)):
+            yield header
+        if _width(cells := dialect.alone(line)) > 1:
+            yield Header(dialect, number, cells)
+
+
+def _record_at(lines: Sequence[str], number: int, dialect: Dialect) -> Header:
+    reader = dialect.reader(iter(lines[number - 1 :]))
+    try:
+        return Header(dialect, number, next(reader, []), reader.line_num)
+    except csv.Error:
+        return Header(dialect, number, [])
+
+
+def _others(lines: Sequence[str], header: Header) -> Sequence[str]:
+    """Return the lines of a header after its first."""
+    return lines[header.line : header.line + header.height - 1]
+
+
+def _first_of_most(found: Sequence[Header], separator: str) -> Header:
+    """Return the first line that has as many columns as most lines."""
+    fitting = [header for header in found if header.dialect.separator == separator]
+    if not fitting:
+        raise Invalid(NO_COLUMNS)
+    most = Counter(_width(header.cells) for header in fitting).most_common(1)[0][0]
+    return next(header for header in fitting if _width(header.cells) == most)
+
+
+def _guessed_separator(lines: Sequence[str]) -> str:
+    """Return the separator of a table in a language that the shop does not know; "" if there is none."""
+    import clevercsv  # noqa: PLC0415  takes a moment, and is seldom needed
+
+    sample = "".join(islice(lines, CLEVERCSV_LINES))[:CLEVERCSV_CHARACTERS]
+    dialect = clevercsv.Detector().detect(sample, delimiters=list(SEPARATORS))
+    return dialect.delimiter or "" if dialect else ""
+
+
+def _with_spaces(header: Header, lines: Sequence[str]) -> Header:
+    """Return the header with the dialect that skips spaces before quotes, if the file is written so."""
+    dialect = Dialect(header.dialect.separator, skip_spaces=True)
+    spaced = _record_at(lines, header.line, dialect)
+    if header.height == 1:
+        spaced = Header(dialect, header.line, dialect.alone(lines[header.line - 1]))
+    if all(cell.startswith(" ") for cell in header.cells[1:]):
+        return spaced
+    return max(header, spaced, key=lambda one: _fitting(one, lines))
+
+
+def _fitting(header: Header, lines: Sequence[str]) -> int:
+    """Count the records that have as many cells as the header."""
+    reader = header.dialect.reader(iter(lines[header.line - 1 :]))
+    try:
+        return sum(len(cells) == len(header.cells) for cells in reader)
+    except csv.Error:
+        return 0
+
+
+def _width(cells: Sequence[str]) -> int:
+    """Return the number of cells without the empty ones at the end."""
+    return max((index for index, cell in enumerate(cells, 1) if cell.strip()), default=0)

@@ -1,0 +1,183 @@
+"""Reads a file of books, whatever wrote it: finds out what it is, and turns each of its lines into a book's values."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from bookshop.bookfiles import onix, spreadsheets, tables
+from bookshop.bookfiles.columns import EXPORT_HEADER, currency_of, fields_of, map_columns
+from bookshop.bookfiles.formats import Kind, kind_of
+from bookshop.bookfiles.lines import FileLine, Product
+from bookshop.bookfiles.values import Conventions, Evidence, UnreadableLine, read_values
+from bookshop.catalog.schemas import FileBook
+from bookshop.kit.text import from_cell
+
+SAMPLE = 5_000  # lines that show by which conventions a file was written
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+SENTENCES = {  # by pydantic's types of errors
+    "missing": "is missing",
+    "string_too_short": "is missing",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "must have at most {max_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+}
+
+Names = Literal["first last", "last, first"]
+Decimal = Literal[".", ","]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """A line of a file with the values of its book, or the `problem` that refuses it.
+
+    `guesses` are sentences about what was not certain. `swallowed` counts further lines lost with a refused one.
+    `record` is the book's ONIX record, if the file is ONIX.
+    """
+
+    number: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    guesses: Sequence[str] = ()
+    swallowed: int = 0
+    record: bytes = b""
+
+
+@dataclass(frozen=True)
+class BookFile:
+    """A file of books, and how it is read. `mapping` has the field of each column of `header`, "" for an unused one."""
+
+    path: Path
+    kind: Kind
+    format: str
+    encoding: str
+    header: Sequence[str]
+    mapping: Sequence[str]
+    conventions: Conventions
+    table: tables.Table | None = None
+
+    @property
+    def unused(self) -> Sequence[str]:
+        """The names of the columns that are not used."""
+        return [name for name, used in zip(self.header, self.mapping, strict=True) if not used and name.strip()]
+
+    def lines(self) -> Iterator[ReadLine]:
+        """Yield the lines of the file, one after another, with the values of their books."""
+        return (self._read(line) for line in self._raw_lines())
+
+    def _raw_lines(self) -> Iterator[FileLine | Product]:
+        if self.table is not None:
+            return self.table.lines()
+        return onix.products(self.path, self.conventions.currency)
+
+    def _read(self, line: FileLine | Product) -> ReadLine:
+        swallowed = line.swallowed if isinstance(line, FileLine) else 0
+        record = line.record if isinstance(line, Product) else b""
+        if line.problem:
+            return ReadLine(line.number, problem=line.problem, swallowed=swallowed)
+        values: Mapping[str, Any]
+        guesses: Sequence[str] = ()
+        problems: list[str] = []
+        try:
+            reading = read_values(self._fields(line), self.conventions)
+            values, guesses = reading.values, reading.guesses
+        except UnreadableLine as error:
+            values, problems = error.values, [str(error)]
+        stored, more = _validated(values)
+        if problems := [*problems, *more]:
+            return ReadLine(line.number, problem="; ".join(problems))
+        return ReadLine(line.number, stored, guesses=guesses, record=record)
+
+    def _fields(self, line: FileLine | Product) -> Mapping[str, str]:
+        if isinstance(line, Product):
+            return line.fields
+        cells = line.cells
+        if self.kind == "table":
+            cells = [from_cell(cell) for cell in cells]
+        return fields_of(cells, self.mapping)
+
+
+def open_books(
+    path: Path,
+    currency: str,
+    choose: Callable[[Sequence[str]], Sequence[str] | None] = lambda _header: None,
+    decimal: Decimal | None = None,
+    names: Names | None = None,
+) -> BookFile:
+    """Find out what a file is and how it is to be read; `decimal` and `names` overrule what it seems to be.
+
+    `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid with a sentence for people if the file cannot be read at all. A spreadsheet
+    is converted to a CSV file beside it, which `remove_converted` removes.
+    """
+    kind = kind_of(path)
+    if kind == "onix":
+        conventions = Conventions(decimal=".", names="first last", currency=currency, verbatim=True)
+        return BookFile(path, kind, f"ONIX {onix.message_version(path)}", "", (), (), conventions)
+    table, format_name, encoding = _open_table(path, kind)
+    header = table.header
+    is_own = tuple(header) == EXPORT_HEADER
+    used = tuple(choose(header) or map_columns(header))
+    file = BookFile(path, kind, format_name, encoding, header, used, Conventions(".", "first last", currency), table)
+    conventions = _conventions(file, currency_of(header, used) or currency, verbatim=is_own)
+    chosen = replace(conventions, decimal=decimal or conventions.decimal, names=names or conventions.names)
+    return replace(file, conventions=chosen)
+
+
+def missing_columns(mapping: Sequence[str]) -> str:
+    """Return the sentence that says which columns an import cannot do without; "" if none is missing."""
+    used = set(mapping)
+    if "isbn" in used or {"title", "authors"} <= used:
+        return ""
+    missing = [name for name in ("title", "authors") if name not in used]
+    return f"No column has been recognised as {' or '.join(missing)}, nor one as the ISBN. Choose the columns."
+
+
+def remove_converted(path: Path) -> None:
+    """Remove what `open_books` has put beside a spreadsheet."""
+    _converted(path).unlink(missing_ok=True)
+
+
+def _open_table(path: Path, kind: Kind) -> tuple[tables.Table, str, str]:
+    if kind == "table":
+        table = tables.open_table(path)
+        return table, f"CSV, separated by {SEPARATORS[table.separator]}", table.encoding
+    target = _converted(path)
+    sheet = spreadsheets.to_csv(path, target)
+    return tables.open_table(target, converted=True), f"Spreadsheet, sheet “{sheet}”", ""
+
+
+def _converted(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sheet.csv")
+
+
+def _conventions(file: BookFile, currency: str, *, verbatim: bool) -> Conventions:
+    evidence = Evidence()
+    lines = cast(tables.Table, file.table).lines()
+    for line in islice(lines, SAMPLE):
+        if not line.problem:
+            evidence.add(file._fields(line))
+    return evidence.conventions(currency, verbatim)
+
+
+def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the values as the shop stores them, or a sentence about each that it cannot store or do without."""
+    problems = [f"{name} is missing" for name in ("title", "authors") if "isbn" not in values and not values.get(name)]
+    own = {"book_id": values["book_id"]} if "book_id" in values else {}
+    try:
+        stored = FileBook.model_validate(values).model_dump(exclude_none=True)
+    except ValidationError as error:
+        return {}, problems + [_sentence(one) for one in error.errors()]
+    return stored | own, problems
+
+
+def _sentence(problem: Any) -> str:
+    """Explain one of pydantic's validation errors to somebody who is looking at a spreadsheet."""
+    words = SENTENCES.get(problem["type"])
+    explanation = words.format(**problem.get("ctx", {})) if words else problem["msg"].removeprefix("Value error, ")
+    return f"{problem['loc'][0]} {explanation}"

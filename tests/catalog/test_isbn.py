@@ -1,0 +1,103 @@
+"""ISBNs: what may surround and divide them, what is not one, and what only a file may have lost."""
+
+import pytest
+
+from bookshop.catalog.isbn import isbn13, isbn13_in_file
+
+EMMA, DICTIONARY = "9780141439587", "9780804429573"
+WRITTEN = [
+    EMMA,
+    "978-0-14-143958-7",
+    "978 0 14 143958 7",
+    "0-14-143958-0",
+    f'="{EMMA}"',
+    f"[{EMMA}]",
+    f"'{EMMA}",
+    f"\u201c{EMMA}\u201d",
+    f"ISBN {EMMA}",
+    f"ISBN-13: {EMMA}",
+    "ISBN-10 0141439580",
+    "ISBN 10: 0141439580",
+    f"(ISBN {EMMA})",
+    f"urn:isbn:{EMMA}",
+    f"]E0{EMMA}",
+    f"{EMMA} (pbk.)",
+    f"{EMMA} (pbk. : alk. paper)",
+    "978-0-14-143958-7 [hardback]",
+    "978\u20110\u201114\u2011143958\u20117",
+    "978\u00a00\u202f14\u2212143958\u20147",
+    f"\ufeff{EMMA}\u200b",
+    f"\u202a{EMMA}\u202c",
+    "978\u00ad0141439587",
+    "\uff19\uff17\uff18\uff10\uff11\uff14\uff11\uff14\uff13\uff19\uff15\uff18\uff17",
+]
+NEEDS_DIGITS = "it needs 10 or 13 digits"
+SHORTENED = "a spreadsheet has shortened it. Format the column as text"
+NO_ISBN = {
+    "": NEEDS_DIGITS,
+    "141439580": NEEDS_DIGITS,
+    "97801414395": NEEDS_DIGITS,
+    f"{EMMA} {EMMA}": NEEDS_DIGITS,
+    f"{EMMA}1": NEEDS_DIGITS,
+    "978014143958X": NEEDS_DIGITS,
+    "\u0669\u0667\u0668\u0660\u0661\u0664\u0661\u0664\u0663\u0669\u0665\u0668\u0667": NEEDS_DIGITS,
+    EMMA + " " * 50: NEEDS_DIGITS,
+    "1748-4995": "it is an ISSN",
+    "1748\u20134995": "it is an ISSN",
+    "ISSN 0317-847X": "it is an ISSN",
+    "9.78E+12": SHORTENED,
+    "9,78E+12": SHORTENED,
+    "9.78014143958e+12": SHORTENED,
+    "9780140000000": "a spreadsheet has rounded it",
+    "9780141439588": "the check digit is wrong",
+    "0141439581": "the check digit is wrong",
+    "9790060115615": "it is an ISMN",
+    "4006381333931": "13 digits must begin with 978 or 979",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_what_surrounds_and_divides_the_digits_is_ignored(text):
+    assert (isbn13(text), isbn13_in_file(text)) == (EMMA, (EMMA, ""))
+
+
+@pytest.mark.parametrize("text", ["080442957X", "0-8044-2957-x", "080442957\uff38"])
+def test_the_check_digit_of_an_isbn_10_may_be_x(text):
+    assert isbn13(text) == DICTIONARY
+
+
+@pytest.mark.parametrize(("text", "reason"), NO_ISBN.items())
+def test_what_is_no_isbn_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ValueError, match=f"^is not an ISBN: {reason}"):
+        isbn13(text)
+
+
+@pytest.mark.parametrize("text", ["1748-4995", "9.78E+12", "9780140000000", "9780141439588", "4006381333931", "1"])
+def test_a_file_may_not_have_them_either(text):
+    with pytest.raises(ValueError, match=r"^is not an ISBN: "):
+        isbn13_in_file(text)
+
+
+def test_leading_zeros_that_a_spreadsheet_has_dropped_are_restored_in_files_only():
+    assert isbn13_in_file(" 141439580 ") == (
+        EMMA,
+        "the ISBN 141439580 has lost leading zeros and was read as 0141439580",
+    )
+    assert isbn13_in_file("61120081")[0] == "9780061120084"
+
+
+@pytest.mark.parametrize("text", ["141439581", "14143958-0", "ISBN 141439580", "80442957X", "41439580", "141439580.0"])
+def test_nothing_is_restored_if_anything_but_digits_is_there_or_the_check_digit_is_wrong(text):
+    with pytest.raises(ValueError, match="is not an ISBN"):
+        isbn13_in_file(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-", "n/a", "None", "NULL", "nan", "#N/A", "[]", '=""', "0000000000", "(pbk.)"]
+)
+def test_cells_that_say_that_there_is_no_isbn_are_understood(text):
+    assert isbn13_in_file(text) == ("", "")
+
+
+def test_the_decimals_that_programs_add_to_a_number_are_dropped_in_files():
+    assert isbn13_in_file(f"{EMMA}.0") == (EMMA, "")
