@@ -170,6 +170,9 @@ class Settings(BaseModel):
     covers: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "covers", description="the folder for uploaded covers"
     )
+    imports: Annotated[Path, AfterValidator(_folder)] = Field(
+        INSTANCE / "imports", description="the folder for files that are being imported"
+    )
     shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
@@ -203,6 +206,7 @@ class Settings(BaseModel):
     keep_messages: int = Field(90, ge=1, le=KEEP_MAX, description="days for which recipients of messages are kept")
     keep_mail_files: int = Field(30, ge=1, le=KEEP_MAX, description="days for which files in the mail folder are kept")
     keep_audit: int = Field(730, ge=1, le=KEEP_MAX, description="days for which entries of the audit log are kept")
+    keep_imports: int = Field(90, ge=1, le=KEEP_MAX, description="days for which the reports of imports are kept")
     mail_folder: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "mail", description="the folder for messages when there is no mail server"
     )

@@ -22,7 +22,7 @@ from bookshop.kit.database import Base
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.databases import WORKER
-from tests.support.factories import PASSWORD, Shop
+from tests.support.factories import IMPORT_COLUMNS, IMPORT_VALUES, PASSWORD, Shop
 from tests.support.mailbox import Mailbox
 from tests.support.settings import SECRET_KEY, settings_for
 
@@ -32,6 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
+    *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key, equivalent to a separate one.
 LATER_KEY = re.compile(r"(\w+) (\w+) (CONSTRAINT \w+) (REFERENCES .*)")
@@ -131,6 +132,14 @@ def fill(shop: Shop) -> None:
     shop.execute("INSERT INTO second_factors (user_id, nonce, last_step, created_at) VALUES (1, 'n', 0, '2026-01-01')")
     shop.execute("INSERT INTO worker_beats (worker, loop, seen_at) VALUES ('w', 'mail', '2026-01-01')")
     shop.execute("INSERT INTO purge_state (id, due_at, events_until, movements_until) VALUES (1, '2026-01-01', 0, 0)")
+    shop.execute(f"INSERT INTO import_jobs ({IMPORT_COLUMNS}) VALUES ({IMPORT_VALUES})", state="done")
+    shop.execute("INSERT INTO import_notes (job_id, kind, sentence) VALUES (1, 'refused', 's')")
+    shop.execute("INSERT INTO column_mappings (header_hash, mapping, updated_at) VALUES ('h', '[]', '2026-01-01')")
+    shop.execute("UPDATE books SET import_id = 1 WHERE id = :emma", emma=emma)
+    shop.execute("INSERT INTO onix_records (book_id, record, received_at) VALUES (1, '', '2026-01-01')")
+    shop.execute(
+        "INSERT INTO reference_titles (isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')"
+    )
     shop.execute("INSERT INTO recovery_codes (code_hash, user_id) VALUES ('h', 1)")
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
@@ -193,7 +202,7 @@ def test_the_schema_has_the_constraints_the_invariants_rely_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 39
+    assert len(checks) == 42
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):

@@ -1,7 +1,8 @@
 """The JSON API against a plain model of the rules: random steps, after each of which both must agree."""
 
-from io import StringIO
 from itertools import count
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from bookshop import create_app
-from bookshop.catalog.importer import import_books
 from bookshop.extensions import db
+from bookshop.imports.runner import import_file
 from bookshop.mailer.worker import MailWorker
 from bookshop.web import services
 from tests.support.clients import ApiClient
@@ -233,9 +234,10 @@ class BookshopMachine(LinkSteps, OrderSteps, RuleBasedStateMachine):
     def a_file_imports_a_book(self, book: int, quantity: int) -> None:
         values = self.model.books[book]
         line = f"{values.isbn},{values.title},A. Writer,{quantity}"
-        with self.app.app_context():
-            (report,) = import_books(StringIO(f"isbn,title,authors,stock_quantity\n{line}\n"), {})
-        assert (report.refused, len(report.notified)) == ([], self.model.set_stock(book, quantity))
+        with NamedTemporaryFile(suffix=".csv") as file, self.app.app_context():
+            Path(file.name).write_text(f"isbn,title,authors,stock_quantity\n{line}\n")
+            job = import_file(Path(file.name))
+        assert (job.refused, job.notified) == (0, self.model.set_stock(book, quantity))
 
     @rule()
     def a_worker_sends_what_is_queued(self) -> None:

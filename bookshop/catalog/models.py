@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import DDL, CheckConstraint, Index, String, Text, event
+from sqlalchemy import DDL, CheckConstraint, Index, String, Text, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bookshop.kit.database import Base, UtcDateTime, now
@@ -18,6 +18,7 @@ NO_PRICE = 0  # the price has not been set yet
 STOCK_MAX = 1_000_000
 COVER_MAX = 64
 
+IS_IMPORTED = text("import_id IS NOT NULL")
 KEY = Text().with_variant(Text(collation="C"), "postgresql")  # sorted by code point, as SQLite does
 
 
@@ -30,6 +31,7 @@ class Book(Base):
         CheckConstraint("price_cents >= 0", name="price_cents"),
         Index(None, "title_key", "id"),
         Index(None, "price_cents", "id"),
+        Index("ix_books_import_id", "import_id", "id", sqlite_where=IS_IMPORTED, postgresql_where=IS_IMPORTED),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -56,6 +58,9 @@ class Book(Base):
     search_title: Mapped[str] = mapped_column(Text)
     search_authors: Mapped[str] = mapped_column(Text)
     search_isbn: Mapped[str] = mapped_column(Text)
+    work_key: Mapped[str] = mapped_column(String(32), server_default="", index=True)  # see works.work_key
+    import_id: Mapped[int | None]  # the import that added it
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when that was undone; it is also withdrawn then
 
     @property
     def in_stock(self) -> bool:

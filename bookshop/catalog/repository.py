@@ -176,6 +176,12 @@ class BookRepository:
             update(Book).where(Book.id == book_id).values(changed), execution_options={"synchronize_session": False}
         )
 
+    def remove(self, book_ids: Collection[int]) -> None:
+        """Withdraw locked books for good: no list shows them, no import finds them, and their ISBNs are free again."""
+        values = {"removed_at": now(), "withdrawn_at": now(), "isbn": None, "search_isbn": "", "updated_at": now()}
+        removed = update(Book).where(Book.id.in_(book_ids)).values(**values, version=Book.version + 1)
+        self.session.execute(removed, execution_options={"synchronize_session": False})
+
     def has_cover(self, name: str) -> bool:
         """Whether any book has this uploaded cover."""
         return bool(self.session.scalar(select(exists().where(Book.cover == name))))
@@ -216,8 +222,7 @@ class BookRepository:
     def _matching(self, query: Select[Any], criteria: BookCriteria) -> tuple[Select[Any], list[SortKey]]:
         """Filter a query by the text of the criteria and by withdrawal; also returns the keys that rank the matches."""
         ranking: list[SortKey] = []
-        if not criteria.withdrawn:
-            query = query.where(Book.withdrawn_at.is_(None))
+        query = query.where(Book.removed_at.is_(None) if criteria.withdrawn else Book.withdrawn_at.is_(None))
         if criteria.q and criteria.q.strip():
             query, ranking = matching(self.session, query, criteria.q)
         if criteria.author and criteria.author.strip():
@@ -258,10 +263,11 @@ class BookRepository:
         if not is_sqlite(self.session):
             self.session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
 
-    def find_by_isbn_or_title(self, isbns: Collection[str], title_keys: Collection[str]) -> Sequence[Book]:
-        """Return the books with one of these ISBNs or case-folded titles: possible duplicates."""
-        duplicates = Book.isbn.in_(isbns) | Book.title_key.in_(title_keys)
-        return self.session.scalars(select(Book).where(duplicates).order_by(Book.id)).all()
+    def find_editions(self, isbns: Collection[str], work_keys: Collection[str]) -> Sequence[Book]:
+        """Return the books with one of these ISBNs or of one of these works, in id order, with fresh values."""
+        found = (Book.isbn.in_(isbns) | Book.work_key.in_(work_keys)) & Book.removed_at.is_(None)
+        query = select(Book).where(found).order_by(Book.id)
+        return self.session.scalars(query.execution_options(populate_existing=True)).all()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Pydantic models of books in JSON and in CSV files."""
+"""Pydantic models of books in JSON and in files."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -136,14 +136,14 @@ def book_out(book: BookDetails, waiting_count: int | None = None) -> BookOut:
     return StaffBookOut(**public.model_dump(), stock_quantity=book.stock_quantity, waiting_count=waiting_count)
 
 
-class BookLine(BaseModel):
-    """One line of a CSV file of books, with text values. Empty columns are omitted and change nothing."""
+class FileBook(BaseModel):
+    """A book in a file, with text values. What is missing is omitted, and changes nothing; a new book needs a title."""
 
     model_config = ConfigDict(extra="ignore")
 
     isbn: Isbn | None = None
-    title: Title
-    authors: Authors
+    title: Title | None = None
+    authors: Authors | None = None
     publisher: BlankAsNone[Publisher] = None
     language: BlankAsNone[Language] = None
     published_year: Year | None = None

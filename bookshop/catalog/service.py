@@ -12,6 +12,7 @@ from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository
 from bookshop.catalog.search import WORDS_MAX
+from bookshop.catalog.works import work_key
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import Conflict, book_not_found
 from bookshop.kit.text import fold, main_title, search_words
@@ -91,7 +92,7 @@ class CatalogService:
         if not before:
             return None
         after = {name: values[name] for name in before}
-        row = {**after, **_search_fields({**_described(book), **after})}
+        row = {**after, **_derived_fields({**_described(book), **after})}
         self._unless_isbn_taken(lambda: self.books.update(book.id, row))
         return before, after
 
@@ -133,17 +134,18 @@ def _described(book: Book | BookDetails) -> dict[str, Any]:
 
 
 def _row(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the complete row of a new book: its values, None for the others, and the search fields."""
-    optional = dict.fromkeys(("isbn", "publisher", "language", "published_year", "description"))
-    return {**optional, **values, **_search_fields(values)}
+    """Return the complete row of a new book: its values, None for the others, and the derived fields."""
+    optional = dict.fromkeys(("isbn", "publisher", "language", "published_year", "description", "import_id"))
+    return {**optional, **values, **_derived_fields(values)}
 
 
-def _search_fields(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the case-folded copies of title, authors and ISBN for sorting and searching."""
+def _derived_fields(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is derived from title, authors and ISBN for sorting, searching and finding other editions."""
     return {
         "title_key": fold(values["title"]),
         "main_title": main_title(values["title"]),
         "search_title": search_words(values["title"]),
         "search_authors": search_words(values["authors"]),
         "search_isbn": isbn_forms(values.get("isbn")),
+        "work_key": work_key(values["title"], values["authors"]),
     }

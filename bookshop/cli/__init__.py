@@ -5,9 +5,12 @@ from flask import Flask
 from bookshop.cli.books import books
 from bookshop.cli.check import check
 from bookshop.cli.demo import demo
+from bookshop.cli.exports import export
 from bookshop.cli.purge import purge
 from bookshop.cli.users import tokens, users
 from bookshop.cli.worker import worker
+
+books.add_command(export)
 
 
 def init_app(app: Flask) -> None:

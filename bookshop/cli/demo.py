@@ -10,12 +10,12 @@ from flask.cli import with_appcontext
 from sqlalchemy import select
 
 from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, User
-from bookshop.catalog.importer import import_books
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookCriteria, BookRepository
 from bookshop.checkout.service import Checkout
 from bookshop.cli.errors import report_errors
 from bookshop.extensions import db
+from bookshop.imports.runner import import_file
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import READY
 from bookshop.web import services
@@ -52,9 +52,7 @@ def fill_demo() -> None:
         if email not in known:
             services.commit(partial(services.accounts().register, email, password, role))
     if db.session.scalar(select(Book.id).limit(1)) is None:
-        with DEMO_BOOKS.open(encoding="utf-8", newline="") as file:
-            for _report in import_books(file, {}):
-                pass
+        import_file(DEMO_BOOKS)
         _add_activity()
 
 

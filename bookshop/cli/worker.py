@@ -1,4 +1,4 @@
-"""flask worker: sends e-mail, calls webhooks and purges every night."""
+"""flask worker: sends e-mail, calls webhooks, imports files and purges every night."""
 
 import logging
 import secrets
@@ -14,6 +14,7 @@ from flask.cli import with_appcontext
 
 from bookshop.cli.errors import report_errors
 from bookshop.extensions import settings
+from bookshop.imports.worker import import_thread
 from bookshop.kit.outbox import OutboxWorker
 from bookshop.mailer.worker import MailWorker
 from bookshop.operations.beats import record_beat
@@ -27,7 +28,7 @@ from bookshop.webhooks.worker import WebhookWorker
 @with_appcontext
 @report_errors
 def worker(once: bool) -> None:
-    """Send e-mail, call webhooks and purge every night until stopped by SIGTERM. Any number of workers may run."""
+    """Send e-mail, call webhooks, import files and purge every night until stopped by SIGTERM. Any number may run."""
     mailer, webhooks = MailWorker(), WebhookWorker()
     name = secrets.token_hex(8)
     mailer.on_beat, webhooks.on_beat = partial(record_beat, name, MAIL), partial(record_beat, name, WEBHOOKS)
@@ -35,7 +36,11 @@ def worker(once: bool) -> None:
     if not settings().smtp_url and not settings().demo:
         logging.warning("BOOKSHOP_SMTP_URL is not set: messages are not sent, only saved in %s", settings().mail_folder)
     reached = True
-    with nightly_purge(lambda: mailer.stopping, once=once), webhook_thread(mailer, webhooks, once):
+    with (
+        nightly_purge(lambda: mailer.stopping, once=once),
+        import_thread(lambda: mailer.stopping, once=once),
+        webhook_thread(mailer, webhooks, once),
+    ):
         if once:
             reached = mailer.run_once()
         else:

@@ -1,4 +1,4 @@
-"""The files that the shop writes in place of e-mail: removed when they are old or their account is deleted."""
+"""Files that the shop writes: in place of e-mail, and for imports. Removed when old, or with the deleted account."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 OWN_NAME = re.compile(r"[a-z_]+\.[0-9a-f]{32}\.(eml|new)")  # a message, and what a killed worker left of one
+IMPORT_FILE = re.compile(r"[0-9]+\.(upload|upload\.sheet\.csv|plan|draft|new)")
 
 
 def remove_files(paths: Iterable[Path]) -> int:
@@ -21,8 +22,8 @@ def remove_files(paths: Iterable[Path]) -> int:
     return removed
 
 
-def remove_old_files(folder: Path, seconds: float, kinds: Collection[str] = ()) -> int:
-    """Remove the messages in this folder, not below it, that were written more than `seconds` ago; returns how many.
+def remove_old_files(folder: Path, seconds: float, name: re.Pattern[str], kinds: Collection[str] = ()) -> int:
+    """Remove files with such names in this folder, not below it, that are older than `seconds`; returns how many.
 
     With `kinds`, only messages of these kinds. By the clock of this machine, which wrote them.
     """
@@ -31,7 +32,7 @@ def remove_old_files(folder: Path, seconds: float, kinds: Collection[str] = ()) 
     before, removed = time.time() - seconds, 0
     with os.scandir(folder) as entries:
         for entry in entries:
-            is_wanted = OWN_NAME.fullmatch(entry.name) and (not kinds or entry.name.partition(".")[0] in kinds)
+            is_wanted = name.fullmatch(entry.name) and (not kinds or entry.name.partition(".")[0] in kinds)
             if is_wanted and entry.is_file() and entry.stat().st_mtime < before:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)

@@ -12,6 +12,7 @@ from bookshop.audit.models import AuditEntry
 from bookshop.config import Settings
 from bookshop.idempotency.models import IdempotencyRecord, SentForm
 from bookshop.idempotency.service import RESPONSE_RETENTION
+from bookshop.imports.models import CANCELLED, CHECKED, PAUSED, ImportJob, ImportNote
 from bookshop.kit.database import later
 from bookshop.mail.models import HAS_PERSONAL_DATA, LINK_KINDS, QUEUED, SENDING, Message
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
@@ -21,6 +22,7 @@ from bookshop.webhooks.models import DELIVERED, FAILED, Delivery
 NIGHT = 2  # the hour (UTC) from which a worker purges
 BATCH = 200  # rows that one transaction removes: see bench/purge.py
 SETTLED = (DELIVERED, FAILED)  # states of deliveries
+CANCELLED_IMPORT = {"state": CANCELLED, "finished_at": later(0)}
 LEASE = 600  # seconds after which another worker takes over from one that was killed
 
 
@@ -55,6 +57,8 @@ class RetentionService:
             OldEvents("events", keep.keep_events * DAY),
             OldRows("recipients of messages", Message, self._message_is_old(), {"recipient": "", "last_error": None}),
             OldRows("audit entries", AuditEntry, AuditEntry.created_at < _before(keep.keep_audit)),
+            OldRows("notes of imports", ImportNote, self._import_ended()),
+            OldRows("imports that were not started", ImportJob, self._was_not_started(), CANCELLED_IMPORT),
         ]
 
     def _link_is_old(self) -> ColumnElement[bool]:
@@ -70,6 +74,14 @@ class RetentionService:
 
     def _response_is_old(self) -> ColumnElement[bool]:
         return SentForm.answer.is_not(None) & (SentForm.created_at < later(-RESPONSE_RETENTION))
+
+    def _import_ended(self) -> ColumnElement[bool]:
+        ended = select(ImportJob.id).where(ImportJob.finished_at < _before(self.settings.keep_imports))
+        return ImportNote.job_id.in_(ended)
+
+    def _was_not_started(self) -> ColumnElement[bool]:
+        is_old = ImportJob.created_at < _before(self.settings.keep_imports)
+        return is_old & ImportJob.state.in_((CHECKED, PAUSED))
 
     def _delivery_is_old(self) -> ColumnElement[bool]:
         return Delivery.state.in_(SETTLED) & (Delivery.queued_at < _before(self.settings.keep_deliveries))

@@ -16,7 +16,7 @@ from bookshop.extensions import db, settings
 from bookshop.kit.database import truncate_wal
 from bookshop.mail.models import LINK_KINDS
 from bookshop.mailer.transport import message_path
-from bookshop.retention.files import remove_files, remove_old_files
+from bookshop.retention.files import IMPORT_FILE, OWN_NAME, remove_files, remove_old_files
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
 from bookshop.web import services
 
@@ -27,6 +27,7 @@ CHECK = 60.0  # seconds between two looks at whether the night has come
 STOP_CHECK = 0.25
 WAL_TRIES, WAL_PAUSE = 10, 0.02  # attempts to find a moment in which nobody reads, and the seconds between them
 MAIL_FILES = "files of messages"
+IMPORT_FILES = "files of imports"
 
 
 class Purge:
@@ -48,6 +49,7 @@ class Purge:
         """Purge everything; returns how many of each kind were removed."""
         removed = {kind.name: self._purge(kind) for kind in services.retention().kinds}
         removed[MAIL_FILES] = _remove_mail_files()
+        removed[IMPORT_FILES] = _remove_import_files()
         _truncate_wal()
         return removed
 
@@ -91,8 +93,13 @@ def _remove_mail_files() -> int:
     """Remove the files of deleted accounts, those whose links have expired, and all old ones; returns how many."""
     keep, deleted_users = settings(), services.retention().deleted_users()
     removed = sum(_remove_files_of(user_id) for user_id in deleted_users)
-    removed += remove_old_files(keep.mail_folder, keep.keep_links * DAY + LIFETIME, LINK_KINDS)
-    return removed + remove_old_files(keep.mail_folder, keep.keep_mail_files * DAY)
+    removed += remove_old_files(keep.mail_folder, keep.keep_links * DAY + LIFETIME, OWN_NAME, LINK_KINDS)
+    return removed + remove_old_files(keep.mail_folder, keep.keep_mail_files * DAY, OWN_NAME)
+
+
+def _remove_import_files() -> int:
+    """Remove files of imports that nobody has started, and what killed processes have left; returns how many."""
+    return remove_old_files(settings().imports, settings().keep_imports * DAY, IMPORT_FILE)
 
 
 def _truncate_wal() -> None:

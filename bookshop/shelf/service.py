@@ -1,6 +1,7 @@
 """Stock changes with their restock alerts, for pages, JSON, commands and imports; and withdrawing books."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -8,11 +9,13 @@ from sqlalchemy.orm import Session
 from bookshop.alerts.service import AlertService
 from bookshop.audit.service import AuditService
 from bookshop.catalog.repository import BookRepository
+from bookshop.catalog.service import CatalogService
 from bookshop.inventory.batch import BatchLine, BatchOutcome, StockBatch
 from bookshop.inventory.service import BookService, Delivery, DeliveryLine, Notified, StockChange
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import book_not_found
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.shelf.new_titles import Added, add_new_titles
 
 
 class StockOutcome(NamedTuple):
@@ -35,6 +38,7 @@ class ShelfService:
         self.books = BookRepository(session)
         self.prebookings = PreBookRepository(session)
         self.audit = AuditService(session)
+        self.catalog = CatalogService(session)
 
     def update_stock(self, change: StockChange, versions: Collection[int] | None = None) -> StockOutcome:
         """Change a book's stock and queue alerts to the customers who were notified by this.
@@ -61,8 +65,13 @@ class ShelfService:
         return outcome
 
     def receive(self, delivery: Delivery) -> tuple[list[DeliveryLine], Notified]:
-        """Receive a delivery; return its lines and the customers it notified. See BookService.receive."""
-        lines, notified = self.inventory.receive(delivery), Notified()
+        """Add the new titles of a delivery and receive it; return its lines and the customers it notified.
+
+        See BookService.receive.
+        """
+        added = add_new_titles(self.catalog, delivery) if delivery.new else Added()
+        received, notified = self.inventory.receive(delivery), Notified()
+        lines = [replace(line, is_new=line.isbn in added.new, adopted=line.isbn in added.adopted) for line in received]
         for line in lines:
             notified.add(line.emails)
         self.alerts.queue(notified)
@@ -92,7 +101,7 @@ class ShelfService:
             raise book_not_found()
         if locked[0].withdrawn_at is None:
             return 0
-        self.books.update(book_id, {"withdrawn_at": None})
+        self.books.update(book_id, {"withdrawn_at": None, "removed_at": None})
         queued = self.alerts.queue_again([book_id]).total()
         self.audit.record("book.put_back", book_id, after={"alerts_queued": queued})
         return queued

@@ -27,6 +27,7 @@ from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
 from bookshop.feed.service import FeedService
 from bookshop.idempotency.service import FormResponse, IdempotencyService, SentFormResponse, SentFormService
+from bookshop.imports.service import ImportService
 from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated, WrongPassword
@@ -36,6 +37,7 @@ from bookshop.orders.service import OrderService
 from bookshop.people.link_actions import LinkActionService
 from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
+from bookshop.reference.service import ReferenceService
 from bookshop.retention.service import RetentionService
 from bookshop.shelf.service import ShelfService
 from bookshop.throttle.service import AttemptLimit, ThrottleService
@@ -148,6 +150,16 @@ def shelf() -> ShelfService:
 @once_per_session
 def catalog() -> CatalogService:
     return CatalogService(db.session())
+
+
+@once_per_session
+def imports() -> ImportService:
+    return ImportService(db.session(), catalog(), shelf(), settings().currency)
+
+
+@once_per_session
+def reference() -> ReferenceService:
+    return ReferenceService(db.session())
 
 
 @once_per_session

@@ -15,6 +15,7 @@ from bookshop.retention.worker import MAIL_FILES, Purge
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.clients import WebClient
+from tests.support.factories import IMPORT_COLUMNS, IMPORT_VALUES
 
 ADA, STAFF = "ada@example.com", "staff@example.com"
 # The days for which each kind is kept by default, and how its rows are made that old.
@@ -29,6 +30,8 @@ AGED = {
     "webhook deliveries": (30, "UPDATE webhook_deliveries SET queued_at = :time, state = 'failed'"),
     "recipients of messages": (90, "UPDATE messages SET next_attempt_at = :time, state = 'failed'"),
     "audit entries": (730, "INSERT INTO audit_entries (created_at, action) VALUES (:time, 'x')"),
+    "notes of imports": (90, "UPDATE import_jobs SET finished_at = :time WHERE state = 'done'"),
+    "imports that were not started": (90, "UPDATE import_jobs SET created_at = :time WHERE state = 'checked'"),
 }
 ROWS = {
     "expired logins": "INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', 1, :time)",
@@ -90,6 +93,9 @@ def full_shop(app, shop):
     queue_deliveries(app)
     for row in ROWS.values():
         shop.execute(row, time=days_ago(-1))
+    for state in ("done", "checked"):
+        shop.execute(f"INSERT INTO import_jobs ({IMPORT_COLUMNS}) VALUES ({IMPORT_VALUES})", state=state)
+    shop.execute("INSERT INTO import_notes (job_id, kind, sentence) SELECT min(id), 'refused', 'x' FROM import_jobs")
     return shop
 
 

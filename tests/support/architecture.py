@@ -14,13 +14,14 @@ from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
 DOMAIN = (
     ("audit",),
     ("catalog", "events", "idempotency", "mail", "throttle"),
-    ("accounts",),
+    ("accounts", "bookfiles", "reference"),
     ("orders",),
     ("prebookings",),
     ("cart", "inventory", "mailer"),
     ("alerts", "feed", "reports"),
     ("checkout", "shelf", "webhooks"),
-    ("operations", "people", "retention"),
+    ("imports", "operations", "people"),
+    ("retention",),
 )
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # The modules of a feature that are on the floor of the views. All others are its domain.
@@ -29,7 +30,8 @@ PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.pending_login", "accounts.second_factor_pages", "accounts.address_pages"),
     *("accounts.confirm_login_pages", "accounts.login_link_pages", "accounts.browser", "accounts.link_form"),
     "accounts.logging_in",
-    *("cart.cookie", "catalog.crawlers", "catalog.importer", "catalog.linked_data"),
+    *("bookfiles.reading", "cart.cookie", "catalog.crawlers", "catalog.linked_data"),
+    *("imports.runner", "imports.worker"),
     *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
     *("prebookings.waiting_pages", "webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
 }

@@ -19,6 +19,12 @@ from tests.support.databases import BY_TEST, rows_of
 
 T = TypeVar("T")
 
+# The columns of an import that have no default in the database, and values for them.
+IMPORT_COLUMNS = (
+    "file_name, state, created_at, header, mapping, preview, lines, added, updated, unchanged, refused, unpriced, "
+    "notified, removed, position, size"
+)
+IMPORT_VALUES = "'f', :state, CURRENT_TIMESTAMP, '[]', '[]', '[]', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"
 PASSWORD = "three random words"
 _numbers = count(1)
 

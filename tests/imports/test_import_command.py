@@ -1,13 +1,11 @@
 """`flask books import`: what is imported, what is refused and why, and that a second run changes nothing."""
 
-import io
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-from bookshop.catalog.importer import import_books
-from bookshop.kit.exceptions import Invalid
+from bookshop.imports.runner import check_file, write_checked
 from tests.support.clients import ApiClient
 
 OWN = "isbn,title,authors,publisher,language,published_year,description,price_cents,currency,stock_quantity\n"
@@ -29,9 +27,11 @@ def run(app, tmp_path):
 
 
 def counts(result: Result) -> str:
-    """Return the line of counts, which the command prints last."""
+    """Return the counts in the last line that the command prints; they add up to the lines that were read."""
     assert result.exit_code == 0, result.output
-    return result.stdout.splitlines()[-1]
+    lines, _read, outcomes = result.stdout.splitlines()[-1].partition(" lines read: ")
+    assert int(lines) == sum(int(outcome.split()[0]) for outcome in outcomes.split(", "))
+    return outcomes
 
 
 def refused(result: Result) -> dict[int, str]:
@@ -44,7 +44,7 @@ def test_the_native_columns_give_every_field_of_a_book(shop, run):
     line = '0-14-143958-0,Émma,"Austen, Jane",Penguin,en,1815,"One ""village"".\nNo ball.",950,GBP,3\n'
     assert counts(run(OWN + line)) == "1 added, 0 updated, 0 unchanged, 0 refused"
     assert shop.rows(f"SELECT isbn, {COLUMNS} FROM books") == [
-        ("9780141439587", "Émma", "Austen, Jane", "Penguin", "en", 1815, 'One "village".\nNo ball.', 950, "GBP", 3)
+        ("9780141439587", "Émma", "Jane Austen", "Penguin", "en", 1815, 'One "village".\nNo ball.', 950, "GBP", 3)
     ]
     assert shop.broken() == []
 
@@ -133,7 +133,6 @@ REFUSED = {
     "no authors": (b"9780141439587,Emma,,950", "authors is missing"),
     "too few": (b"9780141439587,Emma,Jane Austen", "has 3 columns, but the header has 4"),
     "too many": (b"9780141439587,Emma,Austen, Jane,950", "has 5 columns, but the header has 4"),
-    "Latin-1": (b"9780141439587,\xc9mile,Rousseau,950", "UTF-8"),
     "NUL": (b"9780141439587,Em\x00ma,Jane Austen,950", "title must not contain control characters"),
     "too long": (b"9780141439587," + b"x" * 501 + b",Jane Austen,950", "title must have at most 500 characters"),
     "price": (b"9780141439587,Emma,Jane Austen,9.50", "price_cents must be a whole number"),
@@ -190,7 +189,10 @@ def test_an_import_that_restocks_a_book_notifies_with_an_import_movement(shop, r
     for user_id in shop.customers(2):
         shop.reserve(user_id, emma)
     content = "title,authors,stock_quantity\nEmma,Jane Austen,3\nPersuasion,Jane Austen,5\n"
-    assert run(content).stdout == "customers notified: 2\n0 added, 2 updated, 0 unchanged, 0 refused\n"
+    assert run(content).stdout.splitlines()[-2:] == [
+        "customers notified: 2",
+        "2 lines read: 0 added, 2 updated, 0 unchanged, 0 refused",
+    ]
     assert (shop.statuses(emma), shop.stock(emma), shop.stock(other)) == (["notified"] * 2, 3, 5)
     movements = shop.rows("SELECT delta, quantity_after, user_id FROM movements WHERE reason = 'import' ORDER BY id")
     assert movements == [(3, 3, None), (3, 5, None)]
@@ -207,39 +209,23 @@ def test_a_script_sees_that_an_import_restocked_its_book(shop, run, app):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "reason"),
     [
-        ("", ["title", "authors"]),
-        ("\n", ["title", "authors"]),
-        ("isbn,title\n1,Emma\n", ["authors"]),
-        ("name,writer\nEmma,Jane Austen\n", ["title", "authors"]),
-        ("title;authors;price_cents\nEmma;Jane Austen;950\n", ["comma"]),
-        ("title\tauthors\tprice_cents\nEmma\tJane Austen\t950\n", ["comma"]),
-        ("title,authors,title\nEmma,Jane Austen,Emma\n", ["twice"]),
-        ("language,language_code,title,authors\nen,en,Emma,Jane Austen\n", ["twice"]),
-        ("x" * 200_000, ["title", "authors"]),
-        (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", ["title", "authors"]),
-        ("title,authors\n".encode("utf-16"), ["title", "authors"]),
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("first,second\nEmma,Jane Austen\n", "title or authors"),
+        ("title,price\nEmma,9.50\n", "authors"),
+        ("x" * 200_000, "not a table"),
+        ("isbn\n9780141439587\n", "not a table"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "picture"),
     ],
-    ids=[
-        "empty",
-        "blank",
-        "no authors",
-        "other",
-        "semicolon",
-        "tab",
-        "twice",
-        "two names",
-        "one cell",
-        "PNG",
-        "UTF-16",
-    ],
+    ids=["empty", "blank", "other", "no authors", "one cell", "one column", "PNG"],
 )
-def test_a_file_with_a_wrong_header_is_refused_with_a_clear_message(shop, run, content, words):
+def test_a_file_that_is_no_table_of_books_is_refused_with_a_clear_message(shop, run, content, reason):
     result = run(content, "--price-cents", "950")
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert [word for word in words if word not in result.stderr] == []
+    assert reason in result.stderr
     assert shop.rows("SELECT id FROM books") == []
 
 
@@ -260,18 +246,15 @@ def test_a_withdrawn_book_in_a_file_stays_withdrawn(shop, run):
     assert shop.rows("SELECT withdrawn_at IS NOT NULL FROM books") == [True]
 
 
-def test_the_service_reports_and_commits_batch_by_batch(shop):
+def test_the_service_reports_and_commits_batch_by_batch(shop, tmp_path):
     lines = "\n".join(f"Book {number},Author,1" for number in range(501))
+    path = tmp_path / "books.csv"
+    path.write_text(SHORT + lines)
     with shop.app.app_context():
-        reports = import_books(io.StringIO(SHORT + lines), {"currency": "EUR"})
+        reports = write_checked(check_file(path))
         assert next(reports).added == 500
         assert shop.rows("SELECT count(*) FROM books") == [500]
         assert [report.added for report in reports] == [1]
-
-
-def test_the_service_refuses_a_wrong_header_before_it_writes(shop):
-    with shop.app.app_context(), pytest.raises(Invalid, match="title and authors"):
-        list(import_books(io.StringIO("a,b\n"), {}))
 
 
 @pytest.mark.prove

@@ -1,0 +1,1 @@
+"""Imports of books: checking a file, showing what it would change, and changing it, in batches."""

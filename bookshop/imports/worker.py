@@ -1,0 +1,89 @@
+"""Imports in `flask worker`: a thread of their own, so that no e-mail waits for one."""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+
+from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
+
+from bookshop.extensions import db
+from bookshop.imports.runner import LEASE, ImportRunner, remove_files
+from bookshop.kit.exceptions import BookshopError
+from bookshop.web import services
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0  # seconds between two looks for an import
+FAULT = "The import has stopped because of a fault in the shop. What it had imported is kept. The log has the details."
+
+
+@contextmanager
+def import_thread(stopping: Callable[[], bool], *, once: bool, lease: float = LEASE) -> Iterator[None]:
+    """Carry out imports in a separate thread; with `once`, those that are due now.
+
+    At the end of the block, waits for the batch in hand or, with `once`, for the imports.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # as Flask documents for threads
+    ended = Event()
+
+    def stops() -> bool:
+        return ended.is_set() or stopping()
+
+    def watch() -> None:
+        with app.app_context():
+            while not stops():
+                if not _run_next(stops, lease):
+                    if once:
+                        return
+                    ended.wait(POLL)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(watch)
+        try:
+            yield
+        finally:
+            if not once:
+                ended.set()
+
+
+def run_due(lease: float = LEASE) -> int:
+    """Carry out all imports that are due; returns how many steps were taken."""
+    steps = 0
+    while _run_next(lambda: False, lease):
+        steps += 1
+    return steps
+
+
+def _run_next(stopping: Callable[[], bool], lease: float) -> bool:
+    """Carry out the next import that is due; returns False if there is none or the database is unavailable."""
+    worker = secrets.token_hex(8)
+    try:
+        is_due = services.imports().is_due()
+        db.session.rollback()
+        claim = services.commit(lambda: services.imports().claim(worker, lease)) if is_due else None
+        if claim is None:
+            return False
+        _run(ImportRunner(claim, stopping))
+        services.commit(lambda: services.imports().release(worker))
+    except (BookshopError, SQLAlchemyError) as error:
+        log.warning("imports: the database is unavailable: %s", type(error).__name__)
+        db.session.remove()
+        return False
+    return True
+
+
+def _run(runner: ImportRunner) -> None:
+    """Carry out an import. One that meets a fault fails, so that it is not tried again for ever."""
+    try:
+        runner.run()
+    except (BookshopError, SQLAlchemyError):
+        raise
+    except Exception:  # whatever it is, the next import goes on
+        log.exception("import %d has failed", runner.job_id)
+        db.session.rollback()
+        services.commit(lambda: services.imports().fail(runner.claim, FAULT))
+        remove_files(runner.job_id)
