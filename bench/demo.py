@@ -24,6 +24,7 @@ def demo_shop() -> Iterator[tuple[Shop, str]]:
             secret_key=SECRET_KEY,
             database_url=f"sqlite:///{folder}/shop.db",
             covers=Path(folder) / "covers",
+            imports=Path(folder) / "imports",
             mail_folder=Path(folder) / "mail",
             login_limit="1000 per minute",
         )

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -13,13 +15,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from bench.demo import ACCOUNTS, demo_shop
 from bookshop.accounts import signed_links
 from bookshop.config import ROOT
+from bookshop.imports.runner import check_file, import_file
 from bookshop.mailer.worker import MailWorker
 from bookshop.orders.models import READY
 from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import THEMES
 from tests.browser.chromium import launch_options, log_in
-from tests.support.factories import Shop
+from tests.support.factories import Shop, isbn
 from tests.support.second_factors import scan
 
 FOLDER = ROOT / "screenshots"
@@ -27,6 +30,7 @@ README_FOLDER = ROOT / "docs" / "img"
 README_SCENES = {"home", "book-out-of-stock", "dashboard"}
 README_SIZE, README_BYTES = (1280, 800), 60 * 1024
 VISITOR, ADA, BEN, STAFF, OWNER = "visitor", "ada", "ben", "staff", "owner"
+NEW = ["Verstand und Gefühl", "Mansfield Park", "Die Abtei von Northanger", "Lady Susan"]  # imported titles
 WAITING = {0: 2, 1: 9, 2: 5, 3: 14, 4: 3, 5: 1}  # how many other customers are waiting, by index of the book
 
 
@@ -50,6 +54,7 @@ def scenes(shop: Shop) -> list[Scene]:
     placed, ready = _order(shop, in_stock)
     alert = _send_messages(shop)
     _create_webhooks(shop, in_stock[0])
+    previewed, imported = _import_files(shop)
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
         Scene("home", VISITOR, "/"),
@@ -87,6 +92,9 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("webhook", STAFF, "/admin/webhooks/1"),
         Scene("restocked", STAFF, f"/admin/books/{wanted[4]}/stock", _restock),
         Scene("delivery", STAFF, "/admin/delivery", lambda page: _check_delivery(page, codes)),
+        Scene("imports", STAFF, "/admin/imports"),
+        Scene("import-preview", STAFF, f"/admin/imports/{previewed}"),
+        Scene("import-report", STAFF, f"/admin/imports/{imported}"),
         Scene("stock", STAFF, "/admin/books"),
         Scene("users", STAFF, "/admin/users"),
         Scene("second-factor", STAFF, "/account/second-factor"),
@@ -177,6 +185,18 @@ def _create_webhooks(shop: Shop, book_id: int) -> None:
     shop.execute(f"UPDATE webhook_deliveries SET {retried}, {later} WHERE id = 3")
     failed = "state = 'failed', attempts = 1, last_status = 410, last_error = 'The receiver answered 410.'"
     shop.execute(f"UPDATE webhook_deliveries SET {failed} WHERE id = 4")
+
+
+def _import_files(shop: Shop) -> tuple[int, int]:
+    """Import a list, and check it again with other prices; returns the previewed import and the complete one."""
+    new = [f"{isbn()};{title};Austen, Jane;{number + 9},90;{number};B {number}" for number, title in enumerate(NEW)]
+    lines = ["ISBN;Titel;Autor;VK;Bestand;Regal", *new, "978-3-16;Die Watsons;Austen, Jane;8,90;1;B 9"]
+    with TemporaryDirectory() as folder, shop.app.app_context():
+        path = Path(folder) / "Lagerliste.csv"
+        path.write_text("\n".join(lines))
+        imported = import_file(path).id
+        path.write_text("\n".join(lines).replace(",90", ",50"))
+        return check_file(path).job_id, imported
 
 
 def _restock(page: Page) -> None:

@@ -14,6 +14,8 @@ from bookshop.accounts import api as accounts_json
 from bookshop.accounts import views as accounts_pages
 from bookshop.admin import audit as admin_audit
 from bookshop.admin import delivery as admin_delivery
+from bookshop.admin import exports as admin_exports
+from bookshop.admin import imports as admin_imports
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import staff as admin_staff
@@ -64,6 +66,8 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_users,
         admin_staff,
         admin_audit,
+        admin_exports,
+        admin_imports,
         admin_orders,
         admin_mail,
         admin_webhooks,

@@ -26,7 +26,7 @@ from tests.support.hostile import Target
 from tests.support.mailbox import Mailbox
 from tests.support.postgresql import NoServer, server
 from tests.support.receiver import Receiver, Webhooks
-from tests.support.routes import SampleShop, sample_shop_of
+from tests.support.sample_shop import SampleShop, sample_shop_of
 from tests.support.settings import settings_for
 from tests.support.smtp import MailQueue, SmtpServer
 

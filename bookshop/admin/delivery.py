@@ -1,12 +1,15 @@
 """The staff page that receives a delivery: many books at once, scanned or typed, previewed, then received."""
 
+from collections.abc import Sequence
+
 from flask import render_template
 
 from bookshop.admin import bp
-from bookshop.admin.forms import DeliveryForm
+from bookshop.admin.delivery_form import DeliveryForm
+from bookshop.admin.new_titles import NewTitles
 from bookshop.admin.views import ViewResponse, queued_again_words, sending_words
 from bookshop.alerts.repository import AlertRepository
-from bookshop.inventory.service import Delivery
+from bookshop.inventory.service import Delivery, DeliveryLine
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
 
@@ -18,12 +21,15 @@ def delivery() -> ViewResponse:
     if not form.validate_on_submit():
         return render_template("admin/delivery.html", form=form), form.status
     typed = form.delivery(current_identity().user_id)
-    return _receive(form, typed) if form.is_confirmed(typed) else _preview(form, typed)
-
-
-def _preview(form: DeliveryForm, typed: Delivery) -> ViewResponse:
-    """Show what would be received, above the form with the typed lines."""
     lines = services.inventory().preview_delivery(typed)
+    titles = NewTitles(lines, form.in_file)
+    if titles.validate() and form.is_confirmed(typed):
+        return _receive(form, titles.add_to(typed))
+    return _preview(form, typed, lines, titles)
+
+
+def _preview(form: DeliveryForm, typed: Delivery, lines: Sequence[DeliveryLine], titles: NewTitles) -> ViewResponse:
+    """Show what would be received, above the form with the typed lines."""
     expected = [line for line in lines if not line.refusal]
     stopped = services.repository(AlertRepository).count_to_queue_again(
         [line.book_id for line in expected if line.comes_back]
@@ -33,10 +39,12 @@ def _preview(form: DeliveryForm, typed: Delivery) -> ViewResponse:
         "admin/delivery.html",
         form=form,
         expected=expected,
+        titles=titles.forms,
         again=sum(stopped.values()),
-        wrong=form.refused_lines(lines),
+        wrong=form.refused_lines(lines, titles.isbns),
     )
-    return page, 200 if expected else 400
+    is_ready = (expected or titles.forms) and not any(title.errors for title in titles.forms)
+    return page, 200 if is_ready else 400
 
 
 def _receive(form: DeliveryForm, typed: Delivery) -> ViewResponse:

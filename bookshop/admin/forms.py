@@ -1,9 +1,5 @@
 """The forms of the staff pages."""
 
-import re
-import secrets
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from flask_wtf.file import FileField, FileRequired
@@ -18,7 +14,7 @@ from wtforms import (
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
+from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget, URLInput
 
 from bookshop.accounts.models import BOOKSELLER, CUSTOMER, OWNER, STAFF_ROLES
@@ -40,18 +36,16 @@ from bookshop.catalog.models import (
 )
 from bookshop.events import kinds
 from bookshop.extensions import settings
-from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
-from bookshop.inventory.service import Delivery, DeliveryLine, StockChange
+from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.money import format_amount, parse_amount, to_major_units
-from bookshop.kit.text import EMAIL_MAX, LONGEST_TEXT, tidy
+from bookshop.kit.text import EMAIL_MAX, tidy
 from bookshop.web import services
 from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
 from bookshop.webhooks.addresses import URL_MAX
 
-DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
 YEAR = f"The year must be from {YEAR_MIN} to {YEAR_MAX}."
 COPIES = f"The number of copies must be from 0 to {STOCK_MAX:,}."
 
@@ -112,12 +106,7 @@ class BookForm(ShopForm):
             raise ValidationError(f"This {error}.") from None
 
     def validate_price(self, field: StringField) -> None:
-        try:
-            self.price_cents = parse_amount(field.data or "", self.currency)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if not 0 <= self.price_cents <= PRICE_MAX:
-            raise ValidationError(f"The price must be from 0 to {format_amount(PRICE_MAX, self.currency)}.")
+        self.price_cents = typed_price(field, self.currency)
 
     def values(self) -> dict[str, object]:
         """Return the book's fields in the form that the catalogue service expects."""
@@ -125,6 +114,17 @@ class BookForm(ShopForm):
         fields = {name: self[name].data for name in names}
         fields["language"] = language_tag(self.language.data) if self.language.data else None
         return {**fields, "price_cents": self.price_cents, "currency": self.currency}
+
+
+def typed_price(field: StringField, currency: str) -> int:
+    """Return the typed price in minor units; raises ValidationError with what is wrong."""
+    try:
+        price = parse_amount(field.data or "", currency)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+    if not 0 <= price <= PRICE_MAX:
+        raise ValidationError(f"The price must be from 0 to {format_amount(PRICE_MAX, currency)}.")
+    return price
 
 
 class CoverForm(ShopForm):
@@ -182,72 +182,6 @@ class StockForm(ShopForm):
             user_id=user_id,
             expected=self.expected.data,
         )
-
-
-class DeliveryForm(ShopForm):
-    """A delivery as typed or scanned, one book per line.
-
-    `number` identifies the delivery from its first preview on, so that submitting it again receives nothing twice.
-    `previewed` is what the preview showed, so that only previewed lines can be received.
-    """
-
-    lines = TextAreaField(
-        "ISBNs, one per line",
-        description="For example 9780141439587, or 9780141439587 x5 for five copies. A book may be on several lines.",
-        filters=[tidied],
-        validators=[
-            DataRequired("Scan or type at least one ISBN."),
-            Length(max=LONGEST_TEXT, message="This text is too long. Split the delivery into smaller parts."),
-            Storable(lines=True),
-        ],
-        render_kw={"rows": 10, "autofocus": True, "autocomplete": "off", "spellcheck": "false"},
-    )
-    number = StringField(widget=HiddenInput())
-    previewed = StringField(widget=HiddenInput())
-    receive = SubmitField("Receive")
-
-    def validate_lines(self, field: TextAreaField) -> None:
-        if field.errors:  # too long, or cannot be stored
-            return
-        self.note = read_note(field.data)
-        if len(self.note) > LINES_MAX:
-            raise ValidationError(f"There are {len(self.note):,} lines. Enter at most {LINES_MAX} at a time.")
-
-    def delivery(self, user_id: int) -> Delivery:
-        """Return the typed lines as a delivery for the inventory service."""
-        number = self.number.data or ""
-        self.number.data = number if DELIVERY_NUMBER.fullmatch(number) else secrets.token_hex(4)
-        return Delivery(copies=copies_by_isbn(self.note), note=f"Delivery {self.number.data}", user_id=user_id)
-
-    def is_confirmed(self, delivery: Delivery) -> bool:
-        """Whether the preview's button was pressed and the preview showed exactly these books and copies."""
-        shown = self.previewed.data == _fingerprint(delivery)
-        return bool(self.receive.data and delivery.copies and shown)
-
-    def show_preview(self, delivery: Delivery) -> None:
-        """Store in the form what the preview shows."""
-        self.previewed.data = _fingerprint(delivery)
-
-    def refused_lines(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
-        """Return the lines that cannot be received, each with its problem."""
-        refusals = {line.isbn: line.refusal for line in lines}
-        marked = [replace(line, problem=line.problem or refusals[line.isbn]) for line in self.note]
-        return [line for line in marked if line.problem]
-
-    def keep_refused_lines(self, lines: Sequence[DeliveryLine]) -> list[NoteLine]:
-        """Leave only the lines that were refused in the form, as the start of a new delivery, and return them."""
-        wrong = [replace(line, number=number) for number, line in enumerate(self.refused_lines(lines), start=1)]
-        self.lines.data = "\n".join(line.text for line in wrong)
-        self.number.data = self.previewed.data = ""
-        return wrong
-
-    def numbers_of(self, isbn: str) -> list[int]:
-        """Return the numbers of the lines that name this book."""
-        return [line.number for line in self.note if line.isbn == isbn]
-
-
-def _fingerprint(delivery: Delivery) -> str:
-    return " ".join(f"{isbn}x{copies}" for isbn, copies in delivery.copies.items())
 
 
 EVENT_LABELS = {

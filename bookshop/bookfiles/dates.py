@@ -18,18 +18,24 @@ DATES = (
     rf"(?:{DAY}(?:st|nd|rd|th|er)?\.?[ -](?:de )?)?(?P<month>[^\W\d_]+)\.?[ -]?(?:{DAY}(?:st|nd|rd|th)?, |de )?{YEAR}",
 )
 DATE = [re.compile(form) for form in DATES]
+UNKNOWN = re.compile(  # the undefined dates of calibre and of spreadsheets, and words
+    r"0101-01-01.*|00:00:00|o\. ?J\.?|s\. ?[ad]\.?|n\. ?d\.?|no date|undated|unknown|unbekannt|inconnue?|desconocido|",
+    re.IGNORECASE,
+)
 ABOUT = re.compile(
     r"^(?:c\.? ?|ca\.? ?|circa |um |vers |hacia |\u00a9 ?|cop\. ?|copyright )(?=[12][0-9]{3})", re.IGNORECASE
 )
 
 
 def read_year(text: str, *, short: bool = False) -> int | None:
-    """Read a year or the year of a date; None if it is 0, which means unknown.
+    """Read a year or the year of a date; None if it is 0 or a word such as "unknown".
 
     Unless `short`, refuses years of one or two digits, which may lack their century. Raises ValueError with a sentence
     that shows the text.
     """
     plain = ABOUT.sub("", text[:LONGEST].strip().strip("[]()").strip())
+    if UNKNOWN.fullmatch(plain):
+        return None
     if match := YEAR_ALONE.fullmatch(plain):
         year = int(match[1])
         if 0 < year < 100 and not short:

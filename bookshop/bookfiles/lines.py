@@ -22,10 +22,12 @@ class FileLine:
 class Product:
     """A product of an ONIX message: its number in the message, from 1, its fields as text, and the whole record.
 
-    `fields` has the names of `columns.FIELDS`. `record` is the XML of the product, which the shop keeps.
+    `fields` has the names of `columns.FIELDS`. `record` is the XML of the product, which the shop keeps. `swallowed`
+    counts the further products that are lost with one that cannot be read.
     """
 
     number: int
     fields: Mapping[str, str] = field(default_factory=dict)
     record: bytes = b""
     problem: str = ""
+    swallowed: int = 0

@@ -65,7 +65,7 @@ def products(path: Path, currency: str = "", today: date | None = None) -> Itera
 def _products(path: Path, defaults: Defaults) -> Iterator[Product]:
     for found in found_products(path):
         if found.element is None:
-            yield Product(found.number, problem=found.problem)
+            yield Product(found.number, problem=found.problem, swallowed=found.lost)
             continue
         if found.number == 1:
             defaults = _with_header(found.element, defaults)

@@ -83,7 +83,7 @@ class NothingElse(etree.Resolver):
 def message_version(path: Path) -> str | None:
     """Return the ONIX version of a file, such as "3.0" or "2.1", or None if it is not an ONIX message.
 
-    A message that does not say its version is taken for 2.1, as it has to since 3.0.
+    A message that does not say its version is taken for 2.1: since 3.0, messages have to say it.
     """
     root = _root(path)
     return _version(root) if root is not None else None

@@ -12,9 +12,10 @@ from bookshop.bookfiles import onix, spreadsheets, tables
 from bookshop.bookfiles.columns import EXPORT_HEADER, currency_of, fields_of, map_columns
 from bookshop.bookfiles.formats import Kind, kind_of
 from bookshop.bookfiles.lines import FileLine, Product
-from bookshop.bookfiles.values import Conventions, Evidence, UnreadableLine, read_values
+from bookshop.bookfiles.values import Conventions, Evidence, Reading, UnreadableLine, read_values
+from bookshop.catalog.models import DESCRIPTION_MAX
 from bookshop.catalog.schemas import FileBook
-from bookshop.kit.text import from_cell
+from bookshop.kit.text import LONGEST_TEXT, from_cell
 
 SAMPLE = 5_000  # lines that show by which conventions a file was written
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -77,21 +78,17 @@ class BookFile:
         return onix.products(self.path, self.conventions.currency)
 
     def _read(self, line: FileLine | Product) -> ReadLine:
-        swallowed = line.swallowed if isinstance(line, FileLine) else 0
-        record = line.record if isinstance(line, Product) else b""
         if line.problem:
-            return ReadLine(line.number, problem=line.problem, swallowed=swallowed)
-        values: Mapping[str, Any]
-        guesses: Sequence[str] = ()
-        problems: list[str] = []
+            return ReadLine(line.number, problem=line.problem, swallowed=line.swallowed)
         try:
             reading = read_values(self._fields(line), self.conventions)
-            values, guesses = reading.values, reading.guesses
         except UnreadableLine as error:
-            values, problems = error.values, [str(error)]
-        stored, more = _validated(values)
-        if problems := [*problems, *more]:
+            return ReadLine(line.number, problem="; ".join([str(error), *_validated(error.values)[1]]))
+        values, guesses = (_completed if isinstance(line, Product) else _shortened)(reading)
+        stored, problems = _validated(values)
+        if problems:
             return ReadLine(line.number, problem="; ".join(problems))
+        record = line.record if isinstance(line, Product) else b""
         return ReadLine(line.number, stored, guesses=guesses, record=record)
 
     def _fields(self, line: FileLine | Product) -> Mapping[str, str]:
@@ -163,6 +160,29 @@ def _conventions(file: BookFile, currency: str, *, verbatim: bool) -> Convention
         if not line.problem:
             evidence.add(file._fields(line))
     return evidence.conventions(currency, verbatim)
+
+
+def _completed(reading: Reading) -> tuple[dict[str, Any], Sequence[str]]:
+    """Name the publisher of an ONIX product without contributors, such as a Bible or a calendar, as its author."""
+    values, guesses = _shortened(reading)
+    if "authors" in values or "publisher" not in values:
+        return values, guesses
+    guess = f"names no author, so its publisher {values['publisher']} is given as the author"
+    return values | {"authors": values["publisher"]}, [*guesses, guess]
+
+
+def _shortened(reading: Reading) -> tuple[dict[str, Any], Sequence[str]]:
+    """Cut a description that is too long, at the end of a paragraph or else of a word."""
+    text = reading.values.get("description", "")
+    if not DESCRIPTION_MAX < len(text) <= LONGEST_TEXT:
+        return reading.values, reading.guesses
+    start = text[:DESCRIPTION_MAX]
+    end = start.rfind("\n")
+    if end < DESCRIPTION_MAX // 2:
+        end = start.rfind(" ")
+    kept = start[:end].rstrip() if end > 0 else start
+    guess = f"has a description of {len(text):,} characters, of which the first {len(kept):,} are kept"
+    return reading.values | {"description": kept}, [*reading.guesses, guess]
 
 
 def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:

@@ -22,11 +22,17 @@ NOT_AVAILABLE = ("#N/A", "#NV", "#N/D")
 ERROR = re.compile(r"#(VALUE!|REF!|NAME\?|DIV/0!|NULL!|NUM!|WERT!|BEZUG!|ZAHL!|VALEUR!|NOM\?|NOMBRE!|¡VALOR!|#+)")
 NO_TEXT = re.compile(r"NULL|NaN|nan|None|")
 NO_VALUE = re.compile(r"[-\u2013\u2014.?]|n/a|n\.a\.|null|none|nan|nil|k\. ?a\.|", re.IGNORECASE)
+NO_PRICE = "variable"  # what Square writes for an item whose price is typed at the till
 MINOR_UNITS = re.compile("-?[0-9]{1,30}")
 CODE = re.compile("[a-z]{3}")
 SEVERAL_LANGUAGES = re.compile("[,;/|]")
 TEXTS = ("title", "subtitle", "authors")
+ON_ONE_LINE = (*TEXTS, "publisher")
+# No-break spaces, and what cannot be seen: soft hyphens, zero-width spaces, byte order marks and word joiners.
+INVISIBLE = {0xA0: " ", 0x202F: " ", 0xAD: None, 0x200B: None, 0xFEFF: None, 0x2060: None}
 OLD_ISBN = re.compile(r"0[0-9]{9}|[0-9]{9}X")  # what is not simply a shop's own number of ten digits
+ROUNDED = "000000"  # how ISBNs end that a spreadsheet has rounded; the check digit of one in ten fits by chance
+WAS_ROUNDED = "is not an ISBN: a spreadsheet has rounded it. Format the column as text and export the file again"
 UNDETERMINED = ("und", "zxx")
 
 
@@ -108,7 +114,8 @@ class _Line:
         if self.conventions.verbatim:
             return [text.strip()] if text.strip() else []
         nothing = NO_TEXT if name in TEXTS else NO_VALUE
-        cells = (_unwrapped(cell) for cell in text.split(JOINT))
+        visible = text.translate(INVISIBLE) if name in ON_ONE_LINE and not text.isascii() else text
+        cells = (_unwrapped(cell) for cell in visible.split(JOINT))
         return [cell for cell in cells if not (nothing.fullmatch(cell) or self._is_error(name, cell))]
 
     def _is_error(self, name: str, cell: str) -> bool:
@@ -139,6 +146,8 @@ def _isbn(line: _Line) -> dict[str, Any]:
     for cell in line.cells.get("isbn", ()):
         try:
             number, guess = isbn13_in_file(cell)
+            if number.endswith(ROUNDED) and not line.conventions.verbatim:
+                raise ValueError(WAS_ROUNDED)
         except ValueError as error:
             problems.append(f"isbn {cell[:SHOWN]} {error}")
         else:
@@ -224,7 +233,7 @@ def _price(line: _Line) -> dict[str, Any]:
     values: dict[str, Any] = {"currency": currency} if currency else {}
     if line.cell("price_cents"):
         values["price_cents"] = _minor_units(line.cell("price_cents"))
-    if not text:
+    if not text or text.lower() == NO_PRICE:
         return values
     price = read_price(text, line.conventions.decimal, line.conventions.currency, currency)
     if not price.cents:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
+    Integer,
     Row,
     Select,
     and_,
@@ -15,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -23,7 +26,17 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from bookshop.catalog.languages import language_tag
 from bookshop.catalog.models import Book
 from bookshop.catalog.search import matching, matching_authors
-from bookshop.kit.database import Page, any_of, dialect_of, is_sqlite, now, paginate, table_of
+from bookshop.kit.database import (
+    Page,
+    UtcDateTime,
+    any_of,
+    dialect_of,
+    is_sqlite,
+    now,
+    paginate,
+    rows_from_json,
+    table_of,
+)
 from bookshop.kit.exceptions import PreconditionFailed
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
 
@@ -96,6 +109,11 @@ class BookDetails(NamedTuple):
 
 AnyBook = Book | StockedBook | BookDetails  # all have an id, title, authors, cover, price and stock
 
+INSERTED = (
+    *("isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents", "currency"),
+    *("title_key", "main_title", "search_title", "search_authors", "search_isbn", "work_key", "import_id"),
+)
+
 # Frequent statements are built once, from the table instead of the model: reading a book takes 159 µs instead of 255,
 # and locking 3 books 178 µs instead of 337 (bench/statements.py).
 books = table_of(Book)
@@ -165,9 +183,10 @@ class BookRepository:
         self.session.scalars(query.execution_options(populate_existing=True)).all()
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Insert books and return their ids in the order of the rows."""
-        statement = insert(Book).returning(Book.id, sort_by_parameter_order=True)
-        return list(self.session.scalars(statement, list(rows)))
+        """Insert books, whose rows have all of INSERTED, and return their ids in the order of the rows."""
+        numbered = [{name: row[name] for name in INSERTED} | {"number": number} for number, row in enumerate(rows)]
+        result = self.session.connection().execute(_insert(self.dialect), {"rows": numbered, "time": now()})
+        return sorted(result.scalars())
 
     def update(self, book_id: int, values: Mapping[str, Any]) -> None:
         """Update fields of a book, its version and its time of change; objects in the session are not refreshed."""
@@ -268,6 +287,21 @@ class BookRepository:
         found = (Book.isbn.in_(isbns) | Book.work_key.in_(work_keys)) & Book.removed_at.is_(None)
         query = select(Book).where(found).order_by(Book.id)
         return self.session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+@cache
+def _insert(dialect: str) -> Executable:
+    """Build the insert of books, one statement for many: 500 took 0.24 s with the model on SQLite, row by row.
+
+    Ids are given in the order of the rows.
+    """
+    kinds = {name: books.c[name].type.__class__ for name in INSERTED}
+    rows = rows_from_json(dialect, "rows", number=Integer, **kinds)
+    time = bindparam("time", type_=UtcDateTime)
+    values = {**{name: rows.c[name] for name in INSERTED}, "stock_quantity": literal(0)}
+    values |= {"created_at": time, "updated_at": time}
+    source = select(*values.values()).order_by(rows.c.number)
+    return insert(books).from_select(list(values), source, include_defaults=False).returning(books.c.id)
 
 
 @cache

@@ -11,6 +11,7 @@ from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.cli.errors import report_errors
 from bookshop.cli.reference import import_reference
 from bookshop.imports.models import ADOPTED, GUESS, REFUSED, WAITING, ImportJob
+from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import check_file, write_checked
 from bookshop.web import services
 
@@ -66,7 +67,7 @@ def _report(job: ImportJob) -> None:
 
 def _show_notes(job_id: int, kinds: Collection[str], *, err: bool) -> None:
     last = 0
-    while notes := services.imports().list_notes(job_id, kinds, last, NOTES):
+    while notes := services.repository(ImportRepository).list_notes(job_id, kinds, last, NOTES):
         for note in notes:
             click.echo(f"line {note.line}: {note.sentence}" if note.line else note.sentence, err=err)
         last = notes[-1].id

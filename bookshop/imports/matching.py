@@ -85,7 +85,7 @@ class Candidates:
 
 
 def _add(line: PlanLine, defaults: Mapping[str, Any]) -> Decision:
-    if line.work is None:
+    if not line.work:
         missing = " and ".join(name for name in ("title", "authors") if not line.values.get(name))
         return Decision(
             line, problem=f"there is no book with the ISBN {line.isbn} in the shop, and no {missing} to add one"

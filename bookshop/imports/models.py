@@ -27,7 +27,8 @@ class ImportJob(Base):
     __tablename__ = "import_jobs"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('checking', 'checked', 'importing', 'paused', 'done', 'cancelled', 'failed', 'undoing', 'undone')",
+            "state IN ('checking', 'checked', 'importing', 'paused', 'done', 'cancelled', 'failed', "
+            "'undoing', 'undone')",
             name="state",
         ),
         CheckConstraint("lines = added + updated + unchanged + refused", name="lines"),

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bookshop.catalog.works import work_key
-
 BATCH = 500  # lines in a transaction
 
 
@@ -23,9 +21,10 @@ BATCH = 500  # lines in a transaction
 class PlanLine:
     """A line of the file: the values of its book, or the problem that refuses it.
 
-    `own_id` is the id that our own export gave the book. `record` is its ONIX record, compressed and in base64.
-    `is_only_edition` says that no other line has another edition of the work. `seen` is the id and the stock of the
-    book that the line changes, as they were when it was checked; None if the shop did not have it.
+    `work` is the key of its work, "" if it has no title or no authors. `own_id` is the id that our own export gave it.
+    `record` is its ONIX record, compressed and in base64. `is_only_edition` says that no other line has another edition
+    of the work. `seen` is the id and the stock of the book that the line changes, as they were when it was checked;
+    None if the shop did not have it.
     """
 
     number: int
@@ -33,6 +32,7 @@ class PlanLine:
     problem: str = ""
     swallowed: int = 0
     guesses: Sequence[str] = ()
+    work: str = ""
     own_id: int | None = None
     record: str = ""
     is_only_edition: bool = False
@@ -43,12 +43,6 @@ class PlanLine:
         """The ISBN-13 of the line."""
         isbn: str | None = self.values.get("isbn")
         return isbn
-
-    @property
-    def work(self) -> str | None:
-        """The key of the work; None if the line has no title or no authors."""
-        title, authors = self.values.get("title"), self.values.get("authors")
-        return work_key(title, authors) if title and authors else None
 
     @property
     def lines(self) -> int:

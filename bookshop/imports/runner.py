@@ -1,4 +1,4 @@
-"""Carries out imports: checks a file, writes its plan and applies it, batch by batch, for the worker and the command."""
+"""Carries out imports for the worker and the command: checks a file, writes its plan, and applies it in batches."""
 
 import logging
 import secrets
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bookshop.bookfiles.reading import BookFile, Decimal, Names, ReadLine, missing_columns, open_books, remove_converted
+from bookshop.catalog.works import work_key
 from bookshop.extensions import db, settings
 from bookshop.imports.batch import BatchReport
 from bookshop.imports.file_index import FileIndex
@@ -228,6 +229,7 @@ def _plan_line(read: ReadLine) -> PlanLine:
         values=values,
         problem=read.problem,
         swallowed=read.swallowed,
+        work=work_key(values["title"], values["authors"]) if {"title", "authors"} <= values.keys() else "",
         guesses=list(read.guesses),
         own_id=read.values.get("book_id"),
         record=pack(read.record),

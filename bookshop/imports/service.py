@@ -91,10 +91,6 @@ class ImportService:
             raise NotFound("There is no such import.", "IMPORT_NOT_FOUND")
         return job
 
-    def list_notes(self, job_id: int, kinds: Collection[str], after: int = 0, size: int = 100) -> Sequence[Any]:
-        """Return the next notes of these kinds, each with id, line, kind and sentence; `after` is the last one's id."""
-        return self.imports.list_notes(job_id, kinds, after, size)
-
     def choose_columns(self, job_id: int, mapping: Sequence[str], decimal: str, names: str) -> None:
         """Read the file again with these columns and conventions, which are remembered for its header."""
         job = self.get(job_id)
@@ -149,10 +145,6 @@ class ImportService:
             raise Conflict(TOO_LATE, "IMPORT_CHANGED")
 
     # -- what a worker does
-
-    def is_due(self) -> bool:
-        """Whether an import has work to do that no worker holds."""
-        return self.imports.is_due()
 
     def claim(self, worker: str, seconds: float, job_id: int | None = None) -> Claim | None:
         """Claim an import with work to do that no other worker holds, the oldest or this one."""

@@ -11,6 +11,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from bookshop.extensions import db
+from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import LEASE, ImportRunner, remove_files
 from bookshop.kit.exceptions import BookshopError
 from bookshop.web import services
@@ -62,7 +63,7 @@ def _run_next(stopping: Callable[[], bool], lease: float) -> bool:
     """Carry out the next import that is due; returns False if there is none or the database is unavailable."""
     worker = secrets.token_hex(8)
     try:
-        is_due = services.imports().is_due()
+        is_due = services.repository(ImportRepository).is_due()
         db.session.rollback()
         claim = services.commit(lambda: services.imports().claim(worker, lease)) if is_due else None
         if claim is None:

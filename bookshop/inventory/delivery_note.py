@@ -20,7 +20,10 @@ LINE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-COPIES = re.compile(r"[0-9]{1,4}")
+UNIT = r"(?:(?:[x\xd7*]|pcs?|pieces?|cop(?:y|ies)|st(?:\xfc|ue)ck|stk|st|ex|expl|exemplare?)\.?)"
+COPIES = re.compile(rf"(?P<copies>[0-9]{{1,4}})\s*{UNIT}?", re.IGNORECASE)
+COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}\s*{UNIT})\s*(?P<rest>.*)", re.IGNORECASE)
+COPIES_LAST = re.compile(rf"(?P<rest>.*\S)(?:\s*[x\xd7*,;]\s*|\s+)(?P<copies>[0-9]{{1,4}}\s*{UNIT}?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,50 @@ def read_note(text: str) -> list[NoteLine]:
     return [_read(number, line) for number, line in lines if line]
 
 
+def read_copies(text: str) -> int | None:
+    """Return the number in "5", "5 pcs" or "5 Stk."; None unless it is one from 1 to 9,999."""
+    match = COPIES.fullmatch(text.strip())
+    return int(match["copies"]) or None if match else None
+
+
 def _read(number: int, text: str) -> NoteLine:
-    match = LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
     try:
-        isbn = isbn13(match["isbn"] if match else text)
+        isbn, copies = _parts(text) if len(text) <= LONGEST_LINE else (isbn13(text), "1")
     except ValueError as error:
         return NoteLine(number, text, problem=f"This {error}.")
-    copies = "1" if match is None or match["copies"] is None else match["copies"]
-    if COPIES.fullmatch(copies) and int(copies) > 0:
-        return NoteLine(number, text, isbn, int(copies))
+    if (read := read_copies(copies)) is not None:
+        return NoteLine(number, text, isbn, read)
     return NoteLine(number, text, problem=f"The number of copies must be from 1 to {COPIES_MAX:,}.")
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return the ISBN-13 and the copies of a line, "1" if there are none; raises ValueError with what is wrong."""
+    line = text.replace('"', "").strip()  # "978...","5"
+    if match := LINE.fullmatch(line):
+        return _isbn_first(line, match)
+    for order in (COPIES_FIRST, COPIES_LAST):
+        match = order.fullmatch(line)
+        if match and (isbn := _isbn_or_none(match["rest"])):
+            return isbn, match["copies"]
+    return isbn13(text), "1"
+
+
+def _isbn_first(line: str, match: re.Match[str]) -> tuple[str, str]:
+    copies = match["copies"]
+    if copies is None or read_copies(copies) is None:
+        if whole := _isbn_or_none(line):  # such as 978... (pbk.)
+            return whole, "1"
+        if (last := COPIES_LAST.fullmatch(line)) and (isbn := _isbn_or_none(last["rest"])):
+            return isbn, last["copies"]
+    return isbn13(match["isbn"]), "1" if copies is None else copies
+
+
+def _isbn_or_none(text: str) -> str | None:
+    match = LINE.fullmatch(text)
+    try:
+        return isbn13(match["isbn"] if match and match["copies"] is None else text)
+    except ValueError:
+        return None
 
 
 def copies_by_isbn(lines: Iterable[NoteLine]) -> dict[str, int]:

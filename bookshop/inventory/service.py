@@ -42,6 +42,9 @@ class Notified(list[str]):
         self.again += other.again
 
 
+NO_SUCH_BOOK = (
+    "There is no book with this ISBN. Check the number, or check the delivery and enter the book's title and price."
+)
 SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # the direction of the stock for a reason; other reasons allow both
 
 
@@ -69,11 +72,15 @@ class StockChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """Books delivered together: ISBN-13 -> copies. `note` identifies the delivery in the ledger and must be unique."""
+    """Books delivered together: ISBN-13 -> copies. `note` identifies the delivery in the ledger and must be unique.
+
+    `new` has the values of books to add, by ISBN-13, in the form that the catalogue service expects.
+    """
 
     copies: Mapping[str, int]
     note: str
     user_id: int | None = None
+    new: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def change(self, book: StockedBook, copies: int) -> StockChange:
         """Return the stock change for one of its books."""
@@ -85,7 +92,8 @@ class DeliveryLine:
     """One book of a delivery, previewed or received. Holds plain values, which stay readable after a commit.
 
     `customers` counts the customers who were or would be notified. `refusal` says why the copies cannot be received;
-    `repeated` means that this delivery has already added them.
+    `repeated` means that this delivery has already added them. `is_new` means that the delivery has added the book,
+    `adopted` that the shop had the book without this ISBN.
     """
 
     isbn: str
@@ -98,6 +106,13 @@ class DeliveryLine:
     emails: Notified = field(default_factory=Notified)
     refusal: str = ""
     repeated: bool = False
+    is_new: bool = False
+    adopted: bool = False
+
+    @property
+    def can_be_added(self) -> bool:
+        """Whether the shop does not have the book, and may have this many copies of it."""
+        return not self.book_id and self.copies <= STOCK_MAX
 
     @property
     def comes_back(self) -> bool:
@@ -278,7 +293,7 @@ def _quantity(book: StockedBook, change: StockChange) -> int:
 
 def _delivery_line(isbn: str, copies: int, book: StockedBook | None) -> DeliveryLine:
     if book is None:
-        refusal = "There is no book with this ISBN. Check the number or add the book first."
+        refusal = NO_SUCH_BOOK if copies <= STOCK_MAX else f"The stock cannot rise above {STOCK_MAX:,}."
         return DeliveryLine(isbn=isbn, copies=copies, refusal=refusal)
     return DeliveryLine(
         isbn=isbn,

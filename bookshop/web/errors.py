@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.catalog import pictures
 from bookshop.extensions import db, limiter, settings
 from bookshop.kit.exceptions import (
     BookshopError,
@@ -39,6 +38,7 @@ from bookshop.kit.transactions import has_committed
 from bookshop.web import fresh_login
 from bookshop.web.access import bearer_token, is_api
 from bookshop.web.navigation import parent_page, requested_next, return_address
+from bookshop.web.uploads import MAX_BODY_READ, upload_of
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,6 @@ STATUSES: dict[type[BookshopError], int] = {
 }
 RETRY_AFTER = "2"
 LOGGED_OUT = "Please log in first, then try again. Nothing has been changed."
-MAX_BODY_READ = 100 * 1024 * 1024
-TOO_LARGE_FILES = {"admin.cover": pictures.TOO_MANY_BYTES}  # endpoint -> sentence instead of SENTENCES[413]
 COPIED_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
@@ -160,7 +158,8 @@ def handle_http_error(error: HTTPException) -> AnyResponse:
         sentence = FAILED_AFTER_COMMIT
     if status == 413:
         drain_body()
-        sentence = TOO_LARGE_FILES.get(request.endpoint or "", sentence)
+        upload = upload_of(request)
+        sentence = upload.too_large if upload else sentence
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
     _copy_headers(response, original.headers)
     return response

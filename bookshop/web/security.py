@@ -13,13 +13,13 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bookshop.catalog import pictures
 from bookshop.extensions import csrf, db, login_manager, settings
 from bookshop.kit import logs
 from bookshop.kit.exceptions import NotAuthenticated
 from bookshop.kit.transactions import set_deadline
 from bookshop.web import rate_limits, sent_forms
-from bookshop.web.access import Anonymous, bearer_token, for_pages, is_api
+from bookshop.web.access import Anonymous, bearer_token, for_pages, is_api, staff_required
+from bookshop.web.uploads import FORM_FIELDS_MAX, FORM_OVERHEAD, UPLOADS, upload_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -29,15 +29,18 @@ log = logging.getLogger(__name__)
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
 FORMS_OF_VISITORS = {"prebookings.reserve"}  # endpoints of a button that is a form for visitors who are not logged in
 PROXY_SEEN = "bookshop_proxy_seen"
-UPLOADS = {"admin.cover": pictures.BYTES_MAX}  # endpoints that accept a file, and its largest size
-FORM_OVERHEAD = 16 * 1024  # bytes in a form besides its file
 # `data:` is for the small icons inside Bootstrap's stylesheet, such as the arrow of a select box.
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# Swagger UI needs scripts: they are loaded from the shop and connect only to it.
-PAGE_POLICIES = {"docs": f"{CONTENT_POLICY}; script-src 'self'; connect-src 'self'"}
+# Swagger UI needs scripts: they are loaded from the shop and connect only to it. So does the scanner of deliveries.
+PAGE_POLICIES = {
+    "docs": f"{CONTENT_POLICY}; script-src 'self'; connect-src 'self'",
+    "admin.delivery": f"{CONTENT_POLICY}; script-src 'self'",
+}
+NO_CAMERA, CAMERA = "camera=()", "camera=(self)"
+CAMERA_PAGES = {"admin.delivery"}  # endpoints whose page may ask for the camera
 HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -142,9 +145,14 @@ def check_size() -> None:
 
 
 def allow_uploads() -> None:
-    """Raise MAX_CONTENT_LENGTH for pages that accept a file; this must happen before the form is parsed."""
-    if request.endpoint in UPLOADS:
-        request.max_content_length = UPLOADS[request.endpoint] + FORM_OVERHEAD
+    """Raise MAX_CONTENT_LENGTH for pages that accept a file; this must happen before the form is parsed.
+
+    Files of others than staff are not even parsed; raises what `staff_required` raises.
+    """
+    if request.endpoint in UPLOADS and (upload := upload_of(request)):
+        staff_required(lambda: None)()
+        request.max_content_length = upload.bytes_max + FORM_OVERHEAD
+        request.max_form_parts = FORM_FIELDS_MAX
 
 
 def check_csrf() -> None:
@@ -166,8 +174,13 @@ def check_csrf() -> None:
 
 
 def start_deadline() -> None:
-    """Start the deadline of the request once its body has arrived, so that a slow client does not use it up."""
-    if request.method not in {"GET", "HEAD"}:
+    """Start the deadline of the request once its body has arrived, so that a slow client does not use it up.
+
+    A form with a file is parsed here, which puts a large file on the disk; any other body is kept in memory.
+    """
+    if request.endpoint in UPLOADS and upload_of(request):
+        request.files.keys()
+    elif request.method not in {"GET", "HEAD"}:
         request.get_data()
     set_deadline(db.session(), settings().request_seconds)
 
@@ -182,6 +195,7 @@ def add_headers(response: Response) -> Response:
     response.headers.extend(HEADERS)
     if policy := PAGE_POLICIES.get(request.endpoint or ""):
         response.headers["Content-Security-Policy"] = policy
+    response.headers["Permissions-Policy"] = CAMERA if request.endpoint in CAMERA_PAGES else NO_CAMERA
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if (response.location or "").startswith(request.host_url):  # built from the Host header, which anyone can set

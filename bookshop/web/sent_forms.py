@@ -139,6 +139,6 @@ def form_key() -> str:
     values = sorted(field for field in request.form.items(multi=True) if field[0] != "csrf_token")
     digest = hashlib.sha256(json.dumps([request.path, values]).encode())
     for file in request.files.values():
-        digest.update(file.stream.read())
+        hashlib.file_digest(file.stream, lambda: digest)  # type: ignore[arg-type]  # reads it in parts
         file.stream.seek(0)
     return digest.hexdigest()

@@ -9,19 +9,24 @@ When it stops, whatever clients have sent is answered: see `_finish`, and `ignor
 
 import logging
 import os
+import sys
 import time
+from copy import copy
 from typing import Any
 
 from gunicorn.workers.base import Worker
 from waitress import create_server, wasyncore
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.receiver import FixedStreamReceiver
 from waitress.server import BaseWSGIServer
 from waitress.task import WSGITask
 
 from bookshop.kit import logs
 from bookshop.web import metrics_files
-from bookshop.web.errors import MAX_BODY_READ
 from bookshop.web.listening import accept_again, has_waiting, ignore_before_close, ignore_new
+from bookshop.web.uploads import BOOK_FILE_MAX, FORM_OVERHEAD, IMPORTS_PATH, MAX_BODY_READ
 
 HEARTBEAT = 1.0  # the longest time, in seconds, between two heartbeats to gunicorn
 CONNECTIONS = 900  # per process, which may usually open 1,024 files
@@ -44,10 +49,33 @@ class Task(WSGITask):  # type: ignore[misc]
         return bytes(super().build_response_header())
 
 
+class Discarded(OverflowableBuffer):  # type: ignore[misc]
+    """The body of a request that is too large: nothing of it is stored."""
+
+    def append(self, part: bytes) -> None:
+        """Drop a part of the body."""
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """A request. A file to import may be larger than any other body, and one that is too large gets an explanation.
+
+    Browsers show it only when the whole body has been read, whose length `allow_uploads` refuses.
+    """
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.path == IMPORTS_PATH and not self.chunked:
+            self.adj: Any = copy(self.adj)
+            self.adj.max_request_body_size = sys.maxsize
+            if self.content_length > BOOK_FILE_MAX + FORM_OVERHEAD:
+                self.body_rcv = FixedStreamReceiver(self.content_length, Discarded(0))
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection."""
 
     task_class = Task
+    parser_class = Parser
 
     @property
     def is_busy(self) -> bool:
@@ -99,7 +127,7 @@ class Buffering(Worker):  # type: ignore[misc]
             threads=self.cfg.threads,
             connection_limit=CONNECTIONS,
             max_request_header_size=HEADERS_MAX,
-            max_request_body_size=MAX_BODY_READ,  # the shop has its own limits below this
+            max_request_body_size=MAX_BODY_READ,
             clear_untrusted_proxy_headers=False,  # the shop has its own setting for trusted proxies
             ident=None,
         )

@@ -90,11 +90,10 @@ def test_wrong_lines_are_explained_and_kept_as_typed(shop, staff):
     page = check(staff, *lines)
     words = text_of(page)
     assert (page.status_code, typed_isbns(page)) == (200, lines)
-    assert "5 lines to fix" in words
+    assert ("4 lines to fix" in words, "1 new title The shop has no book with this ISBN yet." in words) == (True, True)
     for wrong in (
         "2 Ema <b> This is not an ISBN: it needs 10 or 13 digits",
         f"3 {MISTYPED} This is not an ISBN: the check digit is wrong",
-        f"4 {UNKNOWN} x3 There is no book with this ISBN. Check the number",
         f"5 {EMMA} x0 The number of copies must be from 1 to 9,999.",
         f"6 {SANDITON} x2 The stock is 999999; it cannot rise above 1,000,000.",
     ):
@@ -107,7 +106,6 @@ def test_wrong_lines_are_explained_and_kept_as_typed(shop, staff):
         ("", "at least one ISBN"),
         (" \r\n ", "at least one ISBN"),
         ("Emma", "1 line to fix"),
-        (UNKNOWN, "1 line to fix"),
         ("9780141439587\0", "control characters"),
         ("x" * 50_001, "This text is too long."),
         (f"{EMMA}\r\n" * 501, "There are 501 lines. Enter at most 500 at a time."),

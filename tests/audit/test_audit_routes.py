@@ -13,7 +13,8 @@ from tests.audit.lines import last_id, lines_of
 from tests.support.clients import WebClient
 from tests.support.databases import empty
 from tests.support.factories import PASSWORD, Shop
-from tests.support.routes import COVER, ROUTES, UNSAFE, WEBHOOK_URL, SampleShop
+from tests.support.routes import COVER, ROUTES, UNSAFE, WEBHOOK_URL
+from tests.support.sample_shop import SampleShop
 
 # How the shop remembers requests, which is no change that somebody made.
 MEMORY = {"audit_entries", "sent_forms", "idempotency_records"}
@@ -58,6 +59,9 @@ PREPARED: Mapping[str, Callable[[Shop, int], Any]] = {
     "POST /admin/books/{book_id}/cover/remove": lambda shop, _me: shop.commit(
         lambda: services.catalog().set_cover(1, COVER)
     ),
+    "POST /admin/imports/{job_id}/pause": sql("UPDATE import_jobs SET state = 'importing'"),
+    "POST /admin/imports/{job_id}/continue": sql("UPDATE import_jobs SET state = 'paused'"),
+    "POST /admin/imports/{job_id}/undo": sql("UPDATE import_jobs SET state = 'done'"),
     "POST /admin/orders/collected": lambda shop, me: shop.change_order(1, "ready", me),
     "POST /api/v1/admin/orders/{order_id}/collected": lambda shop, me: shop.change_order(1, "ready", me),
     "POST /admin/staff/{user_id}/remove-second-factor": second_factor_of("1"),

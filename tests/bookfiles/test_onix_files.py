@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from itertools import repeat
 
 import pytest
 from lxml import etree
@@ -10,11 +11,12 @@ from lxml import etree
 from bookshop.bookfiles import onix
 from bookshop.bookfiles.onix_xml import CHUNK, LARGEST, found_products
 from bookshop.kit.exceptions import Invalid
-from tests.support.onix import message, product, title, write
+from tests.support.onix import message, product, text_content, title, write
 
 LIMIT_MB = 150
 READ_ALL = """
 import sys
+from itertools import repeat
 from pathlib import Path
 from bookshop.bookfiles import onix
 count = sum(1 for product in onix.products(Path(sys.argv[1]), "EUR") if product.fields and product.record)
@@ -286,6 +288,12 @@ def test_a_product_that_is_too_large_ends_the_reading(tmp_path):
     )
 
 
+def test_deeply_nested_markup_does_no_harm(tmp_path):
+    text = text_content("03", f"<![CDATA[Ein Haus{'<b>' * 50_000}]]>", textformat="02")
+    (read,) = onix.products(write_text(tmp_path, text_of(product(texts=text))))
+    assert read.fields["description"] == "Ein Haus"
+
+
 # ---------------------------------------------------------------- memory
 
 
@@ -299,7 +307,7 @@ def test_products_are_cleared_so_that_few_elements_are_alive(tmp_path):
 
 @pytest.mark.prove
 def test_a_message_with_100000_products_streams_in_under_150_mb(tmp_path):
-    path = write(tmp_path / "message.xml", message(product(number) for number in range(1, 100_001)))
+    path = write(tmp_path / "message.xml", message(repeat(product(), 100_000)))
     done = subprocess.run([sys.executable, "-c", READ_ALL, path], capture_output=True, text=True, check=True)
     count, peak = map(int, done.stdout.split())
     assert count == 100_000

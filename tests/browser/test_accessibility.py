@@ -11,35 +11,45 @@ from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Response
 
-from bookshop.accounts.login_links import LinkRequest
-from bookshop.cart.repository import CartEntry
-from bookshop.checkout.service import Checkout
-from bookshop.mailer.worker import MailWorker
-from bookshop.web import services
-from bookshop.webhooks.worker import WebhookWorker
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, load_axe
 from tests.browser.conftest import ONE_DATABASE, TIMEOUT, carry_cookie
+from tests.browser.full_shop import (
+    ADA,
+    CAME_BACK,
+    CANCELLED,
+    COLLECTED,
+    COMPLETE,
+    DEARER,
+    IN_PROGRESS,
+    IN_STOCK,
+    OUT_OF_STOCK,
+    PLACED,
+    PREVIEWED,
+    PUT_OFF,
+    READY,
+    RESERVED,
+    SOLD_OUT_AGAIN,
+    TOLD,
+    UNREADABLE,
+    WITHDRAWN,
+    change,
+    fill,
+    fill_cart,
+    give_phone,
+)
 from tests.browser.watch import Watch
-from tests.support import second_factors
-from tests.support.bad_input import ISBN
+from tests.support.bad_input import ISBN, OTHER_ISBN
 from tests.support.clients import WebClient
 from tests.support.databases import empty
 from tests.support.factories import Shop
-from tests.support.links import add_links
 from tests.support.routes import TOKENS
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
-IN_STOCK, OUT_OF_STOCK, RESERVED, CAME_BACK, SOLD_OUT_AGAIN, WITHDRAWN, DEARER, SHORT, SOLD, NO_LONGER = range(1, 11)
-ADA = 1
 LOGIN_LINK, NEW_ADDRESS, FORMER_ADDRESS, UNSUBSCRIBE, WAITING = (
     f"/{page}/{TOKENS[f'/{page}/{{token}}']}"
     for page in ("login/link", "address/confirm", "address/undo", "unsubscribe", "waiting")
 )
-IN_CARTS = (DEARER, SHORT, SOLD, NO_LONGER)
-PLACED, READY, COLLECTED, CANCELLED, OVERDUE = range(1, 6)
-TOLD, STOPPED, FAILED, PUT_OFF = range(2, 6)  # messages; the first is the notice about a token of Ada
-LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner"
 
 # Roles and their pages. A new page is one more line.
 PAGES = [
@@ -118,6 +128,9 @@ PAGES = [
     ("staff", f"/admin/orders/{COLLECTED}"),
     ("staff", f"/admin/orders/{CANCELLED}"),
     ("staff", "/admin/delivery"),
+    ("staff", "/admin/exports"),
+    ("staff", "/admin/imports"),
+    *(("staff", f"/admin/imports/{job}?reload=off") for job in (PREVIEWED, IN_PROGRESS, UNREADABLE, COMPLETE)),
     ("staff", "/admin/mail"),
     ("staff", "/admin/mail?status=to_send&ticked=all"),
     ("staff", "/admin/mail?status=sent"),
@@ -192,7 +205,8 @@ FORMS = [
     Sent("dora", "/account/second-factor", "Create new recovery codes", 403),
     Sent("staff", "/admin/webhooks", "Register", 400),
     Sent("staff", "/admin/delivery", "Check", 400),
-    Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\nnonsense"}),
+    Sent("staff", "/admin/delivery", "Check", 200, {"lines": f"{ISBN} x2\n{OTHER_ISBN}\nnonsense"}),
+    Sent("staff", "/admin/imports", "Check the file", 400),
     Sent("staff", "/admin/books/new", "Save", 400),
     Sent("staff", f"/admin/books/{RESERVED}/cover", "Upload", 400),
     Sent("staff", f"/admin/books/{RESERVED}/stock", "Save stock", 400),
@@ -232,112 +246,6 @@ def shared_window(browser: Chromium, base_url: str, module_watch: Watch) -> Iter
         module_watch.over(context)
         load_axe(context)
         yield context.new_page()
-
-
-def fill(shop: Shop) -> None:
-    ada = shop.customer("ada@example.com")
-    assert ada == ADA
-    shop.token("ada@example.com")
-    shop.customer("ben@example.com")
-    add_links(shop, ada)
-    shop.execute("UPDATE login_links SET browser = 'a phone'")
-    staff = shop.staff("staff@example.com")
-    shop.owner("owner@example.com")
-    shop.staff("dora@example.com")
-    facts = {"isbn": ISBN, "language": "en", "published_year": 1719, "publisher": "W. Taylor"}
-    assert shop.book(LONG, stock=2, description=LONG * 5, **facts) == IN_STOCK
-    shop.book("Emma")
-    shop.book(LONG)
-    for title in ("Persuasion", "Sanditon"):
-        shop.reserve(ada, shop.book(title))
-    assert shop.withdraw(shop.book("The Watsons", stock=1)) == 0
-    shop.reserve(ada, RESERVED)
-    shop.set_stock(CAME_BACK, 3)
-    shop.set_stock(SOLD_OUT_AGAIN, 1)
-    shop.set_stock(SOLD_OUT_AGAIN, 0)
-    for title in ("Lady Susan", LONG, "Mansfield Park", "Plan of a Novel"):
-        shop.book(title, stock=9)
-    for number in range(60):
-        shop.book(f"Volume {number}", stock=number % 3)
-    order(shop, ada, staff)
-    send(shop)
-    start(shop)
-    call(shop, staff)
-    shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
-    shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
-
-
-def start(shop: Shop) -> None:
-    """Start a reservation and an order in the browser that asked for the login link; no further e-mail is sent."""
-    visitor, actions = LinkRequest("login@example.com", "a phone"), services.link_actions
-    shop.commit(lambda: actions().start_reservation(visitor, OUT_OF_STOCK))
-    shop.commit(lambda: actions().start_order(visitor, Checkout(name="Ada"), [CartEntry(SHORT, 2, 900, "EUR", 9)]))
-
-
-def order(shop: Shop, ada: int, staff: int) -> None:
-    """Give Ada an order in every status, one of a reserved book, and one that is uncollected."""
-    fields = {"name": LONG, "phone": "+44 20 7946 0018", "note": LONG * 2}
-    for book_id in (CAME_BACK, DEARER, DEARER, DEARER, SHORT):
-        order_id = shop.order(ada, {book_id: 1}, **fields)
-        if order_id != PLACED:
-            shop.change_order(order_id, "ready", staff)
-    shop.change_order(COLLECTED, "collected", staff)
-    shop.change_order(CANCELLED, "cancelled", staff)
-    shop.execute("UPDATE orders SET ready_at = '2026-01-01 12:00:00' WHERE id = :overdue", overdue=OVERDUE)
-
-
-def send(shop: Shop) -> None:
-    """Create messages that were sent, failed, deferred, and stopped by the stock."""
-    refused = "550 5.1.1 No such user here; see https://mail.example.com/a/very/long/way/to/say/no?why=nobody"
-    shop.execute("UPDATE messages SET next_attempt_at = created_at WHERE id = :id", id=TOLD)
-    shop.execute("UPDATE messages SET state = 'failed', last_error = :why WHERE id = :id", why=refused, id=FAILED)
-    later = "attempts = 3, last_error = '451 Try later', next_attempt_at = '2100-01-01 12:00:00'"
-    shop.execute(f"UPDATE messages SET {later} WHERE id = :id", id=PUT_OFF)
-    with shop.app.app_context():
-        MailWorker().run_once()
-
-
-def call(shop: Shop, staff: int) -> None:
-    """Create a resting webhook with a delivery in every state, and one with a long URL and no deliveries."""
-    with shop.app.app_context():
-        services.register_webhook(staff, "https://1.1.1.1/hooks", ["*"])
-        services.register_webhook(
-            staff, f"https://1.1.1.1/{'a-very-long-way/' * 20}", ["order.collected", "prebooking.*"]
-        )
-    for quantity in (3, 5, 4, 6):
-        shop.set_stock(IN_STOCK, quantity)
-    with shop.app.app_context():
-        WebhookWorker().queue_new()
-    late = "next_attempt_at = '2100-01-01 12:00:00'"
-    for delivery_id, values in enumerate((
-        "state = 'delivered', delivered_at = queued_at",
-        "state = 'failed', attempts = 26, last_error = 'Given up after 3 days. The receiver answered 500.'",
-        f"attempts = 3, last_error = 'The receiver did not answer in time.', {late}",
-        f"state = 'sending', lease = 'x', {late}",
-    ), start=1):  # fmt: skip
-        shop.execute(f"UPDATE webhook_deliveries SET {values} WHERE id = :id", id=delivery_id)
-    shop.execute("UPDATE webhooks SET misses = 3, rests_until = '2100-01-01 12:00:00' WHERE id = 1")
-
-
-def give_phone(shop: Shop, dora: WebClient) -> None:
-    """Set up a second factor for Dora, who last confirmed her login long ago."""
-    second_factors.set_up(dora)
-    login = "(SELECT id FROM users WHERE email = 'dora@example.com')"
-    shop.execute(f"UPDATE login_sessions SET confirmed_at = NULL WHERE user_id = {login}")
-
-
-def fill_cart(guest: WebClient) -> None:
-    """Put the contents of Ada's cart into a visitor's cart."""
-    for book_id in IN_CARTS:
-        guest.submit("/cart/items", page="/login", book_id=book_id, quantity=2)
-
-
-def change(shop: Shop) -> None:
-    """Change a price and the stock of the books in the carts."""
-    shop.execute("UPDATE books SET price_cents = 1150 WHERE id = :book", book=DEARER)
-    shop.set_stock(SHORT, 1)
-    shop.set_stock(SOLD, 0)
-    shop.withdraw(NO_LONGER)
 
 
 @pytest.fixture

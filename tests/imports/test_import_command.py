@@ -128,9 +128,9 @@ def test_new_books_without_a_price_are_counted_and_a_later_import_can_price_them
 REFUSED = {
     "wrong digit": (b"9780141439588,Emma,Jane Austen,950", "check digit"),
     "no ISBN": (b"123456789012,Emma,Jane Austen,950", "10 or 13 digits"),
-    "no title": (b"9780141439587,,Jane Austen,950", "title is missing"),
+    "no title": (b"9780141439587,,Jane Austen,950", "no title to add one"),
     "blank title": (b"9780141439587,   ,Jane Austen,950", "title"),
-    "no authors": (b"9780141439587,Emma,,950", "authors is missing"),
+    "no authors": (b"9780141439587,Emma,,950", "no authors to add one"),
     "too few": (b"9780141439587,Emma,Jane Austen", "has 3 columns, but the header has 4"),
     "too many": (b"9780141439587,Emma,Austen, Jane,950", "has 5 columns, but the header has 4"),
     "NUL": (b"9780141439587,Em\x00ma,Jane Austen,950", "title must not contain control characters"),

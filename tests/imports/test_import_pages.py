@@ -13,6 +13,7 @@ from bookshop.web import services, uploads
 from tests.support.bad_input import ISBN, OTHER_ISBN, SCRIPT
 from tests.support.clients import WebClient, text_of
 from tests.support.factories import isbn
+from tests.support.onix import message, product, title
 from tests.support.uploads import PDF, Upload
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -94,7 +95,7 @@ def test_a_file_is_previewed_then_imported_and_every_line_is_accounted_for(shop,
         "CSV, separated by semicolons",
         "Prices 1.234,50 is read as 1234.50",
         "Columns not used Farbe",
-        "Title: Stolz → Stolz und Vorurteil Price: €9.50 → €9.90 Copies: 0 → 3",
+        "Title Stolz → Stolz und Vorurteil Price €9.50 → €9.90 Copies 0 → 3",
         "To refuse These lines would not be imported.",
         "4 isbn 9780000000000 is not an ISBN",
     ):
@@ -120,7 +121,7 @@ def test_what_new_books_lack_comes_from_the_form(shop, desk):
 def test_books_without_a_price_are_announced(desk):
     page = desk.text(desk.checked("title,authors\nEmma,Jane Austen\n"))
     assert "1 new book has no price and is shown with a price on request." in page
-    assert "New book Price: on request Copies: 0" in page
+    assert "New book Price on request · Copies 0" in page
 
 
 def test_the_list_shows_the_latest_import_first_with_its_state_counts_and_user(shop, desk):
@@ -187,6 +188,13 @@ def test_a_field_with_two_columns_names_both_and_keeps_what_was_chosen(desk):
     assert "The file is read again" in desk.press(
         path, "columns", **{**chosen, "columns": ["isbn", "title", "authors", "authors"]}
     )
+
+
+def test_an_onix_message_has_no_columns_to_choose(desk):
+    page = desk.text(desk.checked("".join(message([product(titles=title("Emma"))])), "feed.xml"))
+    assert ("Format ONIX 3." in page, "Choose what each column contains." in page) == (True, False)
+    assert "1 line read = 1 to add" in page
+    assert "Product Book What changes 1 Emma" in page
 
 
 # ---------------------------------------------------------------- states and buttons

@@ -13,7 +13,7 @@ from werkzeug.http import parse_options_header
 from bookshop.extensions import db
 from tests.support.bad_input import assert_problem
 from tests.support.races import insert_books
-from tests.support.routes import sample_shop_of
+from tests.support.sample_shop import sample_shop_of
 from tests.web.test_routes import fill, statements
 
 BOOKS = "/api/v1/books"

@@ -9,7 +9,8 @@ from bookshop.extensions import db, limiter
 from tests.support import cases
 from tests.support.clients import WebClient
 from tests.support.databases import TABLES, empty
-from tests.support.routes import COVER, SampleShop, sample_shop_of
+from tests.support.routes import COVER
+from tests.support.sample_shop import SampleShop, sample_shop_of
 
 
 def stored(sample_shop):

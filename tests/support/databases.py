@@ -71,7 +71,7 @@ def drop_everything(url: str) -> None:
 
 
 def empty(app: Flask) -> None:
-    """Empty all tables, the cover and e-mail folders and the rate limits; ids start at 1 again."""
+    """Empty all tables, the folders of the shop's files and the rate limits; ids start at 1 again."""
     with app.app_context():
         engine = db.engine
         limiter.reset()
@@ -122,8 +122,9 @@ def _deletes(sequences: tuple[str, ...]) -> str:
 
 
 def _files(app: Flask) -> list[Path]:
-    """List the uploaded covers and the e-mails written into a folder."""
-    folders = app.config["SETTINGS"].covers, app.config["SETTINGS"].mail_folder
+    """List the uploaded covers, the files of imports and the e-mails written into a folder."""
+    settings = app.config["SETTINGS"]
+    folders = settings.covers, settings.imports, settings.mail_folder
     return [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
 
 

@@ -6,7 +6,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.support.databases import empty
-from tests.support.routes import ANYONE, ROUTES, SampleShop, path_of
+from tests.support.routes import ANYONE, ROUTES, path_of
+from tests.support.sample_shop import SampleShop
 
 
 class Target(SampleShop):

@@ -1,26 +1,16 @@
-"""All routes of the shop with the roles that may call them and valid data, and a sample shop to call them on."""
+"""All routes of the shop with the roles that may call them and valid data."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from itsdangerous import URLSafeSerializer
-from sqlalchemy import update
 
 from bookshop.accounts import signed_links
-from bookshop.accounts.models import ADDRESS, LOGIN, UNDO, LoginSession
-from bookshop.catalog import pictures
-from bookshop.extensions import db
-from bookshop.kit.database import now
-from bookshop.mailer.transport import message_path
-from bookshop.web import services
-from bookshop.webhooks.worker import WebhookWorker
+from bookshop.accounts.models import ADDRESS, LOGIN, UNDO
 from tests.support.bad_input import ISBN
-from tests.support.clients import ApiClient, WebClient
-from tests.support.databases import TABLES, Snapshot, rows_of
-from tests.support.factories import PASSWORD, Shop
-from tests.support.links import LINKS, add_links
+from tests.support.factories import PASSWORD
+from tests.support.links import LINKS
 from tests.support.settings import SECRET_KEY
 from tests.support.uploads import Upload, plain, saved
 
@@ -31,6 +21,8 @@ NEW_JSON = {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}
 STOCK = {"change": "received", "copies": "3", "expected": "0"}
 DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
+BOOK_FILE = {"file": (Upload(b"isbn,title,authors\n,Persuasion,Jane Austen\n"), "books.csv")}
+COLUMNS = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}  # of the sample import
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -128,6 +120,19 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/settings": (OWNER, {}),
     "GET /admin/audit": (OWNER, {}),
     "GET /admin/audit.csv": (OWNER, {}),
+    "GET /admin/exports": (STAFF, {}),
+    "GET /admin/exports/{export}.{kind}": (STAFF, {}),
+    "GET /admin/exports/{personal}.{kind}": (STAFF, {}),
+    "GET /admin/imports": (STAFF, {}),
+    "POST /admin/imports": (STAFF, {**BOOK_FILE, "price": "9.50", "stock_quantity": "1"}),
+    "GET /admin/imports/{job_id}": (STAFF, {}),
+    "POST /admin/imports/{job_id}/columns": (STAFF, COLUMNS),
+    "POST /admin/imports/{job_id}/start": (STAFF, {}),
+    "POST /admin/imports/{job_id}/pause": (STAFF, {}),
+    "POST /admin/imports/{job_id}/continue": (STAFF, {}),
+    "POST /admin/imports/{job_id}/cancel": (STAFF, {}),
+    "POST /admin/imports/{job_id}/undo": (STAFF, {}),
+    "GET /admin/imports/{job_id}/report.csv": (STAFF, {}),
     "GET /admin/books": (STAFF, {}),
     "GET /admin/books/new": (STAFF, {}),
     "POST /admin/books/new": (STAFF, NEW_BOOK),
@@ -200,6 +205,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
+NAMES |= {"export": "books", "personal": "orders", "kind": "xlsx"}
 
 
 def signed(purpose: str, content: Any) -> str:
@@ -251,6 +257,7 @@ FRESH = {
     "POST /admin/staff/{user_id}",
     "POST /admin/staff/{user_id}/remove-second-factor",
     "GET /admin/audit.csv",
+    "GET /admin/exports/{personal}.{kind}",
     "POST /admin/webhooks",
     "GET /admin/webhooks/{webhook_id}",
     "POST /admin/webhooks/{webhook_id}/delete",
@@ -289,111 +296,3 @@ def routes_of(app: Flask) -> set[str]:
         if not rule.endpoint.endswith("static")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-
-
-class SampleShop:
-    """A shop with some of everything, and clients of every role, with cookies and with tokens.
-
-    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another and ordered a third.
-    """
-
-    def __init__(self, app: Flask) -> None:
-        self.app, self.shop = app, Shop(app)
-        self._fill(self.shop)
-        self.web_clients = {
-            "nobody": WebClient(app),
-            **{role: WebClient(app, f"{role}@example.com") for role in LOGGED_IN},
-        }
-        self.api_clients = {
-            "nobody": ApiClient(app),
-            **{role: ApiClient(app, f"{role}@example.com") for role in LOGGED_IN},
-        }
-        for api_client in self.api_clients.values():
-            api_client.get("/api/v1/books")  # the first use of a token is recorded
-        self.save()
-
-    def save(self) -> None:
-        """Save the current state for `reset`."""
-        pages = {role: "/login" if role == "nobody" else "/" for role in self.web_clients}
-        self.csrf_tokens = {role: self.web_clients[role].csrf_token(page) for role, page in pages.items()}
-        self.cookies = {role: browser.client.get_cookie(COOKIE) for role, browser in self.web_clients.items()}
-        self.snapshot = Snapshot(self.app)
-
-    def reset(self) -> None:
-        """Restore the saved rows and the logged-in clients in the emptied application."""
-        self.snapshot.restore()
-        for role, cookie in self.cookies.items():
-            self.web_clients[role] = WebClient(self.app)
-            if cookie is not None:
-                self.web_clients[role].client.set_cookie(COOKIE, cookie.value)
-
-    def _fill(self, shop: Shop) -> None:
-        ada = shop.customer("ada@example.com")
-        shop.staff("staff@example.com")
-        shop.owner("owner@example.com")
-        shop.book("Emma", isbn=ISBN, stock=1)
-        shop.reserve(ada, shop.book("Sanditon"))
-        shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
-        shop.fill_cart(ada, {1: 1})
-        shop.set_stock(1, 0)
-        message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
-        settings = shop.app.config["SETTINGS"]
-        message_path(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
-        add_links(shop, ada)
-        pictures.store(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
-        self._register_webhook()
-
-    def _register_webhook(self) -> None:
-        """Register a webhook and queue a delivery for it; this also assigns the feed positions of all events so far."""
-        staff = self.shop.rows("SELECT id FROM users WHERE role = 'bookseller'")[0]
-        with self.app.app_context():
-            services.register_webhook(staff, WEBHOOK_URL, ["*"])
-        self.shop.set_stock(self.shop.book("Catharine"), 1)
-        with self.app.app_context():
-            WebhookWorker().queue_new()
-
-    def by_cookie(self, role, route, *, token=True):
-        """Call a route as a browser does, with or without the CSRF token."""
-        client, method = self.web_clients[role].client, route.split()[0]
-        csrf_token = self.csrf_tokens[role] if token else ""
-        body = ROUTES[route][1]
-        if route in PAGES:
-            return client.open(path_of(route), method=method, data={**body, "csrf_token": csrf_token})
-        return client.open(path_of(route), method=method, json=body or None, headers={"X-CSRFToken": csrf_token})
-
-    def by_token(self, role, route):
-        """Call a JSON route as a script does."""
-        client, headers = self.api_clients[role].client, self.api_clients[role].headers
-        return client.open(path_of(route), method=route.split()[0], json=ROUTES[route][1] or None, headers=headers)
-
-    def ways(self, route):
-        """Return the methods that can call a route: with a cookie and, if it is JSON, with a token."""
-        return [self.by_cookie] if route in PAGES else [self.by_cookie, self.by_token]
-
-    def confirm_logins(self) -> None:
-        """Make all logins fresh, as if everyone had just entered their password."""
-        with self.app.app_context():
-            db.session.execute(update(LoginSession).values(confirmed_at=now()))
-            db.session.commit()
-
-    def tables(self):
-        """Return all rows of all tables, including logins, but without counted attempts."""
-        names = [table.name for table in TABLES if table.name != "attempts"]
-        tables = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
-        return {name: sorted(rows, key=repr) for name, rows in zip(names, tables, strict=True)}
-
-
-Extras = Callable[[Shop], Any]
-sample_shops: dict[tuple[Flask, Extras | None], SampleShop] = {}
-
-
-def sample_shop_of(app: Flask, extras: Extras | None = None) -> SampleShop:
-    """Return the sample shop of an application, with any extras: created once, later restored to its first state."""
-    if (app, extras) in sample_shops:
-        sample_shops[app, extras].reset()
-    else:
-        sample_shops[app, extras] = SampleShop(app)
-        if extras:
-            extras(sample_shops[app, extras].shop)
-            sample_shops[app, extras].save()
-    return sample_shops[app, extras]

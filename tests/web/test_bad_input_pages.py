@@ -10,7 +10,7 @@ import pytest
 
 from bookshop.accounts.browser import SENT_TO
 from bookshop.accounts.models import LOGIN
-from tests.support.bad_input import ISBN, MEGABYTE
+from tests.support.bad_input import ISBN, MEGABYTE, OTHER_ISBN
 from tests.support.clients import text_of
 from tests.support.links import LINKS
 from tests.support.routes import NAMES, PAGES, PATH_PARAMETER, REPLACED, ROUTES, UNSAFE
@@ -29,8 +29,13 @@ BOOK_FORM = [
     ({"price": HUGE}, 400, "The price must be from 0 to €1,000,000.00."),
 ]
 
+NEW_TITLE = {
+    **{"lines": OTHER_ISBN, "previewed": f"{OTHER_ISBN}x1", f"new-{OTHER_ISBN}-wanted": "y"},
+    **{f"new-{OTHER_ISBN}-{name}": value for name, value in (("title", "A"), ("authors", "B"), ("price", "1"))},
+}
+
 # For each page its fields, one of them hostile, the status, and the message shown.
-FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
+FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
     "POST /login": [({"email": NUL}, 400, WRONG_LOGIN), ({"password": NUL}, 400, WRONG_LOGIN)],
     "POST /login/sent": [({"email": NUL}, 303, "")],  # see also ASKING
     "POST /login/link/{token}": [
@@ -78,6 +83,15 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
         ({"lines": NUL}, 400, CONTROLS),
         ({"lines": f"{ISBN} x{HUGE}"}, 400, "The number of copies must be from 1 to 9,999."),
         ({"previewed": NUL, "number": NUL}, 200, ""),
+        *[
+            ({**NEW_TITLE, name: value}, 400, shown)
+            for name, value, shown in (
+                (f"new-{OTHER_ISBN}-title", NUL, CONTROLS),
+                (f"new-{OTHER_ISBN}-authors", NUL, CONTROLS),
+                (f"new-{OTHER_ISBN}-price", HUGE, "The price must be from 0 to €1,000,000.00."),
+            )
+        ],
+        ({"file": NUL, "photo": NUL, "previewed": ""}, 200, ""),  # text in place of a file is ignored
     ],
     "POST /admin/staff": [({"email": NUL}, 400, CONTROLS), ({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/staff/{user_id}": [({"role": NUL}, 400, NO_CHOICE)],
@@ -99,6 +113,17 @@ FORMS: dict[str, list[tuple[dict[str, str], int, str]]] = {
         f"POST /admin/mail/{action}": [({name: HUGE}, 303, TICK.format("messages")) for name in ("message", "only")]
         for action in ("retry", "drop")
     },
+    "POST /admin/imports": [
+        ({"file": NUL}, 400, "Choose a file."),
+        ({"price": HUGE}, 400, "The price must be from 0 to €1,000,000.00."),
+        ({"stock_quantity": HUGE}, 400, "The number of copies must be from 0 to 1,000,000."),
+    ],
+    "POST /admin/imports/{job_id}/columns": [
+        *[({"columns": ["title", odd]}, 400, NO_CHOICE) for odd in (NUL, HUGE)],
+        ({"columns": []}, 400, "The columns have been read again meanwhile."),
+        ({"decimal": NUL}, 400, NO_CHOICE),
+        ({"names": NUL}, 400, NO_CHOICE),
+    ],
     "POST /admin/webhooks": [
         ({"url": NUL}, 400, CONTROLS),
         ({"kinds": NUL}, 400, "is not a valid choice for this field."),

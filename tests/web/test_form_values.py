@@ -23,18 +23,22 @@ from bookshop.accounts.forms import (
 )
 from bookshop.accounts.link_form import LinkForm
 from bookshop.accounts.passwords import hash_password, password_matches, problem_in_password
-from bookshop.admin.forms import BookForm, CoverForm, DeliveryForm, NewStaffForm, RoleForm, StockForm, WebhookForm
+from bookshop.admin.delivery_form import DeliveryForm
+from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, StockForm, WebhookForm
+from bookshop.admin.import_forms import ColumnsForm, ImportForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
+from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
 from bookshop.web.forms import ShopForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
 from tests.support.bad_input import ISBN, SCRIPT
+from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
 
-Cases = list[tuple[str, str]]  # value and message
+Cases = list[tuple[Any, str]]  # value, a text or a file, and message
 
 PASSWORD, NEW = "three random words", "three other words"
 # Valid input for each form, of which each case changes one field.
@@ -59,20 +63,24 @@ RIGHT: dict[str, dict[str, Any]] = {
     "NewStaffForm": {"email": "ada@example.com", "role": "bookseller"},
     "RoleForm": {"role": "owner"},
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
+    "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
+    "ColumnsForm": {"columns": "title", "decimal": ".", "names": "first last"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
 }
 KINDS = (
     *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
+A_FILE = ImportJob(header=["Titel"], mapping=["title"], decimal=".", names="first last")
 AN_ORDER = Started([], StartedOrder(1, Cart([]), {}), [])
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
     "TokenForm": lambda: TokenForm("bookseller"),
     "RoleForm": lambda: RoleForm("customer"),
+    "ColumnsForm": lambda: ColumnsForm(A_FILE),
     "CheckoutForm": lambda: CheckoutForm(email=""),
     "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
@@ -92,6 +100,8 @@ NO_ISBN = "This is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-14395
 MISTYPED = "This is not an ISBN: the check digit is wrong, so a digit may be mistyped."
 NO_DAYS = "Invalid Choice: could not coerce."
 NO_NUMBER = "Invalid choice(s): one or more data inputs could not be coerced."
+NO_LIST = "This is a PDF. Ask for the list as CSV, Excel or ONIX 3.0 and upload that."
+NO_PHOTO = "This file is not a JPEG, PNG or WebP picture. Choose another."
 DIFFER = "The two new passwords are not the same."
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
@@ -189,11 +199,25 @@ BAD: dict[tuple[str, str], Cases] = {
         ("x" * 50_001, "This text is too long. Split the delivery into smaller parts."),
         ("\n".join([ISBN] * 501), "There are 501 lines. Enter at most 500 at a time."),
     ],
+    ("DeliveryForm", "file"): [((Upload(b"%PDF-1.7"), "delivery.csv"), NO_LIST)],
+    ("DeliveryForm", "photo"): [((Upload(b"a photo"), "photo.jpg"), NO_PHOTO)],
     ("NewStaffForm", "email"): text(254, "Enter an e-mail address."),
     ("NewStaffForm", "role"): all_of(["", "customer", "staff", "\0", "OWNER", SCRIPT], NO_CHOICE),
     ("RoleForm", "role"): all_of(["", "staff", "\0", "OWNER", SCRIPT], NO_CHOICE),
     ("WebhookForm", "url"): text(500, "Enter the address."),
     ("WebhookForm", "kinds"): chosen("*", "order.*", "ORDER.PLACED"),
+    ("ImportForm", "file"): all_of(["", "isbn"], "Choose a file."),
+    ("ImportForm", "price"): [
+        *all_of([*NUMBERS, "1,000.00", "1.999", "9.50 EUR", "NaN"], NO_AMOUNT),
+        *all_of(["-1", "1000000.01"], NO_PRICE),
+    ],
+    ("ImportForm", "stock_quantity"): [
+        *all_of(NO_INTEGERS, NO_INTEGER),
+        *all_of(["-1", "1000001", "2147483648"], NO_COPIES),
+    ],
+    ("ColumnsForm", "columns"): all_of(["x", "\0", "TITLE", "book_id", "currency ", SCRIPT], NO_CHOICE),
+    ("ColumnsForm", "decimal"): all_of(["", ";", ".,", "\0", SCRIPT], NO_CHOICE),
+    ("ColumnsForm", "names"): all_of(["", "first", "\0", SCRIPT], NO_CHOICE),
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
@@ -275,7 +299,7 @@ def test_a_form_with_broken_percent_encoding_is_read_as_far_as_possible():
 def test_a_file_in_place_of_text_counts_as_empty():
     wrong = {}
     for form, fields in RIGHT.items():
-        for field in fields.keys() - {"picture"}:
+        for field in fields.keys() - {"picture", "file"}:
             left_out = errors_in_form(FORMS[form], {name: fields[name] for name in fields if name != field})
             with_file = {**fields, field: (io.BytesIO(b"ada@example.com"), "ada.txt")}
             if (errors := errors_in_form(FORMS[form], with_file)) != left_out:

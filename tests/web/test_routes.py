@@ -32,10 +32,10 @@ from tests.support.routes import (
     ROUTES,
     UNSAFE,
     WITHOUT,
-    SampleShop,
     path_of,
     routes_of,
 )
+from tests.support.sample_shop import SampleShop
 from tests.support.settings import settings_for
 
 pytestmark = pytest.mark.one_postgresql_case

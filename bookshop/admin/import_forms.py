@@ -1,0 +1,136 @@
+"""The forms of the staff pages for imports."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from flask_wtf.file import FileField, FileRequired
+from wtforms import Field, RadioField, StringField, SubmitField
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import NumberRange, Optional, ValidationError
+
+from bookshop.admin.forms import COPIES
+from bookshop.bookfiles.columns import FIELDS, SEVERAL
+from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
+from bookshop.extensions import settings
+from bookshop.imports.models import ImportJob
+from bookshop.kit.money import format_amount, parse_amount
+from bookshop.web.forms import ShopForm, WholeNumberField, readable
+
+OWN_ID = "book_id"  # a column of the shop's own export, which no other file has
+FIELD_WORDS = {
+    "isbn": "ISBN",
+    "sku": "article number, if it is an ISBN",
+    "title": "title",
+    "subtitle": "subtitle",
+    "authors": "authors",
+    "publisher": "publisher",
+    "language": "language",
+    "published_year": "year of publication",
+    "original_year": "year of the first edition",
+    "description": "description",
+    "price": "price",
+    "price_cents": "price in cents",
+    "currency": "currency",
+    "stock_quantity": "copies",
+    OWN_ID: "number of the book in this shop",
+}
+NOT_USED = "not used"
+TWO_ARE_NAMED = 2
+COLUMNS_CHANGED = "The columns have been read again meanwhile. Look at them again."
+
+
+class ImportForm(ShopForm):
+    """A file of books to import, and what new books get that it does not say."""
+
+    file = FileField(
+        "File",
+        description="CSV, Excel (.xlsx), OpenDocument (.ods) or ONIX 3, up to 200 MB",
+        validators=[FileRequired("Choose a file.")],
+    )
+    price = StringField(
+        "Price of new books without one in the file (optional)",
+        validators=[Optional()],
+        render_kw={"inputmode": "decimal", "autocomplete": "off"},
+    )
+    stock_quantity = WholeNumberField(
+        "Copies of new books without a number in the file (optional)",
+        validators=[Optional(), readable, NumberRange(0, STOCK_MAX, COPIES)],
+        render_kw={"inputmode": "numeric", "autocomplete": "off"},
+    )
+    submit = SubmitField("Check the file")
+
+    price_cents: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.price.description = f"In {settings().currency}. Without it, such books have a price on request."
+        self.stock_quantity.description = "Without it, such books are out of stock."
+
+    def validate_price(self, field: StringField) -> None:
+        currency = settings().currency
+        try:
+            self.price_cents = parse_amount(field.data or "", currency)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if not 0 <= self.price_cents <= PRICE_MAX:
+            raise ValidationError(f"The price must be from 0 to {format_amount(PRICE_MAX, currency)}.")
+
+    def options(self) -> dict[str, int | None]:
+        """Return the values of new books that the file does not have, for ImportService.create."""
+        return {"price_cents": self.price_cents, "stock_quantity": self.stock_quantity.data}
+
+
+class ColumnsField(Field):  # type: ignore[misc]
+    """The field of each column of a file, "" for a column that is not used; sent once for each column."""
+
+    data: list[str]
+
+    def __init__(self, label: str = "", **options: Any) -> None:
+        super().__init__(label, **options)
+        self.header: Sequence[str] = ()
+        self.choices: dict[str, str] = {}
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        self.data = [value if isinstance(value, str) else "" for value in valuelist]
+
+    def pre_validate(self, _form: Any) -> None:
+        """Check that each column has one of the fields, and that a field has one column unless several may feed it."""
+        if not set(self.data or ()) <= {"", *self.choices}:
+            raise ValidationError("Not a valid choice.")
+        if len(self.data or ()) != len(self.header):
+            raise ValidationError(COLUMNS_CHANGED)
+        for field, names in self._named().items():
+            if len(names) >= TWO_ARE_NAMED and field not in SEVERAL:
+                both = " and ".join(names[:TWO_ARE_NAMED])
+                raise ValidationError(f"{both} cannot both be the {self.choices[field]}. Choose one of them.")
+
+    def _named(self) -> dict[str, list[str]]:
+        """Return the names of the columns of each field that is used."""
+        names = defaultdict(list)
+        for number, (name, field) in enumerate(zip(self.header, self.data, strict=True), start=1):
+            if field:
+                names[field].append(f"“{name}”" if name.strip() else f"column {number}")
+        return names
+
+
+class ColumnsForm(ShopForm):
+    """How an import reads the columns, the numbers and the names of its file."""
+
+    columns = ColumnsField("Columns")
+    decimal = RadioField(
+        "Prices",
+        choices=[SelectChoice(".", "1,234.50 is read as 1234.50"), SelectChoice(",", "1.234,50 is read as 1234.50")],
+    )
+    names = RadioField(
+        "Names of authors",
+        choices=[
+            SelectChoice("first last", "“Jane Austen, Franz Kafka” is read as two authors"),
+            SelectChoice("last, first", "“Kafka, Franz” is read as one author, Franz Kafka"),
+        ],
+    )
+
+    def __init__(self, job: ImportJob) -> None:
+        super().__init__(columns=job.mapping, decimal=job.decimal, names=job.names)
+        offered = [field for field in FIELDS if field != OWN_ID or OWN_ID in job.mapping]
+        self.columns.header, self.columns.choices = job.header, {field: FIELD_WORDS[field] for field in offered}

@@ -1,0 +1,184 @@
+"""Files on the delivery page: a wholesaler's delivery note, and the photo of a barcode."""
+
+import html
+from io import BytesIO
+
+import pytest
+import xlsxwriter
+from PIL import Image
+
+from tests.admin.test_delivery_new_titles import form_of, names, receive, value
+from tests.inventory.test_barcodes import photo
+from tests.support.clients import text_of
+from tests.support.factories import isbn
+from tests.support.uploads import PDF, bomb, saved
+
+pytestmark = pytest.mark.one_postgresql_case
+
+EMMA, PERSUASION = "9780141439587", isbn(2)
+PAGE = "/admin/delivery"
+BOTH = [f"{EMMA} 5", f"{PERSUASION} 2"]
+
+
+@pytest.fixture
+def staff(shop, web_client):
+    shop.staff("staff@example.com")
+    return web_client("staff@example.com")
+
+
+def drop(staff, content, lines="", **fields):
+    """Choose a file and check the delivery."""
+    content = content.encode() if isinstance(content, str) else content
+    return staff.submit(PAGE, lines=lines, file=(BytesIO(content), "delivery.csv"), **fields)
+
+
+def typed_lines(page):
+    return html.unescape(form_of(page)["lines"]).splitlines()
+
+
+def workbook(*rows):
+    """Return an Excel file with these rows."""
+    file = BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"ISBN,Qty\n{EMMA},5\n{PERSUASION},2\n",
+        f"EAN;Menge\r\n{EMMA};5\r\n{PERSUASION};2\r\n",
+        f"\ufeffISBN\tTitel\tStück\n978-0-14-143958-7\tEmma\t5\n{PERSUASION}\tx\t2",
+        f"Lieferschein 4711\n\nISBN;Bestellt;Geliefert;Titel\n{EMMA};9;5;Emma\n{PERSUASION};2;2;x\n",
+        f"Lieferscheinnummer;EAN;Bezeichnung;Menge\n1;{EMMA};Emma;5\n1;{PERSUASION};x;2\n",
+        f'sep=;\n"ISBN";"Quantité"\n"=""{EMMA}""";"5"\n"{PERSUASION}";"2,00"\n',
+        f"ISBN,Quantity\n{EMMA},5 pcs\n{PERSUASION},2.0\n",
+        f"ISBN|Delivered|Stock\n{EMMA}|5|99\n{PERSUASION}|2|0\n".encode("utf-16"),
+        workbook(["ISBN", "Quantity"], [int(EMMA), 5], [PERSUASION, 2.0]),
+    ],
+    ids=range(9),
+)
+def test_a_delivery_note_in_any_dialect_becomes_lines_of_the_delivery(shop, staff, content):
+    before = shop.everything()
+    page = drop(staff, content)
+    assert (page.status_code, typed_lines(page)) == (200, BOTH)
+    assert "2 lines were added to the list of ISBNs." in text_of(page)
+    assert shop.everything() == before
+
+
+def test_a_list_without_a_header_is_taken_as_typed(staff):
+    assert typed_lines(drop(staff, f"{EMMA};5\n{PERSUASION};2\n")) == [f"{EMMA};5", f"{PERSUASION};2"]
+
+
+def test_a_list_without_copies_has_one_of_each(staff):
+    assert typed_lines(drop(staff, f"ISBN,Title\n{EMMA},Emma\n")) == [f"{EMMA} 1"]
+
+
+def test_lines_of_a_file_are_added_to_those_that_are_typed(staff):
+    assert typed_lines(drop(staff, f"ISBN,Qty\n{EMMA},5\n", lines=PERSUASION)) == [PERSUASION, f"{EMMA} 5"]
+
+
+def test_lines_that_cannot_be_read_stay_visible_with_their_reason(staff):
+    rows = (
+        f"ISBN;Titel;Menge\n9,78E+12;Emma;5\n{EMMA};Emma;0\n{EMMA};Emma;viele\n{EMMA};Emma;\n;Summe;17\n{EMMA};Emma;1\n"
+    )
+    page = drop(staff, rows)
+    words = text_of(page)
+    assert "5 lines to fix" in words
+    for line in (
+        "1 9,78E+12 Emma 5 This is not an ISBN",
+        f"2 {EMMA} 0 The number of copies must be from 1",
+        f"3 {EMMA} viele The number of copies must be from 1",
+        f"4 {EMMA} copies missing The number of copies must be from 1",
+        "5 Summe 17 This is not an ISBN",
+    ):
+        assert line in words
+
+
+def test_what_a_file_says_about_new_titles_is_filled_in(shop, staff):
+    page = drop(staff, f"ISBN;Autor;Titel;Preis;Menge\n{EMMA};Austen, Jane;Emma;7,80;5\n")
+    found = [value(page, f"new-{EMMA}-{name}") for name in ("title", "authors", "price")]
+    assert found == ["Emma", "Jane Austen", "7.80"]
+    receive(staff, page)
+    assert shop.rows("SELECT title, authors, price_cents, stock_quantity FROM books") == [
+        ("Emma", "Jane Austen", 780, 5)
+    ]
+
+
+def test_an_unreadable_price_keeps_no_copies_out(staff):
+    page = drop(staff, f"ISBN;Titel;Preis;Menge\n{EMMA};Emma;teuer;5\n")
+    assert (typed_lines(page), value(page, f"new-{EMMA}-price")) == ([f"{EMMA} 5"], "")
+
+
+def test_a_file_that_is_chosen_late_is_shown_before_anything_is_received(shop, staff):
+    shop.book("Emma", isbn=EMMA)
+    preview = staff.submit(PAGE, lines=EMMA)
+    fields = {**form_of(preview), "receive": "yes"}
+    page = staff.submit(PAGE, **fields, file=(BytesIO(f"ISBN,Qty\n{EMMA},5\n".encode()), "more.csv"))
+    assert ("Nothing has been saved yet." in text_of(page), shop.stock(1)) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"ISBN,Qty\n" + b" " * 4 * 1024 * 1024, "at most 4 MB"),
+        ("ISBN,Qty\n" + f"{EMMA},1\n" * 501, "more than 500 lines"),
+        ("Title,Qty\nEmma,5\n", "No column of this file is known as the ISBN"),
+        (PDF, "This is a PDF."),
+        (saved(Image.new("L", (10, 10))), "a picture"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "Workbook\0".encode("utf-16-le"), "an old Excel file"),
+        (b" ", "The file is empty."),
+        (
+            b'<ONIXMessage release="3.0" xmlns="http://ns.editeur.org/onix/3.0/reference"><Product/></ONIXMessage>',
+            "This is an ONIX message",
+        ),
+    ],
+    ids=lambda content: str(content)[-40:],
+)
+def test_a_file_that_is_no_delivery_note_is_refused_in_words(shop, staff, content, reason):
+    before = shop.everything()
+    page = drop(staff, content, lines=EMMA)
+    assert (page.status_code, typed_lines(page), names(page)) == (400, [EMMA], [])
+    assert reason in text_of(page)
+    assert shop.everything() == before
+
+
+def test_a_form_that_is_far_too_large_is_refused_in_words(staff):
+    page = drop(staff, b"x" * 14 * 1024 * 1024)
+    assert (page.status_code, "a delivery note may have at most 4 MB" in text_of(page)) == (413, True)
+
+
+def test_a_photo_of_a_barcode_becomes_a_line(staff):
+    upload = (BytesIO(saved(photo(EMMA), "JPEG")), "photo.jpg")
+    page = staff.submit(PAGE, lines=PERSUASION, photo=upload)
+    assert (page.status_code, typed_lines(page)) == (200, [PERSUASION, EMMA])
+    assert "1 line was added to the list of ISBNs." in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (saved(photo()), "There is no readable barcode of a book in this photo."),
+        (bomb(60_000, 60_000), "at most 40 megapixels"),
+        (b"x" * 9 * 1024 * 1024, "at most 8 MB"),
+        (PDF, "not a JPEG, PNG or WebP picture"),
+    ],
+    ids=lambda content: str(content)[-40:],
+)
+def test_another_photo_is_refused_in_words_and_keeps_what_is_typed(staff, content, reason):
+    page = staff.submit(PAGE, lines=EMMA, photo=(BytesIO(content), "photo.jpg"))
+    assert (page.status_code, typed_lines(page), reason in text_of(page)) == (400, [EMMA], True)
+
+
+def test_only_this_page_may_use_the_camera_and_only_scripts_of_the_shop(staff):
+    with_camera = staff.get(PAGE).headers
+    assert with_camera["Permissions-Policy"] == "camera=(self)"
+    assert "script-src 'self'" in with_camera["Content-Security-Policy"]
+    assert "wasm" not in with_camera["Content-Security-Policy"]
+    for page in ("/", "/admin", "/admin/books", "/admin/books/new", "/login", "/nowhere", "/api/v1/books", "/api/docs"):
+        headers = staff.get(page).headers
+        assert (headers["Permissions-Policy"], page) == ("camera=()", page)
+        assert ("script-src" in headers["Content-Security-Policy"]) == (page == "/api/docs")
