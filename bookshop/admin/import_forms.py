@@ -10,7 +10,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import NumberRange, Optional, ValidationError
 
 from bookshop.admin.forms import COPIES
-from bookshop.bookfiles.columns import FIELDS, SEVERAL
+from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, SEVERAL
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.extensions import settings
 from bookshop.imports.models import ImportJob
@@ -18,23 +18,6 @@ from bookshop.kit.money import format_amount, parse_amount
 from bookshop.web.forms import ShopForm, WholeNumberField, readable
 
 OWN_ID = "book_id"  # a column of the shop's own export, which no other file has
-FIELD_WORDS = {
-    "isbn": "ISBN",
-    "sku": "article number, if it is an ISBN",
-    "title": "title",
-    "subtitle": "subtitle",
-    "authors": "authors",
-    "publisher": "publisher",
-    "language": "language",
-    "published_year": "year of publication",
-    "original_year": "year of the first edition",
-    "description": "description",
-    "price": "price",
-    "price_cents": "price in cents",
-    "currency": "currency",
-    "stock_quantity": "copies",
-    OWN_ID: "number of the book in this shop",
-}
 NOT_USED = "not used"
 TWO_ARE_NAMED = 2
 COLUMNS_CHANGED = "The columns have been read again meanwhile. Look at them again."

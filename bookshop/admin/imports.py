@@ -17,13 +17,13 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.admin import bp
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
 from bookshop.admin.views import ViewResponse
-from bookshop.bookfiles.encodings import label
+from bookshop.bookfiles.columns import unused_columns
 from bookshop.catalog.models import NO_PRICE
 from bookshop.extensions import settings
 from bookshop.imports.matching import ADDED_LINE, UPDATED_LINE
 from bookshop.imports.models import ACTIVE, ADOPTED, CANCELLED, CHECKED, DONE, GUESS, KEPT, REFUSED, WAITING, ImportJob
 from bookshop.imports.repository import ImportRepository
-from bookshop.imports.runner import store_upload
+from bookshop.imports.runner import remove_files, store_upload
 from bookshop.imports.service import TOO_LATE
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Busy, Conflict
@@ -142,9 +142,8 @@ def _page(job: ImportJob, columns: ColumnsForm) -> str:
         job=job,
         states=STATES,
         emails=_emails_of([job]),
-        encoding=label(job.encoding or ""),
         columns=columns,
-        unused=[name for name, field in zip(job.header, job.mapping, strict=True) if not field and name.strip()],
+        unused=unused_columns(job.header, job.mapping),
         form=ShopForm(),
         counts=found.count_notes(job.id),
         notes={kind: found.list_notes(job.id, {kind}, 0, SHOWN) for kind in NOTE_WORDS},
@@ -192,7 +191,9 @@ def continue_import(job_id: int) -> Response:
 @bp.post(f"{IMPORT}/cancel")
 @staff_required
 def cancel_import(job_id: int) -> Response:
-    return _change(job_id, services.imports().cancel, "The import has been cancelled.")
+    response = _change(job_id, services.imports().cancel, "The import has been cancelled.")
+    remove_files(job_id)
+    return response
 
 
 @bp.post(f"{IMPORT}/undo")

@@ -25,6 +25,23 @@ FIELDS = (
     "stock_quantity",
     "book_id",  # only in the shop's own export
 )
+FIELD_WORDS = {
+    "isbn": "ISBN",
+    "sku": "article number, if it is an ISBN",
+    "title": "title",
+    "subtitle": "subtitle",
+    "authors": "authors",
+    "publisher": "publisher",
+    "language": "language",
+    "published_year": "year of publication",
+    "original_year": "year of the first edition",
+    "description": "description",
+    "price": "price",
+    "price_cents": "price in cents",
+    "currency": "currency",
+    "stock_quantity": "copies",
+    "book_id": "number of the book in this shop",
+}
 EXPORT_HEADER = (
     "book_id",
     "isbn",
@@ -180,14 +197,22 @@ def fields_of(cells: Sequence[str], mapping: Sequence[str]) -> dict[str, str]:
     return fields
 
 
-def missing_fields(mapping: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields that an import lacks: books are known by their ISBN or by their title and authors.
+def missing_columns(mapping: Sequence[str]) -> str:
+    """Return the sentence that says which columns an import cannot do without; "" if none is missing.
 
-    A list with ISBNs alone can change books that the shop has; a new book without a title is refused by its line.
+    A list with nothing but ISBNs can change books that the shop has.
     """
-    if "isbn" in mapping:
-        return ()
-    return tuple(field for field in ("title", "authors") if field not in mapping)
+    used = set(mapping)
+    if used & {"isbn", "sku"} or {"title", "authors"} <= used:
+        return ""
+    missing = [name for name in ("title", "authors") if name not in used]
+    return f"No column has been recognised as {' or '.join(missing)}, nor one as the ISBN. Choose the columns."
+
+
+def unused_columns(header: Sequence[str], mapping: Sequence[str]) -> list[str]:
+    """Return the names of the columns that are not used; one without a name is called by its number."""
+    columns = enumerate(zip(header, mapping, strict=True), start=1)
+    return [name.strip() or f"column {number}" for number, (name, field) in columns if not field]
 
 
 def currency_of(header: Sequence[str], mapping: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Reads a file of books, whatever wrote it: finds out what it is, and turns each of its lines into a book's values."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -9,7 +10,8 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from bookshop.bookfiles import onix, spreadsheets, tables
-from bookshop.bookfiles.columns import EXPORT_HEADER, currency_of, fields_of, map_columns
+from bookshop.bookfiles.columns import EXPORT_HEADER, FIELD_WORDS, currency_of, fields_of, map_columns, unused_columns
+from bookshop.bookfiles.encodings import label
 from bookshop.bookfiles.formats import Kind, kind_of
 from bookshop.bookfiles.lines import FileLine, Product
 from bookshop.bookfiles.values import Conventions, Evidence, Reading, UnreadableLine, read_values
@@ -29,6 +31,8 @@ SENTENCES = {  # by pydantic's types of errors
     "too_long": "must have at most {max_length} characters",
     "string_too_long": "must have at most {max_length} characters",
 }
+
+NAMES = re.compile(r"\b(isbn|published_year|original_year|price_cents|stock_quantity)\b")  # others are words already
 
 Names = Literal["first last", "last, first"]
 Decimal = Literal[".", ","]
@@ -66,7 +70,7 @@ class BookFile:
     @property
     def unused(self) -> Sequence[str]:
         """The names of the columns that are not used."""
-        return [name for name, used in zip(self.header, self.mapping, strict=True) if not used and name.strip()]
+        return unused_columns(self.header, self.mapping)
 
     def lines(self) -> Iterator[ReadLine]:
         """Yield the lines of the file, one after another, with the values of their books."""
@@ -80,14 +84,17 @@ class BookFile:
     def _read(self, line: FileLine | Product) -> ReadLine:
         if line.problem:
             return ReadLine(line.number, problem=line.problem, swallowed=line.swallowed)
+        fields = self._fields(line)
+        if not fields:
+            return ReadLine(line.number, problem="has nothing in the columns that are used")
         try:
-            reading = read_values(self._fields(line), self.conventions)
+            reading = read_values(fields, self.conventions)
         except UnreadableLine as error:
-            return ReadLine(line.number, problem="; ".join([str(error), *_validated(error.values)[1]]))
+            return ReadLine(line.number, problem=_in_words([str(error), *_validated(error.values)[1]]))
         values, guesses = (_completed if isinstance(line, Product) else _shortened)(reading)
         stored, problems = _validated(values)
         if problems:
-            return ReadLine(line.number, problem="; ".join(problems))
+            return ReadLine(line.number, problem=_in_words(problems))
         record = line.record if isinstance(line, Product) else b""
         return ReadLine(line.number, stored, guesses=guesses, record=record)
 
@@ -109,8 +116,9 @@ def open_books(
 ) -> BookFile:
     """Find out what a file is and how it is to be read; `decimal` and `names` overrule what it seems to be.
 
-    `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid with a sentence for people if the file cannot be read at all. A spreadsheet
-    is converted to a CSV file beside it, which `remove_converted` removes.
+    `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid with
+    a sentence for people if the file cannot be read at all. A spreadsheet is converted to a CSV file beside it, which
+    `remove_converted` removes.
     """
     kind = kind_of(path)
     if kind == "onix":
@@ -126,15 +134,6 @@ def open_books(
     return replace(file, conventions=chosen)
 
 
-def missing_columns(mapping: Sequence[str]) -> str:
-    """Return the sentence that says which columns an import cannot do without; "" if none is missing."""
-    used = set(mapping)
-    if "isbn" in used or {"title", "authors"} <= used:
-        return ""
-    missing = [name for name in ("title", "authors") if name not in used]
-    return f"No column has been recognised as {' or '.join(missing)}, nor one as the ISBN. Choose the columns."
-
-
 def remove_converted(path: Path) -> None:
     """Remove what `open_books` has put beside a spreadsheet."""
     _converted(path).unlink(missing_ok=True)
@@ -143,7 +142,7 @@ def remove_converted(path: Path) -> None:
 def _open_table(path: Path, kind: Kind) -> tuple[tables.Table, str, str]:
     if kind == "table":
         table = tables.open_table(path)
-        return table, f"CSV, separated by {SEPARATORS[table.separator]}", table.encoding
+        return table, f"CSV, separated by {SEPARATORS[table.separator]}", label(table.encoding)
     target = _converted(path)
     sheet = spreadsheets.to_csv(path, target)
     return tables.open_table(target, converted=True), f"Spreadsheet, sheet “{sheet}”", ""
@@ -201,3 +200,8 @@ def _sentence(problem: Any) -> str:
     words = SENTENCES.get(problem["type"])
     explanation = words.format(**problem.get("ctx", {})) if words else problem["msg"].removeprefix("Value error, ")
     return f"{problem['loc'][0]} {explanation}"
+
+
+def _in_words(problems: Sequence[str]) -> str:
+    """Join what is wrong with a line, with the fields called as people call them."""
+    return NAMES.sub(lambda match: FIELD_WORDS[match[0]], "; ".join(problems))

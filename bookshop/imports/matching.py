@@ -97,6 +97,8 @@ def _add(line: PlanLine, defaults: Mapping[str, Any]) -> Decision:
 
 def _update(line: PlanLine, book: Book, defaults: Mapping[str, Any]) -> Decision:
     values = dict(line.values)
+    if line.isbn is None or line.isbn != book.isbn:  # found by title and authors, which the shop may write better
+        values = {name: value for name, value in values.items() if name not in {"title", "authors"}}
     if book.price_cents == NO_PRICE and "price_cents" in defaults:
         values = {"price_cents": defaults["price_cents"], **values}
     changes = {name: value for name, value in values.items() if getattr(book, name) != value}

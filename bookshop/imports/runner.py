@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from bookshop.bookfiles.reading import BookFile, Decimal, Names, ReadLine, missing_columns, open_books, remove_converted
+from bookshop.bookfiles.columns import missing_columns
+from bookshop.bookfiles.reading import BookFile, Decimal, Names, ReadLine, open_books, remove_converted
 from bookshop.catalog.works import work_key
 from bookshop.extensions import db, settings
 from bookshop.imports.batch import BatchReport

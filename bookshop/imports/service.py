@@ -99,6 +99,7 @@ class ImportService:
         self.imports.remember_mapping(_header_hash(job.header), mapping)
         values = {"state": CHECKING, "mapping": list(mapping), "decimal": decimal, "names": names, "error": None}
         self._change(job_id, {CHECKED}, values)
+        self.audit.record("import.columns_chosen", job_id)
 
     def start(self, job_id: int) -> None:
         """Import what has been checked."""
@@ -111,10 +112,12 @@ class ImportService:
     def pause(self, job_id: int) -> None:
         """Stop after the batch in hand, until the import is resumed."""
         self._change(job_id, {IMPORTING}, {"state": PAUSED})
+        self.audit.record("import.paused", job_id)
 
     def resume(self, job_id: int) -> None:
         """Go on with a paused import."""
         self._change(job_id, {PAUSED}, {"state": IMPORTING})
+        self.audit.record("import.resumed", job_id)
 
     def cancel(self, job_id: int) -> None:
         """Stop for good, after the batch in hand; what has been imported stays."""
@@ -126,8 +129,11 @@ class ImportService:
     def undo(self, job_id: int) -> None:
         """Remove the books that an import added, except those that are in use; see `remove`.
 
-        Raises Conflict if any of them has been sold.
+        Raises Conflict if it has added none, or if any of them has been sold.
         """
+        if not self.imports.list_added(job_id, 0, 1):
+            self.get(job_id)
+            raise Conflict("There is nothing to undo: no book that the import added is left.", "IMPORT_CHANGED")
         if sold := self.imports.count_sold(job_id):
             what = "1 book that it added has" if sold == 1 else f"{sold:,} books that it added have"
             raise Conflict(f"{what} been sold, so the import cannot be undone any more.", "IMPORT_SOLD")

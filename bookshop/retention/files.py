@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 OWN_NAME = re.compile(r"[a-z_]+\.[0-9a-f]{32}\.(eml|new)")  # a message, and what a killed worker left of one
-IMPORT_FILE = re.compile(r"[0-9]+\.(upload|upload\.sheet\.csv|plan|draft|new)")
+IMPORT_FILE = re.compile(r"[0-9]+\.(upload|upload\.sheet\.csv|plan|draft|new)|tmp\w+\.received")
 
 
 def remove_files(paths: Iterable[Path]) -> int:

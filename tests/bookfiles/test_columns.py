@@ -10,7 +10,6 @@ from bookshop.bookfiles.columns import (
     currency_of,
     fields_of,
     map_columns,
-    missing_fields,
     recognised,
 )
 
@@ -153,14 +152,6 @@ def test_cells_that_are_not_blank_are_returned_by_field_and_several_are_joined()
         "title": " Emma ",
         "authors": "Jane Austen",
     }
-
-
-def test_an_import_needs_an_isbn_or_titles_and_authors():
-    assert [missing_fields(map_columns(header)) for header in (["ISBN"], ["Title", "Author"], ["SKU", "Title"])] == [
-        (),
-        (),
-        ("authors",),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bookshop.bookfiles.reading import missing_columns, open_books
+from bookshop.bookfiles.columns import missing_columns
+from bookshop.bookfiles.reading import open_books
 from bookshop.catalog.models import DESCRIPTION_MAX
 from tests.support.onix import message, product, tag
 
@@ -21,7 +22,7 @@ def read(tmp_path):
 
 def test_all_problems_of_a_line_are_reported_together(read):
     (line,) = read(f"isbn,title,authors,price,publisher\n123,Emma,Jane Austen,7;8,{'x' * 201}\n")
-    for word in ("isbn", "price", "publisher must have at most 200"):
+    for word in ("ISBN 123", "price", "publisher must have at most 200"):
         assert word in line.problem
 
 
@@ -51,7 +52,7 @@ def test_a_product_without_contributors_names_its_publisher_and_says_so(read):
     assert line.guesses == ["names no author, so its publisher Musterverlag is given as the author"]
 
 
-@pytest.mark.parametrize("mapping", [["isbn"], ["title", "authors"], ["", "title", "authors", "isbn"]])
+@pytest.mark.parametrize("mapping", [["isbn"], ["sku"], ["title", "authors"], ["", "title", "authors", "isbn"]])
 def test_an_isbn_or_title_and_authors_are_enough(mapping):
     assert missing_columns(mapping) == ""
 

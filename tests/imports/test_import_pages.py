@@ -255,6 +255,7 @@ def test_an_import_is_paused_in_the_middle_and_continued_to_the_end(app, shop, d
     desk.press(path, "start")
     with app.app_context():
         claim = services.commit(lambda: services.imports().claim("a worker", 60))
+        assert claim
         ImportRunner(claim, stopping=lambda: True).run()
     page = desk.browser.get(path)
     assert "500 lines read = 500 added + 0 updated + 0 unchanged + 0 refused so far." in text_of(page)
