@@ -301,7 +301,8 @@ def test_a_failure_after_the_commit_is_not_reported_as_unchanged(shop, web_clien
 @pytest.mark.parametrize("route", [route for route in PAGES if route not in UNSAFE])
 def test_every_form_of_a_page_has_an_idempotency_key(sample_shop, route):
     for role in sorted(ROUTES[route][0]):
-        for form in FORM.findall(sample_shop.web_clients[role].follow(path_of(route)).text):
+        page = sample_shop.web_clients[role].follow(path_of(route))
+        for form in FORM.findall(page.text) if page.mimetype == "text/html" else ():
             named = re.search(r'name="(once|key|number)"', form)
             asks_for_link = role == "nobody" and 'name="email"' in form  # one is sent however often the form is
             assert named or asks_for_link or 'action="/logout"' in form or "/unsubscribe/" in path_of(route)

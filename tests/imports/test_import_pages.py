@@ -97,7 +97,7 @@ def test_a_file_is_previewed_then_imported_and_every_line_is_accounted_for(shop,
         "Columns not used Farbe",
         "Title Stolz → Stolz und Vorurteil Price €9.50 → €9.90 Copies 0 → 3",
         "To refuse These lines would not be imported.",
-        "4 isbn 9780000000000 is not an ISBN",
+        "4 ISBN 9780000000000 is not an ISBN",
     ):
         assert words in page
     assert (shop.stock(1), shop.statuses(1)) == (0, ["waiting"])

@@ -43,6 +43,7 @@ DAMAGED = "contains a damaged character: send the text as UTF-8"
 EMPTY = "Value should have at least 1 item after validation, not 0"
 NO_ISBN = "is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8"
 MISTYPED = "is not an ISBN: the check digit is wrong, so a digit may be mistyped"
+NO_BOOK = "is not an ISBN: 13 digits must begin with 978 or 979, so this is the EAN of something else"
 NO_CURRENCY = "is not an ISO 4217 currency code such as EUR"
 NO_REASON = "Input should be 'received', 'correction', 'sale', 'return' or 'import'"
 NO_DELIVERY, NO_MODE = "Input should be 'collect' or 'post'", "Input should be 'atomic' or 'each'"
@@ -97,9 +98,10 @@ NOTE = text(500)
 ISBN: Cases = [
     *all_of(NO_TEXTS, TEXT),
     *all_of([*CONTROLLING, *SURROGATES, "caf\ufffd", MEGABYTE, "", " ", "978014143951", "97801414395180"], NO_ISBN),
-    *all_of(["X141439518", "9771234567003", "978-0-14-143951-8-1", "nine", "9" * 100_000, "<script>"], NO_ISBN),
+    *all_of(["X141439518", "978-0-14-143951-8-1", "nine", "9" * 100_000, "<script>"], NO_ISBN),
     ("\u0669\u0667\u0668\u0660\u0661\u0664\u0661\u0664", NO_ISBN),
     *all_of(["9780141439519", "0141439517", "014143951X"], MISTYPED),
+    ("9771234567003", NO_BOOK),
 ]
 OF_A_BOOK: dict[str, Cases] = {
     "isbn": ISBN,
