@@ -1,11 +1,11 @@
 """Reads a wholesaler's file that staff drop onto the delivery page: ISBNs, copies, and what it says of new titles."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug.datastructures import FileStorage
 
@@ -13,20 +13,22 @@ from bookshop.bookfiles.columns import fields_of, map_columns
 from bookshop.bookfiles.encodings import encoding_of, open_text
 from bookshop.bookfiles.reading import BookFile, open_books
 from bookshop.bookfiles.values import UnreadableLine, read_values
-from bookshop.inventory.delivery_note import LINES_MAX, read_copies, read_note
+from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, delivered_copies, read_note
 from bookshop.kit.exceptions import Invalid
 from bookshop.kit.text import one_line, words
 from bookshop.web.uploads import DELIVERY_FILE_MAX
 
+T = TypeVar("T")
+
 SHOWN = 80  # characters of a line that cannot be read
 # Names of the column with the delivered copies, best first: what was delivered counts more than what was ordered.
-COPIES = """delivered; qty delivered; quantity delivered; delivered qty; delivered quantity; shipped; qty shipped;
+COLUMNS = """delivered; qty delivered; quantity delivered; delivered qty; delivered quantity; shipped; qty shipped;
     quantity shipped; shipped qty; geliefert; geliefert stk; gelieferte menge; menge geliefert; liefermenge; gel menge;
     livre; livree; livres; qte livree; quantite livree; quantite expediee; entregado; entregada; cantidad entregada;
     copies; number of copies; qty; quantity; menge; anzahl; stuck; stueck; stk; stuckzahl; stueckzahl; exemplare; expl;
     ex; exemplaires; quantite; qte; nombre; ejemplares; unidades; cantidad; cant; units; pieces; pcs; qty ordered;
     quantity ordered; ordered; bestellt; bestellmenge; stock quantity; stock; bestand"""
-RANKS = {"".join(words(name)): rank for rank, name in enumerate(COPIES.split(";"))}
+RANKS = {"".join(words(name)): rank for rank, name in enumerate(COLUMNS.split(";"))}
 USED = ("isbn", "sku", "title", "authors", "price", "price_cents", "currency")
 TITLE = ("title", "authors", "price_cents", "currency")
 TOO_LARGE = "This file is too large: a delivery note may have at most 4 MB. Split it into smaller files."
@@ -39,14 +41,18 @@ NO_ISBN = (
 
 @dataclass
 class DeliveryFile:
-    """The lines of a file as they are typed into the form, and by ISBN-13 what it says about the titles."""
+    """The lines of a file as they are typed into the form, and by ISBN-13 what it says about the titles.
+
+    `problems` are the lines that cannot be taken apart, so that there is nothing to type for them.
+    """
 
     lines: list[str] = field(default_factory=list)
+    problems: list[NoteLine] = field(default_factory=list)
     titles: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_delivery_file(upload: FileStorage, currency: str) -> DeliveryFile:
-    """Read an uploaded file, whatever its dialect; a line that cannot be read becomes a line that staff can fix.
+    """Read an uploaded file, whatever its dialect; a line with a wrong ISBN or wrong copies can be fixed in the form.
 
     Raises Invalid with the reason if the file cannot be read at all.
     """
@@ -70,7 +76,13 @@ def _read(path: Path, currency: str) -> DeliveryFile:
             return DeliveryFile(_limited(lines))
         raise
     found = DeliveryFile()
-    found.lines = _limited(_line(file, cells, found.titles) for cells in _cells(file))
+    for line in _limited(file.table.lines() if file.table else ()):
+        if line.problem:
+            found.problems.append(
+                NoteLine(line.number, f"Line {line.number} of the file", problem=f"It {line.problem}.")
+            )
+        else:
+            found.lines.append(_line(file, line.cells, found.titles))
     return found
 
 
@@ -84,17 +96,12 @@ def delivery_columns(header: Sequence[str]) -> Sequence[str]:
     return mapping
 
 
-def _cells(file: BookFile) -> Iterator[Sequence[str]]:
-    for line in file.table.lines() if file.table else ():
-        yield line.cells or [f"Line {line.number} {line.problem}"]
-
-
 def _line(file: BookFile, cells: Sequence[str], titles: dict[str, Mapping[str, Any]]) -> str:
     """Return a line of the file as it is typed into the form, and keep what it says about the title."""
     fields = fields_of(cells, file.mapping)
     typed = fields.pop("stock_quantity", "1" if "stock_quantity" not in file.mapping else "")
     values = _values(file, fields)
-    copies = read_copies(_whole(typed))
+    copies = delivered_copies(typed)
     isbn = values.get("isbn")
     if isbn is None:
         return one_line(" ".join(cell for cell in cells if cell.strip()))[:SHOWN]
@@ -110,12 +117,6 @@ def _values(file: BookFile, fields: Mapping[str, str]) -> Mapping[str, Any]:
         return error.values
 
 
-def _whole(copies: str) -> str:
-    """Drop the decimals that spreadsheets add to whole numbers: 5.0 and 5,00."""
-    whole, _point, decimals = copies.strip().replace(",", ".").partition(".")
-    return whole if decimals and not decimals.strip("0") else copies
-
-
 def _without_header(path: Path) -> list[str]:
     """Return the lines of a text that is a list of ISBNs and copies, without a header; else none."""
     try:
@@ -127,7 +128,7 @@ def _without_header(path: Path) -> list[str]:
     return [one_line(line)[:SHOWN] for line in lines] if len(readable) * 2 > len(lines) else []
 
 
-def _limited(lines: Iterator[str] | Sequence[str]) -> list[str]:
+def _limited(lines: Iterable[T]) -> list[T]:
     found = list(islice(lines, LINES_MAX + 1))
     if len(found) > LINES_MAX:
         raise Invalid(TOO_MANY, "file")

@@ -28,7 +28,8 @@ class DeliveryForm(ShopForm):
 
     `number` identifies the delivery from its first preview on, so that submitting it again receives nothing twice.
     `previewed` is what the preview showed, so that only previewed lines can be received. The lines of a file and the
-    barcodes of a photo are added to the typed ones. `in_file` is what the file says about titles, by ISBN-13.
+    barcodes of a photo are added to the typed ones, apart from the `unread` ones of the file. `in_file` is what the
+    file says about titles, by ISBN-13.
     """
 
     lines = TextAreaField(
@@ -59,6 +60,7 @@ class DeliveryForm(ShopForm):
         super().__init__()
         self.in_file: Mapping[str, Mapping[str, Any]] = {}
         self.added: Sequence[str] = ()
+        self.unread: Sequence[NoteLine] = ()
 
     def validate(self, extra_validators: Any = None) -> bool:
         """Add the lines of the files to the typed ones, then check the form."""
@@ -75,7 +77,7 @@ class DeliveryForm(ShopForm):
         except Invalid as error:
             self.file.process_errors.append(error.sentence)
             return ()
-        self.in_file = found.titles
+        self.in_file, self.unread = found.titles, found.problems
         return found.lines
 
     def _lines_of_photo(self) -> Sequence[str]:

@@ -9,16 +9,14 @@ from wtforms import Field, RadioField, StringField, SubmitField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import NumberRange, Optional, ValidationError
 
-from bookshop.admin.forms import COPIES
+from bookshop.admin.forms import COPIES, typed_price
 from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, SEVERAL
-from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
+from bookshop.catalog.models import STOCK_MAX
 from bookshop.extensions import settings
 from bookshop.imports.models import ImportJob
-from bookshop.kit.money import format_amount, parse_amount
 from bookshop.web.forms import ShopForm, WholeNumberField, readable
 
 OWN_ID = "book_id"  # a column of the shop's own export, which no other file has
-NOT_USED = "not used"
 TWO_ARE_NAMED = 2
 COLUMNS_CHANGED = "The columns have been read again meanwhile. Look at them again."
 
@@ -32,12 +30,12 @@ class ImportForm(ShopForm):
         validators=[FileRequired("Choose a file.")],
     )
     price = StringField(
-        "Price of new books without one in the file (optional)",
+        "Price of each new book, if the file does not say (optional)",
         validators=[Optional()],
         render_kw={"inputmode": "decimal", "autocomplete": "off"},
     )
     stock_quantity = WholeNumberField(
-        "Copies of new books without a number in the file (optional)",
+        "Copies of each new book, if the file does not say (optional)",
         validators=[Optional(), readable, NumberRange(0, STOCK_MAX, COPIES)],
         render_kw={"inputmode": "numeric", "autocomplete": "off"},
     )
@@ -51,13 +49,7 @@ class ImportForm(ShopForm):
         self.stock_quantity.description = "Without it, such books are out of stock."
 
     def validate_price(self, field: StringField) -> None:
-        currency = settings().currency
-        try:
-            self.price_cents = parse_amount(field.data or "", currency)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        if not 0 <= self.price_cents <= PRICE_MAX:
-            raise ValidationError(f"The price must be from 0 to {format_amount(PRICE_MAX, currency)}.")
+        self.price_cents = typed_price(field, settings().currency)
 
     def options(self) -> dict[str, int | None]:
         """Return the values of new books that the file does not have, for ImportService.create."""

@@ -21,10 +21,10 @@ from bookshop.bookfiles.columns import unused_columns
 from bookshop.catalog.models import NO_PRICE
 from bookshop.extensions import settings
 from bookshop.imports.matching import ADDED_LINE, UPDATED_LINE
-from bookshop.imports.models import ACTIVE, ADOPTED, CANCELLED, CHECKED, DONE, GUESS, KEPT, REFUSED, WAITING, ImportJob
+from bookshop.imports.models import ACTIVE, ADOPTED, CHECKED, GUESS, HIDDEN, KEPT, REFUSED, WAITING, ImportJob
 from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import remove_files, store_upload
-from bookshop.imports.service import TOO_LATE
+from bookshop.imports.service import OVER, TOO_LATE
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Busy, Conflict
 from bookshop.kit.money import format_amount
@@ -43,7 +43,7 @@ IMPORT = "/admin/imports/<int:job_id>"
 SIZE = 50
 SHOWN = 100  # notes of a kind on the page; the report has all
 READ_AT_ONCE = 1000  # notes of the report
-NOT_STORED = "The file could not be stored, so nothing has been imported. The shop's log has the reason."
+NOT_STORED = "The file could not be stored, so nothing has been imported. Tell your system administrator: the shop's log has the reason."
 STATES = {
     "checking": "Being checked",
     "checked": "Checked, not imported yet",
@@ -69,10 +69,11 @@ PREVIEWED = {
 IN_HEADING = 2  # of them are shown above the others
 NOTE_WORDS = {
     REFUSED: "refused",
-    GUESS: "read by a guess",
+    GUESS: "guessed",
     ADOPTED: "gives its ISBN to a book",
     WAITING: "customers waiting",
     KEPT: "kept",
+    HIDDEN: "withdrawn",
 }
 
 
@@ -136,7 +137,6 @@ def import_job(job_id: int) -> ViewResponse:
 def _page(job: ImportJob, columns: ColumnsForm) -> str:
     """Show an import in its state; `columns` is the form that corrects how its file is read."""
     found = services.repository(ImportRepository)
-    is_over = job.state in {DONE, CANCELLED}
     return render_template(
         "admin/import.html",
         job=job,
@@ -150,8 +150,8 @@ def _page(job: ImportJob, columns: ColumnsForm) -> str:
         preview=[(book, _changes(book)) for book in job.preview],
         reloads=job.state in ACTIVE and request.args.get("reload") != "off",
         no_worker=job.state in ACTIVE and not _is_held(job) and not _worker_is_alive(),
-        can_undo=services.imports().can_undo(job),
-        sold=found.count_sold(job.id) if is_over else 0,
+        is_over=job.state in OVER,
+        undo_refusal=services.imports().undo_refusal(job),
     )
 
 

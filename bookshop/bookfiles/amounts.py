@@ -7,11 +7,14 @@ from typing import Literal, NamedTuple
 
 from babel.numbers import get_currency_precision
 
+from bookshop.bookfiles.columns import FIELD_WORDS
 from bookshop.kit.money import CURRENCIES, to_minor_units
 
 DecimalSign = Literal[".", ","]
 
 LONGEST = 40  # characters of a price
+COPIES = FIELD_WORDS["stock_quantity"]
+ON_REQUEST = "write 0 for a price on request"
 CALCULATED = 6  # more decimals than these come from a spreadsheet's arithmetic: 12.990000000000002
 SPACES = re.compile(r"[\s\u200b\u2060\ufeff]+")
 PRICE = re.compile(r"(?P<before>[^0-9.,\-]*)(?P<number>-?[.,]?[0-9](?:[0-9.,' ]*[0-9])?)(?P<after>[^0-9]*)")
@@ -62,7 +65,7 @@ def read_price(text: str, decimal: DecimalSign, currency: str, stated: str = "")
     if match is None:
         raise ValueError(f"the price {text[:LONGEST]} cannot be read: write an amount such as 7.80 or 7,80")
     if match["number"].startswith("-"):
-        raise ValueError(f"the price {text} is negative")
+        raise ValueError(f"the price {text} is negative: {ON_REQUEST}")
     own = _own_currency(text, match, stated or currency)
     if own and stated and own != stated:
         raise ValueError(f"the price {text} is not in {stated}, the currency of its line")
@@ -92,12 +95,12 @@ def read_copies(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,30}", number):
         return int(number)
     if re.fullmatch(r"-[0-9]{1,30}(?:[.,]0{1,6})?", number):
-        raise ValueError(f"stock_quantity must be at least 0, not {text}: write 0 if no copy is in stock")
+        raise ValueError(f"{COPIES} must be at least 0, not {text}: write 0 if no copy is in stock")
     if match := re.fullmatch(r"([0-9]{1,30})[.,](?:0{1,2}|0{4,6})", number):
         return int(match[1])
     if GROUPS.fullmatch(number) and not re.fullmatch(r"0.*|[0-9]+[.,]000", number):
         return int(re.sub("[^0-9]", "", number))
-    raise ValueError(f"stock_quantity must be a whole number such as 10, not {text[:LONGEST]}")
+    raise ValueError(f"{COPIES} must be a whole number such as 10, not {text[:LONGEST]}")
 
 
 @lru_cache(maxsize=500)

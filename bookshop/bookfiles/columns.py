@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from babel.numbers import list_currencies
-
 from bookshop.kit.text import words
 
 FIELDS = (
@@ -151,7 +149,6 @@ BRACKETS = re.compile(r"[(\[]([^()\[\]]*)[)\]]\s*$")  # "Price (EUR)", "ISBN (pr
 HARMLESS = re.compile(
     r"product\.metafields\..*|required|optional|pflichtfeld|brutto|ttc|(inc|incl|inkl)\.? (vat|tax|mwst\.?)"
 )
-CURRENCIES = frozenset(code.lower() for code in list_currencies())
 COMMON_CURRENCIES = ("eur", "gbp", "usd", "chf", "cad", "aud", "nzd", "sek", "dkk", "nok", "pln", "czk", "jpy", "zar")
 
 
@@ -219,7 +216,7 @@ def currency_of(header: Sequence[str], mapping: Sequence[str]) -> str:
     """Return the currency that the name of the price column has, as in "Price (EUR)" or "Preis €"; "" if none."""
     for name, field in zip(header, mapping, strict=False):
         if field == "price":
-            codes = [word for word in words(name[:LONGEST_NAME]) if word in CURRENCIES and word in COMMON_CURRENCIES]
+            codes = [word for word in words(name[:LONGEST_NAME]) if word in COMMON_CURRENCIES]
             return codes[0].upper() if len(codes) == 1 else ""
     return ""
 

@@ -5,6 +5,8 @@ from functools import cache
 
 from babel import Locale
 
+from bookshop.bookfiles.columns import FIELD_WORDS
+
 LONGEST = 40
 LOCALES = ("en", "de", "fr", "es")
 DAY, MONTH, YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?P<year>[12][0-9]{3})"
@@ -27,11 +29,11 @@ ABOUT = re.compile(
 )
 
 
-def read_year(text: str, *, short: bool = False) -> int | None:
+def read_year(text: str, field: str, *, short: bool = False) -> int | None:
     """Read a year or the year of a date; None if it is 0 or a word such as "unknown".
 
     Unless `short`, refuses years of one or two digits, which may lack their century. Raises ValueError with a sentence
-    that shows the text.
+    that names the field and shows the text.
     """
     plain = ABOUT.sub("", text[:LONGEST].strip().strip("[]()").strip())
     if UNKNOWN.fullmatch(plain):
@@ -39,13 +41,13 @@ def read_year(text: str, *, short: bool = False) -> int | None:
     if match := YEAR_ALONE.fullmatch(plain):
         year = int(match[1])
         if 0 < year < 100 and not short:
-            raise ValueError(f"published_year {text} may lack its century: write all four digits")
+            raise ValueError(f"{FIELD_WORDS[field]} {text} may lack its century: write all four digits")
         return year or None
     if match := BEFORE_CHRIST.fullmatch(plain):
         return -int(match[1])
     if len(text) <= LONGEST and (found := _year_of_date(plain)):
         return found
-    raise ValueError(f"published_year {text[:LONGEST]} cannot be read: write a year such as 2019")
+    raise ValueError(f"{FIELD_WORDS[field]} {text[:LONGEST]} cannot be read: write a year such as 2019")
 
 
 def _year_of_date(text: str) -> int | None:

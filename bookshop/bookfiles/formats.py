@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NoReturn
 
 from bookshop.bookfiles.encodings import encoding_of, open_text, unicode_of
-from bookshop.bookfiles.onix import message_version
+from bookshop.bookfiles.onix_xml import message_version
 from bookshop.kit.exceptions import Invalid
 
 Kind = Literal["table", "spreadsheet", "onix"]

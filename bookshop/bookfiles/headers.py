@@ -67,7 +67,7 @@ def _candidates(lines: Sequence[str], dialect: Dialect) -> Iterator[Header]:
         if dialect.is_blank(line):
             continue
         header = _record_at(lines, number, dialect)
-        if header.height > 1 and all(len(dialect.alone(one)) < len(header.cells) for one in _others(lines, header)):
+        if header.height > 1 and _is_one(header, lines):
             yield header
         if _width(cells := dialect.alone(line)) > 1:
             yield Header(dialect, number, cells)
@@ -81,9 +81,14 @@ def _record_at(lines: Sequence[str], number: int, dialect: Dialect) -> Header:
         return Header(dialect, number, [])
 
 
-def _others(lines: Sequence[str], header: Header) -> Sequence[str]:
-    """Return the lines of a header after its first."""
-    return lines[header.line : header.line + header.height - 1]
+def _is_one(header: Header, lines: Sequence[str]) -> bool:
+    """Return whether several lines are one header, not a quote that is open above the header.
+
+    Each of the further lines has fewer columns, as only one name has a line break, or the whole names are better known.
+    """
+    cells = [header.dialect.alone(line) for line in lines[header.line : header.line + header.height - 1]]
+    known = recognised(header.cells)
+    return all(len(row) < len(header.cells) for row in cells) or all(recognised(row) < known for row in cells)
 
 
 def _first_of_most(found: Sequence[Header], separator: str) -> Header:

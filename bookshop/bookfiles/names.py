@@ -19,7 +19,10 @@ LAST_CONJUNCTION = re.compile(r",\s*(?=(?:&|and|und|et|y)\s)", re.IGNORECASE)  #
 PARTICLE = re.compile(
     "v[oa]n|vom|zu|zu[mr]|d|d[aeiou]|del|dell[ao]|degli|das|dos|des|l[aeo]|les|de[nr]|te[nr]?|a[fvl]|el|ibn|bin|ben"
 )
-SUFFIX = re.compile(r"(?:Jr|Sr|II|III|IV|Ph\.?D|M\.?D|Esq)\.?|(?:jun|sen|Jun|Sen|jr|sr)\.")
+SUFFIX = re.compile(
+    r"(?:Jr|JR|Sr|SR|II|III|IV|[2-9](?:nd|rd|th)|Ph\.? ?D|M\.? ?D|Esq|Inc|Ltd|LLC|GmbH|Corp)\.?|"
+    r"(?:jun|sen|Jun|Sen|jr|sr|Co)\."
+)
 CAPITAL = "[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f]"
 INITIALS = re.compile(rf"{CAPITAL}\.?(?:[\s-]?{CAPITAL}\.)*")  # "J. R. R.", "T.S.", "J"
 FINAL_INITIAL = re.compile(rf".*\s{CAPITAL}\.?")  # "Ursula K."
@@ -46,6 +49,19 @@ def read_authors(cells: Sequence[str], order: Order) -> str:
     for name in (name for cell in cells for name in _names(cell, order)):
         found.setdefault(name.casefold(), name)
     return ", ".join(found.values())
+
+
+def first_name_first(name: str) -> str:
+    """Return one person's name in the order in which it is read, without commas.
+
+    "King, Martin Luther, Jr." gives Martin Luther King Jr.; names in Chinese, Japanese and Korean keep their order.
+    """
+    parts = [part.strip() for part in name.split(",") if part.strip()]
+    suffixes = [part for part in parts[1:] if SUFFIX.fullmatch(part)]
+    last, first = parts[:1], [part for part in parts[1:] if part not in suffixes]
+    if first and script_language(last[0]) in ("ja", "ko", "zh"):
+        return "".join([*last, *first, *suffixes])
+    return " ".join([*first, *last, *suffixes])
 
 
 def votes(cell: str) -> Iterator[Order]:
@@ -88,7 +104,7 @@ def _parts(name: str) -> list[str]:
     parts: list[str] = []
     for part in (part.strip() for part in name.split(",")):
         if len(parts) == 2 and _words(parts[0]) == 1 and SUFFIX.fullmatch(part):  # "King, Martin Luther, Jr."
-            parts = [f"{_turned(*parts)} {part}"]
+            parts = [first_name_first(", ".join([*parts, part]))]
         elif parts and (SUFFIX.fullmatch(part) or PARTICLE.fullmatch(part)):  # "Goethe, Johann Wolfgang, von"
             parts[-1] += f" {part}"
         else:
@@ -99,7 +115,7 @@ def _parts(name: str) -> list[str]:
 def _separate(parts: list[str], order: Order, *, alone: bool) -> list[str]:
     """Return the names that parts between commas make: one name of two parts, several of two, or a name each."""
     if len(parts) == 2 and (_is_one(*parts) or (order == "last, first" and not _are_two(*parts, alone=alone))):
-        return [_turned(*parts)]
+        return [first_name_first(", ".join(parts))]
     pairs = list(zip(parts[::2], parts[1::2], strict=False))
     if (
         order == "last, first"
@@ -107,7 +123,7 @@ def _separate(parts: list[str], order: Order, *, alone: bool) -> list[str]:
         and len(parts) % 2 == 0
         and all(_words(last) == 1 for last, _ in pairs)
     ):
-        return [_turned(last, first) for last, first in pairs]
+        return [first_name_first(f"{last}, {first}") for last, first in pairs]
     return parts
 
 
@@ -126,10 +142,6 @@ def _is_one(last: str, first: str) -> bool:
 def _are_two(one: str, other: str, *, alone: bool) -> bool:
     """Return whether two parts are two names although the file writes the last name first."""
     return bool(HAS_INITIAL.search(one)) or (not alone and _words(one) > 1 and _words(other) > 1)
-
-
-def _turned(last: str, first: str) -> str:
-    return last + first if script_language(last) in ("ja", "ko", "zh") else f"{first} {last}"
 
 
 def _words(name: str) -> int:

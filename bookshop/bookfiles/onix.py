@@ -29,11 +29,9 @@ from bookshop.bookfiles.onix_codes import (
 )
 from bookshop.bookfiles.onix_people import authors
 from bookshop.bookfiles.onix_prices import retail_price
-from bookshop.bookfiles.onix_xml import Composite, found_products, message_version, safe_root, tag_names
+from bookshop.bookfiles.onix_xml import Composite, found_products, safe_root, tag_names
 
-__all__ = ["message_version", "products"]
-
-DELETES = "This record asks for the deletion of the book. The shop deletes no book by file: withdraw it instead."
+DELETES = "Books are not deleted by file. Withdraw this book instead."
 TESTS = "This is a test record, which the shop does not use. Ask the sender for the real one."
 YEAR = re.compile(r"(?<!\d)([12]\d{3})")  # where a date begins, in all formats of the Common Era
 BEFORE_CHRIST = re.compile(r"\bB\.?C", re.IGNORECASE)

@@ -100,8 +100,6 @@ HIJRI_DATES = {"20", "21", "25", "32"}
 DESCRIPTIONS = ("03", "02", "05")
 # List 154, content audience: not for the shop's customers.
 NOT_FOR_CUSTOMERS = {"01", "02", "07", "09", "13"}
-# List 34, text format: HTML, XML, XHTML.
-MARKED_UP = {"02", "03", "05"}
 
 # List 58, price type, the best first: fixed, publisher's, recommended, importer's; including tax, then excluding it;
 # then those before publication. Net prices, special sales, rental and nominal values are not what customers pay.

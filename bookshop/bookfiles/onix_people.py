@@ -1,14 +1,11 @@
 """The authors of a book, from the contributors of its ONIX record."""
 
-import re
 from collections.abc import Iterable, Sequence
 
+from bookshop.bookfiles.names import first_name_first
 from bookshop.bookfiles.onix_codes import AUTHORS, EDITORS, ILLUSTRATORS, NOT_CREATORS, UNNAMED
 from bookshop.bookfiles.onix_xml import Composite
 
-SUFFIX = re.compile(
-    r"(?:jr|sr|[ivx]+|\d(?:st|nd|rd|th)|ph\.? ?d|m\.? ?d|esq|inc|ltd|llc|gmbh|co|corp)\.?", re.IGNORECASE
-)
 NAME_PARTS = ("NamesBeforeKey", "PrefixToKey", "KeyNames", "NamesAfterKey", "SuffixToKey")
 GROUPS = (AUTHORS, EDITORS, ILLUSTRATORS)
 
@@ -39,22 +36,11 @@ def _sequence_number(contributor: Composite) -> int:
 def _name(contributor: Composite) -> str:
     inverted = contributor.text("PersonNameInverted")
     if full := contributor.text("PersonName"):
-        return without_comma(full)
+        return first_name_first(full)
     if contributor.text("KeyNames"):
         return " ".join(" ".join(map(contributor.text, NAME_PARTS)).replace(",", " ").split())
     if inverted:
-        return without_comma(inverted)
+        return first_name_first(inverted)
     if company := contributor.text("CorporateName") or contributor.text("CorporateNameInverted"):
         return " ".join(company.replace(",", " ").split())
     return UNNAMED.get(contributor.text("UnnamedPersons"), "")
-
-
-def without_comma(name: str) -> str:
-    """Return a person's name in the order in which it is read: "King, Martin Luther, Jr." gives Martin Luther King Jr.
-
-    A `PersonName` should be in this order, but some senders write it like a `PersonNameInverted`.
-    """
-    parts = [part.strip() for part in name.split(",") if part.strip()]
-    suffixes = [part for part in parts[1:] if SUFFIX.fullmatch(part)]
-    names = [part for part in parts if part not in suffixes]
-    return " ".join([*names[1:], *names[:1], *suffixes])

@@ -1,19 +1,21 @@
 """Reads a file of books, whatever wrote it: finds out what it is, and turns each of its lines into a book's values."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from pydantic import ValidationError
 
 from bookshop.bookfiles import onix, spreadsheets, tables
-from bookshop.bookfiles.columns import EXPORT_HEADER, FIELD_WORDS, currency_of, fields_of, map_columns, unused_columns
+from bookshop.bookfiles.amounts import DecimalSign
+from bookshop.bookfiles.columns import FIELD_WORDS, currency_of, fields_of, is_export, map_columns, unused_columns
 from bookshop.bookfiles.encodings import label
 from bookshop.bookfiles.formats import Kind, kind_of
 from bookshop.bookfiles.lines import FileLine, Product
+from bookshop.bookfiles.names import Order
+from bookshop.bookfiles.onix_xml import message_version
 from bookshop.bookfiles.values import Conventions, Evidence, Reading, UnreadableLine, read_values
 from bookshop.catalog.models import DESCRIPTION_MAX
 from bookshop.catalog.schemas import FileBook
@@ -31,11 +33,10 @@ SENTENCES = {  # by pydantic's types of errors
     "too_long": "must have at most {max_length} characters",
     "string_too_long": "must have at most {max_length} characters",
 }
+MISSING = {"title": "the title is missing", "authors": "the authors are missing"}
 
-NAMES = re.compile(r"\b(isbn|published_year|original_year|price_cents|stock_quantity)\b")  # others are words already
-
-Names = Literal["first last", "last, first"]
-Decimal = Literal[".", ","]
+Decimal = DecimalSign
+Names = Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +91,18 @@ class BookFile:
         try:
             reading = read_values(fields, self.conventions)
         except UnreadableLine as error:
-            return ReadLine(line.number, problem=_in_words([str(error), *_validated(error.values)[1]]))
-        values, guesses = (_completed if isinstance(line, Product) else _shortened)(reading)
-        stored, problems = _validated(values)
+            return ReadLine(line.number, problem="; ".join([str(error), *_validated(error.values)[1]]))
+        reading = _shortened(reading)
+        if isinstance(line, Product):
+            reading = _with_author(reading)
+        stored, problems = _validated(reading.values)
         if problems:
-            return ReadLine(line.number, problem=_in_words(problems))
+            return ReadLine(line.number, problem="; ".join(problems))
         record = line.record if isinstance(line, Product) else b""
-        return ReadLine(line.number, stored, guesses=guesses, record=record)
+        return ReadLine(line.number, stored, guesses=reading.guesses, record=record)
 
     def _fields(self, line: FileLine | Product) -> Mapping[str, str]:
-        if isinstance(line, Product):
-            return line.fields
-        cells = line.cells
-        if self.kind == "table":
-            cells = [from_cell(cell) for cell in cells]
-        return fields_of(cells, self.mapping)
+        return line.fields if isinstance(line, Product) else _fields(line, self.kind, self.mapping)
 
 
 def open_books(
@@ -116,22 +114,21 @@ def open_books(
 ) -> BookFile:
     """Find out what a file is and how it is to be read; `decimal` and `names` overrule what it seems to be.
 
-    `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid with
-    a sentence for people if the file cannot be read at all. A spreadsheet is converted to a CSV file beside it, which
-    `remove_converted` removes.
+    `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid
+    with a sentence for people if the file cannot be read at all. A spreadsheet is converted to a CSV file beside it,
+    which `remove_converted` removes.
     """
     kind = kind_of(path)
     if kind == "onix":
         conventions = Conventions(decimal=".", names="first last", currency=currency, verbatim=True)
-        return BookFile(path, kind, f"ONIX {onix.message_version(path)}", "", (), (), conventions)
+        return BookFile(path, kind, f"ONIX {message_version(path)}", "", (), (), conventions)
     table, format_name, encoding = _open_table(path, kind)
     header = table.header
-    is_own = tuple(header) == EXPORT_HEADER
-    used = tuple(choose(header) or map_columns(header))
-    file = BookFile(path, kind, format_name, encoding, header, used, Conventions(".", "first last", currency), table)
-    conventions = _conventions(file, currency_of(header, used) or currency, verbatim=is_own)
-    chosen = replace(conventions, decimal=decimal or conventions.decimal, names=names or conventions.names)
-    return replace(file, conventions=chosen)
+    mapping = tuple(choose(header) or map_columns(header))
+    evidence = _evidence(table, kind, mapping)
+    found = evidence.conventions(currency_of(header, mapping) or currency, verbatim=is_export(header))
+    conventions = replace(found, decimal=decimal or found.decimal, names=names or found.names)
+    return BookFile(path, kind, format_name, encoding, header, mapping, conventions, table)
 
 
 def remove_converted(path: Path) -> None:
@@ -142,7 +139,7 @@ def remove_converted(path: Path) -> None:
 def _open_table(path: Path, kind: Kind) -> tuple[tables.Table, str, str]:
     if kind == "table":
         table = tables.open_table(path)
-        return table, f"CSV, separated by {SEPARATORS[table.separator]}", label(table.encoding)
+        return table, f"CSV, separated by {SEPARATORS[table.dialect.separator]}", label(table.encoding)
     target = _converted(path)
     sheet = spreadsheets.to_csv(path, target)
     return tables.open_table(target, converted=True), f"Spreadsheet, sheet “{sheet}”", ""
@@ -152,41 +149,45 @@ def _converted(path: Path) -> Path:
     return path.with_name(f"{path.name}.sheet.csv")
 
 
-def _conventions(file: BookFile, currency: str, *, verbatim: bool) -> Conventions:
+def _fields(line: FileLine, kind: Kind, mapping: Sequence[str]) -> Mapping[str, str]:
+    cells = [from_cell(cell) for cell in line.cells] if kind == "table" else line.cells
+    return fields_of(cells, mapping)
+
+
+def _evidence(table: tables.Table, kind: Kind, mapping: Sequence[str]) -> Evidence:
     evidence = Evidence()
-    lines = cast(tables.Table, file.table).lines()
-    for line in islice(lines, SAMPLE):
+    for line in islice(table.lines(), SAMPLE):
         if not line.problem:
-            evidence.add(file._fields(line))
-    return evidence.conventions(currency, verbatim)
+            evidence.add(_fields(line, kind, mapping))
+    return evidence
 
 
-def _completed(reading: Reading) -> tuple[dict[str, Any], Sequence[str]]:
+def _with_author(reading: Reading) -> Reading:
     """Name the publisher of an ONIX product without contributors, such as a Bible or a calendar, as its author."""
-    values, guesses = _shortened(reading)
+    values = reading.values
     if "authors" in values or "publisher" not in values:
-        return values, guesses
+        return reading
     guess = f"names no author, so its publisher {values['publisher']} is given as the author"
-    return values | {"authors": values["publisher"]}, [*guesses, guess]
+    return Reading(values | {"authors": values["publisher"]}, [*reading.guesses, guess])
 
 
-def _shortened(reading: Reading) -> tuple[dict[str, Any], Sequence[str]]:
+def _shortened(reading: Reading) -> Reading:
     """Cut a description that is too long, at the end of a paragraph or else of a word."""
     text = reading.values.get("description", "")
     if not DESCRIPTION_MAX < len(text) <= LONGEST_TEXT:
-        return reading.values, reading.guesses
+        return reading
     start = text[:DESCRIPTION_MAX]
     end = start.rfind("\n")
     if end < DESCRIPTION_MAX // 2:
         end = start.rfind(" ")
     kept = start[:end].rstrip() if end > 0 else start
     guess = f"has a description of {len(text):,} characters, of which the first {len(kept):,} are kept"
-    return reading.values | {"description": kept}, [*reading.guesses, guess]
+    return Reading(reading.values | {"description": kept}, [*reading.guesses, guess])
 
 
 def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """Return the values as the shop stores them, or a sentence about each that it cannot store or do without."""
-    problems = [f"{name} is missing" for name in ("title", "authors") if "isbn" not in values and not values.get(name)]
+    problems = [missing for name, missing in MISSING.items() if "isbn" not in values and not values.get(name)]
     own = {"book_id": values["book_id"]} if "book_id" in values else {}
     try:
         stored = FileBook.model_validate(values).model_dump(exclude_none=True)
@@ -199,9 +200,4 @@ def _sentence(problem: Any) -> str:
     """Explain one of pydantic's validation errors to somebody who is looking at a spreadsheet."""
     words = SENTENCES.get(problem["type"])
     explanation = words.format(**problem.get("ctx", {})) if words else problem["msg"].removeprefix("Value error, ")
-    return f"{problem['loc'][0]} {explanation}"
-
-
-def _in_words(problems: Sequence[str]) -> str:
-    """Join what is wrong with a line, with the fields called as people call them."""
-    return NAMES.sub(lambda match: FIELD_WORDS[match[0]], "; ".join(problems))
+    return f"{FIELD_WORDS[problem['loc'][0]]} {explanation}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TextIO
 
 LONGEST_LINE = 1_000_000  # characters of a line or of a record of several lines, which are kept in memory
+UNCLOSED = "opens a quote that is never closed"
 LONGEST_CELL = csv.field_size_limit()  # 131,072 characters, unless somebody has changed it
 
 
@@ -54,7 +55,7 @@ class Lines:
         line = rest = self._file.readline(LONGEST_LINE + 1)
         while len(rest) > LONGEST_LINE and rest[-1] not in "\r\n":
             rest = self._file.readline(LONGEST_LINE + 1)
-        return line
+        return line.rstrip("\x1a")  # Ctrl-Z, which DOS programs write at the end of a file
 
 
 class Record(NamedTuple):
@@ -117,4 +118,4 @@ def _explain(error: Exception, lines: list[str]) -> str:
         return f"has a cell of more than {LONGEST_CELL:,} characters, which is too long for CSV"
     if "expected after" in str(error):
         return 'has text after a closing quote. Write a quote inside a cell as two: ""'
-    return "opens a quote that is never closed"
+    return UNCLOSED

@@ -10,10 +10,9 @@ from pathlib import Path
 from bookshop.bookfiles.encodings import DAMAGED, encoding_of, label, open_text
 from bookshop.bookfiles.headers import SAMPLE_LINES, find_header, find_row
 from bookshop.bookfiles.lines import FileLine
-from bookshop.bookfiles.records import Dialect, Lines, Record, TooLong, records
+from bookshop.bookfiles.records import UNCLOSED, Dialect, Lines, Record, TooLong, records
 from bookshop.kit.exceptions import Invalid
 
-UNCLOSED = "opens a quote that is never closed"
 LONGEST_SAMPLE, LONGEST_SAMPLE_LINE = 500_000, 50_000  # characters of the first lines, and of one of them
 LOOKED_AT = 1_000  # lines of a record that may be lines of their own
 
@@ -27,11 +26,10 @@ class Table:
 
     path: Path
     encoding: str
-    separator: str
+    dialect: Dialect
     header: tuple[str, ...]
     header_line: int
     by_record: bool = False
-    skip_spaces: bool = False
     header_height: int = 1
 
     def lines(self) -> Iterator[FileLine]:
@@ -45,21 +43,17 @@ class Table:
         with open_text(self.path, self.encoding) as file:
             lines = Lines(file)
             _skip(lines, self.header_line - 1 + self.header_height)
-            for record in records(lines, self._dialect):
+            for record in records(lines, self.dialect):
                 if line := self._checked(record, lines):
                     yield line
 
     def _rows(self) -> Iterator[FileLine]:
         with open_text(self.path, self.encoding) as file:
-            rows = enumerate(self._dialect.reader(file), 1)
+            rows = enumerate(self.dialect.reader(file), 1)
             for number, cells in islice(rows, self.header_line, None):
                 if any(map(str.strip, cells)):
                     problem = self._misfit(cells)
                     yield FileLine(number, () if problem else self._fitted(cells), problem)
-
-    @cached_property
-    def _dialect(self) -> Dialect:
-        return Dialect(self.separator, self.skip_spaces)
 
     @cached_property
     def _named(self) -> int:
@@ -83,7 +77,7 @@ class Table:
     def _checked_lines(self, record: Record, problem: str, lines: Lines) -> FileLine:
         """Check a record of several lines: are they really one, or did a quote swallow lines of their own?"""
         first, *others = record.lines
-        others = [line for line in others if not self._dialect.is_blank(line)]
+        others = [line for line in others if not self.dialect.is_blank(line)]
         if self._has_rows(first, others, intact=not record.problem):
             if record.number >= lines.returned_up_to:
                 lines.take_back(record.lines[1:])
@@ -105,10 +99,10 @@ class Table:
         If the quotes of the record are valid, a paragraph may have as many commas as a record. Then the lines must
         have numbers in the same columns, and the first one must be a record, too, if its quote is left out.
         """
-        start = self._dialect.alone(first)
+        start = self.dialect.alone(first)
         if intact and self._misfit(start):
             return False
-        cells = [self._dialect.alone(line) for line in others[:LOOKED_AT]]
+        cells = [self.dialect.alone(line) for line in others[:LOOKED_AT]]
         rows = [row for row in cells if not self._misfit(row) and (not intact or _numbers(row) == _numbers(start))]
         return len(rows) * 2 > len(cells) - (not intact)
 
@@ -142,10 +136,7 @@ def _open_csv(path: Path) -> Table:
     found = find_header(lines)
     below = _complete(found.dialect, lines[found.line - 1 + found.height :])
     names = _header(found.cells, list(below))
-    dialect = found.dialect
-    return Table(
-        path, encoding, dialect.separator, names, found.line, False, dialect.skip_spaces, header_height=found.height
-    )
+    return Table(path, encoding, found.dialect, names, header_line=found.line, header_height=found.height)
 
 
 def _open_converted(path: Path) -> Table:
@@ -154,7 +145,8 @@ def _open_converted(path: Path) -> Table:
     if not any(any(map(str.strip, row)) for row in rows):
         raise Invalid(f"The spreadsheet is empty: its first {SAMPLE_LINES} rows have no text.")
     index = find_row(rows)
-    return Table(path, "utf-8", ",", _header(rows[index], rows[index + 1 :]), index + 1, by_record=True)
+    names = _header(rows[index], rows[index + 1 :])
+    return Table(path, "utf-8", Dialect(","), names, header_line=index + 1, by_record=True)
 
 
 def _header(cells: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from bookshop.bookfiles.amounts import DecimalSign, currency_code, decimal_sign, read_copies, read_price
-from bookshop.bookfiles.columns import JOINT
+from bookshop.bookfiles.amounts import ON_REQUEST, DecimalSign, currency_code, decimal_sign, read_copies, read_price
+from bookshop.bookfiles.columns import FIELD_WORDS, JOINT
 from bookshop.bookfiles.dates import read_year
 from bookshop.bookfiles.markup import plain_text
 from bookshop.bookfiles.names import Order, read_authors, votes
@@ -15,6 +15,7 @@ from bookshop.catalog.isbn import bare_isbn, isbn13, isbn13_in_file
 from bookshop.catalog.languages import known_language
 
 SHOWN = 40  # characters of a cell in a sentence
+IN_ERRORS = {**FIELD_WORDS, "sku": "article number"}
 LONGEST_LANGUAGE = 200  # characters of a cell that are looked at
 VOTES_NEEDED, MAJORITY = 3, 0.75  # of the names of a file, before "Goethe, Johann Wolfgang" is taken for one
 FORMULA_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # how programs keep a spreadsheet from changing a number
@@ -80,7 +81,7 @@ class Evidence:
         """Return the conventions of most lines. `currency` is that of prices which do not state theirs."""
         needed = max(VOTES_NEEDED, MAJORITY * self.names.total())
         names: Order = "last, first" if self.names["last, first"] >= needed else "first last"
-        decimal: Literal[".", ","] = "," if self.decimals[","] > self.decimals["."] else "."
+        decimal: DecimalSign = "," if self.decimals[","] > self.decimals["."] else "."
         return Conventions(decimal, names, currency, verbatim)
 
 
@@ -123,7 +124,7 @@ class _Line:
         if not cell.startswith("#"):
             return False
         if ERROR.fullmatch(cell):
-            self.problems.append(f"{name} is an error of the spreadsheet: {cell[:SHOWN]}")
+            self.problems.append(f"{IN_ERRORS[name]} is an error of the spreadsheet: {cell[:SHOWN]}")
             return True
         return cell in NOT_AVAILABLE
 
@@ -149,7 +150,7 @@ def _isbn(line: _Line) -> dict[str, Any]:
             if number.endswith(ROUNDED) and not line.conventions.verbatim:
                 raise ValueError(WAS_ROUNDED)
         except ValueError as error:
-            problems.append(f"isbn {cell[:SHOWN]} {error}")
+            problems.append(f"{FIELD_WORDS['isbn']} {cell[:SHOWN]} {error}")
         else:
             if number:
                 found[number] = found.get(number, guess) and guess
@@ -213,16 +214,18 @@ def _language(line: _Line) -> dict[str, Any]:
 
 def _year(line: _Line) -> dict[str, Any]:
     edition = line.cell("published_year")
-    if edition and (year := read_year(edition, short=line.conventions.verbatim)):
+    if edition and (year := read_year(edition, "published_year", short=line.conventions.verbatim)):
         return {"published_year": year}
     original = line.cell("original_year")
-    year = read_year(original, short=True) if original else None
+    year = read_year(original, "original_year", short=True) if original else None
     return {"published_year": year} if year else {}
 
 
 def _description(line: _Line) -> dict[str, Any]:
     text = line.cell("description")
-    return {"description": text if line.conventions.verbatim else plain_text(text)} if text else {}
+    if text and not line.conventions.verbatim:
+        text = plain_text(text.replace("\\r\\n", "\n").replace("\\n", "\n"))  # some programs write line ends so
+    return {"description": text} if text else {}
 
 
 def _price(line: _Line) -> dict[str, Any]:
@@ -239,18 +242,19 @@ def _price(line: _Line) -> dict[str, Any]:
     if not price.cents:
         return values
     if values.get("price_cents", price.cents) != price.cents:
-        raise ValueError(f"the price {text} is not the price_cents {values['price_cents']}")
+        cents = values["price_cents"]
+        raise ValueError(f"the columns price ({text}) and price in cents ({cents}) differ: correct one of them")
     return {"price_cents": price.cents, "currency": price.currency}
 
 
 def _minor_units(text: str) -> int:
     if not MINOR_UNITS.fullmatch(text):
         raise ValueError(
-            f"price_cents must be a whole number such as 1290, not {text[:SHOWN]}: "
+            f"{FIELD_WORDS['price_cents']} must be a whole number such as 1290, not {text[:SHOWN]}: "
             "an amount such as 12.90 belongs in a column named price"
         )
     if text.startswith("-"):
-        raise ValueError("price_cents must be at least 0")
+        raise ValueError(f"{FIELD_WORDS['price_cents']} must be at least 0, not {text[:SHOWN]}: {ON_REQUEST}")
     return int(text)
 
 
@@ -262,7 +266,7 @@ def _stock(line: _Line) -> dict[str, Any]:
 def _book_id(line: _Line) -> dict[str, Any]:
     text = line.cell("book_id")
     if text and not re.fullmatch("[0-9]{1,18}", text):
-        raise ValueError(f"book_id must be a whole number, not {text[:SHOWN]}")
+        raise ValueError(f"{FIELD_WORDS['book_id']} must be a whole number, not {text[:SHOWN]}")
     return {"book_id": int(text)} if text else {}
 
 

@@ -7,12 +7,12 @@ import os
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -40,6 +40,18 @@ NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Choose another."
 DAMAGED = "This picture is damaged. Choose another."
 NOT_STORED = "The new cover could not be stored, so the old one is unchanged. The shop's log has the reason."
 
+
+class Refusals(NamedTuple):
+    """What is said about a picture that cannot be used, and the name of its field in the form."""
+
+    field: str
+    too_many_bytes: str
+    too_many_pixels: str
+    damaged: str
+
+
+COVER = Refusals("picture", TOO_MANY_BYTES, TOO_MANY_PIXELS, DAMAGED)
+
 _decoding = threading.Lock()  # one picture at a time, because 40 megapixels can take up to 800 MB
 
 
@@ -66,41 +78,38 @@ class Cover:
 def read_cover(upload: BinaryIO) -> Cover:
     """Convert an uploaded file to a cover, judging it by its content, not its name; raises Invalid with the reason."""
     with _decoding:
-        picture = _read(upload)
+        picture = decode(upload, COVER, _upright_srgb)
     files = {size: _encode(picture, limits) for size, limits in SIZES.items()}
     name = hashlib.sha256(b"".join(files.values())).hexdigest()[:32]
     return Cover(name, files)
 
 
-def _read(upload: BinaryIO) -> Image.Image:
-    """Decode the picture: upright, in sRGB, on a white background, and at most WORKING_SIZE."""
-    _check_bytes(upload)
+def decode(upload: BinaryIO, refusals: Refusals, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Return what `read` makes of an uploaded picture; raises Invalid with one of the refusals.
+
+    Checks the size in bytes, and the one in pixels in the file's header, before a small file is decoded to a huge
+    picture.
+    """
+    if upload.seek(0, os.SEEK_END) > BYTES_MAX:
+        raise Invalid(refusals.too_many_bytes, refusals.field)
+    upload.seek(0)
     try:
         picture = Image.open(upload, formats=FORMATS)
-        _check_pixels(picture)
-        return _upright_srgb(picture)
+        if picture.width * picture.height > PIXELS_MAX:
+            raise Invalid(refusals.too_many_pixels, refusals.field)
+        return read(picture)
     except Image.DecompressionBombError:
-        raise Invalid(TOO_MANY_PIXELS, "picture") from None
+        raise Invalid(refusals.too_many_pixels, refusals.field) from None
     except UnidentifiedImageError:
-        raise Invalid(NO_PICTURE, "picture") from None
+        raise Invalid(NO_PICTURE, refusals.field) from None
     except Invalid:
         raise
     except Exception as error:  # decoders raise many kinds of errors for damaged files
         log.info("an uploaded picture could not be decoded: %s", type(error).__name__)
-        raise Invalid(DAMAGED, "picture") from None
+        raise Invalid(refusals.damaged, refusals.field) from None
 
 
-def _check_bytes(upload: BinaryIO) -> None:
-    length = upload.seek(0, os.SEEK_END)
-    upload.seek(0)
-    if length > BYTES_MAX:
-        raise Invalid(TOO_MANY_BYTES, "picture")
-
-
-def _check_pixels(picture: Image.Image) -> None:
-    """Check the size in the file's header, before a small file is decoded to a huge picture."""
-    if picture.width * picture.height > PIXELS_MAX:
-        raise Invalid(TOO_MANY_PIXELS, "picture")
+def _check_shape(picture: Image.Image) -> None:
     if min(picture.size) < SHORT_SIDE_MIN or max(picture.size) < LONG_SIDE_MIN:
         raise Invalid(TOO_SMALL, "picture")
     if max(picture.size) > RATIO_MAX * min(picture.size):
@@ -108,6 +117,8 @@ def _check_pixels(picture: Image.Image) -> None:
 
 
 def _upright_srgb(opened: Image.Image) -> Image.Image:
+    """Decode a cover: upright, in sRGB, on a white background, and at most WORKING_SIZE."""
+    _check_shape(opened)
     opened.draft(None, WORKING_SIZE)  # decodes a large JPEG directly to a half, a quarter or an eighth of its size
     opened.load()
     picture = _resizable(opened)

@@ -61,6 +61,7 @@ class StockedBook(NamedTuple):
     withdrawn_at: datetime | None
     cover: str | None
     version: int
+    removed_at: datetime | None
 
     @property
     def in_stock(self) -> bool:

@@ -76,7 +76,7 @@ class CatalogService:
         NotFound, PreconditionFailed for another version, or Conflict if the new ISBN is taken.
         """
         locked = self.books.lock([book_id])
-        if not locked:
+        if not locked or locked[0].removed_at is not None:
             raise book_not_found()
         locked[0].check_version(versions)
         if edit := self.edit_locked(self.read(book_id, withdrawn=True), values):

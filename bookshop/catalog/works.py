@@ -10,18 +10,22 @@ QUOTES = re.compile(
     r"[\"'`\u00b4\u02b9-\u02bc\u2018-\u201f\u2032-\u2037\u00ab\u00bb\u2039\u203a\u300c-\u300f\uff02\uff07]"
 )
 INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-NAME_PARTS = re.compile(r"[^\s.,;&|]+")
+NAME_PARTS = re.compile(r"[^\W\d_]+")
+IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # roles, such as (ed.)
+NO_NAMES = {"and", "und", "et", "al", "others"}  # words between names
 
 
 @lru_cache(maxsize=10_000)
 def work_key(title: str, authors: str) -> str:
     """Return a key that all editions of a work share: a hash of its title and authors.
 
-    Case, accents, quotes, spaces and the order of names make no difference. Other characters do, so that C, C++ and C#
-    stay different books, which `fold` does not guarantee.
+    Case, accents, quotes, spaces and the order of names make no difference, nor do roles, years and words between
+    names. Other characters of the title do, so that C, C++ and C# stay different books, which `fold` does not
+    guarantee.
     """
     plain_title = "".join(_plain(title).split())
-    names = " ".join(sorted(NAME_PARTS.findall(_plain(authors))))
+    parts = NAME_PARTS.findall(IN_BRACKETS.sub(" ", _plain(authors)))
+    names = " ".join(sorted(part for part in parts if part not in NO_NAMES))
     return blake2b(f"{plain_title}\n{names}".encode(errors="replace"), digest_size=16).hexdigest()
 
 

@@ -11,7 +11,7 @@ from bookshop.bookfiles.columns import unused_columns
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.cli.errors import report_errors
 from bookshop.cli.reference import import_reference
-from bookshop.imports.models import ADOPTED, GUESS, REFUSED, WAITING, ImportJob
+from bookshop.imports.models import ADOPTED, GUESS, HIDDEN, REFUSED, WAITING, ImportJob
 from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import check_file, write_checked
 from bookshop.web import services
@@ -57,7 +57,7 @@ def _describe_file(job: ImportJob) -> None:
 def _report(job: ImportJob) -> None:
     """Say what an import has done: what was refused on the error output, the sum in the last line."""
     _show_notes(job.id, {REFUSED}, err=True)
-    _show_notes(job.id, {GUESS, ADOPTED, WAITING}, err=False)
+    _show_notes(job.id, {GUESS, ADOPTED, HIDDEN, WAITING}, err=False)
     if job.notified:
         click.echo(f"customers notified: {job.notified}")
     if job.unpriced:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bookshop.catalog.models import NO_PRICE, Book
-from bookshop.imports.models import ADOPTED, GUESS, REFUSED
+from bookshop.imports.models import ADOPTED, GUESS, HIDDEN, REFUSED
 from bookshop.imports.plan import PlanLine
 from bookshop.kit.text import shortened
 
@@ -50,6 +50,8 @@ class Decision:
         if self.adopts:
             title = shortened(self.line.values["title"])
             notes.append((ADOPTED, f"gives its ISBN {self.line.isbn} to “{title}”, which had none"))
+        if self.book and self.book.withdrawn_at is not None and self.outcome == UPDATED_LINE:
+            notes.append((HIDDEN, "changes a book that is withdrawn, so customers do not see it"))
         return notes
 
 

@@ -11,7 +11,7 @@ from bookshop.kit.database import Base, UtcDateTime, now
 CHECKING, CHECKED, IMPORTING, PAUSED = "checking", "checked", "importing", "paused"
 DONE, CANCELLED, FAILED, UNDOING, UNDONE = "done", "cancelled", "failed", "undoing", "undone"
 ACTIVE = (CHECKING, IMPORTING, UNDOING)  # states in which a worker has something to do
-REFUSED, GUESS, ADOPTED, WAITING, KEPT = "refused", "guess", "adopted", "waiting", "kept"
+REFUSED, GUESS, ADOPTED, WAITING, KEPT, HIDDEN = "refused", "guess", "adopted", "waiting", "kept", "hidden"
 FILE_NAME_MAX = 200
 IS_ACTIVE = text("state IN ('checking', 'importing', 'undoing')")
 
@@ -65,7 +65,7 @@ class ImportJob(Base):
     removed: Mapped[int] = mapped_column(default=0)  # books, by undoing it
 
     position: Mapped[int] = mapped_column(BigInteger, default=0)
-    size: Mapped[int] = mapped_column(BigInteger, default=0)  # of the file, then of the plan, in bytes
+    size: Mapped[int] = mapped_column(BigInteger, default=0)  # of the plan, in bytes
     worker: Mapped[str | None] = mapped_column(String(16))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -131,16 +131,16 @@ class ImportRunner:
         for _report in self.write_batches():
             if self.stopping():
                 return
-        self._commit(partial(services.imports().finish, self.claim))
-        remove_files(self.job_id)
 
     def write_batches(self) -> Iterator[BatchReport]:
-        """Apply the plan, yielding the report of each batch after its commit."""
+        """Apply the plan, yielding the report of each batch after its commit, and end the import."""
         position = services.imports().get(self.job_id).position
         db.session.rollback()
         for lines, after in read_plan(plan_path(self.job_id), position):
             yield self._write(lines, position, after)
             position = after
+        self._commit(partial(services.imports().finish, self.claim))
+        remove_files(self.job_id)
 
     def _write(self, lines: Sequence[PlanLine], position: int, after: int) -> BatchReport:
         work = partial(services.imports().write, self.claim, lines, position, after)
@@ -190,11 +190,15 @@ def check_file(path: Path, **options: int | None) -> Claim:
 
 
 def write_checked(claim: Claim) -> Iterator[BatchReport]:
-    """Apply an import that has been checked, yielding the report of each batch after its commit."""
+    """Apply an import that has been checked, yielding the report of each batch after its commit.
+
+    Raises Conflict if staff pause or cancel it on its page.
+    """
     services.commit(partial(_start, claim))
-    yield from ImportRunner(claim).write_batches()
-    services.commit(partial(services.imports().finish, claim))
-    remove_files(claim.job_id)
+    try:
+        yield from ImportRunner(claim).write_batches()
+    except ImportStopped:
+        raise Conflict("The import has been paused or cancelled on its page.", "IMPORT_CHANGED") from None
 
 
 def import_file(path: Path) -> ImportJob:

@@ -38,6 +38,7 @@ from bookshop.shelf.service import ShelfService
 NO_COUNTS = dict.fromkeys(
     ("lines", "added", "updated", "unchanged", "refused", "unpriced", "notified", "removed", "position"), 0
 )
+OVER = frozenset({DONE, CANCELLED, FAILED})  # states from which an import can be undone
 TOO_LATE = "The import has gone on meanwhile. Look at it again."
 
 
@@ -91,12 +92,14 @@ class ImportService:
             raise NotFound("There is no such import.", "IMPORT_NOT_FOUND")
         return job
 
-    def choose_columns(self, job_id: int, mapping: Sequence[str], decimal: str, names: str) -> None:
+    def choose_columns(self, job_id: int, mapping: Sequence[str], decimal: str | None, names: str | None) -> None:
         """Read the file again with these columns and conventions, which are remembered for its header."""
         job = self.get(job_id)
         if len(mapping) != len(job.header):
             raise Conflict(TOO_LATE, "IMPORT_CHANGED")
         self.imports.remember_mapping(_header_hash(job.header), mapping)
+        if list(mapping) != job.mapping:  # what other columns seemed to say counts only if staff chose it themselves
+            decimal, names = (new if new != old else None for new, old in ((decimal, job.decimal), (names, job.names)))
         values = {"state": CHECKING, "mapping": list(mapping), "decimal": decimal, "names": names, "error": None}
         self._change(job_id, {CHECKED}, values)
         self.audit.record("import.columns_chosen", job_id)
@@ -127,23 +130,22 @@ class ImportService:
         self.audit.record("import.cancelled", job_id)
 
     def undo(self, job_id: int) -> None:
-        """Remove the books that an import added, except those that are in use; see `remove`.
-
-        Raises Conflict if it has added none, or if any of them has been sold.
-        """
-        if not self.imports.list_added(job_id, 0, 1):
-            self.get(job_id)
-            raise Conflict("There is nothing to undo: no book that the import added is left.", "IMPORT_CHANGED")
-        if sold := self.imports.count_sold(job_id):
-            what = "1 book that it added has" if sold == 1 else f"{sold:,} books that it added have"
-            raise Conflict(f"{what} been sold, so the import cannot be undone any more.", "IMPORT_SOLD")
-        self._change(job_id, {DONE, CANCELLED}, {"state": UNDOING, "position": 0})
+        """Remove the books that an import added, except those that are in use; see `remove`. Raises Conflict."""
+        if refusal := self.undo_refusal(self.get(job_id)):
+            raise Conflict(refusal, "IMPORT_CHANGED")
+        self._change(job_id, OVER, {"state": UNDOING, "position": 0})
         self.audit.record("import.undone", job_id)
 
-    def can_undo(self, job: ImportJob) -> bool:
-        """Whether an import has added books and none of them has been sold."""
-        is_over = job.state in {DONE, CANCELLED}
-        return bool(is_over and self.imports.list_added(job.id, 0, 1)) and not self.imports.count_sold(job.id)
+    def undo_refusal(self, job: ImportJob) -> str:
+        """Return why an import cannot be undone; "" if it can."""
+        if job.state not in OVER:
+            return TOO_LATE
+        if not self.imports.list_added(job.id, 0, 1):
+            return "There is nothing to undo: no book that the import added is left."
+        if sold := self.imports.count_sold(job.id):
+            what = "1 book that it added has" if sold == 1 else f"{sold:,} books that it added have"
+            return f"{what} been sold, so the import cannot be undone any more."
+        return ""
 
     def _change(self, job_id: int, states: Collection[str], values: Mapping[str, Any]) -> None:
         if not self.imports.change(job_id, states, values):

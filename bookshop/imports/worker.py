@@ -8,18 +8,20 @@ from contextlib import contextmanager
 from threading import Event
 
 from flask import current_app
-from sqlalchemy.exc import SQLAlchemyError
 
 from bookshop.extensions import db
 from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import LEASE, ImportRunner, remove_files
-from bookshop.kit.exceptions import BookshopError
+from bookshop.kit.outbox import DATABASE_UNAVAILABLE
 from bookshop.web import services
 
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between two looks for an import
-FAULT = "The import has stopped because of a fault in the shop. What it had imported is kept. The log has the details."
+FAULT = (
+    "The import has stopped because of a fault in the shop. What it had imported is kept. Tell your system "
+    "administrator: the log has the details."
+)
 
 
 @contextmanager
@@ -70,7 +72,7 @@ def _run_next(stopping: Callable[[], bool], lease: float) -> bool:
             return False
         _run(ImportRunner(claim, stopping))
         services.commit(lambda: services.imports().release(worker))
-    except (BookshopError, SQLAlchemyError) as error:
+    except DATABASE_UNAVAILABLE as error:
         log.warning("imports: the database is unavailable: %s", type(error).__name__)
         db.session.remove()
         return False
@@ -81,7 +83,7 @@ def _run(runner: ImportRunner) -> None:
     """Carry out an import. One that meets a fault fails, so that it is not tried again for ever."""
     try:
         runner.run()
-    except (BookshopError, SQLAlchemyError):
+    except DATABASE_UNAVAILABLE:  # another worker goes on once the claim has run out
         raise
     except Exception:  # whatever it is, the next import goes on
         log.exception("import %d has failed", runner.job_id)

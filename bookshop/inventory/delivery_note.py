@@ -21,7 +21,7 @@ LINE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 UNIT = r"(?:(?:[x\xd7*]|pcs?|pieces?|cop(?:y|ies)|st(?:\xfc|ue)ck|stk|st|ex|expl|exemplare?)\.?)"
-COPIES = re.compile(rf"(?P<copies>[0-9]{{1,4}})\s*{UNIT}?", re.IGNORECASE)
+COPIES_ALONE = re.compile(rf"(?P<copies>[0-9]{{1,4}})(?:[.,]00?)?\s*{UNIT}?", re.IGNORECASE)
 COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}\s*{UNIT})\s*(?P<rest>.*)", re.IGNORECASE)
 COPIES_LAST = re.compile(rf"(?P<rest>.*\S)(?:\s*[x\xd7*,;]\s*|\s+)(?P<copies>[0-9]{{1,4}}\s*{UNIT}?)", re.IGNORECASE)
 
@@ -43,9 +43,9 @@ def read_note(text: str) -> list[NoteLine]:
     return [_read(number, line) for number, line in lines if line]
 
 
-def read_copies(text: str) -> int | None:
-    """Return the number in "5", "5 pcs" or "5 Stk."; None unless it is one from 1 to 9,999."""
-    match = COPIES.fullmatch(text.strip())
+def delivered_copies(text: str) -> int | None:
+    """Return the number in "5", "5 pcs", "5 Stk.", "5.0" or "5,00"; None unless it is one from 1 to 9,999."""
+    match = COPIES_ALONE.fullmatch(text.strip())
     return int(match["copies"]) or None if match else None
 
 
@@ -54,7 +54,7 @@ def _read(number: int, text: str) -> NoteLine:
         isbn, copies = _parts(text) if len(text) <= LONGEST_LINE else (isbn13(text), "1")
     except ValueError as error:
         return NoteLine(number, text, problem=f"This {error}.")
-    if (read := read_copies(copies)) is not None:
+    if (read := delivered_copies(copies)) is not None:
         return NoteLine(number, text, isbn, read)
     return NoteLine(number, text, problem=f"The number of copies must be from 1 to {COPIES_MAX:,}.")
 
@@ -73,7 +73,7 @@ def _parts(text: str) -> tuple[str, str]:
 
 def _isbn_first(line: str, match: re.Match[str]) -> tuple[str, str]:
     copies = match["copies"]
-    if copies is None or read_copies(copies) is None:
+    if copies is None or delivered_copies(copies) is None:
         if whole := _isbn_or_none(line):  # such as 978... (pbk.)
             return whole, "1"
         if (last := COPIES_LAST.fullmatch(line)) and (isbn := _isbn_or_none(last["rest"])):

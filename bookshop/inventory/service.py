@@ -42,9 +42,7 @@ class Notified(list[str]):
         self.again += other.again
 
 
-NO_SUCH_BOOK = (
-    "There is no book with this ISBN. Check the number, or check the delivery and enter the book's title and price."
-)
+NO_SUCH_BOOK = "There is no book with this ISBN. Check the number, or press Check the delivery and add the book there."
 SIGNS = {RECEIVED: 1, RETURN: 1, SALE: -1}  # the direction of the stock for a reason; other reasons allow both
 
 
@@ -260,6 +258,8 @@ def movement_of(book: StockedBook | None, change: StockChange) -> dict[str, Any]
     delta = quantity - book.stock_quantity
     if delta == 0:
         return None
+    if book.removed_at is not None:
+        raise book_not_found()
     if delta * SIGNS.get(change.reason or "", 0) < 0:
         raise Invalid(
             f"The stock would change by {delta:+}, which does not fit the reason '{change.reason}'.", "reason"

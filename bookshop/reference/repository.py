@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from bookshop.kit.database import any_of, dialect_of, now, table_of
+from bookshop.kit.database import any_of, dialect_of, insert_into, now, table_of
 from bookshop.reference.models import ReferenceTitle
 
 titles = table_of(ReferenceTitle)
@@ -45,7 +44,7 @@ class ReferenceRepository:
 
     def save(self, rows: Sequence[Title]) -> None:
         """Add titles, each ISBN at most once, or replace those that are there."""
-        insert = postgresql.insert(titles) if self.dialect == "postgresql" else sqlite.insert(titles)
+        insert = insert_into(self.dialect, titles)
         replaced = {name: insert.excluded[name] for name in (*Title._fields, "imported_at") if name != "isbn"}
         statement = insert.on_conflict_do_update(index_elements=[titles.c.isbn], set_=replaced)
         time = now()

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bookshop.catalog.repository import StockedBook
+from bookshop.catalog.models import Book
+from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.service import CatalogService
 from bookshop.catalog.works import work_key
 from bookshop.inventory.service import Delivery
-from bookshop.kit.exceptions import Conflict
+from bookshop.kit.exceptions import Busy, Conflict
+
+TRIES = 5
 
 
 class Added(NamedTuple):
@@ -18,32 +21,49 @@ class Added(NamedTuple):
     adopted: Collection[str] = ()
 
 
-def add_new_titles(catalog: CatalogService, delivery: Delivery) -> Added:
+def add_new_titles(books: BookRepository, catalog: CatalogService, delivery: Delivery) -> Added:
     """Add the new titles of a delivery that the shop does not have, in the caller's transaction.
 
     First locks the delivery's other books, as imports do, and then inserts in the order of the ISBNs, so that two
     deliveries with the same titles wait for each other, but never in a circle. A book that another transaction has
-    added meanwhile is afterwards one of those that the shop has.
+    added meanwhile is afterwards one of those that the shop has. Raises Busy if that happens again and again.
     """
-    while True:
-        known = catalog.books.ids_by_isbn(delivery.copies)
-        missing = sorted(delivery.new.keys() & (delivery.copies.keys() - known.keys()))
-        works = {isbn: work_key(delivery.new[isbn]["title"], delivery.new[isbn]["authors"]) for isbn in missing}
-        editions = {book.id for book in catalog.books.find_editions([], set(works.values()))}
-        locked = catalog.books.lock({*known.values(), *editions})
-        adopting = _adopting(works, [book for book in locked if book.id in editions])
-        try:
-            _write(catalog, delivery, [isbn for isbn in missing if isbn not in adopting], adopting)
-        except Conflict:
-            continue
-        return Added(works.keys() - adopting.keys(), adopting.keys())
+    for _attempt in range(TRIES):
+        added = _try_to_add(books, catalog, delivery)
+        if added is not None:
+            return added
+    raise Busy("Someone else is adding the same new titles. Please try again in a moment.")
 
 
-def _adopting(works: Mapping[str, str], editions: Sequence[StockedBook]) -> dict[str, int]:
-    """Return the ids of the books without an ISBN that get one: the only edition here and in the delivery."""
-    of_work: dict[str, list[StockedBook]] = {}
+def _try_to_add(books: BookRepository, catalog: CatalogService, delivery: Delivery) -> Added | None:
+    """Write all or nothing; return None if another transaction has just taken one of the ISBNs."""
+    known = books.ids_by_isbn(delivery.copies)
+    missing = sorted(delivery.new.keys() & (delivery.copies.keys() - known.keys()))
+    works = {isbn: work_key(delivery.new[isbn]["title"], delivery.new[isbn]["authors"]) for isbn in missing}
+    editions = books.find_editions([], set(works.values()))
+    books.lock({*known.values(), *(book.id for book in editions)})
+    books.lock_and_refresh(editions)  # locked already
+    adopting = _adopting(works, editions)
+    new = [{**delivery.new[isbn], "isbn": isbn} for isbn in missing if isbn not in adopting]
+    try:
+        with books.session.begin_nested():
+            _write(catalog, new, adopting)
+    except Conflict as error:
+        if error.code != "BOOK_ISBN_CONFLICT":
+            raise
+        return None
+    return Added(works.keys() - adopting.keys(), adopting.keys())
+
+
+def _adopting(works: Mapping[str, str], editions: Sequence[Book]) -> dict[str, int]:
+    """Return the ids of the books without an ISBN that get one: the only edition here and in the delivery.
+
+    imports.matching decides alike.
+    """
+    of_work: dict[str, list[Book]] = {}
     for book in editions:
-        of_work.setdefault(work_key(book.title, book.authors), []).append(book)
+        if book.removed_at is None:
+            of_work.setdefault(book.work_key, []).append(book)
     delivered = Counter(works.values())
     only = {
         isbn: of_work[work][0] for isbn, work in works.items() if delivered[work] == len(of_work.get(work, ())) == 1
@@ -51,10 +71,8 @@ def _adopting(works: Mapping[str, str], editions: Sequence[StockedBook]) -> dict
     return {isbn: book.id for isbn, book in only.items() if book.isbn is None}
 
 
-def _write(catalog: CatalogService, delivery: Delivery, new: Sequence[str], adopting: Mapping[str, int]) -> None:
-    """Write all or nothing; raises Conflict if another transaction has just taken one of the ISBNs."""
-    with catalog.session.begin_nested():
-        for isbn, book_id in adopting.items():
-            catalog.update(book_id, {"isbn": isbn})
-        if new:
-            catalog.create_all([{**delivery.new[isbn], "isbn": isbn} for isbn in new])
+def _write(catalog: CatalogService, new: Sequence[Mapping[str, Any]], adopting: Mapping[str, int]) -> None:
+    for isbn, book_id in adopting.items():
+        catalog.update(book_id, {"isbn": isbn})
+    if new:
+        catalog.create_all(new)

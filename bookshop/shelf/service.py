@@ -69,7 +69,7 @@ class ShelfService:
 
         See BookService.receive.
         """
-        added = add_new_titles(self.catalog, delivery) if delivery.new else Added()
+        added = add_new_titles(self.books, self.catalog, delivery) if delivery.new else Added()
         received, notified = self.inventory.receive(delivery), Notified()
         lines = [replace(line, is_new=line.isbn in added.new, adopted=line.isbn in added.adopted) for line in received]
         for line in lines:

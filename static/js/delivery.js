@@ -65,7 +65,7 @@ function isIsbn(code) {
 }
 
 // A barcode stays in the picture for many looks: it counts once until it has been out of the picture for a while.
-function see(isbn) {
+function countBarcode(isbn) {
   const now = performance.now();
   const isNew = isbn !== lastSeen.isbn || now - lastSeen.time > SAME_AGAIN;
   lastSeen = { isbn, time: now };
@@ -75,12 +75,12 @@ function see(isbn) {
   navigator.vibrate?.(80);
 }
 
-async function look(detector, opened) {
+async function scanUntilClosed(detector, opened) {
   while (stream === opened) {
     if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) {
       const found = await detector.detect(video).catch(() => []);
       const isbns = found.map((code) => code.rawValue).filter(isIsbn);
-      if (stream === opened) isbns.slice(0, 1).forEach(see);
+      if (stream === opened) isbns.slice(0, 1).forEach(countBarcode);
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
@@ -96,7 +96,7 @@ async function openScanner() {
     video.srcObject = opened;
     await video.play();
     status.textContent = "Hold the barcode of a book in front of the camera.";
-    await look(new BarcodeDetector({ formats: ["ean_13"] }), opened);
+    await scanUntilClosed(new BarcodeDetector({ formats: ["ean_13"] }), opened);
   } catch (error) {
     closeCamera();
     status.textContent = "The camera cannot be used. Allow it for this page in your browser, or take a photo instead.";

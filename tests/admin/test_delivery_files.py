@@ -98,6 +98,22 @@ def test_lines_that_cannot_be_read_stay_visible_with_their_reason(staff):
         assert line in words
 
 
+def test_lines_that_cannot_be_taken_apart_are_shown_with_the_real_reason_and_are_not_typed(staff):
+    page = drop(staff, f"ISBN;Titel;Menge\n{EMMA};Emma;5\n{PERSUASION};x;2;y;z\n", lines="Emma")
+    words = text_of(page)
+    assert typed_lines(page) == ["Emma", f"{EMMA} 5"]
+    assert "1 line was added to the list of ISBNs." in words
+    assert "2 lines to fix" in words
+    assert "1 line of the file cannot be read, and is not in the list of ISBNs." in words
+    assert "Line 3 of the file It has 5 columns, but the header has 3." in words
+
+
+def test_a_file_of_which_no_line_can_be_read_says_why(staff):
+    page = drop(staff, f"ISBN;Titel;Menge\n{EMMA};x;2;y;z\n")
+    assert (page.status_code, typed_lines(page)) == (400, [])
+    assert "Line 2 of the file It has 5 columns, but the header has 3." in text_of(page)
+
+
 def test_what_a_file_says_about_new_titles_is_filled_in(shop, staff):
     page = drop(staff, f"ISBN;Autor;Titel;Preis;Menge\n{EMMA};Austen, Jane;Emma;7,80;5\n")
     found = [value(page, f"new-{EMMA}-{name}") for name in ("title", "authors", "price")]

@@ -204,6 +204,7 @@ def test_more_copies_than_a_book_may_have_get_no_form(staff):
     assert (names(page), "The stock cannot rise above 1,000,000." in text_of(page)) == ([], True)
 
 
+@pytest.mark.prove
 def test_a_delivery_of_500_new_titles_is_received(shop, staff):
     isbns = [isbn(number) for number in range(1000, 1500)]
     shop.commit(lambda: services.reference().save([{**KNOWN, "isbn": code} for code in isbns]))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bookshop.bookfiles.names import read_authors, votes
+from bookshop.bookfiles.names import first_name_first, read_authors, votes
 
 ONE_AUTHOR = {  # in any file
     "Kafka, Franz": "Franz Kafka",
@@ -71,6 +71,20 @@ def test_authors_stay_as_they_are_in_a_file_that_writes_the_first_name_first(cel
 @pytest.mark.parametrize(("cell", "authors"), LAST_NAME_FIRST.items())
 def test_names_are_turned_round_in_a_file_that_writes_the_last_name_first(cell, authors):
     assert read_authors([cell], "last, first") == authors
+
+
+@pytest.mark.parametrize(
+    ("name", "turned"),
+    [
+        ("KING, MARTIN LUTHER, JR.", "MARTIN LUTHER KING JR."),
+        ("Beispiel, Ltd.", "Beispiel Ltd."),
+        ("\u6751\u4e0a, \u6625\u6a39", "\u6751\u4e0a\u6625\u6a39"),
+        ("Jane Austen", "Jane Austen"),
+        (" , ", ""),
+    ],
+)
+def test_a_single_name_is_returned_first_name_first(name, turned):
+    assert first_name_first(name) == turned
 
 
 def test_several_cells_give_each_author_once():

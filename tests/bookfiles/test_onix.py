@@ -6,6 +6,7 @@ import onixcheck
 import pytest
 
 from bookshop.bookfiles import onix
+from bookshop.bookfiles.onix_xml import message_version
 from tests.support.onix import (
     STYLES,
     VERSIONS,
@@ -104,6 +105,7 @@ CASES = {
         {"contributors": contributor("Dorling Kindersley, Ltd.", in_tag="CorporateName")},
         "Dorling Kindersley Ltd.",
     ),
+    "in Japanese": ({"contributors": contributor("村上, 春樹", in_tag="PersonNameInverted")}, "村上春樹"),
     "anonymous": ({"contributors": contributor("02", in_tag="UnnamedPersons")}, "Anonymous"),
     "and others": ({"contributors": contributor("A") + contributor("03", in_tag="UnnamedPersons")}, "A"),
     "pen name": (
@@ -183,7 +185,7 @@ def test_each_case_gives_the_expected_text_in_each_version_and_with_both_kinds_o
         wanted = [read[name].fields.get(field) for field in FIELDS[next(iter(given))]]
         texts[name] = " ".join(filter(None, wanted)) or None
     assert texts == {name: expected for name, (_given, expected) in CASES.items()}
-    assert onix.message_version(path) == version
+    assert message_version(path) == version
     assert [each.number for each in read.values()] == list(range(1, len(CASES) + 1))
     assert {each.problem for each in read.values()} == {""}
 
@@ -225,7 +227,11 @@ def test_a_price_of_unknown_type_is_not_taken_for_the_retail_price(tmp_path):
 
 @pytest.mark.parametrize(
     ("notification", "problem"),
-    [("05", "asks for the deletion of the book"), ("88", "test record"), ("89", "test record")],
+    [
+        ("05", "Books are not deleted by file. Withdraw this book instead."),
+        ("88", "test record"),
+        ("89", "test record"),
+    ],
 )
 def test_records_that_describe_no_book_on_sale_are_refused_with_the_reason(tmp_path, notification, problem):
     read = read_one(tmp_path, notification=notification)

@@ -9,7 +9,7 @@ import pytest
 from lxml import etree
 
 from bookshop.bookfiles import onix
-from bookshop.bookfiles.onix_xml import CHUNK, LARGEST, found_products
+from bookshop.bookfiles.onix_xml import CHUNK, LARGEST, found_products, message_version
 from bookshop.kit.exceptions import Invalid
 from tests.support.onix import message, product, text_content, title, write
 
@@ -65,7 +65,7 @@ def text_of(*products, **options):
     ],
 )
 def test_the_version_is_what_the_beginning_of_the_file_says(tmp_path, text, version):
-    assert onix.message_version(write_text(tmp_path, text)) == version
+    assert message_version(write_text(tmp_path, text)) == version
 
 
 @pytest.mark.parametrize(("release", "words"), [("2.1", "an ONIX 2.1 message"), ("4.0", "an ONIX 4.0 message")])

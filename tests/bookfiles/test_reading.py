@@ -5,7 +5,7 @@ import pytest
 from bookshop.bookfiles.columns import missing_columns
 from bookshop.bookfiles.reading import open_books
 from bookshop.catalog.models import DESCRIPTION_MAX
-from tests.support.onix import message, product, tag
+from tests.support.onix import message, product, tag, text_content
 
 
 @pytest.fixture
@@ -22,8 +22,11 @@ def read(tmp_path):
 
 def test_all_problems_of_a_line_are_reported_together(read):
     (line,) = read(f"isbn,title,authors,price,publisher\n123,Emma,Jane Austen,7;8,{'x' * 201}\n")
-    for word in ("ISBN 123", "price", "publisher must have at most 200"):
-        assert word in line.problem
+    assert line.problem.split("; ") == [
+        "ISBN 123 is not an ISBN: it needs 10 or 13 digits, such as 978-0-14-143951-8",
+        "the price 7;8 cannot be read: write an amount such as 7.80 or 7,80",
+        "publisher must have at most 200 characters",
+    ]
 
 
 def test_a_description_that_is_too_long_is_cut_at_a_paragraph_and_reported(read):
@@ -50,6 +53,22 @@ def test_a_product_without_contributors_names_its_publisher_and_says_so(read):
     (line,) = read("".join(message([product(contributors=tag("NoContributor"))])))
     assert (line.values["authors"], line.values["publisher"]) == ("Musterverlag", "Musterverlag")
     assert line.guesses == ["names no author, so its publisher Musterverlag is given as the author"]
+
+
+SAME_HTML = "<p>A &amp; B&nbsp;caf&eacute;</p><ul><li>C</li><li>D<br>E</li></ul>F"
+
+
+def test_the_same_html_gives_the_same_description_in_a_table_and_in_onix(read):
+    (line,) = read(f"title,authors,description\nEmma,Jane Austen,{SAME_HTML}\n")
+    texts = text_content("03", f"<![CDATA[{SAME_HTML}]]>", textformat="02")
+    (product_line,) = read("".join(message([product(texts=texts)])))
+    assert line.values["description"] == product_line.values["description"] == "A & B café\n\n• C\n• D\nE\n\nF"
+
+
+@pytest.mark.parametrize("tag_", ["<b ", "<b>", "<!--", "<b a='"])
+def test_tags_that_never_end_do_not_hold_up_the_reader(read, tag_):
+    (line,) = read(f"title,authors,description\nEmma,Jane Austen,<p>One</p>{tag_ * 20_000}\n")
+    assert line.values["description"] == "One"
 
 
 @pytest.mark.parametrize("mapping", [["isbn"], ["sku"], ["title", "authors"], ["", "title", "authors", "isbn"]])

@@ -23,7 +23,7 @@ def problems(lines):
 def test_separators_and_line_ends_are_recognised(tmp_path, separator, end):
     rows = [["ISBN", "Titel", "Autor"], ["1", f'"Faust{separator} Teil 1"', "Goethe"], ["2", "Emma", '"A ""B"" C"']]
     table, lines = read(tmp_path, end.join(map(separator.join, rows)))
-    assert (table.separator, table.header, table.header_line) == (separator, ("ISBN", "Titel", "Autor"), 1)
+    assert (table.dialect.separator, table.header, table.header_line) == (separator, ("ISBN", "Titel", "Autor"), 1)
     assert cells(lines) == [["1", f"Faust{separator} Teil 1", "Goethe"], ["2", "Emma", 'A "B" C']]
     assert [line.number for line in lines] == [2, 3]
 
@@ -45,7 +45,7 @@ HEADERS = {
 @pytest.mark.parametrize(("content", "number", "separator"), HEADERS.values(), ids=HEADERS)
 def test_the_header_is_found_below_other_lines(tmp_path, content, number, separator):
     table, lines = read(tmp_path, content + separator.join(["9783150000014", "Faust", "Goethe, J. W.", "3,00"]))
-    assert (table.header_line, table.separator, len(table.header)) == (number, separator, 4)
+    assert (table.header_line, table.dialect.separator, len(table.header)) == (number, separator, 4)
     assert lines[-1].cells == ["9783150000014", "Faust", "Goethe, J. W.", "3,00"]
 
 

@@ -19,6 +19,8 @@ def counts(job):
         ("“Emma”", "Jane Austen"),
         (" Em ma ", "Jane  Austen"),
         ("Emma", "Austen; Jane"),
+        ("Emma", "Jane Austen (ed.)"),
+        ("Emma", "Jane Austen, 1775-1817"),
     ],
 )
 def test_title_and_authors_are_compared_however_they_are_written(shop, imports, title, authors):
@@ -138,3 +140,20 @@ def test_a_removed_or_withdrawn_edition_in_stock_is_not_named(shop, imports):
     shop.reserve(shop.customer(), waiting)
     job = imports.by_command(f"{HEADER}{C},Persuasion,Jane Austen,5\n")
     assert imports.notes(job.id, "waiting") == []
+
+
+@pytest.mark.parametrize(
+    "authors", ["Terry Pratchett and Neil Gaiman", "Max Brod (Hrsg.)", "Jane Austen, 1775-1817", "Meier et al."]
+)
+def test_a_book_whose_authors_the_shop_writes_in_its_own_way_is_found(shop, imports, authors):
+    book_id = shop.book("Good Omens", authors=authors)
+    shop.reserve(shop.customer(), book_id)
+    job = imports.by_command(f'{HEADER}{A},Good Omens,"{authors}",5\n')
+    assert (counts(job), job.notified) == ((0, 1, 0, 0), 1)
+    assert shop.rows("SELECT authors FROM books") == [authors]
+
+
+def test_copies_for_a_withdrawn_book_are_noted(shop, imports):
+    shop.withdraw(shop.book("Emma", isbn=A))
+    job = imports.by_command(f"{HEADER}{A},Emma,Jane Austen,4\n")
+    assert imports.notes(job.id, "hidden") == ["2: changes a book that is withdrawn, so customers do not see it"]

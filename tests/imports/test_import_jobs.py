@@ -5,7 +5,7 @@ import pytest
 from bookshop.extensions import db
 from bookshop.imports import plan, runner, service
 from bookshop.imports.models import CANCELLED, CHECKED, CHECKING, DONE, FAILED, PAUSED, UNDONE
-from bookshop.imports.runner import ImportRunner, plan_path, upload_path
+from bookshop.imports.runner import ImportRunner, check_file, plan_path, upload_path, write_checked
 from bookshop.imports.service import ImportStopped
 from bookshop.kit.exceptions import Conflict
 from bookshop.web import services
@@ -50,7 +50,7 @@ def test_a_check_changes_nothing_and_says_what_would_happen(shop, imports):
     assert changed["before"] == {"title": "Emma", "stock_quantity": 0}
     assert (changed["after"]["title"], changed["after"]["stock_quantity"]) == ("Emma!", 4)
     assert (new["outcome"], new["after"]["title"], new["after"]["price_cents"]) == ("added", "New", 0)
-    assert imports.notes(job.id, "refused") == ["4: title is missing"]
+    assert imports.notes(job.id, "refused") == ["4: the title is missing"]
 
 
 def test_the_preview_and_the_result_agree(shop, imports):
@@ -201,6 +201,29 @@ def test_columns_are_corrected_and_remembered_for_the_next_file_with_the_same_he
     assert again.mapping == columns
 
 
+def test_other_columns_are_read_by_their_own_conventions_unless_staff_choose(shop, imports):
+    """The first check recognises no column, so what it says about prices and names means nothing."""
+    lines = '"Kafka, Franz";1.100\n"Hesse, Hermann";7,80\n"Mann, Thomas";8,90\n'
+    content = "Aa;Bb;Cc\n" + "".join(f"Book {number};{line}\n" for number, line in enumerate(lines.splitlines()))
+    job_id = imports.check(content)
+    shown = imports.job(job_id)
+    columns = ["title", "authors", "price"]
+    shop.commit(lambda: services.imports().choose_columns(job_id, columns, shown.decimal, shown.names))
+    imports.work()
+    first = imports.job(job_id).preview[0]["after"]
+    assert (first["authors"], first["price_cents"]) == ("Franz Kafka", 110_000)
+
+
+def test_a_removed_book_cannot_be_changed(shop, imports, api_client):
+    job = imports.run(f"{HEADER}{A},Emma,Jane Austen,4\n")
+    imports.do("undo", job.id)
+    imports.work()
+    staff, (book_id,) = api_client("staff@example.com"), shop.rows("SELECT id FROM books")
+    assert staff.patch(f"/api/v1/books/{book_id}", {"isbn": A}).status_code == 404
+    assert staff.set_stock(book_id, 5).status_code == 404
+    assert shop.broken() == []
+
+
 def test_a_file_without_the_columns_that_matter_cannot_be_started(shop, imports):
     job_id = imports.check("first,second\n1,2\n")
     assert "Choose the columns" in imports.job(job_id).error
@@ -225,6 +248,18 @@ def test_movements_and_the_audit_log_name_the_member_of_staff(shop, imports):
     imports.run(f"{HEADER}{A},Emma,Jane Austen,4\n")
     assert shop.rows("SELECT user_id FROM movements") == [imports.staff]
     assert set(shop.rows("SELECT user_id FROM audit_entries WHERE action LIKE 'book.%'")) == {imports.staff}
+
+
+def test_a_command_whose_import_is_paused_on_its_page_says_so(shop, imports):
+    path = imports.folder / "books.csv"
+    path.write_text(MANY)
+    with shop.app.app_context():
+        held = check_file(path)
+        written = write_checked(held)
+        next(written)
+        imports.do("pause", held.job_id)
+        with pytest.raises(Conflict, match="paused or cancelled on its page"):
+            next(written)
 
 
 # ---------------------------------------------------------------- undo

@@ -204,7 +204,7 @@ ALLOWED = {
     "pause": {"importing": "paused"},
     "continue": {"paused": "importing"},
     "cancel": dict.fromkeys(["checking", "checked", "importing", "paused"], "cancelled"),
-    "undo": dict.fromkeys(["done", "cancelled"], "undoing"),
+    "undo": dict.fromkeys(["done", "cancelled", "failed"], "undoing"),
     "columns": {"checked": "checking"},
 }
 COLUMNS = {

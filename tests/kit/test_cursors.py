@@ -100,13 +100,14 @@ def without(query):
 @pytest.mark.parametrize(("sort", "direction"), list(product(SORTS, DIRS)))
 def test_books_are_the_same_by_cursor_as_by_pages(books, api_client, sort, direction):
     reader = api_client()
+    smallest = 1 if sort == "relevance" and direction else 4
     for filters in FILTERS if sort == "relevance" and direction else FILTERS[:3]:
         query = without({"sort": sort, "dir": direction, **filters})
         paged = by_pages(reader, BOOKS, size=5, **query)
         assert len(set(ids(paged[0]))) == paged[1]
-        assert by_cursor(reader, BOOKS, size=3 if filters else 1, **query) == paged, query
+        assert by_cursor(reader, BOOKS, size=3 if filters else smallest, **query) == paged, query
     query = without({"sort": sort, "dir": direction})
-    assert by_links(reader, BOOKS, size=2, **query) == by_pages(reader, BOOKS, **query)[0]
+    assert by_links(reader, BOOKS, size=2 * smallest, **query) == by_pages(reader, BOOKS, **query)[0]
 
 
 @pytest.fixture
