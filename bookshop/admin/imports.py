@@ -43,7 +43,7 @@ IMPORT = "/admin/imports/<int:job_id>"
 SIZE = 50
 SHOWN = 100  # notes of a kind on the page; the report has all
 READ_AT_ONCE = 1000  # notes of the report
-NOT_STORED = "The file could not be stored, so nothing has been imported. Tell your system administrator: the shop's log has the reason."
+NOT_STORED = "The file could not be stored. Tell your system administrator: the log of the shop has the reason."
 STATES = {
     "checking": "Being checked",
     "checked": "Checked, not imported yet",

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from babel.numbers import get_currency_precision
 
@@ -17,10 +17,14 @@ COPIES = FIELD_WORDS["stock_quantity"]
 ON_REQUEST = "write 0 for a price on request"
 CALCULATED = 6  # more decimals than these come from a spreadsheet's arithmetic: 12.990000000000002
 SPACES = re.compile(r"[\s\u200b\u2060\ufeff]+")
-PRICE = re.compile(r"(?P<before>[^0-9.,\-]*)(?P<number>-?[.,]?[0-9](?:[0-9.,' ]*[0-9])?)(?P<after>[^0-9]*)")
+PRICE = re.compile(
+    r"(?P<before>(?:[^0-9.,\-]|(?<=[A-Za-z])\.(?=\s?[0-9]))*)"  # such as "Fr. "
+    r"(?P<number>-?[.,]?[0-9](?:[0-9.,' ]*[0-9])?)(?P<after>[^0-9]*)"
+)
 EMPTY_DECIMALS = re.compile(r"^\s?[.,][-\u2013\u2014]+")  # "12,-"
 GROUPS = re.compile(r"[0-9]{1,3}(?:([.,' ])[0-9]{3})(?:\1[0-9]{3})*")
 AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+AMBIGUOUS_DECIMALS = 3
 SYMBOLS = {
     "€": "EUR",
     "eur.": "EUR",
@@ -34,6 +38,7 @@ SYMBOLS = {
     "c$": "CAD",
     "ca$": "CAD",
     "nz$": "NZD",
+    "fr": "CHF",
     "fr.": "CHF",
     "sfr": "CHF",
     "sfr.": "CHF",
@@ -133,8 +138,10 @@ def _own_currency(text: str, match: re.Match[str], currency: str) -> str:
 
 def _amount(number: str, decimal: DecimalSign, currency: str, text: str) -> Decimal:
     sign = decimal_sign(number)
-    if AMBIGUOUS.fullmatch(number):
-        sign = decimal if get_currency_precision(currency) else None
+    if AMBIGUOUS.fullmatch(number):  # three decimals are likelier than thousands where the currency has as many
+        precision = get_currency_precision(currency)
+        sign = cast(DecimalSign, number.strip("0123456789")) if precision == AMBIGUOUS_DECIMALS else decimal
+        sign = sign if precision else None
     whole, fraction = number, ""
     if sign and number.count(sign) == 1 and number.rfind(sign) > number.rfind("," if sign == "." else "."):
         whole, _sign, fraction = number.partition(sign)

@@ -20,8 +20,9 @@ DATES = (
     rf"(?:{DAY}(?:st|nd|rd|th|er)?\.?[ -](?:de )?)?(?P<month>[^\W\d_]+)\.?[ -]?(?:{DAY}(?:st|nd|rd|th)?, |de )?{YEAR}",
 )
 DATE = [re.compile(form) for form in DATES]
-UNKNOWN = re.compile(  # the undefined dates of calibre and of spreadsheets, and words
-    r"0101-01-01.*|00:00:00|o\. ?J\.?|s\. ?[ad]\.?|n\. ?d\.?|no date|undated|unknown|unbekannt|inconnue?|desconocido|",
+UNKNOWN = re.compile(  # the undefined dates of calibre, spreadsheets and MySQL, and words
+    r"0101-01-01.*|00:00:00|0000-00-00.*|00[./]00[./]0000|"
+    r"o\. ?J\.?|s\. ?[ad]\.?|n\. ?d\.?|no date|undated|unknown|unbekannt|inconnue?|desconocido|",
     re.IGNORECASE,
 )
 ABOUT = re.compile(

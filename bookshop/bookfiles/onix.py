@@ -9,6 +9,7 @@ from pathlib import Path
 from lxml import etree
 
 from bookshop.bookfiles import onix_text
+from bookshop.bookfiles.columns import JOINT
 from bookshop.bookfiles.lines import Product
 from bookshop.bookfiles.onix_codes import (
     DELETION,
@@ -96,7 +97,7 @@ def _fields(product: Composite, defaults: Defaults) -> dict[str, str]:
     prices = product.all("ProductSupply", "SupplyDetail", "Price")
     fields = {
         "isbn": _isbn(product),
-        "title": _title(product),
+        **dict(zip(("title", "subtitle"), _title(product).split(JOINT, 1), strict=False)),
         "authors": authors(product.all("DescriptiveDetail", "Contributor")),
         "publisher": _publisher(product),
         "language": _language(product, defaults.language),
@@ -118,6 +119,7 @@ def _isbn(product: Composite) -> str:
 
 
 def _title(product: Composite) -> str:
+    """Return the title and, after a joint, the subtitle."""
     details = product.all("DescriptiveDetail", "TitleDetail")
     details.sort(key=lambda detail: _place(TITLE_TYPES, detail.text("TitleType")))
     details += product.all("DescriptiveDetail", "Collection", "TitleDetail")
@@ -144,7 +146,7 @@ def _written(elements: Sequence[tuple[Composite, str]]) -> str:
         for name in ("PartNumber", "YearOfAnnual", "Subtitle")
     )
     numbered = ", ".join([" ".join([titles, *(year for year in years if year not in titles)]), *parts])
-    return ": ".join([numbered, *subtitles])
+    return JOINT.join([numbered, ": ".join(subtitles)]) if subtitles else numbered
 
 
 def _main_title(element: Composite) -> str:

@@ -43,7 +43,8 @@ Names = Order
 class ReadLine:
     """A line of a file with the values of its book, or the `problem` that refuses it.
 
-    `guesses` are sentences about what was not certain. `swallowed` counts further lines lost with a refused one.
+    `values` may also have `book_id`, from the shop's own export, and `main_title`, without the subtitle. `guesses` are
+    sentences about what was not certain. `swallowed` counts further lines lost with a refused one.
     `record` is the book's ONIX record, if the file is ONIX.
     """
 
@@ -142,7 +143,7 @@ def _open_table(path: Path, kind: Kind) -> tuple[tables.Table, str, str]:
         return table, f"CSV, separated by {SEPARATORS[table.dialect.separator]}", label(table.encoding)
     target = _converted(path)
     sheet = spreadsheets.to_csv(path, target)
-    return tables.open_table(target, converted=True), f"Spreadsheet, sheet “{sheet}”", ""
+    return tables.open_table(target, converted=True), f"Spreadsheet, {sheet}", ""
 
 
 def _converted(path: Path) -> Path:
@@ -188,7 +189,7 @@ def _shortened(reading: Reading) -> Reading:
 def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """Return the values as the shop stores them, or a sentence about each that it cannot store or do without."""
     problems = [missing for name, missing in MISSING.items() if "isbn" not in values and not values.get(name)]
-    own = {"book_id": values["book_id"]} if "book_id" in values else {}
+    own = {name: values[name] for name in ("book_id", "main_title") if name in values}
     try:
         stored = FileBook.model_validate(values).model_dump(exclude_none=True)
     except ValidationError as error:

@@ -20,6 +20,7 @@ from bookshop.kit.exceptions import Invalid
 LARGEST_UNPACKED = 1_000_000_000  # bytes
 PIECE = 1 << 16
 SHOWN = 100  # characters of a sheet's name
+NAMED = 3  # sheets
 PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others may unpack a few bytes into more than the memory
 TOO_LARGE = (
     "The spreadsheet is too large to be read: it has too many cells, or one far away from the others. Save the sheet "
@@ -35,9 +36,10 @@ Sheet = tuple[str, Sequence[Sequence[str]]]
 
 
 def to_csv(source: Path, target: Path) -> str:
-    """Convert a spreadsheet to UTF-8 CSV separated by commas, one record for each row; return the sheet's name.
+    """Convert a spreadsheet to UTF-8 CSV separated by commas, one record for each row; return what is read.
 
-    Takes the visible sheet whose header has the most columns that the shop knows. Calamine reads the sheet in a
+    Takes the visible sheet whose header has the most columns that the shop knows, and also names others that look like
+    lists of books. Calamine reads the sheet in a
     process with limited memory and time. Raises Invalid with a sentence for people.
     """
     _check_unpacked_size(source)
@@ -86,7 +88,18 @@ def _convert(source: Path, target: Path) -> str:
         raise Invalid(_reason(process.returncode))
     if chosen is None:
         raise Invalid("The spreadsheet is empty: no visible sheet has any text.")
-    return sheets[chosen][0][:SHOWN]
+    return _named(sheets, chosen)
+
+
+def _named(sheets: Sequence[Sheet], chosen: int) -> str:
+    """Return the name of the sheet that is read, and those of others that look like lists of books."""
+    others = [name[:SHOWN] for index, (name, rows) in enumerate(sheets) if index != chosen and _looks_like_books(rows)]
+    named = f"sheet “{sheets[chosen][0][:SHOWN]}”"
+    return f"{named}; not read: {', '.join(f'“{name}”' for name in others[:NAMED])}" if others else named
+
+
+def _looks_like_books(rows: Sequence[Sequence[str]]) -> bool:
+    return max(map(recognised, rows[:HEADER_WITHIN]), default=0) > 1
 
 
 def _reason(code: int) -> str:

@@ -14,6 +14,7 @@ from bookshop.bookfiles.records import UNCLOSED, Dialect, Lines, Record, TooLong
 from bookshop.kit.exceptions import Invalid
 
 LONGEST_SAMPLE, LONGEST_SAMPLE_LINE = 500_000, 50_000  # characters of the first lines, and of one of them
+COLUMNS_MAX = 300
 LOOKED_AT = 1_000  # lines of a record that may be lines of their own
 
 
@@ -151,9 +152,11 @@ def _open_converted(path: Path) -> Table:
 
 def _header(cells: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return the names of the columns. Columns without a name on the right only count if they are used."""
+    if len(cells) > COLUMNS_MAX and sum(map(bool, map(str.strip, cells))) > COLUMNS_MAX:
+        raise Invalid(f"The file has more than {COLUMNS_MAX} columns. Delete those that are not about books.")
     names = tuple(DAMAGED.sub("\ufffd", name).strip() for name in cells)
     used = [index for row in [names, *below] for index, cell in enumerate(row[: len(names)], 1) if cell.strip()]
-    return names[: max(used, default=0)]
+    return names[: min(max(used, default=0), COLUMNS_MAX)]
 
 
 def _first_lines(path: Path, encoding: str) -> list[str]:

@@ -179,7 +179,7 @@ def _article_isbns(cells: Sequence[str]) -> list[str]:
 def _title(line: _Line) -> dict[str, Any]:
     title, subtitle = (_on_one_line(line, line.cell(name)) for name in ("title", "subtitle"))
     if title and subtitle and subtitle.casefold() not in title.casefold():
-        title = f"{title}: {subtitle}"
+        return {"title": f"{title}: {subtitle}", "main_title": title}
     return {"title": title} if title else {}
 
 

@@ -10,7 +10,7 @@ from stdnum import isbn as standard
 TYPED_MAX = 40  # characters, including what surrounds the digits
 ISBN_PATTERN = "^[0-9Xx -]{10,17}$"  # for the JSON schema; the check digit is validated by `isbn13`
 FORM = re.compile(r"[0-9]{9}[0-9X]|978[0-9]{10}|979[1-9][0-9]{9}")
-SHORTENED = re.compile("[0-9]{6,9}")  # an ISBN-10 whose leading zeros a spreadsheet has dropped
+SHORTENED = re.compile("[1-9][0-9]{5,8}")  # an ISBN-10 whose leading zeros a spreadsheet has dropped
 FRACTION = re.compile(r"([0-9]{10}|[0-9]{13})\.0")  # what programs make of a number
 
 INVISIBLE = "Cf"  # the Unicode category of marks of direction, soft hyphens, byte order marks and so on
@@ -18,7 +18,7 @@ DIVIDING = ("Pd", "Zs", INVISIBLE)  # and of dashes and spaces
 OTHER_DIVIDING = "\t\u2043\u2212\u034f"  # tab, hyphen bullet, minus sign, grapheme joiner
 FULLWIDTH: Final = {ord("\uff10") + digit: str(digit) for digit in range(10)} | {0xFF38: "X", 0xFF58: "X"}
 AROUND = "=[]()\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
-BRACKETS = re.compile(r"[(\[][^()\[\]0-9]*[^\W\d][^()\[\]0-9]*[)\]]")  # with words, such as (pbk.)
+BRACKETS = re.compile(r"[(\[](?:[^()\[\]0-9]|[0-9]{1,3}(?![0-9]))*[^\W\d](?:[^()\[\]0-9]|[0-9]{1,3}(?![0-9]))*[)\]]")
 SCANNED = re.compile(r"^\][A-Za-z][0-9]")  # what scanners put before a number to name its symbology
 NAME = re.compile(r"^(urn:)?(isbn|ean)([- (]?1[03]\)?(?=[\s:.#]))?[\s:.#]*", re.IGNORECASE)
 ISSN = re.compile(r"(issn[\s:.#]*)?[0-9]{4}-[0-9]{3}[0-9x]|issn.*", re.IGNORECASE)

@@ -98,7 +98,8 @@ class ImportBatch:
     def _candidates(self, lines: Sequence[PlanLine]) -> Candidates:
         good = [line for line in lines if not line.problem]
         isbns = {line.isbn for line in good if line.isbn}
-        return Candidates(self.books.find_editions(isbns, {line.work for line in good if line.work}))
+        works = {work for line in good for work in (line.work, line.main_work) if work}
+        return Candidates(self.books.find_editions(isbns, works))
 
     def _decide(self, lines: Sequence[PlanLine], candidates: Candidates, first_line: FirstLine) -> list[Decision]:
         decisions = []

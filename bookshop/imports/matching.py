@@ -79,7 +79,7 @@ class Candidates:
         """Return the book that a line is about, several if that cannot be decided, or none if it is a new one."""
         if line.isbn in self.by_isbn:
             return [self.by_isbn[line.isbn]]
-        editions = self.by_work.get(line.work, []) if line.work else []
+        editions = self.by_work.get(line.work) or self.by_work.get(line.main_work, []) if line.work else []
         if line.isbn is None:
             return [book for book in editions if book.id == line.own_id] or editions
         adopts = line.is_only_edition and len(editions) == 1 and editions[0].isbn is None

@@ -47,7 +47,7 @@ class ImportJob(Base):
     error: Mapped[str | None] = mapped_column(Text)  # why it failed, for staff
 
     # What the check has found out about the file.
-    format: Mapped[str | None] = mapped_column(String(100))
+    format: Mapped[str | None] = mapped_column(String(500))
     encoding: Mapped[str | None] = mapped_column(String(30))
     header: Mapped[list[str]] = mapped_column(JSON, default=list)
     mapping: Mapped[list[str]] = mapped_column(JSON, default=list)  # the field of each column; "": it is not used

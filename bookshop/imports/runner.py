@@ -228,14 +228,20 @@ def _claim(job_id: int, worker: str) -> Claim:
 
 
 def _plan_line(read: ReadLine) -> PlanLine:
-    values = {name: value for name, value in read.values.items() if name != "book_id"}
+    values = {name: value for name, value in read.values.items() if name not in {"book_id", "main_title"}}
+    authors = values.get("authors", "")
+    work, main_work = (
+        work_key(title, authors) if title and authors else ""
+        for title in (values.get("title"), read.values.get("main_title"))
+    )
     return PlanLine(
         number=read.number,
         values=values,
         problem=read.problem,
         swallowed=read.swallowed,
-        work=work_key(values["title"], values["authors"]) if {"title", "authors"} <= values.keys() else "",
         guesses=list(read.guesses),
+        work=work,
+        main_work=main_work,
         own_id=read.values.get("book_id"),
         record=pack(read.record),
     )

@@ -66,7 +66,7 @@ def _create_imports() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
         sa.Column("error", sa.Text),
-        sa.Column("format", sa.String(100)),
+        sa.Column("format", sa.String(500)),
         sa.Column("encoding", sa.String(30)),
         sa.Column("header", sa.JSON, nullable=False),
         sa.Column("mapping", sa.JSON, nullable=False),

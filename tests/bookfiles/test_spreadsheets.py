@@ -75,7 +75,7 @@ def test_the_visible_sheet_with_the_best_header_is_taken(tmp_path, converted):
         "Alt": [[*HEADER, "Verlag", "Bestand"], FAUST],
     }
     name, table, lines = converted(xlsx(tmp_path / "books.xlsx", sheets, hidden=["Alt"]))
-    assert (name, table.header, len(lines)) == ("Bücher", tuple(HEADER), 1)
+    assert (name, table.header, len(lines)) == ("sheet “Bücher”; not read: “Info”", tuple(HEADER), 1)
 
 
 def test_names_of_columns_in_another_language_give_the_widest_table(tmp_path, converted):
@@ -90,7 +90,7 @@ def test_an_opendocument_sheet_is_read_without_its_million_empty_rows(tmp_path, 
         tmp_path / "books.ods", "".join([*rows, ods_row(9780141439518, "B", "C", 12), EMPTY_ROWS.format(1_000_000)])
     )
     name, table, lines = converted(path)
-    assert (name, table.header_line) == ("Liste", 3)
+    assert (name, table.header_line) == ("sheet “Liste”", 3)
     assert [(line.number, line.cells) for line in lines] == [
         (4, ["0141439580", "Émile", "R", "7.8"]),
         (8, ["9780141439518", "B", "C", "12"]),
@@ -165,3 +165,8 @@ def test_a_password_is_named(tmp_path):
 
 def test_a_limit_on_the_processor_ends_the_process_with_a_sentence(small):
     assert "too large" in spreadsheets._reason(-24)
+
+
+def test_other_sheets_that_look_like_lists_of_books_are_named(tmp_path, converted):
+    path = xlsx(tmp_path / "two.xlsx", {"A-M": [HEADER, FAUST], "N-Z": [HEADER, FAUST], "Notes": [["to do"]]})
+    assert converted(path)[0] == "sheet “A-M”; not read: “N-Z”"

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bookshop.bookfiles.amounts import read_price
 from bookshop.bookfiles.columns import JOINT
+from bookshop.bookfiles.dates import read_year
 from bookshop.bookfiles.values import Conventions, Evidence, UnreadableLine, read_values
 
 POINT = Conventions(".", "first last", "EUR")
@@ -42,6 +44,7 @@ def test_a_line_of_a_german_list_gives_every_field_of_a_book():
     assert values(COMMA, **fields) == {
         "isbn": "9783596294312",
         "title": "Der Process: Roman",
+        "main_title": "Der Process",
         "authors": "Franz Kafka",
         "publisher": "Fischer",
         "language": "de",
@@ -306,3 +309,21 @@ def test_any_line_is_read_or_refused_and_no_empty_value_is_read(fields, conventi
     with suppress(UnreadableLine):
         read = read_values(fields, conventions).values
         assert [name for name, value in read.items() if not value and name != "stock_quantity"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "cents"),
+    [
+        ("Fr. 12.90", "CHF", 1290),
+        ("Fr. 1\u2019234.50", "CHF", 123_450),
+        ("sFr. 3.00", "CHF", 300),
+        ("12,500", "TND", 12_500),
+    ],
+)
+def test_prices_are_read_as_their_countries_write_them(text, currency, cents):
+    assert read_price(text, ".", currency) == (cents, currency)
+
+
+@pytest.mark.parametrize("text", ["0000-00-00", "0000-00-00 00:00:00", "00.00.0000"])
+def test_the_empty_dates_of_databases_are_unknown_years(text):
+    assert read_year(text, "published_year") is None

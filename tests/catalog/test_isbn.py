@@ -101,3 +101,13 @@ def test_cells_that_say_that_there_is_no_isbn_are_understood(text):
 
 def test_the_decimals_that_programs_add_to_a_number_are_dropped_in_files():
     assert isbn13_in_file(f"{EMMA}.0") == (EMMA, "")
+
+
+@pytest.mark.parametrize("text", ["9780141439518 (v. 1 : pbk.)", "9780141439518 (2nd ed.)"])
+def test_remarks_of_libraries_are_stripped(text):
+    assert isbn13(text) == "9780141439518"
+
+
+def test_a_cell_that_begins_with_zero_has_lost_none():
+    with pytest.raises(ValueError, match="is not an ISBN"):
+        isbn13_in_file("03785955")

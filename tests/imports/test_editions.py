@@ -157,3 +157,12 @@ def test_copies_for_a_withdrawn_book_are_noted(shop, imports):
     shop.withdraw(shop.book("Emma", isbn=A))
     job = imports.by_command(f"{HEADER}{A},Emma,Jane Austen,4\n")
     assert imports.notes(job.id, "hidden") == ["2: changes a book that is withdrawn, so customers do not see it"]
+
+
+@pytest.mark.parametrize("title", ["Ulysses", "Ulysses: A Novel"])
+def test_a_subtitle_of_its_own_hides_no_book(shop, imports, title):
+    book_id = shop.book(title, authors="James Joyce")
+    shop.reserve(shop.customer(), book_id)
+    job = imports.by_command(f"isbn,title,subtitle,authors,stock\n{A},Ulysses,A Novel,James Joyce,5\n")
+    assert (counts(job), job.notified) == ((0, 1, 0, 0), 1)
+    assert shop.rows("SELECT isbn, title FROM books") == [(A, title)]
