@@ -28,17 +28,18 @@ def _made(count: int) -> Iterator[str]:
 
 
 def _read(path: Path, count: int) -> None:
-    before, tenth, times = _peak_mb(), count // 10, [time.perf_counter()]
+    before, tenth, times = peak_mb(), count // 10, [time.perf_counter()]
     for each in products(path, "EUR"):
         if each.number % tenth == 0:
             times.append(time.perf_counter())
     first, last = tenth / (times[1] - times[0]), tenth / (times[-1] - times[-2])
-    missed = "  MISSED" if _peak_mb() > LIMIT_MB else ""
+    missed = "  MISSED" if peak_mb() > LIMIT_MB else ""
     print(f"  {first:,.0f} products a second in the first tenth, {last:,.0f} in the last")
-    print(f"  peak memory {_peak_mb()} MB, {before} MB of it before reading{missed}")
+    print(f"  peak memory {peak_mb()} MB, {before} MB of it before reading{missed}")
 
 
-def _peak_mb() -> int:
+def peak_mb() -> int:
+    """Return the largest memory that this process has taken, in megabytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 

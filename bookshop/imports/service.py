@@ -27,7 +27,7 @@ from bookshop.imports.models import (
     ImportJob,
 )
 from bookshop.imports.plan import BATCH, PlanLine
-from bookshop.imports.repository import Claim, ImportRepository
+from bookshop.imports.repository import WAITING_TITLES_MAX, Claim, ImportRepository
 from bookshop.inventory.models import CORRECTION
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import now
@@ -219,7 +219,10 @@ class ImportService:
         """End an import, and note which titles customers wait for while another edition is in stock."""
         self._hold(claim, IMPORTING)
         rows = self.imports.list_waiting_beside_stock()
-        self.imports.add_notes(claim.job_id, [(None, WAITING, _waiting_sentence(row)) for row in rows])
+        sentences = [_waiting_sentence(row) for row in rows]
+        if len(rows) == WAITING_TITLES_MAX:
+            sentences.append(f"There are more: this report lists the first {WAITING_TITLES_MAX:,}.")
+        self.imports.add_notes(claim.job_id, [(None, WAITING, sentence) for sentence in sentences])
         self.imports.change(claim.job_id, {IMPORTING}, {"state": DONE, "finished_at": now()})
 
     def remove(self, claim: Claim) -> bool:
