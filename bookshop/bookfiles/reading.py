@@ -21,7 +21,7 @@ from bookshop.catalog.models import DESCRIPTION_MAX
 from bookshop.catalog.schemas import FileBook
 from bookshop.kit.text import LONGEST_TEXT, from_cell
 
-SAMPLE = 5_000  # lines that show by which conventions a file was written
+SAMPLE = 2_000  # lines that show by which conventions a file was written
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SENTENCES = {  # by pydantic's types of errors
     "missing": "is missing",

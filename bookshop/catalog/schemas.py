@@ -141,7 +141,7 @@ class FileBook(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    isbn: Isbn | None = None
+    isbn: str | None = None  # already read by catalog.isbn
     title: Title | None = None
     authors: Authors | None = None
     publisher: BlankAsNone[Publisher] = None
