@@ -114,8 +114,14 @@ def _raise_unless_retryable(session: Session, error: DBAPIError) -> None:
         raise Busy(TOO_BUSY) from error
     if not _is_retryable(error):
         raise error
-    log.warning("transaction rolled back: %s", type(error.orig).__name__)
+    log.warning("transaction rolled back: %s%s", type(error.orig).__name__, _place(error))
     _seconds_left(deadline)
+
+
+def _place(error: DBAPIError) -> str:
+    """Return where PostgreSQL was: the table and the statement of a foreign key, without any value."""
+    context = getattr(getattr(error.orig, "diag", None), "context", None)
+    return f" ({' '.join(context.split())})" if context else ""
 
 
 def _is_retryable(error: DBAPIError) -> bool:
