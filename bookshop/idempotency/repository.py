@@ -3,14 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, select, tuple_, update
+from sqlalchemy import Row, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bookshop.idempotency.models import IdempotencyRecord, SentForm
-from bookshop.kit.database import dialect_of, insert_into, later, now, table_of
+from bookshop.kit.database import dialect_of, insert_into, is_sqlite, later, now, table_of
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.transactions import LOCK_NOT_AVAILABLE
+
+DELETION_LOCK = 1_816  # an arbitrary first key for the advisory locks of deletions; the second is the user's id
 
 records, forms = table_of(IdempotencyRecord), table_of(SentForm)
 SENT = select(forms.c.answer, forms.c.created_at, later(0)).where(forms.c.key == bindparam("key"))
@@ -56,7 +58,13 @@ class IdempotencyRepository:
         self.session.connection().execute(delete(records).where(tuple_(records.c.user_id, records.c.key).in_(old)))
 
     def delete_by_user(self, user_id: int) -> None:
-        """Delete the user's stored responses."""
+        """Delete the user's stored responses.
+
+        One transaction at a time does so for a user. Two deletions of one account, each of which deletes twice, would
+        otherwise deadlock over a response that was stored in between.
+        """
+        if not is_sqlite(self.session):
+            self.session.execute(select(func.pg_advisory_xact_lock(DELETION_LOCK, user_id)))
         self.session.connection().execute(delete(records).where(records.c.user_id == user_id))
 
 
