@@ -44,7 +44,7 @@ def plan_path(job_id: int) -> Path:
 
 
 def store_upload(job_id: int, save: Callable[[Path], object]) -> None:
-    """Let `save` write the file of a new import. Do so before the import is committed."""
+    """Let `save` write the file of a new import, which no worker may claim until it is there."""
     settings().imports.mkdir(parents=True, exist_ok=True)
     save(upload_path(job_id))
 
@@ -182,7 +182,8 @@ def check_file(path: Path, **options: int | None) -> Claim:
 
     `options` are those of ImportService.create. Raises Invalid if the file cannot be read or lacks a column.
     """
-    claim = services.commit(partial(_create, path, options))
+    claim = services.commit(partial(_create, path.name, options))
+    store_upload(claim.job_id, partial(shutil.copyfile, path))  # after the commit, so that nobody waits for the copy
     ImportRunner(claim).run()
     if error := services.imports().get(claim.job_id).error:
         raise Invalid(error)
@@ -209,9 +210,8 @@ def import_file(path: Path) -> ImportJob:
     return services.imports().get(claim.job_id)
 
 
-def _create(path: Path, options: dict[str, int | None]) -> Claim:
-    job_id = services.imports().create(path.name, None, **options)
-    store_upload(job_id, partial(shutil.copyfile, path))
+def _create(name: str, options: dict[str, int | None]) -> Claim:
+    job_id = services.imports().create(name, None, **options)
     return _claim(job_id, secrets.token_hex(8))
 
 

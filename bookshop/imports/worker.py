@@ -25,7 +25,7 @@ FAULT = (
 
 
 @contextmanager
-def import_thread(stopping: Callable[[], bool], *, once: bool, lease: float = LEASE) -> Iterator[None]:
+def import_thread(stopping: Callable[[], bool], *, once: bool) -> Iterator[None]:
     """Carry out imports in a separate thread; with `once`, those that are due now.
 
     At the end of the block, waits for the batch in hand or, with `once`, for the imports.
@@ -39,7 +39,7 @@ def import_thread(stopping: Callable[[], bool], *, once: bool, lease: float = LE
     def watch() -> None:
         with app.app_context():
             while not stops():
-                if not _run_next(stops, lease):
+                if not _run_next(stops, LEASE):
                     if once:
                         return
                     ended.wait(POLL)
