@@ -19,6 +19,11 @@ OTHER_DIVIDING = "\t\u2043\u2212\u034f"  # tab, hyphen bullet, minus sign, graph
 FULLWIDTH: Final = {ord("\uff10") + digit: str(digit) for digit in range(10)} | {0xFF38: "X", 0xFF58: "X"}
 AROUND = "=[]()\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 BRACKETS = re.compile(r"[(\[](?:[^()\[\]0-9]|[0-9]{1,3}(?![0-9]))*[^\W\d](?:[^()\[\]0-9]|[0-9]{1,3}(?![0-9]))*[)\]]")
+BINDING = re.compile(
+    r"(?<=[0-9Xx])[\s:;,]+(pbk|hbk|hb|pb|hc|tpb|paperback|hardback|hardcover|softcover|cloth|e-?book|kart|tb|br|taschenbuch"
+    r"|brosch(iert)?|geb(unden)?|broch[\u00e9e]|reli[\u00e9e])\b[^0-9]*$",
+    re.IGNORECASE,
+)
 SCANNED = re.compile(r"^\][A-Za-z][0-9]")  # what scanners put before a number to name its symbology
 NAME = re.compile(r"^(urn:)?(isbn|ean)([- (]?1[03]\)?(?=[\s:.#]))?[\s:.#]*", re.IGNORECASE)
 ISSN = re.compile(r"(issn[\s:.#]*)?[0-9]{4}-[0-9]{3}[0-9x]|issn.*", re.IGNORECASE)
@@ -61,13 +66,13 @@ def isbn13_in_file(text: str) -> tuple[str, str]:
 def bare_isbn(text: str) -> str:
     """Return a text in capitals without what surrounds and divides the digits of an ISBN.
 
-    Strips quotes, `="..."`, `[...]`, words in brackets, "ISBN-13:", hyphens, spaces and invisible characters.
+    Strips quotes, `="..."`, `[...]`, words in brackets, "ISBN-13:", "pbk", hyphens, spaces and invisible characters.
     """
     if text.isascii() and text.isalnum():
         return NAME.sub("", text.upper(), count=1)
     visible = "".join(letter for letter in text if category(letter) != INVISIBLE)
     number = SCANNED.sub("", BRACKETS.sub(" ", visible).strip(), count=1).strip(AROUND).strip()
-    number = NAME.sub("", number, count=1).strip().strip(AROUND)
+    number = BINDING.sub("", NAME.sub("", number, count=1)).strip().strip(AROUND)
     digits = (letter for letter in number if category(letter) not in DIVIDING and letter not in OTHER_DIVIDING)
     return "".join(digits).translate(FULLWIDTH).upper()
 

@@ -22,7 +22,7 @@ LINE = re.compile(
 )
 UNIT = r"(?:(?:[x\xd7*]|pcs?|pieces?|cop(?:y|ies)|st(?:\xfc|ue)ck|stk|st|ex|expl|exemplare?)\.?)"
 COPIES_ALONE = re.compile(rf"(?P<copies>[0-9]{{1,4}})(?:[.,]00?)?\s*{UNIT}?", re.IGNORECASE)
-COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}\s*{UNIT})\s*(?P<rest>.*)", re.IGNORECASE)
+COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}(?:\s*{UNIT}|(?=\s*[,;\t])))[\s,;]*(?P<rest>.*)", re.IGNORECASE)
 COPIES_LAST = re.compile(rf"(?P<rest>.*\S)(?:\s*[x\xd7*,;]\s*|\s+)(?P<copies>[0-9]{{1,4}}\s*{UNIT}?)", re.IGNORECASE)
 
 

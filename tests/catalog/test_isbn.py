@@ -23,6 +23,8 @@ WRITTEN = [
     f"]E0{EMMA}",
     f"{EMMA} (pbk.)",
     f"{EMMA} (pbk. : alk. paper)",
+    f"{EMMA} pbk.",
+    "0-14-143958-0 : Hardcover",
     "978-0-14-143958-7 [hardback]",
     "978\u20110\u201114\u2011143958\u20117",
     "978\u00a00\u202f14\u2212143958\u20147",

@@ -62,6 +62,11 @@ EMMA, FACTOTUM = "9780141439587", "9780804429573"  # as ISBN-10: 0141439580 and 
         ("[9780141439587] x5", EMMA, 5),
         ("9780141439587 (pbk.)", EMMA, 1),
         ("ISBN 9780141439587 (pbk.) 5", EMMA, 5),
+        ("9780141439587 pbk", EMMA, 1),
+        ("9780141439587 hb 5", EMMA, 5),
+        ("5,9780141439587", EMMA, 5),
+        ('"5";"9780141439587"', EMMA, 5),
+        ("5\t9780141439587", EMMA, 5),
         ("\u200b9780141439587 x2", EMMA, 2),
     ],
 )
@@ -88,6 +93,7 @@ def test_a_line_is_an_isbn_and_a_number_of_copies(line, isbn, copies):
         ("97801414395879780141439587", "10 or 13 digits"),
         ("4006381333931", "the EAN of something else"),
         ("2 9780141439587", "10 or 13 digits"),  # a number in front may be that of the line
+        ("1;9780141439587;5", "10 or 13 digits"),
         ("0 x 9780141439587", "from 1 to 9,999"),
         ("12345 x 9780141439587", "10 or 13 digits"),
         ("9780141439587 x 5 x 2", "from 1 to 9,999"),
