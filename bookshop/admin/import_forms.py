@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask_wtf.file import FileField, FileRequired
-from wtforms import Field, RadioField, StringField, SubmitField
+from wtforms import Field, RadioField, SelectField, StringField, SubmitField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import NumberRange, Optional, ValidationError
 
 from bookshop.admin.forms import COPIES, typed_price
-from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, SEVERAL
+from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, OWN_FIELDS, SEVERAL
+from bookshop.bookfiles.encodings import CHOICES
 from bookshop.catalog.models import STOCK_MAX
 from bookshop.extensions import settings
 from bookshop.imports.models import ImportJob
 from bookshop.web.forms import ShopForm, WholeNumberField, readable
 
-OWN_ID = "book_id"  # a column of the shop's own export, which no other file has
 TWO_ARE_NAMED = 2
 COLUMNS_CHANGED = "The columns have been read again meanwhile. Look at them again."
 
@@ -93,6 +93,7 @@ class ColumnsForm(ShopForm):
     """How an import reads the columns, the numbers and the names of its file."""
 
     columns = ColumnsField("Columns")
+    encoding = SelectField("Encoding", description="Choose another one if the preview shows letters such as Ã¼ or Ÿ.")
     decimal = RadioField(
         "Prices",
         choices=[SelectChoice(".", "1,234.50 is read as 1234.50"), SelectChoice(",", "1.234,50 is read as 1234.50")],
@@ -106,6 +107,7 @@ class ColumnsForm(ShopForm):
     )
 
     def __init__(self, job: ImportJob) -> None:
-        super().__init__(columns=job.mapping, decimal=job.decimal, names=job.names)
-        offered = [field for field in FIELDS if field != OWN_ID or OWN_ID in job.mapping]
+        super().__init__(columns=job.mapping, decimal=job.decimal, names=job.names, encoding=job.encoding or "")
+        self.encoding.choices = list(dict.fromkeys([job.encoding, *CHOICES])) if job.encoding else [""]
+        offered = [field for field in FIELDS if field not in OWN_FIELDS or field in job.mapping]
         self.columns.header, self.columns.choices = job.header, {field: FIELD_WORDS[field] for field in offered}

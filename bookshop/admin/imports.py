@@ -164,7 +164,7 @@ def choose_columns(job_id: int) -> ViewResponse:
     form = ColumnsForm(job)
     if not form.validate():
         return _page(job, form), 400
-    chosen = (form.columns.data, form.decimal.data, form.names.data)
+    chosen = (form.columns.data, form.decimal.data, form.names.data, form.encoding.data)
     services.commit(lambda: services.imports().choose_columns(job_id, *chosen))
     flash("The file is read again with these columns.", "success")
     return _to_import(job_id)

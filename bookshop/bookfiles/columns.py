@@ -21,7 +21,8 @@ FIELDS = (
     "price_cents",  # in minor units
     "currency",
     "stock_quantity",
-    "book_id",  # only in the shop's own export
+    "book_id",  # only in the shop's own export, like the next
+    "withdrawn",
 )
 FIELD_WORDS = {
     "isbn": "ISBN",
@@ -39,7 +40,9 @@ FIELD_WORDS = {
     "currency": "currency",
     "stock_quantity": "copies",
     "book_id": "number of the book in this shop",
+    "withdrawn": "withdrawn",
 }
+OWN_FIELDS = frozenset({"book_id", "withdrawn"})  # which only the shop's own export has
 EXPORT_HEADER = (
     "book_id",
     "isbn",
@@ -159,7 +162,7 @@ def map_columns(header: Sequence[str]) -> tuple[str, ...]:
     that all columns of ISBNs, article numbers and authors are.
     """
     if is_export(header):
-        return tuple(name if name in FIELDS else "" for name in EXPORT_HEADER)
+        return EXPORT_HEADER
     ranked = _ranked(header)
     best: dict[str, int] = {}
     for field, rank in ranked:

@@ -29,7 +29,12 @@ LABELS = {
     "iso8859_2": "ISO 8859-2",
     "cp850": "DOS (code page 850)",
     "mac_roman": "Mac Roman",
+    "cp1251": "Windows-1251",
+    "cp1253": "Windows-1253",
+    "cp1254": "Windows-1254",
 }
+# Those that staff can choose, by their names for people. Files in UTF-16 are always recognised.
+CHOICES = {name: encoding for encoding, name in LABELS.items() if name != "UTF-16"}
 
 # How likely an accented letter or a typographic sign is in a list of books: how often it is one of a thousand.
 WESTERN = {

@@ -4,14 +4,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from bookshop.bookfiles import onix, spreadsheets, tables
 from bookshop.bookfiles.amounts import DecimalSign
-from bookshop.bookfiles.columns import FIELD_WORDS, currency_of, fields_of, is_export, map_columns, unused_columns
-from bookshop.bookfiles.encodings import label
+from bookshop.bookfiles.columns import (
+    FIELD_WORDS,
+    OWN_FIELDS,
+    currency_of,
+    fields_of,
+    is_export,
+    map_columns,
+    unused_columns,
+)
+from bookshop.bookfiles.encodings import CHOICES, label
 from bookshop.bookfiles.formats import Kind, kind_of
 from bookshop.bookfiles.lines import FileLine, Product
 from bookshop.bookfiles.names import Order
@@ -35,16 +43,28 @@ SENTENCES = {  # by pydantic's types of errors
 }
 MISSING = {"title": "the title is missing", "authors": "the authors are missing"}
 
-Decimal = DecimalSign
-Names = Order
+
+class Chosen(NamedTuple):
+    """How staff want a file to be read; None leaves it to what the file seems to be.
+
+    `encoding` is one of `encodings.CHOICES`; others are found out.
+    """
+
+    decimal: DecimalSign | None = None
+    names: Order | None = None
+    encoding: str | None = None
+
+
+AS_IT_SEEMS = Chosen()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
     """A line of a file with the values of its book, or the `problem` that refuses it.
 
-    `values` may also have `book_id`, from the shop's own export, and `main_title`, without the subtitle. `guesses` are
-    sentences about what was not certain. `swallowed` counts further lines lost with a refused one.
+    `values` may also have `book_id` and `withdrawn`, from the shop's own export, and `main_title`, without the
+    subtitle. A refused line has those that tell which book it is. `guesses` are sentences about what was not certain.
+    `swallowed` counts further lines lost with a refused one.
     `record` is the book's ONIX record, if the file is ONIX.
     """
 
@@ -92,13 +112,14 @@ class BookFile:
         try:
             reading = read_values(fields, self.conventions)
         except UnreadableLine as error:
-            return ReadLine(line.number, problem="; ".join([str(error), *_validated(error.values)[1]]))
+            problem = "; ".join([str(error), *_validated(error.values)[1]])
+            return ReadLine(line.number, _identity(error.values), problem)
         reading = _shortened(reading)
         if isinstance(line, Product):
             reading = _with_author(reading)
         stored, problems = _validated(reading.values)
         if problems:
-            return ReadLine(line.number, problem="; ".join(problems))
+            return ReadLine(line.number, _identity(reading.values), "; ".join(problems))
         record = line.record if isinstance(line, Product) else b""
         return ReadLine(line.number, stored, guesses=reading.guesses, record=record)
 
@@ -110,10 +131,9 @@ def open_books(
     path: Path,
     currency: str,
     choose: Callable[[Sequence[str]], Sequence[str] | None] = lambda _header: None,
-    decimal: Decimal | None = None,
-    names: Names | None = None,
+    chosen: Chosen = AS_IT_SEEMS,
 ) -> BookFile:
-    """Find out what a file is and how it is to be read; `decimal` and `names` overrule what it seems to be.
+    """Find out what a file is and how it is to be read.
 
     `currency` is the shop's. `choose` returns the mapping that staff have chosen for a header, if any. Raises Invalid
     with a sentence for people if the file cannot be read at all. A spreadsheet is converted to a CSV file beside it,
@@ -123,12 +143,12 @@ def open_books(
     if kind == "onix":
         conventions = Conventions(decimal=".", names="first last", currency=currency, verbatim=True)
         return BookFile(path, kind, f"ONIX {message_version(path)}", "", (), (), conventions)
-    table, format_name, encoding = _open_table(path, kind)
+    table, format_name, encoding = _open_table(path, kind, chosen.encoding)
     header = table.header
     mapping = tuple(choose(header) or map_columns(header))
     evidence = _evidence(table, kind, mapping)
     found = evidence.conventions(currency_of(header, mapping) or currency, verbatim=is_export(header))
-    conventions = replace(found, decimal=decimal or found.decimal, names=names or found.names)
+    conventions = replace(found, decimal=chosen.decimal or found.decimal, names=chosen.names or found.names)
     return BookFile(path, kind, format_name, encoding, header, mapping, conventions, table)
 
 
@@ -137,13 +157,13 @@ def remove_converted(path: Path) -> None:
     _converted(path).unlink(missing_ok=True)
 
 
-def _open_table(path: Path, kind: Kind) -> tuple[tables.Table, str, str]:
+def _open_table(path: Path, kind: Kind, encoding: str | None) -> tuple[tables.Table, str, str]:
     if kind == "table":
-        table = tables.open_table(path)
+        table = tables.open_table(path, CHOICES.get(encoding or ""))
         return table, f"CSV, separated by {SEPARATORS[table.dialect.separator]}", label(table.encoding)
     target = _converted(path)
     sheet = spreadsheets.to_csv(path, target)
-    return tables.open_table(target, converted=True), f"Spreadsheet, {sheet}", ""
+    return tables.open_converted(target), f"Spreadsheet, {sheet}", ""
 
 
 def _converted(path: Path) -> Path:
@@ -186,10 +206,15 @@ def _shortened(reading: Reading) -> Reading:
     return Reading(reading.values | {"description": kept}, [*reading.guesses, guess])
 
 
+def _identity(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what tells which book a line is about."""
+    return {name: values[name] for name in ("isbn", "title", "main_title", "authors") if name in values}
+
+
 def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """Return the values as the shop stores them, or a sentence about each that it cannot store or do without."""
     problems = [missing for name, missing in MISSING.items() if "isbn" not in values and not values.get(name)]
-    own = {name: values[name] for name in ("book_id", "main_title") if name in values}
+    own = {name: values[name] for name in ("main_title", *OWN_FIELDS) if name in values}
     try:
         stored = FileBook.model_validate(values).model_dump(exclude_none=True)
     except ValidationError as error:

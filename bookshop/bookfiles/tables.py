@@ -121,16 +121,12 @@ class Table:
         return cells if len(cells) == width else (cells + [""] * width)[:width]
 
 
-def open_table(path: Path, *, converted: bool = False) -> Table:
-    """Find out the encoding, the separator and the header of a table; `converted` by `spreadsheets.to_csv`.
+def open_table(path: Path, encoding: str | None = None) -> Table:
+    """Find out the separator and the header of a CSV file, and its encoding if that is None.
 
     Raises Invalid with a sentence for people if there is no table.
     """
-    return _open_converted(path) if converted else _open_csv(path)
-
-
-def _open_csv(path: Path) -> Table:
-    encoding = encoding_of(path)
+    encoding = encoding or encoding_of(path)
     lines = _first_lines(path, encoding)
     if not any(map(str.strip, lines)):
         raise Invalid("The file is empty.")
@@ -140,7 +136,8 @@ def _open_csv(path: Path) -> Table:
     return Table(path, encoding, found.dialect, names, header_line=found.line, header_height=found.height)
 
 
-def _open_converted(path: Path) -> Table:
+def open_converted(path: Path) -> Table:
+    """Find the header of a spreadsheet converted by `spreadsheets.to_csv`; raises Invalid as `open_table` does."""
     with open_text(path, "utf-8") as file:
         rows = list(islice(csv.reader(file), SAMPLE_LINES))
     if not any(any(map(str.strip, row)) for row in rows):

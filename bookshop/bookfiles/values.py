@@ -270,6 +270,13 @@ def _book_id(line: _Line) -> dict[str, Any]:
     return {"book_id": int(text)} if text else {}
 
 
+def _withdrawn(line: _Line) -> dict[str, Any]:
+    text = line.cell("withdrawn").lower()
+    if text not in {"", "yes", "no"}:
+        raise ValueError(f"{FIELD_WORDS['withdrawn']} must be yes or no, not {text[:SHOWN]}")
+    return {"withdrawn": True} if text == "yes" else {}
+
+
 READERS: Sequence[Callable[[_Line], dict[str, Any]]] = (
     _isbn,
     _title,
@@ -281,4 +288,5 @@ READERS: Sequence[Callable[[_Line], dict[str, Any]]] = (
     _price,
     _stock,
     _book_id,
+    _withdrawn,
 )

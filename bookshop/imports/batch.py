@@ -126,7 +126,11 @@ class ImportBatch:
     def _add(self, decisions: Sequence[Decision], job_id: int) -> list[tuple[int, Decision]]:
         rows = [{**decision.values, "import_id": job_id} for decision in decisions]
         ids = self.catalog.create_all(rows) if rows else []
-        return list(zip(ids, decisions, strict=True))
+        added = list(zip(ids, decisions, strict=True))
+        for book_id, decision in added:
+            if decision.line.is_withdrawn:
+                self.shelf.withdraw(book_id)
+        return added
 
     def _change_stocks(self, changes: Sequence[tuple[int, Decision]], user_id: int | None) -> Notified:
         return self.shelf.update_stocks(

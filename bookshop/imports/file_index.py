@@ -30,10 +30,10 @@ class FileIndex:
         self.database.close()
 
     def add(self, line: PlanLine) -> None:
-        """Add a line that can be read."""
-        if line.isbn:
+        """Add a line. Of a refused one, only the edition that it names counts."""
+        if line.isbn and not line.problem:
             self.database.execute("INSERT OR IGNORE INTO isbns VALUES (?, ?)", (line.isbn, line.number))
-        if line.work:
+        if line.work and (line.isbn or not line.problem):
             edition = (line.work, line.isbn or _own(line), line.number)
             self.database.execute("INSERT OR IGNORE INTO editions VALUES (?, ?, ?)", edition)
 

@@ -52,6 +52,10 @@ class Decision:
             notes.append((ADOPTED, f"gives its ISBN {self.line.isbn} to “{title}”, which had none"))
         if self.book and self.book.withdrawn_at is not None and self.outcome == UPDATED_LINE:
             notes.append((HIDDEN, "changes a book that is withdrawn, so customers do not see it"))
+        elif self.line.is_withdrawn and self.book is None:
+            notes.append((HIDDEN, "adds a book that is withdrawn, so customers do not see it"))
+        elif self.line.is_withdrawn and self.book and self.book.withdrawn_at is None:
+            notes.append((HIDDEN, "is withdrawn in the file, but on sale here: an import does not withdraw books"))
         return notes
 
 

@@ -48,7 +48,7 @@ class ImportJob(Base):
 
     # What the check has found out about the file.
     format: Mapped[str | None] = mapped_column(String(500))
-    encoding: Mapped[str | None] = mapped_column(String(30))
+    encoding: Mapped[str | None] = mapped_column(String(30))  # for people; found by the check or chosen by staff
     header: Mapped[list[str]] = mapped_column(JSON, default=list)
     mapping: Mapped[list[str]] = mapped_column(JSON, default=list)  # the field of each column; "": it is not used
     decimal: Mapped[str | None] = mapped_column(String(1))  # the decimal separator; chosen by staff or by the check

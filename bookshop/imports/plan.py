@@ -22,7 +22,7 @@ class PlanLine:
     """A line of the file: the values of its book, or the problem that refuses it.
 
     `work` is the key of its work, "" if it has no title or no authors; `main_work` is that of its title without the
-    subtitle, if it has one. `own_id` is the id that our own export gave it.
+    subtitle, if it has one. `own_id` is the id that our own export gave it, and `is_withdrawn` what it says of it.
     `record` is its ONIX record, compressed and in base64. `is_only_edition` says that no other line has another edition
     of the work. `seen` is the id and the stock of the book that the line changes, as they were when it was checked;
     None if the shop did not have it.
@@ -36,6 +36,7 @@ class PlanLine:
     work: str = ""
     main_work: str = ""
     own_id: int | None = None
+    is_withdrawn: bool = False
     record: str = ""
     is_only_edition: bool = False
     seen: Sequence[int] | None = None

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from bookshop.bookfiles.columns import missing_columns
-from bookshop.bookfiles.reading import BookFile, Decimal, Names, ReadLine, open_books, remove_converted
+from bookshop.bookfiles.columns import OWN_FIELDS, missing_columns
+from bookshop.bookfiles.reading import BookFile, Chosen, ReadLine, open_books, remove_converted
 from bookshop.catalog.works import work_key
 from bookshop.extensions import db, settings
 from bookshop.imports.batch import BatchReport
@@ -96,9 +96,9 @@ class ImportRunner:
         self._commit(finish)
 
     def _open(self, job: ImportJob) -> BookFile:
-        decimal, names = cast(Decimal | None, job.decimal), cast(Names | None, job.names)
+        chosen = Chosen(cast(Any, job.decimal), cast(Any, job.names), job.encoding)
         remembered = services.imports().remembered_mapping
-        return open_books(upload_path(self.job_id), settings().currency, remembered, decimal, names)
+        return open_books(upload_path(self.job_id), settings().currency, remembered, chosen)
 
     def _plan(self, file: BookFile) -> list[dict[str, Any]]:
         """Write the plan in two passes, as a line may clash with a later one; returns the preview."""
@@ -108,8 +108,7 @@ class ImportRunner:
             with PlanWriter(draft) as plan:
                 for read in file.lines():
                     line = _plan_line(read)
-                    if not line.problem:
-                        index.add(line)
+                    index.add(line)
                     plan.write(line)
                     self._renew(CHECKING)
             with PlanWriter(plan_path(self.job_id)) as plan:
@@ -228,7 +227,7 @@ def _claim(job_id: int, worker: str) -> Claim:
 
 
 def _plan_line(read: ReadLine) -> PlanLine:
-    values = {name: value for name, value in read.values.items() if name not in {"book_id", "main_title"}}
+    values = {name: value for name, value in read.values.items() if name not in {"main_title", *OWN_FIELDS}}
     authors = values.get("authors", "")
     work, main_work = (
         work_key(title, authors) if title and authors else ""
@@ -243,6 +242,7 @@ def _plan_line(read: ReadLine) -> PlanLine:
         work=work,
         main_work=main_work,
         own_id=read.values.get("book_id"),
+        is_withdrawn=read.values.get("withdrawn", False),
         record=pack(read.record),
     )
 

@@ -92,16 +92,23 @@ class ImportService:
             raise NotFound("There is no such import.", "IMPORT_NOT_FOUND")
         return job
 
-    def choose_columns(self, job_id: int, mapping: Sequence[str], decimal: str | None, names: str | None) -> None:
-        """Read the file again with these columns and conventions, which are remembered for its header."""
+    def choose_columns(
+        self,
+        job_id: int,
+        mapping: Sequence[str],
+        decimal: str | None,
+        names: str | None,
+        encoding: str | None = None,
+    ) -> None:
+        """Read the file again with these columns, which are remembered for its header, and these conventions."""
         job = self.get(job_id)
         if len(mapping) != len(job.header):
             raise Conflict(TOO_LATE, "IMPORT_CHANGED")
         self.imports.remember_mapping(_header_hash(job.header), mapping)
         if list(mapping) != job.mapping:  # what other columns seemed to say counts only if staff chose it themselves
             decimal, names = (new if new != old else None for new, old in ((decimal, job.decimal), (names, job.names)))
-        values = {"state": CHECKING, "mapping": list(mapping), "decimal": decimal, "names": names, "error": None}
-        self._change(job_id, {CHECKED}, values)
+        conventions = {"decimal": decimal, "names": names, "encoding": encoding}
+        self._change(job_id, {CHECKED}, {"state": CHECKING, "mapping": list(mapping), "error": None, **conventions})
         self.audit.record("import.columns_chosen", job_id)
 
     def start(self, job_id: int) -> None:

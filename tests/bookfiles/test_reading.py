@@ -3,7 +3,7 @@
 import pytest
 
 from bookshop.bookfiles.columns import missing_columns
-from bookshop.bookfiles.reading import open_books
+from bookshop.bookfiles.reading import Chosen, open_books
 from bookshop.catalog.models import DESCRIPTION_MAX
 from tests.support.onix import message, product, tag, text_content
 
@@ -44,7 +44,7 @@ def test_a_description_of_one_word_is_cut_at_the_limit(read):
 def test_staff_overrule_columns_and_conventions(read):
     columns = ["title", "authors", "price"]
     (line,) = read(
-        'a,b,c\nEmma,"Austen, Jane Mary",1.234\n', choose=lambda _header: columns, decimal=",", names="last, first"
+        'a,b,c\nEmma,"Austen, Jane Mary",1.234\n', choose=lambda _header: columns, chosen=Chosen(",", "last, first")
     )
     assert line.values == {"title": "Emma", "authors": "Jane Mary Austen", "price_cents": 123_400, "currency": "EUR"}
 

@@ -10,7 +10,7 @@ import pytest
 from bookshop.bookfiles import spreadsheets
 from bookshop.bookfiles.formats import kind_of
 from bookshop.bookfiles.spreadsheets import to_csv
-from bookshop.bookfiles.tables import open_table
+from bookshop.bookfiles.tables import open_converted
 from bookshop.kit.exceptions import Invalid
 from tests.support.bookfiles import EMPTY_ROWS, ods, ods_row, replaced, sheet_xml, xlsx
 
@@ -26,7 +26,7 @@ def converted(tmp_path):
     def convert(path):
         assert kind_of(path) == "spreadsheet"
         name = to_csv(path, tmp_path / "target.csv")
-        table = open_table(tmp_path / "target.csv", converted=True)
+        table = open_converted(tmp_path / "target.csv")
         return name, table, list(table.lines())
 
     return convert

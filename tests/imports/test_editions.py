@@ -2,6 +2,8 @@
 
 import pytest
 
+from bookshop.bookfiles.columns import EXPORT_HEADER
+
 A, B, C = "9780141439587", "9780199535521", "9780141439518"
 HEADER = "isbn,title,authors,stock_quantity\n"
 
@@ -157,6 +159,39 @@ def test_copies_for_a_withdrawn_book_are_noted(shop, imports):
     shop.withdraw(shop.book("Emma", isbn=A))
     job = imports.by_command(f"{HEADER}{A},Emma,Jane Austen,4\n")
     assert imports.notes(job.id, "hidden") == ["2: changes a book that is withdrawn, so customers do not see it"]
+
+
+EXPORTED = f"{','.join(EXPORT_HEADER)}\n"
+
+
+def test_a_book_that_was_exported_while_it_was_withdrawn_does_not_go_on_sale_in_another_shop(shop, imports):
+    lines = f"7,{A},Emma,Jane Austen,,,,,950,EUR,4,yes\n8,{B},Persuasion,Jane Austen,,,,,950,EUR,4,no\n"
+    job = imports.by_command(EXPORTED + lines)
+    assert counts(job) == (2, 0, 0, 0)
+    assert shop.rows("SELECT title FROM books WHERE withdrawn_at IS NULL") == ["Persuasion"]
+    assert imports.notes(job.id, "hidden") == ["2: adds a book that is withdrawn, so customers do not see it"]
+    assert imports.by_command(EXPORTED + lines).unchanged == 2
+
+
+def test_an_import_withdraws_no_book_that_is_on_sale_and_says_so(shop, imports):
+    book_id = shop.book("Emma", isbn=A, price_cents=950)
+    shop.reserve(shop.customer(), book_id)
+    job = imports.by_command(f"{EXPORTED}{book_id},{A},Emma,Jane Austen,,,,,950,EUR,,yes\n")
+    assert imports.notes(job.id, "hidden") == [
+        "2: is withdrawn in the file, but on sale here: an import does not withdraw books"
+    ]
+    assert shop.rows("SELECT withdrawn_at IS NULL FROM books") == [True]
+
+
+def test_an_edition_in_a_refused_line_counts_as_another_edition(shop, imports):
+    book_id = shop.book("Emma")
+    shop.reserve(shop.customer(), book_id)
+    job = imports.by_command(
+        f"isbn,title,authors,stock,price\n{A},Emma,Jane Austen,5,9.50\n{B},Emma,Jane Austen,1,?x\n"
+    )
+    assert (counts(job), job.notified) == ((1, 0, 0, 1), 0)
+    assert shop.rows("SELECT isbn FROM books ORDER BY id") == [None, A]
+    assert len(imports.notes(job.id, "waiting")) == 1
 
 
 @pytest.mark.parametrize("title", ["Ulysses", "Ulysses: A Novel"])

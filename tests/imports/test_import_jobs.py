@@ -214,6 +214,20 @@ def test_other_columns_are_read_by_their_own_conventions_unless_staff_choose(sho
     assert (first["authors"], first["price_cents"]) == ("Franz Kafka", 110_000)
 
 
+@pytest.mark.parametrize("encoding", ["Windows-1250", "DOS (code page 850)", "UTF-8"])
+def test_staff_correct_an_encoding_that_was_taken_for_another_one(shop, imports, encoding):
+    codec = {"Windows-1250": "cp1250", "UTF-8": "utf-8"}.get(encoding, "cp850")
+    job_id = imports.check("titre;auteur\nEmma;Fran\xe7ois D\xfcr\n".encode("cp1252"))
+    job = imports.job(job_id)
+    assert (job.encoding, job.preview[0]["after"]["authors"]) == ("Windows-1252", "Fran\xe7ois D\xfcr")
+    shop.commit(lambda: services.imports().choose_columns(job_id, job.mapping, job.decimal, job.names, encoding))
+    imports.work()
+    job = imports.job(job_id)
+    read = "Fran\xe7ois D\xfcr".encode("cp1252").decode(codec, "replace")
+    shown = [book["after"]["authors"] for book in job.preview]
+    assert (job.encoding, shown, job.refused) == (encoding, [] if "\ufffd" in read else [read], "\ufffd" in read)
+
+
 def test_a_removed_book_cannot_be_changed(shop, imports, api_client):
     job = imports.run(f"{HEADER}{A},Emma,Jane Austen,4\n")
     imports.do("undo", job.id)

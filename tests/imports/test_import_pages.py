@@ -190,6 +190,17 @@ def test_a_field_with_two_columns_names_both_and_keeps_what_was_chosen(desk):
     )
 
 
+def test_an_encoding_can_be_chosen_where_names_look_wrong(desk):
+    path = desk.checked("Titel;Autor\nEmma;Łukasz Dębski\n".encode("cp1250"))
+    chosen = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}
+    desk.press(path, "columns", **chosen, encoding="Windows-1252")
+    desk.work()
+    assert ("Encoding Windows-1252" in desk.text(path), "£ukasz Dêbski" in desk.text(path)) == (True, True)
+    desk.press(path, "columns", **chosen, encoding="Windows-1250")
+    desk.work()
+    assert ("Encoding Windows-1250" in desk.text(path), "Łukasz Dębski" in desk.text(path)) == (True, True)
+
+
 def test_an_onix_message_has_no_columns_to_choose(desk):
     page = desk.text(desk.checked("".join(message([product(titles=title("Emma"))])), "feed.xml"))
     assert ("Format ONIX 3." in page, "Choose what each column contains." in page) == (True, False)

@@ -64,7 +64,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "RoleForm": {"role": "owner"},
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
-    "ColumnsForm": {"columns": "title", "decimal": ".", "names": "first last"},
+    "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
@@ -74,7 +74,7 @@ KINDS = (
     *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
-A_FILE = ImportJob(header=["Titel"], mapping=["title"], decimal=".", names="first last")
+A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
 AN_ORDER = Started([], StartedOrder(1, Cart([]), {}), [])
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
@@ -218,6 +218,7 @@ BAD: dict[tuple[str, str], Cases] = {
     ("ColumnsForm", "columns"): all_of(["x", "\0", "TITLE", "book_id", "currency ", SCRIPT], NO_CHOICE),
     ("ColumnsForm", "decimal"): all_of(["", ";", ".,", "\0", SCRIPT], NO_CHOICE),
     ("ColumnsForm", "names"): all_of(["", "first", "\0", SCRIPT], NO_CHOICE),
+    ("ColumnsForm", "encoding"): all_of(["", "utf-8", "\0", SCRIPT], NO_CHOICE),
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
