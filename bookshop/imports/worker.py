@@ -2,18 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Event
-
-from flask import current_app
+from contextlib import AbstractContextManager
+from functools import partial
 
 from bookshop.extensions import db
 from bookshop.imports.repository import ImportRepository
 from bookshop.imports.runner import LEASE, ImportRunner, remove_files
 from bookshop.kit.outbox import DATABASE_UNAVAILABLE
 from bookshop.web import services
+from bookshop.web.background import Stopping, in_background
 
 log = logging.getLogger(__name__)
 
@@ -24,33 +21,9 @@ FAULT = (
 )
 
 
-@contextmanager
-def import_thread(stopping: Callable[[], bool], *, once: bool) -> Iterator[None]:
-    """Carry out imports in a separate thread; with `once`, those that are due now.
-
-    At the end of the block, waits for the batch in hand or, with `once`, for the imports.
-    """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # as Flask documents for threads
-    ended = Event()
-
-    def stops() -> bool:
-        return ended.is_set() or stopping()
-
-    def watch() -> None:
-        with app.app_context():
-            while not stops():
-                if not _run_next(stops, LEASE):
-                    if once:
-                        return
-                    ended.wait(POLL)
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(watch)
-        try:
-            yield
-        finally:
-            if not once:
-                ended.set()
+def import_thread(stopping: Stopping, *, once: bool) -> AbstractContextManager[None]:
+    """Carry out imports in a separate thread; with `once`, those that are due now. See `in_background`."""
+    return in_background(partial(_run_next, lease=LEASE), POLL, stopping, once=once)
 
 
 def run_due(lease: float = LEASE) -> int:
@@ -61,7 +34,7 @@ def run_due(lease: float = LEASE) -> int:
     return steps
 
 
-def _run_next(stopping: Callable[[], bool], lease: float) -> bool:
+def _run_next(stopping: Stopping, lease: float) -> bool:
     """Carry out the next import that is due; returns False if there is none or the database is unavailable."""
     worker = secrets.token_hex(8)
     try:

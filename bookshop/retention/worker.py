@@ -2,13 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
-from threading import Event
 
-from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from bookshop.accounts.link_repository import LIFETIME
@@ -19,12 +16,12 @@ from bookshop.mailer.transport import message_path
 from bookshop.retention.files import IMPORT_FILE, OWN_NAME, remove_files, remove_old_files
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
 from bookshop.web import services
+from bookshop.web.background import Stopping, in_background
 
 log = logging.getLogger(__name__)
 
 PAUSE = 0.05  # seconds after each batch, at least, in which others write: see bench/purge.py
 CHECK = 60.0  # seconds between two looks at whether the night has come
-STOP_CHECK = 0.25
 WAL_TRIES, WAL_PAUSE = 10, 0.02  # attempts to find a moment in which nobody reads, and the seconds between them
 MAIL_FILES = "files of messages"
 IMPORT_FILES = "files of imports"
@@ -39,7 +36,7 @@ class Purge:
 
     def __init__(
         self,
-        stopping: Callable[[], bool] = lambda: False,
+        stopping: Stopping = lambda: False,
         pause: float = PAUSE,
         in_each: Callable[[], None] = lambda: None,
     ) -> None:
@@ -113,45 +110,18 @@ def _truncate_wal() -> None:
 # ---------------------------------------------------------------- every night
 
 
-@contextmanager
-def nightly_purge(stopping: Callable[[], bool], *, once: bool) -> Iterator[None]:
-    """Purge every night, in a thread of its own so that no e-mail waits for it; with `once`, only if it is due now.
-
-    At the end of the block, waits for the batch in hand or, with `once`, for the purge.
-    """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # as Flask documents for threads
-    ended = Event()
-
-    def stops() -> bool:
-        return ended.is_set() or stopping()
-
-    def watch() -> None:
-        with app.app_context():
-            _purge_if_due(stops)
-            while not once and not stops():
-                _sleep(CHECK, stops)
-                _purge_if_due(stops)
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(watch)
-        try:
-            yield
-        finally:
-            if not once:
-                ended.set()
+def nightly_purge(stopping: Stopping, *, once: bool) -> AbstractContextManager[None]:
+    """Purge every night, in a separate thread; with `once`, only if it is due now. See `in_background`."""
+    return in_background(_purge_tonight, CHECK, stopping, once=once)
 
 
-def _purge_if_due(stopping: Callable[[], bool]) -> None:
-    """Purge if the night has come and no other worker does; a failure is logged, and tried again after the lease."""
-    try:
-        if not stopping() and purge_if_due(stopping):
-            log.info("the nightly purge is complete")
-    except Exception:  # whatever it is, e-mail goes on
-        log.exception("the nightly purge failed; it is tried again later")
-        db.session.remove()
+def _purge_tonight(stopping: Stopping) -> bool:
+    if purge_if_due(stopping):
+        log.info("the nightly purge is complete")
+    return False  # until the next night
 
 
-def purge_if_due(stopping: Callable[[], bool] = lambda: False, pause: float = PAUSE) -> Mapping[str, int] | None:
+def purge_if_due(stopping: Stopping = lambda: False, pause: float = PAUSE) -> Mapping[str, int] | None:
     """Purge if the night has come and no other worker does; returns what was removed, or None."""
     is_due = services.retention().is_due()
     db.session.rollback()
@@ -163,9 +133,3 @@ def purge_if_due(stopping: Callable[[], bool] = lambda: False, pause: float = PA
     for name, number in removed.items():
         log.info("purged %s: %d", name, number)
     return removed
-
-
-def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while not stopping() and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, STOP_CHECK))
