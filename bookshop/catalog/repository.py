@@ -179,6 +179,8 @@ class BookRepository:
 
     def lock_and_refresh(self, books: Collection[Book]) -> None:
         """Lock these objects' rows as `lock` does, and refresh the objects."""
+        if not books:
+            return
         query = select(Book).where(Book.id.in_([book.id for book in books])).order_by(Book.id)
         query = query.with_for_update(key_share=True)
         self.session.scalars(query.execution_options(populate_existing=True)).all()
@@ -285,9 +287,8 @@ class BookRepository:
 
     def find_editions(self, isbns: Collection[str], work_keys: Collection[str]) -> Sequence[Book]:
         """Return the books with one of these ISBNs or of one of these works, in id order, with fresh values."""
-        found = (Book.isbn.in_(isbns) | Book.work_key.in_(work_keys)) & Book.removed_at.is_(None)
-        query = select(Book).where(found).order_by(Book.id)
-        return self.session.scalars(query.execution_options(populate_existing=True)).all()
+        given = {"isbns": list(isbns), "works": list(work_keys)}
+        return self.session.scalars(_editions(self.dialect), given, execution_options={"populate_existing": True}).all()
 
 
 @cache
@@ -309,6 +310,13 @@ def _insert(dialect: str) -> Executable:
 def _stocked(dialect: str) -> Select[Any]:
     query = select(*(books.c[name] for name in StockedBook._fields)).where(any_of(dialect, books.c.id, "ids"))
     return query.order_by(books.c.id)
+
+
+@cache
+def _editions(dialect: str) -> Select[Book]:
+    """Select books by ISBN or by work. On PostgreSQL, a thousand of them are two parameters."""
+    found = any_of(dialect, books.c.isbn, "isbns") | any_of(dialect, books.c.work_key, "works")
+    return select(Book).where(found, Book.removed_at.is_(None)).order_by(Book.id)
 
 
 @cache

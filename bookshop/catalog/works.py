@@ -2,8 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+
+from bookshop.catalog.models import Book
 
 ACCENTS = re.compile(r"[\u0300-\u036f]")  # combining marks of Latin, Greek and Cyrillic; other scripts need theirs
 QUOTES = re.compile(
@@ -27,6 +30,14 @@ def work_key(title: str, authors: str) -> str:
     parts = NAME_PARTS.findall(IN_BRACKETS.sub(" ", _plain(authors)))
     names = " ".join(sorted(part for part in parts if part not in NO_NAMES))
     return blake2b(f"{plain_title}\n{names}".encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def without_isbn(editions: Sequence[Book]) -> Book | None:
+    """Return the shop's only edition of a work if it has no ISBN: that of a new edition is taken for its own.
+
+    This holds only if the file or the delivery has no other edition of the work either.
+    """
+    return editions[0] if len(editions) == 1 and editions[0].isbn is None else None
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bookshop.catalog.models import NO_PRICE, Book
+from bookshop.catalog.works import without_isbn
 from bookshop.imports.models import ADOPTED, GUESS, HIDDEN, REFUSED
 from bookshop.imports.plan import PlanLine
 from bookshop.kit.text import shortened
@@ -86,8 +87,8 @@ class Candidates:
         editions = self.by_work.get(line.work) or self.by_work.get(line.main_work, []) if line.work else []
         if line.isbn is None:
             return [book for book in editions if book.id == line.own_id] or editions
-        adopts = line.is_only_edition and len(editions) == 1 and editions[0].isbn is None
-        return editions if adopts else []
+        adopting = without_isbn(editions) if line.is_only_edition else None
+        return [adopting] if adopting else []
 
 
 def _add(line: PlanLine, defaults: Mapping[str, Any]) -> Decision:

@@ -1,16 +1,33 @@
 """SQL for imports."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from bookshop.cart.models import CartItem
 from bookshop.catalog.models import Book
 from bookshop.imports.models import ACTIVE, ColumnMapping, ImportJob, ImportNote, OnixRecord
 from bookshop.inventory.models import IMPORT, SALE, Movement
-from bookshop.kit.database import Page, dialect_of, insert_into, later, now, paginate, table_of
+from bookshop.kit.database import Page, dialect_of, insert_into, later, now, paginate, rows_from_json, table_of
 from bookshop.orders.models import COLLECTED, Order, OrderLine
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_WAITING
@@ -103,9 +120,9 @@ class ImportRepository:
 
     def add_notes(self, job_id: int, found: Sequence[tuple[int | None, str, str]]) -> None:
         """Add notes: the line, the kind and the sentence of each."""
-        rows = [{"job_id": job_id, "line": line, "kind": kind, "sentence": text} for line, kind, text in found]
+        rows = [{"line": line, "kind": kind, "sentence": text} for line, kind, text in found]
         if rows:
-            self.session.connection().execute(insert(notes), rows)
+            self.session.connection().execute(_insert_notes(self.dialect), {"job_id": job_id, "rows": rows})
 
     def delete_notes(self, job_id: int) -> None:
         """Delete all notes of an import."""
@@ -172,21 +189,29 @@ class ImportRepository:
         return self.session.scalar(select(func.count()).select_from(sold)) or 0
 
     def in_use(self, book_ids: Collection[int]) -> Mapping[int, str]:
-        """Return why books must be kept when their import is undone: book id -> reason."""
-        reasons = {
-            "its stock has been changed since": select(Movement.book_id).where(Movement.reason != IMPORT),
-            "it is in a cart": select(CartItem.book_id),
-            "it has been reserved": select(PreBook.book_id),
-            "it has been ordered": select(OrderLine.book_id),
+        """Return by what books are in use: book id -> `movements`, `cart`, `prebookings` or `orders`."""
+        uses = {
+            "movements": select(Movement.book_id).where(Movement.reason != IMPORT),
+            "cart": select(CartItem.book_id),
+            "prebookings": select(PreBook.book_id),
+            "orders": select(OrderLine.book_id),
         }
-        kept: dict[int, str] = {}
-        for reason, query in reasons.items():
+        used: dict[int, str] = {}
+        for use, query in uses.items():
             column = query.selected_columns[0]
-            kept |= dict.fromkeys(self.session.scalars(query.where(column.in_(book_ids)).distinct()), reason)
-        return kept
+            used |= dict.fromkeys(self.session.scalars(query.where(column.in_(book_ids)).distinct()), use)
+        return used
 
     def _added(self, job_id: int) -> Select[int]:
         return select(Book.id).where(Book.import_id == job_id, Book.removed_at.is_(None))
+
+
+@cache
+def _insert_notes(dialect: str) -> Executable:
+    """Build the insert of notes, one statement for a whole batch. Ids are given in the order of the rows."""
+    rows = rows_from_json(dialect, "rows", line=Integer, kind=String, sentence=String)
+    values = {"job_id": bindparam("job_id", type_=Integer), **{column.name: column for column in rows.c}}
+    return insert(notes).from_select(list(values), select(*values.values()), include_defaults=False)
 
 
 def _free() -> Select[int]:

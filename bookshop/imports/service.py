@@ -39,6 +39,12 @@ NO_COUNTS = dict.fromkeys(
     ("lines", "added", "updated", "unchanged", "refused", "unpriced", "notified", "removed", "position"), 0
 )
 OVER = frozenset({DONE, CANCELLED, FAILED})  # states from which an import can be undone
+USES = {  # why a book is kept when its import is undone
+    "movements": "its stock has been changed since",
+    "cart": "it is in a cart",
+    "prebookings": "it has been reserved",
+    "orders": "it has been ordered",
+}
 TOO_LATE = "The import has gone on meanwhile. Look at it again."
 
 
@@ -250,7 +256,8 @@ class ImportService:
         removed = [book for book in locked if book.id not in kept]
         self._remove_books([book.id for book in removed], job)
         titles = {book.id: shortened(book.title) for book in locked}
-        self.imports.add_notes(claim.job_id, [(None, KEPT, f"“{titles[key]}”: {why}") for key, why in kept.items()])
+        sentences = [f"“{titles[book_id]}”: {USES[use]}" for book_id, use in kept.items()]
+        self.imports.add_notes(claim.job_id, [(None, KEPT, sentence) for sentence in sentences])
         self.imports.add_counts(claim.job_id, {"removed": len(removed)}, position=book_ids[-1])
         return True
 

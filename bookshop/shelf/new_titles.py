@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.service import CatalogService
-from bookshop.catalog.works import work_key
+from bookshop.catalog.works import without_isbn, work_key
 from bookshop.inventory.service import Delivery
 from bookshop.kit.exceptions import Busy, Conflict
 
@@ -56,19 +56,14 @@ def _try_to_add(books: BookRepository, catalog: CatalogService, delivery: Delive
 
 
 def _adopting(works: Mapping[str, str], editions: Sequence[Book]) -> dict[str, int]:
-    """Return the ids of the books without an ISBN that get one: the only edition here and in the delivery.
-
-    imports.matching decides alike.
-    """
+    """Return the ids of the books that get an ISBN: the only edition here, and the only one in the delivery."""
     of_work: dict[str, list[Book]] = {}
     for book in editions:
         if book.removed_at is None:
             of_work.setdefault(book.work_key, []).append(book)
     delivered = Counter(works.values())
-    only = {
-        isbn: of_work[work][0] for isbn, work in works.items() if delivered[work] == len(of_work.get(work, ())) == 1
-    }
-    return {isbn: book.id for isbn, book in only.items() if book.isbn is None}
+    only = {isbn: without_isbn(of_work.get(work, ())) for isbn, work in works.items() if delivered[work] == 1}
+    return {isbn: book.id for isbn, book in only.items() if book}
 
 
 def _write(catalog: CatalogService, new: Sequence[Mapping[str, Any]], adopting: Mapping[str, int]) -> None:
