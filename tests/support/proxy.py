@@ -16,23 +16,26 @@ class Proxy:
     """Forwards everything between `folder`, where the shop connects, and the server's own folder.
 
     `arm(number, how)` triggers a fault at the message with that number, counted from then on: the connection is cut
-    `before` the server gets it or `after` the server replied, `half closed`, or the reply comes `late`.
+    `before` the server gets it or `after` the server replied, `half closed`, or the reply comes `late`. `commits` are
+    the numbers of the messages with a COMMIT, from `arm` to `disarm`.
     """
 
     def __init__(self, server: Path, folder: Path) -> None:
         self.server, self.path = server / SOCKET, folder / SOCKET
-        self.lock, self.number, self.how, self.hit = threading.Lock(), 0, "", False
+        self.lock, self.is_armed, self.number, self.how = threading.Lock(), False, 0, ""
+        self.messages, self.commits = 0, list[int]()
         self.listening = socket.socket(socket.AF_UNIX)
 
     def arm(self, number: int, how: str) -> None:
         with self.lock:
-            self.number, self.how, self.hit = number, how, False
+            self.is_armed, self.number, self.how = True, number, how
+            self.messages, self.commits = 0, []
 
     def disarm(self) -> bool:
         """Forward everything from now on; return whether the fault was triggered."""
         with self.lock:
-            self.number = 0
-            return self.hit
+            self.is_armed = False
+            return 0 < self.number <= self.messages
 
     def __enter__(self) -> Self:
         self.listening.bind(str(self.path))
@@ -53,13 +56,14 @@ class Proxy:
             server.connect(str(self.server))
             threading.Thread(target=self._forward, args=(shop, server), daemon=True).start()
 
-    def _fault(self) -> str:
+    def _fault(self, data: bytes) -> str:
         with self.lock:
-            if not self.number:
+            if not self.is_armed:
                 return ""
-            self.number -= 1
-            self.hit = self.number == 0
-            return self.how if self.hit else ""
+            self.messages += 1
+            if b"COMMIT" in data:
+                self.commits.append(self.messages)
+            return self.how if self.messages == self.number else ""
 
     def _forward(self, shop: socket.socket, server: socket.socket) -> None:
         with shop, server, suppress(OSError):  # one of the two has disconnected
@@ -70,7 +74,7 @@ class Proxy:
 
     def _send(self, data: bytes, side: socket.socket, shop: socket.socket, server: socket.socket) -> bool:
         """Forward a message unless the connection is to be cut; return whether the connection stays open."""
-        fault = self._fault() if side is shop else ""
+        fault = self._fault(data) if side is shop else ""
         if fault == BEFORE:
             return False
         (server if side is shop else shop).sendall(data)
