@@ -26,15 +26,25 @@ SUFFIX = re.compile(
 CAPITAL = "[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f]"
 INITIALS = re.compile(rf"{CAPITAL}\.?(?:[\s-]?{CAPITAL}\.)*")  # "J. R. R.", "T.S.", "J"
 FINAL_INITIAL = re.compile(rf".*\s{CAPITAL}\.?")  # "Ursula K."
-HAS_INITIAL = re.compile(rf"(?:^|[\s.]){CAPITAL}\.")  # "J.K. Rowling", "Jeffrey D. Sachs"
+HAS_INITIAL = re.compile(rf"(?:^|[\s.]){CAPITAL}\.|\s{CAPITAL}$")  # "J.K. Rowling", "Jeffrey D. Sachs", "Müller H"
 ROLES = (
     r"hrsg|hg|herausgeber(?:in|/in)?|eds?|edit(?:or|ors|ed by)|ill|illustr(?:ator|ations?|iert|ateur|atrice)?|"
     r"illustrator(?:in)?|übers(?:etzer|etzerin)?|trans(?:lator|l)?|trad(?:ucteur|uctrice|uctor|uctora)?|narrator|"
     r"sprecher(?:in)?|author|autor(?:in)?|auteur|autora|mitarb|mitwirkend|vorw|foreword|introduction|contributor|"
     r"contrib|dir|coord|comp|adapt|red|zeichner(?:in)?|goodreads author|photographer|fotograf(?:in)?"
 )
-ROLE = re.compile(rf"\s*[(\[](?:{ROLES})\.?[)\]]|,\s(?-i:[Hh]rsg|[Hh]g|eds?|ill|[Üü]bers)\.?$", re.IGNORECASE)
-DATES = re.compile(r",?\s?\(?\b[12][0-9]{3}\s?[-\u2013]\s?(?:[12][0-9]{3}\b)?\)?")  # "Austen, Jane, 1775-1817"
+ROLE = re.compile(  # "(Hrsg.)", or at the end: "Austen, Jane, author, editor.", "King, Stephen, 1947- author."
+    rf"\s*[(\[](?:{ROLES})\.?[)\]]|"
+    r"(?:(?:,|(?<=[-\u2013]))\s(?:author|editor|illustrator|translator|narrator|"
+    r"(?-i:[Hh]rsg|[Hh]g|eds?|ill|[Üü]bers))\.?){1,3}(?=\s?(?:[;|]|$))",
+    re.IGNORECASE,
+)
+ROLE_BEFORE = re.compile(  # "Hrsg.: ", "Hrsg. v. ", "edited by "; but "Ed" alone is a first name
+    r"(?:^|(?<=[;|]))\s?(?:by|(?:hrsg\.?|hg\.?|herausgegeben)\s(?:von|v\.)|"
+    rf"(?:[eé]ds?\.?|edited|édité)\s(?:by|par)|(?:hrsg|hg|eds?)\.|(?:{ROLES})\.?:)\s",
+    re.IGNORECASE,
+)
+DATES = re.compile(r",?\s?\(?\b[12][0-9]{3}\s?[-\u2013]\s?(?:[12][0-9]{3}\b)?\)?\.?")  # "Austen, Jane, 1775-1817."
 OTHERS = re.compile(r",?\s?(?:\bet al|[\[(]?\bu\. ?a|\band others)\.?[\])]?$", re.IGNORECASE)
 
 
@@ -86,7 +96,7 @@ def _names(cell: str, order: Order) -> list[str]:
 def _plain(cell: str) -> str:
     """Return a cell without roles, dates and "et al."."""
     line = " ".join(cell[:LONGEST].strip().replace("\n", ";").split())
-    return OTHERS.sub("", DATES.sub("", ROLE.sub("", line))).removeprefix("by ")
+    return ROLE_BEFORE.sub("", OTHERS.sub("", DATES.sub("", ROLE.sub("", line))))
 
 
 def _pieces(plain: str) -> list[str]:

@@ -25,6 +25,10 @@ QUOTES = re.compile(
     r"[\"'`\u00b4\u02b9-\u02bc\u2018-\u201f\u2032-\u2037\u00ab\u00bb\u2039\u203a\u300c-\u300f\uff02\uff07]"
 )
 INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+FINAL_ARTICLE = re.compile(  # "hobbit, the", "hobbit, the: or there and back again"
+    "^([^:]+), ?(the|a|an|der|die|das|ein|eine|le|la|les|l|un|une|el|los|las)(?= ?:|$)"
+)
+CONJUNCTIONS = re.compile(r"(?<= )(?:and|und|et|(?<=\w\w )y(?= \w\w))(?= )")  # but not the letter in "x y z"
 NAME_PARTS = re.compile(r"[^\W\d_]+")
 IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")  # roles, such as (ed.)
 NO_NAMES = {"and", "und", "et", "al", "others"}  # words between names
@@ -144,10 +148,14 @@ def _set_work_keys() -> None:
 
 
 def _work_key(title: str, authors: str) -> str:
-    plain_title = "".join(_plain(title).split())
     parts = NAME_PARTS.findall(IN_BRACKETS.sub(" ", _plain(authors)))
     names = " ".join(sorted(part for part in parts if part not in NO_NAMES))
-    return blake2b(f"{plain_title}\n{names}".encode(errors="replace"), digest_size=16).hexdigest()
+    return blake2b(f"{_plain_title(title)}\n{names}".encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def _plain_title(title: str) -> str:
+    in_order = FINAL_ARTICLE.sub(r"\2 \1", " ".join(_plain(title).split()))
+    return CONJUNCTIONS.sub("&", in_order).replace(" ", "")
 
 
 def _plain(text: str) -> str:
