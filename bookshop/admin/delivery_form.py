@@ -29,7 +29,7 @@ class DeliveryForm(ShopForm):
     `number` identifies the delivery from its first preview on, so that submitting it again receives nothing twice.
     `previewed` is what the preview showed, so that only previewed lines can be received. The lines of a file and the
     barcodes of a photo are added to the typed ones, apart from the `unread` ones of the file. `in_file` is what the
-    file says about titles, by ISBN-13.
+    file says about titles, by ISBN-13, and `notice` a sentence about its copies, if they may not be those delivered.
     """
 
     lines = TextAreaField(
@@ -61,6 +61,7 @@ class DeliveryForm(ShopForm):
         self.in_file: Mapping[str, Mapping[str, Any]] = {}
         self.added: Sequence[str] = ()
         self.unread: Sequence[NoteLine] = ()
+        self.notice = ""
 
     def validate(self, extra_validators: Any = None) -> bool:
         """Add the lines of the files to the typed ones, then check the form."""
@@ -77,7 +78,7 @@ class DeliveryForm(ShopForm):
         except Invalid as error:
             self.file.process_errors.append(error.sentence)
             return ()
-        self.in_file, self.unread = found.titles, found.problems
+        self.in_file, self.unread, self.notice = found.titles, found.problems, found.notice
         return found.lines
 
     def _lines_of_photo(self) -> Sequence[str]:

@@ -11,19 +11,27 @@ LONGEST_LINE = 200
 COPIES_MAX = 9_999  # four digits, so that a scanned five-digit price code is never taken for copies
 
 GAP = r"[\s\u2010-\u2015-]*"
+BEFORE_COPIES = r"(?:\s*[x\xd7*,;:|]\s*|\s+)"
 LINE = re.compile(
     rf"""
     (?: \][a-z][0-9] )?  (?: ISBN (?:-1[03])? :? \s* )?    # prefixes from scanners and people
     (?P<isbn> 9{GAP}7{GAP}[89] (?: {GAP}[0-9] ){{10}} | [0-9] (?: {GAP}[0-9] ){{8}} {GAP}[0-9x] )
     (?: (?<=[0-9]{{13}}) [0-9]{{5}} )?                       # a price code scanned along with the ISBN
-    (?: (?: \s*[x\xd7*,;]\s* | \s+ ) (?P<copies> .*) )?
+    (?: {BEFORE_COPIES} (?P<copies> .*) )?
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-UNIT = r"(?:(?:[x\xd7*]|pcs?|pieces?|cop(?:y|ies)|st(?:\xfc|ue)ck|stk|st|ex|expl|exemplare?)\.?)"
+UNIT = (
+    r"(?:(?:[x\xd7*]|pcs?|pieces?|cop(?:y|ies)|ea|units?|st(?:\xfc|ue)ck|stk|st|exx?|expl|exemplar(?:es?)?"
+    r"|exemplaires?|ejemplar(?:es)?|uds?|unidad(?:es)?)\.?)"
+)
 COPIES_ALONE = re.compile(rf"(?P<copies>[0-9]{{1,4}})(?:[.,]00?)?\s*{UNIT}?", re.IGNORECASE)
-COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}(?:\s*{UNIT}|(?=\s*[,;\t])))[\s,;]*(?P<rest>.*)", re.IGNORECASE)
-COPIES_LAST = re.compile(rf"(?P<rest>.*\S)(?:\s*[x\xd7*,;]\s*|\s+)(?P<copies>[0-9]{{1,4}}\s*{UNIT}?)", re.IGNORECASE)
+COPIES_FIRST = re.compile(rf"(?P<copies>[0-9]{{1,4}}(?:\s*{UNIT}|(?=\s*[,;|\t])))[\s,;|]*(?P<rest>.*)", re.IGNORECASE)
+COPIES_LAST = re.compile(rf"(?P<rest>.*\S){BEFORE_COPIES}(?P<copies>[0-9]{{1,4}}\s*{UNIT}?)", re.IGNORECASE)
+COPIES_IN_BRACKETS = re.compile(  # not of four digits, which may be a year
+    rf"[(\[]\s*([x\xd7*]?\s*[0-9]{{1,3}}\s*{UNIT}?)\s*[)\]]", re.IGNORECASE
+)
+NUMBER_IN_FRONT = re.compile(r"(?P<number>[1-9][0-9]{0,3})(?:\s*[.):;,|]\s*|\s+)(?P<rest>.*)")
 
 
 @dataclass(frozen=True)
@@ -61,19 +69,28 @@ def _read(number: int, text: str) -> NoteLine:
 
 def _parts(text: str) -> tuple[str, str]:
     """Return the ISBN-13 and the copies of a line, "1" if there are none; raises ValueError with what is wrong."""
-    line = text.replace('"', "").strip()  # "978...","5"
+    line = COPIES_IN_BRACKETS.sub(r" \1 ", text.replace('"', "")).strip()  # "978...","5"
     if match := LINE.fullmatch(line):
         return _isbn_first(line, match)
     for order in (COPIES_FIRST, COPIES_LAST):
         match = order.fullmatch(line)
         if match and (isbn := _isbn_or_none(match["rest"])):
             return isbn, match["copies"]
+    _refuse_number_in_front(line)
     return isbn13(text), "1"
+
+
+def _refuse_number_in_front(line: str) -> None:
+    """Raise ValueError if there is one: it may be the number of copies or that of the line."""
+    if (front := NUMBER_IN_FRONT.fullmatch(line)) and (match := LINE.fullmatch(front["rest"])):
+        isbn, copies = isbn13(match["isbn"]), delivered_copies(match["copies"] or "") or front["number"]
+        problem = "begins with a number that may be that of the line"
+        raise ValueError(f"{problem}. Delete it, or write the copies behind the ISBN: {isbn} x{copies}")
 
 
 def _isbn_first(line: str, match: re.Match[str]) -> tuple[str, str]:
     copies = match["copies"]
-    if copies is None or delivered_copies(copies) is None:
+    if copies is None or (delivered_copies(copies) is None and any(map(str.isalnum, copies))):
         if whole := _isbn_or_none(line):  # such as 978... (pbk.)
             return whole, "1"
         if (last := COPIES_LAST.fullmatch(line)) and (isbn := _isbn_or_none(last["rest"])):

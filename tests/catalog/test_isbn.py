@@ -26,6 +26,15 @@ WRITTEN = [
     f"{EMMA} pbk.",
     "0-14-143958-0 : Hardcover",
     "978-0-14-143958-7 [hardback]",
+    f"{EMMA} Broschur",
+    f"{EMMA} : EUR 12.90",
+    f"{EMMA} (pbk.) : \xa37.99",
+    f"{EMMA} kart. : EUR 9,- (DE)",
+    f"{EMMA} : $12.95 (U.S.)",
+    f"{EMMA} (pbk.) :",
+    f"{EMMA}.",
+    f"{EMMA};",
+    f"*{EMMA}*",
     "978\u20110\u201114\u2011143958\u20117",
     "978\u00a00\u202f14\u2212143958\u20147",
     f"\ufeff{EMMA}\u200b",
@@ -40,6 +49,10 @@ NO_ISBN = {
     "141439580": NEEDS_DIGITS,
     "97801414395": NEEDS_DIGITS,
     f"{EMMA} {EMMA}": NEEDS_DIGITS,
+    f"{EMMA} / 0141439580": NEEDS_DIGITS,
+    f"{EMMA} 52499": NEEDS_DIGITS,
+    f"{EMMA},00": NEEDS_DIGITS,
+    f"{EMMA} 12.90": NEEDS_DIGITS,
     f"{EMMA}1": NEEDS_DIGITS,
     "978014143958X": NEEDS_DIGITS,
     "\u0669\u0667\u0668\u0660\u0661\u0664\u0661\u0664\u0663\u0669\u0665\u0668\u0667": NEEDS_DIGITS,
@@ -95,14 +108,52 @@ def test_nothing_is_restored_if_anything_but_digits_is_there_or_the_check_digit_
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-", "n/a", "None", "NULL", "nan", "#N/A", "[]", '=""', "0000000000", "(pbk.)"]
+    "text", ["", "0", "-", "n/a", "None", "NULL", "nan", "#N/A", "[]", '=""', "0000000000", "(pbk.)", "kein"]
 )
 def test_cells_that_say_that_there_is_no_isbn_are_understood(text):
     assert isbn13_in_file(text) == ("", "")
 
 
-def test_the_decimals_that_programs_add_to_a_number_are_dropped_in_files():
-    assert isbn13_in_file(f"{EMMA}.0") == (EMMA, "")
+@pytest.mark.parametrize("behind", [".0", ".00", ",0", ",00", " 52499", "52499"])
+def test_the_decimals_and_price_codes_that_programs_add_to_a_number_are_dropped_in_files(behind):
+    assert isbn13_in_file(f"{EMMA}{behind}") == (EMMA, "")
+
+
+@pytest.mark.parametrize("behind", [",000", ",5", " 5249", "5", ".90"])
+def test_other_digits_behind_a_number_are_refused_in_files(behind):
+    with pytest.raises(ValueError, match="is not an ISBN"):
+        isbn13_in_file(f"{EMMA}{behind}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"0141439580 / {EMMA}",
+        f"{EMMA};0141439580",
+        f"0-14-143958-0, {EMMA}",
+        f"0141439580 {EMMA}",
+        "0141439580\n978-0-14-143958-7",
+        f"0141439580 (pbk.) | {EMMA} (pbk.)",
+        "ISBN-13: 978-0-14-143958-7, ISBN-10: 0-14-143958-0",
+    ],
+)
+def test_two_forms_of_a_number_are_read_in_files(text):
+    assert isbn13_in_file(text) == (EMMA, "")
+
+
+def test_the_numbers_of_two_books_in_a_cell_are_refused_with_both():
+    with pytest.raises(ValueError, match=f"^names different books: {DICTIONARY} and {EMMA}$"):
+        isbn13_in_file(f"080442957X / {EMMA}")
+    with pytest.raises(ValueError, match="the check digit is wrong"):
+        isbn13_in_file(f"0141439581 / {EMMA}")
+
+
+def test_a_cell_of_a_file_may_be_longer_than_what_is_typed():
+    prices = "Broschur : EUR 12.90 (DE), EUR 13.30 (AT), CHF 18.90 (freier Pr.)"
+    assert isbn13_in_file(f"978-0-14-143958-7 {prices}") == (EMMA, "")
+    for text in (f"{EMMA} / " * 20 + EMMA, EMMA + " " * 100 + EMMA):
+        with pytest.raises(ValueError, match="it needs 10 or 13 digits"):
+            isbn13_in_file(text)
 
 
 @pytest.mark.parametrize("text", ["9780141439518 (v. 1 : pbk.)", "9780141439518 (2nd ed.)"])
