@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from bookshop.bookfiles.columns import recognised
 from bookshop.bookfiles.records import Dialect
+from bookshop.catalog.isbn import TYPED_MAX, bare_isbn, isbn13
 from bookshop.kit.exceptions import Invalid
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_LINES = 200  # lines that are looked at
 HEADER_WITHIN = 30  # the header is one of the first lines
 CLEVERCSV_LINES, CLEVERCSV_CHARACTERS = 50, 10_000  # its time grows faster than the sample
+SHORTEST_ISBN = 10  # characters
+ISBN_13 = re.compile("97[89][0-9]{10}")  # even with a wrong digit
 SEP_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)  # by which Excel is told the separator
 NO_COLUMNS = (
     "The file is not a table with columns: its lines have nothing that is separated by commas, semicolons, tabs or "
@@ -23,7 +26,10 @@ NO_COLUMNS = (
 
 
 class Header(NamedTuple):
-    """The record that names the columns: the number of its first line, from 1, its cells, and how many lines it has."""
+    """The record that names the columns: the number of its first line, from 1, its cells, and how many lines it has.
+
+    If the file has no header, the height is 0, the cells are blank, and the line is the first one of the table.
+    """
 
     dialect: Dialect
     line: int
@@ -34,31 +40,44 @@ class Header(NamedTuple):
 def find_header(lines: Sequence[str]) -> Header:
     """Find the header of a CSV file in its first lines, by the names of columns that the shop knows.
 
-    If it knows none of them, the header is the first line with as many columns as most lines have. Raises Invalid if
-    there are no columns.
+    If it knows none of them, the header is the first line with as many columns as most lines have. If that is a book,
+    there is no header. Raises Invalid if there are no columns.
     """
     given = SEP_LINE.fullmatch(lines[0].strip(" \r\n")) if lines else None
     separators = (given[1],) if given else SEPARATORS
     dialects = [Dialect(separator) for separator in separators]
     found = [header for dialect in dialects for header in _candidates(lines, dialect) if header.line > bool(given)]
     similar = Counter((header.dialect, len(header.cells)) for header in found)
-    best = max(found, key=lambda one: (recognised(one.cells), similar[one.dialect, len(one.cells)]), default=None)
+    named = [header for header in found if not has_isbn(header.cells)]
+    best = max(named, key=lambda one: (recognised(one.cells), similar[one.dialect, len(one.cells)]), default=None)
     if best is None or not recognised(best.cells):
         best = _first_of_most(found, given[1] if given else _guessed_separator(lines) if found else "")
-    return _with_spaces(best, lines)
+    best = _with_spaces(best, lines)
+    return _without_names(best, found) if _is_book(best.cells) else best
 
 
-def find_row(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the header among rows of cells, which have to be a table."""
-    scores = [(recognised(row), -index) for index, row in enumerate(rows[:HEADER_WITHIN])]
+def find_row(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return the index of the header among rows of cells, which have to be a table, and its height.
+
+    If there is no header, the index is that of the first row of the table, and the height is 0.
+    """
+    scores = [(recognised(row), -index) for index, row in enumerate(rows[:HEADER_WITHIN]) if not has_isbn(row)]
     best, index = max(scores, default=(0, 0))
     if best:
-        return -index
+        return -index, 1
     widths = Counter(_width(row) for row in rows if _width(row) > 1)
     if not widths:
         raise Invalid("The table has only one column. Upload a list of books with at least a title and an author each.")
     most = widths.most_common(1)[0][0]
-    return next(index for index, row in enumerate(rows) if _width(row) == most)
+    first = next(index for index, row in enumerate(rows) if _width(row) == most)
+    if _is_book(rows[first]):
+        return next(index for index, row in enumerate(rows) if _width(row) > 1), 0
+    return first, 1
+
+
+def has_isbn(cells: Sequence[str]) -> bool:
+    """Return whether one of the cells is an ISBN; a digit of one with 13 may be wrong."""
+    return any(_is_isbn(cell) for cell in cells if SHORTEST_ISBN <= len(cell) <= TYPED_MAX)
 
 
 def _candidates(lines: Sequence[str], dialect: Dialect) -> Iterator[Header]:
@@ -100,6 +119,12 @@ def _first_of_most(found: Sequence[Header], separator: str) -> Header:
     return next(header for header in fitting if _width(header.cells) == most)
 
 
+def _without_names(book: Header, found: Sequence[Header]) -> Header:
+    """Return where the table of a file without a header begins, with as many columns as the line `book`."""
+    line = next(one.line for one in found if one.dialect.separator == book.dialect.separator)
+    return book._replace(line=line, cells=[""] * len(book.cells), height=0)
+
+
 def _guessed_separator(lines: Sequence[str]) -> str:
     """Return the separator of a table in a language that the shop does not know; "" if there is none."""
     import clevercsv  # noqa: PLC0415  takes a moment, and is seldom needed
@@ -127,6 +152,22 @@ def _fitting(header: Header, lines: Sequence[str]) -> int:
         return sum(len(cells) == len(header.cells) for cells in reader)
     except csv.Error:
         return 0
+
+
+def _is_book(cells: Sequence[str]) -> bool:
+    """Return whether a line is a book, not the names of columns: those that nobody knows are no numbers."""
+    return has_isbn(cells) or (not recognised(cells) and any(map(_is_number, cells)))
+
+
+def _is_number(cell: str) -> bool:
+    return any(map(str.isdigit, cell)) and not any(map(str.isalpha, cell))
+
+
+def _is_isbn(cell: str) -> bool:
+    try:
+        return bool(isbn13(cell))
+    except ValueError:
+        return ISBN_13.fullmatch(bare_isbn(cell)) is not None
 
 
 def _width(cells: Sequence[str]) -> int:

@@ -23,7 +23,8 @@ class Product:
     """A product of an ONIX message: its number in the message, from 1, its fields as text, and the whole record.
 
     `fields` has the names of `columns.FIELDS`. `record` is the XML of the product, which the shop keeps. `swallowed`
-    counts the further products that are lost with one that cannot be read.
+    counts the further products that are lost with one that cannot be read. `guesses` are sentences about what was not
+    certain.
     """
 
     number: int
@@ -31,3 +32,4 @@ class Product:
     record: bytes = b""
     problem: str = ""
     swallowed: int = 0
+    guesses: Sequence[str] = ()

@@ -89,12 +89,15 @@ def _product(number: int, element: etree._Element, defaults: Defaults) -> Produc
     product = Composite(element, defaults.tags)
     notification = product.text("NotificationType")
     problem = DELETES if notification == DELETION else TESTS if notification in TEST_RECORDS else ""
-    return Product(number, _fields(product, defaults), onix_text.record(element), problem)
+    prices = product.all("ProductSupply", "SupplyDetail", "Price")
+    currencies = defaults.shop_currency, (defaults.price_type, defaults.currency)
+    price, guesses = retail_price(prices, *currencies, defaults.today)
+    fields = {**_fields(product, defaults), **price}
+    return Product(number, fields, onix_text.record(element), problem, guesses=guesses)
 
 
 def _fields(product: Composite, defaults: Defaults) -> dict[str, str]:
     dates = product.all("PublishingDetail", "PublishingDate")
-    prices = product.all("ProductSupply", "SupplyDetail", "Price")
     fields = {
         "isbn": _isbn(product),
         **dict(zip(("title", "subtitle"), _title(product).split(JOINT, 1), strict=False)),
@@ -104,7 +107,6 @@ def _fields(product: Composite, defaults: Defaults) -> dict[str, str]:
         "published_year": _year(dates, PUBLICATION),
         "original_year": _year(dates, FIRST_PUBLICATION),
         "description": _description(product),
-        **retail_price(prices, defaults.shop_currency, (defaults.price_type, defaults.currency), defaults.today),
     }
     return {name: text for name, text in fields.items() if text}
 

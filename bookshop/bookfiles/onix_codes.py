@@ -6,6 +6,7 @@ from collections.abc import Mapping
 SHORT_TAGS: Mapping[str, str] = {
     "CorporateName": "b047",
     "CorporateNameInverted": "x443",
+    "CountriesIncluded": "x449",
     "ContentAudience": "x427",
     "ContributorRole": "b035",
     "CurrencyCode": "j152",
@@ -19,6 +20,7 @@ SHORT_TAGS: Mapping[str, str] = {
     "KeyNames": "b040",
     "LanguageCode": "b252",
     "LanguageRole": "b253",
+    "MinimumOrderQuantity": "j263",
     "NamesAfterKey": "b041",
     "NamesBeforeKey": "b039",
     "NotificationType": "a002",
@@ -34,9 +36,12 @@ SHORT_TAGS: Mapping[str, str] = {
     "PublisherName": "b081",
     "PublishingDateRole": "x448",
     "PublishingRole": "b291",
+    "RegionsIncluded": "x450",
     "SequenceNumber": "b034",
     "Subtitle": "b029",
     "SuffixToKey": "b248",
+    "TaxRatePercent": "x472",
+    "TaxableAmount": "x473",
     "Text": "d104",
     "TextType": "x426",
     "TitleElementLevel": "x409",
@@ -51,7 +56,8 @@ SHORT_TAGS: Mapping[str, str] = {
 COMPOSITES = (
     *("AlternativeName", "CollateralDetail", "Collection", "Contributor", "DescriptiveDetail", "Header", "Imprint"),
     *("Language", "Price", "PriceDate", "Product", "ProductIdentifier", "ProductSupply", "Publisher"),
-    *("PublishingDate", "PublishingDetail", "SupplyDetail", "TextContent", "TitleDetail", "TitleElement"),
+    *("PublishingDate", "PublishingDetail", "SupplyDetail", "Tax", "Territory", "TextContent", "TitleDetail"),
+    "TitleElement",
 )
 
 # List 1, notification type: records that are not data about a product on sale.
@@ -104,6 +110,7 @@ NOT_FOR_CUSTOMERS = {"01", "02", "07", "09", "13"}
 # List 58, price type, the best first: fixed, publisher's, recommended, importer's; including tax, then excluding it;
 # then those before publication. Net prices, special sales, rental and nominal values are not what customers pay.
 RETAIL_PRICES = ("04", "42", "02", "34", "03", "41", "01", "33", "31", "24", "22", "23", "21")
+EXCLUDING_TAX = {"01", "03", "21", "23", "31", "33", "41"}
 # List 59, price qualifier: prices for everybody, or for consumers.
 FOR_CUSTOMERS = {"", "00", "05"}
 # List 173, price date role.

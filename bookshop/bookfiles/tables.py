@@ -7,22 +7,30 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from bookshop.bookfiles.columns import map_columns
 from bookshop.bookfiles.encodings import DAMAGED, encoding_of, label, open_text
-from bookshop.bookfiles.headers import SAMPLE_LINES, find_header, find_row
+from bookshop.bookfiles.headers import SAMPLE_LINES, find_header, find_row, has_isbn
 from bookshop.bookfiles.lines import FileLine
 from bookshop.bookfiles.records import UNCLOSED, Dialect, Lines, Record, TooLong, records
 from bookshop.kit.exceptions import Invalid
+from bookshop.kit.text import words
 
 LONGEST_SAMPLE, LONGEST_SAMPLE_LINE = 500_000, 50_000  # characters of the first lines, and of one of them
 COLUMNS_MAX = 300
+TOTAL, REPEATED = "is a total, not a book", "repeats the header"
 LOOKED_AT = 1_000  # lines of a record that may be lines of their own
+LONGEST_TOTAL = 40  # characters
+TOTALS = set(
+    words("total totals totalgeneral grandtotal subtotal soustotal somme summe zwischensumme gesamt gesamtsumme")
+)
 
 
 @dataclass(frozen=True)
 class Table:
     """A file whose columns are known. `header_line` counts lines or, if `by_record`, the rows of a spreadsheet.
 
-    A name in the header may be empty: the column has cells, but no name.
+    A name in the header may be empty: the column has cells, but no name. If the file has no header, all names are
+    empty, `header_height` is 0, and `header_line` is the first line of the table.
     """
 
     path: Path
@@ -36,29 +44,48 @@ class Table:
     def lines(self) -> Iterator[FileLine]:
         """Yield each line below the header that is not blank, with as many cells as the header.
 
-        Each line of the file that has text is in the cells of one of them, or is counted by one with a problem.
+        Each line of the file that has text is in the cells of one of them, or is counted by one with a problem. So is
+        a line with an ISBN above the header.
         """
         return self._rows() if self.by_record else self._lines()
 
     def _lines(self) -> Iterator[FileLine]:
         with open_text(self.path, self.encoding) as file:
             lines = Lines(file)
-            _skip(lines, self.header_line - 1 + self.header_height)
+            for line in _raw(lines, self._skipped):
+                if has_isbn(self.dialect.alone(line)):
+                    yield self._above(lines.number)
             for record in records(lines, self.dialect):
-                if line := self._checked(record, lines):
-                    yield line
+                if checked := self._checked(record, lines):
+                    yield checked
 
     def _rows(self) -> Iterator[FileLine]:
         with open_text(self.path, self.encoding) as file:
-            rows = enumerate(self.dialect.reader(file), 1)
-            for number, cells in islice(rows, self.header_line, None):
-                if any(map(str.strip, cells)):
-                    problem = self._misfit(cells)
+            for number, cells in enumerate(self.dialect.reader(file), 1):
+                if number > self._skipped and any(map(str.strip, cells)):
+                    problem = self._problem(cells, self._needed)
                     yield FileLine(number, () if problem else self._fitted(cells), problem)
+                elif number <= self._skipped and has_isbn(cells):
+                    yield self._above(number)
+
+    @property
+    def _skipped(self) -> int:
+        return self.header_line - 1 + self.header_height
 
     @cached_property
     def _named(self) -> int:
-        return max((index for index, name in enumerate(self.header, 1) if name), default=0)
+        """The number of the last column that has a name, or of the last one if none has."""
+        return max((index for index, name in enumerate(self.header, 1) if name), default=len(self.header))
+
+    @cached_property
+    def _needed(self) -> int:
+        """The number of the last column that the shop knows: programs leave out the empty ones after it."""
+        known = [index for index, field in enumerate(map_columns(self.header), 1) if field]
+        return known[-1] if len(known) > 1 else self._named
+
+    def _above(self, number: int) -> FileLine:
+        where = f"stands above the header, which is line {self.header_line}"
+        return FileLine(number, problem=f"{where}. Upload each table as a file of its own")
 
     @property
     def _damaged(self) -> str:
@@ -66,7 +93,8 @@ class Table:
 
     def _checked(self, record: Record, lines: Lines) -> FileLine | None:
         """Return the line of a record, or its problem; None if it is blank."""
-        problem = record.problem or self._misfit(record.cells)
+        needed = self._needed if len(record.lines) == 1 else self._named
+        problem = record.problem or self._problem(record.cells, needed)
         if not (record.problem or any(map(str.strip, record.cells))):
             return None
         if len(record.lines) > 1:
@@ -101,20 +129,31 @@ class Table:
         have numbers in the same columns, and the first one must be a record, too, if its quote is left out.
         """
         start = self.dialect.alone(first)
-        if intact and self._misfit(start):
+        if intact and self._misfit(start, self._named):
             return False
         cells = [self.dialect.alone(line) for line in others[:LOOKED_AT]]
-        rows = [row for row in cells if not self._misfit(row) and (not intact or _numbers(row) == _numbers(start))]
+        fitting = [row for row in cells if not self._misfit(row, self._named)]
+        rows = [row for row in fitting if not intact or _numbers(row) == _numbers(start)]
         return len(rows) * 2 > len(cells) - (not intact)
 
-    def _misfit(self, cells: Sequence[str]) -> str:
+    def _problem(self, cells: list[str], needed: int) -> str:
+        """Return why a line with these cells cannot be a book; "" if it may be one."""
+        if _is_total(cells):
+            return TOTAL
+        if problem := self._misfit(cells, needed):
+            return problem
+        repeated = self.header_height and tuple(map(str.strip, self._fitted(cells))) == self.header
+        return REPEATED if repeated else ""
+
+    def _misfit(self, cells: Sequence[str], needed: int) -> str:
         """Return what is wrong with the number of cells: empty ones on the right are fine, missing ones are not."""
         width, found = len(self.header), len(cells)
-        if found == width or self._named <= found < width:
+        if found == width or needed <= found < width:
             return ""
         if found > width and not any(map(str.strip, cells[width:])):
             return ""
-        return f"has {found} column{'' if found == 1 else 's'}, but the header has {width}"
+        others = "the header has" if self.header_height else "most lines have"
+        return f"has {found} column{'' if found == 1 else 's'}, but {others} {width}"
 
     def _fitted(self, cells: list[str]) -> list[str]:
         width = len(self.header)
@@ -142,9 +181,9 @@ def open_converted(path: Path) -> Table:
         rows = list(islice(csv.reader(file), SAMPLE_LINES))
     if not any(any(map(str.strip, row)) for row in rows):
         raise Invalid(f"The spreadsheet is empty: its first {SAMPLE_LINES} rows have no text.")
-    index = find_row(rows)
-    names = _header(rows[index], rows[index + 1 :])
-    return Table(path, "utf-8", Dialect(","), names, header_line=index + 1, by_record=True)
+    index, height = find_row(rows)
+    names = _header(rows[index] if height else [""] * len(rows[index]), rows[index + height :])
+    return Table(path, "utf-8", Dialect(","), names, header_line=index + 1, by_record=True, header_height=height)
 
 
 def _header(cells: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -159,14 +198,9 @@ def _header(cells: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[str, 
 def _first_lines(path: Path, encoding: str) -> list[str]:
     found: list[str] = []
     with open_text(path, encoding) as file:
-        lines = Lines(file)
-        while len(found) < SAMPLE_LINES and sum(len(line) for line in found) < LONGEST_SAMPLE:
-            lines.begin()
-            try:
-                found.append(next(lines, "")[:LONGEST_SAMPLE_LINE])
-            except TooLong:
-                found.append(lines.record[0][:LONGEST_SAMPLE_LINE])
-            if not found[-1]:
+        for line in _raw(Lines(file), SAMPLE_LINES):
+            found.append(line[:LONGEST_SAMPLE_LINE])
+            if not line or sum(map(len, found)) >= LONGEST_SAMPLE:
                 break
     return found
 
@@ -179,13 +213,22 @@ def _complete(dialect: Dialect, lines: Sequence[str]) -> Iterator[list[str]]:
         return
 
 
-def _skip(lines: Lines, count: int) -> None:
+def _raw(lines: Lines, count: int) -> Iterator[str]:
+    """Yield the next lines, "" at the end of the file; of one that is too long, only the beginning."""
     for _line in range(count):
         lines.begin()
         try:
-            next(lines)
+            yield next(lines, "")
         except TooLong:
-            continue
+            yield lines.record[0]
+
+
+def _is_total(cells: Sequence[str]) -> bool:
+    """Return whether the first cell with text is a word for a total, and all others are numbers, but not of a book."""
+    first, *others = [cell for cell in cells if cell.strip()] or [""]
+    if "".join(words(first[:LONGEST_TOTAL])) not in TOTALS:
+        return False
+    return not (has_isbn(others) or any(map(str.isalpha, "".join(others))))
 
 
 def _numbers(cells: Sequence[str]) -> list[bool]:

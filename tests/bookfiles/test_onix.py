@@ -7,6 +7,7 @@ import pytest
 
 from bookshop.bookfiles import onix
 from bookshop.bookfiles.onix_xml import message_version
+from bookshop.bookfiles.reading import open_books
 from tests.support.onix import (
     STYLES,
     VERSIONS,
@@ -14,10 +15,12 @@ from tests.support.onix import (
     element,
     identifier,
     message,
+    only_in,
     price,
     product,
     published,
     tag,
+    taxed,
     text_content,
     title,
     title_of,
@@ -148,6 +151,19 @@ CASES = {
     "fixed": ({"prices": price("8", type_="05") + price("9.5", type_="01") + price("10.90", type_="04")}, "10.90 EUR"),
     "with tax": ({"prices": price("9.00", type_="01") + price("9.6", type_="02")}, "9.60 EUR"),
     "only without tax": ({"prices": price("9.00", type_="01")}, "9 EUR"),
+    "tax to add": ({"prices": price("9.99", type_="01", tax=taxed("5.5"))}, "10.54 EUR"),
+    "tax on a half cent": ({"prices": price("10.10", type_="03", tax=taxed("2.5"))}, "10.35 EUR"),
+    "tax on parts": ({"prices": price("10", type_="01", tax=taxed("7", "8.00") + taxed("19", "2.00"))}, "10.94 EUR"),
+    "tax in yen": ({"prices": price("1005", "JPY", type_="01", tax=taxed("10"))}, "1106 JPY"),
+    "tax that is included": ({"prices": price("10.70", type_="02", tax=taxed("7"))}, "10.70 EUR"),
+    "no tax": ({"prices": price("10.123", type_="01", tax=taxed("0"))}, "10.123 EUR"),
+    "in bulk": ({"prices": price("7.00", minimum="20") + price("9.00", minimum="1")}, "9 EUR"),
+    "in bulk or no longer": (
+        {"prices": price("7.00", minimum="20") + limited("9.00", "15", "20240531")},
+        "9 EUR",
+    ),
+    "in bulk only": ({"prices": price("7.00", minimum="20")}, "7 EUR"),
+    "countries": ({"prices": price("20.60", more=only_in("AT")) + price("20", more=only_in("DE"))}, "20.60 EUR"),
     "the shop's currency": ({"prices": price("15.00", "CHF") + price("12.9900", "EUR")}, "12.99 EUR"),
     "another currency": ({"prices": price("15.00", "CHF") + price("11.00", "GBP")}, "15 CHF"),
     "only net": ({"prices": price("8.00", type_="05")}, None),
@@ -220,6 +236,49 @@ def test_what_a_product_leaves_out_comes_from_the_header(tmp_path):
     parts = message([product(languages="", prices=price("19.00", "", ""))], header=defaults)
     fields = next(onix.products(write(tmp_path / "message.xml", parts), "EUR")).fields
     assert (fields["language"], fields["price"], fields["currency"]) == ("spa", "19", "CHF")
+
+
+AT, DE = price("20.60", more=only_in("AT")), price("20.00", more=only_in("DE"))
+MANY = price("19", more=only_in("DE", "AT", "CH", "LI", "LU"))
+WORLD = price("21", more=tag("Territory", tag("RegionsIncluded", "WORLD")))
+GUESSES = {
+    "one price": (price("20.00"), None),
+    "the same price twice": (price("20.00", more=only_in("DE")) + price("20", more=only_in("LU")), None),
+    "a better price": (price("19.00", type_="02") + AT, None),
+    "two countries": (AT + DE, "of the prices 20.60 EUR (AT) and 20 EUR (DE), the first was taken"),
+    "many countries": (
+        MANY + WORLD,
+        "of the prices 19 EUR (DE, AT, CH, LI, \u2026) and 21 EUR (WORLD), the first was taken",
+    ),
+    "anywhere": (
+        price("19") + price("18", more=only_in("DE")),
+        "of the prices 19 EUR and 18 EUR (DE), the first was taken",
+    ),
+    "tax to add": (
+        price("10.00", type_="01", tax=taxed("20")),
+        "the price 10 EUR excludes tax, so the tax was added: 12 EUR",
+    ),
+    "no tax": (price("10.00", type_="01", tax=taxed("0")), None),
+    "unknown tax": (
+        price("10.00", type_="01"),
+        "the price 10 EUR excludes tax, and the file does not say how much that is",
+    ),
+    "tax of a part that is unknown": (
+        price("10.00", type_="01", tax=taxed("7", "8.00") + tag("Tax", tag("TaxAmount", "1"))),
+        "the price 10 EUR excludes tax, and the file does not say how much that is",
+    ),
+    "absurd tax": (
+        price("10.00", type_="01", tax=taxed("9" * 50)),
+        "the price 10 EUR excludes tax, and the file does not say how much that is",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prices", "guess"), GUESSES.values(), ids=GUESSES)
+def test_what_is_uncertain_about_a_price_is_reported(tmp_path, prices, guess):
+    path = write(tmp_path / "message.xml", message([product(prices=prices)]))
+    (line,) = open_books(path, "EUR").lines()
+    assert (line.problem, line.guesses) == ("", [guess] if guess else [])
 
 
 def test_a_price_of_unknown_type_is_not_taken_for_the_retail_price(tmp_path):

@@ -84,6 +84,28 @@ def test_names_of_columns_in_another_language_give_the_widest_table(tmp_path, co
     assert (table.header_line, [line.cells for line in lines]) == (2, [["Sinuhe", "Waltari", "14.9"]])
 
 
+def test_a_sheet_without_a_header_is_read_from_its_first_book(tmp_path, converted):
+    rows = [["Lagerliste"], [], ["", "Lesezeichen", "", 1], FAUST, ["9780141439587", "Stock", "Austen"], ["Summe", 7]]
+    _name, table, lines = converted(xlsx(tmp_path / "books.xlsx", {"Liste": rows}))
+    assert (table.header, table.header_height) == (("",) * 4, 0)
+    assert [(line.number, line.cells[1:2], line.problem) for line in lines] == [
+        (3, ["Lesezeichen"], ""),
+        (4, ["Faust"], ""),
+        (5, ["Stock"], ""),
+        (6, (), "is a total, not a book"),
+    ]
+
+
+def test_books_of_a_sheet_above_the_header_are_counted_as_refused(tmp_path, converted):
+    rows = [["ISBN", "Titel"], ["9780141439587", "Emma"], ["x"], HEADER, FAUST, HEADER]
+    _name, _table, lines = converted(xlsx(tmp_path / "books.xlsx", {"Liste": rows}))
+    assert [(line.number, line.problem[:20]) for line in lines] == [
+        (2, "stands above the hea"),
+        (5, ""),
+        (6, "repeats the header"),
+    ]
+
+
 def test_an_opendocument_sheet_is_read_without_its_million_empty_rows(tmp_path, converted):
     rows = [EMPTY_ROWS.format(2), ods_row(*HEADER), ods_row("0141439580", "Émile", "R", 7.8), EMPTY_ROWS.format(3)]
     path = ods(

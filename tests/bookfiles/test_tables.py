@@ -98,6 +98,104 @@ def test_a_record_of_several_lines_has_the_number_of_the_first(tmp_path):
     assert [(line.number, line.cells[1]) for line in lines] == [(2, "One,\ntwo;\r\nthree"), (6, "C")]
 
 
+# ---------------------------------------------------------------- files without a header, and with two
+
+FAUST, EMMA = "9783150000014;Faust;Goethe, J. W.;3,00", "9780141439587;Emma;Austen, Jane;7,80"
+WITHOUT = {
+    "ISBN first": (f"{FAUST}\n{EMMA}\n", 1),
+    "one book": (f"{FAUST}\n", 1),
+    "commas": (f"{FAUST}\n{EMMA}\n".replace(", ", " ").replace(",", ".").replace(";", ","), 1),
+    "ISBN last, with hyphens": ("Faust|Goethe|3,00|978-3-15-000001-4\nEmma|Austen|7,80|978-0-14-143958-7\n", 1),
+    "a title that names a column": (f"{FAUST.replace('Faust', 'Stock')}\n{EMMA}\n", 1),
+    "a wrong digit": (f"{FAUST.replace('14;', '15;')}\n{EMMA}\n", 1),
+    "no ISBN in the first line": (f"4711;Notizbuch;;5,00\n{FAUST}\n{EMMA}\n", 1),
+    "fewer cells in the first line": (f";Lesezeichen;;\n{FAUST}\n{EMMA}\n", 1),
+    "spaces": ('"9783150000014", "Faust, T. 1", "G", "3"\n"9780141439587", "Emma, a", "A", "7"\n', 1),
+    "sep=": (f"sep=;\n{FAUST}\n{EMMA}\n", 2),
+    "a title line": (f"Lagerliste, 3. Mai 2024\n\n{FAUST}\n{EMMA}\n", 3),
+}
+
+
+@pytest.mark.parametrize(("content", "begins"), WITHOUT.values(), ids=WITHOUT)
+def test_a_file_without_a_header_is_read_from_its_first_book(tmp_path, content, begins):
+    table, lines = read(tmp_path, content)
+    assert (table.header, table.header_height, table.header_line) == (("",) * 4, 0, begins)
+    assert [line.number for line in lines] == list(range(begins, len(content.splitlines()) + 1))
+    assert problems(lines) == {}
+
+
+def test_without_a_header_a_line_has_as_many_columns_as_most(tmp_path):
+    table, lines = read(tmp_path, f"{FAUST};;\n{EMMA};gift;\n{EMMA};\n{EMMA};;;x\n{EMMA}\n9780141439587\n")
+    assert table.header == ("",) * 5
+    assert cells(lines) == [[*FAUST.split(";"), ""], [*EMMA.split(";"), "gift"], [*EMMA.split(";"), ""]]
+    assert list(problems(lines)) == [4, 5, 6]
+    assert problems(lines)[5] == "has 4 columns, but most lines have 5"
+
+
+def test_names_that_nobody_knows_are_a_header_unless_they_are_numbers(tmp_path):
+    table, _lines = read(tmp_path, f"Numer;Tytuł;Pisarz;Cena w zł 2024\n{FAUST}\n")
+    assert (table.header[0], table.header_height) == ("Numer", 1)
+    table, lines = read(tmp_path, f"Nimi;Tekijä;2023;2024\n{FAUST}\n")
+    assert (table.header_height, lines[0].cells) == (0, ["Nimi", "Tekijä", "2023", "2024"])
+
+
+def test_books_above_the_header_are_counted_as_refused(tmp_path):
+    above = "ISBN;Titel;Preis\n9783150000014;A;1\n9783150000015;B;2\n;C;3\nx\n0141439513;D;4\n"
+    _table, lines = read(tmp_path, f"{above}{GERMAN}{EMMA}\n")
+    assert list(problems(lines)) == [2, 3, 6]
+    assert problems(lines)[2] == "stands above the header, which is line 7. Upload each table as a file of its own"
+    assert cells(lines) == [EMMA.split(";")]
+
+
+# ---------------------------------------------------------------- lines that are no books, or shorter
+
+
+def test_a_line_may_end_after_the_last_column_that_is_known(tmp_path):
+    _table, lines = read(tmp_path, "ISBN;Titel;Autor;VK;Bestand;Notiz;x\n1;A;B;2;3\n2;C;D;4;5;\n3;E;F;6\n")
+    assert cells(lines) == [["1", "A", "B", "2", "3", "", ""], ["2", "C", "D", "4", "5", "", ""]]
+    assert problems(lines) == {4: "has 4 columns, but the header has 7"}
+
+
+@pytest.mark.parametrize("header", ["ISBN;Tytuł;Pisarz;Cena", "Numer;Tytuł;Pisarz;Cena"])
+def test_where_hardly_a_name_is_known_no_column_may_be_missing(tmp_path, header):
+    _table, lines = read(tmp_path, f"{header}\n{FAUST}\n9780141439587;Emma;Austen\n")
+    assert list(problems(lines)) == [3]
+
+
+def test_a_quote_cannot_swallow_short_lines_unnoticed(tmp_path):
+    swallowing = '1;"A;B;9;1\n2;C;D;9;1\n3;E";F;9;1\n'
+    _table, lines = read(tmp_path, "ISBN;Titel;Autor;VK;Bestand;Notiz\n" + swallowing)
+    assert [(line.number, bool(line.problem), line.swallowed) for line in lines] == [(2, True, 2)]
+
+
+NO_BOOKS = {
+    **dict.fromkeys([GERMAN.strip(), " ISBN ;Titel;Autor; Preis;;"], "repeats the header"),
+    **dict.fromkeys(
+        [
+            "Summe;;;1.234,00 €",
+            ";TOTAL:;;12",
+            "Total",
+            "Zwischensumme;12",
+            "Total g\u00e9n\u00e9ral;1;2;3;4",
+            "Sous-total;;-3;",
+        ],
+        "is a total, not a book",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "problem"), NO_BOOKS.items(), ids=NO_BOOKS)
+def test_a_line_that_is_no_book_says_what_it_is(tmp_path, line, problem):
+    _table, lines = read(tmp_path, f"{GERMAN}{FAUST}\n{line}\n{EMMA}\n")
+    assert problems(lines) == {3: problem}
+
+
+@pytest.mark.parametrize("line", ["Total;9783150000014;;3,00", "Total;;Goethe;3,00", "Totalschaden;;;3", ";;;12"])
+def test_a_book_whose_title_is_a_total_stays_a_book(tmp_path, line):
+    _table, lines = read(tmp_path, f"Titel;ISBN;Autor;Preis\n{line}\n")
+    assert cells(lines) == [line.split(";")]
+
+
 # ---------------------------------------------------------------- quotes that do not fit
 
 GOOD = [f"{number},Book {number},Author,9" for number in range(3, 593)]

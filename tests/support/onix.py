@@ -54,10 +54,29 @@ def published(date: str, role: str = "01", date_format: str = "00") -> str:
     return tag("PublishingDate", tag("PublishingDateRole", role), tag("Date", date, dateformat=date_format))
 
 
-def price(amount: str, currency: str = "EUR", type_: str = "04", *, qualifier: str = "", more: str = "") -> str:
+def price(
+    amount: str,
+    currency: str = "EUR",
+    type_: str = "04",
+    *,
+    qualifier: str = "",
+    minimum: str = "",
+    tax: str = "",
+    more: str = "",
+) -> str:
     """Return a price; one without a currency or type has that of the message's header."""
-    parts = {"PriceType": type_, "PriceQualifier": qualifier, "PriceAmount": amount, "CurrencyCode": currency}
-    return tag("Price", *(tag(name, text) for name, text in parts.items() if text), more)
+    parts = {"PriceType": type_, "PriceQualifier": qualifier, "MinimumOrderQuantity": minimum, "PriceAmount": amount}
+    written = (tag(name, text) for name, text in parts.items() if text)
+    return tag("Price", *written, tax, tag("CurrencyCode", currency) if currency else "", more)
+
+
+def taxed(rate: str, part: str = "") -> str:
+    """Return the tax on a price, or on a part of it."""
+    return tag("Tax", tag("TaxRatePercent", rate), tag("TaxableAmount", part) if part else "")
+
+
+def only_in(*countries: str) -> str:
+    return tag("Territory", tag("CountriesIncluded", " ".join(countries)))
 
 
 def product(
