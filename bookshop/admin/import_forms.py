@@ -10,7 +10,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import NumberRange, Optional, ValidationError
 
 from bookshop.admin.forms import COPIES, typed_price
-from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, OWN_FIELDS, SEVERAL
+from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, OF_ONE_PROGRAM, SEVERAL
 from bookshop.bookfiles.encodings import CHOICES
 from bookshop.catalog.models import STOCK_MAX
 from bookshop.extensions import settings
@@ -109,5 +109,5 @@ class ColumnsForm(ShopForm):
     def __init__(self, job: ImportJob) -> None:
         super().__init__(columns=job.mapping, decimal=job.decimal, names=job.names, encoding=job.encoding or "")
         self.encoding.choices = list(dict.fromkeys([job.encoding, *CHOICES])) if job.encoding else [""]
-        offered = [field for field in FIELDS if field not in OWN_FIELDS or field in job.mapping]
+        offered = [field for field in FIELDS if field not in OF_ONE_PROGRAM or field in job.mapping]
         self.columns.header, self.columns.choices = job.header, {field: FIELD_WORDS[field] for field in offered}

@@ -21,6 +21,11 @@ PRICE = re.compile(
     r"(?P<before>(?:[^0-9.,\-]|(?<=[A-Za-z])\.(?=\s?[0-9]))*)"  # such as "Fr. "
     r"(?P<number>-?[.,]?[0-9](?:[0-9.,' ]*[0-9])?)(?P<after>[^0-9]*)"
 )
+REMARK = re.compile(
+    r"[(\[] ?de? ?[)\]]$|\bt\.?t\.?c\b\.?|\b(?:inc|incl|inkl)\b\.? (?:vat|tax|mwst|ust)\b\.?|\biva incl(?:uido)?\b\.?",
+    re.IGNORECASE,
+)
+EURO_WITHIN = re.compile(r"([0-9]+) ?\u20ac ?([0-9]{2})")  # "12\u20ac90"
 EMPTY_DECIMALS = re.compile(r"^\s?[.,][-\u2013\u2014]+")  # "12,-"
 GROUPS = re.compile(r"[0-9]{1,3}(?:([.,' ])[0-9]{3})(?:\1[0-9]{3})*")
 AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
@@ -66,7 +71,7 @@ def read_price(text: str, decimal: DecimalSign, currency: str, stated: str = "")
     `decimal` decides what 1.234 and 1,234 are, and only that. The currency is that of the price itself, else the one
     `stated` by its line, else `currency`. Raises ValueError with a sentence that shows the text.
     """
-    match = PRICE.fullmatch(_spaced(text)) if len(text) <= LONGEST else None
+    match = _match(text)
     if match is None:
         raise ValueError(f"the price {text[:LONGEST]} cannot be read: write an amount such as 7.80 or 7,80")
     if match["number"].startswith("-"):
@@ -84,7 +89,7 @@ def read_price(text: str, decimal: DecimalSign, currency: str, stated: str = "")
 
 def decimal_sign(text: str) -> DecimalSign | None:
     """Return the decimal separator that a price gives away, None if it does not."""
-    match = PRICE.fullmatch(_spaced(text)) if len(text) <= LONGEST else None
+    match = _match(text)
     number = match["number"] if match else ""
     points, commas = number.count("."), number.count(",")
     if points > 1 or commas > 1:
@@ -120,6 +125,12 @@ def currency_code(text: str, currency: str) -> str | None:
         return currency if currency in family else fallback
     code = SYMBOLS.get(word, word.upper())
     return code if code in KNOWN else None
+
+
+def _match(text: str) -> re.Match[str] | None:
+    """Take a price apart, without what it says about taxes and without "(D)", for Germany."""
+    plain = REMARK.sub("", _spaced(text)) if len(text) <= LONGEST else ""
+    return PRICE.fullmatch(EURO_WITHIN.sub("\\1,\\2 €", plain).strip())
 
 
 def _spaced(text: str) -> str:

@@ -12,6 +12,8 @@ FIELDS = (
     "title",
     "subtitle",
     "authors",
+    "first_names",  # of the authors, if another column has their last names
+    "author_roles",  # of those after the first, in the export of LibraryThing
     "publisher",
     "language",
     "published_year",
@@ -30,6 +32,8 @@ FIELD_WORDS = {
     "title": "title",
     "subtitle": "subtitle",
     "authors": "authors",
+    "first_names": "first names of the authors",
+    "author_roles": "roles of the further authors",
     "publisher": "publisher",
     "language": "language",
     "published_year": "year of publication",
@@ -43,6 +47,7 @@ FIELD_WORDS = {
     "withdrawn": "withdrawn",
 }
 OWN_FIELDS = frozenset({"book_id", "withdrawn"})  # which only the shop's own export has
+OF_ONE_PROGRAM = OWN_FIELDS | {"author_roles"}  # fields that staff cannot choose for other files
 EXPORT_HEADER = (
     "book_id",
     "isbn",
@@ -64,7 +69,8 @@ LONGEST_NAME = 80  # characters of a column's name
 # The names of columns, in English, German, French and Spanish, best first: if two columns fit a field that takes only
 # one, the better name wins. Compared by `_key`, so "ISBN-13", "isbn_13" and "Isbn 13" are one name.
 SYNONYMS = {
-    "isbn": """isbn 13; isbn13; ean isbn; isbn ean; isbn ean13; isbn gtin; gtin upc ean or isbn; isbn; isbn 10; isbn
+    "isbn": """isbn 13; isbn13; ean isbn; isbn ean; isbn ean13; isbn gtin; gtin upc ean or isbn; gtin upc ean oder
+        isbn; gtin upc ean ou isbn; gtin upc ean o isbn; ean isbn13; isbn; isbn 10; isbn
         nr; isbn nummer; isbn number; isbn code; isbn no; no isbn; numero isbn; code isbn; isbn issn; asin isbn;
         isbn asin; ean; ean 13; ean code; ean nr; ean nummer; ean upc; upc ean; ean gtin; gtin; gtin 13; gtin ean;
         codigo ean; code ean; gencod; gencode; barcode; bar code; barcode ean; variant barcode; strichcode; code
@@ -84,8 +90,12 @@ SYNONYMS = {
         es; author s; author name; author names; author 1; author 2; author 3; author1; author2; author3; autor 1;
         autor 2; autor 3; auteur 1; auteur 2; book author; written by; writer; additional authors; primary author;
         secondary author; co author; first author; second author; contributor 1; author editor; autor hrsg; urheber;
-        meta author; contributor name; verfasser herausgeber; ecrivain; escritor; main author; nom auteur; name des
-        autors""",
+        meta author; contributor name; verfasser herausgeber; ecrivain; escritor; main author; auteur principal; nom
+        auteur; nom de l auteur; name des autors; author last name; last name author; autor nachname; nachname autor;
+        autoria; creators; creator""",
+    "first_names": """author first name; first name author; author first names; autor vorname; vorname autor; vorname
+        des autors; prenom auteur; prenom de l auteur; nombre autor; nombre del autor; vorname; vornamen; prenom;
+        prenoms; first name; first names""",
     "publisher": """publisher; publishers; publisher name; verlag; verlagsname; verlagshaus; editeur; maison d
         edition; nom editeur; editorial; editora; editorial name; imprint; publishing house; publishername; verlag
         name; editions; pubn; book publisher; meta publisher; hersteller verlag""",
@@ -95,9 +105,9 @@ SYNONYMS = {
         erscheinungsjahr; jahr; erschienen; annee de parution; annee de publication; annee; annee d edition; ano de
         publicacion; ano de edicion; ano; anio; year; published date; publication date; date published; pub date;
         pubdate; date of publication; erscheinungsdatum; erscheinungstermin; et; erscheint; erscheinungstag; date de
-        parution; date parution; date de publication; parution; fecha de publicacion; fecha publicacion; release
-        date; releasedate; date released; publishing date; copyright; copyright year; copyright date; yearpublished;
-        pubpd; meta year; first published; on sale date""",
+        parution; date parution; date de publication; parution; fecha de publicacion; fecha publicacion; fecha de
+        edicion; fecha edicion; release date; releasedate; date released; publishing date; copyright; copyright year;
+        copyright date; yearpublished; pubpd; meta year; first published; on sale date""",
     "original_year": """original publication year; original year; year first published; ersterscheinungsjahr;
         erstveroffentlichung; annee de premiere parution""",
     "description": """description; beschreibung; descripcion; long description; langtext; inhalt; inhaltsangabe;
@@ -111,7 +121,9 @@ SYNONYMS = {
         prix de vente; prix de vente ttc; prix public; prix public ttc; prix editeur; prix unitaire; ppttc; pv ttc;
         pvttc; precio; precio de venta; precio venta; precio con iva; pvp con iva; variant price; price inc vat;
         price incl vat; price inc tax; price gross; gross price; cover price; us srp; gbp rrp; rrp inc vat; item
-        price; default price; shop price; vlb preis; uvp; price amount; price gbp; price eur""",
+        price; default price; shop price; vlb preis; uvp; price amount; price gbp; price eur;
+        gbp price; eur price; usd price; us list price; uk rrp; retail; evp; brutto vk; preis inkl mwst; preis inkl ust;
+        preis inklusive mwst; prix vente ttc; prix en euros; precio venta publico; precio de venta al publico""",
     "price_cents": """price cents; price in cents; price in pence; preis in cent; prix en centimes""",
     "currency": """currency; currency code; wahrung; wahrungscode; wkz; devise; monnaie; moneda; divisa; cur; curr;
         price currency; waehrung""",
@@ -121,8 +133,10 @@ SYNONYMS = {
         stock reel; stock disponible; stock physique; stock total; existencias; inventario; inventory; inventory
         quantity; inventory qty; variant inventory qty; variant inventory quantity; available quantity; quantity
         available; available stock; free stock; copies; copies in stock; exemplare; exemplaires; ejemplares;
-        unidades; stuck; stueck; stuckzahl; stueckzahl; anzahl; menge; quantity; qty; quantite; qte; cantidad; cant;
-        units""",
+        lager; lagerstand; ist bestand;
+        bestand gesamt; gesamtbestand; stock qty; stock held; qty available; qte en stock; qte stock; quantite en stock;
+        unidades en stock; stock actual; o h; unidades; stuck; stueck; stuckzahl; stueckzahl; anzahl; menge; quantity;
+        qty; quantite; qte; cantidad; cant; units; anz; stk; uds; in stock""",
 }
 ONLY_ALONE = {
     "authors": """contributor; contributors; mitwirkende; author l f; author lf; author sort; authors sort; author
@@ -130,40 +144,55 @@ ONLY_ALONE = {
 }
 # Columns whose names begin so: Square and Vend have one for each of the places of a business.
 PREFIXES = {"currentquantity": "stock_quantity"}
+SPANISH_PRICES = ("precio", "pvp", "precioventa", "precioventapublico", "precioconiva")  # in French, nombre is a number
 # What names mean in the files of one program, which is known by the name of another column.
 CONTEXTS: Mapping[str, Mapping[str, str]] = {
-    "primaryauthor": {"date": "published_year", "barcode": "", "summary": "", "comment": ""},  # LibraryThing
+    "primaryauthor": {  # LibraryThing
+        **{"date": "published_year", "barcode": "", "summary": "", "comment": ""},
+        "secondaryauthorroles": "author_roles",
+    },
     "authorsort": {"comments": "description"},  # Calibre
     "bestbookid": {"isbn13": ""},  # the Goodbooks data set, whose ISBN-13s a spreadsheet has rounded
     "isbnuid": {"contributors": ""},  # StoryGraph: translators and narrators
-    "precio": {"nombre": "title"},  # in French, nombre is a number
-    "precionormal": {"nombre": "title"},
-    "pvp": {"nombre": "title"},
+    **{price: {"nombre": "title"} for price in SPANISH_PRICES},
+    # WooCommerce, whose "In stock?" is a mark; the numbers are in "Stock" or "Inventario".
+    "precionormal": {"nombre": "title", "existencias": "", "eninventario": ""},
+    "regularprice": {"instock": ""},
+    "vorname": {"nachname": "authors", "familienname": "authors", "name": "authors"},
+    "prenom": {"nom": "authors"},
+    "firstname": {"lastname": "authors", "surname": "authors"},
 }
 VEND_STOCK, VEND = "inventory", "supplyprice"
 # A list that has one of these is an order or an invoice: its quantities are not stock, its prices may be net.
 ORDERS = """order number; order no; order id; order date; bestellnummer; bestell nr; bestelldatum; auftragsnummer;
     lieferscheinnummer; lieferschein; rechnungsnummer; rechnungs nr; kundennummer; invoice number; invoice no;
     numero de commande; no commande; numero de facture; date de commande; numero de pedido; numero de factura;
-    quantity ordered; bestellmenge; ordered"""
+    quantity ordered; bestellmenge; ordered;
+    invoice date; rechnungsdatum; date de facture; line total; line value; net value; nett value; zeilensumme; your ref;
+    your reference; umsatz; verkauft; verkaufte exemplare; units sold; qty sold; quantity sold; net sales; vendus;
+    unidades vendidas"""
 ORDERED = """unit price; einzelpreis; prix unitaire; copies; exemplare; exemplaires; ejemplares; unidades; stuck;
     stueck; stuckzahl; stueckzahl; anzahl; menge; quantity; qty; quantite; qte; cantidad; cant; units"""
 BRACKETS = re.compile(r"[(\[]([^()\[\]]*)[)\]]\s*$")  # "Price (EUR)", "ISBN (product.metafields.custom.isbn)"
 HARMLESS = re.compile(
-    r"product\.metafields\..*|required|optional|pflichtfeld|brutto|ttc|(inc|incl|inkl)\.? (vat|tax|mwst\.?)"
+    r"product\.metafields\..*|required|optional|pflichtfeld|brutto|ttc|(inc|incl|inkl)\.? (vat|tax|mwst\.?|ust\.?)|"
+    r"(imp|iva)\.? incl\.?|de?|stk\.?|st\.?|st\u00fcck"
 )
 COMMON_CURRENCIES = ("eur", "gbp", "usd", "chf", "cad", "aud", "nzd", "sek", "dkk", "nok", "pln", "czk", "jpy", "zar")
 
 
-def map_columns(header: Sequence[str]) -> tuple[str, ...]:
+def map_columns(header: Sequence[str], currency: str = "") -> tuple[str, ...]:
     """Return the field of each column, "" if the shop has no use for it.
 
     `EXPORT_HEADER` is mapped as it is. Of several columns for one field, the one with the best name is mapped, except
-    that all columns of ISBNs, article numbers and authors are.
+    that all columns of ISBNs, article numbers and authors are. Of several prices, one in `currency` comes first.
     """
     if is_export(header):
         return EXPORT_HEADER
-    ranked = _ranked(header)
+    ranked = [
+        (field, rank + FOREIGN * (field == "price" and _is_foreign(name, currency)))
+        for name, (field, rank) in zip(header, _ranked(header), strict=True)
+    ]
     best: dict[str, int] = {}
     for field, rank in ranked:
         best[field] = min(rank, best.get(field, rank))
@@ -210,18 +239,32 @@ def missing_columns(mapping: Sequence[str]) -> str:
 
 
 def unused_columns(header: Sequence[str], mapping: Sequence[str]) -> list[str]:
-    """Return the names of the columns that are not used; one without a name is called by its number."""
+    """Return the names of the columns that are not used."""
     columns = enumerate(zip(header, mapping, strict=True), start=1)
-    return [name.strip() or f"column {number}" for number, (name, field) in columns if not field]
+    return [column_name(name, number) for number, (name, field) in columns if not field]
+
+
+def column_name(name: str, number: int) -> str:
+    """Return the name of a column, or "column 3" if it has none."""
+    return name.strip() or f"column {number}"
 
 
 def currency_of(header: Sequence[str], mapping: Sequence[str]) -> str:
     """Return the currency that the name of the price column has, as in "Price (EUR)" or "Preis €"; "" if none."""
     for name, field in zip(header, mapping, strict=False):
         if field == "price":
-            codes = [word for word in words(name[:LONGEST_NAME]) if word in COMMON_CURRENCIES]
-            return codes[0].upper() if len(codes) == 1 else ""
+            codes = _currencies_in(name)
+            return codes[0] if len(codes) == 1 else ""
     return ""
+
+
+def _currencies_in(name: str) -> list[str]:
+    return [word.upper() for word in words(name[:LONGEST_NAME]) if word in COMMON_CURRENCIES]
+
+
+def _is_foreign(name: str, currency: str) -> bool:
+    """Return whether the name of a price column has a currency, but not this one."""
+    return bool(currency and (codes := _currencies_in(name)) and currency not in codes)
 
 
 def _ranked(header: Sequence[str]) -> list[tuple[str, int]]:
@@ -252,7 +295,7 @@ def _known(name: str) -> tuple[str, int]:
         if key.startswith(prefix):
             return field, 0
     if (bracket := BRACKETS.search(name)) and HARMLESS.fullmatch(bracket[1].strip().lower()):
-        return TABLE.get(_key(name[: bracket.start()]), ("", 0))
+        return _known(name[: bracket.start()].strip())
     return TABLE[plain] if TABLE.get(plain := _without_currency(key), ("", 0))[0] == "price" else ("", 0)
 
 
@@ -287,6 +330,7 @@ def _table() -> dict[str, tuple[str, int]]:
     return table
 
 
+FOREIGN = 500  # added to the rank of a price in another currency
 ALONE = 1_000  # the rank from which a name counts only if no better one is there
 ORDER_KEYS = frozenset(_keys(ORDERS))
 ORDERED_KEYS = frozenset(_keys(ORDERED))

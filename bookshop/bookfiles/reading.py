@@ -116,7 +116,7 @@ class BookFile:
             return ReadLine(line.number, _identity(error.values), problem)
         reading = _shortened(reading)
         if isinstance(line, Product):
-            reading = _with_author(reading)
+            reading = _with_author(replace(reading, guesses=[*reading.guesses, *line.guesses]))
         stored, problems = _validated(reading.values)
         if problems:
             return ReadLine(line.number, _identity(reading.values), "; ".join(problems))
@@ -145,7 +145,7 @@ def open_books(
         return BookFile(path, kind, f"ONIX {message_version(path)}", "", (), (), conventions)
     table, format_name, encoding = _open_table(path, kind, chosen.encoding)
     header = table.header
-    mapping = tuple(choose(header) or map_columns(header))
+    mapping = tuple(choose(header) or map_columns(header, currency))
     evidence = _evidence(table, kind, mapping)
     found = evidence.conventions(currency_of(header, mapping) or currency, verbatim=is_export(header))
     conventions = replace(found, decimal=chosen.decimal or found.decimal, names=chosen.names or found.names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bookshop.bookfiles.amounts import ON_REQUEST, DecimalSign, currency_code, decimal_sign, read_copies, read_price
+from bookshop.bookfiles.author_columns import authors_alone, with_first_names
 from bookshop.bookfiles.columns import FIELD_WORDS, JOINT
 from bookshop.bookfiles.dates import read_year
 from bookshop.bookfiles.markup import plain_text
@@ -23,7 +24,9 @@ NOT_AVAILABLE = ("#N/A", "#NV", "#N/D")
 ERROR = re.compile(r"#(VALUE!|REF!|NAME\?|DIV/0!|NULL!|NUM!|WERT!|BEZUG!|ZAHL!|VALEUR!|NOM\?|NOMBRE!|¡VALOR!|#+)")
 NO_TEXT = re.compile(r"NULL|NaN|nan|None|")
 NO_VALUE = re.compile(r"[-\u2013\u2014.?]|n/a|n\.a\.|null|none|nan|nil|k\. ?a\.|", re.IGNORECASE)
-NO_PRICE = "variable"  # what Square writes for an item whose price is typed at the till
+NO_PRICE = re.compile(  # "variable" is what Square writes for an item whose price is typed at the till
+    r"variable|-{2,}|n/?v|tb[ac]|poa|vergr(?:\.|iffen)|auf anfrage|sur demande|a consultar", re.IGNORECASE
+)
 MINOR_UNITS = re.compile("-?[0-9]{1,30}")
 CODE = re.compile("[a-z]{3}")
 SEVERAL_LANGUAGES = re.compile("[,;/|]")
@@ -117,6 +120,8 @@ class _Line:
         nothing = NO_TEXT if name in TEXTS else NO_VALUE
         visible = text.translate(INVISIBLE) if name in ON_ONE_LINE and not text.isascii() else text
         cells = (_unwrapped(cell) for cell in visible.split(JOINT))
+        if name in ON_ONE_LINE and ("&" in text or "<" in text):
+            cells = (plain_text(cell) for cell in cells)
         return [cell for cell in cells if not (nothing.fullmatch(cell) or self._is_error(name, cell))]
 
     def _is_error(self, name: str, cell: str) -> bool:
@@ -185,8 +190,17 @@ def _title(line: _Line) -> dict[str, Any]:
 
 def _authors(line: _Line) -> dict[str, Any]:
     cells = line.cells.get("authors", [])
-    authors = cells[0] if cells and line.conventions.verbatim else read_authors(cells, line.conventions.names)
+    authors = cells[0] if cells and line.conventions.verbatim else _written_by(line, cells)
     return {"authors": authors} if authors else {}
+
+
+def _written_by(line: _Line, cells: list[str]) -> str:
+    first_names, roles = line.cell("first_names"), line.cell("author_roles")
+    if first_names and len(cells) == 1:
+        return with_first_names(cells[0], first_names)
+    if roles and len(cells) > 1:
+        cells = [*cells[:-1], authors_alone(cells[-1], roles)]
+    return read_authors(cells, line.conventions.names)
 
 
 def _publisher(line: _Line) -> dict[str, Any]:
@@ -213,12 +227,16 @@ def _language(line: _Line) -> dict[str, Any]:
 
 
 def _year(line: _Line) -> dict[str, Any]:
-    edition = line.cell("published_year")
-    if edition and (year := read_year(edition, "published_year", short=line.conventions.verbatim)):
-        return {"published_year": year}
-    original = line.cell("original_year")
-    year = read_year(original, "original_year", short=True) if original else None
-    return {"published_year": year} if year else {}
+    for name in ("published_year", "original_year"):
+        text = line.cell(name)
+        try:
+            year = read_year(text, name, short=name == "original_year" or line.conventions.verbatim) if text else None
+        except ValueError as error:
+            line.guesses.append(f"{error}. It was left out")
+        else:
+            if year:
+                return {"published_year": year}
+    return {}
 
 
 def _description(line: _Line) -> dict[str, Any]:
@@ -236,7 +254,7 @@ def _price(line: _Line) -> dict[str, Any]:
     values: dict[str, Any] = {"currency": currency} if currency else {}
     if line.cell("price_cents"):
         values["price_cents"] = _minor_units(line.cell("price_cents"))
-    if not text or text.lower() == NO_PRICE:
+    if not text or NO_PRICE.fullmatch(text):
         return values
     price = read_price(text, line.conventions.decimal, line.conventions.currency, currency)
     if not price.cents:

@@ -17,18 +17,23 @@ SUBTAG = re.compile("[A-Za-z0-9]{1,8}")
 IN_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
 OTHER_NAMES = {  # as Unicode does not write them
     "castellano": "es",
+    "catala": "ca",
     "dt": "de",
     "dtsch": "de",
     "engl": "en",
     "farsi": "fa",
     "franz": "fr",
+    "galego": "gl",
     "frz": "fr",
     "ital": "it",
     "lateinisch": "la",
     "mandarin": "zh",
+    "modern greek": "el",
     "multilingual": "mul",
     "multilingue": "mul",
+    "plattdeutsch": "nds",
     "span": "es",
+    "valencia": "ca",
 }
 # The letters that give a script away; kana come before the characters that Japanese shares with Chinese.
 SCRIPTS = {
@@ -52,7 +57,7 @@ def known_language(text: str) -> str | None:
     'eng', 'EN' and 'anglais' give 'en', 'ger' gives 'de', 'en-US' is unchanged. Names are English, German, French and
     Spanish; a country in brackets after a name is ignored.
     """
-    code, *rest = text.strip().replace("_", "-").split("-")
+    code, *rest = text.strip().removesuffix(".").replace("_", "-").split("-")
     base = ALIASES.get(code.lower(), code.lower())
     if base.partition("_")[0] in NAMES and all(SUBTAG.fullmatch(part) for part in rest):
         return "-".join([base.replace("_", "-"), *rest])

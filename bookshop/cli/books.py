@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from bookshop.bookfiles.columns import unused_columns
+from bookshop.bookfiles.columns import column_name, unused_columns
 from bookshop.catalog.models import PRICE_MAX, STOCK_MAX
 from bookshop.cli.errors import report_errors
 from bookshop.cli.reference import import_reference
@@ -46,7 +46,8 @@ def import_books(file: Path, price_cents: int | None, stock: int | None, referen
 def _describe_file(job: ImportJob) -> None:
     encoding = f", {job.encoding}" if job.encoding else ""
     click.echo(f"{job.format}{encoding}")
-    used = [f"{name} -> {field}" for name, field in zip(job.header, job.mapping, strict=True) if field]
+    columns = enumerate(zip(job.header, job.mapping, strict=True), start=1)
+    used = [f"{column_name(name, number)} -> {field}" for number, (name, field) in columns if field]
     unused = unused_columns(job.header, job.mapping)
     if used:
         click.echo(f"columns: {', '.join(used)}")

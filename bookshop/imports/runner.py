@@ -97,8 +97,7 @@ class ImportRunner:
 
     def _open(self, job: ImportJob) -> BookFile:
         chosen = Chosen(cast(Any, job.decimal), cast(Any, job.names), job.encoding)
-        remembered = services.imports().remembered_mapping
-        return open_books(upload_path(self.job_id), settings().currency, remembered, chosen)
+        return open_books(upload_path(self.job_id), settings().currency, partial(_columns, job.mapping), chosen)
 
     def _plan(self, file: BookFile) -> list[dict[str, Any]]:
         """Write the plan in two passes, as a line may clash with a later one; returns the preview."""
@@ -224,6 +223,11 @@ def _claim(job_id: int, worker: str) -> Claim:
     if claim is None:
         raise ImportStopped
     return claim
+
+
+def _columns(mapping: Sequence[str], header: Sequence[str]) -> Sequence[str] | None:
+    """Return the columns that staff have chosen for this import, else those chosen before for such a header, if any."""
+    return mapping if len(mapping) == len(header) else services.imports().remembered_mapping(header)
 
 
 def _plan_line(read: ReadLine) -> PlanLine:

@@ -110,11 +110,15 @@ class ImportService:
         job = self.get(job_id)
         if len(mapping) != len(job.header):
             raise Conflict(TOO_LATE, "IMPORT_CHANGED")
-        self.imports.remember_mapping(_header_hash(job.header), mapping)
-        if list(mapping) != job.mapping:  # what other columns seemed to say counts only if staff chose it themselves
+        chosen = list(mapping)
+        if chosen != job.mapping:  # what other columns seemed to say counts only if staff chose it themselves
             decimal, names = (new if new != old else None for new, old in ((decimal, job.decimal), (names, job.names)))
+        elif encoding not in {None, job.encoding}:  # in which the names of the columns may be known
+            chosen = []
+        if chosen and any(job.header):  # without names, one file says nothing about the next
+            self.imports.remember_mapping(_header_hash(job.header), chosen)
         conventions = {"decimal": decimal, "names": names, "encoding": encoding}
-        self._change(job_id, {CHECKED}, {"state": CHECKING, "mapping": list(mapping), "error": None, **conventions})
+        self._change(job_id, {CHECKED}, {"state": CHECKING, "mapping": chosen, "error": None, **conventions})
         self.audit.record("import.columns_chosen", job_id)
 
     def start(self, job_id: int) -> None:

@@ -6,7 +6,7 @@ from bookshop.bookfiles.columns import (
     EXPORT_HEADER,
     FIELDS,
     JOINT,
-    OWN_FIELDS,
+    OF_ONE_PROGRAM,
     TABLE,
     currency_of,
     fields_of,
@@ -27,10 +27,10 @@ EXPORTS = {  # header -> the columns that are used
         "Title=title|Authors=authors|ISBN/UID=sku",
     ),
     "LibraryThing": (
-        "Book Id|Title|Sort Character|Primary Author|Primary Author Role|Secondary Author|Publication|Date|Rating"
-        "|Comment|Summary|Barcode|Languages|Original Languages|ISBN|ISBNs|Copies|Entry Date",
-        "Title=title|Primary Author=authors|Secondary Author=authors|Date=published_year|Languages=language"
-        "|ISBN=isbn|Copies=stock_quantity",
+        "Book Id|Title|Sort Character|Primary Author|Primary Author Role|Secondary Author|Secondary Author Roles"
+        "|Publication|Date|Rating|Comment|Summary|Barcode|Languages|Original Languages|ISBN|ISBNs|Copies|Entry Date",
+        "Title=title|Primary Author=authors|Secondary Author=authors|Secondary Author Roles=author_roles"
+        "|Date=published_year|Languages=language|ISBN=isbn|Copies=stock_quantity",
     ),
     "Calibre": (
         "author_sort|authors|comments|cover|id|identifiers|isbn|languages|pubdate|publisher|series|size|tags|title|uuid",
@@ -68,6 +68,21 @@ EXPORTS = {  # header -> the columns that are used
         "EAN;Autor/in;Titel;Untertitel;Verlag;Erscheinungsjahr;Sprache;EK;Ladenpreis;W\u00e4hrung;Bestand;Warengruppe",
         "EAN=isbn|Autor/in=authors|Titel=title|Untertitel=subtitle|Verlag=publisher|Erscheinungsjahr=published_year"
         "|Sprache=language|Ladenpreis=price|W\u00e4hrung=currency|Bestand=stock_quantity",
+    ),
+    "WooCommerce in Spanish": (
+        "ID|Tipo|SKU|GTIN, UPC, EAN o ISBN|Nombre|Publicado|Descripci\u00f3n|\u00bfExistencias?|Inventario"
+        "|Precio normal",
+        "SKU=sku|GTIN, UPC, EAN o ISBN=isbn|Nombre=title|Descripci\u00f3n=description|Inventario=stock_quantity"
+        "|Precio normal=price",
+    ),
+    "WooCommerce in German": (
+        "ID|Typ|GTIN, UPC, EAN oder ISBN|Name|Beschreibung|Vorr\u00e4tig?|Lager|Regul\u00e4rer Preis",
+        "GTIN, UPC, EAN oder ISBN=isbn|Name=title|Beschreibung=description|Lager=stock_quantity"
+        "|Regul\u00e4rer Preis=price",
+    ),
+    "VLB": (
+        "ISBN;Titel;Autor;Vorname;Preis EUR (A);Preis EUR (D);Preis CHF;Bestand (Stk.)",
+        "ISBN=isbn|Titel=title|Autor=authors|Vorname=first_names|Preis EUR (D)=price|Bestand (Stk.)=stock_quantity",
     ),
     "French": (
         "Code-barres;Titre;Auteur;\u00c9diteur;Prix TTC (\u20ac);Prix d'achat;Qt\u00e9;Ann\u00e9e;R\u00e9sum\u00e9",
@@ -124,9 +139,31 @@ def test_of_several_columns_for_one_field_the_best_name_is_used():
     assert map_columns(["Author l-f", "Author", "Contributor"]) == ("", "authors", "")
 
 
+@pytest.mark.parametrize(("currency", "used"), [("EUR", 1), ("CHF", 0), ("GBP", 2), ("USD", 0)])
+def test_of_several_prices_the_one_in_the_currency_of_the_shop_is_used(currency, used):
+    mapping = map_columns(["Preis CHF", "Preis EUR", "GBP RRP"], currency)
+    assert [index for index, field in enumerate(mapping) if field == "price"] == [used]
+
+
+@pytest.mark.parametrize(
+    ("header", "authors"),
+    [
+        (["Vorname", "Nachname"], ("first_names", "authors")),
+        (["Author First Name", "Author Last Name"], ("first_names", "authors")),
+        (["Nom", "Pr\u00e9nom", "Titre"], ("authors", "first_names", "title")),
+        (["Nom auteur", "Pr\u00e9nom auteur"], ("authors", "first_names")),
+        (["Nom", "ISBN"], ("title", "isbn")),
+    ],
+)
+def test_first_and_last_names_may_have_columns_of_their_own(header, authors):
+    assert map_columns(header) == authors
+
+
 def test_quantities_of_an_order_are_not_stock():
     assert map_columns(["ISBN", "Menge", "Einzelpreis"]) == ("isbn", "stock_quantity", "price")
     assert map_columns(["Rechnungsnummer", "ISBN", "Menge", "Einzelpreis"]) == ("", "isbn", "", "")
+    assert map_columns(["Invoice Date", "ISBN", "Quantity", "Unit Price", "Line Total"]) == ("", "isbn", "", "", "")
+    assert map_columns(["ISBN", "verkauft", "Anzahl", "Umsatz"]) == ("isbn", "", "", "")
     assert map_columns(["Order number", "ISBN", "Qty", "Stock"]) == ("", "isbn", "", "stock_quantity")
 
 
@@ -136,7 +173,7 @@ def test_the_shops_own_export_is_mapped_as_it_is():
 
 
 def test_every_name_of_a_column_belongs_to_a_field():
-    assert {field for field, _rank in TABLE.values()} == set(FIELDS) - OWN_FIELDS
+    assert {field for field, _rank in TABLE.values()} == set(FIELDS) - OF_ONE_PROGRAM
 
 
 def test_known_names_are_counted():

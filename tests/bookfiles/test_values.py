@@ -173,13 +173,16 @@ def test_years_and_dates_that_are_clear_give_the_year(text, year):
 
 
 @pytest.mark.parametrize("text", ["43525", "01.03.19", "19", "soon", "1999-2003", "2019-13-01", "19990000", "2019?"])
-def test_other_years_are_refused_and_shown(text):
-    assert refusal(published_year=text).startswith(f"year of publication {text} ")
+def test_other_years_are_left_out_and_reported(text):
+    reading = read_values({"published_year": text, "stock_quantity": "3"}, POINT)
+    assert reading.values == {"stock_quantity": 3}
+    (guess,) = reading.guesses
+    assert (guess.startswith(f"year of publication {text} "), guess.endswith(". It was left out")) == (True, True)
 
 
 def test_a_year_of_the_first_edition_that_cannot_be_read_is_named_as_one():
-    message = "year of the first edition abc cannot be read: write a year such as 2019"
-    assert refusal(original_year="abc") == message
+    message = "year of the first edition abc cannot be read: write a year such as 2019. It was left out"
+    assert read_values({"original_year": "abc"}, POINT).guesses == [message]
 
 
 def test_year_0_is_unknown_and_the_year_of_the_edition_counts_before_that_of_the_work():
@@ -327,3 +330,61 @@ def test_prices_are_read_as_their_countries_write_them(text, currency, cents):
 @pytest.mark.parametrize("text", ["0000-00-00", "0000-00-00 00:00:00", "00.00.0000"])
 def test_the_empty_dates_of_databases_are_unknown_years(text):
     assert read_year(text, "published_year") is None
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "authors"),
+    [
+        ("Goethe", "Johann Wolfgang", "Johann Wolfgang Goethe"),
+        ("Camus", "Albert", "Albert Camus"),
+        ("M\u00fcller; Meier", "Hans; Eva", "Hans M\u00fcller, Eva Meier"),
+        ("Kafka", "", "Kafka"),
+        ("Brown, Dan", "", "Dan Brown"),
+    ],
+)
+def test_last_and_first_names_in_two_columns_are_joined(last, first, authors):
+    assert values(authors=last, first_names=first) == {"authors": authors}
+
+
+@pytest.mark.parametrize(
+    ("roles", "authors"),
+    [
+        ("Translator|Translator", "Franz Kafka"),
+        ("Author|Translator", "Franz Kafka, Willa Muir"),
+        ("", "Franz Kafka, Willa Muir, Edwin Muir"),
+        ("Translator", "Franz Kafka, Willa Muir, Edwin Muir"),
+    ],
+)
+def test_translators_of_librarything_are_no_authors(roles, authors):
+    names = JOINT.join(["Kafka, Franz", "Muir, Willa|Muir, Edwin"])
+    assert values(COMMA, authors=names, author_roles=roles) == {"authors": authors}
+
+
+def test_html_in_titles_and_names_is_read():
+    fields = {
+        "title": "Pride &amp; <i>Prejudice</i>",
+        "authors": "Sin&eacute;ad O&#8217;Brien",
+        "publisher": "A &amp; B",
+    }
+    read = values(**fields)
+    assert read == {"title": "Pride & Prejudice", "authors": "Sin\u00e9ad O\u2019Brien", "publisher": "A & B"}
+    assert values(VERBATIM, **fields) == fields
+    assert values(title="AT&T <3 R&D;") == {"title": "AT&T <3 R&D;"}
+
+
+TWENTY = "20,00 \u20ac (D)|\u20ac 20,00 [D]|20,00 EUR (D)|20\u20ac00|20,00\u20ac TTC"
+TWENTY += "|20,00 \u20ac inkl. MwSt.|20.00 \u20ac (DE)"
+
+
+@pytest.mark.parametrize("text", TWENTY.split("|"))
+def test_remarks_about_taxes_and_germany_are_no_part_of_a_price(text):
+    assert values(COMMA, price=text) == {"price_cents": 2000, "currency": "EUR"}
+
+
+@pytest.mark.parametrize("text", ["--", "n/v", "TBC", "vergr.", "auf Anfrage"])
+def test_words_that_say_that_there_is_no_price_say_nothing(text):
+    assert values(price=text) == {}
+
+
+def test_an_austrian_price_is_not_taken_for_another_one():
+    assert "20,60" in refusal(COMMA, price="20,60 \u20ac (A)")

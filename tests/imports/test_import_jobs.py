@@ -1,5 +1,7 @@
 """Imports that a worker carries out: what staff see before, what they can stop, and what a killed worker leaves."""
 
+from functools import partial
+
 import pytest
 
 from bookshop.extensions import db
@@ -226,6 +228,28 @@ def test_staff_correct_an_encoding_that_was_taken_for_another_one(shop, imports,
     read = "Fran\xe7ois D\xfcr".encode("cp1252").decode(codec, "replace")
     shown = [book["after"]["authors"] for book in job.preview]
     assert (job.encoding, shown, job.refused) == (encoding, [] if "\ufffd" in read else [read], "\ufffd" in read)
+
+
+def test_columns_whose_names_only_another_encoding_shows_are_found_when_it_is_chosen(shop, imports):
+    job_id = imports.check("Id;T\xedtulo;Autor\nx;Emma;Jane Austen\n".encode("cp850"))
+    mappings = []
+    for encoding in ("Mac Roman", "DOS (code page 850)"):
+        shown = imports.job(job_id).mapping
+        values = (job_id, shown, ".", "first last", encoding)
+        shop.commit(partial(lambda values: services.imports().choose_columns(*values), values))
+        imports.work()
+        mappings.append(imports.job(job_id).mapping)
+    assert mappings == [["", "", "authors"], ["", "title", "authors"]]
+
+
+def test_columns_without_names_are_chosen_for_one_file_and_remembered_for_none(shop, imports):
+    content = f"{A};Emma;Jane Austen\n{B};Persuasion;Jane Austen\n"
+    job_id = imports.check(content)
+    columns = ["isbn", "title", "authors"]
+    shop.commit(lambda: services.imports().choose_columns(job_id, columns, ".", "first last"))
+    imports.work()
+    assert (imports.job(job_id).mapping, imports.job(job_id).added) == (columns, 2)
+    assert imports.job(imports.check(content)).mapping == ["", "", ""]
 
 
 def test_a_removed_book_cannot_be_changed(shop, imports, api_client):

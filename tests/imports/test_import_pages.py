@@ -178,6 +178,20 @@ def test_chosen_columns_are_remembered_for_the_next_file_with_the_same_header(de
     assert "1 line read = 1 to add" in desk.text(desk.checked(ODD.replace("A1", "B2")))
 
 
+def test_a_file_without_a_header_loses_no_book(shop, desk):
+    first, second = f"{ISBN};Stolz;Jane Austen;9,50\n", f"{OTHER_ISBN};Emma;Jane Austen;7,80\n"
+    path = desk.checked(first + second)
+    page = desk.text(path)
+    assert ("Choose the columns." in page, "Column 4, which has no name" in page) == (True, True)
+    chosen = {"columns": ["isbn", "title", "authors", "price"], "decimal": ".", "names": "first last"}
+    desk.press(path, "columns", **chosen)
+    desk.work()
+    assert "2 lines read = 2 to add" in desk.text(path)
+    desk.press(path, "start")
+    desk.work()
+    assert shop.rows("SELECT isbn, price_cents FROM books ORDER BY id") == [(ISBN, 950), (OTHER_ISBN, 780)]
+
+
 def test_a_field_with_two_columns_names_both_and_keeps_what_was_chosen(desk):
     path = desk.checked(ODD)
     chosen = {"columns": ["isbn", "title", "title", ""], "decimal": ".", "names": "first last"}
