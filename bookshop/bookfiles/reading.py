@@ -25,7 +25,7 @@ from bookshop.bookfiles.lines import FileLine, Product
 from bookshop.bookfiles.names import Order
 from bookshop.bookfiles.onix_xml import message_version
 from bookshop.bookfiles.values import Conventions, Evidence, Reading, UnreadableLine, read_values
-from bookshop.catalog.models import DESCRIPTION_MAX
+from bookshop.catalog.models import AUTHORS_MAX, DESCRIPTION_MAX, TITLE_MAX
 from bookshop.catalog.schemas import FileBook
 from bookshop.kit.text import LONGEST_TEXT, from_cell
 
@@ -41,6 +41,7 @@ SENTENCES = {  # by pydantic's types of errors
     "too_long": "must have at most {max_length} characters",
     "string_too_long": "must have at most {max_length} characters",
 }
+IDENTITY = {"isbn": 13, "title": TITLE_MAX, "main_title": TITLE_MAX, "authors": AUTHORS_MAX}
 MISSING = {"title": "the title is missing", "authors": "the authors are missing"}
 
 
@@ -207,8 +208,8 @@ def _shortened(reading: Reading) -> Reading:
 
 
 def _identity(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what tells which book a line is about."""
-    return {name: values[name] for name in ("isbn", "title", "main_title", "authors") if name in values}
+    """Return what tells which book a refused line is about, apart from texts too long to be looked at."""
+    return {name: text for name, longest in IDENTITY.items() if (text := values.get(name)) and len(text) <= longest}
 
 
 def _validated(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
