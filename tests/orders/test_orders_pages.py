@@ -1,5 +1,6 @@
 """A customer's order pages, and what deleting the account does to orders."""
 
+import re
 from functools import partial
 
 import pytest
@@ -232,7 +233,8 @@ def test_deleting_an_account_keeps_only_the_orders(shop, ada, emma, api_client):
     delete(ada)
     assert shop.rows("SELECT name, name_key, phone, address, note FROM orders") == [("", "", None, None, None)]
     assert shop.rows("SELECT 1 FROM cart_items UNION ALL SELECT 1 FROM idempotency_records") == []
-    assert ("ada" in str(shop.everything()).lower(), shop.broken()) == (False, [])
+    everything = str(shop.everything()).lower()
+    assert (re.findall(r"\bada\b", everything), shop.broken()) == ([], [])  # hashes may have these letters, too
 
 
 def test_staff_can_still_see_the_orders_of_deleted_accounts(shop, ada, emma, staff, web_client):
