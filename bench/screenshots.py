@@ -102,6 +102,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("staff", OWNER, "/admin/staff"),
         Scene("member", OWNER, f"/admin/staff/{_id_of(shop, STAFF)}"),
         Scene("settings", OWNER, "/admin/settings"),
+        Scene("settings-server", OWNER, "/admin/settings/server"),
+        Scene("visit", VISITOR, "/visit"),
         Scene("audit", OWNER, "/admin/audit"),
         Scene("not-found", VISITOR, "/books/987654"),
     ]

@@ -173,7 +173,6 @@ class Settings(BaseModel):
     imports: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "imports", description="the folder for files that are being imported"
     )
-    shop_name: str = Field("The Bookshop", min_length=1, max_length=80)
     currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
     max_open_orders: int = Field(10, ge=1, le=10_000)
@@ -244,6 +243,10 @@ class Settings(BaseModel):
         raise ValueError(NO_KEY)
 
 
+# Settings of earlier releases that owners now edit on a page; those that are still set are ignored.
+MOVED = frozenset(("shop_name",))
+
+
 def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raise SettingsError with one sentence per invalid, missing or unknown variable."""
     values = {
@@ -251,6 +254,8 @@ def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
         for name, value in environ.items()
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)
     }
+    for name in MOVED & values.keys():
+        del values[name]
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

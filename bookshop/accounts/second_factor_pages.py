@@ -65,7 +65,7 @@ def _set_up(me: Identity, form: SecondFactorForm) -> Sequence[str]:
 def _set_up_page(me: Identity, form: SecondFactorForm) -> ViewResponse:
     nonce = session.setdefault(NONCE, secrets.token_urlsafe(16))
     secret = services.second_factor().secret(me.user_id, nonce)
-    address = pyotp.TOTP(secret).provisioning_uri(name=me.email, issuer_name=settings().shop_name)
+    address = pyotp.TOTP(secret).provisioning_uri(name=me.email, issuer_name=services.shop_details().name)
     picture = segno.make(address, error="m").svg_data_uri(scale=5, light="#fff")
     page = render_template(
         "accounts/second_factor_set_up.html",

@@ -1,6 +1,6 @@
 """The forms of the staff pages."""
 
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 
 from flask_wtf.file import FileField, FileRequired
 from wtforms import (
@@ -265,13 +265,14 @@ class AuditForm(Form):  # type: ignore[misc]
 
     def search(self) -> AuditSearch:
         """Return the search; the form must be valid."""
+        zone = services.shop_details().zone
         return AuditSearch(
             user_id=self.user_id,
             action=_as_recorded(tidy(self.what.data or "")),
             subject_id=self.number.data,
             request_id=tidy(self.request.data or "") or None,
-            since=datetime.combine(self.since.data, time.min, UTC) if self.since.data else None,
-            until=datetime.combine(self.until.data, time.max, UTC) if self.until.data else None,
+            since=datetime.combine(self.since.data, time.min, zone) if self.since.data else None,
+            until=datetime.combine(self.until.data, time.max, zone) if self.until.data else None,
         )
 
 

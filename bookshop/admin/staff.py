@@ -7,6 +7,7 @@ from bookshop.accounts.repository import UserRepository
 from bookshop.accounts.staff import ROLE_NAMES
 from bookshop.admin import bp
 from bookshop.admin.forms import NewStaffForm, RoleForm
+from bookshop.admin.shop_forms import DAYS, ShopDetailsForm
 from bookshop.admin.views import ViewResponse
 from bookshop.config import shown_settings
 from bookshop.extensions import settings
@@ -81,7 +82,24 @@ def remove_second_factor(user_id: int) -> Response:
     return redirect(url_for("admin.member", user_id=user_id), 303)
 
 
-@bp.get("/admin/settings")
+@bp.route("/admin/settings", methods=["GET", "POST"])
+@owner_required
+def shop_details() -> ViewResponse:
+    """Show the shop's details, and change them."""
+    form = ShopDetailsForm(services.shop_details())
+    status = form.status
+    if form.validate_on_submit():
+        try:
+            services.commit(lambda: services.shop().change(form.values(), form.version.data))
+        except Conflict as error:
+            status = form.refuse(error)
+        else:
+            flash("The details have been saved. Pages and e-mails show them from now on.", "success")
+            return redirect(url_for("admin.shop_details"), 303)
+    return render_template("admin/shop_details.html", form=form, days=DAYS), status
+
+
+@bp.get("/admin/settings/server")
 @owner_required
 def show_settings() -> ViewResponse:
     return render_template("admin/settings.html", rows=shown_settings(settings()))

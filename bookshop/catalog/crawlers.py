@@ -34,7 +34,8 @@ def sitemaps() -> Response:
 def sitemap(number: int) -> Response:
     if not 1 <= number <= _last_number():
         abort(404)
-    pages: list[tuple[str, datetime | None]] = [(absolute_url(f"catalog.{page}"), None) for page in ("home", "books")]
+    own_pages = ("catalog.home", "catalog.books", "shop.visit")
+    pages: list[tuple[str, datetime | None]] = [(absolute_url(page), None) for page in own_pages]
     if number > 1:
         first = (number - 2) * SITEMAP_SIZE + 1
         books = services.repository(BookRepository).list_on_sale(first, first + SITEMAP_SIZE - 1)

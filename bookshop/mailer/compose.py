@@ -16,7 +16,7 @@ from bookshop.mail.models import ADDRESS_LINK, FORMER_ADDRESS, LOGIN_LINK, NOTIC
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
 from bookshop.web import services
-from bookshop.web.jinja import day
+from bookshop.web.jinja import day, local
 from bookshop.web.navigation import absolute_url
 
 # The page that a link in a message of this kind opens.
@@ -29,17 +29,19 @@ LINK_PAGES = {
 
 def compose(message: Any, token: str = "") -> EmailMessage:
     """Compose the e-mail for a row of MailerRepository.get_to_send; `token` is that of its link, if it has one."""
+    shop = services.shop().read()
     context = {
         **_context_of(message, token),
         "message": message,
         "link": absolute_url,
-        "shop_name": settings().shop_name,
+        "shop": shop,
+        "shop_name": shop.name,
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
     recipient = envelope_address(message.recipient)
     email = EmailMessage(POLICY if recipient.isascii() else POLICY_UTF8)
     email["Subject"] = context["subject"] = one_line(subject)
-    email["From"] = f"{one_line(settings().shop_name)} <{settings().sender}>"
+    email["From"] = f"{one_line(shop.name)} <{settings().sender}>"
     email["To"] = recipient
     email["Date"] = format_datetime(now())
     email["Message-ID"] = message.message_id
@@ -78,7 +80,7 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
         return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
     link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""
     if message.kind in NOTICE_KINDS:
-        return {"when": f"{day(message.created_at)} at {message.created_at:%H:%M} UTC", "undo": link}
+        return {"when": f"{day(message.created_at)} at {local(message.created_at):%H:%M %Z}", "undo": link}
     return {"button": link}
 
 

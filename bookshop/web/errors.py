@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.extensions import db, limiter, settings
+from bookshop.extensions import db, limiter
 from bookshop.kit.exceptions import (
     BookshopError,
     Busy,
@@ -35,7 +35,7 @@ from bookshop.kit.exceptions import (
     TooManyAttempts,
 )
 from bookshop.kit.transactions import has_committed
-from bookshop.web import fresh_login
+from bookshop.web import fresh_login, services
 from bookshop.web.access import bearer_token, is_api
 from bookshop.web.navigation import parent_page, requested_next, return_address
 from bookshop.web.uploads import MAX_BODY_READ, upload_of
@@ -240,7 +240,7 @@ def _page(status: int, sentence: str, *, retryable: bool = True) -> AnyResponse:
 def _static_page(status: int, title: str, sentence: str, *, retryable: bool) -> Response:
     """Render without `render_template`, which looks up the logged-in user for every page."""
     template = current_app.jinja_env.get_template("errors/down.html")
-    context = {"shop_name": settings().shop_name, "again": return_address(), "request_id": g.get("request_id")}
+    context = {"shop_name": services.last_known_name(), "again": return_address(), "request_id": g.get("request_id")}
     page = template.render(title=title, sentence=sentence, **context)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 and retryable else {}
     return Response(page, status, headers, mimetype="text/html")

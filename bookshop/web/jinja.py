@@ -3,7 +3,7 @@
 A feature registers its own globals on its blueprint.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 from babel.dates import format_date, format_timedelta
 from flask import Flask, request
@@ -11,11 +11,11 @@ from flask import Flask, request
 from bookshop.cart.repository import CartEntry
 from bookshop.catalog.models import NO_PRICE
 from bookshop.catalog.repository import AnyBook
-from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.money import LOCALE, Amount, format_amount
 from bookshop.kit.text import format_year, isolated, one_line
 from bookshop.orders.models import OrderLine
+from bookshop.web import services
 from bookshop.web.navigation import absolute_url, list_address, page_address
 
 
@@ -29,14 +29,36 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(format_year, "year")
     app.add_template_filter(isolated)
     app.add_template_filter(one_line)
-    for function in (list_address, page_address, absolute_url, search_text):
+    app.add_template_filter(local)
+    app.add_template_filter(weekday)
+    for function in (list_address, page_address, absolute_url, search_text, open_now):
         app.add_template_global(function)
-    app.context_processor(lambda: {"shop_name": settings().shop_name})
+    app.context_processor(lambda: {"shop": services.shop_details(), "shop_name": services.shop_details().name})
+
+
+def local(moment: datetime) -> datetime:
+    """Return a time in the shop's time zone."""
+    return services.shop_details().local(moment)
 
 
 def day(moment: datetime) -> str:
-    """Format a time as a date: 22 Nov 2026."""
+    """Format a time as a date in the shop's time zone."""
+    return format_day(local(moment))
+
+
+def format_day(moment: date) -> str:
+    """Format a date, or that of a time: 22 Nov 2026."""
     return format_date(moment, "d MMM y", locale=LOCALE)
+
+
+def weekday(moment: date) -> str:
+    """Format a date with its weekday: Thursday, 24 Dec 2026."""
+    return format_date(moment, "EEEE, d MMM y", locale=LOCALE)
+
+
+def open_now() -> str:
+    """Say whether the shop is open, and until or from when; "" if its hours are not known."""
+    return services.shop_details().hours.sentence(now())
 
 
 def ago(moment: datetime) -> str:

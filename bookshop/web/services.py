@@ -40,6 +40,7 @@ from bookshop.prebookings.service import PreBookService
 from bookshop.reference.service import ReferenceService
 from bookshop.retention.service import RetentionService
 from bookshop.shelf.service import ShelfService
+from bookshop.shop.service import NEW_SHOP, Details, ShopService
 from bookshop.throttle.service import AttemptLimit, ThrottleService
 from bookshop.webhooks.addresses import AddressNotAllowed, parse_url, resolve_allowed
 from bookshop.webhooks.service import WebhookService
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S")
 
+SHOP_NAME = "bookshop_name"  # key in `app.extensions`
 SERVICES = "bookshop_services"  # key in `session.info`
 
 DNS_TIMEOUT = 5  # seconds, for the host name of a webhook
@@ -196,6 +198,23 @@ def feed() -> FeedService:
 @once_per_session
 def webhooks() -> WebhookService:
     return WebhookService(db.session())
+
+
+@once_per_session
+def shop() -> ShopService:
+    return ShopService(db.session())
+
+
+def shop_details() -> Details:
+    """Return the shop's details as they were at the beginning of this request."""
+    details = shop().details
+    current_app.extensions[SHOP_NAME] = details.name
+    return details
+
+
+def last_known_name() -> str:
+    """Return the name of the shop for pages without a database."""
+    return str(current_app.extensions.get(SHOP_NAME, NEW_SHOP.name))
 
 
 @once_per_session

@@ -47,7 +47,13 @@ NEEDS = {
 }
 SCOPE_OF = {route: scope for scope, routes in NEEDS.items() for route in routes}
 ASK_FOR_LINK = "POST /api/v1/login-links"
-OPEN = {"GET /api/v1/openapi.json", "GET /api/v1/books", "GET /api/v1/books/{book_id}", "GET /api/v1/books/isbn/{isbn}"}
+OPEN = {
+    "GET /api/v1/shop",
+    "GET /api/v1/openapi.json",
+    "GET /api/v1/books",
+    "GET /api/v1/books/{book_id}",
+    "GET /api/v1/books/isbn/{isbn}",
+}
 CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("bookseller")
 
 

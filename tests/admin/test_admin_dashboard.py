@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bookshop.web import services
-from bookshop.web.jinja import day
+from bookshop.web.jinja import format_day
 from tests.support.clients import TAG, text_of
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -58,7 +58,7 @@ def test_the_dashboard_shows_the_longest_wait(shop, staff, wanted_book, ago, wor
     wanted_book("Emma", 3)
     moment = datetime.now(UTC) - timedelta(days=ago, minutes=1)
     shop.execute("UPDATE prebookings SET created_at = :moment WHERE id = 2", moment=str(moment))
-    assert f"{words} {day(moment)}" in text_of(staff.get("/admin"))
+    assert f"{words} {format_day(moment)}" in text_of(staff.get("/admin"))
 
 
 def test_an_abandoned_wait_does_not_count(shop, staff, wanted_book):
@@ -103,7 +103,7 @@ def test_the_last_ten_restocks_show_copies_notified_customers_and_who_made_them(
         shop.book(f"Earlier {number}", stock=1)
     api_client("staff@example.com").set_stock(wanted_book("Emma", 2), 5)
     words = section(staff.get("/admin"), "Recent restocks")
-    assert f"Emma {day(datetime.now(UTC))}, staff@example.com 5 2 Earlier 10" in words
+    assert f"Emma {format_day(datetime.now(UTC))}, staff@example.com 5 2 Earlier 10" in words
     assert ("Earlier 2 " in words, "Earlier 1 " in words) == (True, False)
 
 

@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from bookshop.web import services
-from bookshop.web.jinja import day
+from bookshop.web.jinja import format_day
 from tests.support.clients import text_of
 
 pytestmark = pytest.mark.one_postgresql_case
@@ -291,7 +291,7 @@ def test_staff_see_the_longest_waiting_customer_first(shop, staff):
 def test_the_ledger_shows_who_changed_the_stock_when_and_why(shop, staff):
     book_id = shop.book(stock=3)
     staff.submit(stock_page(book_id), change="correction", copies=1, expected=3, note="two <stolen>")
-    today = day(datetime.now(UTC))
+    today = format_day(datetime.now(UTC))
     words = text_of(staff.get(f"/admin/books/{book_id}/movements"))
     assert f"{today} -2 1 Correction staff@example.com two <stolen> {today} +3 3 Received a command" in words
 

@@ -178,7 +178,7 @@ def test_booksellers_do_not_see_the_link_to_the_staff_page(shop, owner, web_clie
 
 
 def test_the_settings_page_shows_values_but_no_secrets(owner):
-    page = owner.get("/admin/settings")
+    page = owner.get("/admin/settings/server")
     words = text_of(page)
     assert "BOOKSHOP_MAX_WAITING 50 (default)" in words
     assert "BOOKSHOP_SECRET_KEY set, but not shown" in words

@@ -166,6 +166,8 @@ PAGES = [
     ("owner", "/admin/staff"),
     ("owner", f"/admin/staff/{ADA}"),
     ("owner", "/admin/settings"),
+    ("owner", "/admin/settings/server"),
+    ("nobody", "/visit"),
     ("owner", "/admin/audit"),
     ("owner", "/admin/audit?who=nobody@example.com&what=book"),
 ]

@@ -194,7 +194,7 @@ def test_the_sitemap_lists_every_book_on_sale_in_files_of_50000_ids(shop, web_cl
     index = re.findall("<loc>(.*?)</loc>", web_client().get("/sitemap.xml").text)
     assert index == [f"http://127.0.0.1:5000/sitemaps/{number}.xml" for number in (1, 2, 3)]
     found = [re.findall("<loc>http://127.0.0.1:5000(.*?)</loc>", web_client().get(address).text) for address in index]
-    assert found == [["/", "/books"], [f"/books/{first}/emma-co"], ["/books/50001/last"]]
+    assert found == [["/", "/books", "/visit"], [f"/books/{first}/emma-co"], ["/books/50001/last"]]
 
 
 @pytest.mark.parametrize("number", ["0", "3", "2147483647", "99999999999999999999"])
@@ -203,7 +203,16 @@ def test_an_unknown_sitemap_is_404(shop, web_client, number):
     assert web_client().get(f"/sitemaps/{number}.xml").status_code == 404
 
 
-READ_BY_OTHERS = ["/robots.txt", "/sitemap.xml", "/sitemaps/1.xml", "/sitemaps/2.xml", "/books/1/emma", "/", "/books"]
+READ_BY_OTHERS = [
+    "/robots.txt",
+    "/sitemap.xml",
+    "/sitemaps/1.xml",
+    "/sitemaps/2.xml",
+    "/books/1/emma",
+    "/",
+    "/books",
+    "/visit",
+]
 
 
 @pytest.mark.parametrize("path", READ_BY_OTHERS)

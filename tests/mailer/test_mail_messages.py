@@ -110,7 +110,8 @@ def lines(raw):
 
 def test_every_kind_of_message_has_the_headers_of_automatic_mail(shop, make_mailbox, emma):
     one_of_each(shop, emma)
-    sent = make_mailbox(shop_name="Hill & Dale").deliver()
+    shop.describe(name="Hill & Dale")
+    sent = make_mailbox().deliver()
     assert (len(sent), set(by_kind(sent))) == (13, KINDS)
     for message in sent:
         alert = kind_of(message) == "restock"
@@ -312,7 +313,8 @@ SHOP_NAMES = [
 @pytest.mark.parametrize("name", SHOP_NAMES)
 def test_the_shop_name_is_complete_in_the_sender(shop, make_mailbox, emma, name):
     shop.set_stock(emma, 1)
-    inbox = make_mailbox(shop_name=name, mail_from="shop@example.com")
+    shop.describe(name=name)
+    inbox = make_mailbox(mail_from="shop@example.com")
     (message,) = inbox.deliver()
     (raw,) = [path.read_bytes() for path in inbox.folder.iterdir()]
     assert [sender.addr_spec for sender in message["From"].addresses] == ["shop@example.com"]

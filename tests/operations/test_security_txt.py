@@ -32,5 +32,5 @@ def test_it_names_the_contact_of_the_settings_and_expires_within_a_year(given, c
     assert fields == {"Contact": contact, "Preferred-Languages": "en", "Canonical": f"{BASE}{PATH}"}
 
 
-def test_without_a_contact_there_is_none():
-    assert ask().status_code == 404
+def test_without_a_contact_there_is_none(web_client):
+    assert web_client().get(PATH).status_code == 404

@@ -13,6 +13,7 @@ from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
 # The domain, lowest row first: a feature may depend on features of earlier rows, but not on others in its own row.
 DOMAIN = (
     ("audit",),
+    ("shop",),
     ("catalog", "events", "idempotency", "mail", "throttle"),
     ("accounts", "bookfiles", "reference"),
     ("orders",),
@@ -30,6 +31,7 @@ PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     *("accounts.pending_login", "accounts.second_factor_pages", "accounts.address_pages"),
     *("accounts.confirm_login_pages", "accounts.login_link_pages", "accounts.browser", "accounts.link_form"),
     "accounts.logging_in",
+    "shop.linked_data",
     *("bookfiles.reading", "cart.cookie", "catalog.crawlers", "catalog.linked_data"),
     *("imports.runner", "imports.worker"),
     *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),

@@ -61,6 +61,10 @@ class Shop:
         """Create an owner; return the id."""
         return self.commit(lambda: services.accounts().register(email, PASSWORD, OWNER)).id
 
+    def describe(self, **details: Any) -> None:
+        """Enter some of the shop's details, as an owner does."""
+        self.commit(lambda: services.shop().change(details, services.shop().read().version))
+
     def id_of(self, email: str) -> int:
         """Return the id of the user with this address; needs an app context."""
         return services.accounts().user_by_email(email).id

@@ -23,6 +23,7 @@ DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
 BOOK_FILE = {"file": (Upload(b"isbn,title,authors\n,Persuasion,Jane Austen\n"), "books.csv")}
 COLUMNS = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}  # of the sample import
+SHOP_FORM = {"name": "Corner Books", "time_zone": "Europe/London", "monday": "9-18", "version": "0"}
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -37,6 +38,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /books/{book_id}/{slug}": (ANYONE, {}),
     "GET /books/{book_id}/cover.svg": (ANYONE, {}),
     "GET /covers/{name}-{size}.webp": (ANYONE, {}),
+    "GET /visit": (ANYONE, {}),
     "GET /robots.txt": (ANYONE, {}),
     "GET /.well-known/security.txt": (ANYONE, {}),
     "GET /health/live": (ANYONE, {}),
@@ -118,6 +120,8 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/staff/{user_id}": (OWNER, {"role": "bookseller"}),
     "POST /admin/staff/{user_id}/remove-second-factor": (OWNER, {}),
     "GET /admin/settings": (OWNER, {}),
+    "POST /admin/settings": (OWNER, SHOP_FORM),
+    "GET /admin/settings/server": (OWNER, {}),
     "GET /admin/audit": (OWNER, {}),
     "GET /admin/audit.csv": (OWNER, {}),
     "GET /admin/exports": (STAFF, {}),
@@ -162,6 +166,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/mail/retry-failed": (STAFF, {}),
     "GET /api/docs": (ANYONE, {}),
     "GET /api/v1/openapi.json": (ANYONE, {}),
+    "GET /api/v1/shop": (ANYONE, {}),
     "GET /admin/webhooks": (STAFF, {}),
     "POST /admin/webhooks": (STAFF, {"url": WEBHOOK_URL, "kinds": "order.placed"}),
     "GET /admin/webhooks/{webhook_id}": (STAFF, {}),

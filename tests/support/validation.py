@@ -13,6 +13,8 @@ from werkzeug.test import TestResponse
 from bookshop import create_app
 from bookshop.kit.exceptions import MalformedRequest
 from bookshop.prebookings.schemas import NewPreBook
+from bookshop.shop.service import NEW_SHOP
+from bookshop.web import services
 from bookshop.web.contract import contract
 from bookshop.web.forms import ShopForm
 from tests.support.routes import PLACEHOLDER
@@ -28,7 +30,13 @@ def shop_without_database() -> Flask:
     """Create the shop, with any database access failing, and with one more JSON view at /api/v1/shapes."""
     app = create_app(settings_for("sqlite:////nowhere/shop.db"))
     app.add_url_rule("/api/v1/shapes", "shapes", _view("json", NewPreBook), methods=["POST"])
+    app.before_request_funcs[None].insert(0, _describe)
     return app
+
+
+def _describe() -> None:
+    """Let pages show a new shop, whose details need not be read."""
+    services.shop().details = NEW_SHOP
 
 
 @cache

@@ -10,6 +10,7 @@ import pytest
 
 from bookshop.accounts.browser import SENT_TO
 from bookshop.accounts.models import LOGIN
+from bookshop.shop.hours import NOT_HOURS
 from tests.support.bad_input import ISBN, MEGABYTE, OTHER_ISBN
 from tests.support.clients import text_of
 from tests.support.links import LINKS
@@ -95,6 +96,10 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
     ],
     "POST /admin/staff": [({"email": NUL}, 400, CONTROLS), ({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/staff/{user_id}": [({"role": NUL}, 400, NO_CHOICE)],
+    "POST /admin/settings": [
+        *(({"name": NUL}, 400, CONTROLS), ({"monday": HUGE}, 400, NOT_HOURS), ({"time_zone": NUL}, 400, NO_CHOICE)),
+        *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile.")),
+    ],
     "POST /admin/books/new": BOOK_FORM,
     "POST /admin/books/{book_id}/edit": BOOK_FORM,
     "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Choose a file.")],

@@ -26,14 +26,17 @@ from bookshop.accounts.passwords import hash_password, password_matches, problem
 from bookshop.admin.delivery_form import DeliveryForm
 from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
+from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
 from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
+from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
+from tests.support.bad_details import BAD_DETAILS
 from tests.support.bad_input import ISBN, SCRIPT
 from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
@@ -65,6 +68,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
+    "ShopDetailsForm": {"name": "Corner Books", "time_zone": "UTC", "country": "", "version": "0"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
@@ -81,16 +85,17 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "TokenForm": lambda: TokenForm("bookseller"),
     "RoleForm": lambda: RoleForm("customer"),
     "ColumnsForm": lambda: ColumnsForm(A_FILE),
+    "ShopDetailsForm": lambda: ShopDetailsForm(NEW_SHOP),
     "CheckoutForm": lambda: CheckoutForm(email=""),
     "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
 # Invalid values of these are ignored: buttons, boxes that may be ticked, and what a page remembers (see safe_next, KEY,
 # DELIVERY_NUMBER).
-PASSED_OVER = {"csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"} | {
+PASSED_OVER = {"version", "csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"} | {
     *("link", "with_password", "shared", "order", "listed"),
 }
 
-CONTROLS = "The text must not contain control characters"
+CONTROLS, DIFFER = "The text must not contain control characters", "The two new passwords are not the same."
 DAMAGED = "The text contains a damaged character: send the text as UTF-8."
 NO_INTEGER, NO_CHOICE = "Enter a whole number in digits, such as 12.", "Not a valid choice."
 NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
@@ -102,7 +107,8 @@ NO_DAYS = "Invalid Choice: could not coerce."
 NO_NUMBER = "Invalid choice(s): one or more data inputs could not be coerced."
 NO_LIST = "This is a PDF. Ask for the list as CSV, Excel or ONIX 3.0 and upload that."
 NO_PHOTO = "This file is not a JPEG, PNG or WebP picture. Choose another."
-DIFFER = "The two new passwords are not the same."
+SHOP_TEXTS = {"tagline": 160, "street": 120, "postcode": 20, "city": 120, "phone": 40}
+INCOMPLETE = "This is not a valid e-mail address. "
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
 NO_INTEGERS = [*NUMBERS, "1.5", "2,5", "5.0", "1,000", "1.000", "1_000", "1 000", "\u0665", "1e3", "9" * 5000]
@@ -222,6 +228,8 @@ BAD: dict[tuple[str, str], Cases] = {
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
+    **BAD_DETAILS | {("ShopDetailsForm", field): text(longest) for field, longest in SHOP_TEXTS.items()},
+    ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     ("CheckoutForm", "email"): text(254, "Enter your e-mail address."),
     **{(form, field): cases for form in ("CheckoutForm", "LinkForm") for field, cases in CONTACT.items()},
 }  # fmt: skip
@@ -308,7 +316,6 @@ def test_a_file_in_place_of_text_counts_as_empty():
     assert wrong == {}
 
 
-INCOMPLETE = "This is not a valid e-mail address. "
 BEHIND = f"{INCOMPLETE}The part after the @-sign "
 ADDRESSES = {
     **dict.fromkeys(["", " ", "ada", SCRIPT], f"{INCOMPLETE}An e-mail address must have an @-sign."),

@@ -1,0 +1,41 @@
+"""The shop's details: one row, which owners edit."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bookshop.kit.database import Base, UtcDateTime
+from bookshop.kit.text import EMAIL_MAX
+
+ONLY_ID = 1
+NAME_MAX, TAGLINE_MAX, LINE_MAX, POSTCODE_MAX, PHONE_MAX, NOTE_MAX = 80, 160, 120, 20, 40, 80
+ZONE_MAX = 64
+EXCEPTIONS_MAX = 200
+
+
+class ShopDetails(Base):
+    """Name, address and opening hours of the shop. Without a row, the shop has those of `service.NEW_SHOP`.
+
+    `week` has the hours of each weekday from Monday on, as `hours.format_hours` writes them. `exceptions` has those of
+    single days, by ISO date, with a note: `{"2026-12-24": ["9:00-12:00", "Christmas Eve"]}`.
+    """
+
+    __tablename__ = "shop_details"
+    __table_args__ = (CheckConstraint("id = 1", name="id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int]  # counts the changes
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    name: Mapped[str] = mapped_column(String(NAME_MAX))
+    tagline: Mapped[str] = mapped_column(String(TAGLINE_MAX))
+    street: Mapped[str] = mapped_column(String(LINE_MAX))
+    postcode: Mapped[str] = mapped_column(String(POSTCODE_MAX))
+    city: Mapped[str] = mapped_column(String(LINE_MAX))
+    country: Mapped[str] = mapped_column(String(2))  # ISO 3166-1
+    phone: Mapped[str] = mapped_column(String(PHONE_MAX))
+    email: Mapped[str] = mapped_column(String(EMAIL_MAX))
+    time_zone: Mapped[str] = mapped_column(String(ZONE_MAX))  # of the IANA database
+    week: Mapped[list[str]] = mapped_column(JSON)
+    exceptions: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -1,0 +1,85 @@
+"""The shop's details in JSON."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pydantic import BaseModel, Field
+
+from bookshop.kit.database import now
+from bookshop.shop.hours import WEEKDAYS, Span
+from bookshop.shop.service import Details
+
+
+class AddressOut(BaseModel):
+    """A postal address; an empty part is null."""
+
+    street: str | None
+    postcode: str | None
+    city: str | None
+    country: str | None = Field(description="ISO 3166-1 code")
+
+
+class TimeOut(BaseModel):
+    """A time in which the shop is open. One that closes at or before it opens ends on the next day."""
+
+    opens: str = Field(examples=["09:00"])
+    closes: str = Field(examples=["18:30"])
+
+
+class DayOut(BaseModel):
+    """The opening hours of a weekday; none if the shop is closed."""
+
+    weekday: str = Field(examples=["Monday"])
+    hours: Sequence[TimeOut]
+
+
+class ExceptionOut(BaseModel):
+    """Other opening hours on one date; none if the shop is closed."""
+
+    date: date
+    hours: Sequence[TimeOut]
+    note: str | None
+
+
+class ShopOut(BaseModel):
+    """The shop's details; what owners have not entered is null or empty."""
+
+    name: str
+    tagline: str | None
+    address: AddressOut
+    phone: str | None
+    email: str | None
+    time_zone: str = Field(description="of the IANA database", examples=["Europe/London"])
+    opening_hours: Sequence[DayOut]
+    exceptions: Sequence[ExceptionOut]
+    open_now: str | None = Field(description="a sentence for people", examples=["Open today until 18:30"])
+
+
+def shop_out(details: Details) -> ShopOut:
+    """Describe the shop as it is now."""
+    hours = details.hours
+    return ShopOut(
+        name=details.name,
+        tagline=details.tagline or None,
+        address=AddressOut(
+            street=details.street or None,
+            postcode=details.postcode or None,
+            city=details.city or None,
+            country=details.country or None,
+        ),
+        phone=details.phone or None,
+        email=details.email or None,
+        time_zone=details.time_zone,
+        opening_hours=[
+            DayOut(weekday=day, hours=_times(spans)) for day, spans in zip(WEEKDAYS, hours.week, strict=True)
+        ],
+        exceptions=[
+            ExceptionOut(date=day, hours=_times(one.spans), note=one.note or None)
+            for day, one in sorted(hours.exceptions.items())
+        ],
+        open_now=hours.sentence(now()) or None,
+    )
+
+
+def _times(spans: Sequence[Span]) -> list[TimeOut]:
+    return [TimeOut(opens=f"{span.opens:%H:%M}", closes=f"{span.closes:%H:%M}") for span in spans]

@@ -1,0 +1,116 @@
+"""The shop's details, as every page and e-mail shows them and as owners change them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from sqlalchemy.orm import Session
+
+from bookshop.audit.service import AuditService
+from bookshop.kit.exceptions import Conflict
+from bookshop.kit.money import LOCALE
+from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, parse_hours, week_lines
+from bookshop.shop.repository import FIRST, ShopRepository
+
+COUNTRIES: Mapping[str, str] = {
+    code: name for code, name in Locale(LOCALE).territories.items() if len(code) == 2 and code.isalpha()
+}
+CHANGED_MEANWHILE = (
+    "Somebody else has changed these details meanwhile. Open this page in another tab, compare, and save yours again."
+)
+
+
+@dataclass(frozen=True)
+class Details:
+    """The shop's details; an empty text is not shown. See ShopDetails for `week` and `exceptions`."""
+
+    version: int = 0
+    name: str = "The Bookshop"
+    tagline: str = ""
+    street: str = ""
+    postcode: str = ""
+    city: str = ""
+    country: str = ""
+    phone: str = ""
+    email: str = ""
+    time_zone: str = "UTC"
+    week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
+    exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @cached_property
+    def hours(self) -> Hours:
+        """The opening hours."""
+        exceptions = {
+            date.fromisoformat(day): Exceptional(parse_hours(text), note)
+            for day, (text, note) in self.exceptions.items()
+        }
+        return Hours([parse_hours(text) for text in self.week], exceptions, self.zone)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of all times that people read."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether there is anything to show on the page about the shop."""
+        return bool(self.address or self.phone or self.email or self.hours.are_known)
+
+    @property
+    def address(self) -> Sequence[str]:
+        """The lines of the postal address, none if no street or city has been entered."""
+        if not (self.street or self.city):
+            return ()
+        place = " ".join(filter(None, (self.postcode, self.city)))
+        return [line for line in (self.street, place, COUNTRIES.get(self.country, "")) if line]
+
+    @property
+    def week_lines(self) -> Sequence[tuple[str, str]]:
+        """The opening hours of the week, a line for days in a row that are alike; none if they are not known."""
+        return week_lines(self.hours.week) if any(self.week) else ()
+
+    def local(self, moment: datetime) -> datetime:
+        """Return a moment in the shop's time zone."""
+        return moment.astimezone(self.zone)
+
+
+NEW_SHOP = Details()
+NAMES = tuple(one.name for one in fields(Details))
+
+
+class ShopService:
+    """Reads and changes the shop's details; never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self.shop = ShopRepository(session)
+        self.audit = AuditService(session)
+
+    @cached_property
+    def details(self) -> Details:
+        """The details as they were when they were last read: once for each request or message."""
+        return self.read()
+
+    def read(self) -> Details:
+        """Read the details as they are now."""
+        row = self.shop.get()
+        self.details = Details(**{name: getattr(row, name) for name in NAMES}) if row else NEW_SHOP
+        return self.details
+
+    def change(self, values: Mapping[str, Any], version: int) -> None:
+        """Change some of the details, effective at once. Raises Conflict if they no longer have this version."""
+        before = self.read()
+        if before.version != version:
+            raise Conflict(CHANGED_MEANWHILE, "SHOP_CHANGED")
+        changed = {name: value for name, value in values.items() if value != getattr(before, name)}
+        if not changed:
+            return
+        if not version:
+            self.shop.insert({name: getattr(NEW_SHOP, name) for name in NAMES[1:]})
+        if not self.shop.update(changed, max(version, FIRST)):
+            raise Conflict(CHANGED_MEANWHILE, "SHOP_CHANGED")
+        self.read()
+        self.audit.record("shop.changed", None, {name: getattr(before, name) for name in changed}, changed)
