@@ -1,5 +1,6 @@
 """The settings of the shop, one `BOOKSHOP_*` variable each, validated before anything starts."""
 
+import logging
 import os
 import re
 import secrets
@@ -20,7 +21,8 @@ from sqlalchemy.exc import ArgumentError
 
 from bookshop.kit.exceptions import SettingsError
 from bookshop.kit.logs import LogFormat
-from bookshop.kit.money import known_currency
+
+log = logging.getLogger(__name__)
 
 PREFIX = "BOOKSHOP_"
 BOOT_ERROR = 3  # gunicorn stops when a worker exits with this code, instead of starting another worker
@@ -173,13 +175,10 @@ class Settings(BaseModel):
     imports: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "imports", description="the folder for files that are being imported"
     )
-    currency: Annotated[str, AfterValidator(known_currency)] = "EUR"
     max_waiting: int = Field(50, ge=1, le=10_000)
     max_open_orders: int = Field(10, ge=1, le=10_000)
     cart_lines: int = Field(20, ge=1, le=50)
     cart_copies: int = Field(10, ge=1, le=1000)
-    post_orders: bool = False
-    collect_days: int = Field(14, ge=1, le=365)
     session_days: int = Field(30, ge=1, le=365)
     staff_second_factor: bool = Field(False, description="requires a second factor of all staff")
     login_limit: Annotated[str, AfterValidator(_limits)] = "10 per minute; 100 per hour"
@@ -244,7 +243,7 @@ class Settings(BaseModel):
 
 
 # Settings of earlier releases that owners now edit on a page; those that are still set are ignored.
-MOVED = frozenset(("shop_name",))
+MOVED = frozenset(("shop_name", "currency", "post_orders", "collect_days"))
 
 
 def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -256,6 +255,7 @@ def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
     }
     for name in MOVED & values.keys():
         del values[name]
+        log.warning("%s%s is ignored: owners edit it on the page Settings", PREFIX, name.upper())
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

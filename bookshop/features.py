@@ -18,6 +18,7 @@ from bookshop.admin import exports as admin_exports
 from bookshop.admin import imports as admin_imports
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
+from bookshop.admin import pages as admin_content
 from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
@@ -27,6 +28,7 @@ from bookshop.cart import views as cart_pages
 from bookshop.catalog import api as catalog_json
 from bookshop.catalog import crawlers
 from bookshop.catalog import views as catalog_pages
+from bookshop.content import views as content_pages
 from bookshop.feed import api as feed_json
 from bookshop.inventory import api as inventory_json
 from bookshop.operations import views as operations_pages
@@ -72,6 +74,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_imports,
         admin_orders,
         admin_mail,
+        admin_content,
         admin_webhooks,
         inventory_json,
         staff_orders_json,
@@ -80,6 +83,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         webhooks_json,
         operations_pages,
         shop_pages,
+        content_pages,
         shop_json,
     )
 )

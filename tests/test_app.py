@@ -120,9 +120,9 @@ def test_the_template_check_detects_what_it_forbids(bad):
     assert SIDE_DOORS.search(bad)
 
 
-def test_no_code_marks_text_as_safe():
+def test_no_code_marks_text_as_safe_apart_from_the_one_that_has_cleaned_it():
     def marks(path):
         imported = [name for name in imports(path) if name.partition(".")[0] == "markupsafe"]
         return imported + re.findall(r"Markup\(", path.read_text(encoding="utf-8"))
 
-    assert found_in(SOURCES, marks) == {}
+    assert found_in(SOURCES, marks) == {"bookshop/content/views.py": ["markupsafe", "Markup("]}

@@ -32,7 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
-    "shop_details",
+    *("shop_details", "content_pages"),
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key, equivalent to a separate one.
@@ -118,6 +118,7 @@ def fill(shop: Shop) -> None:
     shop.order(ada, {emma: 1})
     shop.fill_cart(ada, {emma: 2})
     shop.describe(city="Oxford")
+    shop.commit(lambda: services.content().add({"title": "Events", "body": "Readings", "state": "published"}))
     shop.execute(
         "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
         ada=ada,
@@ -204,7 +205,7 @@ def test_the_schema_has_the_constraints_the_invariants_rely_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 43
+    assert len(checks) == 44
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):

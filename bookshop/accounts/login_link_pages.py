@@ -15,7 +15,6 @@ from bookshop.accounts.typing_mistakes import suggested_address
 from bookshop.accounts.views import ViewResponse, limited
 from bookshop.cart import cookie
 from bookshop.catalog.views import address_of
-from bookshop.extensions import settings
 from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.people.link_actions import Outcome, Performed, Started
 from bookshop.web import services
@@ -82,7 +81,7 @@ def _use_link(token: str) -> ViewResponse:
         except (Conflict, Invalid) as error:
             started, status = _started(link), form.refuse(error)
     form.show(started, link.next)
-    shown = {"link": link, "started": started, "post": settings().post_orders}
+    shown = {"link": link, "started": started, "post": services.shop_details().post_orders}
     return render_template("accounts/use_link.html", form=form, **shown), status
 
 

@@ -12,12 +12,12 @@ from wtforms.validators import DataRequired, Length, ValidationError
 from wtforms.widgets import HiddenInput
 
 from bookshop.admin.delivery_file import read_delivery_file
-from bookshop.extensions import settings
 from bookshop.inventory.barcodes import read_isbns
 from bookshop.inventory.delivery_note import LINES_MAX, NoteLine, copies_by_isbn, read_note
 from bookshop.inventory.service import Delivery, DeliveryLine
 from bookshop.kit.exceptions import Invalid
 from bookshop.kit.text import LONGEST_TEXT
+from bookshop.web import services
 from bookshop.web.forms import ShopForm, Storable, tidied
 
 DELIVERY_NUMBER = re.compile(r"[0-9a-f]{8}")
@@ -74,7 +74,7 @@ class DeliveryForm(ShopForm):
         if not self.file.data:
             return ()
         try:
-            found = read_delivery_file(self.file.data, settings().currency)
+            found = read_delivery_file(self.file.data, services.shop_details().currency)
         except Invalid as error:
             self.file.process_errors.append(error.sentence)
             return ()

@@ -1,6 +1,7 @@
 """The forms of the staff pages."""
 
-from datetime import datetime, time
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 from flask_wtf.file import FileField, FileRequired
 from wtforms import (
@@ -35,7 +36,6 @@ from bookshop.catalog.models import (
     Book,
 )
 from bookshop.events import kinds
-from bookshop.extensions import settings
 from bookshop.inventory.models import CORRECTION, NOTE_MAX, RECEIVED, SALE
 from bookshop.inventory.service import StockChange
 from bookshop.kit.database import ID_MAX
@@ -96,7 +96,7 @@ class BookForm(ShopForm):
     submit = SubmitField("Save")
 
     def __init__(self, book: Book | None = None) -> None:
-        self.currency = book.currency if book else settings().currency
+        self.currency = book.currency if book else services.shop_details().currency
         super().__init__(obj=book, price=str(to_major_units(book.price_cents, self.currency)) if book else None)
 
     def validate_isbn(self, field: StringField) -> None:
@@ -271,9 +271,14 @@ class AuditForm(Form):  # type: ignore[misc]
             action=_as_recorded(tidy(self.what.data or "")),
             subject_id=self.number.data,
             request_id=tidy(self.request.data or "") or None,
-            since=datetime.combine(self.since.data, time.min, zone) if self.since.data else None,
-            until=datetime.combine(self.until.data, time.max, zone) if self.until.data else None,
+            since=_moment(self.since.data, time.min, zone) if self.since.data else None,
+            until=_moment(self.until.data, time.max, zone) if self.until.data else None,
         )
+
+
+def _moment(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """Return a time of a day; the first and the last year would not fit into those of other zones."""
+    return datetime.combine(min(max(day, date(2, 1, 1)), date(9998, 12, 31)), at, zone)
 
 
 def _as_recorded(action: str) -> str | None:

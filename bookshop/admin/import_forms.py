@@ -13,8 +13,8 @@ from bookshop.admin.forms import COPIES, typed_price
 from bookshop.bookfiles.columns import FIELD_WORDS, FIELDS, OF_ONE_PROGRAM, SEVERAL
 from bookshop.bookfiles.encodings import CHOICES
 from bookshop.catalog.models import STOCK_MAX
-from bookshop.extensions import settings
 from bookshop.imports.models import ImportJob
+from bookshop.web import services
 from bookshop.web.forms import ShopForm, WholeNumberField, readable
 
 TWO_ARE_NAMED = 2
@@ -45,11 +45,13 @@ class ImportForm(ShopForm):
 
     def __init__(self) -> None:
         super().__init__()
-        self.price.description = f"In {settings().currency}. Without it, such books have a price on request."
+        self.price.description = (
+            f"In {services.shop_details().currency}. Without it, such books have a price on request."
+        )
         self.stock_quantity.description = "Without it, such books are out of stock."
 
     def validate_price(self, field: StringField) -> None:
-        self.price_cents = typed_price(field, settings().currency)
+        self.price_cents = typed_price(field, services.shop_details().currency)
 
     def options(self) -> dict[str, int | None]:
         """Return the values of new books that the file does not have, for ImportService.create."""

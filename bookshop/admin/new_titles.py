@@ -10,7 +10,6 @@ from wtforms.validators import DataRequired, InputRequired
 
 from bookshop.admin.forms import typed_price
 from bookshop.catalog.models import AUTHORS_MAX, TITLE_MAX
-from bookshop.extensions import settings
 from bookshop.inventory.service import Delivery, DeliveryLine
 from bookshop.kit.money import to_major_units
 from bookshop.reference.repository import ReferenceRepository, Title
@@ -46,7 +45,7 @@ class NewTitleForm(Form):  # type: ignore[misc]
     )
 
     def __init__(self, line: DeliveryLine, reference: Title | None, in_file: Mapping[str, Any]) -> None:
-        self.line, self.reference, self.currency = line, reference, settings().currency
+        self.line, self.reference, self.currency = line, reference, services.shop_details().currency
         prefix = f"new-{line.isbn}-"
         self.was_shown = f"{prefix}title" in request.form
         typed = any(request.form.get(f"{prefix}{name}", "").strip() for name in TYPED)

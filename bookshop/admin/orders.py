@@ -7,7 +7,6 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.views import ViewResponse, chosen_ids, flash_outcome, notified_words
-from bookshop.extensions import settings
 from bookshop.inventory.service import Notified
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Invalid
@@ -50,8 +49,8 @@ def orders() -> ViewResponse:
         tab=tab,
         tabs=TABS,
         counts=_counts(service.counts()),
-        days=settings().collect_days,
-        post=settings().post_orders,
+        days=services.shop_details().collect_days,
+        post=services.shop_details().post_orders,
         form=ShopForm(),
     )
 

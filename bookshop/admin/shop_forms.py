@@ -1,13 +1,14 @@
 """The form of the shop's details."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from babel import Locale
 from wtforms import (
+    BooleanField,
     EmailField,
     Form,
     SelectField,
@@ -18,36 +19,46 @@ from wtforms import (
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, InputRequired, Length, Optional, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget
 
 from bookshop.accounts.emails import normal_email
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Invalid
+from bookshop.kit.money import CURRENCIES, LOCALE
 from bookshop.kit.text import EMAIL_MAX, LONGEST_TEXT
 from bookshop.shop.holidays import public_holidays
 from bookshop.shop.hours import WEEKDAYS, format_hours, parse_hours
 from bookshop.shop.models import (
+    COLLECT_DAYS_MAX,
     EXCEPTIONS_MAX,
     LINE_MAX,
     NAME_MAX,
     NOTE_MAX,
     PHONE_MAX,
     POSTCODE_MAX,
+    REGISTRATION_MAX,
     TAGLINE_MAX,
+    VAT_NOTE_MAX,
+    VAT_NUMBER_MAX,
 )
 from bookshop.shop.service import COUNTRIES, Details
+from bookshop.shop.single_days import TOO_MANY, format_days, parse_days
 from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
 from bookshop.web.jinja import weekday
 
-EXCEPTION = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\s*:?\s+(?P<hours>closed|[0-9][0-9:.,;hapm\s\u2013\u2014-]*?)(?:\s+(?P<note>[^\W\d].*))?",
-    re.IGNORECASE,
-)
-NO_EXCEPTION = "Write the date, the hours or “closed”, and why: 2026-12-24 9:00-12:00 Christmas Eve"
 HOURS_MAX = 80
+DAYS_RANGE = f"The number of days must be from 1 to {COLLECT_DAYS_MAX}."
+CURRENCY_CHOICES = [
+    SelectChoice(code, f"{code}: {name}")
+    for code, name in sorted(Locale(LOCALE).currencies.items())
+    if code in CURRENCIES
+]
 BY_NAME = [SelectChoice(code, COUNTRIES[code]) for code in sorted(COUNTRIES, key=COUNTRIES.__getitem__)]
-TEXTS = ("name", "tagline", "street", "postcode", "city", "country", "phone", "email", "time_zone")
+TEXTS = (
+    *("name", "tagline", "street", "postcode", "city", "country", "phone", "email"),
+    *("responsible", "registration", "vat_number", "vat_note", "time_zone", "currency"),
+)
 DAYS = tuple(day.lower() for day in WEEKDAYS)
 CONTINENTS = (
     *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"),
@@ -89,7 +100,24 @@ class ShopDetailsForm(ShopForm):
     email = EmailField(
         "E-mail for customers (optional)", filters=[tidied], validators=[Optional(), max_length(EMAIL_MAX)]
     )
+    responsible = optional_text("Person responsible (optional)", LINE_MAX, description="For the imprint")
+    registration = optional_text(
+        "Registration (optional)", REGISTRATION_MAX, description="For the imprint, such as the court and the number"
+    )
+    vat_number = optional_text("VAT number (optional)", VAT_NUMBER_MAX, description="For the imprint")
+    vat_note = optional_text(
+        "Note on VAT (optional)", VAT_NOTE_MAX, description="Beside totals, such as: Prices include VAT."
+    )
     time_zone = SelectField("Time zone", description="Of all times that customers and staff read")
+    currency = SelectField(
+        "Currency of new books", choices=CURRENCY_CHOICES, description="Books that have a price keep theirs."
+    )
+    collect_days = WholeNumberField(
+        "Days for which an order is kept ready",
+        validators=[readable, InputRequired("Enter a number of days."), NumberRange(1, COLLECT_DAYS_MAX, DAYS_RANGE)],
+        render_kw={"inputmode": "numeric"},
+    )
+    post_orders = BooleanField("Customers can have orders posted")
     monday, tuesday, wednesday, thursday, friday, saturday, sunday = map(hours_field, WEEKDAYS)
     exceptions = TextAreaField(
         "Other hours on single days (optional)",
@@ -111,13 +139,16 @@ class ShopDetailsForm(ShopForm):
         super().__init__(
             **{name: getattr(details, name) for name in TEXTS},
             **dict(zip(DAYS, details.week, strict=True)),
-            exceptions=_written(details.exceptions),
+            post_orders=details.post_orders,
+            collect_days=details.collect_days,
+            exceptions=format_days(details.exceptions),
             version=details.version,
         )
         self.time_zone.choices = list(time_zones())
+        self.has_hours = details.hours.are_known
         self.names = _suggested(details)
         self.holidays.choices = [SelectChoice(day, _holiday(day, name)) for day, name in self.names.items()]
-        self.read_exceptions: dict[str, list[str]] = {}
+        self.single_days: dict[str, list[str]] = {}
 
     def validate_email(self, field: EmailField) -> None:
         if field.data:
@@ -127,23 +158,28 @@ class ShopDetailsForm(ShopForm):
                 raise ValidationError(error.sentence) from None
 
     def validate_exceptions(self, field: TextAreaField) -> None:
-        """Read the lines; one that cannot be read is named."""
-        for number, line in enumerate((field.data or "").splitlines(), start=1):
-            if line.strip():
-                try:
-                    day, exception = _exception(line.strip())
-                except ValueError as error:
-                    raise ValidationError(f"Line {number} cannot be read. {error}") from None
-                self.read_exceptions[day] = exception
-        if len(self.read_exceptions) > EXCEPTIONS_MAX:
-            raise ValidationError(f"There are {len(self.read_exceptions)} days. Keep at most {EXCEPTIONS_MAX}.")
+        try:
+            self.single_days = parse_days(field.data or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    def validate_holidays(self, field: SelectMultipleField) -> None:
+        """Add the ticked days to the others, which count if a day is among both."""
+        closed = {day: ["", self.names[day]] for day in field.data or () if day in self.names}
+        self.single_days = closed | self.single_days
+        if len(self.single_days) > EXCEPTIONS_MAX:
+            raise ValidationError(TOO_MANY)
+
+    def show_again(self, version: int) -> None:
+        """Let the next save apply to this version, after a change in between has been pointed out."""
+        self.version.raw_data, self.version.data = None, version
 
     def values(self) -> dict[str, Any]:
         """Return the details for ShopService.change."""
         texts = {name: self[name].data or "" for name in TEXTS}
         week = [format_hours(parse_hours(self[day].data or "")) for day in DAYS]
-        closed = {day: ["", self.names[day][:NOTE_MAX]] for day in self.holidays.data or ()}
-        return {**texts, "week": week, "exceptions": {**closed, **self.read_exceptions}}
+        rules = {"post_orders": self.post_orders.data, "collect_days": self.collect_days.data}
+        return {**texts, **rules, "week": week, "exceptions": self.single_days}
 
 
 @cache
@@ -155,28 +191,8 @@ def time_zones() -> Sequence[str]:
 def _suggested(details: Details) -> Mapping[str, str]:
     """Return the names of coming public holidays that fall on a day on which the shop would be open."""
     found = public_holidays(details.country, details.local(now()).date())
-    return {day.isoformat(): name for day, name in found.items() if details.hours.on(day)}
+    return {day.isoformat(): name[:NOTE_MAX].strip() for day, name in found.items() if details.hours.on(day)}
 
 
 def _holiday(day: str, name: str) -> str:
     return f"{weekday(date.fromisoformat(day))}: {name}"
-
-
-def _written(exceptions: Mapping[str, Sequence[str]]) -> str:
-    lines = (f"{day} {hours or 'closed'} {note}".rstrip() for day, (hours, note) in sorted(exceptions.items()))
-    return "\n".join(lines)
-
-
-def _exception(line: str) -> tuple[str, list[str]]:
-    """Read a line: the ISO date, the hours and the note of an exception."""
-    match = EXCEPTION.fullmatch(line)
-    if not match:
-        raise ValueError(NO_EXCEPTION)
-    note = match["note"] or ""
-    if len(note) > NOTE_MAX:
-        raise ValueError(f"A note can have at most {NOTE_MAX} characters.")
-    try:
-        day = date.fromisoformat(match["day"])
-    except ValueError:
-        raise ValueError(f"There is no day {match['day']}.") from None
-    return day.isoformat(), [format_hours(parse_hours(match["hours"])), note]

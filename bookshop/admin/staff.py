@@ -93,6 +93,7 @@ def shop_details() -> ViewResponse:
             services.commit(lambda: services.shop().change(form.values(), form.version.data))
         except Conflict as error:
             status = form.refuse(error)
+            form.show_again(services.shop().read().version)
         else:
             flash("The details have been saved. Pages and e-mails show them from now on.", "success")
             return redirect(url_for("admin.shop_details"), 303)

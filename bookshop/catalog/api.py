@@ -20,7 +20,6 @@ from bookshop.catalog.schemas import (
     book_out,
 )
 from bookshop.catalog.views import waiting_count
-from bookshop.extensions import settings
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import sees_staff_data, staff_required
@@ -64,7 +63,7 @@ def api_create_book(json: NewBook) -> Response:
     """Add a book. It has no copies until its stock is changed."""
     catalog = services.catalog()
     values = json.model_dump()
-    values["currency"] = values["currency"] or settings().currency
+    values["currency"] = values["currency"] or services.shop_details().currency
     book_id = services.commit(lambda: catalog.create(values))
     location = url_for("catalog.api_book", book_id=book_id)
     return book_response(catalog.read(book_id), 201, {"Location": location})

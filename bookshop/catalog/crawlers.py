@@ -7,6 +7,7 @@ from flask import Response, abort, render_template
 
 from bookshop.catalog import bp
 from bookshop.catalog.repository import BookRepository
+from bookshop.content.service import STARTER
 from bookshop.kit.text import slug
 from bookshop.web import services
 from bookshop.web.navigation import absolute_url
@@ -36,7 +37,10 @@ def sitemap(number: int) -> Response:
         abort(404)
     own_pages = ("catalog.home", "catalog.books", "shop.visit")
     pages: list[tuple[str, datetime | None]] = [(absolute_url(page), None) for page in own_pages]
-    if number > 1:
+    if number == 1:
+        reviewed = (page for page in services.content().list_pages() if page.state != STARTER)
+        pages += [(absolute_url("content.page", slug=page.slug), None) for page in reviewed]
+    else:
         first = (number - 2) * SITEMAP_SIZE + 1
         books = services.repository(BookRepository).list_on_sale(first, first + SITEMAP_SIZE - 1)
         pages = [

@@ -40,14 +40,14 @@ AMOUNT_FIELDS = {"price": ("min_price", "max_price")}
 def home() -> str:
     books = services.repository(BookRepository)
     back, new = books.list_back_in_stock(ROW), books.list_newest(ROW)
-    facets = count_facets(books, BookCriteria(), settings().currency)
+    facets = count_facets(books, BookCriteria(), services.shop_details().currency)
     return render_template("catalog/home.html", back=back, new=new, facets=facets)
 
 
 @bp.get("/books")
 def books() -> str | AnyResponse:
-    query, catalog = book_query(request.args, settings().currency), services.catalog()
-    page, facets = catalog.browse(query.criteria(), query.page, query.size, settings().currency)
+    query, catalog = book_query(request.args, services.shop_details().currency), services.catalog()
+    page, facets = catalog.browse(query.criteria(), query.page, query.size, services.shop_details().currency)
     suggestions = {} if page.total else catalog.words_with_results(query.criteria())
     return render_list(
         "catalog/books.html", page, query=query, facets=facets, suggestions=suggestions, filter_address=filter_address

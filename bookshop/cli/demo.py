@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import flask_migrate
@@ -28,6 +29,11 @@ DEMO_ACCOUNTS = {
     "ada@example.com": ("demo customer", CUSTOMER),
     "ben@example.com": ("demo customer", CUSTOMER),
 }
+DEMO_SHOP: dict[str, Any] = {
+    **{"tagline": "Books for curious people", "street": "Musterstra\u00dfe 1", "postcode": "10115", "city": "Berlin"},
+    **{"country": "DE", "phone": "030 5550 100", "email": "shop@bookshop.example.com", "time_zone": "Europe/Berlin"},
+    **{"vat_note": "Prices include VAT.", "week": [*["10:00\u201318:30"] * 5, "10:00\u201316:00", ""]},
+}
 
 
 @click.command("demo")
@@ -51,6 +57,8 @@ def fill_demo() -> None:
     for email, (password, role) in DEMO_ACCOUNTS.items():
         if email not in known:
             services.commit(partial(services.accounts().register, email, password, role))
+    if not services.shop().read().version:
+        services.commit(lambda: services.shop().change(DEMO_SHOP, 0))
     if db.session.scalar(select(Book.id).limit(1)) is None:
         import_file(DEMO_BOOKS)
         _add_activity()

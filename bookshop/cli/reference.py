@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from bookshop.bookfiles.reading import ReadLine, open_books, remove_converted
-from bookshop.extensions import settings
 from bookshop.kit.exceptions import Invalid
 from bookshop.reference.service import missing
 from bookshop.web import services
@@ -23,7 +22,7 @@ def import_reference(path: Path, report: Callable[[str], Any] = lambda problem: 
     Reports each line that is refused. Raises Invalid if the file cannot be read at all.
     """
     try:
-        file = open_books(path, settings().currency)
+        file = open_books(path, services.shop_details().currency)
         if file.header and "isbn" not in file.mapping and "sku" not in file.mapping:
             raise Invalid("No column of this file is known as the ISBN, which every title of the catalogue needs.")
         click.echo(file.format)

@@ -97,7 +97,9 @@ class ImportRunner:
 
     def _open(self, job: ImportJob) -> BookFile:
         chosen = Chosen(cast(Any, job.decimal), cast(Any, job.names), job.encoding)
-        return open_books(upload_path(self.job_id), settings().currency, partial(_columns, job.mapping), chosen)
+        return open_books(
+            upload_path(self.job_id), services.shop().read().currency, partial(_columns, job.mapping), chosen
+        )
 
     def _plan(self, file: BookFile) -> list[dict[str, Any]]:
         """Write the plan in two passes, as a line may clash with a later one; returns the preview."""

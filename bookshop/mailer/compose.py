@@ -77,7 +77,7 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
             "waiting": absolute_url("prebookings.waiting", token=waiting),
         }
     if message.kind in ORDER_KINDS:
-        return {"order": services.orders().get_any(message.order_id), "days": settings().collect_days}
+        return {"order": services.orders().get_any(message.order_id), "days": services.shop_details().collect_days}
     link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""
     if message.kind in NOTICE_KINDS:
         return {"when": f"{day(message.created_at)} at {local(message.created_at):%H:%M %Z}", "undo": link}

@@ -13,7 +13,6 @@ from bookshop.accounts.browser import link_request, link_sent, sent_to
 from bookshop.accounts.views import limited
 from bookshop.cart import cookie
 from bookshop.cart.views import current_cart, reduce_to_stock, remove_from_cart
-from bookshop.extensions import settings
 from bookshop.idempotency.service import StoredResponse
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
@@ -154,7 +153,9 @@ def _show(form: CheckoutForm, status: int) -> ViewResponse:
         _flash_empty_cart()
         return redirect(url_for("cart.cart"), 303)
     form.show(cart)
-    return render_template("orders/checkout.html", form=form, cart=cart, post=settings().post_orders), status
+    return render_template(
+        "orders/checkout.html", form=form, cart=cart, post=services.shop_details().post_orders
+    ), status
 
 
 def _flash_empty_cart() -> None:
@@ -177,7 +178,7 @@ def orders() -> ViewResponse:
 @customer_required
 def order(order_id: int) -> ViewResponse:
     order = services.orders().get(current_identity().user_id, order_id)
-    kept_until = order.ready_at + timedelta(days=settings().collect_days) if order.ready_at else None
+    kept_until = order.ready_at + timedelta(days=services.shop_details().collect_days) if order.ready_at else None
     return render_template("orders/order.html", order=order, kept_until=kept_until, now=now())
 
 

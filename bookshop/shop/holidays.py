@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from datetime import date, timedelta
 
-import holidays
-
 AHEAD = timedelta(days=365)
 LANGUAGE = "en_US"  # where the package has names in English
 
@@ -14,6 +12,8 @@ def public_holidays(country: str, today: date) -> Mapping[date, str]:
 
     Those of a single region are not known. `country` is an ISO 3166-1 code, or "".
     """
+    import holidays  # noqa: PLC0415  takes a moment, and is seldom needed
+
     try:
         known = holidays.country_holidays(country, years=[today.year, today.year + 1], language=LANGUAGE)
     except NotImplementedError:

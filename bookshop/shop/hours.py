@@ -13,7 +13,10 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 SPANS_MAX = 4  # in a day
 LOOKED_AHEAD = 60  # days in which the shop may open again
 CLOSED = re.compile("closed|-|\u2013|\u2014|", re.IGNORECASE)
-SPAN = re.compile(r"(?P<opens>.+?)\s*(?:[-\u2013\u2014]|\bto\b|\buntil\b)\s*(?P<closes>.+)", re.IGNORECASE)
+ALL_DAY = re.compile(r"(?:open )?(?:all day|24 ?h(?:ours)?)", re.IGNORECASE)
+BETWEEN_TIMES = re.compile("[,;&]|\\band\\b", re.IGNORECASE)
+UNTIL = re.compile(r"[-\u2013\u2014]|\bto\b|\buntil\b", re.IGNORECASE)
+LONGEST = 120  # characters of the hours of a day
 CLOCK = re.compile(r"(?P<hour>[0-9]{1,2})(?:[:.h](?P<minute>[0-9]{2})|h)?\s*(?P<half>[ap]\.?m\.?)?", re.IGNORECASE)
 NOT_HOURS = "Write hours such as 9:00-13:00, 14:00-18:30, or leave the field empty if the shop is closed."
 DAY = timedelta(days=1)
@@ -25,8 +28,13 @@ class Span(NamedTuple):
     opens: time
     closes: time
 
+    @property
+    def is_all_day(self) -> bool:
+        """Whether it lasts from midnight to midnight."""
+        return self.opens == self.closes == time()
+
     def __str__(self) -> str:
-        return f"{clock(self.opens)}\u2013{clock(self.closes)}"
+        return "all day" if self.is_all_day else f"{clock(self.opens)}\u2013{clock(self.closes)}"
 
 
 class Exceptional(NamedTuple):
@@ -53,9 +61,12 @@ def parse_hours(text: str) -> tuple[Span, ...]:
 
     Raises ValueError with a sentence for people.
     """
-    if CLOSED.fullmatch(text.strip()):
+    if len(text) > LONGEST:
+        raise ValueError(NOT_HOURS)
+    plain = " ".join(text.split())
+    if CLOSED.fullmatch(plain):
         return ()
-    spans = tuple(_span(part.strip()) for part in re.split("[,;&]|\\band\\b", text) if part.strip())
+    spans = tuple(_span(part.strip()) for part in BETWEEN_TIMES.split(plain))
     if len(spans) > SPANS_MAX:
         raise ValueError(f"A day can have at most {SPANS_MAX} times.")
     for earlier, later in pairwise(spans):
@@ -82,10 +93,12 @@ def week_lines(week: Sequence[Sequence[Span]]) -> list[tuple[str, str]]:
 
 
 def _span(text: str) -> Span:
-    match = SPAN.fullmatch(text)
-    if not match:
+    if ALL_DAY.fullmatch(text):
+        return Span(time(), time())
+    opens, *closes = UNTIL.split(text)
+    if len(closes) != 1:
         raise ValueError(NOT_HOURS)
-    return Span(_time(match["opens"]), _time(match["closes"]))
+    return Span(_time(opens), _time(closes[0]))
 
 
 def _time(text: str) -> time:
@@ -164,7 +177,7 @@ class Hours:
         today, closes = moment.astimezone(self.zone).date(), opening.closes.astimezone(self.zone)
         if closes.date() == today or closes <= self._at(today + DAY, time()):
             return f"Open today until {clock(closes) if closes.date() == today else 'midnight'}"
-        return f"Open until {_day(closes.date(), today)} at {clock(closes)}"
+        return f"Open until {_day(closes.date(), today).removeprefix('on ')} at {clock(closes)}"
 
     def _from(self, opening: Opening, moment: datetime) -> str:
         today, opens = moment.astimezone(self.zone).date(), opening.opens.astimezone(self.zone)

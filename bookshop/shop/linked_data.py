@@ -1,6 +1,7 @@
 """Structured data about the shop for search engines (https://schema.org/BookStore)."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from bookshop.shop.hours import WEEKDAYS, Span
@@ -9,15 +10,15 @@ from bookshop.shop.service import Details
 SCHEMA = "https://schema.org"
 
 
-def shop_as_linked_data(details: Details, address: str) -> dict[str, Any]:
-    """Describe the shop as JSON-LD; `address` is the absolute URL of its home page."""
+def shop_as_linked_data(details: Details, address: str, today: date) -> dict[str, Any]:
+    """Describe the shop as JSON-LD; `address` is the absolute URL of its home page. Past exceptions are left out."""
     optional = {
         "slogan": details.tagline,
         "telephone": details.phone,
         "email": details.email,
         "address": _postal_address(details) if details.address else None,
         "openingHoursSpecification": _week(details) if any(details.week) else None,
-        "specialOpeningHoursSpecification": _exceptions(details),
+        "specialOpeningHoursSpecification": _exceptions(details, today),
     }
     return {
         "@context": SCHEMA,
@@ -43,11 +44,12 @@ def _week(details: Details) -> list[dict[str, Any]]:
     return [_specification(span) | {"dayOfWeek": f"{SCHEMA}/{day}"} for day, spans in days for span in spans]
 
 
-def _exceptions(details: Details) -> list[dict[str, Any]]:
+def _exceptions(details: Details, today: date) -> list[dict[str, Any]]:
     closed: Sequence[Span | None] = [None]
     return [
         _specification(span) | {"validFrom": day.isoformat(), "validThrough": day.isoformat()}
         for day, exception in details.hours.exceptions.items()
+        if day >= today
         for span in exception.spans or closed
     ]
 
@@ -55,4 +57,6 @@ def _exceptions(details: Details) -> list[dict[str, Any]]:
 def _specification(span: Span | None) -> dict[str, Any]:
     """Describe one time of a day; a day that is closed has equal times, as search engines expect."""
     opens, closes = (f"{span.opens:%H:%M}", f"{span.closes:%H:%M}") if span else ("00:00", "00:00")
+    if span and span.is_all_day:
+        closes = "23:59"
     return {"@type": "OpeningHoursSpecification", "opens": opens, "closes": closes}

@@ -11,7 +11,9 @@ from bookshop.kit.text import EMAIL_MAX
 
 ONLY_ID = 1
 NAME_MAX, TAGLINE_MAX, LINE_MAX, POSTCODE_MAX, PHONE_MAX, NOTE_MAX = 80, 160, 120, 20, 40, 80
+VAT_NUMBER_MAX, VAT_NOTE_MAX, REGISTRATION_MAX = 40, 120, 200
 ZONE_MAX = 64
+COLLECT_DAYS_MAX = 365
 EXCEPTIONS_MAX = 200
 
 
@@ -36,6 +38,13 @@ class ShopDetails(Base):
     country: Mapped[str] = mapped_column(String(2))  # ISO 3166-1
     phone: Mapped[str] = mapped_column(String(PHONE_MAX))
     email: Mapped[str] = mapped_column(String(EMAIL_MAX))
+    responsible: Mapped[str] = mapped_column(String(LINE_MAX))  # the person who is responsible for the contents
+    registration: Mapped[str] = mapped_column(String(REGISTRATION_MAX))  # court and number, or the like
+    vat_number: Mapped[str] = mapped_column(String(VAT_NUMBER_MAX))
+    vat_note: Mapped[str] = mapped_column(String(VAT_NOTE_MAX))  # beside totals: "Prices include VAT"
     time_zone: Mapped[str] = mapped_column(String(ZONE_MAX))  # of the IANA database
+    currency: Mapped[str] = mapped_column(String(3))  # ISO 4217, of new books
+    post_orders: Mapped[bool]  # whether customers can have orders posted
+    collect_days: Mapped[int]  # for which an order is kept ready
     week: Mapped[list[str]] = mapped_column(JSON)
     exceptions: Mapped[dict[str, Any]] = mapped_column(JSON)

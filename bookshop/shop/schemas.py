@@ -50,6 +50,7 @@ class ShopOut(BaseModel):
     phone: str | None
     email: str | None
     time_zone: str = Field(description="of the IANA database", examples=["Europe/London"])
+    currency: str = Field(description="ISO 4217 code, of new books", examples=["EUR"])
     opening_hours: Sequence[DayOut]
     exceptions: Sequence[ExceptionOut]
     open_now: str | None = Field(description="a sentence for people", examples=["Open today until 18:30"])
@@ -70,6 +71,7 @@ def shop_out(details: Details) -> ShopOut:
         phone=details.phone or None,
         email=details.email or None,
         time_zone=details.time_zone,
+        currency=details.currency,
         opening_hours=[
             DayOut(weekday=day, hours=_times(spans)) for day, spans in zip(WEEKDAYS, hours.week, strict=True)
         ],

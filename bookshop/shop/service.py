@@ -1,11 +1,12 @@
 """The shop's details, as every page and e-mail shows them and as owners change them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale
 from sqlalchemy.orm import Session
@@ -13,14 +14,20 @@ from sqlalchemy.orm import Session
 from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.money import LOCALE
-from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, parse_hours, week_lines
+from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, Span, parse_hours, week_lines
 from bookshop.shop.repository import FIRST, ShopRepository
 
+log = logging.getLogger(__name__)
+
+NO_COUNTRIES = frozenset(("EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"))  # which Unicode lists among them
 COUNTRIES: Mapping[str, str] = {
-    code: name for code, name in Locale(LOCALE).territories.items() if len(code) == 2 and code.isalpha()
+    code: name
+    for code, name in Locale(LOCALE).territories.items()
+    if len(code) == 2 and code.isalpha() and code not in NO_COUNTRIES
 }
 CHANGED_MEANWHILE = (
-    "Somebody else has changed these details meanwhile. Open this page in another tab, compare, and save yours again."
+    "Somebody else has changed these details meanwhile, and yours are not saved. Open this page in another tab and "
+    "compare. If yours are right, save them again."
 )
 
 
@@ -37,7 +44,14 @@ class Details:
     country: str = ""
     phone: str = ""
     email: str = ""
+    responsible: str = ""
+    registration: str = ""
+    vat_number: str = ""
+    vat_note: str = ""
     time_zone: str = "UTC"
+    currency: str = "EUR"
+    post_orders: bool = False
+    collect_days: int = 14
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -45,15 +59,18 @@ class Details:
     def hours(self) -> Hours:
         """The opening hours."""
         exceptions = {
-            date.fromisoformat(day): Exceptional(parse_hours(text), note)
-            for day, (text, note) in self.exceptions.items()
+            date.fromisoformat(day): Exceptional(_readable(text), note) for day, (text, note) in self.exceptions.items()
         }
-        return Hours([parse_hours(text) for text in self.week], exceptions, self.zone)
+        return Hours([_readable(text) for text in self.week], exceptions, self.zone)
 
-    @property
+    @cached_property
     def zone(self) -> ZoneInfo:
         """The time zone of all times that people read."""
-        return ZoneInfo(self.time_zone)
+        try:
+            return ZoneInfo(self.time_zone)
+        except (OSError, ValueError, ZoneInfoNotFoundError):  # of a machine that knows other zones
+            log.warning("the time zone %s of the shop is unknown here: using UTC", self.time_zone)
+            return ZoneInfo("UTC")
 
     @property
     def is_described(self) -> bool:
@@ -113,4 +130,19 @@ class ShopService:
         if not self.shop.update(changed, max(version, FIRST)):
             raise Conflict(CHANGED_MEANWHILE, "SHOP_CHANGED")
         self.read()
-        self.audit.record("shop.changed", None, {name: getattr(before, name) for name in changed}, changed)
+        old = {name: _logged(name, getattr(before, name)) for name in changed}
+        self.audit.record("shop.changed", None, old, {name: _logged(name, changed[name]) for name in changed})
+
+
+def _readable(hours: str) -> Sequence[Span]:
+    """Return stored hours; none if they cannot be read, so that owners can still open the page that corrects them."""
+    try:
+        return parse_hours(hours)
+    except ValueError:
+        log.warning("the hours %s of the shop cannot be read", hours)
+        return ()
+
+
+def _logged(name: str, value: Any) -> Any:
+    """Return a value for the audit log, which has no names of people."""
+    return "a name" if name == "responsible" and value else value

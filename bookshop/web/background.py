@@ -56,8 +56,9 @@ def _try(step: Step, stopping: Stopping) -> bool:
         return step(stopping)
     except Exception:  # whatever it is, the thread goes on, and e-mail with it
         log.exception("a step of the worker has failed; it is tried again later")
-        db.session.remove()
         return False
+    finally:
+        db.session.remove()  # the next step reads the shop's details anew
 
 
 def _sleep(seconds: float, stopping: Stopping) -> None:

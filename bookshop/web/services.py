@@ -23,6 +23,7 @@ from bookshop.audit.service import Actor, AuditService, set_actor
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
 from bookshop.checkout.service import CheckoutService, OrderRules
+from bookshop.content.service import ContentService
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
 from bookshop.feed.service import FeedService
@@ -156,7 +157,7 @@ def catalog() -> CatalogService:
 
 @once_per_session
 def imports() -> ImportService:
-    return ImportService(db.session(), catalog(), shelf(), settings().currency)
+    return ImportService(db.session(), catalog(), shelf(), shop_details().currency)
 
 
 @once_per_session
@@ -181,12 +182,12 @@ def cart() -> CartService:
 
 @once_per_session
 def orders() -> OrderService:
-    return OrderService(db.session(), settings().collect_days)
+    return OrderService(db.session(), shop_details().collect_days)
 
 
 @once_per_session
 def checkout() -> CheckoutService:
-    rules = OrderRules(settings().max_open_orders, settings().post_orders)
+    rules = OrderRules(settings().max_open_orders, shop_details().post_orders)
     return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
 
 
@@ -198,6 +199,11 @@ def feed() -> FeedService:
 @once_per_session
 def webhooks() -> WebhookService:
     return WebhookService(db.session())
+
+
+@once_per_session
+def content() -> ContentService:
+    return ContentService(db.session())
 
 
 @once_per_session

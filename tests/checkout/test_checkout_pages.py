@@ -4,10 +4,8 @@ import re
 
 import pytest
 
-from bookshop import create_app
 from bookshop.web import services
-from tests.support.clients import WebClient, text_of
-from tests.support.settings import settings_for
+from tests.support.clients import text_of
 
 pytestmark = pytest.mark.one_postgresql_case
 
@@ -32,11 +30,10 @@ def emma(shop, ada):
 
 
 @pytest.fixture
-def posting(ada, emma, database_url):
+def posting(ada, emma, shop):
     """Ada's browser in a shop that posts orders."""
-    browser = WebClient(create_app(settings_for(database_url, post_orders=True)))
-    browser.client.set_cookie("bookshop", ada.client.get_cookie("bookshop").value)
-    return browser
+    shop.describe(post_orders=True)
+    return ada
 
 
 def opened(browser):

@@ -42,6 +42,10 @@ class Imports:
         self.work()
         return job_id
 
+    def is_in(self, job_id: int, state: str) -> bool:
+        """Whether an import is in this state."""
+        return bool(self.job(job_id).state == state)
+
     def do(self, action: str, job_id: int) -> None:
         """Press a button: start, pause, resume, cancel or undo."""
         self.shop.commit(partial(lambda: getattr(services.imports(), action)(job_id)))

@@ -5,12 +5,13 @@ from functools import partial
 import pytest
 
 from bookshop.extensions import db
-from bookshop.imports import plan, runner, service
+from bookshop.imports import plan, runner, service, worker
 from bookshop.imports.models import CANCELLED, CHECKED, CHECKING, DONE, FAILED, PAUSED, UNDONE
 from bookshop.imports.runner import ImportRunner, check_file, plan_path, upload_path, write_checked
 from bookshop.imports.service import ImportStopped
 from bookshop.kit.exceptions import Conflict
 from bookshop.web import services
+from tests.mailer.test_mail_kills import wait_until
 
 A, B = "9780141439587", "9780199535521"
 HEADER = "isbn,title,authors,stock_quantity\n"
@@ -250,6 +251,18 @@ def test_columns_without_names_are_chosen_for_one_file_and_remembered_for_none(s
     imports.work()
     assert (imports.job(job_id).mapping, imports.job(job_id).added) == (columns, 2)
     assert imports.job(imports.check(content)).mapping == ["", "", ""]
+
+
+def test_a_running_worker_uses_the_currency_that_owners_have_just_chosen(shop, imports, monkeypatch):
+    monkeypatch.setattr(worker, "POLL", 0.05)
+    with shop.app.app_context(), worker.import_thread(lambda: False, once=False):
+        for title, currency in (("Emma", "EUR"), ("Persuasion", "GBP")):
+            shop.describe(currency=currency)
+            job_id = imports.upload(f"title,authors\n{title},Jane Austen\n")
+            wait_until(partial(imports.is_in, job_id, CHECKED))
+            imports.do("start", job_id)
+            wait_until(partial(imports.is_in, job_id, DONE))
+    assert shop.rows("SELECT currency FROM books ORDER BY id") == ["EUR", "GBP"]
 
 
 def test_a_removed_book_cannot_be_changed(shop, imports, api_client):

@@ -192,7 +192,8 @@ def test_order_messages_name_the_order_and_alerts_the_book(shop, make_mailbox, e
 
 
 def test_an_order_to_be_posted_is_packed_not_collected(shop, make_mailbox, emma):
-    inbox = make_mailbox(post_orders=True)
+    shop.describe(post_orders=True)
+    inbox = make_mailbox()
     shop.set_stock(emma, 1)
     order_id = shop.order(1, {emma: 1}, delivery="post", address="1 Road")
     shop.change_order(order_id, "ready", shop.staff())

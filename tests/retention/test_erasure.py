@@ -48,9 +48,10 @@ SEND_ONCE = WorkerTiming(batch=20, timeout=5, lease=600, poll=0.01, pause=0.01, 
 
 
 @pytest.fixture
-def inbox(app, tmp_path, monkeypatch):
+def inbox(app, shop, tmp_path, monkeypatch):
     """The mail folder of a shop that posts orders."""
-    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"].model_copy(update={"post_orders": True}))
+    monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
+    shop.describe(post_orders=True)
     return Mailbox(app, tmp_path / "mail")
 
 

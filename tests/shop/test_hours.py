@@ -35,6 +35,9 @@ def at(text: str, zone: str = "Europe/Berlin") -> datetime:
         ("", ""),
         ("closed", ""),
         (" - ", ""),
+        ("all day", "all day"),
+        ("Open 24 hours", "all day"),
+        ("0:00-24:00", "all day"),
     ],
 )
 def test_hours_are_read_as_people_write_them_and_come_back(text, written):
@@ -113,6 +116,7 @@ def test_a_shop_on_holiday_for_weeks_names_the_date():
         ("18-1", "2026-12-02T01:00", "Closed, opens today at 18:00"),
         ("18-24", "2026-12-01T23:59", "Open today until midnight"),
         ("0-24", "2026-12-01T12:00", "Open"),
+        ("all day", "2026-12-01T12:00", "Open"),
         ("9-9", "2026-12-01T12:00", "Open"),
         ("", "2026-12-01T12:00", ""),
     ],
@@ -153,6 +157,11 @@ def test_a_time_that_comes_twice_means_the_first(moment, sentence):
     assert hours("2:30-2:45").sentence(datetime.fromisoformat(moment)) == sentence
 
 
+def test_the_second_time_of_an_hour_that_comes_twice_is_later_for_the_shop_too():
+    second = datetime(2026, 10, 25, 2, 40, tzinfo=BERLIN, fold=1)
+    assert hours("2:30-2:45").sentence(second) == "Closed, opens tomorrow at 2:30"
+
+
 @pytest.mark.parametrize(
     ("zone", "sentence"),
     [
@@ -169,3 +178,14 @@ def test_the_zone_decides(zone, sentence):
 
 def test_a_span_is_written_without_a_leading_zero():
     assert str(Span(time(9), time(18, 30))) == "9:00\u201318:30"
+
+
+def test_a_closing_in_a_week_names_the_date():
+    closed = {"2026-12-14": "closed"}
+    assert hours("all day", exceptions=closed).sentence(at("2026-12-07T12:00")) == "Open until 14 December at 0:00"
+
+
+@pytest.mark.parametrize("text", ["9" + " " * 20_000 + "x", "-" * 20_000, "9 to " * 5_000])
+def test_a_text_that_is_too_long_is_refused_before_it_is_read(text):
+    with pytest.raises(ValueError, match=r"[.]$"):
+        parse_hours(text)

@@ -23,7 +23,7 @@ DETAILS = {
     **{"city": "Oxford", "country": "GB", "phone": "+44 1865 123456", "email": "hello@example.com"},
     **{"time_zone": "Europe/London", "monday": "9-17:30", "tuesday": "9-17:30", "saturday": "10-14"},
     "exceptions": "2030-12-24 9-12 Christmas Eve\n2030-12-25 closed Christmas Day",
-    "version": "0",
+    **{"currency": "GBP", "collect_days": "10", "version": "0"},
 }
 ADDRESS = "12 High Street, OX1 4DB Oxford, United Kingdom"
 LINKED_DATA = '<script type="application/ld\\+json">(.*?)</script>'
@@ -72,6 +72,9 @@ def test_search_engines_read_the_address_and_the_hours(owner, web_client):
     assert (found["address"]["streetAddress"], found["address"]["addressCountry"]) == ("12 High Street", "GB")
     first = found["openingHoursSpecification"][0]
     assert (first["dayOfWeek"], first["opens"], first["closes"]) == ("https://schema.org/Monday", "09:00", "17:30")
+    assert save(owner, version="2", monday="all day").status_code == 303
+    found_later = json.loads(re.findall(LINKED_DATA, web_client().get("/visit").text)[0])
+    assert found_later["openingHoursSpecification"][0]["closes"] == "23:59"
     closed = found["specialOpeningHoursSpecification"][1]
     assert (closed["validFrom"], closed["opens"], closed["closes"]) == ("2030-12-25", "00:00", "00:00")
 
@@ -82,7 +85,7 @@ def test_json_has_the_details(owner, api_client):
     assert found["address"] == {"street": "12 High Street", "postcode": "OX1 4DB", "city": "Oxford", "country": "GB"}
     assert found["opening_hours"][0] == {"weekday": "Monday", "hours": [{"opens": "09:00", "closes": "17:30"}]}
     assert found["exceptions"][1] == {"date": "2030-12-25", "hours": [], "note": "Christmas Day"}
-    assert (found["time_zone"], found["tagline"]) == ("Europe/London", "New and old")
+    assert (found["time_zone"], found["tagline"], found["currency"]) == ("Europe/London", "New and old", "GBP")
 
 
 def test_the_header_says_until_when_the_shop_is_open(shop, web_client):
@@ -104,6 +107,32 @@ def test_orders_and_their_e_mails_say_where_they_are_collected(shop, web_client,
     assert (
         "Collect it at The Bookshop, 12 High Street, Oxford. Monday to Saturday: 9:00\u201318:00 Sunday: closed" in text
     )
+
+
+def test_the_note_on_vat_stands_beside_totals(shop, web_client):
+    ada = shop.customer("ada@example.com")
+    shop.describe(vat_note="Prices include VAT.")
+    emma = shop.book("Emma", stock=3)
+    order_id = shop.order(ada, {emma: 1})
+    shop.fill_cart(ada, {emma: 1})
+    customer = web_client("ada@example.com")
+    for path in (f"/orders/{order_id}", "/checkout"):
+        assert "Prices include VAT." in text_of(customer.get(path))
+
+
+def test_the_audit_log_does_not_have_the_name_of_the_person_responsible(owner, shop):
+    save(owner, responsible="Ada Lovelace", vat_number="GB123456789")
+    logged = str(shop.rows("SELECT after FROM audit_entries WHERE action = 'shop.changed'"))
+    assert ("Lovelace" in logged, "GB123456789" in logged) == (False, True)
+
+
+def test_the_currency_is_that_of_new_books_and_changes_no_price(owner, shop, web_client, api_client):
+    emma = shop.book("Emma", price_cents=950)
+    save(owner)
+    staff = api_client("owner@example.com")
+    added = staff.post("/api/v1/books", {"title": "Persuasion", "authors": "Jane Austen", "price_cents": 950}).json
+    assert (added["currency"], staff.get(f"/api/v1/books/{emma}").json["currency"]) == ("GBP", "EUR")
+    assert "Prices are in GBP." in text_of(owner.get("/admin/books/new"))
 
 
 def test_markup_in_the_details_is_shown_as_text(owner, web_client):
@@ -129,12 +158,27 @@ def test_saving_without_a_change_changes_nothing(owner, shop):
     assert shop.rows("SELECT version FROM shop_details") == [2]
 
 
-def test_of_two_owners_who_change_the_details_the_second_is_asked_to_compare(owner, shop):
+def test_of_two_owners_who_change_the_details_the_second_is_asked_to_compare_and_may_save_again(owner, shop):
     save(owner)
     answer = save(owner, name="Other Books")
     assert (answer.status_code, 'value="Other Books"' in answer.text) == (409, True)
-    assert "Somebody else has changed these details meanwhile." in text_of(answer)
+    assert "Somebody else has changed these details meanwhile" in text_of(answer)
     assert shop.rows("SELECT name FROM shop_details") == ["Corner Books"]
+    (version,) = re.findall('name="version" type="hidden" value="([0-9]+)"', answer.text)
+    assert save(owner, name="Other Books", version=version).status_code == 303
+
+
+def test_details_that_this_machine_cannot_read_leave_the_shop_open_and_can_be_corrected(owner, shop, web_client):
+    save(owner)
+    shop.execute('UPDATE shop_details SET time_zone = \'Mars/Base\', week = \'["9-", "", "", "", "", "", ""]\'')
+    assert web_client().get("/visit").status_code == 200
+    assert save(owner, version="2").status_code == 303
+
+
+def test_days_at_the_ends_of_the_calendar_can_be_searched_in_any_zone(owner, shop):
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        shop.describe(time_zone=zone)
+        assert owner.get("/admin/audit?since=0001-01-01&until=9999-12-31").status_code == 200
 
 
 def test_two_first_changes_at_the_same_time_lose_none(shop):
@@ -145,7 +189,9 @@ def test_two_first_changes_at_the_same_time_lose_none(shop):
 def test_without_the_check_of_the_version_one_of_them_is_lost(shop, monkeypatch):
     """On SQLite, which lets one write at a time, the second reads what the first has written."""
     update = ShopRepository.update
-    monkeypatch.setattr(ShopRepository, "update", lambda *given: update(*given[:2], given[0].get().version))
+    monkeypatch.setattr(
+        ShopRepository, "update", lambda rows, values, _version: update(rows, values, rows.get().version)
+    )
     is_sqlite = shop.app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite")
     assert both_change_first(shop) == ["SHOP_CHANGED" if is_sqlite else None, None]
 

@@ -14,7 +14,7 @@ from tests.support.sources import MODULES, ROOT, SOURCES, imported_by, module_of
 DOMAIN = (
     ("audit",),
     ("shop",),
-    ("catalog", "events", "idempotency", "mail", "throttle"),
+    ("catalog", "content", "events", "idempotency", "mail", "throttle"),
     ("accounts", "bookfiles", "reference"),
     ("orders",),
     ("prebookings",),

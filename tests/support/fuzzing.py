@@ -82,13 +82,12 @@ class ServedShop(NamedTuple):
 @contextmanager
 def served_shop(url: str, application: str = SHOP, orders: int = FEW_ORDERS) -> Iterator[ServedShop]:
     """Serve the shop on a new database; check at the end that its data are consistent."""
-    settings = settings_for(
-        url, api_limit="10000000 per minute", database_pool=8, post_orders=True, webhook_private=True
-    )
+    settings = settings_for(url, api_limit="10000000 per minute", database_pool=8, webhook_private=True)
     app = create_app(settings)
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
+    shop.describe(post_orders=True)
     tokens = fill_shop(shop, orders)
     # The shop itself, not gunicorn, must refuse the longest generated URLs.
     with served(application, environment(settings), *AS_RUN, "--limit-request-line", "0") as address:

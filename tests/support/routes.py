@@ -23,7 +23,9 @@ DELIVERY = {"lines": f"{ISBN} x3", "previewed": f"{ISBN}x3", "receive": "yes"}
 COVER = "c" * 32
 BOOK_FILE = {"file": (Upload(b"isbn,title,authors\n,Persuasion,Jane Austen\n"), "books.csv")}
 COLUMNS = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}  # of the sample import
+PAGE_FORM = {"title": "Events", "body": "Readings", "state": "published", "version": "1"}
 SHOP_FORM = {"name": "Corner Books", "time_zone": "Europe/London", "monday": "9-18", "version": "0"}
+SHOP_FORM |= {"currency": "EUR", "collect_days": "14"}
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -39,6 +41,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /books/{book_id}/cover.svg": (ANYONE, {}),
     "GET /covers/{name}-{size}.webp": (ANYONE, {}),
     "GET /visit": (ANYONE, {}),
+    "GET /pages/{slug}": (ANYONE, {}),
     "GET /robots.txt": (ANYONE, {}),
     "GET /.well-known/security.txt": (ANYONE, {}),
     "GET /health/live": (ANYONE, {}),
@@ -119,6 +122,13 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/staff/{user_id}": (OWNER, {}),
     "POST /admin/staff/{user_id}": (OWNER, {"role": "bookseller"}),
     "POST /admin/staff/{user_id}/remove-second-factor": (OWNER, {}),
+    "GET /admin/pages": (OWNER, {}),
+    "GET /admin/pages/new": (OWNER, {}),
+    "POST /admin/pages/new": (OWNER, PAGE_FORM),
+    "GET /admin/pages/{slug}": (OWNER, {}),
+    "POST /admin/pages/{slug}": (OWNER, PAGE_FORM),
+    "GET /admin/pages/{slug}/delete": (OWNER, {}),
+    "POST /admin/pages/{slug}/delete": (OWNER, {}),
     "GET /admin/settings": (OWNER, {}),
     "POST /admin/settings": (OWNER, SHOP_FORM),
     "GET /admin/settings/server": (OWNER, {}),

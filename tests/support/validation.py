@@ -6,7 +6,7 @@ from functools import cache
 from inspect import unwrap
 from typing import Any, get_type_hints
 
-from flask import Flask, g
+from flask import Flask, appcontext_pushed, g
 from pydantic import BaseModel
 from werkzeug.test import TestResponse
 
@@ -30,13 +30,13 @@ def shop_without_database() -> Flask:
     """Create the shop, with any database access failing, and with one more JSON view at /api/v1/shapes."""
     app = create_app(settings_for("sqlite:////nowhere/shop.db"))
     app.add_url_rule("/api/v1/shapes", "shapes", _view("json", NewPreBook), methods=["POST"])
-    app.before_request_funcs[None].insert(0, _describe)
+    appcontext_pushed.connect(_describe, app)
     return app
 
 
-def _describe() -> None:
-    """Let pages show a new shop, whose details need not be read."""
-    services.shop().details = NEW_SHOP
+def _describe(_app: Flask) -> None:
+    """Let pages show a new shop, of which nothing need be read."""
+    services.shop().details, services.content().links = NEW_SHOP, []
 
 
 @cache

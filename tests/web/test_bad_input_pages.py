@@ -97,9 +97,22 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
     "POST /admin/staff": [({"email": NUL}, 400, CONTROLS), ({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/staff/{user_id}": [({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/settings": [
+        *(
+            ({"currency": NUL}, 400, NO_CHOICE),
+            ({"collect_days": HUGE}, 400, "The number of days must be from 1 to 365."),
+        ),
         *(({"name": NUL}, 400, CONTROLS), ({"monday": HUGE}, 400, NOT_HOURS), ({"time_zone": NUL}, 400, NO_CHOICE)),
-        *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile.")),
+        *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),
     ],
+    **{
+        f"POST /admin/pages/{name}": [
+            ({"title": NUL}, 400, CONTROLS),
+            ({"body": NUL}, 400, CONTROLS),
+            ({"state": NUL}, 400, NO_CHOICE),
+            ({"version": NUL}, 400, ""),
+        ]
+        for name in ("new", "{slug}")
+    },
     "POST /admin/books/new": BOOK_FORM,
     "POST /admin/books/{book_id}/edit": BOOK_FORM,
     "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Choose a file.")],

@@ -26,6 +26,7 @@ from bookshop.accounts.passwords import hash_password, password_matches, problem
 from bookshop.admin.delivery_form import DeliveryForm
 from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
+from bookshop.admin.page_forms import PageForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
@@ -36,12 +37,10 @@ from bookshop.people.link_actions import Started, StartedOrder
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
-from tests.support.bad_details import BAD_DETAILS
+from tests.support.bad_fields import BAD_DETAILS, BAD_PAGES, CONTROLS, DAMAGED, Cases, all_of, text
 from tests.support.bad_input import ISBN, SCRIPT
 from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
-
-Cases = list[tuple[Any, str]]  # value, a text or a file, and message
 
 PASSWORD, NEW = "three random words", "three other words"
 # Valid input for each form, of which each case changes one field.
@@ -68,7 +67,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
-    "ShopDetailsForm": {"name": "Corner Books", "time_zone": "UTC", "country": "", "version": "0"},
+    "PageForm": {"title": "Events", "body": "Readings", "state": "draft"},
+    "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
@@ -85,18 +85,31 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "TokenForm": lambda: TokenForm("bookseller"),
     "RoleForm": lambda: RoleForm("customer"),
     "ColumnsForm": lambda: ColumnsForm(A_FILE),
+    "PageForm": PageForm,
     "ShopDetailsForm": lambda: ShopDetailsForm(NEW_SHOP),
     "CheckoutForm": lambda: CheckoutForm(email=""),
     "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
 # Invalid values of these are ignored: buttons, boxes that may be ticked, and what a page remembers (see safe_next, KEY,
 # DELIVERY_NUMBER).
-PASSED_OVER = {"version", "csrf_token", "submit", "next", "number", "previewed", "receive", "key", "once", "shown"} | {
-    *("link", "with_password", "shared", "order", "listed"),
+PASSED_OVER = {
+    "post_orders",
+    "preview",
+    "version",
+    "csrf_token",
+    "submit",
+    "next",
+    "number",
+    "previewed",
+    "receive",
+    "key",
+    "once",
+    "shown",
+} | {
+    *("link", "with_password", "shared", "order", "listed", "preview", "version"),
 }
 
-CONTROLS, DIFFER = "The text must not contain control characters", "The two new passwords are not the same."
-DAMAGED = "The text contains a damaged character: send the text as UTF-8."
+DIFFER = "The two new passwords are not the same."
 NO_INTEGER, NO_CHOICE = "Enter a whole number in digits, such as 12.", "Not a valid choice."
 NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
 NO_PRICE = "The price must be from 0 to €1,000,000.00."
@@ -107,26 +120,10 @@ NO_DAYS = "Invalid Choice: could not coerce."
 NO_NUMBER = "Invalid choice(s): one or more data inputs could not be coerced."
 NO_LIST = "This is a PDF. Ask for the list as CSV, Excel or ONIX 3.0 and upload that."
 NO_PHOTO = "This file is not a JPEG, PNG or WebP picture. Choose another."
-SHOP_TEXTS = {"tagline": 160, "street": 120, "postcode": 20, "city": 120, "phone": 40}
 INCOMPLETE = "This is not a valid e-mail address. "
 
 NUMBERS = ["abc", "\0", "true", "[]", "--1", "1e", "0x10", "\u2460", "9 9", SCRIPT]
 NO_INTEGERS = [*NUMBERS, "1.5", "2,5", "5.0", "1,000", "1.000", "1_000", "1 000", "\u0665", "1e3", "9" * 5000]
-
-
-def all_of(values: list[str], message: str) -> Cases:
-    return [(value, message) for value in values]
-
-
-def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
-    """Return text that is unstorable, too long, or has line breaks unless `lines`; with `missing` also empty text."""
-    in_a_line = [] if lines else ["a\nb", "a\r\nb"]
-    return [
-        *(all_of(["", " ", "\t\r\n"], missing) if missing else []),
-        *all_of(["a\0b", "a\x1bb", "a\x85b", *in_a_line], f"{CONTROLS}." if lines else f"{CONTROLS} or line breaks."),
-        ("caf\ufffd", DAMAGED),
-        ("x" * (longest + 1), f"This is too long. Enter at most {longest:,} characters."),
-    ]
 
 
 def chosen(*values: str) -> Cases:
@@ -228,8 +225,8 @@ BAD: dict[tuple[str, str], Cases] = {
     ("CopiesForm", "quantity"): [("", "This field is required."), *all_of([" ", *NO_INTEGERS], NO_INTEGER)],
     ("AddForm", "quantity"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
     ("AddForm", "book_id"): all_of(["", " ", *NO_INTEGERS], NO_INTEGER),
-    **BAD_DETAILS | {("ShopDetailsForm", field): text(longest) for field, longest in SHOP_TEXTS.items()},
-    ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
+    **BAD_DETAILS,
+    **BAD_PAGES,
     ("CheckoutForm", "email"): text(254, "Enter your e-mail address."),
     **{(form, field): cases for form in ("CheckoutForm", "LinkForm") for field, cases in CONTACT.items()},
 }  # fmt: skip

@@ -1,0 +1,39 @@
+"""The content pages, as visitors read them."""
+
+from collections.abc import Sequence
+
+from flask import render_template
+from markupsafe import Markup
+
+from bookshop.content import bp
+from bookshop.content.markdown import to_html
+from bookshop.content.repository import Heading
+from bookshop.content.service import STARTER, Page
+from bookshop.shop.service import Details
+from bookshop.web import services
+
+UNKNOWN = "(not entered yet)"
+
+
+@bp.app_template_global()
+def content_links() -> Sequence[Heading]:
+    """Return the pages to link at the foot of each page."""
+    return services.content().links
+
+
+@bp.get("/pages/<slug>")
+def page(slug: str) -> str:
+    found = services.content().read(slug)
+    return render_template("content/page.html", page=found, html=html_of(found), is_reviewed=found.state != STARTER)
+
+
+def html_of(page: Page) -> Markup:
+    """Return the text of a page as HTML that templates need not escape, with the shop's details as they are now."""
+    return Markup(to_html(page.body, _shown(services.shop_details())))  # noqa: S704 - cleaned
+
+
+def _shown(details: Details) -> dict[str, str]:
+    texts = {"name": details.name, "address": ", ".join(details.address), "email": details.email}
+    texts |= {name: getattr(details, name) for name in ("phone", "responsible", "registration")}
+    texts["vat"] = details.vat_number
+    return {name: text or UNKNOWN for name, text in texts.items()}

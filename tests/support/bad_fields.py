@@ -1,0 +1,72 @@
+"""What people may enter wrongly in the fields of forms, and the messages."""
+
+from typing import Any
+
+from bookshop.admin.shop_forms import DAYS
+from bookshop.shop.hours import NOT_HOURS
+from bookshop.shop.single_days import NO_DAY
+
+Cases = list[tuple[Any, str]]  # what is typed, and the message
+
+CONTROLS = "The text must not contain control characters"
+DAMAGED = "The text contains a damaged character: send the text as UTF-8."
+
+
+def all_of(values: list[str], message: str) -> Cases:
+    return [(value, message) for value in values]
+
+
+def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
+    """Return text that is unstorable, too long, or has line breaks unless `lines`; with `missing` also empty text."""
+    in_a_line = [] if lines else ["a\nb", "a\r\nb"]
+    return [
+        *(all_of(["", " ", "\t\r\n"], missing) if missing else []),
+        *all_of(["a\0b", "a\x1bb", "a\x85b", *in_a_line], f"{CONTROLS}." if lines else f"{CONTROLS} or line breaks."),
+        ("caf\ufffd", DAMAGED),
+        ("x" * (longest + 1), f"This is too long. Enter at most {longest:,} characters."),
+    ]
+
+
+LINE_1 = "Line 1 cannot be read. "
+EXCEPTIONS = [
+    ("24.12.2026 closed", f"{LINE_1}{NO_DAY}"),
+    ("2026-12-24", f"{LINE_1}{NO_DAY}"),
+    ("2026-02-30 closed", f"{LINE_1}There is no day 2026-02-30."),
+    ("2026-12-24 9-8-7 Christmas", f"{LINE_1}{NO_DAY}"),
+    ("2026-12-24 9-12 and then closed", f"{LINE_1}{NO_DAY}"),
+    (f"2026-12-24 closed {'x' * 81}", f"{LINE_1}A note can have at most 80 characters."),
+    (f"2026-12-24 closed {'x' * 9000}", f"{LINE_1}{NO_DAY}"),
+    ("2026-12-24 9-12\n\n2026-12-24 14-18", "Lines 1 and 3 are about the same day. Write its hours in one line."),
+]
+HOURS = [(text, NOT_HOURS) for text in ("9", "nine", "9-25", "\0")]
+EMAIL = [("ada", "This is not a valid e-mail address. An e-mail address must have an @-sign.")]
+NO_COUNTRY = [(text, "Not a valid choice.") for text in ("\0", "XX", "<script>")]
+DETAILS = {
+    "responsible": 120,
+    "registration": 200,
+    "vat_number": 40,
+    "vat_note": 120,
+    "tagline": 160,
+    "street": 120,
+    "postcode": 20,
+    "city": 120,
+    "phone": 40,
+}
+BAD_DETAILS = {
+    **{("ShopDetailsForm", day): HOURS for day in DAYS},
+    **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
+    ("ShopDetailsForm", "exceptions"): EXCEPTIONS,
+    ("ShopDetailsForm", "email"): EMAIL,
+    ("ShopDetailsForm", "holidays"): [("2026-02-30", "'2026-02-30' is not a valid choice for this field.")],
+    ("ShopDetailsForm", "collect_days"): [
+        *all_of(["0", "366", "-1"], "The number of days must be from 1 to 365."),
+        ("soon", "Enter a whole number in digits, such as 12."),
+    ],
+    ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
+    **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
+}
+BAD_PAGES = {
+    ("PageForm", "title"): text(80, "Enter a title."),
+    ("PageForm", "body"): text(20_000, "Enter a text.", lines=True),
+    ("PageForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),
+}
