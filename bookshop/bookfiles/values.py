@@ -233,9 +233,9 @@ def _year(line: _Line) -> dict[str, Any]:
             year = read_year(text, name, short=name == "original_year" or line.conventions.verbatim) if text else None
         except ValueError as error:
             line.guesses.append(f"{error}. It was left out")
-        else:
-            if year:
-                return {"published_year": year}
+            return {}  # that of the first edition is not the year of this one
+        if year:
+            return {"published_year": year}
     return {}
 
 

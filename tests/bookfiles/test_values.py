@@ -176,6 +176,7 @@ def test_years_and_dates_that_are_clear_give_the_year(text, year):
 def test_other_years_are_left_out_and_reported(text):
     reading = read_values({"published_year": text, "stock_quantity": "3"}, POINT)
     assert reading.values == {"stock_quantity": 3}
+    assert "published_year" not in read_values({"published_year": text, "original_year": "1815"}, POINT).values
     (guess,) = reading.guesses
     assert (guess.startswith(f"year of publication {text} "), guess.endswith(". It was left out")) == (True, True)
 
