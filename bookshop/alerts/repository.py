@@ -102,6 +102,8 @@ class AlertRepository:
 
         Their reason is `gone`. Alerts that a worker is sending are left alone.
         """
+        if not book_ids:
+            return 0
         sold_out = select(Movement.id).join(Book, Book.id == Movement.book_id)
         sold_out = sold_out.where(Book.id.in_(book_ids), Book.stock_quantity == 0, IS_RESTOCK)
         restocks = self.session.scalars(sold_out).all()

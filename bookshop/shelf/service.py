@@ -53,7 +53,7 @@ class ShelfService:
         """Change the stock of many books, each at most once, like `update_stock`: all or none."""
         notified = self.inventory.update_stocks(changes)
         self.alerts.queue(notified)
-        self.alerts.stop([change.book_id for change in changes])
+        self.alerts.stop([change.book_id for change in changes if not change.quantity])  # None: it may be 0 now
         return notified
 
     def change_stocks(self, lines: Sequence[BatchLine], user_id: int, *, atomic: bool) -> BatchOutcome:
