@@ -5,15 +5,14 @@ from typing import Any
 from wtforms import RadioField, StringField, SubmitField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
-from wtforms.widgets import HiddenInput
 
 from bookshop.content.models import BODY_MAX, DRAFT, PUBLISHED, TITLE_MAX
 from bookshop.content.service import Page
-from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
+from bookshop.web.forms import Storable, VersionedForm, max_length, tidied
 
 
-class PageForm(ShopForm):
-    """A content page in Markdown. `version` is that of the page which was shown, 0 for a new one."""
+class PageForm(VersionedForm):
+    """A content page in Markdown."""
 
     title = StringField(
         "Title", filters=[tidied], validators=[DataRequired("Enter a title."), max_length(TITLE_MAX), Storable()]
@@ -32,7 +31,6 @@ class PageForm(ShopForm):
                  SelectChoice(DRAFT, "Only owners: it is a draft")],
         default=PUBLISHED,
     )  # fmt: skip
-    version = WholeNumberField(widget=HiddenInput(), default=0, validators=[readable])
     preview = SubmitField("Preview")
     submit = SubmitField("Save")
 
@@ -42,10 +40,6 @@ class PageForm(ShopForm):
         else:
             state = page.state if page.version else PUBLISHED
             super().__init__(title=page.title, body=page.body, state=state, version=page.version)
-
-    def show_again(self, version: int) -> None:
-        """Let the next save apply to this version, after a change in between has been pointed out."""
-        self.version.raw_data, self.version.data = None, version
 
     def values(self) -> dict[str, Any]:
         """Return the page for ContentService."""

@@ -20,7 +20,7 @@ from wtforms import (
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
-from wtforms.widgets import CheckboxInput, HiddenInput, ListWidget
+from wtforms.widgets import CheckboxInput, ListWidget
 
 from bookshop.accounts.emails import normal_email
 from bookshop.kit.database import now
@@ -44,7 +44,7 @@ from bookshop.shop.models import (
 )
 from bookshop.shop.service import COUNTRIES, Details
 from bookshop.shop.single_days import TOO_MANY, format_days, parse_days
-from bookshop.web.forms import ShopForm, Storable, WholeNumberField, max_length, readable, tidied
+from bookshop.web.forms import Storable, VersionedForm, WholeNumberField, max_length, readable, tidied
 from bookshop.web.jinja import weekday
 
 HOURS_MAX = 80
@@ -83,8 +83,8 @@ def hours_field(weekday: str) -> StringField:
     return StringField(weekday, filters=[tidied], validators=[Optional(), max_length(HOURS_MAX), readable_hours])
 
 
-class ShopDetailsForm(ShopForm):
-    """Name, address and opening hours of the shop. `version` is that of the details that the page has shown."""
+class ShopDetailsForm(VersionedForm):
+    """What owners enter about the shop."""
 
     name = StringField(
         "Name",
@@ -132,7 +132,6 @@ class ShopDetailsForm(ShopForm):
         option_widget=CheckboxInput(),
         description="Those of the whole country. Add regional ones above.",
     )
-    version = WholeNumberField(widget=HiddenInput(), validators=[readable, InputRequired()])
     submit = SubmitField("Save")
 
     def __init__(self, details: Details) -> None:
@@ -169,10 +168,6 @@ class ShopDetailsForm(ShopForm):
         self.single_days = closed | self.single_days
         if len(self.single_days) > EXCEPTIONS_MAX:
             raise ValidationError(TOO_MANY)
-
-    def show_again(self, version: int) -> None:
-        """Let the next save apply to this version, after a change in between has been pointed out."""
-        self.version.raw_data, self.version.data = None, version
 
     def values(self) -> dict[str, Any]:
         """Return the details for ShopService.change."""

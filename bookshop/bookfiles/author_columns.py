@@ -2,7 +2,7 @@
 
 from bookshop.bookfiles.names import SEPARATORS, first_name_first
 
-AUTHORS_ROLES = frozenset(("", "author", "editor", "contributor"))  # others, such as translators, are no authors
+AUTHOR_ROLES = frozenset(("", "author", "editor", "contributor"))  # others, such as translators, are no authors
 
 
 def with_first_names(last_names: str, first_names: str) -> str:
@@ -20,4 +20,4 @@ def authors_alone(names: str, roles: str) -> str:
     people, parts = names.split("|"), [role.strip().lower() for role in roles.split("|")]
     if len(people) != len(parts):
         return names
-    return "|".join(name for name, role in zip(people, parts, strict=True) if role in AUTHORS_ROLES)
+    return "|".join(name for name, role in zip(people, parts, strict=True) if role in AUTHOR_ROLES)

@@ -226,6 +226,8 @@ def _raw(lines: Lines, count: int) -> Iterator[str]:
 def _is_total(cells: Sequence[str]) -> bool:
     """Return whether the first cell with text is a word for a total, and all others are numbers, but not of a book."""
     first, *others = [cell for cell in cells if cell.strip()] or [""]
+    if first[:1].isdigit():  # as in most lines: the rest takes a while
+        return False
     if "".join(words(first[:LONGEST_TOTAL])) not in TOTALS:
         return False
     return not (has_isbn(others) or any(map(str.isalpha, "".join(others))))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
@@ -56,6 +57,7 @@ def clock(moment: time | datetime) -> str:
     return f"{moment.hour}:{moment.minute:02}"
 
 
+@lru_cache(maxsize=1_000)  # each page says whether the shop is open
 def parse_hours(text: str) -> tuple[Span, ...]:
     """Read the hours of a day, such as "9-13, 14:00-18:30" or "9am to 5.30pm"; none if it says closed.
 

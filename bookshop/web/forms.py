@@ -10,7 +10,7 @@ from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from wtforms import Field, Form, HiddenField, IntegerField, StringField
 from wtforms.validators import InputRequired, Length, StopValidation, ValidationError
-from wtforms.widgets import TextInput
+from wtforms.widgets import HiddenInput, TextInput
 
 from bookshop.kit.exceptions import BookshopError, Conflict, TooManyAttempts
 from bookshop.kit.text import problem_in, tidy
@@ -124,3 +124,13 @@ class WholeNumberField(IntegerField):  # type: ignore[misc]
             self.data = None
             raise ValueError("Enter a whole number in digits, such as 12.")
         super().process_formdata([typed] if valuelist else [])
+
+
+class VersionedForm(ShopForm):
+    """The form of something that has a version; `version` is the one that the page has shown, 0 for something new."""
+
+    version = WholeNumberField(widget=HiddenInput(), default=0, validators=[readable, InputRequired()])
+
+    def show_again(self, version: int) -> None:
+        """Let the next save apply to this version, after a change in between has been pointed out."""
+        self.version.raw_data, self.version.data = None, version

@@ -6,6 +6,7 @@ import pytest
 
 from bookshop.content.markdown import to_html
 from bookshop.content.starters import TITLES
+from bookshop.kit.exceptions import Conflict
 from bookshop.web import services
 from tests.support.clients import text_of
 
@@ -128,5 +129,5 @@ def test_a_shop_has_a_limited_number_of_pages(shop):
     values = {"body": "x", "state": "published"}
     for number in range(30):
         shop.commit(lambda number=number: services.content().add({**values, "title": f"Page {number}"}))
-    with pytest.raises(Exception, match="A shop can have 30 pages"):
+    with pytest.raises(Conflict, match="A shop can have 30 pages"):
         shop.commit(lambda: services.content().add({**values, "title": "One more"}))

@@ -35,7 +35,7 @@ from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
 from bookshop.shop.service import NEW_SHOP
-from bookshop.web.forms import ShopForm, tidied
+from bookshop.web.forms import ShopForm, VersionedForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
 from tests.support.bad_fields import BAD_DETAILS, BAD_PAGES, CONTROLS, DAMAGED, Cases, all_of, text
 from tests.support.bad_input import ISBN, SCRIPT
@@ -67,7 +67,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
-    "PageForm": {"title": "Events", "body": "Readings", "state": "draft"},
+    "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
     "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
@@ -249,8 +249,8 @@ def test_every_field_of_every_form_is_in_the_table():
         fields = {(name, field) for name, form in FORMS.items() for field in form()._fields}
     seen = {*BAD, ("PasswordForm", "new")}  # it must match `repeat`; see also below
     assert {case for case in fields if case[1] not in PASSED_OVER} == seen
-    bases = {ShopForm, CopiesForm, ContactForm, ConfirmedForm}
-    kinds = {kind for base in bases for kind in base.__subclasses__()} - {ContactForm, ConfirmedForm}
+    bases = {ShopForm, CopiesForm, ContactForm, ConfirmedForm, VersionedForm}
+    kinds = {kind for base in bases for kind in base.__subclasses__()} - {ContactForm, ConfirmedForm, VersionedForm}
     assert {kind.__name__ for kind in kinds} == set(FORMS)
 
 
