@@ -20,6 +20,7 @@ from bookshop.orders.models import PLACED, READY, Order, OrderLine
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_WAITING
 from bookshop.reports.repository import DEMAND, demand
+from bookshop.shop.service import ShopService
 
 Cells = Sequence[str | int | Decimal | datetime | None]
 CHUNK = 1000  # rows read at a time
@@ -43,16 +44,19 @@ class Export:
 
 
 def cells_of(export: Export, open_session: Callable[[], AbstractContextManager[Session]]) -> Iterator[Cells]:
-    """Yield the cells of each row.
+    """Yield the cells of each row, with times in the shop's zone.
 
     Each chunk has a session of its own, closed before its rows are yielded, so that a slow client holds no connection
     and no transaction. What changes meanwhile is in the list as it was when its chunk was read.
     """
+    with open_session() as session:
+        zone = ShopService(session).read().zone
     keys: Sequence[Any] | None = export.before
     while keys is not None:
         with open_session() as session:
             page = list_page(session, export.query, export.order, Cursor(keys, 0, 1), export.chunk)
-        yield from map(export.cells, page.items)
+        for row in page.items:
+            yield [cell.astimezone(zone) if isinstance(cell, datetime) else cell for cell in export.cells(row)]
         keys = page.next_keys
 
 
@@ -107,7 +111,7 @@ def _order_cells(row: Row[*tuple[Any, ...]]) -> Cells:
 EMAIL = case((User.deleted_at.is_(None), User.email))  # the key of a deleted account is no address
 ORDERS = Export(
     (
-        *("Order", "Status", "Delivery", "Placed (UTC)", "Ready (UTC)", "Collected or posted (UTC)", "Cancelled (UTC)"),
+        *("Order", "Status", "Delivery", "Placed", "Ready", "Collected or posted", "Cancelled"),
         *("Customer", "E-mail", "ISBN", "Title", "Authors", "Copies", "Price", "Total", "Currency"),
     ),
     select(
@@ -125,7 +129,7 @@ ORDERS = Export(
     has_personal_data=True,
 )
 RESERVATIONS = Export(
-    ("ISBN", "Title", "Authors", "Status", "Reserved (UTC)", "Notified (UTC)", "Cancelled (UTC)", "E-mail"),
+    ("ISBN", "Title", "Authors", "Status", "Reserved", "Notified", "Cancelled", "E-mail"),
     select(
         *(Book.isbn, Book.title, Book.authors),
         *(PreBook.status, PreBook.created_at, PreBook.notified_at, PreBook.cancelled_at, EMAIL),
