@@ -19,7 +19,8 @@ from bookshop.web.forms import new_once
 class LinkForm(ContactForm):
     """Log in with a link, and do what was started. The service claims this form by its `key`, like PasswordLoginForm.
 
-    `shown` is the fingerprint of the order on the page: if a book or a price has changed since, nothing is ordered.
+    `shown` is the fingerprint of the order on the page: if a book or what it costs has changed since, nothing is
+    ordered.
     `listed` are the ids of everything on the page: what has been started since has to be shown first.
     """
 
@@ -54,6 +55,8 @@ class LinkForm(ContactForm):
         """Store what the page shows, and the page to go to afterwards if nothing was started."""
         self.submit.label.text = _label(started)
         self.shown.data = started.order.fingerprint if started.order else ""
+        if started.order and "delivery" in self:
+            self.show_postage(started.order.offer)
         self.listed.data = " ".join(map(str, started.ids))
         self.next.data = next_page
 

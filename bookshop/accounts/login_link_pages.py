@@ -81,8 +81,7 @@ def _use_link(token: str) -> ViewResponse:
         except (Conflict, Invalid) as error:
             started, status = _started(link), form.refuse(error)
     form.show(started, link.next)
-    shown = {"link": link, "started": started, "post": services.shop_details().post_orders}
-    return render_template("accounts/use_link.html", form=form, **shown), status
+    return render_template("accounts/use_link.html", form=form, link=link, started=started), status
 
 
 def _started(link: LoginLink) -> Started:

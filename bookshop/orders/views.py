@@ -152,10 +152,9 @@ def _show(form: CheckoutForm, status: int) -> ViewResponse:
     if not cart.lines:
         _flash_empty_cart()
         return redirect(url_for("cart.cart"), 303)
-    form.show(cart)
-    return render_template(
-        "orders/checkout.html", form=form, cart=cart, post=services.shop_details().post_orders
-    ), status
+    offer = services.checkout().offer(cart)
+    form.show(offer)
+    return render_template("orders/checkout.html", form=form, cart=cart, offer=offer), status
 
 
 def _flash_empty_cart() -> None:

@@ -45,6 +45,8 @@ class ShopDetails(Base):
     time_zone: Mapped[str] = mapped_column(String(ZONE_MAX))  # of the IANA database
     currency: Mapped[str] = mapped_column(String(3))  # ISO 4217, of new books
     post_orders: Mapped[bool]  # whether customers can have orders posted
+    postage_cents: Mapped[int | None]  # in `currency`; without it, customers cannot have orders posted
+    postage_free_cents: Mapped[int | None]  # the total of the books from which it is free
     collect_days: Mapped[int]  # for which an order is kept ready
     week: Mapped[list[str]] = mapped_column(JSON)
     exceptions: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -15,6 +15,7 @@ from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.money import LOCALE
 from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, Span, parse_hours, week_lines
+from bookshop.shop.postage import Postage
 from bookshop.shop.repository import FIRST, ShopRepository
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Details:
     time_zone: str = "UTC"
     currency: str = "EUR"
     post_orders: bool = False
+    postage_cents: int | None = None
+    postage_free_cents: int | None = None
     collect_days: int = 14
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -71,6 +74,13 @@ class Details:
         except (OSError, ValueError, ZoneInfoNotFoundError):  # of a machine that knows other zones
             log.warning("the time zone %s of the shop is unknown here: using UTC", self.time_zone)
             return ZoneInfo("UTC")
+
+    @property
+    def postage(self) -> Postage | None:
+        """What posting an order costs; None if customers cannot have orders posted."""
+        if not self.post_orders or self.postage_cents is None:
+            return None
+        return Postage(self.postage_cents, self.postage_free_cents, self.currency)
 
     @property
     def is_described(self) -> bool:

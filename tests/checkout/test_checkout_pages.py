@@ -32,7 +32,7 @@ def emma(shop, ada):
 @pytest.fixture
 def posting(ada, emma, shop):
     """Ada's browser in a shop that posts orders."""
-    shop.describe(post_orders=True)
+    shop.describe(post_orders=True, postage_cents=350)
     return ada
 
 
@@ -351,7 +351,9 @@ def test_no_address_is_asked_for_if_the_shop_does_not_post(shop, ada, emma):
 
 
 def test_an_order_is_posted_to_the_address_that_was_typed(shop, posting):
-    assert "We'll contact you about postage and payment before we post it." in text_of(posting.get("/checkout"))
+    assert "Send by post for €3.50. We'll contact you about payment before we post it." in text_of(
+        posting.get("/checkout")
+    )
     assert send(posting, delivery="post", address="1 Fen Street\r\nCambridge").location == "/orders/1"
     assert orders(shop) == [(*FIELDS.values(), "post", "1 Fen Street\nCambridge")]
     assert "By post Address 1 Fen Street Cambridge" in text_of(posting.get("/orders/1"))

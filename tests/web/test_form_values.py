@@ -30,6 +30,7 @@ from bookshop.admin.page_forms import PageForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
+from bookshop.checkout.offer import Offer
 from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
@@ -79,7 +80,7 @@ KINDS = (
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
-AN_ORDER = Started([], StartedOrder(1, Cart([]), {}), [])
+AN_ORDER = Started([], StartedOrder(1, Offer(Cart([]), None), {}), [])
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
     "TokenForm": lambda: TokenForm("bookseller"),
