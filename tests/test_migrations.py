@@ -207,7 +207,7 @@ def test_the_schema_has_the_constraints_the_invariants_rely_on(migrated):
     indexes = ask(migrated, lambda database: database.get_indexes("prebookings"))
     assert "uq_prebookings_waiting" in {index["name"] for index in indexes if index["unique"]}
     checks = ask(migrated, lambda database: [c["name"] for t in TABLES for c in database.get_check_constraints(t)])
-    assert len(checks) == 46
+    assert len(checks) == 47
 
 
 def test_autogenerate_finds_nothing_to_do(migrated):

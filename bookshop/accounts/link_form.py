@@ -12,6 +12,7 @@ from bookshop.cart.repository import CartEntry
 from bookshop.checkout.service import Checkout
 from bookshop.kit.exceptions import Conflict
 from bookshop.orders.forms import ContactForm
+from bookshop.orders.wording import BUTTONS
 from bookshop.people.link_actions import CONTACT, Started
 from bookshop.web.forms import new_once
 
@@ -81,6 +82,7 @@ class LinkForm(ContactForm):
 
 def _label(started: Started) -> str:
     """Return what the button says."""
-    if started.order is not None and not started.order.cart.is_short:
-        return "Log in and place order" if not started.reservations else "Log in, reserve and place order"
-    return "Log in and reserve" if started.reservations else "Log in"
+    if started.order is None or started.order.cart.is_short:
+        return "Log in and reserve" if started.reservations else "Log in"
+    button = BUTTONS[started.order.offer.wording].lower()
+    return f"Log in, {button} and reserve the rest" if started.reservations else f"Log in and {button}"

@@ -1,28 +1,33 @@
 """What a customer is shown before they order: the books, and the total for each way to get them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bookshop.cart.service import Cart
 from bookshop.kit.money import Amount, totals
 from bookshop.orders.models import POST
+from bookshop.shop.models import TO_PAY
 from bookshop.shop.postage import Postage
 
 
 class OrderRules(NamedTuple):
-    """Which orders the shop accepts: how many of a customer can be open, and for what postage; None if none by post."""
+    """Which orders the shop accepts: how many of a customer can be open, the postage (None if it posts none), and
+    whether customers reserve or owe what they order (TO_RESERVE or TO_PAY).
+    """
 
     max_open: int
     postage: Postage | None
+    wording: str
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A cart with what the shop charges for it. `postage` is None if the shop does not post orders."""
+    """A cart with what the shop charges for it, and what ordering it means; see OrderRules."""
 
     cart: Cart
     postage: Postage | None
+    wording: str
 
     def charge(self, delivery: str) -> Amount | None:
         """Return the postage, None if there is none to pay."""
@@ -36,12 +41,15 @@ class Offer:
     @property
     def available(self) -> "Offer":
         """The part that can be ordered now; see `Cart.available`."""
-        return Offer(self.cart.available, self.postage)
+        return replace(self, cart=self.cart.available)
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes whenever the cart or what it costs does; the customer orders exactly this."""
-        if self.postage is None:
-            return self.cart.fingerprint
-        charge = self.charge(POST)
-        return f"{self.cart.fingerprint} post {f'{charge.cents}{charge.currency}' if charge else 'free'}"
+        """A text that changes whenever the cart, its cost or the wording does; the customer orders exactly this."""
+        parts = [self.cart.fingerprint]
+        if self.wording == TO_PAY:
+            parts.append(self.wording)
+        if self.postage:
+            charge = self.charge(POST)
+            parts.append(f"post {charge.cents}{charge.currency}" if charge else "post free")
+        return " ".join(parts)

@@ -109,8 +109,8 @@ class CheckoutService:
         lines = _lines(entries, locked)
         offer = self.offer(Cart(lines))
         self._check(checkout, offer)
-        charge = _charge(offer.charge(checkout.delivery))
-        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **charge, **NEW_ORDER})
+        terms = {"wording": offer.wording, **_charge(offer.charge(checkout.delivery))}
+        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **terms, **NEW_ORDER})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
         sold = self.lines.insert(user_id, [_order_line(line, order.id) for line in lines])
         self.mail.queue_order_message(ORDER_PLACED, order.id, user_id, user.email)
@@ -125,7 +125,7 @@ class CheckoutService:
 
     def offer(self, cart: Cart) -> Offer:
         """Return what the shop charges for a cart."""
-        return Offer(cart, self.rules.postage)
+        return Offer(cart, self.rules.postage, self.rules.wording)
 
     def _check_limit(self, user_id: int) -> None:
         if self.orders.count_open(user_id) >= self.rules.max_open:

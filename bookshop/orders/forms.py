@@ -18,6 +18,7 @@ from bookshop.checkout.service import Checkout
 from bookshop.kit.database import ID_MAX
 from bookshop.kit.money import Amount
 from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST
+from bookshop.orders.wording import BUTTONS
 from bookshop.shop.postage import Postage
 from bookshop.web.forms import ShopForm, Storable, max_length, tidied
 from bookshop.web.jinja import money
@@ -88,15 +89,13 @@ class CheckoutForm(ContactForm):
     email = AddressForm.email  # of visitors only
     key = StringField(widget=HiddenInput())
     shown = StringField(widget=HiddenInput())
-    submit = SubmitField("Place order")
+    submit = SubmitField("Continue by e-mail")  # of visitors; customers order at once
 
     def __init__(self, contact: Mapping[str, Any] | None = None, email: str | None = None) -> None:
         """Make a form with these details. Without an `email`, it is a customer's, who is not asked for the address."""
         super().__init__(**(contact or {}), email=email)
         if email is None:
             del self.email
-        else:
-            self.submit.label.text = "Continue by e-mail"
         if not KEY.fullmatch(self.key.data or ""):
             self.renew_key()
 
@@ -129,8 +128,10 @@ class CheckoutForm(ContactForm):
         )
 
     def show(self, offer: Offer) -> None:
-        """Store the fingerprint of the offer that the page shows, and show its postage."""
+        """Store the fingerprint of the offer that the page shows, and show its postage and what the button does."""
         self.shown.data = offer.fingerprint
+        if "email" not in self:
+            self.submit.label.text = BUTTONS[offer.wording]
         self.show_postage(offer)
 
 

@@ -11,6 +11,7 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import TITLE_MAX, Book
 from bookshop.kit.database import Base, UtcDateTime, now
 from bookshop.kit.money import Amount, totals
+from bookshop.shop.models import TO_RESERVE
 
 PLACED, READY, COLLECTED, CANCELLED = "placed", "ready", "collected", "cancelled"
 STATUSES = (PLACED, READY, COLLECTED, CANCELLED)
@@ -32,6 +33,7 @@ class Order(Base):
         CheckConstraint("delivery IN ('collect', 'post')", name="delivery"),
         CheckConstraint("postage_cents = 0 OR postage_cents > 0 AND delivery = 'post'", name="postage_cents"),
         CheckConstraint("(postage_cents = 0) = (postage_currency IS NULL)", name="postage_currency"),
+        CheckConstraint("wording IN ('reserve', 'pay')", name="wording"),
         CheckConstraint("status <> 'placed' OR ready_at IS NULL", name="placed"),
         CheckConstraint("status NOT IN ('ready', 'collected') OR ready_at IS NOT NULL", name="ready_at"),
         CheckConstraint("(status = 'collected') = (collected_at IS NOT NULL)", name="collected_at"),
@@ -57,11 +59,17 @@ class Order(Base):
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     postage_cents: Mapped[int] = mapped_column(server_default="0")
     postage_currency: Mapped[str | None] = mapped_column(String(3))  # unless the postage is 0
+    wording: Mapped[str] = mapped_column(String(10), server_default=TO_RESERVE)  # of the button that placed it
 
     @property
     def postage(self) -> Amount | None:
         """The postage, None if there is none to pay."""
         return Amount(self.postage_cents, self.postage_currency) if self.postage_currency else None
+
+    @property
+    def is_reservation(self) -> bool:
+        """Whether the customer buys the books when they collect them, and owes nothing before."""
+        return self.wording == TO_RESERVE and self.delivery == COLLECT
 
     @property
     def totals(self) -> Sequence[Amount]:

@@ -15,6 +15,7 @@ from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.money import LOCALE
 from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, Span, parse_hours, week_lines
+from bookshop.shop.models import TO_PAY, TO_RESERVE
 from bookshop.shop.postage import Postage
 from bookshop.shop.repository import FIRST, ShopRepository
 
@@ -54,6 +55,7 @@ class Details:
     post_orders: bool = False
     postage_cents: int | None = None
     postage_free_cents: int | None = None
+    order_wording: str = TO_RESERVE
     collect_days: int = 14
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -81,6 +83,11 @@ class Details:
         if not self.post_orders or self.postage_cents is None:
             return None
         return Postage(self.postage_cents, self.postage_free_cents, self.currency)
+
+    @property
+    def wording(self) -> str:
+        """What the button of an order says; a shop that posts orders needs the one that obliges to pay."""
+        return TO_PAY if self.postage else self.order_wording
 
     @property
     def is_described(self) -> bool:

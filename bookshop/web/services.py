@@ -188,7 +188,7 @@ def orders() -> OrderService:
 
 @once_per_session
 def checkout() -> CheckoutService:
-    rules = OrderRules(settings().max_open_orders, shop_details().postage)
+    rules = OrderRules(settings().max_open_orders, shop_details().postage, shop_details().wording)
     return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
 
 

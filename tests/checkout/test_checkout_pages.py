@@ -63,7 +63,7 @@ def test_the_page_shows_the_items_and_the_total(shop, ada, emma):
     words = text_of(ada.get("/checkout"))
     assert "€9.50 = €19.00" in words
     assert "Total €19.00 and a price on request" in words
-    assert "You pay in the shop when you collect." in words
+    assert "You buy the books when you pay in the shop." in words
 
 
 def test_an_order_in_two_currencies_has_two_totals(shop, ada, emma):
@@ -77,7 +77,7 @@ def test_one_button_places_the_order_and_redirects_to_it(shop, ada, emma):
     assert orders(shop) == [("Ada Lovelace", "030 1234", "Ring twice", "collect", None)]
     assert (shop.stock(emma), in_cart(shop), shop.broken()) == (2, [], [])
     words, number = text_of(ada.get("/orders/1")), shop.rows("SELECT number FROM orders")[0]
-    assert "Thank you. Your order has been placed." in words
+    assert "Thank you. Your books are reserved for collection." in words
     assert f"Order {number}" in words
 
 

@@ -14,7 +14,14 @@ from tests.support.visitors import add_to_cart, check_out
 ADA = "ada@example.com"
 HIDDEN = re.compile(r'name="(key|shown)"[^>]* value="([^"]*)"')
 POST = {"delivery": "post", "address": "1 Fen Street"}
-SETTINGS = {"name": "Corner Books", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
+SETTINGS = {
+    "name": "Corner Books",
+    "time_zone": "UTC",
+    "currency": "EUR",
+    "collect_days": "14",
+    "order_wording": "pay",
+    "version": "0",
+}
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ DETAILS = {
 BAD_DETAILS = {
     **{("ShopDetailsForm", day): HOURS for day in DAYS},
     **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
+    ("ShopDetailsForm", "order_wording"): all_of(["", "later", "\0"], "Not a valid choice."),
     ("ShopDetailsForm", "exceptions"): EXCEPTIONS,
     ("ShopDetailsForm", "email"): EMAIL,
     ("ShopDetailsForm", "holidays"): [("2026-02-30", "'2026-02-30' is not a valid choice for this field.")],
