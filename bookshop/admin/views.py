@@ -22,6 +22,7 @@ from bookshop.mail.models import SUPPRESSED
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.reports.repository import ReportRepository
+from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
@@ -56,6 +57,7 @@ def dashboard() -> ViewResponse:
         low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
         outbox=services.mail().outbox(),
+        returns=services.repository(ReturnRepository).list_open(SHORT_SIZE),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 

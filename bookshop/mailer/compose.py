@@ -12,9 +12,18 @@ from bookshop.accounts import signed_links
 from bookshop.extensions import settings
 from bookshop.kit.database import now
 from bookshop.kit.text import one_line, shortened, slug
-from bookshop.mail.models import ADDRESS_LINK, FORMER_ADDRESS, LOGIN_LINK, NOTICE_KINDS, ORDER_KINDS, RESTOCK
+from bookshop.mail.models import (
+    ADDRESS_LINK,
+    FORMER_ADDRESS,
+    LOGIN_LINK,
+    NOTICE_KINDS,
+    ORDER_KINDS,
+    ORDER_RETURN,
+    RESTOCK,
+)
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
+from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.jinja import day, local
 from bookshop.web.navigation import absolute_url
@@ -76,6 +85,9 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
             "unsubscribe": absolute_url("accounts.unsubscribe", token=token),
             "waiting": absolute_url("prebookings.waiting", token=waiting),
         }
+    if message.kind == ORDER_RETURN:
+        returns = services.repository(ReturnRepository).list_by_order(message.order_id)
+        return {"order": services.orders().get_any(message.order_id), "returns": returns}
     if message.kind in ORDER_KINDS:
         return {"order": services.orders().get_any(message.order_id), "days": services.shop_details().collect_days}
     link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""

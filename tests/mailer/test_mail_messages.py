@@ -153,7 +153,7 @@ ESSENTIAL = {
     "restock": ["Emma", "by Jane Austen", "€12.95", "reserved", "first come, first served", "Unsubscribe"],
     "order_placed": ["Your books are reserved", f" {TIMES} Emma, €12.95", "Total: €", "when you pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
-    "order_cancelled": ["Your reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
+    "order_cancelled": ["reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
     "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
     "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
     "invitation": ["added to the staff", "you don't need a password", "If you did not expect this"],

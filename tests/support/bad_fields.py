@@ -3,6 +3,7 @@
 from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
+from bookshop.returns.forms import NO_NUMBER, WRONG_DIGIT
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
 
@@ -73,6 +74,14 @@ BAD_DETAILS = {
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }
 BAD_PAGES = {
+    ("ReturnForm", "name"): text(200, "Enter your name."),
+    ("ReturnForm", "order_number"): [
+        *all_of(["", " "], "Enter the order number."),
+        *all_of(["1", "4821-73011", "4821 7301 x", "abcd-efgh"], NO_NUMBER),
+        *all_of(["4821-7304", "48217304"], WRONG_DIGIT),
+    ],
+    ("ReturnForm", "email"): [*all_of(["", " "], "Enter your e-mail address."), *EMAIL],
+    ("ReturnForm", "books"): text(1000, lines=True),
     ("PageForm", "title"): text(80, "Enter a title."),
     ("PageForm", "body"): text(20_000, "Enter a text.", lines=True),
     ("PageForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),

@@ -35,6 +35,7 @@ from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
+from bookshop.returns.forms import ReturnForm
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, VersionedForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
@@ -71,13 +72,14 @@ RIGHT: dict[str, dict[str, Any]] = {
     "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
     "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
     | {"order_wording": "reserve"},
+    "ReturnForm": {"name": "Ada Lovelace", "order_number": "4821-7301", "email": "ada@example.com"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
 }
 KINDS = (
     *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, ReturnForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
@@ -96,8 +98,6 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
 # DELIVERY_NUMBER).
 PASSED_OVER = {
     "post_orders",
-    "preview",
-    "version",
     "csrf_token",
     "submit",
     "next",
@@ -108,7 +108,7 @@ PASSED_OVER = {
     "once",
     "shown",
 } | {
-    *("link", "with_password", "shared", "order", "listed", "preview", "version"),
+    *("link", "with_password", "shared", "order", "listed", "preview", "version", "confirm", "edit"),
 }
 
 DIFFER = "The two new passwords are not the same."
