@@ -47,6 +47,7 @@ def test_both_totals_are_shown_before_the_order_and_the_chosen_one_ever_after(sh
     ada, staff = web_client(ADA), web_client("staff@example.com")
     page = text_of(ada.get("/checkout"))
     assert "Send by post for €3.50 (free from €30.00)." in page
+    assert "Total €9.50 With postage €13.00" in page
     assert "Total €9.50 or €13.00 with postage" in page
     assert ada.post("/checkout", **opened(ada), **POST).location == "/orders/1"
     for read in (ada.get("/orders/1"), staff.get("/admin/orders/1")):
