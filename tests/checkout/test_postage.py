@@ -105,6 +105,19 @@ def test_a_visitor_sees_the_total_with_postage_behind_the_link(shop, web_client,
     assert postages(shop) == [(900, "EUR")]
 
 
+def test_an_order_that_a_visitor_wanted_posted_can_be_collected_if_the_shop_stops_posting(
+    shop, web_client, mailbox, emma
+):
+    visitor = web_client()
+    add_to_cart(visitor, emma)
+    check_out(visitor, email="cleo@example.com", **POST)
+    shop.describe(post_orders=False)
+    link = delivered_link(mailbox)
+    assert "You collect it in the shop." in text_of(visitor.get(link))
+    assert press(visitor, link).location == "/orders/1"
+    assert (postages(shop), shop.rows("SELECT delivery, address FROM orders")) == ([(0, None)], [("collect", None)])
+
+
 def test_scripts_read_the_postage_and_expect_it_in_the_total(shop, api_client, emma):
     shop.fill_cart(1, {emma: 1})
     ada = api_client(ADA)
