@@ -138,6 +138,12 @@ def test_the_sender_of_many_forms_has_to_wait(database_url, order):
     assert [step_1(browser, order_number="x").status_code for _try in range(3)] == [400, 400, 429]
 
 
+def test_customers_can_download_their_returns(shop, web_client, order):
+    shop.give_back(order, books="Emma")
+    (found,) = web_client(ADA).get("/account/data.json").json["returns"]
+    assert (found["order"], found["name"], found["books"]) == (number_of(shop), "Ada Lovelace", "Emma")
+
+
 def test_a_return_of_a_deleted_account_has_no_name_and_no_text(shop, order):
     shop.give_back(order, books="Emma, with love to Zenobia")
     shop.commit(lambda: services.people().delete(1, PASSWORD))
