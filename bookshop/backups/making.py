@@ -25,7 +25,7 @@ from bookshop.retention.repository import RetentionRepository
 from bookshop.web import services
 
 Continue = Callable[[], None]  # called all along; raises an exception to give up
-HURRY = ("cache_size=-65536", "temp_store=MEMORY")  # KiB; for a trial
+HURRY = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536")  # a trial need not survive anything
 
 TOO_NEW = "The schema {} is newer than this version of the shop: back up with the version that is in use."
 
@@ -116,8 +116,8 @@ def _try(archive: Archive, path: Path) -> tuple[Sequence[str], int]:
     """Restore a backup into a new SQLite file; return the lines of `flask check`, and how many covers are missing."""
     archive.verify()
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, hide_parameters=True)
-    event.listen(engine, "connect", _hurry)
     configure_sqlite(engine)
+    event.listen(engine, "connect", _hurry)
     with engine.begin() as connection:
         load(connection, archive)
     with Session(engine) as session:

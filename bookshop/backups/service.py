@@ -1,6 +1,6 @@
 """What becomes of the rows of a backup in another database, and which backups were made."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.orm import Session
@@ -10,7 +10,17 @@ from bookshop.backups import schema
 from bookshop.backups.archive import Archive
 from bookshop.backups.models import NAME_MAX, Backup
 from bookshop.backups.repository import BackupRepository
-from bookshop.backups.rows import Digest, Table, digest_of, read_rows, set_sequences, tables_of, write_rows
+from bookshop.backups.rows import (
+    Digest,
+    Row,
+    Table,
+    digest_of,
+    line_of,
+    read_rows,
+    set_sequences,
+    tables_of,
+    write_rows,
+)
 from bookshop.kit.exceptions import Conflict, Invalid
 
 NOT_EMPTY = "The database has a shop already: it has users or books. Use an empty one{}."
@@ -83,13 +93,19 @@ def copy(source: Connection, target: Connection) -> dict[str, int]:
     """
     copied = {}
     for table in _empty_tables(target, schema.revision_of(source)):
-        rows = (row for batch in read_rows(source, table) for row in batch)
-        write_rows(target, table, rows)
-        digest = digest_of(source, table)
+        digest = Digest()
+        write_rows(target, table, _added_to(digest, read_rows(source, table)))
         _compare(table, (digest.rows, str(digest)), digest_of(target, table))
         copied[table.name] = digest.rows
     _complete(target)
     return copied
+
+
+def _added_to(digest: Digest, batches: Iterator[Sequence[Row]]) -> Iterator[Row]:
+    for batch in batches:
+        for row in batch:
+            digest.add(line_of(row))
+            yield row
 
 
 def _empty_tables(connection: Connection, revision: str) -> Collection[Table]:

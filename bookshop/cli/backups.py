@@ -16,7 +16,7 @@ from bookshop.backups.upgrading import UpgradeFailed, upgrade_shop
 from bookshop.cli.errors import report_errors
 from bookshop.config import PREFIX, settings_from
 from bookshop.extensions import settings
-from bookshop.kit.exceptions import Invalid, SettingsError
+from bookshop.kit.exceptions import BookshopError, Invalid, SettingsError
 from bookshop.web import services
 
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -150,8 +150,11 @@ def upgrade(file: Path | None) -> None:
         for line in error.problems:
             click.echo(line, err=True)
         raise click.ClickException(f"The update has failed: `flask check` finds the above. {UNCHANGED}") from None
+    except BookshopError as error:
+        raise click.ClickException(f"{error.sentence} {UNCHANGED}") from None
     except Exception as error:  # a migration may raise anything
-        raise click.ClickException(f"The update has failed: {error}. {UNCHANGED}") from error
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        raise click.ClickException(f"The update has failed: {reason}. {UNCHANGED}") from error
     _describe(target, upgraded.backup)
     click.echo(f"The schema was {upgraded.before} and is {upgraded.after}. `flask check` finds no problems.")
     click.echo("Now restart the server and the workers, so that the new version serves.")
