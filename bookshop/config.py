@@ -15,12 +15,13 @@ from email_validator import EmailNotValidError, validate_email
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from bookshop.kit.exceptions import SettingsError
 from bookshop.kit.logs import LogFormat
+from bookshop.kit.storage import SCHEME, checked_url
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,12 @@ def _folder(path: Path) -> Path:
     if not os.path.isdir(nearest):
         raise ValueError(f"cannot be a folder because {nearest} is not one")
     return folder
+
+
+def _folder_or_bucket(location: Path | str) -> Path | str:
+    """Return the absolute path of a folder, or the URL of a bucket."""
+    text = str(location).strip()
+    return checked_url(text) if text.startswith(SCHEME) else _folder(Path(text))
 
 
 DATABASE_STORAGE = "database://"  # the value of BOOKSHOP_RATELIMIT_STORAGE for the shop's own database
@@ -169,8 +176,8 @@ class Settings(BaseModel):
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
     request_seconds: float = Field(10, ge=1, le=300, description="time limit of a request, answered with 503")
-    covers: Annotated[Path, AfterValidator(_folder)] = Field(
-        INSTANCE / "covers", description="the folder for uploaded covers"
+    covers: Annotated[Path | str, BeforeValidator(_folder_or_bucket)] = Field(
+        INSTANCE / "covers", description="the folder or bucket for uploaded covers"
     )
     imports: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "imports", description="the folder for files that are being imported"

@@ -125,14 +125,10 @@ def remove_cover(book_id: int) -> Response:
 
 
 def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
-    """Write the new files, then commit the book's cover, then delete the old files, so that no file is ever missing."""
-    folder = settings().covers
-    with pictures.locked(folder):
-        if new:
-            pictures.store(folder, new)
-        unused = services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
-        if unused:
-            pictures.remove(folder, unused)
+    """Store the new files, then commit the book's cover, so that no file is ever missing."""
+    if new:
+        pictures.store(settings().covers, new)
+    services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
 
 
 @bp.route(f"{BOOK}/stock", methods=["GET", "POST"])

@@ -1,14 +1,13 @@
-"""Uploaded covers: validated, then stored as WebP in two sizes, without metadata and named by a hash of the content."""
+"""Uploaded covers: validated, then stored as WebP in two sizes, without metadata and under a new name."""
 
-import fcntl
-import hashlib
 import logging
 import os
 import re
+import secrets
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bookshop.kit.exceptions import Busy, Invalid
+from bookshop.kit.storage import storage_at
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ WORKING_SIZE = (1800, 1800)  # larger pictures are scaled down to this first
 QUALITIES = range(20, 86)
 SCALE_STEP = 0.85
 NAME = re.compile("[0-9a-f]{32}")
-LOCK = ".lock"
 SRGB = ImageCms.createProfile("sRGB")
 
 TOO_MANY_BYTES = "This file is too large: a cover may have at most 8 MB. Choose a smaller one."
@@ -39,6 +38,7 @@ TOO_LONG = "This is not the shape of a cover: one side is more than three times 
 NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Choose another."
 DAMAGED = "This picture is damaged. Choose another."
 NOT_STORED = "The new cover could not be stored, so the old one is unchanged. The shop's log has the reason."
+NOT_READ = "The picture cannot be read at the moment. Please try again in a minute."
 
 
 class Refusals(NamedTuple):
@@ -80,8 +80,12 @@ def read_cover(upload: BinaryIO) -> Cover:
     with _decoding:
         picture = decode(upload, COVER, _upright_srgb)
     files = {size: _encode(picture, limits) for size, limits in SIZES.items()}
-    name = hashlib.sha256(b"".join(files.values())).hexdigest()[:32]
-    return Cover(name, files)
+    return Cover(new_name(), files)
+
+
+def new_name() -> str:
+    """Return a name that no picture has had: one that is not in use any more is never used again."""
+    return secrets.token_hex(16)
 
 
 def decode(upload: BinaryIO, refusals: Refusals, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -174,7 +178,7 @@ def _webp(picture: Image.Image, quality: int) -> bytes:
     return file.getvalue()
 
 
-# ---------------------------------------------------------------- the folder
+# ---------------------------------------------------------------- stored
 
 
 def file_name(name: str, size: str) -> str | None:
@@ -182,57 +186,25 @@ def file_name(name: str, size: str) -> str | None:
     return f"{name}-{size}.webp" if NAME.fullmatch(name) and size in SIZES else None
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the covers folder, across all processes; creates the folder.
+def store(location: Path | str, cover: Cover) -> None:
+    """Write a cover's files, before the commit of the book that uses it; raises Busy if they cannot be written.
 
-    Store the new cover, commit the book that uses it and remove the old cover within one lock. Otherwise another
-    request could remove files of a cover that is about to be used for another book. Raises Busy if the folder cannot
-    be written.
+    What no book uses is deleted by the nightly purge, once it is older than any request can be.
     """
+    storage = storage_at(location)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        for size, content in cover.files.items():
+            storage.write(f"{cover.name}-{size}.webp", content)
     except OSError as error:
-        log.exception("covers cannot be stored in %s", folder)
+        log.exception("covers cannot be stored in %s", storage)
         raise Busy(NOT_STORED) from error
 
 
-def store(folder: Path, cover: Cover) -> None:
-    """Write a cover's files, each atomically, even if the system crashes; call within `locked`."""
-    for size, content in cover.files.items():
-        path = folder / f"{cover.name}-{size}.webp"
-        temporary = path.with_suffix(".part")
-        try:
-            _write(temporary, content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    _sync(folder)
-
-
-def remove(folder: Path, name: str) -> None:
-    """Delete the files of a cover that no book uses; call within `locked`. A file that cannot be deleted is logged."""
-    for size in SIZES:
-        try:
-            (folder / f"{name}-{size}.webp").unlink(missing_ok=True)
-        except OSError:
-            log.exception("the %s picture of cover %s could not be deleted from %s", size, name, folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Flush the folder's entries to disk, so that renamed files survive a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def read(location: Path | str, file: str) -> bytes | None:
+    """Return the content of a stored file; None if there is no such file. Raises Busy if it cannot be read."""
+    storage = storage_at(location)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return storage.read(file)
+    except OSError as error:
+        log.warning("covers cannot be read from %s: %s", storage, error)
+        raise Busy(NOT_READ) from error

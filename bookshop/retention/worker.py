@@ -11,9 +11,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from bookshop.accounts.link_repository import LIFETIME
 from bookshop.extensions import db, settings
 from bookshop.kit.database import truncate_wal
+from bookshop.kit.storage import storage_at
 from bookshop.mail.models import LINK_KINDS
 from bookshop.mailer.transport import message_path
-from bookshop.retention.files import IMPORT_FILE, OWN_NAME, remove_files, remove_old_files
+from bookshop.retention.files import (
+    IMPORT_FILE,
+    OWN_NAME,
+    list_old_pictures,
+    remove_files,
+    remove_old_files,
+    remove_unused_pictures,
+)
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
 from bookshop.web import services
 from bookshop.web.background import Stopping, in_background
@@ -25,6 +33,7 @@ CHECK = 60.0  # seconds between two looks at whether the night has come
 WAL_TRIES, WAL_PAUSE = 10, 0.02  # attempts to find a moment in which nobody reads, and the seconds between them
 MAIL_FILES = "files of messages"
 IMPORT_FILES = "files of imports"
+PICTURE_FILES = "files of unused pictures"
 
 
 class Purge:
@@ -47,6 +56,7 @@ class Purge:
         removed = {kind.name: self._purge(kind) for kind in services.retention().kinds}
         removed[MAIL_FILES] = _remove_mail_files()
         removed[IMPORT_FILES] = _remove_import_files()
+        removed[PICTURE_FILES] = _remove_picture_files()
         _truncate_wal()
         return removed
 
@@ -97,6 +107,19 @@ def _remove_mail_files() -> int:
 def _remove_import_files() -> int:
     """Remove files of imports that nobody has started, and what killed processes have left; returns how many."""
     return remove_old_files(settings().imports, settings().keep_imports * DAY, IMPORT_FILE)
+
+
+def _remove_picture_files() -> int:
+    """Remove pictures that were replaced or never used, and are older than a day; returns how many files."""
+    storage = storage_at(settings().covers)
+    try:
+        old = list_old_pictures(storage)
+        used = services.repository(RetentionRepository).pictures_in_use()
+        db.session.rollback()
+        return remove_unused_pictures(storage, old, used)
+    except OSError:
+        log.exception("unused pictures in %s were left for the next purge", storage)
+        return 0
 
 
 def _truncate_wal() -> None:
