@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, Select, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from bookshop.accounts.models import User
 from bookshop.bookfiles.columns import EXPORT_HEADER
@@ -103,22 +103,29 @@ STOCK = Export(
 
 
 def _order_cells(row: Row[*tuple[Any, ...]]) -> Cells:
-    *facts, quantity, cents, currency = row
+    *facts, quantity, cents, currency, postage, postage_currency = row
     prices = [to_major_units(amount, currency) for amount in (cents, quantity * cents)]
-    return [*facts, quantity, *prices, currency]
+    charge = to_major_units(postage, postage_currency) if postage else None
+    return [*facts, quantity, *prices, currency, charge, postage_currency if postage else None]
 
 
+# Of the lines of an order, only the first has its postage, so that a sum of all lines is right.
+another = aliased(OrderLine)
+FIRST_BOOK = select(func.min(another.book_id)).where(another.order_id == OrderLine.order_id)
+IS_FIRST = OrderLine.book_id == FIRST_BOOK.scalar_subquery()
 EMAIL = case((User.deleted_at.is_(None), User.email))  # the key of a deleted account is no address
 ORDERS = Export(
     (
         *("Order", "Status", "Delivery", "Placed", "Ready", "Collected or posted", "Cancelled"),
         *("Customer", "E-mail", "ISBN", "Title", "Authors", "Copies", "Price", "Total", "Currency"),
+        *("Postage", "Postage currency"),
     ),
     select(
         *(Order.number, Order.status, Order.delivery),
         *(Order.created_at, Order.ready_at, Order.collected_at, Order.cancelled_at),
         *(Order.name, EMAIL, Book.isbn, OrderLine.title, Book.authors),
         *(OrderLine.quantity, OrderLine.price_cents, OrderLine.currency),
+        *(case((IS_FIRST, Order.postage_cents)), Order.postage_currency),
     )
     .join(Order, Order.id == OrderLine.order_id)
     .join(User, User.id == Order.user_id)

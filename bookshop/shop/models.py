@@ -14,6 +14,8 @@ NAME_MAX, TAGLINE_MAX, LINE_MAX, POSTCODE_MAX, PHONE_MAX, NOTE_MAX = 80, 160, 12
 VAT_NUMBER_MAX, VAT_NOTE_MAX, REGISTRATION_MAX = 40, 120, 200
 ZONE_MAX = 64
 COLLECT_DAYS_MAX = 365
+# What a customer does with the button of the checkout: reserve books that they buy in the shop, or order and owe them.
+TO_RESERVE, TO_PAY = "reserve", "pay"
 EXCEPTIONS_MAX = 200
 
 
@@ -45,6 +47,9 @@ class ShopDetails(Base):
     time_zone: Mapped[str] = mapped_column(String(ZONE_MAX))  # of the IANA database
     currency: Mapped[str] = mapped_column(String(3))  # ISO 4217, of new books
     post_orders: Mapped[bool]  # whether customers can have orders posted
+    postage_cents: Mapped[int | None]  # in `currency`; without it, customers cannot have orders posted
+    postage_free_cents: Mapped[int | None]  # the total of the books from which it is free
+    order_wording: Mapped[str] = mapped_column(String(10), server_default=TO_RESERVE)  # or TO_PAY
     collect_days: Mapped[int]  # for which an order is kept ready
     week: Mapped[list[str]] = mapped_column(JSON)
     exceptions: Mapped[dict[str, Any]] = mapped_column(JSON)

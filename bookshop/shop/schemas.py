@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from bookshop.kit.database import now
 from bookshop.shop.hours import WEEKDAYS, Span
+from bookshop.shop.postage import Postage
 from bookshop.shop.service import Details
 
 
@@ -41,6 +42,14 @@ class ExceptionOut(BaseModel):
     note: str | None
 
 
+class PostageOut(BaseModel):
+    """What posting an order costs; it is free from `free_from_cents` for the books, unless that is null."""
+
+    amount_cents: int
+    free_from_cents: int | None
+    currency: str
+
+
 class ShopOut(BaseModel):
     """The shop's details; what owners have not entered is null or empty."""
 
@@ -51,6 +60,7 @@ class ShopOut(BaseModel):
     email: str | None
     time_zone: str = Field(description="of the IANA database", examples=["Europe/London"])
     currency: str = Field(description="ISO 4217 code, of new books", examples=["EUR"])
+    postage: PostageOut | None = Field(description="null if customers cannot have orders posted")
     opening_hours: Sequence[DayOut]
     exceptions: Sequence[ExceptionOut]
     open_now: str | None = Field(description="a sentence for people", examples=["Open today until 18:30"])
@@ -72,6 +82,7 @@ def shop_out(details: Details) -> ShopOut:
         email=details.email or None,
         time_zone=details.time_zone,
         currency=details.currency,
+        postage=_postage(details.postage) if details.postage else None,
         opening_hours=[
             DayOut(weekday=day, hours=_times(spans)) for day, spans in zip(WEEKDAYS, hours.week, strict=True)
         ],
@@ -81,6 +92,10 @@ def shop_out(details: Details) -> ShopOut:
         ],
         open_now=hours.sentence(now()) or None,
     )
+
+
+def _postage(postage: Postage) -> PostageOut:
+    return PostageOut(amount_cents=postage.cents, free_from_cents=postage.free_from, currency=postage.currency)
 
 
 def _times(spans: Sequence[Span]) -> list[TimeOut]:

@@ -22,7 +22,8 @@ from bookshop.alerts.service import AlertService
 from bookshop.audit.service import Actor, AuditService, set_actor
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
-from bookshop.checkout.service import CheckoutService, OrderRules
+from bookshop.checkout.offer import OrderRules
+from bookshop.checkout.service import CheckoutService
 from bookshop.content.service import ContentService
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
@@ -187,7 +188,7 @@ def orders() -> OrderService:
 
 @once_per_session
 def checkout() -> CheckoutService:
-    rules = OrderRules(settings().max_open_orders, shop_details().post_orders)
+    rules = OrderRules(settings().max_open_orders, shop_details().postage, shop_details().wording)
     return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
 
 

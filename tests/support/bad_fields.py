@@ -41,6 +41,11 @@ EXCEPTIONS = [
 HOURS = [(text, NOT_HOURS) for text in ("9", "nine", "9-25", "\0")]
 EMAIL = [("ada", "This is not a valid e-mail address. An e-mail address must have an @-sign.")]
 NO_COUNTRY = [(text, "Not a valid choice.") for text in ("\0", "XX", "<script>")]
+NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
+AMOUNT = [
+    *all_of(["\0", "3.505", "1,000.00", "free"], NO_AMOUNT),
+    ("-1", "The price must be from 0 to €1,000,000.00."),
+]
 DETAILS = {
     "responsible": 120,
     "registration": 200,
@@ -55,6 +60,7 @@ DETAILS = {
 BAD_DETAILS = {
     **{("ShopDetailsForm", day): HOURS for day in DAYS},
     **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
+    ("ShopDetailsForm", "order_wording"): all_of(["", "later", "\0"], "Not a valid choice."),
     ("ShopDetailsForm", "exceptions"): EXCEPTIONS,
     ("ShopDetailsForm", "email"): EMAIL,
     ("ShopDetailsForm", "holidays"): [("2026-02-30", "'2026-02-30' is not a valid choice for this field.")],
@@ -62,6 +68,7 @@ BAD_DETAILS = {
         *all_of(["0", "366", "-1"], "The number of days must be from 1 to 365."),
         ("soon", "Enter a whole number in digits, such as 12."),
     ],
+    **{("ShopDetailsForm", field): AMOUNT for field in ("postage", "postage_free")},
     ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }

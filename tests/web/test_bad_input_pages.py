@@ -100,6 +100,7 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         *(
             ({"currency": NUL}, 400, NO_CHOICE),
             ({"collect_days": HUGE}, 400, "The number of days must be from 1 to 365."),
+            ({"order_wording": NUL}, 400, "Not a valid choice."),
         ),
         *(({"name": NUL}, 400, CONTROLS), ({"monday": HUGE}, 400, NOT_HOURS), ({"time_zone": NUL}, 400, NO_CHOICE)),
         *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),

@@ -30,6 +30,7 @@ from bookshop.admin.page_forms import PageForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
+from bookshop.checkout.offer import Offer
 from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
@@ -68,7 +69,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
     "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
-    "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
+    "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
+    | {"order_wording": "reserve"},
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
@@ -79,7 +81,7 @@ KINDS = (
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
-AN_ORDER = Started([], StartedOrder(1, Cart([]), {}), [])
+AN_ORDER = Started([], StartedOrder(1, Offer(Cart([]), None, "reserve"), {}), [])
 FORMS: dict[str, Callable[[], ShopForm]] = {
     **{kind.__name__: kind for kind in KINDS},
     "TokenForm": lambda: TokenForm("bookseller"),
