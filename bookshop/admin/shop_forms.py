@@ -33,6 +33,7 @@ from bookshop.shop.models import (
     COLLECT_DAYS_MAX,
     EXCEPTIONS_MAX,
     LINE_MAX,
+    MAIL_DELAY_MAX,
     NAME_MAX,
     NOTE_MAX,
     PHONE_MAX,
@@ -49,6 +50,7 @@ from bookshop.web.jinja import weekday
 
 HOURS_MAX = 80
 DAYS_RANGE = f"The number of days must be from 1 to {COLLECT_DAYS_MAX}."
+DELAY_RANGE = f"The number of seconds must be from 0 to {MAIL_DELAY_MAX:,}, which is a day."
 CURRENCY_CHOICES = [
     SelectChoice(code, f"{code}: {name}")
     for code, name in sorted(Locale(LOCALE).currencies.items())
@@ -118,6 +120,12 @@ class ShopDetailsForm(VersionedForm):
         render_kw={"inputmode": "numeric"},
     )
     post_orders = BooleanField("Customers can have orders posted")
+    mail_delay = WholeNumberField(
+        "Seconds before a back-in-stock e-mail is sent",
+        description="If a stock was entered by mistake, set it back to 0 in this time, and no customer gets an e-mail.",
+        validators=[readable, InputRequired("Enter a number of seconds."), NumberRange(0, MAIL_DELAY_MAX, DELAY_RANGE)],
+        render_kw={"inputmode": "numeric"},
+    )
     monday, tuesday, wednesday, thursday, friday, saturday, sunday = map(hours_field, WEEKDAYS)
     exceptions = TextAreaField(
         "Other hours on single days (optional)",
@@ -140,6 +148,7 @@ class ShopDetailsForm(VersionedForm):
             **dict(zip(DAYS, details.week, strict=True)),
             post_orders=details.post_orders,
             collect_days=details.collect_days,
+            mail_delay=details.mail_delay,
             exceptions=format_days(details.exceptions),
             version=details.version,
         )
@@ -173,7 +182,7 @@ class ShopDetailsForm(VersionedForm):
         """Return the details for ShopService.change."""
         texts = {name: self[name].data or "" for name in TEXTS}
         week = [format_hours(parse_hours(self[day].data or "")) for day in DAYS]
-        rules = {"post_orders": self.post_orders.data, "collect_days": self.collect_days.data}
+        rules = {name: self[name].data for name in ("post_orders", "collect_days", "mail_delay")}
         return {**texts, **rules, "week": week, "exceptions": self.single_days}
 
 

@@ -52,6 +52,13 @@ class Details:
     currency: str = "EUR"
     post_orders: bool = False
     collect_days: int = 14
+    mail_delay: int = 60
+    logo: str = ""
+    logo_size: Sequence[int] = field(default_factory=list)
+    photo: str = ""
+    photo_size: Sequence[int] = field(default_factory=list)
+    photo_alt: str = ""
+    accent: str = ""
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

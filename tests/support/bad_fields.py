@@ -3,8 +3,10 @@
 from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
+from bookshop.catalog.pictures import NO_PICTURE
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
+from tests.support.uploads import Upload
 
 Cases = list[tuple[Any, str]]  # what is typed, and the message
 
@@ -27,6 +29,12 @@ def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
     ]
 
 
+RIGHT_DETAILS: dict[str, dict[str, Any]] = {
+    "ShopDetailsForm": {
+        **{"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "mail_delay": "60", "version": "0"}
+    },
+    "LookForm": {"accent": "#00aa55", "photo_alt": "Our shop window", "version": "0"},
+}
 LINE_1 = "Line 1 cannot be read. "
 EXCEPTIONS = [
     ("24.12.2026 closed", f"{LINE_1}{NO_DAY}"),
@@ -41,6 +49,8 @@ EXCEPTIONS = [
 HOURS = [(text, NOT_HOURS) for text in ("9", "nine", "9-25", "\0")]
 EMAIL = [("ada", "This is not a valid e-mail address. An e-mail address must have an @-sign.")]
 NO_COUNTRY = [(text, "Not a valid choice.") for text in ("\0", "XX", "<script>")]
+COLOURS = ("accent", "code")
+NO_COLOUR = "Enter the colour as # and six digits or letters from a to f, such as #8b2e2a."
 DETAILS = {
     "responsible": 120,
     "registration": 200,
@@ -62,6 +72,13 @@ BAD_DETAILS = {
         *all_of(["0", "366", "-1"], "The number of days must be from 1 to 365."),
         ("soon", "Enter a whole number in digits, such as 12."),
     ],
+    ("ShopDetailsForm", "mail_delay"): [
+        *all_of(["-1", "86401"], "The number of seconds must be from 0 to 86,400, which is a day."),
+        ("a minute", "Enter a whole number in digits, such as 12."),
+    ],
+    **{("LookForm", name): all_of(["red", "#12", "#1234567", "#gggggg", "\0"], NO_COLOUR) for name in COLOURS},
+    ("LookForm", "photo_alt"): text(200),
+    **{("LookForm", name): [((Upload(b"GIF89a"), "a.png"), NO_PICTURE)] for name in ("logo", "photo")},
     ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }
