@@ -16,6 +16,7 @@ from bookshop.admin import audit as admin_audit
 from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import exports as admin_exports
 from bookshop.admin import imports as admin_imports
+from bookshop.admin import look as admin_look
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
@@ -69,6 +70,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_delivery,
         admin_users,
         admin_staff,
+        admin_look,
         admin_audit,
         admin_exports,
         admin_imports,

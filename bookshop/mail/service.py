@@ -49,14 +49,13 @@ class Outbox:
 class MailService:
     """Queues messages in the caller's transaction and records outcomes for the workers that send them; never commits.
 
-    `host` is the domain of Message-IDs; `delay` is how many seconds alerts are held back before they are due.
+    `host` is the domain of Message-IDs.
     """
 
-    def __init__(self, session: Session, host: str, delay: int) -> None:
+    def __init__(self, session: Session, host: str) -> None:
         self.messages = MessageRepository(session)
         self.audit = AuditService(session)
         self.host = host
-        self.delay = delay
 
     # -- queueing
 
@@ -162,11 +161,11 @@ class MailService:
 
     # -- for staff
 
-    def outbox(self) -> Outbox:
-        """Return the state of the outbox in figures."""
+    def outbox(self, alert_delay: int) -> Outbox:
+        """Return the state of the outbox in figures; `alert_delay` is for how many seconds alerts are held back."""
         counts = self.messages.count_by_state((*UNSENT, FAILED))
         queue = sum(counts.get(state, 0) for state in UNSENT)
-        return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + self.delay))
+        return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + alert_delay))
 
     def retry(self, message_ids: Collection[int]) -> Collection[int]:
         """Queue these messages for immediate sending, except those sent or being sent; returns the ids queued.

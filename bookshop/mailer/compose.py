@@ -15,6 +15,7 @@ from bookshop.kit.text import one_line, shortened, slug
 from bookshop.mail.models import ADDRESS_LINK, FORMER_ADDRESS, LOGIN_LINK, NOTICE_KINDS, ORDER_KINDS, RESTOCK
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
+from bookshop.shop.colours import DARK, LIGHT, tones
 from bookshop.web import services
 from bookshop.web.jinja import day, local
 from bookshop.web.navigation import absolute_url
@@ -36,6 +37,8 @@ def compose(message: Any, token: str = "") -> EmailMessage:
         "link": absolute_url,
         "shop": shop,
         "shop_name": shop.name,
+        "light": tones(shop.accent, LIGHT),
+        "dark": tones(shop.accent, DARK),
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
     recipient = envelope_address(message.recipient)

@@ -65,6 +65,7 @@ PREPARED: Mapping[str, Callable[[Shop, int], Any]] = {
     "POST /admin/books/{book_id}/cover/remove": lambda shop, _me: shop.commit(
         lambda: services.catalog().set_cover(1, COVER)
     ),
+    "POST /admin/settings/look/remove/{picture}": lambda shop, _me: shop.describe(logo=COVER, logo_size=[2, 1]),
     "POST /admin/imports/{job_id}/pause": sql("UPDATE import_jobs SET state = 'importing'"),
     "POST /admin/imports/{job_id}/continue": sql("UPDATE import_jobs SET state = 'paused'"),
     "POST /admin/imports/{job_id}/undo": import_with_a_book,

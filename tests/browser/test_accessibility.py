@@ -167,6 +167,7 @@ PAGES = [
     ("owner", f"/admin/staff/{ADA}"),
     ("owner", "/admin/settings"),
     ("owner", "/admin/settings/server"),
+    ("owner", "/admin/settings/look"),
     ("owner", "/admin/pages"),
     ("owner", "/admin/pages/terms"),
     ("nobody", "/pages/privacy"),

@@ -153,7 +153,11 @@ ESSENTIAL = {
     "restock": ["Emma", "by Jane Austen", "€12.95", "reserved", "first come, first served", "Unsubscribe"],
     "order_placed": ["Your books are reserved", f" {TIMES} Emma, €12.95", "Total: €", "when you pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
-    "order_cancelled": ["Your reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
+    "order_cancelled": [
+        "Your reservation for collection has been cancelled",
+        f"1 {TIMES} Emma, €12.95",
+        "nothing to pay",
+    ],
     "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
     "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
     "invitation": ["added to the staff", "you don't need a password", "If you did not expect this"],
@@ -375,7 +379,8 @@ def test_a_message_goes_to_the_address_in_ascii_form(shop, make_mailbox, server,
     url, smtp_server = server(beyond_ascii=bool(options))
     shop.customer(address)
     shop.reserve(1, shop.book("Émma"))
-    inbox = make_mailbox(smtp_url=url, mail_delay=0)
+    shop.describe(mail_delay=0)
+    inbox = make_mailbox(smtp_url=url)
     shop.set_stock(1, 1)
     inbox.run_worker()
     ((recipients, smtp_options, raw),) = smtp_server.taken
@@ -389,7 +394,8 @@ def test_an_internationalised_address_that_the_server_rejects_is_reported_to_sta
     url, smtp_server = server(beyond_ascii=False)
     shop.customer("jürgen@example.com")
     shop.reserve(1, shop.book())
-    inbox = make_mailbox(smtp_url=url, mail_delay=0)
+    shop.describe(mail_delay=0)
+    inbox = make_mailbox(smtp_url=url)
     shop.set_stock(1, 1)
     inbox.run_worker()
     assert (smtp_server.taken, shop.rows("SELECT state FROM messages")) == ([], ["failed"])

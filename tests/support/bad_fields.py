@@ -3,8 +3,10 @@
 from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
+from bookshop.catalog.pictures import NO_PICTURE
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
+from tests.support.uploads import Upload
 
 Cases = list[tuple[Any, str]]  # what is typed, and the message
 
@@ -27,6 +29,13 @@ def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
     ]
 
 
+RIGHT_DETAILS: dict[str, dict[str, Any]] = {
+    "ShopDetailsForm": {
+        **{"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
+        **{"order_wording": "reserve", "mail_delay": "60"},
+    },
+    "LookForm": {"accent": "#00aa55", "photo_alt": "Our shop window", "version": "0"},
+}
 LINE_1 = "Line 1 cannot be read. "
 EXCEPTIONS = [
     ("24.12.2026 closed", f"{LINE_1}{NO_DAY}"),
@@ -46,6 +55,8 @@ AMOUNT = [
     *all_of(["\0", "3.505", "1,000.00", "free"], NO_AMOUNT),
     ("-1", "The price must be from 0 to €1,000,000.00."),
 ]
+COLOURS = ("accent", "code")
+NO_COLOUR = "Enter the colour as # and six digits or letters from a to f, such as #8b2e2a."
 DETAILS = {
     "responsible": 120,
     "registration": 200,
@@ -69,6 +80,13 @@ BAD_DETAILS = {
         ("soon", "Enter a whole number in digits, such as 12."),
     ],
     **{("ShopDetailsForm", field): AMOUNT for field in ("postage", "postage_free")},
+    ("ShopDetailsForm", "mail_delay"): [
+        *all_of(["-1", "86401"], "The number of seconds must be from 0 to 86,400, which is a day."),
+        ("a minute", "Enter a whole number in digits, such as 12."),
+    ],
+    **{("LookForm", name): all_of(["red", "#12", "#1234567", "#gggggg", "\0"], NO_COLOUR) for name in COLOURS},
+    ("LookForm", "photo_alt"): text(200),
+    **{("LookForm", name): [((Upload(b"GIF89a"), "a.png"), NO_PICTURE)] for name in ("logo", "photo")},
     ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }

@@ -25,7 +25,8 @@ BOOK_FILE = {"file": (Upload(b"isbn,title,authors\n,Persuasion,Jane Austen\n"), 
 COLUMNS = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}  # of the sample import
 PAGE_FORM = {"title": "Events", "body": "Readings", "state": "published", "version": "1"}
 SHOP_FORM = {"name": "Corner Books", "time_zone": "Europe/London", "monday": "9-18", "version": "0"}
-SHOP_FORM |= {"currency": "EUR", "collect_days": "14", "order_wording": "reserve"}
+SHOP_FORM |= {"currency": "EUR", "collect_days": "14", "order_wording": "reserve", "mail_delay": "60"}
+LOOK_FORM = {"accent": "#0a5", "logo": (Upload(saved(plain())), "logo.png"), "version": "0"}
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -40,6 +41,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /books/{book_id}/{slug}": (ANYONE, {}),
     "GET /books/{book_id}/cover.svg": (ANYONE, {}),
     "GET /covers/{name}-{size}.webp": (ANYONE, {}),
+    "GET /accent-{colour}.css": (ANYONE, {}),
     "GET /visit": (ANYONE, {}),
     "GET /pages/{slug}": (ANYONE, {}),
     "GET /robots.txt": (ANYONE, {}),
@@ -132,6 +134,9 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/settings": (OWNER, {}),
     "POST /admin/settings": (OWNER, SHOP_FORM),
     "GET /admin/settings/server": (OWNER, {}),
+    "GET /admin/settings/look": (OWNER, {}),
+    "POST /admin/settings/look": (OWNER, LOOK_FORM),
+    "POST /admin/settings/look/remove/{picture}": (OWNER, {}),
     "GET /admin/audit": (OWNER, {}),
     "GET /admin/audit.csv": (OWNER, {}),
     "GET /admin/exports": (STAFF, {}),
@@ -220,7 +225,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
-NAMES |= {"export": "books", "personal": "orders", "kind": "xlsx"}
+NAMES |= {"picture": "logo", "colour": "00aa55", "export": "books", "personal": "orders", "kind": "xlsx"}
 
 
 def signed(purpose: str, content: Any) -> str:
@@ -247,6 +252,7 @@ LEADING_TO_LOGIN = REPLACED | {"POST /address/undo/{token}"}
 # The same for everyone, and cached for some time or indefinitely.
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
+    "GET /accent-{colour}.css",
     "GET /books/{book_id}/cover.svg",
     *("GET /robots.txt", "GET /sitemap.xml", "GET /sitemaps/{number}.xml"),
 }

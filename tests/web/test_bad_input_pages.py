@@ -101,8 +101,14 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
             ({"currency": NUL}, 400, NO_CHOICE),
             ({"collect_days": HUGE}, 400, "The number of days must be from 1 to 365."),
             ({"order_wording": NUL}, 400, "Not a valid choice."),
+            ({"mail_delay": HUGE}, 400, "The number of seconds must be from 0 to 86,400"),
         ),
         *(({"name": NUL}, 400, CONTROLS), ({"monday": HUGE}, 400, NOT_HOURS), ({"time_zone": NUL}, 400, NO_CHOICE)),
+        *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),
+    ],
+    "POST /admin/settings/look": [
+        *[({name: NUL}, 400, "Enter the colour as #") for name in ("accent", "code")],
+        *(({"photo_alt": NUL}, 400, CONTROLS), ({"photo": NUL, "logo": NUL, "accent": "#8b2e2a"}, 303, "")),
         *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),
     ],
     **{

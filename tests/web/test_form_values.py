@@ -26,6 +26,7 @@ from bookshop.accounts.passwords import hash_password, password_matches, problem
 from bookshop.admin.delivery_form import DeliveryForm
 from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
+from bookshop.admin.look_forms import LookForm
 from bookshop.admin.page_forms import PageForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
@@ -38,7 +39,7 @@ from bookshop.people.link_actions import Started, StartedOrder
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, VersionedForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
-from tests.support.bad_fields import BAD_DETAILS, BAD_PAGES, CONTROLS, DAMAGED, Cases, all_of, text
+from tests.support.bad_fields import BAD_DETAILS, BAD_PAGES, CONTROLS, DAMAGED, RIGHT_DETAILS, Cases, all_of, text
 from tests.support.bad_input import ISBN, SCRIPT
 from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
@@ -69,8 +70,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
     "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
-    "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
-    | {"order_wording": "reserve"},
+    **RIGHT_DETAILS,
     "CopiesForm": {"quantity": "2"},
     "AddForm": {"book_id": "1", "quantity": "1"},
     "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
@@ -89,6 +89,7 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "ColumnsForm": lambda: ColumnsForm(A_FILE),
     "PageForm": PageForm,
     "ShopDetailsForm": lambda: ShopDetailsForm(NEW_SHOP),
+    "LookForm": lambda: LookForm(NEW_SHOP),
     "CheckoutForm": lambda: CheckoutForm(email=""),
     "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
