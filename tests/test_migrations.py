@@ -19,7 +19,7 @@ from bookshop.accounts.scopes import scopes_of
 from bookshop.config import Settings
 from bookshop.extensions import db
 from bookshop.kit.database import Base
-from bookshop.web import services
+from bookshop.web import opening, services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.databases import WORKER
 from tests.support.factories import IMPORT_COLUMNS, IMPORT_VALUES, PASSWORD, Shop
@@ -144,7 +144,7 @@ def fill(shop: Shop) -> None:
         "INSERT INTO reference_titles (isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')"
     )
     shop.execute("INSERT INTO recovery_codes (code_hash, user_id) VALUES ('h', 1)")
-    shop.commit(lambda: services.opening().record_passed("mail", "f"))
+    shop.commit(lambda: opening.service().record_passed("mail", "f"))
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 

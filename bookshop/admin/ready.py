@@ -16,7 +16,7 @@ from bookshop.opening import checks
 from bookshop.opening.checks import Check
 from bookshop.opening.service import MAIL
 from bookshop.operations.questions import missing_loops
-from bookshop.web import services
+from bookshop.web import opening, services
 from bookshop.web.access import current_identity, owner_required, staff_required
 from bookshop.web.forms import ShopForm
 
@@ -46,7 +46,7 @@ def worker_check() -> Check:
 
 
 def mail_check() -> Check:
-    has_arrived = services.opening().has_passed(MAIL, check_link.fingerprint())
+    has_arrived = opening.service().has_passed(MAIL, check_link.fingerprint())
     return checks.check_mail(bool(settings().smtp_url), has_arrived)
 
 
@@ -97,6 +97,6 @@ def confirm_mail(token: str) -> ViewResponse:
     is_current = fingerprint == check_link.fingerprint()
     is_done = is_current and form.validate_on_submit()
     if is_done:
-        services.commit(lambda: services.opening().record_passed(MAIL, fingerprint))
+        services.commit(lambda: opening.service().record_passed(MAIL, fingerprint))
     page = render_template("admin/mail_arrived.html", form=form, is_done=is_done, is_current=is_current)
     return page, 200 if is_done else form.status

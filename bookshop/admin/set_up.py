@@ -1,8 +1,6 @@
 """The first visit: until somebody has an account, every page leads to the one that sets up the shop."""
 
-import logging
-
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 
 from bookshop.accounts.authentication import Identity, new_login_id
 from bookshop.accounts.logging_in import attempt_of_request, commit_login, log_in_again
@@ -10,16 +8,12 @@ from bookshop.accounts.service import CheckedUser
 from bookshop.accounts.views import ViewResponse
 from bookshop.admin import bp
 from bookshop.admin.set_up_form import SetUpForm
-from bookshop.extensions import client_network, settings
+from bookshop.extensions import client_network
 from bookshop.kit.exceptions import Conflict, Invalid, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
-from bookshop.web import services
+from bookshop.web import opening, services
 from bookshop.web.access import for_pages
-from bookshop.web.navigation import absolute_url
 
-log = logging.getLogger(__name__)
-
-IS_OPEN, CODE_IS_LOGGED = "bookshop_is_open", "bookshop_code_is_logged"  # keys in `app.extensions`
 FREE_ATTEMPTS, LONGEST_WAIT = 5, 15 * 60
 ALREADY_OPEN = "This shop has been set up."
 
@@ -28,7 +22,7 @@ ALREADY_OPEN = "This shop has been set up."
 @for_pages
 def lead_to_set_up() -> ViewResponse | None:
     """Lead to the page that sets up a new shop; a shop that has accounts is asked once in each process."""
-    if current_app.extensions.get(IS_OPEN) or not _leads_away() or is_open():
+    if not _leads_away() or opening.is_open():
         return None
     return redirect(url_for("admin.set_up"), 303)
 
@@ -39,23 +33,10 @@ def _leads_away() -> bool:
     return endpoint != "admin.set_up" and not endpoint.endswith("static") and request.blueprint != "operations"
 
 
-def is_open() -> bool:
-    """Whether the shop has accounts, or is a demo. Otherwise the log gets the code that sets it up, once."""
-    if current_app.extensions.get(IS_OPEN):
-        return True
-    opened = settings().demo or not services.opening().is_new()
-    current_app.extensions[IS_OPEN] = opened
-    if not opened and not current_app.extensions.get(CODE_IS_LOGGED):
-        current_app.extensions[CODE_IS_LOGGED] = True
-        page, code = absolute_url("admin.set_up"), services.opening().code()
-        log.warning("this shop has no owner yet: open %s and enter the code %s", page, code)
-    return opened
-
-
 @bp.route("/setup", methods=["GET", "POST"])
 def set_up() -> ViewResponse:
     """Set up a new shop, and log its first owner in; the form asks for the code in the log."""
-    if is_open():
+    if opening.is_open():
         if log_in_again():
             return redirect(url_for("admin.ready"), 303)
         flash(ALREADY_OPEN, "info")
@@ -74,19 +55,19 @@ def set_up() -> ViewResponse:
 
 def _create(form: SetUpForm) -> None:
     """Check the code, then create the shop and its owner and log them in, in one transaction."""
-    opening, accounts = services.opening(), services.accounts()
+    new_shop, accounts = opening.service(), services.accounts()
     details, email, password, code = form.details(), form.email.data, form.password.data, form.code.data
     login_id, entered = new_login_id(), attempt_of_request(email)
 
     def create_and_log_in() -> Identity | None:
         if entered.form_key and (repeated := accounts.claim_form(entered.form_key, login_id)):
             return repeated
-        owner = opening.create(details, email, password, by_owner=True)
+        owner = new_shop.create(details, email, password, by_owner=True)
         attempt = entered._replace(form_key="", login_id=login_id)
         return accounts.log_in(CheckedUser(owner.id, owner.password_hash), attempt)
 
     def check_and_create() -> Identity | None:
-        opening.check_code(code)
+        new_shop.check_code(code)
         return commit_login(create_and_log_in)
 
     limit = AttemptLimit(f"set up at {client_network()}", FREE_ATTEMPTS, LONGEST_WAIT)

@@ -15,7 +15,7 @@ from bookshop.kit.money import CURRENCIES
 from bookshop.kit.text import problem_in, tidy
 from bookshop.shop.models import LINE_MAX, NAME_MAX, POSTCODE_MAX
 from bookshop.shop.service import COUNTRIES
-from bookshop.web import services
+from bookshop.web import opening, services
 from bookshop.web.navigation import absolute_url
 
 shop = AppGroup("shop", help="Set up a new shop.")
@@ -82,7 +82,7 @@ def new_shop(email: str, password: str, **details: str) -> None:
     if not inspect(db.engine).get_table_names():
         flask_migrate.upgrade()
         click.echo("Created the tables.")
-    owner = services.commit(lambda: services.opening().create(details, email, password or None))
+    owner = services.commit(lambda: opening.service().create(details, email, password or None))
     click.echo(f"Created the shop {details['name']} and its owner {owner.email}.")
     click.echo(f"Start the server and the worker, log in, and go through the list at {absolute_url('admin.ready')}.")
     if not password:

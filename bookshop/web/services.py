@@ -34,7 +34,6 @@ from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated, WrongPassword
 from bookshop.mail.service import MailService
 from bookshop.mailer.service import MailerService
-from bookshop.opening.service import OpeningService
 from bookshop.orders.service import OrderService
 from bookshop.people.link_actions import LinkActionService
 from bookshop.people.service import PeopleService
@@ -210,11 +209,6 @@ def content() -> ContentService:
 @once_per_session
 def shop() -> ShopService:
     return ShopService(db.session())
-
-
-@once_per_session
-def opening() -> OpeningService:
-    return OpeningService(db.session(), str(current_app.secret_key), accounts(), shop())
 
 
 def shop_details() -> Details:

@@ -3,9 +3,8 @@
 import pytest
 from flask import Flask
 
-from bookshop.admin.set_up import CODE_IS_LOGGED, IS_OPEN
 from bookshop.opening.service import OpeningService
-from bookshop.web import services
+from bookshop.web import opening
 from tests.conftest import IS_NEW
 
 
@@ -13,8 +12,8 @@ from tests.conftest import IS_NEW
 def new_shop(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """The application, which has not found out yet whether the shop has accounts."""
     monkeypatch.setattr(OpeningService, "is_new", IS_NEW)
-    monkeypatch.setitem(app.extensions, IS_OPEN, False)
-    monkeypatch.setitem(app.extensions, CODE_IS_LOGGED, False)
+    monkeypatch.setitem(app.extensions, opening.IS_OPEN, False)
+    monkeypatch.setitem(app.extensions, opening.CODE_IS_LOGGED, False)
     return app
 
 
@@ -22,4 +21,4 @@ def new_shop(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
 def code(app: Flask) -> str:
     """The code that sets up the shop."""
     with app.app_context():
-        return services.opening().code()
+        return opening.service().code()

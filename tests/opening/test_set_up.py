@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from bookshop.admin.set_up import IS_OPEN
 from bookshop.opening.repository import OpeningRepository
-from bookshop.web import services
+from bookshop.web import opening
 from tests.support import races
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
@@ -93,7 +92,7 @@ def test_json_health_checks_and_files_do_not_lead_to_the_set_up(visitor):
 def test_a_shop_with_accounts_is_asked_once(shop, new_shop, web_client):
     shop.customer()
     assert (web_client().get("/").status_code, web_client().get("/setup").location) == (200, "/login")
-    assert new_shop.extensions[IS_OPEN] is True
+    assert new_shop.extensions[opening.IS_OPEN] is True
 
 
 def test_a_demo_is_never_set_up(new_shop, visitor, monkeypatch):
@@ -109,7 +108,7 @@ def both_create(shop):
 
     def create(email):
         details = {"name": "Corner Books"}
-        return lambda: races.result_or_code(shop.app, lambda: services.opening().create(details, email, None) and None)
+        return lambda: races.result_or_code(shop.app, lambda: opening.service().create(details, email, None) and None)
 
     return races.interleave((OpeningRepository, "has_owner"), create("a@example.com"), create("b@example.com"))
 
