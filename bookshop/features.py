@@ -20,6 +20,8 @@ from bookshop.admin import look as admin_look
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
+from bookshop.admin import ready as admin_ready
+from bookshop.admin import set_up as admin_set_up
 from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
@@ -77,6 +79,8 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_orders,
         admin_mail,
         admin_content,
+        admin_ready,
+        admin_set_up,
         admin_webhooks,
         inventory_json,
         staff_orders_json,

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, CoverForm, StockForm
+from bookshop.admin.ready import all_checks
 from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
@@ -56,6 +57,7 @@ def dashboard() -> ViewResponse:
         low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
         outbox=services.mail().outbox(services.shop_details().mail_delay),
+        checks=all_checks(),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 

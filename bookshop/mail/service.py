@@ -20,6 +20,7 @@ from bookshop.mail.models import (
     FAILED,
     INVITATION,
     KINDS,
+    MAIL_CHECK,
     NOTICE_KINDS,
     QUEUED,
     SENDING,
@@ -75,8 +76,15 @@ class MailService:
 
     def queue_invitation(self, user_id: int, recipient: str) -> None:
         """Queue a message to a new member of staff; see `MailAllowance`."""
-        message = self._message(INVITATION, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{INVITATION}:{user_id}:{secrets.token_hex(8)}"}])
+        self._queue_to_user(INVITATION, user_id, recipient)
+
+    def queue_check(self, user_id: int, recipient: str) -> None:
+        """Queue a message to an owner, who checks that e-mail works."""
+        self._queue_to_user(MAIL_CHECK, user_id, recipient)
+
+    def _queue_to_user(self, kind: str, user_id: int, recipient: str) -> None:
+        message = self._message(kind, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{secrets.token_hex(8)}"}])
 
     def queue_notice(self, kind: str, user_id: int, recipient: str, link_id: int | None = None) -> None:
         """Queue a security notice, which goes to this address even if the account gets another one.

@@ -46,6 +46,7 @@ from tests.support.routes import TOKENS
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
+MAIL_CHECK = f"/admin/ready/mail/{TOKENS['/admin/ready/mail/{token}']}"
 LOGIN_LINK, NEW_ADDRESS, FORMER_ADDRESS, UNSUBSCRIBE, WAITING = (
     f"/{page}/{TOKENS[f'/{page}/{{token}}']}"
     for page in ("login/link", "address/confirm", "address/undo", "unsubscribe", "waiting")
@@ -172,6 +173,9 @@ PAGES = [
     ("owner", "/admin/pages/terms"),
     ("nobody", "/pages/privacy"),
     ("nobody", "/visit"),
+    ("staff", "/admin/ready"),
+    ("owner", "/admin/ready"),
+    ("nobody", MAIL_CHECK),
     ("owner", "/admin/audit"),
     ("owner", "/admin/audit?who=nobody@example.com&what=book"),
 ]

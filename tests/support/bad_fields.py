@@ -68,7 +68,24 @@ DETAILS = {
     "city": 120,
     "phone": 40,
 }
+# A new shop and its first owner.
+SET_UP = {
+    **{"code": "AAAA-AAAA-AAAA-AAAA", "name": "Corner Books", "time_zone": "Europe/London", "currency": "GBP"},
+    **{"email": "ada@example.com", "password": "three random words", "repeat": "three random words"},
+}
+NOT_THE_SAME = "The two passwords are not the same."
+BAD_SET_UP = {
+    ("SetUpForm", "code"): [("", "Enter the code from the server's log."), text(100)[-1]],
+    ("SetUpForm", "name"): text(80, "Enter the name of the shop."),
+    **{("SetUpForm", field): text(longest) for field, longest in (("street", 120), ("postcode", 20), ("city", 120))},
+    ("SetUpForm", "country"): NO_COUNTRY,
+    ("SetUpForm", "time_zone"): [("", "Choose the time zone of the shop."), *NO_COUNTRY],
+    ("SetUpForm", "currency"): [("", "Choose the currency of your prices."), *NO_COUNTRY],
+    ("SetUpForm", "email"): text(254, "Enter your e-mail address."),
+    ("SetUpForm", "repeat"): all_of(["", "three other words"], NOT_THE_SAME),
+}
 BAD_DETAILS = {
+    **BAD_SET_UP,
     **{("ShopDetailsForm", day): HOURS for day in DAYS},
     **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
     ("ShopDetailsForm", "order_wording"): all_of(["", "later", "\0"], "Not a valid choice."),

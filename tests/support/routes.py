@@ -1,5 +1,6 @@
 """All routes of the shop with the roles that may call them and valid data."""
 
+import hmac
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from itsdangerous import URLSafeSerializer
 
 from bookshop.accounts import signed_links
 from bookshop.accounts.models import ADDRESS, LOGIN, UNDO
+from bookshop.mailer import check_link
 from tests.support.bad_input import ISBN
 from tests.support.factories import PASSWORD
 from tests.support.links import LINKS
@@ -113,6 +115,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /orders/{order_id}/cancel": (CUSTOMER, {}),
     "POST /orders/{order_id}/cancel": (CUSTOMER, {}),
     "GET /admin": (STAFF, {}),
+    "GET /setup": (ANYONE, {}),
+    "POST /setup": (ANYONE, {}),
+    "GET /admin/ready": (STAFF, {}),
+    "POST /admin/ready/mail": (OWNER, {}),
+    "GET /admin/ready/mail/{token}": (ANYONE, {}),
+    "POST /admin/ready/mail/{token}": (ANYONE, {}),
     "GET /admin/delivery": (STAFF, {}),
     "POST /admin/delivery": (STAFF, DELIVERY),
     "GET /admin/users": (STAFF, {}),
@@ -233,8 +241,11 @@ def signed(purpose: str, content: Any) -> str:
     return str(URLSafeSerializer(SECRET_KEY, salt=purpose).dumps(content))
 
 
-# The tokens of the links in Ada's e-mail.
+MAIL_SETTINGS = "\nbookshop@localhost\nhttp://127.0.0.1:5000"  # the mail server, the sender and the address of links
+MAIL_CHECK = hmac.digest(SECRET_KEY.encode(), MAIL_SETTINGS.encode(), "sha256").hex()[:32]
+# The tokens of the links in Ada's e-mail, and of the one by which an owner checks that e-mail works.
 TOKENS = {
+    "/admin/ready/mail/{token}": signed(check_link.PURPOSE, MAIL_CHECK),
     **dict.fromkeys(["/login/link/{token}", "/login/link/{token}/again"], LINKS[LOGIN]),
     "/address/confirm/{token}": LINKS[ADDRESS],
     "/address/undo/{token}": LINKS[UNDO],
@@ -293,8 +304,9 @@ PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 PAGES = [route for route in ROUTES if "/api/" not in route]
 UNSAFE = [route for route in ROUTES if not route.startswith("GET")]
 GETS = [route for route in ROUTES if route.startswith("GET")]
-# These redirect anybody who is not in the middle of a login, has just confirmed it, or has not asked for a link.
-PASSED_THROUGH = {"POST /login/code", "POST /login/sent", "POST /account/confirm-login"}
+# These redirect anybody who is not in the middle of a login, has just confirmed it, or has not asked for a link; or the
+# shop is not new.
+PASSED_THROUGH = {"POST /login/code", "POST /login/sent", "POST /account/confirm-login", "POST /setup"}
 FORM_PAGES = [
     route
     for route in PAGES

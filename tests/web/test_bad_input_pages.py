@@ -158,6 +158,7 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
 BUTTONS = {
     *("POST /logout", "POST /account/sessions/end-others", "POST /admin/mail/retry-failed"),
     *("POST /unsubscribe/{token}", "POST /login/link/{token}/again", "POST /account/confirm-login/link"),
+    *("POST /setup", "POST /admin/ready/mail", "POST /admin/ready/mail/{token}"),  # /setup: see tests/opening
     "POST /books/{book_id}/reserve",  # of customers; for visitors see ASKING
     *(f"POST /waiting/{{token}}/{button}" for button in ("{prebook_id}/cancel", "stop", "erase")),
 }
