@@ -182,6 +182,10 @@ class Settings(BaseModel):
     imports: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "imports", description="the folder for files that are being imported"
     )
+    backups: Annotated[Path, AfterValidator(_folder)] | None = Field(
+        None, description="the folder for nightly backups; none without one"
+    )
+    keep_backups: int = Field(7, ge=1, le=KEEP_MAX, description="how many backups are kept in that folder")
     max_waiting: int = Field(50, ge=1, le=10_000)
     max_open_orders: int = Field(10, ge=1, le=10_000)
     cart_lines: int = Field(20, ge=1, le=50)
@@ -285,6 +289,8 @@ def shown_settings(settings: Settings) -> list[tuple[str, str, bool]]:
 def _shown(name: str, value: Any) -> str:
     if name.upper() in SECRET:
         return "set, but not shown" if value else "not set"
+    if value is None:
+        return "not set"
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 

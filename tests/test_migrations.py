@@ -32,7 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
-    *("shop_details", "content_pages", "passed_checks"),
+    *("shop_details", "content_pages", "passed_checks", "backups"),
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key or CHECK, equivalent to a separate one.
@@ -144,6 +144,7 @@ def fill(shop: Shop) -> None:
     shop.execute(
         "INSERT INTO reference_titles (isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')"
     )
+    shop.execute("INSERT INTO backups (finished_at, file, size) VALUES ('2026-01-01', 'f.zip', 1)")
     shop.execute("INSERT INTO recovery_codes (code_hash, user_id) VALUES ('h', 1)")
     shop.commit(lambda: opening.service().record_passed("mail", "f"))
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)

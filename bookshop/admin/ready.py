@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from bookshop.accounts.views import ViewResponse
 from bookshop.admin import bp
+from bookshop.backups.repository import BackupRepository
 from bookshop.catalog.repository import BookRepository
 from bookshop.content.service import STARTER
 from bookshop.extensions import db, settings
@@ -45,6 +46,11 @@ def worker_check() -> Check:
     return checks.check_worker(missing_loops(db.session()))
 
 
+def backup_check() -> Check:
+    last = services.repository(BackupRepository).last()
+    return checks.check_backup(last[1] if last else None, settings().backups is not None)
+
+
 def mail_check() -> Check:
     has_arrived = opening.service().has_passed(MAIL, check_link.fingerprint())
     return checks.check_mail(bool(settings().smtp_url), has_arrived)
@@ -64,7 +70,7 @@ def proxies_check() -> Check:
 
 
 CHECKS: Sequence[Callable[[], Check]] = (
-    *(address_check, https_check, proxies_check, worker_check, mail_check),
+    *(address_check, https_check, proxies_check, worker_check, mail_check, backup_check),
     *(details_check, pages_check, books_check),
 )
 

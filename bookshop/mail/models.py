@@ -33,7 +33,7 @@ GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
 UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
 ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"
 NOT_STAFF, LINK_ENDED = "not_staff", "link_ended"
-DROPPED, BEFORE_MAIL = "dropped", "before_mail"
+DROPPED, BEFORE_MAIL, RESTORED = "dropped", "before_mail", "restored"
 REASONS = {
     GONE: "The book sold out or was withdrawn before this was sent. It will be sent when the book is back in stock.",
     BOUGHT: "The customer has already bought the book.",
@@ -49,6 +49,7 @@ REASONS = {
     LINK_ENDED: "The link in it has been used, or is not valid any more.",
     DROPPED: "Staff chose not to send this.",
     BEFORE_MAIL: "The customer was notified before the shop sent e-mails.",
+    RESTORED: "The shop was restored from a backup, and this may have been sent before that.",
 }
 KEY_MAX = 100
 ERROR_MAX = 500

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from bookshop.shop.service import Details
 
-DETAILS, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BOOKS, PAGES = (
-    *("details", "mail", "address", "https", "proxies", "worker", "books", "pages"),
+DETAILS, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
+    *("details", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
 )
+DAY = 24 * 3600  # seconds
 
 
 class Check(NamedTuple):
@@ -48,6 +49,17 @@ def check_books(has_books: bool) -> Check:
 def check_worker(problem: str) -> Check:
     """Whether a worker was alive within the last minute; `problem` says which of its loops was not."""
     return Check(WORKER, "The worker", not problem, problem or "A worker was seen within the last minute.")
+
+
+def check_backup(age: float | None, has_folder: bool) -> Check:
+    """Whether a backup is less than a day old; `age` is that of the last one in seconds, None without any."""
+    if age is not None and age < DAY:
+        sentence = "The last backup is less than a day old."
+    elif has_folder:
+        sentence = "The worker makes one every night. Run `flask backup FILE` for one now."
+    else:
+        sentence = "Set BOOKSHOP_BACKUPS to a folder: the worker makes one every night. Run `flask backup FILE` now."
+    return Check(BACKUP, "A backup", age is not None and age < DAY, sentence)
 
 
 def check_mail(has_server: bool, has_arrived: bool) -> Check:

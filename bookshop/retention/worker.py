@@ -1,4 +1,4 @@
-"""Purging in small batches: by `flask purge`, and every night by the worker."""
+"""Purging in small batches: by `flask purge`, and every night by the worker, which then makes a backup."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from bookshop.accounts.link_repository import LIFETIME
+from bookshop.backups.nightly import Interrupted, backup_tonight
 from bookshop.extensions import db, settings
 from bookshop.kit.database import truncate_wal
 from bookshop.kit.storage import storage_at
@@ -23,6 +24,7 @@ from bookshop.retention.files import (
     remove_unused_pictures,
 )
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
+from bookshop.retention.service import RetentionService
 from bookshop.web import services
 from bookshop.web.background import Stopping, in_background
 
@@ -145,14 +147,23 @@ def _purge_tonight(stopping: Stopping) -> bool:
 
 
 def purge_if_due(stopping: Stopping = lambda: False, pause: float = PAUSE) -> Mapping[str, int] | None:
-    """Purge if the night has come and no other worker does; returns what was removed, or None."""
+    """Purge, then back up, if the night has come and no other worker does; returns what was removed, or None."""
     is_due = services.retention().is_due()
     db.session.rollback()
     if not is_due or not services.commit(lambda: services.retention().claim()):
         return None
     removed = Purge(stopping, pause, in_each=lambda: services.retention().renew()).run()
-    complete = not stopping()
-    services.commit(lambda: services.retention().finish() if complete else services.retention().give_up())
     for name, number in removed.items():
         log.info("purged %s: %d", name, number)
+    _back_up(stopping)
     return removed
+
+
+def _back_up(stopping: Stopping) -> None:
+    """Make the nightly backup after the purge, under the same lease, and say when the next night's work is due."""
+    try:
+        complete = None if stopping() else backup_tonight(stopping, lambda: services.commit(services.retention().renew))
+    except Interrupted:
+        complete = None
+    ends = {None: RetentionService.give_up, False: RetentionService.postpone, True: RetentionService.finish}
+    services.commit(lambda: ends[complete](services.retention()))
