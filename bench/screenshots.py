@@ -105,6 +105,7 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("pages", OWNER, "/admin/pages"),
         Scene("page", OWNER, "/admin/pages/terms"),
         Scene("privacy", VISITOR, "/pages/privacy"),
+        Scene("settings-look", OWNER, "/admin/settings/look"),
         Scene("settings-server", OWNER, "/admin/settings/server"),
         Scene("visit", VISITOR, "/visit"),
         Scene("audit", OWNER, "/admin/audit"),
@@ -225,7 +226,7 @@ def _check_out_as_visitor(page: Page) -> None:
 
 def _check_out(page: Page) -> None:
     page.get_by_label("Note to the shop").fill("I'll come on Saturday.")
-    page.get_by_role("button", name="Place order").click()
+    page.get_by_role("button", name="Reserve for collection").click()
 
 
 def _check_delivery(page: Page, codes: list[str]) -> None:

@@ -80,7 +80,7 @@ INVARIANTS: dict[str, str] = {
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
            OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
                'known_address', 'password_reset', 'login_link', 'address_link', 'invitation', 'password_changed',
-               'address_changed', 'second_factor', 'token_created', 'new_login')""",
+               'address_changed', 'second_factor', 'token_created', 'new_login', 'mail_check')""",
     "messages: no message has the address of a deleted account": """
         SELECT 'message ' || m.id || ' has the address of user ' || u.id || ', whose account is deleted'
         FROM messages m JOIN users u ON u.id = m.user_id
@@ -195,11 +195,12 @@ INVARIANTS: dict[str, str] = {
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id
         WHERE o.id IS NULL OR b.id IS NULL""",
     "status: the state of an order matches its timestamps": """
-        SELECT 'order ' || number || ' is ' || status || ', which does not match its timestamps, or its payment or '
-            || 'delivery is unknown'
+        SELECT 'order ' || number || ' is ' || status || ', which does not match its timestamps, or its payment, '
+            || 'delivery or postage is not valid'
         FROM orders
         WHERE status NOT IN ('placed', 'ready', 'collected', 'cancelled')
-           OR payment <> 'on_collection' OR delivery NOT IN ('collect', 'post')
+           OR payment <> 'on_collection' OR delivery NOT IN ('collect', 'post') OR postage_cents < 0
+           OR (postage_cents > 0 AND delivery <> 'post') OR (postage_cents = 0) <> (postage_currency IS NULL)
            OR (status = 'placed' AND ready_at IS NOT NULL)
            OR (status IN ('ready', 'collected') AND ready_at IS NULL)
            OR (status = 'collected') <> (collected_at IS NOT NULL)

@@ -201,7 +201,6 @@ class Settings(BaseModel):
     )
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
     mail_from: Annotated[str, AfterValidator(_sender)] = ""
-    mail_delay: int = Field(60, ge=0, le=86_400)
     log_format: LogFormat = "text"
     metrics_token: Annotated[str, AfterValidator(_token)] = Field("", description="allows to read /metrics")
     security_contact: Annotated[str, AfterValidator(_contact)] = ""
@@ -254,7 +253,7 @@ class Settings(BaseModel):
 
 
 # Settings of earlier releases that owners now edit on a page; those that are still set are ignored.
-MOVED = frozenset(("shop_name", "currency", "post_orders", "collect_days"))
+MOVED = frozenset(("shop_name", "currency", "post_orders", "collect_days", "mail_delay"))
 
 
 def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:

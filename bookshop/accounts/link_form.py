@@ -12,6 +12,7 @@ from bookshop.cart.repository import CartEntry
 from bookshop.checkout.service import Checkout
 from bookshop.kit.exceptions import Conflict
 from bookshop.orders.forms import ContactForm
+from bookshop.orders.wording import BUTTONS
 from bookshop.people.link_actions import CONTACT, Started
 from bookshop.web.forms import new_once
 
@@ -19,7 +20,8 @@ from bookshop.web.forms import new_once
 class LinkForm(ContactForm):
     """Log in with a link, and do what was started. The service claims this form by its `key`, like PasswordLoginForm.
 
-    `shown` is the fingerprint of the order on the page: if a book or a price has changed since, nothing is ordered.
+    `shown` is the fingerprint of the order on the page: if a book or what it costs has changed since, nothing is
+    ordered.
     `listed` are the ids of everything on the page: what has been started since has to be shown first.
     """
 
@@ -54,6 +56,8 @@ class LinkForm(ContactForm):
         """Store what the page shows, and the page to go to afterwards if nothing was started."""
         self.submit.label.text = _label(started)
         self.shown.data = started.order.fingerprint if started.order else ""
+        if started.order and "delivery" in self:
+            self.show_postage(started.order.offer)
         self.listed.data = " ".join(map(str, started.ids))
         self.next.data = next_page
 
@@ -78,6 +82,7 @@ class LinkForm(ContactForm):
 
 def _label(started: Started) -> str:
     """Return what the button says."""
-    if started.order is not None and not started.order.cart.is_short:
-        return "Log in and place order" if not started.reservations else "Log in, reserve and place order"
-    return "Log in and reserve" if started.reservations else "Log in"
+    if started.order is None or started.order.cart.is_short:
+        return "Log in and reserve" if started.reservations else "Log in"
+    button = BUTTONS[started.order.offer.wording].lower()
+    return f"Log in, {button} and reserve the rest" if started.reservations else f"Log in and {button}"

@@ -16,6 +16,7 @@ from bookshop.accounts.views import ViewResponse, limited
 from bookshop.cart import cookie
 from bookshop.catalog.views import address_of
 from bookshop.kit.exceptions import Conflict, Invalid
+from bookshop.orders.wording import THANKS
 from bookshop.people.link_actions import Outcome, Performed, Started
 from bookshop.web import services
 from bookshop.web.navigation import flash_with_link, requested_next, safe_next
@@ -81,8 +82,7 @@ def _use_link(token: str) -> ViewResponse:
         except (Conflict, Invalid) as error:
             started, status = _started(link), form.refuse(error)
     form.show(started, link.next)
-    shown = {"link": link, "started": started, "post": services.shop_details().post_orders}
-    return render_template("accounts/use_link.html", form=form, **shown), status
+    return render_template("accounts/use_link.html", form=form, link=link, started=started), status
 
 
 def _started(link: LoginLink) -> Started:
@@ -142,7 +142,7 @@ def _report(used: UsedLink, performed: Performed) -> None:
     for outcome in performed.reservations:
         _report_reservation(outcome)
     if performed.order_id is not None:
-        flash("Thank you. Your order has been placed.", "success")
+        flash(THANKS[services.shop_details().wording], "success")
     elif performed.moved_to_cart:
         flash("Some books have sold out meanwhile. Nothing was ordered: choose what to do with each.", "warning")
 

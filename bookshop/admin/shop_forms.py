@@ -11,6 +11,7 @@ from wtforms import (
     BooleanField,
     EmailField,
     Form,
+    RadioField,
     SelectField,
     SelectMultipleField,
     StringField,
@@ -23,22 +24,27 @@ from wtforms.validators import DataRequired, InputRequired, Length, NumberRange,
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from bookshop.accounts.emails import normal_email
+from bookshop.admin.forms import typed_price
 from bookshop.kit.database import now
 from bookshop.kit.exceptions import Invalid
-from bookshop.kit.money import CURRENCIES, LOCALE
+from bookshop.kit.money import CURRENCIES, LOCALE, to_major_units
 from bookshop.kit.text import EMAIL_MAX, LONGEST_TEXT
+from bookshop.orders.wording import BUTTONS
 from bookshop.shop.holidays import public_holidays
 from bookshop.shop.hours import WEEKDAYS, format_hours, parse_hours
 from bookshop.shop.models import (
     COLLECT_DAYS_MAX,
     EXCEPTIONS_MAX,
     LINE_MAX,
+    MAIL_DELAY_MAX,
     NAME_MAX,
     NOTE_MAX,
     PHONE_MAX,
     POSTCODE_MAX,
     REGISTRATION_MAX,
     TAGLINE_MAX,
+    TO_PAY,
+    TO_RESERVE,
     VAT_NOTE_MAX,
     VAT_NUMBER_MAX,
 )
@@ -49,6 +55,7 @@ from bookshop.web.jinja import weekday
 
 HOURS_MAX = 80
 DAYS_RANGE = f"The number of days must be from 1 to {COLLECT_DAYS_MAX}."
+DELAY_RANGE = f"The number of seconds must be from 0 to {MAIL_DELAY_MAX:,}, which is a day."
 CURRENCY_CHOICES = [
     SelectChoice(code, f"{code}: {name}")
     for code, name in sorted(Locale(LOCALE).currencies.items())
@@ -81,6 +88,12 @@ def readable_hours(_form: Form, field: StringField) -> None:
 def hours_field(weekday: str) -> StringField:
     """Return the field for the hours of a weekday."""
     return StringField(weekday, filters=[tidied], validators=[Optional(), max_length(HOURS_MAX), readable_hours])
+
+
+def amount_field(label: str, description: str) -> StringField:
+    """Return the field for an amount that may stay empty; see `typed_price`."""
+    options = {"description": description, "render_kw": {"inputmode": "decimal"}}
+    return StringField(label, filters=[tidied], validators=[Optional()], **options)
 
 
 class ShopDetailsForm(VersionedForm):
@@ -118,6 +131,22 @@ class ShopDetailsForm(VersionedForm):
         render_kw={"inputmode": "numeric"},
     )
     post_orders = BooleanField("Customers can have orders posted")
+    postage = amount_field("Postage of an order", "In the currency above. Customers see the total before they order.")
+    postage_free = amount_field("Postage is free from (optional)", "The total of the books in that currency")
+    order_wording = RadioField(
+        "The button that places an order says",
+        choices=[
+            SelectChoice(TO_RESERVE, f"{BUTTONS[TO_RESERVE]}: customers buy the books when they pay in the shop"),
+            SelectChoice(TO_PAY, f"{BUTTONS[TO_PAY]}: customers owe what they order"),
+        ],
+        description="The second is necessary if you post orders.",
+    )
+    mail_delay = WholeNumberField(
+        "Seconds before a back-in-stock e-mail is sent",
+        description="If a stock was entered by mistake, set it back to 0 in this time, and no customer gets an e-mail.",
+        validators=[readable, InputRequired("Enter a number of seconds."), NumberRange(0, MAIL_DELAY_MAX, DELAY_RANGE)],
+        render_kw={"inputmode": "numeric"},
+    )
     monday, tuesday, wednesday, thursday, friday, saturday, sunday = map(hours_field, WEEKDAYS)
     exceptions = TextAreaField(
         "Other hours on single days (optional)",
@@ -140,6 +169,10 @@ class ShopDetailsForm(VersionedForm):
             **dict(zip(DAYS, details.week, strict=True)),
             post_orders=details.post_orders,
             collect_days=details.collect_days,
+            order_wording=details.order_wording,
+            postage=_written(details.postage_cents, details.currency),
+            postage_free=_written(details.postage_free_cents, details.currency),
+            mail_delay=details.mail_delay,
             exceptions=format_days(details.exceptions),
             version=details.version,
         )
@@ -148,6 +181,7 @@ class ShopDetailsForm(VersionedForm):
         self.names = _suggested(details)
         self.holidays.choices = [SelectChoice(day, _holiday(day, name)) for day, name in self.names.items()]
         self.single_days: dict[str, list[str]] = {}
+        self.amounts: dict[str, int | None] = {"postage_cents": None, "postage_free_cents": None}
 
     def validate_email(self, field: EmailField) -> None:
         if field.data:
@@ -155,6 +189,23 @@ class ShopDetailsForm(VersionedForm):
                 field.data = normal_email(field.data)
             except Invalid as error:
                 raise ValidationError(error.sentence) from None
+
+    def validate_post_orders(self, field: BooleanField) -> None:
+        if field.data and not self.postage.data:
+            raise ValidationError("Enter the postage below, or 0 if it is free.")
+
+    def validate_order_wording(self, field: RadioField) -> None:
+        if self.post_orders.data and field.data == TO_RESERVE:
+            raise ValidationError(
+                "An order by post obliges the customer to pay, and its button has to say so. Choose the second one, or "
+                "post no orders."
+            )
+
+    def validate_postage(self, field: StringField) -> None:
+        self.amounts["postage_cents"] = typed_price(field, self.currency.data)
+
+    def validate_postage_free(self, field: StringField) -> None:
+        self.amounts["postage_free_cents"] = typed_price(field, self.currency.data)
 
     def validate_exceptions(self, field: TextAreaField) -> None:
         try:
@@ -173,8 +224,13 @@ class ShopDetailsForm(VersionedForm):
         """Return the details for ShopService.change."""
         texts = {name: self[name].data or "" for name in TEXTS}
         week = [format_hours(parse_hours(self[day].data or "")) for day in DAYS]
-        rules = {"post_orders": self.post_orders.data, "collect_days": self.collect_days.data}
-        return {**texts, **rules, "week": week, "exceptions": self.single_days}
+        rules = {name: self[name].data for name in ("post_orders", "order_wording", "collect_days", "mail_delay")}
+        return {**texts, **rules, **self.amounts, "week": week, "exceptions": self.single_days}
+
+
+def _written(cents: int | None, currency: str) -> str:
+    """Return an amount as owners type it; empty if there is none."""
+    return "" if cents is None else str(to_major_units(cents, currency))
 
 
 @cache

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, CoverForm, StockForm
+from bookshop.admin.ready import all_checks
 from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
@@ -55,7 +56,8 @@ def dashboard() -> ViewResponse:
         outcomes=services.repository(ReportRepository).count_outcomes(),
         low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
-        outbox=services.mail().outbox(),
+        outbox=services.mail().outbox(services.shop_details().mail_delay),
+        checks=all_checks(),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 
@@ -176,7 +178,7 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
 
 def sending_words(notified: Notified) -> str:
     """Say when the queued e-mails are sent and how to stop them; empty if there are none or they cannot be stopped."""
-    delay = settings().mail_delay
+    delay = services.shop_details().mail_delay
     if not notified.alerts_queued or not delay:
         return ""
     return f"The e-mails will be sent in {delay:,} seconds. To stop them, set the book's stock back to 0 before then."

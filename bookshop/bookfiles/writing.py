@@ -23,7 +23,7 @@ PART = 1000  # rows of CSV yielded at a time
 COLUMN_WIDTH = 20
 OPTIONS = {
     "constant_memory": True,  # each row is written to a temporary file
-    "remove_timezone": True,  # a cell has none; all times are in UTC
+    "remove_timezone": True,  # a cell has none
     "use_zip64": True,  # for sheets of more than 4 GB before they are compressed
 }
 

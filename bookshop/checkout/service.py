@@ -13,6 +13,7 @@ from bookshop.audit.service import AuditService
 from bookshop.cart.repository import CartEntry, CartRepository
 from bookshop.cart.service import Cart, CartLine
 from bookshop.catalog.repository import BookRepository, StockedBook
+from bookshop.checkout.offer import Offer, OrderRules
 from bookshop.checkout.repository import CheckoutRepository
 from bookshop.inventory.models import RETURN, SALE
 from bookshop.inventory.service import BookService, Notified, StockChange
@@ -45,8 +46,8 @@ NEW_ORDER = {"status": PLACED, "payment": ON_COLLECTION}
 class Checkout:
     """What a customer enters at the checkout. Without a name, the order is under the e-mail address.
 
-    `shown` is the fingerprint of the cart that the customer saw, `expected` its total, one amount per currency. The
-    order is refused if the cart or a price has changed since.
+    `shown` is the fingerprint of the offer that the customer saw, `expected` its total for this delivery, one amount
+    per currency. The order is refused if the cart, a price or the postage has changed since.
     """
 
     name: str | None = None
@@ -63,13 +64,6 @@ class PlacedOrder(NamedTuple):
 
     order: Row[*tuple[Any, ...]]
     lines: Sequence[Row[*tuple[Any, ...]]]
-
-
-class OrderRules(NamedTuple):
-    """Which orders the shop accepts: how many of a customer can be open, and whether it posts them."""
-
-    max_open: int
-    post: bool
 
 
 class CheckoutService:
@@ -113,8 +107,10 @@ class CheckoutService:
         self._check_limit(user_id)
         locked = self.books.lock([entry.book_id for entry in entries])
         lines = _lines(entries, locked)
-        self._check(checkout, lines)
-        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **NEW_ORDER})
+        offer = self.offer(Cart(lines))
+        self._check(checkout, offer)
+        terms = {"wording": offer.wording, **_charge(offer.charge(checkout.delivery))}
+        order = self.orders.insert(_contact(checkout, user.email) | {"user_id": user_id, **terms, **NEW_ORDER})
         self.inventory.sell([_sale(line, order.id, user_id) for line in lines], locked)
         sold = self.lines.insert(user_id, [_order_line(line, order.id) for line in lines])
         self.mail.queue_order_message(ORDER_PLACED, order.id, user_id, user.email)
@@ -124,7 +120,12 @@ class CheckoutService:
         """Raise what `place` would raise about these books and this checkout; locks nothing."""
         if not entries:
             raise _cart_is_empty()
-        self._check(checkout, _lines(entries, self.books.list_stocked([entry.book_id for entry in entries])))
+        lines = _lines(entries, self.books.list_stocked([entry.book_id for entry in entries]))
+        self._check(checkout, self.offer(Cart(lines)))
+
+    def offer(self, cart: Cart) -> Offer:
+        """Return what the shop charges for a cart."""
+        return Offer(cart, self.rules.postage, self.rules.wording)
 
     def _check_limit(self, user_id: int) -> None:
         if self.orders.count_open(user_id) >= self.rules.max_open:
@@ -134,15 +135,15 @@ class CheckoutService:
                 "ORDER_LIMIT",
             )
 
-    def _check(self, checkout: Checkout, lines: Sequence[CartLine]) -> None:
-        if short := [line for line in lines if line.is_short]:
+    def _check(self, checkout: Checkout, offer: Offer) -> None:
+        if short := [line for line in offer.cart.lines if line.is_short]:
             raise _insufficient_stock(short)
-        cart = Cart(lines)
-        price_differs = checkout.expected is not None and sorted(checkout.expected) != sorted(cart.totals)
-        if checkout.shown not in (None, cart.fingerprint) or price_differs:
-            raise order_changed()
-        if checkout.delivery == POST and not self.rules.post:
+        if checkout.delivery == POST and not self.rules.postage:
             raise Invalid("This shop does not post orders. Collect this one in the shop.", "delivery")
+        total = offer.totals(checkout.delivery)
+        price_differs = checkout.expected is not None and sorted(checkout.expected) != sorted(total)
+        if checkout.shown not in (None, offer.fingerprint) or price_differs:
+            raise order_changed()
         if checkout.delivery == POST and not checkout.address:
             raise Invalid("Enter the address that we should post it to.", "address")
 
@@ -236,6 +237,12 @@ def _contact(checkout: Checkout, email: str) -> dict[str, Any]:
     }
 
 
+def _charge(postage: Amount | None) -> dict[str, Any]:
+    """Return the columns of an order for its postage."""
+    cents, currency = postage or (0, None)
+    return {"postage_cents": cents, "postage_currency": currency}
+
+
 def _lines(entries: Sequence[CartEntry], locked: Sequence[StockedBook]) -> list[CartLine]:
     books = {book.id: book for book in locked}
     return [CartLine(entry, books[entry.book_id]) for entry in entries]
@@ -244,7 +251,8 @@ def _lines(entries: Sequence[CartEntry], locked: Sequence[StockedBook]) -> list[
 def order_changed() -> Conflict:
     """Return the refusal of an order that is not what the customer was shown."""
     return Conflict(
-        "Your cart or a price has changed since you last saw it. Nothing was ordered: check your cart and order again.",
+        "Your cart or what it costs has changed since you last saw it. Nothing was ordered: check your cart and order "
+        "again.",
         "ORDER_CHANGED",
     )
 

@@ -1,4 +1,4 @@
-"""The commands of `flask`: users, tokens, books, worker, purge, check, backups and demo."""
+"""The commands of `flask`: shop, users, tokens, books, worker, purge, check, backups and demo."""
 
 from flask import Flask
 
@@ -8,6 +8,7 @@ from bookshop.cli.check import check
 from bookshop.cli.demo import demo
 from bookshop.cli.exports import export
 from bookshop.cli.purge import purge
+from bookshop.cli.shop import shop
 from bookshop.cli.users import tokens, users
 from bookshop.cli.worker import worker
 
@@ -15,5 +16,5 @@ books.add_command(export)
 
 
 def init_app(app: Flask) -> None:
-    for command in (users, tokens, books, worker, purge, check, backup, restore, move, upgrade, demo):
+    for command in (shop, users, tokens, books, worker, purge, check, backup, restore, move, upgrade, demo):
         app.cli.add_command(command)

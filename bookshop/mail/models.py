@@ -12,6 +12,7 @@ RESTOCK = "restock"
 ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"
 LOGIN_LINK, ADDRESS_LINK = "login_link", "address_link"
 INVITATION = "invitation"  # to a new member of staff
+MAIL_CHECK = "mail_check"  # to an owner who checks that e-mail works
 PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR = "password_changed", "address_changed", "second_factor"
 TOKEN_CREATED, NEW_LOGIN = "token_created", "new_login"
 ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED)
@@ -19,7 +20,7 @@ LINK_KINDS = (LOGIN_LINK, ADDRESS_LINK)  # to an address, whether or not it has 
 FORMER_KINDS = ("confirmation", "known_address", "password_reset")  # no longer queued
 # Security notices: to the address that the account had when it was changed, whatever its address is when they are sent.
 NOTICE_KINDS = (PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR, TOKEN_CREATED, NEW_LOGIN)
-KINDS = (RESTOCK, *ORDER_KINDS, INVITATION, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS)
+KINDS = (RESTOCK, *ORDER_KINDS, INVITATION, MAIL_CHECK, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS)
 
 QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
 STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)

@@ -13,11 +13,15 @@ from wtforms.validators import DataRequired, Optional
 from wtforms.widgets import HiddenInput
 
 from bookshop.accounts.forms import AddressForm
-from bookshop.cart.service import Cart
+from bookshop.checkout.offer import Offer
 from bookshop.checkout.service import Checkout
 from bookshop.kit.database import ID_MAX
+from bookshop.kit.money import Amount
 from bookshop.orders.models import ADDRESS_MAX, COLLECT, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, POST
+from bookshop.orders.wording import BUTTONS
+from bookshop.shop.postage import Postage
 from bookshop.web.forms import ShopForm, Storable, max_length, tidied
+from bookshop.web.jinja import money
 
 KEY = re.compile(r"[0-9a-f]{32}")
 LINE_ACTIONS = ("take", "reserve", "remove")
@@ -50,7 +54,7 @@ class ContactForm(ShopForm):
         "Collect or post",
         choices=[
             SelectChoice(COLLECT, "Collect in the shop. You pay when you collect."),
-            SelectChoice(POST, "Send by post. We'll contact you about postage and payment before we post it."),
+            SelectChoice(POST, "Send by post"),
         ],
         default=COLLECT,
     )
@@ -67,27 +71,31 @@ class ContactForm(ShopForm):
         render_kw={"rows": 3},
     )
 
+    def show_postage(self, offer: Offer) -> None:
+        """Say beside the choice of delivery what posting these books costs."""
+        if offer.postage:
+            collect, _post = self.delivery.choices
+            self.delivery.choices = [collect, SelectChoice(POST, _posting(offer.postage, offer.charge(POST)))]
+
 
 class CheckoutForm(ContactForm):
     """The checkout.
 
     `key` is the idempotency key of the order, created when the page is first shown: a form that is sent twice places
-    one order. `shown` is the fingerprint of the cart on the page: if the cart has changed since, nothing is ordered.
+    one order. `shown` is the fingerprint of the offer on the page: if it has changed since, nothing is ordered.
     """
 
     once = None  # replaced by `key`
     email = AddressForm.email  # of visitors only
     key = StringField(widget=HiddenInput())
     shown = StringField(widget=HiddenInput())
-    submit = SubmitField("Place order")
+    submit = SubmitField("Continue by e-mail")  # of visitors; customers order at once
 
     def __init__(self, contact: Mapping[str, Any] | None = None, email: str | None = None) -> None:
         """Make a form with these details. Without an `email`, it is a customer's, who is not asked for the address."""
         super().__init__(**(contact or {}), email=email)
         if email is None:
             del self.email
-        else:
-            self.submit.label.text = "Continue by e-mail"
         if not KEY.fullmatch(self.key.data or ""):
             self.renew_key()
 
@@ -105,7 +113,7 @@ class CheckoutForm(ContactForm):
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the request for `key`: the cart that is shown, but none of the other fields."""
+        """The fingerprint of the request for `key`: the offer that is shown, but none of the other fields."""
         return sha256(f"checkout {self.shown.data}".encode()).hexdigest()
 
     def checkout(self) -> Checkout:
@@ -119,6 +127,16 @@ class CheckoutForm(ContactForm):
             shown=self.shown.data or "",
         )
 
-    def show(self, cart: Cart) -> None:
-        """Store the fingerprint of the cart that the page shows."""
-        self.shown.data = cart.fingerprint
+    def show(self, offer: Offer) -> None:
+        """Store the fingerprint of the offer that the page shows, and show its postage and what the button does."""
+        self.shown.data = offer.fingerprint
+        if "email" not in self:
+            self.submit.label.text = BUTTONS[offer.wording]
+        self.show_postage(offer)
+
+
+def _posting(postage: Postage, charge: Amount | None) -> str:
+    """Return the words for having an order posted."""
+    price = f"for {money(charge)}" if charge else "free of charge"
+    limit = f" (free from {money(postage.free_from_amount)})" if postage.free_from_amount else ""
+    return f"Send by post {price}{limit}. We'll contact you about payment before we post it."

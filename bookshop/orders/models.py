@@ -1,7 +1,8 @@
 """Orders and their lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -10,6 +11,7 @@ from bookshop.accounts.models import User
 from bookshop.catalog.models import TITLE_MAX, Book
 from bookshop.kit.database import Base, UtcDateTime, now
 from bookshop.kit.money import Amount, totals
+from bookshop.shop.models import TO_RESERVE
 
 PLACED, READY, COLLECTED, CANCELLED = "placed", "ready", "collected", "cancelled"
 STATUSES = (PLACED, READY, COLLECTED, CANCELLED)
@@ -29,6 +31,9 @@ class Order(Base):
         CheckConstraint("status IN ('placed', 'ready', 'collected', 'cancelled')", name="status"),
         CheckConstraint("payment IN ('on_collection')", name="payment"),
         CheckConstraint("delivery IN ('collect', 'post')", name="delivery"),
+        CheckConstraint("postage_cents = 0 OR postage_cents > 0 AND delivery = 'post'", name="postage_cents"),
+        CheckConstraint("(postage_cents = 0) = (postage_currency IS NULL)", name="postage_currency"),
+        CheckConstraint("wording IN ('reserve', 'pay')", name="wording"),
         CheckConstraint("status <> 'placed' OR ready_at IS NULL", name="placed"),
         CheckConstraint("status NOT IN ('ready', 'collected') OR ready_at IS NOT NULL", name="ready_at"),
         CheckConstraint("(status = 'collected') = (collected_at IS NOT NULL)", name="collected_at"),
@@ -52,11 +57,24 @@ class Order(Base):
     ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     collected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    postage_cents: Mapped[int] = mapped_column(server_default="0")
+    postage_currency: Mapped[str | None] = mapped_column(String(3))  # unless the postage is 0
+    wording: Mapped[str] = mapped_column(String(10), server_default=TO_RESERVE)  # of the button that placed it
+
+    @property
+    def postage(self) -> Amount | None:
+        """The postage, None if there is none to pay."""
+        return Amount(self.postage_cents, self.postage_currency) if self.postage_currency else None
+
+    @property
+    def is_reservation(self) -> bool:
+        """Whether the customer buys the books when they collect them, and owes nothing before."""
+        return self.wording == TO_RESERVE and self.delivery == COLLECT
 
     @property
     def totals(self) -> Sequence[Amount]:
-        """The total price, one amount per currency."""
-        return totals(line.amount for line in self.lines)
+        """What the customer pays, books and postage, one amount per currency."""
+        return order_totals(self, self.lines)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", lazy="selectin", viewonly=True)
     user: Mapped[User] = relationship(lazy="raise", viewonly=True)
@@ -86,3 +104,10 @@ class OrderLine(Base):
         return Amount(self.quantity * self.price_cents, self.currency)
 
     book: Mapped[Book] = relationship(lazy="raise", viewonly=True)
+
+
+def order_totals(order: Any, lines: Iterable[Any]) -> Sequence[Amount]:
+    """Return what the customer pays for an order and its lines, models or rows: one amount per currency."""
+    amounts = [Amount(line.quantity * line.price_cents, line.currency) for line in lines]
+    postage = [Amount(order.postage_cents, order.postage_currency)] if order.postage_cents else []
+    return totals([*amounts, *postage])

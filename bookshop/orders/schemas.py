@@ -9,8 +9,8 @@ from sqlalchemy import Row
 
 from bookshop.catalog.schemas import Currency
 from bookshop.checkout.service import Checkout
-from bookshop.kit.money import Amount, totals
-from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine
+from bookshop.kit.money import Amount
+from bookshop.orders.models import ADDRESS_MAX, NAME_MAX, ORDER_NOTE_MAX, PHONE_MAX, Order, OrderLine, order_totals
 from bookshop.web.schemas import NOT_BLANK_LINES, BlankAsNone, Body, JsonLiteral, Line, Lines, PageQuery
 
 MAX_CENTS = 2**53 - 1  # the largest integer that all JSON parsers agree on (RFC 8259, 6)
@@ -34,7 +34,8 @@ class ExpectedAmount(Body):
 class NewOrder(Body):
     """An order of everything in your cart. Without `name`, it is under the account's e-mail address.
 
-    With `expected_totals`, one amount per currency, the order is refused if the total is different by now.
+    With `expected_totals`, one amount per currency, the order is refused if the total, postage included, is different
+    by now.
     """
 
     model_config = ConfigDict(json_schema_extra=ADDRESS_IF_POSTED)
@@ -81,7 +82,10 @@ class OrderLineOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order; `totals` has one amount per currency."""
+    """An order; `totals` is what the customer pays, books and postage, one amount per currency.
+
+    `postage_cents` is in minor units of `postage_currency`, which is null if there is no postage to pay.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -100,6 +104,8 @@ class OrderOut(BaseModel):
     ready_at: datetime | None
     collected_at: datetime | None
     cancelled_at: datetime | None
+    postage_cents: int
+    postage_currency: str | None
 
 
 class StaffOrderOut(OrderOut):
@@ -122,7 +128,7 @@ def staff_order_out(order: Order) -> StaffOrderOut:
 
 
 def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:
-    sums = totals(Amount(line.quantity * line.price_cents, line.currency) for line in lines)
+    sums = order_totals(order, lines)
     members = {name: getattr(order, name) for name in OrderOut.model_fields if name not in {"lines", "totals"}}
     return {
         **members,

@@ -20,6 +20,7 @@ from bookshop.orders import bp
 from bookshop.orders.forms import CheckoutForm, LineAction
 from bookshop.orders.models import CANCELLED, PLACED, Order
 from bookshop.orders.repository import OrderRepository
+from bookshop.orders.wording import THANKS
 from bookshop.prebookings.views import reserved_notice, send_reservation_link
 from bookshop.web import services
 from bookshop.web.access import current_identity, customer_required, customers_and_visitors
@@ -81,7 +82,7 @@ def _place(form: CheckoutForm) -> Response:
         return StoredResponse(str(checkout.place(me.user_id, details).order.id))
 
     order_id = int(services.commit(lambda: keys.run_once(me.user_id, form.key.data, form.fingerprint, place)).body)
-    flash("Thank you. Your order has been placed.", "success")
+    flash(THANKS[services.shop_details().wording], "success")
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
@@ -152,10 +153,9 @@ def _show(form: CheckoutForm, status: int) -> ViewResponse:
     if not cart.lines:
         _flash_empty_cart()
         return redirect(url_for("cart.cart"), 303)
-    form.show(cart)
-    return render_template(
-        "orders/checkout.html", form=form, cart=cart, post=services.shop_details().post_orders
-    ), status
+    offer = services.checkout().offer(cart)
+    form.show(offer)
+    return render_template("orders/checkout.html", form=form, cart=cart, offer=offer), status
 
 
 def _flash_empty_cart() -> None:

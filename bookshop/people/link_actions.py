@@ -14,6 +14,7 @@ from bookshop.accounts.models import CUSTOMER, ORDER, RESERVE, LinkAction, User
 from bookshop.cart.repository import CartEntry
 from bookshop.cart.service import Cart, CartService
 from bookshop.catalog.repository import BookRepository, StockedBook
+from bookshop.checkout.offer import Offer
 from bookshop.checkout.service import Checkout, CheckoutService, order_changed
 from bookshop.kit.exceptions import BookshopError, Forbidden
 from bookshop.prebookings.service import PreBookService
@@ -33,8 +34,13 @@ class StartedOrder:
     """What a visitor wants to order, with the current state of the books, and the contact that was entered."""
 
     id: int
-    cart: Cart
+    offer: Offer
     contact: dict[str, Any]
+
+    @property
+    def cart(self) -> Cart:
+        """The books."""
+        return self.offer.cart
 
     @property
     def entries(self) -> Sequence[CartEntry]:
@@ -43,8 +49,8 @@ class StartedOrder:
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes whenever the cart does, and when it becomes too short of copies to be ordered."""
-        return f"short {self.cart.fingerprint}" if self.cart.is_short else self.cart.fingerprint
+        """A text that changes whenever the offer does, and when there become too few copies for it to be ordered."""
+        return f"short {self.offer.fingerprint}" if self.cart.is_short else self.offer.fingerprint
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,8 @@ class LinkActionService:
     def _order(self, action: LinkAction) -> StartedOrder:
         details = json.loads(action.details)
         entries = [CartEntry(*entry) for entry in details["entries"]]
-        return StartedOrder(action.id, self.cart.with_current_books(entries), details["contact"])
+        offer = self.checkout.offer(self.cart.with_current_books(entries))
+        return StartedOrder(action.id, offer, details["contact"])
 
     def perform(self, user: User, started: Started, wanted: Started, checkout: Checkout) -> Performed:
         """Reserve and order what is wanted, and forget everything that was started.

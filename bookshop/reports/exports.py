@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, Select, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from bookshop.accounts.models import User
 from bookshop.bookfiles.columns import EXPORT_HEADER
@@ -20,6 +20,7 @@ from bookshop.orders.models import PLACED, READY, Order, OrderLine
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import IS_WAITING
 from bookshop.reports.repository import DEMAND, demand
+from bookshop.shop.service import ShopService
 
 Cells = Sequence[str | int | Decimal | datetime | None]
 CHUNK = 1000  # rows read at a time
@@ -43,16 +44,19 @@ class Export:
 
 
 def cells_of(export: Export, open_session: Callable[[], AbstractContextManager[Session]]) -> Iterator[Cells]:
-    """Yield the cells of each row.
+    """Yield the cells of each row, with times in the shop's zone.
 
     Each chunk has a session of its own, closed before its rows are yielded, so that a slow client holds no connection
     and no transaction. What changes meanwhile is in the list as it was when its chunk was read.
     """
+    with open_session() as session:
+        zone = ShopService(session).read().zone
     keys: Sequence[Any] | None = export.before
     while keys is not None:
         with open_session() as session:
             page = list_page(session, export.query, export.order, Cursor(keys, 0, 1), export.chunk)
-        yield from map(export.cells, page.items)
+        for row in page.items:
+            yield [cell.astimezone(zone) if isinstance(cell, datetime) else cell for cell in export.cells(row)]
         keys = page.next_keys
 
 
@@ -99,22 +103,29 @@ STOCK = Export(
 
 
 def _order_cells(row: Row[*tuple[Any, ...]]) -> Cells:
-    *facts, quantity, cents, currency = row
+    *facts, quantity, cents, currency, postage, postage_currency = row
     prices = [to_major_units(amount, currency) for amount in (cents, quantity * cents)]
-    return [*facts, quantity, *prices, currency]
+    charge = to_major_units(postage, postage_currency) if postage else None
+    return [*facts, quantity, *prices, currency, charge, postage_currency if postage else None]
 
 
+# Of the lines of an order, only the first has its postage, so that a sum of all lines is right.
+another = aliased(OrderLine)
+FIRST_BOOK = select(func.min(another.book_id)).where(another.order_id == OrderLine.order_id)
+IS_FIRST = OrderLine.book_id == FIRST_BOOK.scalar_subquery()
 EMAIL = case((User.deleted_at.is_(None), User.email))  # the key of a deleted account is no address
 ORDERS = Export(
     (
-        *("Order", "Status", "Delivery", "Placed (UTC)", "Ready (UTC)", "Collected or posted (UTC)", "Cancelled (UTC)"),
+        *("Order", "Status", "Delivery", "Placed", "Ready", "Collected or posted", "Cancelled"),
         *("Customer", "E-mail", "ISBN", "Title", "Authors", "Copies", "Price", "Total", "Currency"),
+        *("Postage", "Postage currency"),
     ),
     select(
         *(Order.number, Order.status, Order.delivery),
         *(Order.created_at, Order.ready_at, Order.collected_at, Order.cancelled_at),
         *(Order.name, EMAIL, Book.isbn, OrderLine.title, Book.authors),
         *(OrderLine.quantity, OrderLine.price_cents, OrderLine.currency),
+        *(case((IS_FIRST, Order.postage_cents)), Order.postage_currency),
     )
     .join(Order, Order.id == OrderLine.order_id)
     .join(User, User.id == Order.user_id)
@@ -125,7 +136,7 @@ ORDERS = Export(
     has_personal_data=True,
 )
 RESERVATIONS = Export(
-    ("ISBN", "Title", "Authors", "Status", "Reserved (UTC)", "Notified (UTC)", "Cancelled (UTC)", "E-mail"),
+    ("ISBN", "Title", "Authors", "Status", "Reserved", "Notified", "Cancelled", "E-mail"),
     select(
         *(Book.isbn, Book.title, Book.authors),
         *(PreBook.status, PreBook.created_at, PreBook.notified_at, PreBook.cancelled_at, EMAIL),

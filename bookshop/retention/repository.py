@@ -18,6 +18,7 @@ from bookshop.events.repository import LAST_POSITION, events
 from bookshop.kit.database import dialect_of, insert_into, later, table_of
 from bookshop.mail.repository import messages
 from bookshop.retention.models import PurgeState
+from bookshop.shop.models import ShopDetails
 from bookshop.webhooks.repository import deliveries, webhooks
 
 DAY = 24 * 3600
@@ -151,4 +152,6 @@ class RetentionRepository:
 
     def pictures_in_use(self) -> Collection[str]:
         """Return the names of all pictures that are shown: a stored picture that is not among them can be deleted."""
-        return set(self.session.connection().scalars(select(Book.cover).where(Book.cover.is_not(None))))
+        covers = select(Book.cover).where(Book.cover.is_not(None))
+        of_shop = (select(name).where(name != "") for name in (ShopDetails.logo, ShopDetails.photo))
+        return set(self.session.connection().scalars(covers.union_all(*of_shop)))

@@ -7,7 +7,9 @@ from pydantic import BaseModel, Field
 
 from bookshop.kit.database import now
 from bookshop.shop.hours import WEEKDAYS, Span
+from bookshop.shop.postage import Postage
 from bookshop.shop.service import Details
+from bookshop.web.navigation import absolute_url
 
 
 class AddressOut(BaseModel):
@@ -41,6 +43,14 @@ class ExceptionOut(BaseModel):
     note: str | None
 
 
+class PostageOut(BaseModel):
+    """What posting an order costs; it is free from `free_from_cents` for the books, unless that is null."""
+
+    amount_cents: int
+    free_from_cents: int | None
+    currency: str
+
+
 class ShopOut(BaseModel):
     """The shop's details; what owners have not entered is null or empty."""
 
@@ -51,9 +61,13 @@ class ShopOut(BaseModel):
     email: str | None
     time_zone: str = Field(description="of the IANA database", examples=["Europe/London"])
     currency: str = Field(description="ISO 4217 code, of new books", examples=["EUR"])
+    postage: PostageOut | None = Field(description="null if customers cannot have orders posted")
     opening_hours: Sequence[DayOut]
     exceptions: Sequence[ExceptionOut]
     open_now: str | None = Field(description="a sentence for people", examples=["Open today until 18:30"])
+    logo: str | None = Field(description="address of the picture", examples=[None])
+    photo: str | None = Field(description="address of the picture", examples=[None])
+    photo_alt: str | None = Field(description="what the photo shows, in words", examples=[None])
 
 
 def shop_out(details: Details) -> ShopOut:
@@ -72,6 +86,7 @@ def shop_out(details: Details) -> ShopOut:
         email=details.email or None,
         time_zone=details.time_zone,
         currency=details.currency,
+        postage=_postage(details.postage) if details.postage else None,
         opening_hours=[
             DayOut(weekday=day, hours=_times(spans)) for day, spans in zip(WEEKDAYS, hours.week, strict=True)
         ],
@@ -80,7 +95,19 @@ def shop_out(details: Details) -> ShopOut:
             for day, one in sorted(hours.exceptions.items())
         ],
         open_now=hours.sentence(now()) or None,
+        logo=picture_url(details.logo),
+        photo=picture_url(details.photo),
+        photo_alt=details.photo_alt or None if details.photo else None,
     )
+
+
+def _postage(postage: Postage) -> PostageOut:
+    return PostageOut(amount_cents=postage.cents, free_from_cents=postage.free_from, currency=postage.currency)
+
+
+def picture_url(name: str) -> str | None:
+    """Return the absolute URL of a picture of the shop; None if there is none."""
+    return absolute_url("catalog.picture", name=name, size="large") if name else None
 
 
 def _times(spans: Sequence[Span]) -> list[TimeOut]:

@@ -15,6 +15,8 @@ from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import Conflict
 from bookshop.kit.money import LOCALE
 from bookshop.shop.hours import WEEKDAYS, Exceptional, Hours, Span, parse_hours, week_lines
+from bookshop.shop.models import TO_PAY, TO_RESERVE
+from bookshop.shop.postage import Postage
 from bookshop.shop.repository import FIRST, ShopRepository
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,17 @@ class Details:
     time_zone: str = "UTC"
     currency: str = "EUR"
     post_orders: bool = False
+    postage_cents: int | None = None
+    postage_free_cents: int | None = None
+    order_wording: str = TO_RESERVE
     collect_days: int = 14
+    mail_delay: int = 60
+    logo: str = ""
+    logo_size: Sequence[int] = field(default_factory=list)
+    photo: str = ""
+    photo_size: Sequence[int] = field(default_factory=list)
+    photo_alt: str = ""
+    accent: str = ""
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -71,6 +83,18 @@ class Details:
         except (OSError, ValueError, ZoneInfoNotFoundError):  # of a machine that knows other zones
             log.warning("the time zone %s of the shop is unknown here: using UTC", self.time_zone)
             return ZoneInfo("UTC")
+
+    @property
+    def postage(self) -> Postage | None:
+        """What posting an order costs; None if customers cannot have orders posted."""
+        if not self.post_orders or self.postage_cents is None:
+            return None
+        return Postage(self.postage_cents, self.postage_free_cents, self.currency)
+
+    @property
+    def wording(self) -> str:
+        """What the button of an order says; a shop that posts orders needs the one that obliges to pay."""
+        return TO_PAY if self.postage else self.order_wording
 
     @property
     def is_described(self) -> bool:

@@ -22,7 +22,8 @@ from bookshop.alerts.service import AlertService
 from bookshop.audit.service import Actor, AuditService, set_actor
 from bookshop.cart.service import CartService
 from bookshop.catalog.service import CatalogService
-from bookshop.checkout.service import CheckoutService, OrderRules
+from bookshop.checkout.offer import OrderRules
+from bookshop.checkout.service import CheckoutService
 from bookshop.content.service import ContentService
 from bookshop.events.repository import EventRepository
 from bookshop.extensions import db, is_read_only, settings, without_transactions, writer
@@ -91,7 +92,7 @@ def accounts() -> AccountService:
 
 def second_factor(session: Session | None = None) -> SecondFactorService:
     config, used = settings(), session or db.session()
-    outbox = MailService(used, config.mail_host, config.mail_delay)
+    outbox = MailService(used, config.mail_host)
     return SecondFactorService(used, str(current_app.secret_key), outbox, required=config.staff_second_factor)
 
 
@@ -132,7 +133,7 @@ def mail_allowance() -> MailAllowance:
 
 @once_per_session
 def mail() -> MailService:
-    return MailService(db.session(), settings().mail_host, settings().mail_delay)
+    return MailService(db.session(), settings().mail_host)
 
 
 @once_per_session
@@ -142,7 +143,7 @@ def mailer() -> MailerService:
 
 @once_per_session
 def alerts() -> AlertService:
-    return AlertService(db.session(), settings().mail_host, settings().mail_delay)
+    return AlertService(db.session(), settings().mail_host, shop())
 
 
 @once_per_session
@@ -187,7 +188,7 @@ def orders() -> OrderService:
 
 @once_per_session
 def checkout() -> CheckoutService:
-    rules = OrderRules(settings().max_open_orders, shop_details().post_orders)
+    rules = OrderRules(settings().max_open_orders, shop_details().postage, shop_details().wording)
     return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
 
 

@@ -27,8 +27,26 @@ COMMANDS: Mapping[str, list[str]] = {
     "users remove-second-factor": [ADA],
     "books import": ["books.csv"],
     "demo": [],
+    "shop new": [
+        *(
+            "--name",
+            "Corner Books",
+            "--street",
+            "",
+            "--postcode",
+            "",
+            "--city",
+            "",
+            "--country",
+            "",
+            "--time-zone",
+            "UTC",
+        ),
+        *("--currency", "EUR", "--email", "grace@example.com", "--password", PASSWORD),
+    ],
 }
 PREPARED: Mapping[str, Callable[[Shop], object]] = {
+    "shop new": lambda shop: shop.execute("UPDATE users SET role = 'bookseller' WHERE role = 'owner'"),
     "users reactivate": lambda shop: shop.deactivate(ADA),
     "users remove-second-factor": lambda shop: shop.execute(
         "INSERT INTO second_factors (user_id, nonce, last_step, created_at) VALUES (1, 'n', 0, '2026-01-01')"

@@ -46,6 +46,7 @@ from tests.support.routes import TOKENS
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
+MAIL_CHECK = f"/admin/ready/mail/{TOKENS['/admin/ready/mail/{token}']}"
 LOGIN_LINK, NEW_ADDRESS, FORMER_ADDRESS, UNSUBSCRIBE, WAITING = (
     f"/{page}/{TOKENS[f'/{page}/{{token}}']}"
     for page in ("login/link", "address/confirm", "address/undo", "unsubscribe", "waiting")
@@ -167,10 +168,14 @@ PAGES = [
     ("owner", f"/admin/staff/{ADA}"),
     ("owner", "/admin/settings"),
     ("owner", "/admin/settings/server"),
+    ("owner", "/admin/settings/look"),
     ("owner", "/admin/pages"),
     ("owner", "/admin/pages/terms"),
     ("nobody", "/pages/privacy"),
     ("nobody", "/visit"),
+    ("staff", "/admin/ready"),
+    ("owner", "/admin/ready"),
+    ("nobody", MAIL_CHECK),
     ("owner", "/admin/audit"),
     ("owner", "/admin/audit?who=nobody@example.com&what=book"),
 ]
@@ -200,8 +205,8 @@ FORMS = [
     Sent("ada", "/account/tokens", "Create token", 201, {"name": "till"}),
     Sent("ada", "/account/delete", "Delete my account", 400),
     Sent("guest", "/checkout", "Continue by e-mail", 400),
-    Sent("ada", "/checkout", "Place order", 409, {"name": "Ada Lovelace"}),
-    Sent("cleo", "/checkout", "Place order", 400),
+    Sent("ada", "/checkout", "Reserve for collection", 409, {"name": "Ada Lovelace"}),
+    Sent("cleo", "/checkout", "Reserve for collection", 400),
     Sent("owner", "/admin/staff", "Add to staff", 400),
     Sent("owner", f"/admin/staff/{ADA}", "Change role", 409),
     Sent("staff", "/account/second-factor", "Turn on", 400),

@@ -72,7 +72,7 @@ def go_to_checkout(page: Page, hands: Hands) -> None:
 
 def place_the_order(page: Page, hands: Hands, name: str) -> None:
     hands.type(page.get_by_label("Your name"), name)
-    hands.press(page.get_by_role("button", name="Place order"))
+    hands.press(page.get_by_role("button", name="Reserve for collection"))
 
 
 def see_sold_out_and_reserve(page: Page, hands: Hands) -> None:
@@ -145,7 +145,7 @@ def test_a_visitors_cart_is_still_there_after_login_at_the_checkout(shop, page):
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(page.get_by_role("region", name="Your books")).to_contain_text("€19.00")
     page.get_by_label("Your name").fill("Ada Lovelace")
-    page.get_by_role("button", name="Place order").click()
+    page.get_by_role("button", name="Reserve for collection").click()
     expect(page.get_by_role("table")).to_contain_text("€28.50")
     assert (shop.rows("SELECT quantity FROM order_lines ORDER BY book_id"), shop.broken()) == ([1, 2], [])
 
@@ -168,8 +168,8 @@ def test_a_visitor_orders_with_an_address_one_e_mail_and_one_press(shop, window,
     book_id, page = shop.book("Emma", stock=5), window(**options)
     check_out_by_email(page, hands, book_id)
     page.goto(delivered_link(mailbox))
-    hands.press(page.get_by_role("button", name="Log in and place order"))
-    expect(page.get_by_role("status")).to_contain_text("Thank you. Your order has been placed.")
+    hands.press(page.get_by_role("button", name="Log in and reserve for collection"))
+    expect(page.get_by_role("status")).to_contain_text("Thank you. Your books are reserved for collection.")
     assert (shop.rows("SELECT name FROM orders"), shop.stock(book_id), shop.broken()) == (["Ada Lovelace"], 4, [])
 
 
@@ -180,8 +180,8 @@ def test_an_order_is_placed_on_a_second_device(shop, window, mailbox, hands, opt
     device = window(**options)
     device.goto(delivered_link(mailbox))
     hands.tick(device.get_by_label("I asked for this e-mail myself"))
-    hands.press(device.get_by_role("button", name="Log in and place order"))
-    expect(device.get_by_role("status")).to_contain_text("Thank you. Your order has been placed.")
+    hands.press(device.get_by_role("button", name="Log in and reserve for collection"))
+    expect(device.get_by_role("status")).to_contain_text("Thank you. Your books are reserved for collection.")
     assert (shop.rows("SELECT name FROM orders"), shop.broken()) == (["Ada Lovelace"], [])
 
 
@@ -200,7 +200,7 @@ def checkout(shop, ada, window):
 
 @pytest.mark.prove
 def test_a_double_click_places_one_order(shop, checkout):
-    checkout.get_by_role("button", name="Place order").dblclick()
+    checkout.get_by_role("button", name="Reserve for collection").dblclick()
     expect(checkout.get_by_role("heading", name=re.compile("^Order "), level=1)).to_be_visible()
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)
 
@@ -218,7 +218,7 @@ def test_a_form_sent_twice_at_once_places_one_order_and_both_responses_lead_to_i
 @ONE_DATABASE
 @pytest.mark.prove
 def test_going_back_after_ordering_shows_where_the_order_is(shop, checkout):
-    checkout.get_by_role("button", name="Place order").click()
+    checkout.get_by_role("button", name="Reserve for collection").click()
     expect(checkout).to_have_url(re.compile("/orders/1$"))
     checkout.go_back()
     expect(checkout.get_by_role("status")).to_contain_text("Earlier orders are in My orders.")

@@ -48,7 +48,7 @@ def test_a_visitor_orders_with_an_address_one_e_mail_and_one_press(shop, visitor
     assert "We've sent a link to ada@example.com" in text_of(sent)
     assert "Order 1 \N{MULTIPLICATION SIGN} Emma , €9.50 Total: €9.50" in text_of(sent)
     done = press(visitor, delivered_link(mailbox))
-    assert "Thank you. Your order has been placed." in text_of(visitor.follow(done.location))
+    assert "Thank you. Your books are reserved for collection." in text_of(visitor.follow(done.location))
     assert (orders(shop), ordered(shop), shop.broken()) == ([tuple(CONTACT.values())], [(emma, 1)], [])
 
 
@@ -66,7 +66,7 @@ def test_an_order_and_a_reservation_of_the_same_browser_share_one_link(shop, vis
     start_to_reserve(visitor, persuasion)
     check_out(visitor)
     link = delivered_link(mailbox)
-    assert "Log in, reserve and place order" in visitor.get(link).text
+    assert "Log in, reserve for collection and reserve the rest" in visitor.get(link).text
     press(visitor, link)
     assert (ordered(shop), shop.statuses(persuasion), shop.broken()) == ([(emma, 1)], ["waiting"], [])
 

@@ -32,7 +32,7 @@ def emma(shop, ada):
 @pytest.fixture
 def posting(ada, emma, shop):
     """Ada's browser in a shop that posts orders."""
-    shop.describe(post_orders=True)
+    shop.describe(post_orders=True, postage_cents=350)
     return ada
 
 
@@ -63,7 +63,7 @@ def test_the_page_shows_the_items_and_the_total(shop, ada, emma):
     words = text_of(ada.get("/checkout"))
     assert "€9.50 = €19.00" in words
     assert "Total €19.00 and a price on request" in words
-    assert "You pay in the shop when you collect." in words
+    assert "You buy the books when you pay in the shop." in words
 
 
 def test_an_order_in_two_currencies_has_two_totals(shop, ada, emma):
@@ -77,7 +77,7 @@ def test_one_button_places_the_order_and_redirects_to_it(shop, ada, emma):
     assert orders(shop) == [("Ada Lovelace", "030 1234", "Ring twice", "collect", None)]
     assert (shop.stock(emma), in_cart(shop), shop.broken()) == (2, [], [])
     words, number = text_of(ada.get("/orders/1")), shop.rows("SELECT number FROM orders")[0]
-    assert "Thank you. Your order has been placed." in words
+    assert "Thank you. Your books are reserved for collection." in words
     assert f"Order {number}" in words
 
 
@@ -351,7 +351,9 @@ def test_no_address_is_asked_for_if_the_shop_does_not_post(shop, ada, emma):
 
 
 def test_an_order_is_posted_to_the_address_that_was_typed(shop, posting):
-    assert "We'll contact you about postage and payment before we post it." in text_of(posting.get("/checkout"))
+    assert "Send by post for €3.50. We'll contact you about payment before we post it." in text_of(
+        posting.get("/checkout")
+    )
     assert send(posting, delivery="post", address="1 Fen Street\r\nCambridge").location == "/orders/1"
     assert orders(shop) == [(*FIELDS.values(), "post", "1 Fen Street\nCambridge")]
     assert "By post Address 1 Fen Street Cambridge" in text_of(posting.get("/orders/1"))

@@ -15,7 +15,7 @@ ADA, BEN = "ada@example.com", "ben@example.com"
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 MEMBERS = {
     *("id", "number", "status", "payment", "delivery", "name", "phone", "address", "note", "lines", "totals"),
-    *("created_at", "ready_at", "collected_at", "cancelled_at"),
+    *("created_at", "ready_at", "collected_at", "cancelled_at", "postage_cents", "postage_currency"),
 }
 
 

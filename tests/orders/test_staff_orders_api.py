@@ -11,7 +11,7 @@ LONG_AGO = "2026-01-02 10:00:00+00:00"
 ORDERS = "/api/v1/admin/orders"
 MEMBERS = {
     "id", "number", "status", "payment", "delivery", "name", "phone", "address", "note", "lines", "totals", "email",
-    "created_at", "ready_at", "collected_at", "cancelled_at",
+    "created_at", "ready_at", "collected_at", "cancelled_at", "postage_cents", "postage_currency",
 }  # fmt: skip
 STEPS = {"placed": (), "ready": ("ready",), "collected": ("ready", "collected"), "cancelled": ("cancel",)}
 ANSWERS = {"ready": "ready", "collected": "collected", "cancel": "cancelled"}

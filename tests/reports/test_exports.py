@@ -90,10 +90,23 @@ def test_orders_have_a_line_for_each_book_and_nothing_of_deleted_accounts(shop, 
     book = [ISBN, "Emma", "Jane Austen"]
     assert first[:3] + first[4:] == [
         *(numbers[0], "placed", "collect", "", "", ""),
-        *("Ada Lovelace", "ada@example.com", *book, "2", "9.50", "19.00", "EUR"),
+        *("Ada Lovelace", "ada@example.com", *book, "2", "9.50", "19.00", "EUR", "", ""),
     ]
     assert [bool(cell) for cell in second[3:7]] == [True, True, True, False]
-    assert second[:3] + second[7:] == [numbers[1], "collected", "collect", "", "", *book, "1", "9.50", "9.50", "EUR"]
+    assert second[:3] + second[7:] == [
+        numbers[1],
+        "collected",
+        "collect",
+        "",
+        "",
+        *book,
+        "1",
+        "9.50",
+        "9.50",
+        "EUR",
+        "",
+        "",
+    ]
 
 
 def test_reservations_have_their_times_and_nothing_of_deleted_accounts(shop, exported):
@@ -151,8 +164,18 @@ def test_an_excel_file_has_isbns_as_texts_and_prices_and_times_as_such(shop, run
     result = run("books", "export", "orders", "--format", "xlsx", file)
     assert (result.exit_code, result.stderr) == (0, "2 lines exported.\n")
     line = dict(zip(*sheet_in(file)[:2], strict=True))
-    assert [line[name] for name in ("ISBN", "Copies", "Price", "Total", "Ready (UTC)")] == [ISBN, 2, 9.5, 19, ""]
-    assert isinstance(line["Placed (UTC)"], datetime)
+    assert [line[name] for name in ("ISBN", "Copies", "Price", "Total", "Ready")] == [ISBN, 2, 9.5, 19, ""]
+    assert isinstance(line["Placed"], datetime)
+
+
+def test_times_are_those_of_the_shop(shop, run, exported, tmp_path):
+    shop.order(shop.customer("ada@example.com"), {shop.book("Emma", stock=3): 1})
+    shop.execute("UPDATE orders SET created_at = '2026-12-31 23:30:00'")
+    shop.describe(time_zone="Europe/Berlin")
+    placed = EXPORTS["orders"].header.index("Placed")
+    assert exported("orders")[0][placed] == "2027-01-01T00:30:00+01:00"
+    run("books", "export", "orders", tmp_path / "orders.xlsx")
+    assert sheet_in(tmp_path / "orders.xlsx")[1][placed] == datetime(2027, 1, 1, 0, 30)
 
 
 def test_an_excel_file_can_go_to_the_standard_output(shop, run):

@@ -51,7 +51,7 @@ SEND_ONCE = WorkerTiming(batch=20, timeout=5, lease=600, poll=0.01, pause=0.01, 
 def inbox(app, shop, tmp_path, monkeypatch):
     """The mail folder of a shop that posts orders."""
     monkeypatch.setitem(app.config, "SETTINGS", app.config["SETTINGS"])
-    shop.describe(post_orders=True)
+    shop.describe(post_orders=True, postage_cents=350)
     return Mailbox(app, tmp_path / "mail")
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
+from bookshop.catalog.pictures import NO_PICTURE
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
+from tests.support.uploads import Upload
 
 Cases = list[tuple[Any, str]]  # what is typed, and the message
 
@@ -27,6 +29,13 @@ def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
     ]
 
 
+RIGHT_DETAILS: dict[str, dict[str, Any]] = {
+    "ShopDetailsForm": {
+        **{"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
+        **{"order_wording": "reserve", "mail_delay": "60"},
+    },
+    "LookForm": {"accent": "#00aa55", "photo_alt": "Our shop window", "version": "0"},
+}
 LINE_1 = "Line 1 cannot be read. "
 EXCEPTIONS = [
     ("24.12.2026 closed", f"{LINE_1}{NO_DAY}"),
@@ -41,6 +50,13 @@ EXCEPTIONS = [
 HOURS = [(text, NOT_HOURS) for text in ("9", "nine", "9-25", "\0")]
 EMAIL = [("ada", "This is not a valid e-mail address. An e-mail address must have an @-sign.")]
 NO_COUNTRY = [(text, "Not a valid choice.") for text in ("\0", "XX", "<script>")]
+NO_AMOUNT = "Write the amount in digits, such as 12.90 or 12,90, without a thousands separator."
+AMOUNT = [
+    *all_of(["\0", "3.505", "1,000.00", "free"], NO_AMOUNT),
+    ("-1", "The price must be from 0 to €1,000,000.00."),
+]
+COLOURS = ("accent", "code")
+NO_COLOUR = "Enter the colour as # and six digits or letters from a to f, such as #8b2e2a."
 DETAILS = {
     "responsible": 120,
     "registration": 200,
@@ -52,9 +68,27 @@ DETAILS = {
     "city": 120,
     "phone": 40,
 }
+# A new shop and its first owner.
+SET_UP = {
+    **{"code": "AAAA-AAAA-AAAA-AAAA", "name": "Corner Books", "time_zone": "Europe/London", "currency": "GBP"},
+    **{"email": "ada@example.com", "password": "three random words", "repeat": "three random words"},
+}
+NOT_THE_SAME = "The two passwords are not the same."
+BAD_SET_UP = {
+    ("SetUpForm", "code"): [("", "Enter the code from the server's log."), text(100)[-1]],
+    ("SetUpForm", "name"): text(80, "Enter the name of the shop."),
+    **{("SetUpForm", field): text(longest) for field, longest in (("street", 120), ("postcode", 20), ("city", 120))},
+    ("SetUpForm", "country"): NO_COUNTRY,
+    ("SetUpForm", "time_zone"): [("", "Choose the time zone of the shop."), *NO_COUNTRY],
+    ("SetUpForm", "currency"): [("", "Choose the currency of your prices."), *NO_COUNTRY],
+    ("SetUpForm", "email"): text(254, "Enter your e-mail address."),
+    ("SetUpForm", "repeat"): all_of(["", "three other words"], NOT_THE_SAME),
+}
 BAD_DETAILS = {
+    **BAD_SET_UP,
     **{("ShopDetailsForm", day): HOURS for day in DAYS},
     **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
+    ("ShopDetailsForm", "order_wording"): all_of(["", "later", "\0"], "Not a valid choice."),
     ("ShopDetailsForm", "exceptions"): EXCEPTIONS,
     ("ShopDetailsForm", "email"): EMAIL,
     ("ShopDetailsForm", "holidays"): [("2026-02-30", "'2026-02-30' is not a valid choice for this field.")],
@@ -62,6 +96,14 @@ BAD_DETAILS = {
         *all_of(["0", "366", "-1"], "The number of days must be from 1 to 365."),
         ("soon", "Enter a whole number in digits, such as 12."),
     ],
+    **{("ShopDetailsForm", field): AMOUNT for field in ("postage", "postage_free")},
+    ("ShopDetailsForm", "mail_delay"): [
+        *all_of(["-1", "86401"], "The number of seconds must be from 0 to 86,400, which is a day."),
+        ("a minute", "Enter a whole number in digits, such as 12."),
+    ],
+    **{("LookForm", name): all_of(["red", "#12", "#1234567", "#gggggg", "\0"], NO_COLOUR) for name in COLOURS},
+    ("LookForm", "photo_alt"): text(200),
+    **{("LookForm", name): [((Upload(b"GIF89a"), "a.png"), NO_PICTURE)] for name in ("logo", "photo")},
     ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }

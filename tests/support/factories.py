@@ -15,7 +15,7 @@ from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
 from bookshop.web import services
-from tests.support.databases import BY_TEST, rows_of
+from tests.support.databases import BY_TEST, columns_of, rows_of
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ class Shop:
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
         names += ["idempotency_records", "messages", "login_links", "link_actions"]
         names += ["webhooks", "webhook_deliveries"]
-        tables = dict.fromkeys(names, "*")
+        tables = {name: columns_of(name) for name in names}
         tables["events"] = (
             "id, kind, movement_id, prebooking_id, order_id, created_at"  # no position: readers assign it
         )

@@ -87,7 +87,7 @@ def served_shop(url: str, application: str = SHOP, orders: int = FEW_ORDERS) -> 
     with app.app_context():
         flask_migrate.upgrade()
     shop = Shop(app)
-    shop.describe(post_orders=True)
+    shop.describe(post_orders=True, postage_cents=350)
     tokens = fill_shop(shop, orders)
     # The shop itself, not gunicorn, must refuse the longest generated URLs.
     with served(application, environment(settings), *AS_RUN, "--limit-request-line", "0") as address:

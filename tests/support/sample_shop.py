@@ -16,7 +16,7 @@ from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.bad_input import ISBN
 from tests.support.clients import ApiClient, WebClient
-from tests.support.databases import TABLES, Snapshot, rows_of
+from tests.support.databases import TABLES, Snapshot, columns_of, rows_of
 from tests.support.factories import Shop
 from tests.support.links import add_links
 from tests.support.routes import COLUMNS, COOKIE, COVER, LOGGED_IN, PAGES, ROUTES, WEBHOOK_URL, path_of
@@ -121,7 +121,7 @@ class SampleShop:
     def tables(self):
         """Return all rows of all tables, including logins, but without counted attempts."""
         names = [table.name for table in TABLES if table.name != "attempts"]
-        tables = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
+        tables = rows_of(self.app, *(f"SELECT {columns_of(name)} FROM {name}" for name in names))
         return {name: sorted(rows, key=repr) for name, rows in zip(names, tables, strict=True)}
 
 
