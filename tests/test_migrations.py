@@ -379,6 +379,21 @@ def test_the_fourteenth_migration_ends_the_access_of_accounts_that_were_never_co
     assert (shop.rows("SELECT count(*) FROM orders"), shop.broken()) == ([1], [])
 
 
+def test_the_eighteenth_migration_takes_over_the_delay_with_or_without_other_details(migrated, monkeypatch):
+    shop = Shop(migrated)
+    monkeypatch.setenv("BOOKSHOP_MAIL_DELAY", "5")
+    for city in ("Oxford", ""):
+        shop.describe(city=city, mail_delay=90, accent="#00aa55")
+        with migrated.app_context():
+            flask_migrate.downgrade(revision="0017")
+        if not city:
+            shop.execute("DELETE FROM shop_details")
+        upgrade(migrated)
+        assert shop.rows("SELECT city, name, mail_delay, accent FROM shop_details") == [(city, "The Bookshop", 5, "")]
+    with migrated.app_context():
+        assert services.shop().read().photo_size == []
+
+
 MESSAGE_OF_0013 = """
     INSERT INTO messages (kind, bulk, user_id, recipient, dedupe_key, message_id, state, attempts, next_attempt_at,
         created_at)
