@@ -81,6 +81,7 @@ class MailService:
     def queue_check(self, user_id: int, recipient: str) -> None:
         """Queue a message to an owner, who checks that e-mail works."""
         self._queue_to_user(MAIL_CHECK, user_id, recipient)
+        self.audit.record("shop.check_queued", None)
 
     def _queue_to_user(self, kind: str, user_id: int, recipient: str) -> None:
         message = self._message(kind, user_id, recipient)

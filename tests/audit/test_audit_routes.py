@@ -26,7 +26,7 @@ IDLE = {"POST /login", "POST /login/sent", "POST /login/code", "POST /account/se
 # Routes that only e-mail a link.
 LINKING = {
     *("POST /login/link/{token}/again", "POST /api/v1/login-links", "POST /account/email"),
-    *("POST /account/confirm-login/link", "POST /waiting/{token}/erase", "POST /admin/ready/mail"),
+    *("POST /account/confirm-login/link", "POST /waiting/{token}/erase"),
 }
 
 

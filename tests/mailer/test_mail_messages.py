@@ -27,8 +27,7 @@ BASE = "https://example.com:8443/shop"
 NEW_PASSWORD = "/login?next=/account/password"  # where a link leads to the form for a new password
 KINDS = {
     *("restock", "order_placed", "order_ready", "order_cancelled", "login_link", "address_link", "invitation"),
-    "mail_check",
-    *("password_changed", "address_changed", "second_factor", "token_created", "new_login"),
+    *("password_changed", "address_changed", "second_factor", "token_created", "new_login", "mail_check"),
 }
 TO = {"address_link": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
 ALWAYS = {

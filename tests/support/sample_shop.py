@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import update
 
-from bookshop.accounts.models import LoginSession
+from bookshop.accounts.models import LoginSession, User
 from bookshop.catalog import pictures
 from bookshop.extensions import db
 from bookshop.kit.database import now
@@ -53,6 +53,9 @@ class SampleShop:
     def reset(self) -> None:
         """Restore the saved rows and the logged-in clients in the emptied application."""
         self.snapshot.restore()
+        with self.app.app_context():  # as if all staff who were seen had just been
+            db.session.execute(update(User).where(User.last_seen_at.is_not(None)).values(last_seen_at=now()))
+            db.session.commit()
         for role, cookie in self.cookies.items():
             self.web_clients[role] = WebClient(self.app)
             if cookie is not None:
