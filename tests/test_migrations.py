@@ -32,7 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
-    *("shop_details", "content_pages", "passed_checks", "backups"),
+    *("shop_details", "content_pages", "passed_checks", "backups", "returns"),
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key or CHECK, equivalent to a separate one.
@@ -116,9 +116,9 @@ def fill(shop: Shop) -> None:
     shop.set_stock(emma, 3)
     shop.cancel(ada, shop.reserve(ada, persuasion))
     shop.reserve(ben, persuasion)
-    shop.order(ada, {emma: 1})
+    shop.describe(city="Oxford", post_orders=True, postage_cents=350)
+    shop.give_back(shop.order(ada, {emma: 1}, delivery="post", address="1 Fen Street"))
     shop.fill_cart(ada, {emma: 2})
-    shop.describe(city="Oxford")
     shop.commit(lambda: services.content().add({"title": "Events", "body": "Readings", "state": "published"}))
     shop.execute(
         "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",

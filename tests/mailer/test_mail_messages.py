@@ -27,12 +27,18 @@ BASE = "https://example.com:8443/shop"
 NEW_PASSWORD = "/login?next=/account/password"  # where a link leads to the form for a new password
 KINDS = {
     *("restock", "order_placed", "order_ready", "order_cancelled", "login_link", "address_link", "invitation"),
-    *("password_changed", "address_changed", "second_factor", "token_created", "new_login", "mail_check"),
+    *(
+        "password_changed",
+        "address_changed",
+        "second_factor",
+        "token_created",
+        "new_login",
+        "mail_check",
+        "order_return",
+    ),
 }
 TO = {"address_link": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
-ALWAYS = {
-    *("Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
-}
+ALWAYS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
 UNSUBSCRIBE = {"List-Unsubscribe", "List-Unsubscribe-Post"}
 TIMES = "\N{MULTIPLICATION SIGN}"
 BDI = re.compile(r"<bdi>.*?</bdi>", re.DOTALL)
@@ -80,6 +86,7 @@ def one_of_each(shop, emma):
     shop.commit(lambda: services.address_changes().request(1, LinkRequest(TO["address_link"]), PASSWORD))
     shop.commit(lambda: services.staff().add(TO["invitation"], BOOKSELLER))
     shop.commit(lambda: services.mail().queue_check(1, ADA))
+    shop.commit(lambda: services.mail().queue_acknowledgement(1, ready, 1, ADA))
     shop.commit(lambda: notify_of_change(undo=True))
     for kind in (kind for kind in NOTICE_KINDS if kind != FORMER_ADDRESS):
         shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, ADA))
@@ -113,7 +120,7 @@ def test_every_kind_of_message_has_the_headers_of_automatic_mail(shop, make_mail
     one_of_each(shop, emma)
     shop.describe(name="Hill & Dale")
     sent = make_mailbox().deliver()
-    assert (len(sent), set(by_kind(sent))) == (14, KINDS)
+    assert (len(sent), set(by_kind(sent))) == (15, KINDS)
     for message in sent:
         alert = kind_of(message) == "restock"
         assert set(message.keys()) == ALWAYS | (UNSUBSCRIBE if alert else set())
@@ -131,7 +138,7 @@ def test_the_message_id_is_the_same_at_each_attempt(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox().deliver()
     assert [message["Message-ID"] for message in sent] == shop.rows("SELECT message_id FROM messages ORDER BY id")
-    assert len({message["Message-ID"] for message in sent}) == 14
+    assert len({message["Message-ID"] for message in sent}) == 15
 
 
 @pytest.mark.parametrize("host", ["books.example.com", "a-rather-long-name-of-a-shop." + "books." * 10 + "example.com"])
@@ -154,11 +161,8 @@ ESSENTIAL = {
     "restock": ["Emma", "by Jane Austen", "€12.95", "reserved", "first come, first served", "Unsubscribe"],
     "order_placed": ["Your books are reserved", f" {TIMES} Emma, €12.95", "Total: €", "when you pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
-    "order_cancelled": [
-        "Your reservation for collection has been cancelled",
-        f"1 {TIMES} Emma, €12.95",
-        "nothing to pay",
-    ],
+    "order_return": ["You have withdrawn from"],
+    "order_cancelled": ["reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
     "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
     "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
     "invitation": ["added to the staff", "you don't need a password", "If you did not expect this"],

@@ -25,7 +25,8 @@ from tests.support.routes import COLUMNS, COOKIE, COVER, LOGGED_IN, PAGES, ROUTE
 class SampleShop:
     """A shop with some of everything, and clients of every role, with cookies and with tokens.
 
-    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another and ordered a third.
+    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another, and ordered a third,
+    which she returns.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -68,6 +69,8 @@ class SampleShop:
         shop.book("Emma", isbn=ISBN, stock=1)
         shop.reserve(ada, shop.book("Sanditon"))
         shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
+        shop.execute("UPDATE orders SET delivery = 'post', address = '1 Fen Street'")
+        shop.give_back(1)
         shop.fill_cart(ada, {1: 1})
         shop.set_stock(1, 0)
         message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]
