@@ -10,34 +10,17 @@ import pytest
 from aiosmtpd.controller import Controller
 from markupsafe import escape
 
-from bookshop.accounts.login_links import LinkRequest
-from bookshop.accounts.models import BOOKSELLER, UNDO
 from bookshop.kit.text import isolated, one_line, shortened
 from bookshop.mail.models import FORMER_ADDRESS, NOTICE_KINDS
-from bookshop.web import services
 from tests.support import mailbox
 from tests.support.clients import WebClient
-from tests.support.factories import PASSWORD
 from tests.support.mailbox import Mailbox
+from tests.support.messages import ADA, KINDS, TO, by_kind, kind_of, notify_of_change, one_of_each
 
 pytestmark = pytest.mark.one_postgresql_case
 
-ADA = "ada@example.com"
 BASE = "https://example.com:8443/shop"
 NEW_PASSWORD = "/login?next=/account/password"  # where a link leads to the form for a new password
-KINDS = {
-    *("restock", "order_placed", "order_ready", "order_cancelled", "login_link", "address_link", "invitation"),
-    *(
-        "password_changed",
-        "address_changed",
-        "second_factor",
-        "token_created",
-        "new_login",
-        "mail_check",
-        "order_return",
-    ),
-}
-TO = {"address_link": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
 ALWAYS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
 UNSUBSCRIBE = {"List-Unsubscribe", "List-Unsubscribe-Post"}
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -74,37 +57,6 @@ def emma(shop):
     book_id = shop.book("Emma", authors="Jane Austen", price_cents=1295)
     shop.reserve(1, book_id)
     return book_id
-
-
-def one_of_each(shop, emma):
-    """Queue a message of every kind; all but those in TO are to Ada."""
-    shop.set_stock(emma, 9)
-    ready, cancelled = shop.order(1, {emma: 2}), shop.order(1, {emma: 1})
-    shop.change_order(ready, "ready", shop.staff())
-    shop.cancel_order(1, cancelled)
-    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
-    shop.commit(lambda: services.address_changes().request(1, LinkRequest(TO["address_link"]), PASSWORD))
-    shop.commit(lambda: services.staff().add(TO["invitation"], BOOKSELLER))
-    shop.commit(lambda: services.mail().queue_check(1, ADA))
-    shop.commit(lambda: services.mail().queue_acknowledgement(1, ready, 1, ADA))
-    shop.commit(lambda: notify_of_change(undo=True))
-    for kind in (kind for kind in NOTICE_KINDS if kind != FORMER_ADDRESS):
-        shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, ADA))
-
-
-def notify_of_change(*, undo):
-    """Queue the notice that Ada's address was changed, with or without a link that undoes it."""
-    former = TO[FORMER_ADDRESS]
-    link_id = services.login_links().add(UNDO, former, user_id=1).id if undo else None
-    services.mail().queue_notice(FORMER_ADDRESS, 1, former, link_id)
-
-
-def kind_of(message):
-    return message["Message-ID"].strip("<").partition(".")[0]
-
-
-def by_kind(messages):
-    return {kind_of(message): message for message in messages}
 
 
 def lines(raw):
@@ -161,7 +113,7 @@ ESSENTIAL = {
     "restock": ["Emma", "by Jane Austen", "€12.95", "reserved", "first come, first served", "Unsubscribe"],
     "order_placed": ["Your books are reserved", f" {TIMES} Emma, €12.95", "Total: €", "when you pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
-    "order_return": ["You have withdrawn from"],
+    "order_return": ["We have received your withdrawal", "where to send the books", "If it wasn't you, tell us"],
     "order_cancelled": ["reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
     "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
     "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
