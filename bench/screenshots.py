@@ -105,6 +105,7 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("pages", OWNER, "/admin/pages"),
         Scene("page", OWNER, "/admin/pages/terms"),
         Scene("privacy", VISITOR, "/pages/privacy"),
+        Scene("settings-look", OWNER, "/admin/settings/look"),
         Scene("settings-server", OWNER, "/admin/settings/server"),
         Scene("visit", VISITOR, "/visit"),
         Scene("return", VISITOR, "/return"),

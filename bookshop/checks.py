@@ -80,7 +80,7 @@ INVARIANTS: dict[str, str] = {
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
            OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'order_return', 'confirmation',
                'known_address', 'password_reset', 'login_link', 'address_link', 'invitation', 'password_changed',
-               'address_changed', 'second_factor', 'token_created', 'new_login')""",
+               'address_changed', 'second_factor', 'token_created', 'new_login', 'mail_check')""",
     "messages: no message has the address of a deleted account": """
         SELECT 'message ' || m.id || ' has the address of user ' || u.id || ', whose account is deleted'
         FROM messages m JOIN users u ON u.id = m.user_id

@@ -15,12 +15,13 @@ from email_validator import EmailNotValidError, validate_email
 from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from bookshop.kit.exceptions import SettingsError
 from bookshop.kit.logs import LogFormat
+from bookshop.kit.storage import SCHEME, checked_url
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,12 @@ def _folder(path: Path) -> Path:
     if not os.path.isdir(nearest):
         raise ValueError(f"cannot be a folder because {nearest} is not one")
     return folder
+
+
+def _folder_or_bucket(location: Path | str) -> Path | str:
+    """Return the absolute path of a folder, or the URL of a bucket."""
+    text = str(location).strip()
+    return checked_url(text) if text.startswith(SCHEME) else _folder(Path(text))
 
 
 DATABASE_STORAGE = "database://"  # the value of BOOKSHOP_RATELIMIT_STORAGE for the shop's own database
@@ -169,12 +176,16 @@ class Settings(BaseModel):
     database_pool: int = Field(8, ge=1, le=200)
     database_pgbouncer: bool = False
     request_seconds: float = Field(10, ge=1, le=300, description="time limit of a request, answered with 503")
-    covers: Annotated[Path, AfterValidator(_folder)] = Field(
-        INSTANCE / "covers", description="the folder for uploaded covers"
+    covers: Annotated[Path | str, BeforeValidator(_folder_or_bucket)] = Field(
+        INSTANCE / "covers", description="the folder or bucket for uploaded covers"
     )
     imports: Annotated[Path, AfterValidator(_folder)] = Field(
         INSTANCE / "imports", description="the folder for files that are being imported"
     )
+    backups: Annotated[Path, AfterValidator(_folder)] | None = Field(
+        None, description="the folder for nightly backups; none without one"
+    )
+    keep_backups: int = Field(7, ge=1, le=KEEP_MAX, description="how many backups are kept in that folder")
     max_waiting: int = Field(50, ge=1, le=10_000)
     max_open_orders: int = Field(10, ge=1, le=10_000)
     cart_lines: int = Field(20, ge=1, le=50)
@@ -190,7 +201,6 @@ class Settings(BaseModel):
     )
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = ""
     mail_from: Annotated[str, AfterValidator(_sender)] = ""
-    mail_delay: int = Field(60, ge=0, le=86_400)
     log_format: LogFormat = "text"
     metrics_token: Annotated[str, AfterValidator(_token)] = Field("", description="allows to read /metrics")
     security_contact: Annotated[str, AfterValidator(_contact)] = ""
@@ -243,7 +253,7 @@ class Settings(BaseModel):
 
 
 # Settings of earlier releases that owners now edit on a page; those that are still set are ignored.
-MOVED = frozenset(("shop_name", "currency", "post_orders", "collect_days"))
+MOVED = frozenset(("shop_name", "currency", "post_orders", "collect_days", "mail_delay"))
 
 
 def settings_from(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -279,6 +289,8 @@ def shown_settings(settings: Settings) -> list[tuple[str, str, bool]]:
 def _shown(name: str, value: Any) -> str:
     if name.upper() in SECRET:
         return "set, but not shown" if value else "not set"
+    if value is None:
+        return "not set"
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 

@@ -16,9 +16,12 @@ from bookshop.admin import audit as admin_audit
 from bookshop.admin import delivery as admin_delivery
 from bookshop.admin import exports as admin_exports
 from bookshop.admin import imports as admin_imports
+from bookshop.admin import look as admin_look
 from bookshop.admin import mail as admin_mail
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
+from bookshop.admin import ready as admin_ready
+from bookshop.admin import set_up as admin_set_up
 from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
 from bookshop.admin import views as admin_pages
@@ -70,12 +73,15 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_delivery,
         admin_users,
         admin_staff,
+        admin_look,
         admin_audit,
         admin_exports,
         admin_imports,
         admin_orders,
         admin_mail,
         admin_content,
+        admin_ready,
+        admin_set_up,
         admin_webhooks,
         inventory_json,
         staff_orders_json,

@@ -1,4 +1,6 @@
-"""Run the shop's migrations with Alembic, on the application's own engine, each in one transaction."""
+"""Run the shop's migrations with Alembic: each in a transaction of its own, or all in that of a given connection."""
+
+from contextlib import nullcontext
 
 from alembic import context
 from flask import current_app
@@ -13,8 +15,9 @@ def include_object(_object, name, _type, reflected, model):
 
 
 db = current_app.extensions["migrate"].db
+given = context.config.attributes.get("connection")  # of a restore, for example, in whose transaction all of this runs
 
-with db.engine.connect() as connection:
+with nullcontext(given) if given is not None else db.engine.connect() as connection:
     context.configure(
         connection=connection,
         target_metadata=db.metadata,

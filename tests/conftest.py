@@ -18,6 +18,7 @@ from jinja2 import FileSystemBytecodeCache
 from bookshop import create_app
 from bookshop.accounts import passwords
 from bookshop.extensions import db
+from bookshop.opening.service import OpeningService
 from tests.support.bad_input import XssShop
 from tests.support.clients import ApiClient, WebClient
 from tests.support.databases import drop_everything, empty, folder_in_memory, new_database
@@ -35,6 +36,9 @@ DATABASE_URL_VARIABLE = "BOOKSHOP_TEST_DATABASE_URL"
 # Compile each template once for all applications.
 Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
 passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+# A shop without accounts counts as one that is open, except in tests/opening.
+IS_NEW = OpeningService.is_new
+OpeningService.is_new = lambda _service: False  # type: ignore[assignment,method-assign]
 servers = ExitStack()  # belongs to the process that starts the pytest-xdist workers
 
 

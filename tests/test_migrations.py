@@ -19,7 +19,7 @@ from bookshop.accounts.scopes import scopes_of
 from bookshop.config import Settings
 from bookshop.extensions import db
 from bookshop.kit.database import Base
-from bookshop.web import services
+from bookshop.web import opening, services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.databases import WORKER
 from tests.support.factories import IMPORT_COLUMNS, IMPORT_VALUES, PASSWORD, Shop
@@ -32,7 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
-    *("shop_details", "content_pages", "returns"),
+    *("shop_details", "content_pages", "passed_checks", "backups", "returns"),
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key or CHECK, equivalent to a separate one.
@@ -144,7 +144,9 @@ def fill(shop: Shop) -> None:
     shop.execute(
         "INSERT INTO reference_titles (isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')"
     )
+    shop.execute("INSERT INTO backups (finished_at, file, size) VALUES ('2026-01-01', 'f.zip', 1)")
     shop.execute("INSERT INTO recovery_codes (code_hash, user_id) VALUES ('h', 1)")
+    shop.commit(lambda: opening.service().record_passed("mail", "f"))
     shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 
@@ -375,6 +377,21 @@ def test_the_fourteenth_migration_ends_the_access_of_accounts_that_were_never_co
     assert shop.rows("SELECT user_id FROM api_tokens WHERE revoked_at IS NULL") == [3]
     assert shop.rows("SELECT state, reason FROM messages WHERE kind = 'password_reset'") == [("suppressed", "too_old")]
     assert (shop.rows("SELECT count(*) FROM orders"), shop.broken()) == ([1], [])
+
+
+def test_the_eighteenth_migration_takes_over_the_delay_with_or_without_other_details(migrated, monkeypatch):
+    shop = Shop(migrated)
+    monkeypatch.setenv("BOOKSHOP_MAIL_DELAY", "5")
+    for city in ("Oxford", ""):
+        shop.describe(city=city, mail_delay=90, accent="#00aa55")
+        with migrated.app_context():
+            flask_migrate.downgrade(revision="0017")
+        if not city:
+            shop.execute("DELETE FROM shop_details")
+        upgrade(migrated)
+        assert shop.rows("SELECT city, name, mail_delay, accent FROM shop_details") == [(city, "The Bookshop", 5, "")]
+    with migrated.app_context():
+        assert services.shop().read().photo_size == []
 
 
 MESSAGE_OF_0013 = """

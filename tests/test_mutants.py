@@ -9,7 +9,7 @@ from tests.mutants.faults import Fault, problems, read_all
 from tests.mutants.trial import BROKEN, CAUGHT, SURVIVED, Run, judged
 
 AREAS = {"rules", "locks", "ledger", "mail", "checkout", "webhooks", "imports", "json", "accounts", "input"} | {
-    *("audit", "deliveries", "exports", "links", "operations", "retention", "shop"),
+    *("audit", "backups", "deliveries", "exports", "links", "opening", "operations", "retention", "shop"),
 }
 FEWEST = 60
 LOCK = Fault(

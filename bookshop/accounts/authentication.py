@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, bindparam, or_, select, update
+from sqlalchemy import Row, Table, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import CUSTOMER, OWNER, STAFF_ROLES, ApiToken, LoginSession, User
@@ -15,6 +15,7 @@ from bookshop.kit.exceptions import NotAuthenticated
 
 TOKEN_PREFIX = "bookshop_"  # noqa: S105 - lets secret scanners recognise our tokens
 TOKEN_USE_INTERVAL = timedelta(hours=1)
+SEEN_INTERVAL = timedelta(minutes=10)
 FRESH_FOR = timedelta(minutes=15)  # how long a password, code or link that was used allows sensitive actions
 
 # Every request looks up its user, so these Core statements are built once: 176 µs instead of 372 for a token,
@@ -25,6 +26,7 @@ BY_LOGIN = (
     ACTIVE.add_columns(
         users.c.password_hash.is_not(None),
         users.c.unsubscribed_at.is_not(None),
+        users.c.last_seen_at,
         logins.c.confirmed_at,
         logins.c.second_factor,
         logins.c.link_id.is_not(None),
@@ -53,7 +55,7 @@ class Identity:
     `scopes` is what the token may do; None for a login, which may do everything. `unrecorded_token_id` is the token's
     id if its use has not been recorded for an hour. The remaining fields are set for logins only: `confirmed_at` is
     when a password, a code or a link was last used, `second_factor` whether the login passed the second factor,
-    `by_link` whether it has used a link.
+    `by_link` whether it has used a link, `seen_at` when a member of staff was last recorded as seen.
     """
 
     user_id: int
@@ -68,6 +70,7 @@ class Identity:
     confirmed_at: datetime | None = None
     second_factor: bool = False
     by_link: bool = False
+    seen_at: datetime | None = None
 
     is_authenticated = True
     is_active = True
@@ -87,6 +90,11 @@ class Identity:
     def is_customer(self) -> bool:
         """Whether the user is a customer."""
         return self.role == CUSTOMER
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether nothing has to be recorded: this is no member of staff, or one who was seen a moment ago."""
+        return not self.is_staff or (self.seen_at is not None and self.seen_at > now() - SEEN_INTERVAL)
 
     @property
     def is_fresh(self) -> bool:
@@ -124,7 +132,7 @@ class Authentication:
         row = self.session.connection().execute(BY_LOGIN, values).first()
         if row is None:
             return None
-        user_id, email, role, has_password, unsubscribed, confirmed_at, second_factor, by_link = row
+        user_id, email, role, has_password, unsubscribed, seen_at, confirmed_at, second_factor, by_link = row
         return Identity(
             user_id,
             email,
@@ -135,6 +143,7 @@ class Authentication:
             confirmed_at=confirmed_at,
             second_factor=second_factor,
             by_link=by_link,
+            seen_at=seen_at,
         )
 
     def by_token(self, token: str) -> Identity | None:
@@ -152,12 +161,20 @@ class Authentication:
         )
 
     def record_token_use(self, token_id: int) -> None:
-        """Record that a token is in use, unless its row is locked.
+        """Record that a token is in use; see `_record`."""
+        self._record(tokens, token_id, "last_used_at")
+
+    def record_seen(self, user_id: int) -> None:
+        """Record that a member of staff is there; see `_record`."""
+        self._record(users, user_id, "last_seen_at")
+
+    def _record(self, table: Table, row_id: int, column: str) -> None:
+        """Write the current time into a row, unless it is locked.
 
         Never waits: raises OperationalError if another connection is writing to the SQLite database.
         """
-        unlocked = select(tokens.c.id).where(tokens.c.id == token_id).with_for_update(key_share=True, skip_locked=True)
-        statement = update(tokens).where(tokens.c.id == unlocked.scalar_subquery()).values(last_used_at=now())
+        unlocked = select(table.c.id).where(table.c.id == row_id).with_for_update(key_share=True, skip_locked=True)
+        statement = update(table).where(table.c.id == unlocked.scalar_subquery()).values({column: now()})
         connection = self.session.connection()
         if not is_sqlite(self.session):
             connection.execute(statement)

@@ -45,6 +45,7 @@ class User(Base):
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # wants no restock alerts
     notified_seen: Mapped[int] = mapped_column(default=0)  # how many notified pre-bookings the user has seen
     last_login_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # of staff only, to within some minutes
 
     @property
     def wants_alerts(self) -> bool:

@@ -68,6 +68,7 @@ class StaffService:
         self.accounts.end_access(user_id)
         if role == CUSTOMER:
             self.users.delete_second_factor(user_id)
+            self.users.update(user_id, last_seen_at=None)
         if is_invited:
             self.users.update(user_id, password_hash=None, email_confirmed_at=now(), never_confirmed=False)
             self._invite(user)

@@ -32,7 +32,8 @@ OWN_ID = re.compile(r"<[a-z0-9_.]{1,100}@[^@<>\s]+>")  # the shop's Message-IDs,
 @bp.get("/admin/mail")
 @staff_required
 def mail() -> ViewResponse:
-    outbox, status = services.mail().outbox(), request.args.get("status", "")
+    outbox = services.mail().outbox(services.shop_details().mail_delay)
+    status = request.args.get("status", "")
     tab = status if status in TABS else FAILED if outbox.failed else TO_SEND
     return render_list(
         "admin/mail.html",

@@ -36,6 +36,7 @@ from bookshop.shop.models import (
     COLLECT_DAYS_MAX,
     EXCEPTIONS_MAX,
     LINE_MAX,
+    MAIL_DELAY_MAX,
     NAME_MAX,
     NOTE_MAX,
     PHONE_MAX,
@@ -54,6 +55,7 @@ from bookshop.web.jinja import weekday
 
 HOURS_MAX = 80
 DAYS_RANGE = f"The number of days must be from 1 to {COLLECT_DAYS_MAX}."
+DELAY_RANGE = f"The number of seconds must be from 0 to {MAIL_DELAY_MAX:,}, which is a day."
 CURRENCY_CHOICES = [
     SelectChoice(code, f"{code}: {name}")
     for code, name in sorted(Locale(LOCALE).currencies.items())
@@ -139,6 +141,12 @@ class ShopDetailsForm(VersionedForm):
         ],
         description="The second is necessary if you post orders.",
     )
+    mail_delay = WholeNumberField(
+        "Seconds before a back-in-stock e-mail is sent",
+        description="If a stock was entered by mistake, set it back to 0 in this time, and no customer gets an e-mail.",
+        validators=[readable, InputRequired("Enter a number of seconds."), NumberRange(0, MAIL_DELAY_MAX, DELAY_RANGE)],
+        render_kw={"inputmode": "numeric"},
+    )
     monday, tuesday, wednesday, thursday, friday, saturday, sunday = map(hours_field, WEEKDAYS)
     exceptions = TextAreaField(
         "Other hours on single days (optional)",
@@ -164,6 +172,7 @@ class ShopDetailsForm(VersionedForm):
             order_wording=details.order_wording,
             postage=_written(details.postage_cents, details.currency),
             postage_free=_written(details.postage_free_cents, details.currency),
+            mail_delay=details.mail_delay,
             exceptions=format_days(details.exceptions),
             version=details.version,
         )
@@ -215,7 +224,7 @@ class ShopDetailsForm(VersionedForm):
         """Return the details for ShopService.change."""
         texts = {name: self[name].data or "" for name in TEXTS}
         week = [format_hours(parse_hours(self[day].data or "")) for day in DAYS]
-        rules = {name: self[name].data for name in ("post_orders", "order_wording", "collect_days")}
+        rules = {name: self[name].data for name in ("post_orders", "order_wording", "collect_days", "mail_delay")}
         return {**texts, **rules, **self.amounts, "week": week, "exceptions": self.single_days}
 
 

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.forms import BookForm, CoverForm, StockForm
+from bookshop.admin.ready import all_checks
 from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
@@ -56,7 +57,8 @@ def dashboard() -> ViewResponse:
         outcomes=services.repository(ReportRepository).count_outcomes(),
         low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
         restocks=restocks,
-        outbox=services.mail().outbox(),
+        outbox=services.mail().outbox(services.shop_details().mail_delay),
+        checks=all_checks(),
         returns=services.repository(ReturnRepository).list_open(SHORT_SIZE),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
@@ -127,14 +129,10 @@ def remove_cover(book_id: int) -> Response:
 
 
 def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
-    """Write the new files, then commit the book's cover, then delete the old files, so that no file is ever missing."""
-    folder = settings().covers
-    with pictures.locked(folder):
-        if new:
-            pictures.store(folder, new)
-        unused = services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
-        if unused:
-            pictures.remove(folder, unused)
+    """Store the new files, then commit the book's cover, so that no file is ever missing."""
+    if new:
+        pictures.store(settings().covers, new)
+    services.commit(lambda: services.catalog().set_cover(book_id, new.name if new else None))
 
 
 @bp.route(f"{BOOK}/stock", methods=["GET", "POST"])
@@ -182,7 +180,7 @@ def _change_stock(book_id: int, form: StockForm) -> Response:
 
 def sending_words(notified: Notified) -> str:
     """Say when the queued e-mails are sent and how to stop them; empty if there are none or they cannot be stopped."""
-    delay = settings().mail_delay
+    delay = services.shop_details().mail_delay
     if not notified.alerts_queued or not delay:
         return ""
     return f"The e-mails will be sent in {delay:,} seconds. To stop them, set the book's stock back to 0 before then."

@@ -1,15 +1,18 @@
-"""Uploaded covers: validated, then stored as WebP in two sizes, without metadata and named by a hash of the content."""
+"""Uploaded pictures: validated, then stored as WebP in two sizes, without metadata and under a new name.
 
-import fcntl
-import hashlib
+They are the covers of books, and the logo and the photo of the shop.
+"""
+
 import logging
 import os
 import re
+import secrets
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,6 +20,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bookshop.kit.exceptions import Busy, Invalid
+from bookshop.kit.storage import storage_at
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,6 @@ WORKING_SIZE = (1800, 1800)  # larger pictures are scaled down to this first
 QUALITIES = range(20, 86)
 SCALE_STEP = 0.85
 NAME = re.compile("[0-9a-f]{32}")
-LOCK = ".lock"
 SRGB = ImageCms.createProfile("sRGB")
 
 TOO_MANY_BYTES = "This file is too large: a cover may have at most 8 MB. Choose a smaller one."
@@ -38,7 +41,8 @@ TOO_SMALL = "This picture is too small: a cover needs at least 100 × 150 pixels
 TOO_LONG = "This is not the shape of a cover: one side is more than three times as long as the other. Choose another."
 NO_PICTURE = "This file is not a JPEG, PNG or WebP picture. Choose another."
 DAMAGED = "This picture is damaged. Choose another."
-NOT_STORED = "The new cover could not be stored, so the old one is unchanged. The shop's log has the reason."
+NOT_STORED = "The picture could not be stored, so nothing has been changed. The shop's log has the reason."
+NOT_READ = "The picture cannot be read at the moment. Please try again in a minute."
 
 
 class Refusals(NamedTuple):
@@ -57,10 +61,14 @@ _decoding = threading.Lock()  # one picture at a time, because 40 megapixels can
 
 @dataclass(frozen=True)
 class Size:
-    """The largest width and height of a stored picture, in pixels, and its largest size in bytes."""
+    """The largest width and height of a stored picture, in pixels, and its largest size in bytes.
+
+    `qualities` are those to choose from, of WebP; few save time where the picture is large.
+    """
 
     box: tuple[int, int]
     bytes_max: int
+    qualities: Sequence[int] = QUALITIES
 
 
 # 24 small covers must fit into a catalogue page of 150 KB, with the rest of the page.
@@ -68,20 +76,54 @@ SIZES = {"large": Size((600, 900), 40_000), "small": Size((240, 360), 4_000)}
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What an uploaded picture is for: which ones are refused and why, and how it is stored.
+
+    `ratio_max` is that of the long side to the short side. Without `transparent` the ground becomes white.
+    """
+
+    refusals: Refusals
+    sizes: Mapping[str, Size]
+    short_side_min: int
+    long_side_min: int
+    ratio_max: int
+    too_small: str
+    too_long: str
+    transparent: bool = False
+
+
+COVER_KIND = Kind(COVER, SIZES, SHORT_SIDE_MIN, LONG_SIDE_MIN, RATIO_MAX, TOO_SMALL, TOO_LONG)
+
+
+@dataclass(frozen=True)
 class Cover:
-    """A cover ready to be stored: its name, and a WebP file of each size."""
+    """A cover or another picture ready to be stored: its name, and a WebP file of each size."""
 
     name: str
     files: Mapping[str, bytes]
 
+    @property
+    def dimensions(self) -> list[int]:
+        """The width and the height of the large file, in pixels."""
+        return list(Image.open(BytesIO(self.files["large"])).size)
+
 
 def read_cover(upload: BinaryIO) -> Cover:
-    """Convert an uploaded file to a cover, judging it by its content, not its name; raises Invalid with the reason."""
+    """Convert an uploaded file to a cover; see `read_picture`."""
+    return read_picture(upload, COVER_KIND)
+
+
+def read_picture(upload: BinaryIO, kind: Kind) -> Cover:
+    """Convert an uploaded file, judging it by its content, not its name; raises Invalid with the reason."""
     with _decoding:
-        picture = decode(upload, COVER, _upright_srgb)
-    files = {size: _encode(picture, limits) for size, limits in SIZES.items()}
-    name = hashlib.sha256(b"".join(files.values())).hexdigest()[:32]
-    return Cover(name, files)
+        picture = decode(upload, kind.refusals, partial(_upright_srgb, kind=kind))
+    files = {size: _encode(picture, limits) for size, limits in kind.sizes.items()}
+    return Cover(new_name(), files)
+
+
+def new_name() -> str:
+    """Return a name that no picture has had: one that is not in use any more is never used again."""
+    return secrets.token_hex(16)
 
 
 def decode(upload: BinaryIO, refusals: Refusals, read: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -109,21 +151,24 @@ def decode(upload: BinaryIO, refusals: Refusals, read: Callable[[Image.Image], I
         raise Invalid(refusals.damaged, refusals.field) from None
 
 
-def _check_shape(picture: Image.Image) -> None:
-    if min(picture.size) < SHORT_SIDE_MIN or max(picture.size) < LONG_SIDE_MIN:
-        raise Invalid(TOO_SMALL, "picture")
-    if max(picture.size) > RATIO_MAX * min(picture.size):
-        raise Invalid(TOO_LONG, "picture")
+def _check_shape(picture: Image.Image, kind: Kind) -> None:
+    if min(picture.size) < kind.short_side_min or max(picture.size) < kind.long_side_min:
+        raise Invalid(kind.too_small, kind.refusals.field)
+    if max(picture.size) > kind.ratio_max * min(picture.size):
+        raise Invalid(kind.too_long, kind.refusals.field)
 
 
-def _upright_srgb(opened: Image.Image) -> Image.Image:
-    """Decode a cover: upright, in sRGB, on a white background, and at most WORKING_SIZE."""
-    _check_shape(opened)
+def _upright_srgb(opened: Image.Image, kind: Kind) -> Image.Image:
+    """Decode a picture: upright, in sRGB, on a white ground unless it is transparent, and at most WORKING_SIZE."""
+    _check_shape(opened, kind)
     opened.draft(None, WORKING_SIZE)  # decodes a large JPEG directly to a half, a quarter or an eighth of its size
     opened.load()
     picture = _resizable(opened)
     picture.thumbnail(WORKING_SIZE, reducing_gap=3.0)
-    picture = _in_srgb(_on_white(picture), opened.info.get("icc_profile"))
+    alpha = picture.getchannel("A") if kind.transparent and picture.mode == "RGBA" else None
+    picture = _in_srgb(picture.convert("RGB") if alpha else _on_white(picture), opened.info.get("icc_profile"))
+    if alpha:
+        picture.putalpha(alpha)
     orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
     picture.info.clear()  # drop all metadata; only the orientation is needed, until the picture is upright
     picture.getexif()[ExifTags.Base.Orientation] = orientation
@@ -162,19 +207,20 @@ def _encode(picture: Image.Image, size: Size) -> bytes:
     """Encode the picture as WebP within the size's limits: lower the quality first, then scale down; never enlarge."""
     scaled = picture.copy()
     scaled.thumbnail(size.box)
-    while len(_webp(scaled, QUALITIES[0])) > size.bytes_max:
+    while len(_webp(scaled, size.qualities[0])) > size.bytes_max:
         scaled = ImageOps.scale(scaled, SCALE_STEP)
-    fitting = bisect_right(QUALITIES, size.bytes_max, key=lambda quality: len(_webp(scaled, quality)))
-    return _webp(scaled, QUALITIES[fitting - 1])
+    encoded = cache(partial(_webp, scaled))
+    fitting = bisect_right(size.qualities, size.bytes_max, key=lambda quality: len(encoded(quality)))
+    return encoded(size.qualities[fitting - 1])
 
 
 def _webp(picture: Image.Image, quality: int) -> bytes:
     file = BytesIO()
-    picture.save(file, "WEBP", quality=quality, method=6)
+    picture.save(file, "WEBP", quality=quality, method=4 if picture.mode == "RGBA" else 6)  # 6 takes seconds for alpha
     return file.getvalue()
 
 
-# ---------------------------------------------------------------- the folder
+# ---------------------------------------------------------------- stored
 
 
 def file_name(name: str, size: str) -> str | None:
@@ -182,57 +228,25 @@ def file_name(name: str, size: str) -> str | None:
     return f"{name}-{size}.webp" if NAME.fullmatch(name) and size in SIZES else None
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the covers folder, across all processes; creates the folder.
+def store(location: Path | str, cover: Cover) -> None:
+    """Write a cover's files, before the commit of the book that uses it; raises Busy if they cannot be written.
 
-    Store the new cover, commit the book that uses it and remove the old cover within one lock. Otherwise another
-    request could remove files of a cover that is about to be used for another book. Raises Busy if the folder cannot
-    be written.
+    What no book uses is deleted by the nightly purge, once it is older than any request can be.
     """
+    storage = storage_at(location)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        for size, content in cover.files.items():
+            storage.write(f"{cover.name}-{size}.webp", content)
     except OSError as error:
-        log.exception("covers cannot be stored in %s", folder)
+        log.exception("covers cannot be stored in %s", storage)
         raise Busy(NOT_STORED) from error
 
 
-def store(folder: Path, cover: Cover) -> None:
-    """Write a cover's files, each atomically, even if the system crashes; call within `locked`."""
-    for size, content in cover.files.items():
-        path = folder / f"{cover.name}-{size}.webp"
-        temporary = path.with_suffix(".part")
-        try:
-            _write(temporary, content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    _sync(folder)
-
-
-def remove(folder: Path, name: str) -> None:
-    """Delete the files of a cover that no book uses; call within `locked`. A file that cannot be deleted is logged."""
-    for size in SIZES:
-        try:
-            (folder / f"{name}-{size}.webp").unlink(missing_ok=True)
-        except OSError:
-            log.exception("the %s picture of cover %s could not be deleted from %s", size, name, folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Flush the folder's entries to disk, so that renamed files survive a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def read(location: Path | str, file: str) -> bytes | None:
+    """Return the content of a stored file; None if there is no such file. Raises Busy if it cannot be read."""
+    storage = storage_at(location)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return storage.read(file)
+    except OSError as error:
+        log.warning("covers cannot be read from %s: %s", storage, error)
+        raise Busy(NOT_READ) from error

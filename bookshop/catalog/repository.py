@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    exists,
     func,
     insert,
     literal,
@@ -203,10 +202,6 @@ class BookRepository:
         values = {"removed_at": now(), "withdrawn_at": now(), "isbn": None, "search_isbn": "", "updated_at": now()}
         removed = update(Book).where(Book.id.in_(book_ids)).values(**values, version=Book.version + 1)
         self.session.execute(removed, execution_options={"synchronize_session": False})
-
-    def has_cover(self, name: str) -> bool:
-        """Whether any book has this uploaded cover."""
-        return bool(self.session.scalar(select(exists().where(Book.cover == name))))
 
     def search(self, criteria: BookCriteria, page_request: PageRequest, size: int) -> Page[BookDetails]:
         """Return one page of the matching books, in the requested order."""

@@ -96,21 +96,15 @@ class CatalogService:
         self._unless_isbn_taken(lambda: self.books.update(book.id, row))
         return before, after
 
-    def set_cover(self, book_id: int, name: str | None) -> str | None:
-        """Set a book's uploaded cover, or None for a drawn one; returns the previous cover if no book uses it now.
-
-        Locks the book's row; raises NotFound. Call it within `pictures.locked`, or another book may start to use the
-        previous cover.
-        """
+    def set_cover(self, book_id: int, name: str | None) -> None:
+        """Set a book's uploaded cover, or None for a drawn one; locks the book's row, raises NotFound."""
         locked = self.books.lock([book_id])
         if not locked:
             raise book_not_found()
         previous = locked[0].cover
-        if previous == name:
-            return None
-        self.books.update(book_id, {"cover": name})
-        self.audit.record("book.cover_changed", book_id, {"cover": previous}, {"cover": name})
-        return previous if previous and not self.books.has_cover(previous) else None
+        if previous != name:
+            self.books.update(book_id, {"cover": name})
+            self.audit.record("book.cover_changed", book_id, {"cover": previous}, {"cover": name})
 
     def _unless_isbn_taken(self, write: Callable[[], T]) -> T:
         """Rely on the unique constraint for ISBNs: between a check and the write, another request could take one."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zlib import crc32
 
-from flask import Response, redirect, render_template, request, send_from_directory, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -143,11 +143,13 @@ def filter_address(facet: str, criteria: Mapping[str, Any] | None = None) -> str
 
 
 @bp.get("/covers/<string(length=32):name>-<any(small, large):size>.webp")
-def picture(name: str, size: str) -> Response:
-    """Send an uploaded cover. Its name is a hash of its content, so browsers may cache it indefinitely."""
+def picture(name: str, size: str) -> AnyResponse:
+    """Send an uploaded cover. A new picture gets a new name, so browsers may cache it indefinitely."""
     file = pictures.file_name(name, size)
-    if file is None:
+    content = pictures.read(settings().covers, file) if file else None
+    if file is None or content is None:
         raise NotFound("There is no such cover.")
-    response = send_from_directory(settings().covers, file, mimetype="image/webp")
+    response = Response(content, mimetype="image/webp")
     response.headers["Cache-Control"] = IMMUTABLE
-    return response
+    response.set_etag(file)
+    return response.make_conditional(request)

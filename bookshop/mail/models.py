@@ -13,6 +13,7 @@ ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "ord
 ORDER_RETURN = "order_return"  # acknowledges a return
 LOGIN_LINK, ADDRESS_LINK = "login_link", "address_link"
 INVITATION = "invitation"  # to a new member of staff
+MAIL_CHECK = "mail_check"  # to an owner who checks that e-mail works
 PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR = "password_changed", "address_changed", "second_factor"
 TOKEN_CREATED, NEW_LOGIN = "token_created", "new_login"
 ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED, ORDER_RETURN)
@@ -20,7 +21,7 @@ LINK_KINDS = (LOGIN_LINK, ADDRESS_LINK)  # to an address, whether or not it has 
 FORMER_KINDS = ("confirmation", "known_address", "password_reset")  # no longer queued
 # Security notices: to the address that the account had when it was changed, whatever its address is when they are sent.
 NOTICE_KINDS = (PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR, TOKEN_CREATED, NEW_LOGIN)
-KINDS = (RESTOCK, *ORDER_KINDS, INVITATION, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS)
+KINDS = (RESTOCK, *ORDER_KINDS, INVITATION, MAIL_CHECK, *LINK_KINDS, *FORMER_KINDS, *NOTICE_KINDS)
 
 QUEUED, SENDING, SENT, FAILED, SUPPRESSED = "queued", "sending", "sent", "failed", "suppressed"
 STATES = (QUEUED, SENDING, SENT, FAILED, SUPPRESSED)
@@ -33,7 +34,7 @@ GONE, BOUGHT, RESERVED_AGAIN = "gone", "bought", "reserved_again"
 UNSUBSCRIBED, UNCONFIRMED, CLOSED = "unsubscribed", "unconfirmed", "closed"
 ADDRESS_CHANGED, CONFIRMED, TOO_OLD, ORDER_CHANGED = "address_changed", "confirmed", "too_old", "order_changed"
 NOT_STAFF, LINK_ENDED = "not_staff", "link_ended"
-DROPPED, BEFORE_MAIL = "dropped", "before_mail"
+DROPPED, BEFORE_MAIL, RESTORED = "dropped", "before_mail", "restored"
 REASONS = {
     GONE: "The book sold out or was withdrawn before this was sent. It will be sent when the book is back in stock.",
     BOUGHT: "The customer has already bought the book.",
@@ -49,6 +50,7 @@ REASONS = {
     LINK_ENDED: "The link in it has been used, or is not valid any more.",
     DROPPED: "Staff chose not to send this.",
     BEFORE_MAIL: "The customer was notified before the shop sent e-mails.",
+    RESTORED: "The shop was restored from a backup, and this may have been sent before that.",
 }
 KEY_MAX = 100
 ERROR_MAX = 500

@@ -20,6 +20,7 @@ from bookshop.mail.models import (
     FAILED,
     INVITATION,
     KINDS,
+    MAIL_CHECK,
     NOTICE_KINDS,
     ORDER_RETURN,
     QUEUED,
@@ -50,14 +51,13 @@ class Outbox:
 class MailService:
     """Queues messages in the caller's transaction and records outcomes for the workers that send them; never commits.
 
-    `host` is the domain of Message-IDs; `delay` is how many seconds alerts are held back before they are due.
+    `host` is the domain of Message-IDs.
     """
 
-    def __init__(self, session: Session, host: str, delay: int) -> None:
+    def __init__(self, session: Session, host: str) -> None:
         self.messages = MessageRepository(session)
         self.audit = AuditService(session)
         self.host = host
-        self.delay = delay
 
     # -- queueing
 
@@ -82,8 +82,16 @@ class MailService:
 
     def queue_invitation(self, user_id: int, recipient: str) -> None:
         """Queue a message to a new member of staff; see `MailAllowance`."""
-        message = self._message(INVITATION, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{INVITATION}:{user_id}:{secrets.token_hex(8)}"}])
+        self._queue_to_user(INVITATION, user_id, recipient)
+
+    def queue_check(self, user_id: int, recipient: str) -> None:
+        """Queue a message to an owner, who checks that e-mail works."""
+        self._queue_to_user(MAIL_CHECK, user_id, recipient)
+        self.audit.record("shop.check_queued", None)
+
+    def _queue_to_user(self, kind: str, user_id: int, recipient: str) -> None:
+        message = self._message(kind, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{kind}:{user_id}:{secrets.token_hex(8)}"}])
 
     def queue_notice(self, kind: str, user_id: int, recipient: str, link_id: int | None = None) -> None:
         """Queue a security notice, which goes to this address even if the account gets another one.
@@ -168,11 +176,11 @@ class MailService:
 
     # -- for staff
 
-    def outbox(self) -> Outbox:
-        """Return the state of the outbox in figures."""
+    def outbox(self, alert_delay: int) -> Outbox:
+        """Return the state of the outbox in figures; `alert_delay` is for how many seconds alerts are held back."""
         counts = self.messages.count_by_state((*UNSENT, FAILED))
         queue = sum(counts.get(state, 0) for state in UNSENT)
-        return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + self.delay))
+        return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + alert_delay))
 
     def retry(self, message_ids: Collection[int]) -> Collection[int]:
         """Queue these messages for immediate sending, except those sent or being sent; returns the ids queued.

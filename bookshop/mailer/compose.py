@@ -16,14 +16,17 @@ from bookshop.mail.models import (
     ADDRESS_LINK,
     FORMER_ADDRESS,
     LOGIN_LINK,
+    MAIL_CHECK,
     NOTICE_KINDS,
     ORDER_KINDS,
     ORDER_RETURN,
     RESTOCK,
 )
+from bookshop.mailer import check_link
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
 from bookshop.returns.repository import ReturnRepository
+from bookshop.shop.colours import DARK, LIGHT, tones
 from bookshop.web import services
 from bookshop.web.jinja import day, local
 from bookshop.web.navigation import absolute_url
@@ -45,6 +48,8 @@ def compose(message: Any, token: str = "") -> EmailMessage:
         "link": absolute_url,
         "shop": shop,
         "shop_name": shop.name,
+        "light": tones(shop.accent, LIGHT),
+        "dark": tones(shop.accent, DARK),
     }
     subject, _blank, text = _render(f"{message.kind}.txt", context).partition("\n\n")
     recipient = envelope_address(message.recipient)
@@ -90,6 +95,8 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
         return {"order": services.orders().get_any(message.order_id), "returns": returns}
     if message.kind in ORDER_KINDS:
         return {"order": services.orders().get_any(message.order_id), "days": services.shop_details().collect_days}
+    if message.kind == MAIL_CHECK:
+        return {"button": absolute_url("admin.confirm_mail", token=check_link.token())}
     link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""
     if message.kind in NOTICE_KINDS:
         return {"when": f"{day(message.created_at)} at {local(message.created_at):%H:%M %Z}", "undo": link}

@@ -22,6 +22,7 @@ class Figures:
     waiting: int
     stranded: int
     beats: Sequence[Beat]
+    last_backup: float  # seconds ago; infinite if there was none
 
 
 class DatabaseMetrics(Collector):
@@ -45,6 +46,7 @@ def _metrics_of(figures: Figures) -> Iterator[Metric]:
     yield _gauge("reservations_stranded", "Waiting reservations that nothing will notify.", figures.stranded)
     ages = {loop: min((beat.age for beat in figures.beats if beat.loop == loop), default=inf) for loop in LOOPS}
     yield _by_label("worker_last_seen_seconds", "Seconds since a worker's loop was last alive.", "loop", ages)
+    yield _gauge("last_backup_seconds", "Seconds since the last backup was complete.", figures.last_backup)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,10 +1,12 @@
 """What health checks and metrics ask the database; see web/probes.py."""
 
 from functools import cache
+from math import inf
 
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
+from bookshop.backups.repository import BackupRepository
 from bookshop.config import ROOT
 from bookshop.operations.figures import Figures
 from bookshop.operations.repository import OperationsRepository
@@ -30,7 +32,7 @@ def missing_loops(session: Session) -> str:
 
 def read_figures(session: Session) -> Figures:
     """Read what the metrics say about the shop."""
-    operations = OperationsRepository(session)
+    operations, last_backup = OperationsRepository(session), BackupRepository(session).last()
     return Figures(
         messages=operations.count_messages(),
         deliveries=operations.count_deliveries(),
@@ -39,4 +41,5 @@ def read_figures(session: Session) -> Figures:
         waiting=operations.count_waiting(),
         stranded=operations.count_stranded(),
         beats=operations.list_beats(),
+        last_backup=last_backup[1] if last_backup else inf,
     )

@@ -24,6 +24,7 @@ class AccountOut(FromRow):
     created_at: datetime
     email_confirmed_at: datetime | None
     last_login_at: datetime | None
+    last_seen_at: datetime | None
     wants_alerts: bool
 
 

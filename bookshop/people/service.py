@@ -123,6 +123,7 @@ class PeopleService:
             email=address,
             email_key=address,
             password_hash=None,
+            last_seen_at=None,
             deleted_at=deleted_at,
             deactivated_at=deleted_at,
         )

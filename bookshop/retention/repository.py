@@ -13,10 +13,12 @@ from sqlalchemy import ColumnElement, case, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
+from bookshop.catalog.models import Book
 from bookshop.events.repository import LAST_POSITION, events
 from bookshop.kit.database import dialect_of, insert_into, later, table_of
 from bookshop.mail.repository import messages
 from bookshop.retention.models import PurgeState
+from bookshop.shop.models import ShopDetails
 from bookshop.webhooks.repository import deliveries, webhooks
 
 DAY = 24 * 3600
@@ -147,3 +149,9 @@ class RetentionRepository:
         """Return the ids of the accounts that were deleted in the last `seconds`."""
         query = select(users.c.id).where(users.c.deleted_at > later(-seconds))
         return self.session.connection().scalars(query).all()
+
+    def pictures_in_use(self) -> Collection[str]:
+        """Return the names of all pictures that are shown: a stored picture that is not among them can be deleted."""
+        covers = select(Book.cover).where(Book.cover.is_not(None))
+        of_shop = (select(name).where(name != "") for name in (ShopDetails.logo, ShopDetails.photo))
+        return set(self.session.connection().scalars(covers.union_all(*of_shop)))

@@ -23,6 +23,7 @@ NIGHT = 2  # the hour (UTC) from which a worker purges
 BATCH = 200  # rows that one transaction removes: see bench/purge.py
 SETTLED = (DELIVERED, FAILED)  # states of deliveries
 CANCELLED_IMPORT = {"state": CANCELLED, "finished_at": later(0)}
+RETRY = 3600  # seconds
 LEASE = 600  # seconds after which another worker takes over from one that was killed
 
 
@@ -135,6 +136,10 @@ class RetentionService:
     def finish(self) -> None:
         """Record that the purge is complete; the next one is due in the coming night."""
         self.retention.set_due(next_night(self.retention.database_time()))
+
+    def postpone(self) -> None:
+        """Let a worker try again in an hour, because the backup has failed."""
+        self.retention.set_due(later(RETRY))
 
     def give_up(self) -> None:
         """Let any worker continue the purge at once."""

@@ -1,4 +1,4 @@
-"""Purging in small batches: by `flask purge`, and every night by the worker."""
+"""Purging in small batches: by `flask purge`, and every night by the worker, which then makes a backup."""
 
 import logging
 import time
@@ -9,12 +9,22 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from bookshop.accounts.link_repository import LIFETIME
+from bookshop.backups.nightly import Interrupted, backup_tonight
 from bookshop.extensions import db, settings
 from bookshop.kit.database import truncate_wal
+from bookshop.kit.storage import storage_at
 from bookshop.mail.models import LINK_KINDS
 from bookshop.mailer.transport import message_path
-from bookshop.retention.files import IMPORT_FILE, OWN_NAME, remove_files, remove_old_files
+from bookshop.retention.files import (
+    IMPORT_FILE,
+    OWN_NAME,
+    list_old_pictures,
+    remove_files,
+    remove_old_files,
+    remove_unused_pictures,
+)
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
+from bookshop.retention.service import RetentionService
 from bookshop.web import services
 from bookshop.web.background import Stopping, in_background
 
@@ -25,6 +35,7 @@ CHECK = 60.0  # seconds between two looks at whether the night has come
 WAL_TRIES, WAL_PAUSE = 10, 0.02  # attempts to find a moment in which nobody reads, and the seconds between them
 MAIL_FILES = "files of messages"
 IMPORT_FILES = "files of imports"
+PICTURE_FILES = "files of unused pictures"
 
 
 class Purge:
@@ -47,6 +58,7 @@ class Purge:
         removed = {kind.name: self._purge(kind) for kind in services.retention().kinds}
         removed[MAIL_FILES] = _remove_mail_files()
         removed[IMPORT_FILES] = _remove_import_files()
+        removed[PICTURE_FILES] = _remove_picture_files()
         _truncate_wal()
         return removed
 
@@ -99,6 +111,19 @@ def _remove_import_files() -> int:
     return remove_old_files(settings().imports, settings().keep_imports * DAY, IMPORT_FILE)
 
 
+def _remove_picture_files() -> int:
+    """Remove pictures that were replaced or never used, and are older than a day; returns how many files."""
+    storage = storage_at(settings().covers)
+    try:
+        old = list_old_pictures(storage)
+        used = services.repository(RetentionRepository).pictures_in_use()
+        db.session.rollback()
+        return remove_unused_pictures(storage, old, used)
+    except OSError:
+        log.exception("unused pictures in %s were left for the next purge", storage)
+        return 0
+
+
 def _truncate_wal() -> None:
     for _attempt in range(WAL_TRIES):
         if truncate_wal(db.engine):
@@ -122,14 +147,23 @@ def _purge_tonight(stopping: Stopping) -> bool:
 
 
 def purge_if_due(stopping: Stopping = lambda: False, pause: float = PAUSE) -> Mapping[str, int] | None:
-    """Purge if the night has come and no other worker does; returns what was removed, or None."""
+    """Purge, then back up, if the night has come and no other worker does; returns what was removed, or None."""
     is_due = services.retention().is_due()
     db.session.rollback()
     if not is_due or not services.commit(lambda: services.retention().claim()):
         return None
     removed = Purge(stopping, pause, in_each=lambda: services.retention().renew()).run()
-    complete = not stopping()
-    services.commit(lambda: services.retention().finish() if complete else services.retention().give_up())
     for name, number in removed.items():
         log.info("purged %s: %d", name, number)
+    _back_up(stopping)
     return removed
+
+
+def _back_up(stopping: Stopping) -> None:
+    """Make the nightly backup after the purge, under the same lease, and say when the next night's work is due."""
+    try:
+        complete = None if stopping() else backup_tonight(stopping, lambda: services.commit(services.retention().renew))
+    except Interrupted:
+        complete = None
+    ends = {None: RetentionService.give_up, False: RetentionService.postpone, True: RetentionService.finish}
+    services.commit(lambda: ends[complete](services.retention()))

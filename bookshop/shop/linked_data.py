@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from bookshop.shop.hours import WEEKDAYS, Span
+from bookshop.shop.schemas import picture_url
 from bookshop.shop.service import Details
 
 SCHEMA = "https://schema.org"
@@ -14,6 +15,8 @@ def shop_as_linked_data(details: Details, address: str, today: date) -> dict[str
     """Describe the shop as JSON-LD; `address` is the absolute URL of its home page. Past exceptions are left out."""
     optional = {
         "slogan": details.tagline,
+        "logo": picture_url(details.logo),
+        "image": picture_url(details.photo),
         "telephone": details.phone,
         "email": details.email,
         "address": _postal_address(details) if details.address else None,

@@ -16,6 +16,8 @@ ZONE_MAX = 64
 COLLECT_DAYS_MAX = 365
 # What a customer does with the button of the checkout: reserve books that they buy in the shop, or order and owe them.
 TO_RESERVE, TO_PAY = "reserve", "pay"
+MAIL_DELAY_MAX = 86_400  # seconds
+PICTURE_NAME, COLOUR, ALT_MAX = 32, 7, 200
 EXCEPTIONS_MAX = 200
 
 
@@ -24,6 +26,8 @@ class ShopDetails(Base):
 
     `week` has the hours of each weekday from Monday on, as `hours.format_hours` writes them. `exceptions` has those of
     single days, by ISO date, with a note: `{"2026-12-24": ["9:00-12:00", "Christmas Eve"]}`.
+
+    `logo` and `photo` are names of stored pictures; their sizes are the width and height of the large file.
     """
 
     __tablename__ = "shop_details"
@@ -51,5 +55,13 @@ class ShopDetails(Base):
     postage_free_cents: Mapped[int | None]  # the total of the books from which it is free
     order_wording: Mapped[str] = mapped_column(String(10), server_default=TO_RESERVE)  # or TO_PAY
     collect_days: Mapped[int]  # for which an order is kept ready
+    mail_delay: Mapped[int] = mapped_column(server_default="60")  # seconds before a back-in-stock e-mail is sent
+    logo: Mapped[str] = mapped_column(String(PICTURE_NAME), server_default="")
+    logo_size: Mapped[list[int]] = mapped_column(JSON, server_default="[]")
+    photo: Mapped[str] = mapped_column(String(PICTURE_NAME), server_default="")
+    photo_size: Mapped[list[int]] = mapped_column(JSON, server_default="[]")
+    # What it shows, for people who cannot see it.
+    photo_alt: Mapped[str] = mapped_column(String(ALT_MAX), server_default="")
+    accent: Mapped[str] = mapped_column(String(COLOUR), server_default="")  # #rrggbb, "" for the one of shop.css
     week: Mapped[list[str]] = mapped_column(JSON)
     exceptions: Mapped[dict[str, Any]] = mapped_column(JSON)

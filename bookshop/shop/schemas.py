@@ -9,6 +9,7 @@ from bookshop.kit.database import now
 from bookshop.shop.hours import WEEKDAYS, Span
 from bookshop.shop.postage import Postage
 from bookshop.shop.service import Details
+from bookshop.web.navigation import absolute_url
 
 
 class AddressOut(BaseModel):
@@ -64,6 +65,9 @@ class ShopOut(BaseModel):
     opening_hours: Sequence[DayOut]
     exceptions: Sequence[ExceptionOut]
     open_now: str | None = Field(description="a sentence for people", examples=["Open today until 18:30"])
+    logo: str | None = Field(description="address of the picture", examples=[None])
+    photo: str | None = Field(description="address of the picture", examples=[None])
+    photo_alt: str | None = Field(description="what the photo shows, in words", examples=[None])
 
 
 def shop_out(details: Details) -> ShopOut:
@@ -91,11 +95,19 @@ def shop_out(details: Details) -> ShopOut:
             for day, one in sorted(hours.exceptions.items())
         ],
         open_now=hours.sentence(now()) or None,
+        logo=picture_url(details.logo),
+        photo=picture_url(details.photo),
+        photo_alt=details.photo_alt or None if details.photo else None,
     )
 
 
 def _postage(postage: Postage) -> PostageOut:
     return PostageOut(amount_cents=postage.cents, free_from_cents=postage.free_from, currency=postage.currency)
+
+
+def picture_url(name: str) -> str | None:
+    """Return the absolute URL of a picture of the shop; None if there is none."""
+    return absolute_url("catalog.picture", name=name, size="large") if name else None
 
 
 def _times(spans: Sequence[Span]) -> list[TimeOut]:

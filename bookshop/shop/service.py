@@ -57,6 +57,13 @@ class Details:
     postage_free_cents: int | None = None
     order_wording: str = TO_RESERVE
     collect_days: int = 14
+    mail_delay: int = 60
+    logo: str = ""
+    logo_size: Sequence[int] = field(default_factory=list)
+    photo: str = ""
+    photo_size: Sequence[int] = field(default_factory=list)
+    photo_alt: str = ""
+    accent: str = ""
     week: Sequence[str] = field(default_factory=lambda: [""] * len(WEEKDAYS))
     exceptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

@@ -61,7 +61,11 @@ def bearer_token(request: Request) -> str | None:
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_login(login_id: str) -> Identity | None:
-    return services.authentication().by_login(login_id, settings().session_days)
+    identity = services.authentication().by_login(login_id, settings().session_days)
+    if identity and not identity.is_seen:
+        user_id = identity.user_id
+        _record(f"that user {user_id} was seen", lambda: services.authentication().record_seen(user_id))
+    return identity
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
@@ -69,22 +73,23 @@ def load_token(request: Request) -> Identity | None:
     token = bearer_token(request)
     identity = services.authentication().by_token(token) if token and is_api() else None
     if identity and identity.unrecorded_token_id is not None:
-        _record_token_use(identity.unrecorded_token_id)
+        token_id = identity.unrecorded_token_id
+        _record(f"the use of token {token_id}", lambda: services.authentication().record_token_use(token_id))
     return identity
 
 
-def _record_token_use(token_id: int) -> None:
-    """Record that a token is in use, in its own transaction, before the request's work begins.
+def _record(what: str, write: Callable[[], None]) -> None:
+    """Record the use of a token or login, in its own transaction, before the request's work begins.
 
     It tries once and never waits, so it does not use `services.commit`; if the row or database is locked, the next
     request records it.
     """
     try:
-        services.authentication().record_token_use(token_id)
+        write()
         db.session.commit()
     except DBAPIError as error:
         db.session.rollback()
-        log.warning("the use of token %d was not recorded: %s", token_id, type(error.orig).__name__)
+        log.warning("%s was not recorded: %s", what, type(error.orig).__name__)
 
 
 def login_required(view: View) -> View:

@@ -15,6 +15,7 @@ from bookshop.kit.database import now
 from bookshop.kit.money import LOCALE, Amount, format_amount
 from bookshop.kit.text import format_year, isolated, one_line
 from bookshop.orders.models import OrderLine
+from bookshop.shop.hours import clock
 from bookshop.web import services
 from bookshop.web.navigation import absolute_url, list_address, page_address
 
@@ -31,6 +32,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(one_line)
     app.add_template_filter(local)
     app.add_template_filter(weekday)
+    app.add_template_filter(seen)
     for function in (list_address, page_address, absolute_url, search_text, open_now):
         app.add_template_global(function)
     app.context_processor(lambda: {"shop": services.shop_details(), "shop_name": services.shop_details().name})
@@ -54,6 +56,16 @@ def format_day(moment: date) -> str:
 def weekday(moment: date) -> str:
     """Format a date with its weekday: Thursday, 24 Dec 2026."""
     return format_date(moment, "EEEE, d MMM y", locale=LOCALE)
+
+
+def seen(moment: datetime | None) -> str:
+    """Format when somebody was last seen, in the shop's time zone: today 14:05, 3 Nov, 3 Nov 2025 or never."""
+    if moment is None:
+        return "never"
+    then, today = local(moment), local(now())
+    if then.date() == today.date():
+        return f"today {clock(then)}"
+    return format_date(then, "d MMM" if then.year == today.year else "d MMM y", locale=LOCALE)
 
 
 def open_now() -> str:

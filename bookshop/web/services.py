@@ -92,7 +92,7 @@ def accounts() -> AccountService:
 
 def second_factor(session: Session | None = None) -> SecondFactorService:
     config, used = settings(), session or db.session()
-    outbox = MailService(used, config.mail_host, config.mail_delay)
+    outbox = MailService(used, config.mail_host)
     return SecondFactorService(used, str(current_app.secret_key), outbox, required=config.staff_second_factor)
 
 
@@ -133,7 +133,7 @@ def mail_allowance() -> MailAllowance:
 
 @once_per_session
 def mail() -> MailService:
-    return MailService(db.session(), settings().mail_host, settings().mail_delay)
+    return MailService(db.session(), settings().mail_host)
 
 
 @once_per_session
@@ -143,7 +143,7 @@ def mailer() -> MailerService:
 
 @once_per_session
 def alerts() -> AlertService:
-    return AlertService(db.session(), settings().mail_host, settings().mail_delay)
+    return AlertService(db.session(), settings().mail_host, shop())
 
 
 @once_per_session

@@ -192,7 +192,7 @@ def test_a_data_export_contains_the_account_reservations_logins_and_tokens(shop,
     revoke(ada, 2)
     data = download(ada).json
     assert {name: len(rows) for name, rows in data.items()} == {
-        "account": 6, "reservations": 2, "orders": 0, "cart": 0, "logins": 2, "second_factors": 0, "tokens": 2,
+        "account": 7, "reservations": 2, "orders": 0, "cart": 0, "logins": 2, "second_factors": 0, "tokens": 2,
         "links": 0, "started": 0, "movements": 0, "messages": 2, "returns": 0,
     }  # fmt: skip
     assert [(made["book_title"], made["status"]) for made in data["reservations"]] == [

@@ -372,10 +372,10 @@ def test_a_sale_that_stops_an_e_mail_shows_both(shop, staff, emma):
     assert 'href="/admin/mail?status=suppressed">See stopped e-mails</a>' in page.text
 
 
-def test_no_stop_is_promised_for_messages_that_cannot_be_stopped(shop, staff, make_mailbox, emma):
+def test_no_stop_is_promised_for_messages_that_cannot_be_stopped(shop, staff, emma):
     assert "e-mails will be sent" not in set_stock(staff, emma, 5, 0)
     shop.set_stock(emma, 0)
     shop.reserve(shop.customer(ADA), emma)
-    make_mailbox(mail_delay=0)
+    shop.describe(mail_delay=0)
     words = set_stock(staff, emma, 5, 0)
     assert ("1 waiting customer was notified." in words, "e-mails will be sent" in words) == (True, False)

@@ -1,9 +1,15 @@
 """The owners' pages about staff and settings."""
 
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import select, update
 
+from bookshop.accounts.models import User
+from bookshop.extensions import db
+from bookshop.kit.database import WRITES, now
+from bookshop.web import jinja
 from tests.support.clients import text_of
 from tests.support.factories import PASSWORD
 from tests.support.links import delivered_link, press
@@ -167,8 +173,66 @@ def test_the_list_shows_everyone_on_the_staff_and_nobody_else(shop, owner):
     shop.customer(ADA)
     words = text_of(owner.get("/admin/staff"))
     assert f"{OWNER} Owner Off" in words
-    assert f"{STAFF} Bookseller Off Never Active" in words
+    assert f"{STAFF} Bookseller Off never Active" in words
     assert ADA not in words
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ("2026-11-03T23:30:00+00:00", "today 0:30"),
+        ("2026-11-03T22:30:00+00:00", "3 Nov"),
+        ("2025-11-03T22:30:00+00:00", "3 Nov 2025"),
+        (None, "never"),
+    ],
+)
+def test_when_somebody_was_last_seen_is_said_in_the_zone_of_the_shop(shop, monkeypatch, seen, words):
+    shop.describe(time_zone="Europe/Berlin")
+    monkeypatch.setattr(jinja, "now", lambda: datetime.fromisoformat("2026-11-04T08:00:00+00:00"))
+    with shop.app.app_context():
+        assert jinja.seen(seen and datetime.fromisoformat(seen)) == words
+
+
+def last_seen(shop):
+    return shop.rows("SELECT email FROM users WHERE last_seen_at > '2026-01-01' ORDER BY email")
+
+
+def test_staff_are_seen_on_any_page_and_customers_never(shop, owner, web_client):
+    shop.staff(STAFF)
+    shop.customer(ADA)
+    for browser in (owner, web_client(STAFF), web_client(ADA)):
+        assert browser.get("/books").status_code == 200
+    assert last_seen(shop) == [OWNER, STAFF]
+    words = text_of(owner.get("/admin/staff"))
+    assert (f"{STAFF} Bookseller Off today" in words, "last seen: today" in text_of(owner.get("/admin/staff/2"))) == (
+        True,
+        True,
+    )
+    change_role(owner, shop.rows("SELECT id FROM users WHERE email = :staff", staff=STAFF)[0], "customer")
+    assert last_seen(shop) == [OWNER]
+    shop.owner("grace@example.com")
+    owner.submit("/account/delete", current=PASSWORD)
+    assert last_seen(shop) == []
+
+
+@pytest.mark.parametrize(("minutes", "is_written"), [(9, False), (11, True)])
+def test_seen_staff_are_recorded_once_in_ten_minutes(shop, owner, minutes, is_written):
+    before = now() - timedelta(minutes=minutes)
+    with shop.app.app_context():
+        db.session.execute(update(User).values(last_seen_at=before))
+        db.session.commit()
+    owner.get("/books")
+    with shop.app.app_context():
+        assert len(db.session.scalars(select(User.id).where(User.last_seen_at > before)).all()) == is_written
+
+
+def test_a_page_does_not_wait_to_record_that_somebody_was_seen(shop, owner):
+    with shop.app.app_context():
+        engine = db.engine
+    with engine.connect().execution_options(**{WRITES: True}) as connection:
+        connection.execute(update(User).values(email=User.email))
+        assert owner.get("/books").status_code == 200
+    assert last_seen(shop) == []
 
 
 def test_booksellers_do_not_see_the_link_to_the_staff_page(shop, owner, web_client):

@@ -22,7 +22,7 @@ MEMORY = {"audit_entries", "sent_forms", "idempotency_records"}
 A_LINK = {"login_links", "messages"}
 # Routes that do nothing for somebody who is logged in, or without a code that is right at this moment:
 # see test_a_second_factor_and_a_login_with_it_have_lines.
-IDLE = {"POST /login", "POST /login/sent", "POST /login/code", "POST /account/second-factor"}
+IDLE = {"POST /login", "POST /login/sent", "POST /login/code", "POST /account/second-factor", "POST /setup"}
 IDLE |= {"POST /return"}  # as there is no order with this number
 # Routes that only e-mail a link.
 LINKING = {
@@ -66,6 +66,7 @@ PREPARED: Mapping[str, Callable[[Shop, int], Any]] = {
     "POST /admin/books/{book_id}/cover/remove": lambda shop, _me: shop.commit(
         lambda: services.catalog().set_cover(1, COVER)
     ),
+    "POST /admin/settings/look/remove/{picture}": lambda shop, _me: shop.describe(logo=COVER, logo_size=[2, 1]),
     "POST /admin/imports/{job_id}/pause": sql("UPDATE import_jobs SET state = 'importing'"),
     "POST /admin/imports/{job_id}/continue": sql("UPDATE import_jobs SET state = 'paused'"),
     "POST /admin/imports/{job_id}/undo": import_with_a_book,

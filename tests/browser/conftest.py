@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from flask import Flask
@@ -20,6 +21,8 @@ from tests.browser.chromium import NoBrowser, launch_options
 from tests.browser.server import SHOP, environment, served
 from tests.browser.watch import Watch
 from tests.support.clients import WebClient
+from tests.support.databases import empty
+from tests.support.factories import Shop
 from tests.support.routes import COOKIE
 from tests.support.settings import settings_for
 
@@ -57,8 +60,16 @@ def base_url(
     database_url: str,
     served_on: Callable[[str], str],
 ) -> str:
-    """The address of a server on the database of `shop`. Without a browser none is started."""
-    return served_on(database_url)
+    """The address of a server on the database of `shop`. Without a browser none is started.
+
+    It has seen an account, and does not take a shop without accounts for a new one.
+    """
+    address = served_on(database_url)
+    Shop(shared_app).customer("first@example.com")
+    with urlopen(f"{address}/") as home:
+        assert home.url == f"{address}/"
+    empty(shared_app)
+    return address
 
 
 def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> None:

@@ -46,6 +46,7 @@ from tests.support.routes import TOKENS
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
+MAIL_CHECK = f"/admin/ready/mail/{TOKENS['/admin/ready/mail/{token}']}"
 LOGIN_LINK, NEW_ADDRESS, FORMER_ADDRESS, UNSUBSCRIBE, WAITING = (
     f"/{page}/{TOKENS[f'/{page}/{{token}}']}"
     for page in ("login/link", "address/confirm", "address/undo", "unsubscribe", "waiting")
@@ -167,10 +168,14 @@ PAGES = [
     ("owner", f"/admin/staff/{ADA}"),
     ("owner", "/admin/settings"),
     ("owner", "/admin/settings/server"),
+    ("owner", "/admin/settings/look"),
     ("owner", "/admin/pages"),
     ("owner", "/admin/pages/terms"),
     ("nobody", "/pages/privacy"),
     ("nobody", "/visit"),
+    ("staff", "/admin/ready"),
+    ("owner", "/admin/ready"),
+    ("nobody", MAIL_CHECK),
     ("nobody", "/return"),
     ("nobody", "/return/received"),
     ("owner", "/admin/audit"),

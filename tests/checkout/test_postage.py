@@ -9,19 +9,13 @@ import pytest
 from tests.support import mailbox as mails
 from tests.support.clients import text_of
 from tests.support.links import delivered_link, fields_of, press
+from tests.support.routes import SHOP_FORM
 from tests.support.visitors import add_to_cart, check_out
 
 ADA = "ada@example.com"
 HIDDEN = re.compile(r'name="(key|shown)"[^>]* value="([^"]*)"')
 POST = {"delivery": "post", "address": "1 Fen Street"}
-SETTINGS = {
-    "name": "Corner Books",
-    "time_zone": "UTC",
-    "currency": "EUR",
-    "collect_days": "14",
-    "order_wording": "pay",
-    "version": "0",
-}
+SETTINGS = {**SHOP_FORM, "post_orders": "y", "order_wording": "pay"}
 
 
 @pytest.fixture
@@ -146,9 +140,9 @@ def test_the_exported_lines_of_an_order_add_up_to_its_total(shop, web_client, em
 def test_owners_set_the_postage_in_the_currency_of_the_shop(shop, web_client):
     shop.owner()
     owner = web_client("owner@example.com")
-    refused = owner.submit("/admin/settings", **SETTINGS, post_orders="y")
+    refused = owner.submit("/admin/settings", **SETTINGS)
     assert (refused.status_code, "Enter the postage below, or 0 if it is free." in text_of(refused)) == (400, True)
-    assert owner.submit("/admin/settings", **SETTINGS, post_orders="y", postage="3,50").status_code == 303
+    assert owner.submit("/admin/settings", **SETTINGS, postage="3,50").status_code == 303
     assert shop.rows("SELECT postage_cents, postage_free_cents FROM shop_details") == [(350, None)]
     assert 'value="3.50"' in owner.get("/admin/settings").text
 

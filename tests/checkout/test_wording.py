@@ -6,9 +6,9 @@ from bookshop.web import services
 from tests.support import mailbox as mails
 from tests.support.clients import text_of
 from tests.support.links import fields_of
+from tests.support.routes import SHOP_FORM
 
 ADA = "ada@example.com"
-SETTINGS = {"name": "Corner Books", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
 TERMS = {"title": "Terms", "body": "You pay.", "state": "published"}
 WORDS = {
     "reserve": (
@@ -64,8 +64,8 @@ def test_a_customer_who_reserved_is_not_obliged_to_pay_because_an_owner_changes_
 
 def test_orders_by_post_need_the_button_that_obliges_to_pay(shop, web_client, ada):
     shop.owner()
-    owner, posting = web_client("owner@example.com"), {**SETTINGS, "post_orders": "y", "postage": "3.50"}
-    refused = owner.submit("/admin/settings", **posting, order_wording="reserve")
+    owner, posting = web_client("owner@example.com"), {**SHOP_FORM, "post_orders": "y", "postage": "3.50"}
+    refused = owner.submit("/admin/settings", **posting)
     assert (refused.status_code, "An order by post obliges the customer to pay" in text_of(refused)) == (400, True)
-    assert owner.submit("/admin/settings", **posting, order_wording="pay").status_code == 303
+    assert owner.submit("/admin/settings", **{**posting, "order_wording": "pay"}).status_code == 303
     assert "Order with obligation to pay" in ada.get("/checkout").text

@@ -11,7 +11,6 @@ from bookshop.mail.models import PASSWORD_CHANGED, Message
 from bookshop.web import services
 from tests.support.clients import ApiClient, WebClient, text_of
 from tests.support.factories import PASSWORD, isbn
-from tests.support.mailbox import Mailbox
 from tests.support.races import insert_customers
 from tests.web.test_routes import statements
 
@@ -307,7 +306,7 @@ def test_alerts_wait_for_the_delay_and_other_messages_do_not(shop, emma, mailbox
 
 
 def test_without_a_delay_alerts_are_due_at_once(shop, emma, mailbox):
-    Mailbox(shop.app, mailbox.folder, mail_delay=0)
+    shop.describe(mail_delay=0)
     shop.set_stock(EMMA, 3)
     mailbox.run_worker()
     assert [state for _user, _to, state, _key in shop.rows(ALERTS)] == ["sent", "sent"]

@@ -29,7 +29,7 @@ MESSAGES, KILLS = 600, 30
 
 def run_worker(url: str, smtp_url: str, prepare: Callable[[Flask], Any] | None = None) -> None:
     """Run a worker process: `flask worker` with other timing."""
-    app = create_app(settings_for(url, smtp_url=smtp_url, mail_delay=0, database_pool=2))
+    app = create_app(settings_for(url, smtp_url=smtp_url, database_pool=2))
     if prepare:
         prepare(app)
     worker = MailWorker(TIMING)

@@ -81,6 +81,7 @@ def test_the_figures_of_the_shop_come_from_its_database(shop, counting):
     assert (found["bookshop_restocks_total",], found["bookshop_reservations_waiting",]) == (1, 1)
     assert 0 < found["bookshop_oldest_unsent_message_seconds",] < 60
     assert 20 <= found["bookshop_worker_last_seen_seconds", "mail"] < 80
+    assert found["bookshop_last_backup_seconds",] == float("inf")
     assert found["bookshop_worker_last_seen_seconds", "webhooks"] == float("inf")
 
 
@@ -122,5 +123,5 @@ def test_every_figure_is_read_from_an_index(sqlite_url, app_on):
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
         ]
     scans = [plan for _sql, plan in plans if plan.startswith(("SCAN", "SEARCH")) and "INDEX" not in plan]
-    assert [plan for plan in scans if "PRIMARY KEY" not in plan] == ["SCAN worker_beats"]  # a few rows
+    assert [plan for plan in scans if "PRIMARY KEY" not in plan] == ["SCAN backups", "SCAN worker_beats"]  # a few rows
     assert len(plans) > 6

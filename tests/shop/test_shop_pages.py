@@ -22,7 +22,7 @@ DETAILS = {
     **{"city": "Oxford", "country": "GB", "phone": "+44 1865 123456", "email": "hello@example.com"},
     **{"time_zone": "Europe/London", "monday": "9-17:30", "tuesday": "9-17:30", "saturday": "10-14"},
     "exceptions": "2030-12-24 9-12 Christmas Eve\n2030-12-25 closed Christmas Day",
-    **{"currency": "GBP", "collect_days": "10", "order_wording": "reserve", "version": "0"},
+    **{"currency": "GBP", "collect_days": "10", "order_wording": "reserve", "mail_delay": "90", "version": "0"},
 }
 ADDRESS = "12 High Street, OX1 4DB Oxford, United Kingdom"
 LINKED_DATA = '<script type="application/ld\\+json">(.*?)</script>'

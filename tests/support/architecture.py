@@ -22,7 +22,7 @@ DOMAIN = (
     ("alerts", "feed", "reports"),
     ("checkout", "shelf", "webhooks"),
     ("imports", "operations", "people"),
-    ("retention",),
+    ("opening", "backups", "retention"),
 )
 FEATURES = {feature: level for level, row in enumerate(DOMAIN) for feature in row}
 # The modules of a feature that are on the floor of the views. All others are its domain.
@@ -35,7 +35,8 @@ PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     "shop.linked_data",
     *("bookfiles.reading", "cart.cookie", "catalog.crawlers", "catalog.linked_data"),
     *("imports.runner", "imports.worker"),
-    *("mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
+    *("backups.making", "backups.nightly", "backups.restoring", "backups.upgrading"),
+    *("mailer.check_link", "mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
     *("prebookings.waiting_pages", "webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
 }
 FLOORS = ("kit", "domain", "web", "views", "admin and commands", "create_app")

@@ -3,9 +3,11 @@
 from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
+from bookshop.catalog.pictures import NO_PICTURE
 from bookshop.returns.forms import NO_NUMBER, WRONG_DIGIT
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
+from tests.support.uploads import Upload
 
 Cases = list[tuple[Any, str]]  # what is typed, and the message
 
@@ -47,6 +49,8 @@ AMOUNT = [
     *all_of(["\0", "3.505", "1,000.00", "free"], NO_AMOUNT),
     ("-1", "The price must be from 0 to €1,000,000.00."),
 ]
+COLOURS = ("accent", "code")
+NO_COLOUR = "Enter the colour as # and six digits or letters from a to f, such as #8b2e2a."
 DETAILS = {
     "responsible": 120,
     "registration": 200,
@@ -58,7 +62,20 @@ DETAILS = {
     "city": 120,
     "phone": 40,
 }
+# A new shop and its first owner.
+NOT_THE_SAME = "The two passwords are not the same."
+BAD_SET_UP = {
+    ("SetUpForm", "code"): [("", "Enter the code from the server's log."), text(100)[-1]],
+    ("SetUpForm", "name"): text(80, "Enter the name of the shop."),
+    **{("SetUpForm", field): text(longest) for field, longest in (("street", 120), ("postcode", 20), ("city", 120))},
+    ("SetUpForm", "country"): NO_COUNTRY,
+    ("SetUpForm", "time_zone"): [("", "Choose the time zone of the shop."), *NO_COUNTRY],
+    ("SetUpForm", "currency"): [("", "Choose the currency of your prices."), *NO_COUNTRY],
+    ("SetUpForm", "email"): text(254, "Enter your e-mail address."),
+    ("SetUpForm", "repeat"): all_of(["", "three other words"], NOT_THE_SAME),
+}
 BAD_DETAILS = {
+    **BAD_SET_UP,
     **{("ShopDetailsForm", day): HOURS for day in DAYS},
     **{("ShopDetailsForm", field): NO_COUNTRY for field in ("country", "time_zone", "currency")},
     ("ShopDetailsForm", "order_wording"): all_of(["", "later", "\0"], "Not a valid choice."),
@@ -70,6 +87,13 @@ BAD_DETAILS = {
         ("soon", "Enter a whole number in digits, such as 12."),
     ],
     **{("ShopDetailsForm", field): AMOUNT for field in ("postage", "postage_free")},
+    ("ShopDetailsForm", "mail_delay"): [
+        *all_of(["-1", "86401"], "The number of seconds must be from 0 to 86,400, which is a day."),
+        ("a minute", "Enter a whole number in digits, such as 12."),
+    ],
+    **{("LookForm", name): all_of(["red", "#12", "#1234567", "#gggggg", "\0"], NO_COLOUR) for name in COLOURS},
+    ("LookForm", "photo_alt"): text(200),
+    **{("LookForm", name): [((Upload(b"GIF89a"), "a.png"), NO_PICTURE)] for name in ("logo", "photo")},
     ("ShopDetailsForm", "name"): text(80, "Enter the name of the shop."),
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }

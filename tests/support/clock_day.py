@@ -20,10 +20,11 @@ ADA, STAFF, GUESSED = "ada@example.com", "staff@example.com", "ben@example.com"
 
 def main(url: str, folder: str) -> None:
     """Guess passwords, log in, reserve, restock, order, send what is due, and check consistency."""
-    app = create_app(settings_for(url, mail_folder=Path(folder), mail_delay=0, ratelimit_storage="database://"))
+    app = create_app(settings_for(url, mail_folder=Path(folder), ratelimit_storage="database://"))
     shop = Shop(app)
     with app.app_context():
         flask_migrate.upgrade()
+    shop.describe(mail_delay=0)
     if not shop.rows("SELECT id FROM users"):
         shop.staff(STAFF)
         shop.customer(ADA)

@@ -131,6 +131,11 @@ def _files(app: Flask) -> list[Path]:
 # ---------------------------------------------------------------- reading and restoring
 
 
+def columns_of(table: str) -> str:
+    """List the columns of a table, but not when staff were last seen, which any request may change."""
+    return ", ".join(column.name for column in Base.metadata.tables[table].columns if column.name != "last_seen_at")
+
+
 def rows_of(app: Flask, *queries: str) -> list[list[tuple[Any, ...]]]:
     """Return each query's rows as raw tuples, over one connection: cheap enough for every test."""
     with app.app_context():

@@ -17,7 +17,7 @@ from bookshop.inventory.service import StockChange
 from bookshop.returns.binding import returns_service
 from bookshop.returns.service import Declaration
 from bookshop.web import services
-from tests.support.databases import BY_TEST, rows_of
+from tests.support.databases import BY_TEST, columns_of, rows_of
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class Shop:
         names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines", "returns"]
         names += ["idempotency_records", "messages", "login_links", "link_actions"]
         names += ["webhooks", "webhook_deliveries"]
-        tables = dict.fromkeys(names, "*")
+        tables = {name: columns_of(name) for name in names}
         tables["events"] = (
             "id, kind, movement_id, prebooking_id, order_id, created_at"  # no position: readers assign it
         )

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ ANY_STATE = {" AND orders.status IN (": " AND '' NOT IN ("}
 begun: dict[int, float] = {}  # thread -> when it requested the write lock (SQLite)
 
 Task = Callable[[], Any]
-Point = tuple[type, str]
+Point = tuple[type | ModuleType, str]
 
 
 def interleave(point: Point, slow: Task, fast: Task, patience: float = SHORT) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """All routes of the shop with the roles that may call them and valid data."""
 
+import hmac
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from itsdangerous import URLSafeSerializer
 
 from bookshop.accounts import signed_links
 from bookshop.accounts.models import ADDRESS, LOGIN, UNDO
+from bookshop.mailer import check_link
 from tests.support.bad_input import ISBN
 from tests.support.factories import PASSWORD
 from tests.support.links import LINKS
@@ -25,7 +27,8 @@ BOOK_FILE = {"file": (Upload(b"isbn,title,authors\n,Persuasion,Jane Austen\n"), 
 COLUMNS = {"columns": ["title", "authors"], "decimal": ".", "names": "first last"}  # of the sample import
 PAGE_FORM = {"title": "Events", "body": "Readings", "state": "published", "version": "1"}
 SHOP_FORM = {"name": "Corner Books", "time_zone": "Europe/London", "monday": "9-18", "version": "0"}
-SHOP_FORM |= {"currency": "EUR", "collect_days": "14", "order_wording": "reserve"}
+SHOP_FORM |= {"currency": "EUR", "collect_days": "14", "order_wording": "reserve", "mail_delay": "60"}
+LOOK_FORM = {"accent": "#0a5", "logo": (Upload(saved(plain())), "logo.png"), "version": "0"}
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -46,6 +49,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /books/{book_id}/{slug}": (ANYONE, {}),
     "GET /books/{book_id}/cover.svg": (ANYONE, {}),
     "GET /covers/{name}-{size}.webp": (ANYONE, {}),
+    "GET /accent-{colour}.css": (ANYONE, {}),
     "GET /visit": (ANYONE, {}),
     "GET /pages/{slug}": (ANYONE, {}),
     "GET /return": (ANYONE, {}),
@@ -120,6 +124,12 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /orders/{order_id}/cancel": (CUSTOMER, {}),
     "POST /orders/{order_id}/cancel": (CUSTOMER, {}),
     "GET /admin": (STAFF, {}),
+    "GET /setup": (ANYONE, {}),
+    "POST /setup": (ANYONE, {}),
+    "GET /admin/ready": (STAFF, {}),
+    "POST /admin/ready/mail": (OWNER, {}),
+    "GET /admin/ready/mail/{token}": (ANYONE, {}),
+    "POST /admin/ready/mail/{token}": (ANYONE, {}),
     "GET /admin/delivery": (STAFF, {}),
     "POST /admin/delivery": (STAFF, DELIVERY),
     "GET /admin/users": (STAFF, {}),
@@ -141,6 +151,9 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /admin/settings": (OWNER, {}),
     "POST /admin/settings": (OWNER, SHOP_FORM),
     "GET /admin/settings/server": (OWNER, {}),
+    "GET /admin/settings/look": (OWNER, {}),
+    "POST /admin/settings/look": (OWNER, LOOK_FORM),
+    "POST /admin/settings/look/remove/{picture}": (OWNER, {}),
     "GET /admin/audit": (OWNER, {}),
     "GET /admin/audit.csv": (OWNER, {}),
     "GET /admin/exports": (STAFF, {}),
@@ -230,7 +243,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
-NAMES |= {"export": "books", "personal": "orders", "kind": "xlsx"}
+NAMES |= {"picture": "logo", "colour": "00aa55", "export": "books", "personal": "orders", "kind": "xlsx"}
 
 
 def signed(purpose: str, content: Any) -> str:
@@ -238,8 +251,11 @@ def signed(purpose: str, content: Any) -> str:
     return str(URLSafeSerializer(SECRET_KEY, salt=purpose).dumps(content))
 
 
-# The tokens of the links in Ada's e-mail.
+MAIL_SETTINGS = "\nbookshop@localhost\nhttp://127.0.0.1:5000"  # the mail server, the sender and the address of links
+MAIL_CHECK = hmac.digest(SECRET_KEY.encode(), MAIL_SETTINGS.encode(), "sha256").hex()[:32]
+# The tokens of the links in Ada's e-mail, and of the one by which an owner checks that e-mail works.
 TOKENS = {
+    "/admin/ready/mail/{token}": signed(check_link.PURPOSE, MAIL_CHECK),
     **dict.fromkeys(["/login/link/{token}", "/login/link/{token}/again"], LINKS[LOGIN]),
     "/address/confirm/{token}": LINKS[ADDRESS],
     "/address/undo/{token}": LINKS[UNDO],
@@ -257,6 +273,7 @@ LEADING_TO_LOGIN = REPLACED | {"POST /address/undo/{token}"}
 # The same for everyone, and cached for some time or indefinitely.
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
+    "GET /accent-{colour}.css",
     "GET /books/{book_id}/cover.svg",
     *("GET /robots.txt", "GET /sitemap.xml", "GET /sitemaps/{number}.xml"),
 }
@@ -297,8 +314,9 @@ PLACEHOLDER = re.compile(r"<(?:[^:>]+:)?(\w+)>")
 PAGES = [route for route in ROUTES if "/api/" not in route]
 UNSAFE = [route for route in ROUTES if not route.startswith("GET")]
 GETS = [route for route in ROUTES if route.startswith("GET")]
-# These redirect anybody who is not in the middle of a login, has just confirmed it, or has not asked for a link.
-PASSED_THROUGH = {"POST /login/code", "POST /login/sent", "POST /account/confirm-login"}
+# These redirect anybody who is not in the middle of a login, has just confirmed it, or has not asked for a link; or the
+# shop is not new.
+PASSED_THROUGH = {"POST /login/code", "POST /login/sent", "POST /account/confirm-login", "POST /setup"}
 FORM_PAGES = [
     route
     for route in PAGES

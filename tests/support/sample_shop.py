@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import update
 
-from bookshop.accounts.models import LoginSession
+from bookshop.accounts.models import LoginSession, User
 from bookshop.catalog import pictures
 from bookshop.extensions import db
 from bookshop.kit.database import now
@@ -16,7 +16,7 @@ from bookshop.web import services
 from bookshop.webhooks.worker import WebhookWorker
 from tests.support.bad_input import ISBN
 from tests.support.clients import ApiClient, WebClient
-from tests.support.databases import TABLES, Snapshot, rows_of
+from tests.support.databases import TABLES, Snapshot, columns_of, rows_of
 from tests.support.factories import Shop
 from tests.support.links import add_links
 from tests.support.routes import COLUMNS, COOKIE, COVER, LOGGED_IN, PAGES, ROUTES, WEBHOOK_URL, path_of
@@ -54,6 +54,9 @@ class SampleShop:
     def reset(self) -> None:
         """Restore the saved rows and the logged-in clients in the emptied application."""
         self.snapshot.restore()
+        with self.app.app_context():  # as if all staff who were seen had just been
+            db.session.execute(update(User).where(User.last_seen_at.is_not(None)).values(last_seen_at=now()))
+            db.session.commit()
         for role, cookie in self.cookies.items():
             self.web_clients[role] = WebClient(self.app)
             if cookie is not None:
@@ -124,7 +127,7 @@ class SampleShop:
     def tables(self):
         """Return all rows of all tables, including logins, but without counted attempts."""
         names = [table.name for table in TABLES if table.name != "attempts"]
-        tables = rows_of(self.app, *(f"SELECT * FROM {name}" for name in names))
+        tables = rows_of(self.app, *(f"SELECT {columns_of(name)} FROM {name}" for name in names))
         return {name: sorted(rows, key=repr) for name, rows in zip(names, tables, strict=True)}
 
 

@@ -166,11 +166,12 @@ class MailQueue:
 
     def __init__(self, app: Flask, smtp_server: SmtpServer, patch: pytest.MonkeyPatch) -> None:
         self.app, self.shop, self.smtp_server, self.patch = app, Shop(app), smtp_server, patch
+        self.shop.describe(mail_delay=0)
         self.use(smtp_server.url)
 
     def use(self, url: str) -> None:
         """Send through this mail server from now on."""
-        changes = {"smtp_url": url, "mail_delay": 0}
+        changes = {"smtp_url": url}
         self.patch.setitem(self.app.config, "SETTINGS", self.app.config["SETTINGS"].model_copy(update=changes))
 
     def queue(self, number: int) -> list[str]:

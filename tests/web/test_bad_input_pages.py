@@ -102,8 +102,14 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
             ({"currency": NUL}, 400, NO_CHOICE),
             ({"collect_days": HUGE}, 400, "The number of days must be from 1 to 365."),
             ({"order_wording": NUL}, 400, "Not a valid choice."),
+            ({"mail_delay": HUGE}, 400, "The number of seconds must be from 0 to 86,400"),
         ),
         *(({"name": NUL}, 400, CONTROLS), ({"monday": HUGE}, 400, NOT_HOURS), ({"time_zone": NUL}, 400, NO_CHOICE)),
+        *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),
+    ],
+    "POST /admin/settings/look": [
+        *[({name: NUL}, 400, "Enter the colour as #") for name in ("accent", "code")],
+        *(({"photo_alt": NUL}, 400, CONTROLS), ({"photo": NUL, "logo": NUL, "accent": "#8b2e2a"}, 303, "")),
         *(({"version": NUL}, 400, ""), ({"version": "7"}, 409, "Somebody else has changed these details meanwhile")),
     ],
     **{
@@ -153,6 +159,7 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
 BUTTONS = {
     *("POST /logout", "POST /account/sessions/end-others", "POST /admin/mail/retry-failed"),
     *("POST /unsubscribe/{token}", "POST /login/link/{token}/again", "POST /account/confirm-login/link"),
+    *("POST /setup", "POST /admin/ready/mail", "POST /admin/ready/mail/{token}"),  # /setup: see tests/opening
     "POST /books/{book_id}/reserve",  # of customers; for visitors see ASKING
     *(f"POST /waiting/{{token}}/{button}" for button in ("{prebook_id}/cancel", "stop", "erase")),
 }

@@ -26,7 +26,9 @@ from bookshop.accounts.passwords import hash_password, password_matches, problem
 from bookshop.admin.delivery_form import DeliveryForm
 from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, StockForm, WebhookForm
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
+from bookshop.admin.look_forms import LookForm
 from bookshop.admin.page_forms import PageForm
+from bookshop.admin.set_up_form import SetUpForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
 from bookshop.cart.service import Cart
@@ -39,47 +41,23 @@ from bookshop.returns.forms import ReturnForm
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, VersionedForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
-from tests.support.bad_fields import BAD_DETAILS, BAD_PAGES, CONTROLS, DAMAGED, Cases, all_of, text
+from tests.support.bad_fields import (
+    BAD_DETAILS,
+    BAD_PAGES,
+    CONTROLS,
+    DAMAGED,
+    Cases,
+    all_of,
+    text,
+)
 from tests.support.bad_input import ISBN, SCRIPT
+from tests.support.right_fields import NEW, PASSWORD, RIGHT
 from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
 
-PASSWORD, NEW = "three random words", "three other words"
-# Valid input for each form, of which each case changes one field.
-RIGHT: dict[str, dict[str, Any]] = {
-    "LoginForm": {"email": "ada@example.com"},
-    "PasswordLoginForm": {"email": "ada@example.com", "password": PASSWORD},
-    "AddressForm": {"email": "ada@example.com"},
-    "LinkForm": {"name": "Ada Lovelace", "confirmed": "y"},
-    "ConfirmAddressForm": {"confirmed": "y"},
-    "LoginCodeForm": {"code": "123456"},
-    "ConfirmForm": {"confirmation": PASSWORD},
-    "SecondFactorForm": {"code": "123456"},
-    "RecoveryCodesForm": {},
-    "EmailForm": {"email": "ada@example.com", "current": PASSWORD},
-    "PasswordForm": {"current": PASSWORD, "new": NEW, "repeat": NEW},
-    "TokenForm": {"name": "till", "scopes": "stock:write", "days": "30"},
-    "DeleteForm": {"current": PASSWORD},
-    "BookForm": {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"},
-    "CoverForm": {"picture": (io.BytesIO(b"a picture"), "cover.png")},
-    "StockForm": {"change": "received", "copies": "3", "expected": "0"},
-    "DeliveryForm": {"lines": ISBN},
-    "NewStaffForm": {"email": "ada@example.com", "role": "bookseller"},
-    "RoleForm": {"role": "owner"},
-    "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
-    "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
-    "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
-    "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
-    "ShopDetailsForm": {"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"}
-    | {"order_wording": "reserve"},
-    "ReturnForm": {"name": "Ada Lovelace", "order_number": "4821-7301", "email": "ada@example.com"},
-    "CopiesForm": {"quantity": "2"},
-    "AddForm": {"book_id": "1", "quantity": "1"},
-    "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
-}
 KINDS = (
     *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, ReturnForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, SetUpForm, ReturnForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
@@ -91,6 +69,7 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "ColumnsForm": lambda: ColumnsForm(A_FILE),
     "PageForm": PageForm,
     "ShopDetailsForm": lambda: ShopDetailsForm(NEW_SHOP),
+    "LookForm": lambda: LookForm(NEW_SHOP),
     "CheckoutForm": lambda: CheckoutForm(email=""),
     "LinkForm": lambda: LinkForm(AN_ORDER, is_other_browser=True),
 }
@@ -249,7 +228,7 @@ def test_a_valid_form_is_accepted(form):
 def test_every_field_of_every_form_is_in_the_table():
     with shop_without_database().test_request_context():
         fields = {(name, field) for name, form in FORMS.items() for field in form()._fields}
-    seen = {*BAD, ("PasswordForm", "new")}  # it must match `repeat`; see also below
+    seen = {*BAD, ("PasswordForm", "new"), ("SetUpForm", "password")}  # they must match `repeat`; see also below
     assert {case for case in fields if case[1] not in PASSED_OVER} == seen
     bases = {ShopForm, CopiesForm, ContactForm, ConfirmedForm, VersionedForm}
     kinds = {kind for base in bases for kind in base.__subclasses__()} - {ContactForm, ConfirmedForm, VersionedForm}

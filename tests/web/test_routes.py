@@ -184,6 +184,7 @@ BACK = {
     "POST /account/alerts": "/account",
     "POST /admin/books/{book_id}/put-back": "/admin/books",
     "POST /admin/books/{book_id}/cover/remove": "/admin/books/1/cover",
+    "POST /admin/settings/look/remove/{picture}": "/admin/settings/look",
     "POST /admin/users/{user_id}/reactivate": "/admin/users",
     **{f"POST /admin/mail/{change}": "/admin/mail" for change in ("retry", "drop", "retry-failed")},
     "POST /admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": "/admin/webhooks/1",

@@ -1,0 +1,1 @@
+"""Backups: the whole shop in one file, restored, moved to another database, and upgraded."""

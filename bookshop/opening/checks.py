@@ -1,0 +1,127 @@
+"""The checks of the list Ready to open. Each gets what is known and returns a line of the list."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from bookshop.shop.service import Details
+
+DETAILS, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
+    *("details", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
+)
+DAY = 24 * 3600  # seconds
+
+
+class Check(NamedTuple):
+    """A line of the list: its `key`, what it is about, whether it is done, and a sentence with what is or is to do."""
+
+    key: str
+    title: str
+    done: bool
+    sentence: str
+
+
+def check_details(details: Details) -> Check:
+    """Whether customers read where the shop is, and when it is open."""
+    known = {
+        "the address": details.address,
+        "the opening hours": details.hours.are_known,
+        "a phone number or e-mail address": details.phone or details.email,
+    }
+    missing = [name for name, is_known in known.items() if not is_known]
+    sentence = f"Enter {_listed(missing)}." if missing else "Every page and e-mail shows where and when to find you."
+    return Check(DETAILS, "The shop's details", not missing, sentence)
+
+
+def check_pages(titles: Sequence[str]) -> Check:
+    """Whether an owner has reviewed the texts that the shop started with; `titles` are those left."""
+    sentence = f"Read and save {_listed(titles)}." if titles else "You have reviewed all texts."
+    return Check(PAGES, "Terms, privacy and other pages", not titles, sentence)
+
+
+def check_books(has_books: bool) -> Check:
+    """Whether there is a book in the catalogue."""
+    sentence = "There are books in the catalogue." if has_books else "Import a file of your books, or add one by hand."
+    return Check(BOOKS, "Books", has_books, sentence)
+
+
+def check_worker(problem: str) -> Check:
+    """Whether a worker was alive within the last minute; `problem` says which of its loops was not."""
+    return Check(WORKER, "The worker", not problem, problem or "A worker was seen within the last minute.")
+
+
+def check_backup(age: float | None, has_folder: bool) -> Check:
+    """Whether a backup is less than a day old; `age` is that of the last one in seconds, None without any."""
+    if age is not None and age < DAY:
+        sentence = "The last backup is less than a day old."
+    elif has_folder:
+        sentence = "The worker makes one every night. Run `flask backup FILE` for one now."
+    else:
+        sentence = "Set BOOKSHOP_BACKUPS to a folder: the worker makes one every night. Run `flask backup FILE` now."
+    return Check(BACKUP, "A backup", age is not None and age < DAY, sentence)
+
+
+def check_mail(has_server: bool, has_arrived: bool) -> Check:
+    """Whether an e-mail has arrived that was sent with the current settings."""
+    if not has_server:
+        sentence = "Set BOOKSHOP_SMTP_URL for the server and the worker: until then nothing is sent."
+    elif has_arrived:
+        sentence = "A message has arrived, and the link in it works."
+    else:
+        sentence = "Send a message to yourself, and follow the link in it."
+    return Check(MAIL_WORKS, "E-mail", has_server and has_arrived, sentence)
+
+
+def check_address(base_url: str, opened_at: str) -> Check:
+    """Whether links in e-mails lead here: this page was opened at the public address."""
+    if _is_private(urlsplit(base_url).hostname or ""):
+        sentence = f"BOOKSHOP_BASE_URL is {base_url}, which customers cannot reach. Set it to your public address."
+    elif _origin(base_url) != _origin(opened_at):
+        sentence = (
+            f"You have opened this page at {opened_at}, but links in e-mails lead to {base_url}. Open it there. If "
+            "that fails, correct BOOKSHOP_BASE_URL, or let the proxy pass on the host name and the protocol."
+        )
+    else:
+        return Check(ADDRESS, "Public address", True, f"{base_url} leads to this shop.")
+    return Check(ADDRESS, "Public address", False, sentence)
+
+
+def check_https(base_url: str, is_secure: bool) -> Check:
+    """Whether passwords and addresses travel encrypted."""
+    if not base_url.startswith("https://"):
+        sentence = "Begin BOOKSHOP_BASE_URL with https://, so that the links in e-mails do."
+    elif not is_secure:
+        sentence = "This page came without HTTPS. Let the proxy use it and send the header X-Forwarded-Proto."
+    else:
+        return Check(HTTPS, "HTTPS", True, "This page came by HTTPS, and the links in e-mails use it.")
+    return Check(HTTPS, "HTTPS", False, sentence)
+
+
+def check_proxies(passed: int, trusted: int) -> Check:
+    """Whether as many proxies are trusted as this request has passed, according to X-Forwarded-For."""
+    number = "no proxy" if not passed else "1 proxy" if passed == 1 else f"{passed} proxies"
+    sentence = f"This request has passed {number}, and BOOKSHOP_TRUSTED_PROXIES is {trusted}"
+    if passed > trusted:
+        sentence += f": set it to {passed}, or all visitors count as one."
+    elif passed < trusted:
+        sentence += f": set it to {passed}, or visitors can pretend to be others."
+    else:
+        sentence += "."
+    return Check(PROXIES, "Proxies", passed == trusted, sentence)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    url = urlsplit(address)
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))

@@ -1,0 +1,53 @@
+"""The checks of the list Ready to open, without a shop: what each says about what it is given."""
+
+import pytest
+
+from bookshop.opening.checks import check_address, check_details, check_https, check_mail, check_pages, check_proxies
+from bookshop.shop.service import Details
+
+SHOP = "https://books.example.com"
+HOURS = ["9:00\u201318:30", *[""] * 6]
+
+CHECKS = [
+    (check_address(SHOP, SHOP), True, "leads to this shop"),
+    (check_address(SHOP, "https://books.example.com:443"), True, "leads to this shop"),
+    (check_address(f"{SHOP}/shop", SHOP), True, "leads to this shop"),
+    (
+        check_address(SHOP, "https://www.example.com"),
+        False,
+        "You have opened this page at https://www.example.com, but",
+    ),
+    (check_address(SHOP, "http://books.example.com"), False, "let the proxy pass on the host name and the protocol"),
+    (check_address(SHOP, "https://books.example.com:8443"), False, "but links in e-mails lead to"),
+    *(
+        (check_address(address, address), False, "which customers cannot reach")
+        for address in (
+            "http://127.0.0.1:5000",
+            "https://10.0.0.5",
+            "http://localhost",
+            "http://[::1]",
+            "http://till.local",
+        )
+    ),
+    (check_https(SHOP, True), True, "the links in e-mails use it"),
+    (check_https("http://books.example.com", True), False, "Begin BOOKSHOP_BASE_URL with https://"),
+    (check_https(SHOP, False), False, "This page came without HTTPS."),
+    (check_proxies(0, 0), True, "has passed no proxy, and BOOKSHOP_TRUSTED_PROXIES is 0."),
+    (check_proxies(1, 1), True, "has passed 1 proxy, and BOOKSHOP_TRUSTED_PROXIES is 1."),
+    (check_proxies(2, 1), False, "set it to 2, or all visitors count as one."),
+    (check_proxies(1, 2), False, "set it to 1, or visitors can pretend to be others."),
+    (check_mail(False, True), False, "Set BOOKSHOP_SMTP_URL"),
+    (check_mail(True, False), False, "Send a message to yourself"),
+    (check_mail(True, True), True, "A message has arrived"),
+    (check_details(Details()), False, "Enter the address, the opening hours and a phone number or e-mail address."),
+    (check_details(Details(city="Oxford", phone="1")), False, "Enter the opening hours."),
+    (check_details(Details(city="Oxford", phone="1", week=HOURS)), True, "where and when to find you"),
+    (check_pages(["Terms", "Privacy", "Imprint"]), False, "Read and save Terms, Privacy and Imprint."),
+    (check_pages(["Terms"]), False, "Read and save Terms."),
+    (check_pages([]), True, "You have reviewed all texts."),
+]
+
+
+@pytest.mark.parametrize(("check", "done", "words"), CHECKS)
+def test_a_check_says_what_is_or_what_to_do(check, done, words):
+    assert (check.done, words in check.sentence) == (done, True), check.sentence
