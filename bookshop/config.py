@@ -344,8 +344,9 @@ def flask_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-# Timeouts for a database server that does not answer: in seconds, the last one in milliseconds.
-TCP_TIMEOUTS = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
+# Timeouts for a database server that is gone, so that a standby is found within 10 seconds: in seconds, the last one in
+# milliseconds.
+TCP_TIMEOUTS = {"connect_timeout": 3, "keepalives_idle": 3, "keepalives_interval": 2, "tcp_user_timeout": 5_000}
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

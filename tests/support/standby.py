@@ -62,8 +62,7 @@ class Pair:
     def __init__(self, primary: Node, standby: Node, *, synchronous: bool) -> None:
         self.primary, self.standby = primary, standby
         if synchronous:
-            primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            primary.execute("SELECT pg_reload_conf()")
+            self.replicate_to("*")
             wait_until(lambda: primary.execute("SELECT sync_state FROM pg_stat_replication") == ["sync"])
 
     @property
@@ -71,6 +70,11 @@ class Pair:
         """The URL of both, as libpq reads it and operators write it."""
         hosts = f"127.0.0.1:{self.primary.port},127.0.0.1:{self.standby.port}"
         return f"postgresql://postgres@{hosts}/{DATABASE}?target_session_attrs=read-write"
+
+    def replicate_to(self, standbys: str) -> None:
+        """Let each commit on the primary wait for these standbys: `*` for any, or none."""
+        self.primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'")
+        self.primary.execute("SELECT pg_reload_conf()")
 
     def disconnect(self) -> None:
         """Let the standby receive nothing any more."""
