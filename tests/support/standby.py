@@ -14,7 +14,7 @@ import psycopg
 from tests.support.postgresql import create, installed, run
 
 PATIENCE = 30.0  # seconds
-DATABASE = "postgres"
+DATABASE, STANDBY = "postgres", "db2"
 OPTIONS = "-c listen_addresses=127.0.0.1 -c max_connections=100 -c unix_socket_directories='' -c fsync=off -c jit=off"
 
 
@@ -62,7 +62,7 @@ class Pair:
     def __init__(self, primary: Node, standby: Node, *, synchronous: bool) -> None:
         self.primary, self.standby = primary, standby
         if synchronous:
-            self.replicate_to("*")
+            self.replicate_to(STANDBY)
             wait_until(lambda: primary.execute("SELECT sync_state FROM pg_stat_replication") == ["sync"])
 
     @property
@@ -72,7 +72,7 @@ class Pair:
         return f"postgresql://postgres@{hosts}/{DATABASE}?target_session_attrs=read-write"
 
     def replicate_to(self, standbys: str) -> None:
-        """Let each commit on the primary wait for these standbys: `*` for any, or none."""
+        """Let each commit on the primary wait for these standbys; '' for none."""
         self.primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'")
         self.primary.execute("SELECT pg_reload_conf()")
 
@@ -95,7 +95,7 @@ def pair(*, synchronous: bool) -> Iterator[Pair]:
         try:
             create(bin_folder, primary.data)
             primary.start()
-            source = f"host=127.0.0.1 port={primary.port} user=postgres"
+            source = f"host=127.0.0.1 port={primary.port} user=postgres application_name={STANDBY}"
             run(bin_folder / "pg_basebackup", "-d", source, "-D", standby.data, "-R", "-c", "fast", "--no-sync")
             standby.start()
             yield Pair(primary, standby, synchronous=synchronous)
