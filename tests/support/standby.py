@@ -3,9 +3,10 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from tests.support.postgresql import create, installed, run
 
 PATIENCE = 30.0  # seconds
 DATABASE, STANDBY = "postgres", "db2"
-OPTIONS = "-c listen_addresses=127.0.0.1 -c max_connections=100 -c unix_socket_directories='' -c fsync=off -c jit=off"
+OPTIONS = (
+    "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100 -c fsync=off -c jit=off "
+    "-c dynamic_shared_memory_type=mmap"  # in the data folder, where nothing is left of a server that was killed
+)
 
 
 class Node:
@@ -35,14 +39,17 @@ class Node:
 
     def kill(self) -> None:
         """Kill all its processes at once, as if the machine had lost its power."""
-        with suppress(FileNotFoundError):
-            main = int((self.data / "postmaster.pid").read_text().split()[0])
-            with suppress(ProcessLookupError):
-                os.kill(main, signal.SIGSTOP)
-                children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-                for process in (*map(int, children), main):
-                    os.kill(process, signal.SIGKILL)
-            (self.data / "postmaster.pid").unlink()
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        lines = pid_file.read_text().splitlines()
+        main = int(lines[0])
+        os.kill(main, signal.SIGSTOP)  # it starts no more processes
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for process in (*map(int, children), main):
+            os.kill(process, signal.SIGKILL)
+        pid_file.unlink()
+        subprocess.run(["ipcrm", "-m", lines[6].split()[1]], check=False)  # a small segment that it leaves behind
 
     def execute(self, statement: str) -> list[Any]:
         """Run one statement on a connection of its own; return the first column of its rows."""
