@@ -386,12 +386,9 @@ def test_the_eighteenth_migration_takes_over_the_delay_with_or_without_other_det
         shop.describe(city=city, mail_delay=90, accent="#00aa55")
         with migrated.app_context():
             flask_migrate.downgrade(revision="0017")
-        if not city:
-            shop.execute("DELETE FROM shop_details")
+        shop.execute("DELETE FROM shop_details WHERE city = ''")
         upgrade(migrated)
         assert shop.rows("SELECT city, name, mail_delay, accent FROM shop_details") == [(city, "The Bookshop", 5, "")]
-    with migrated.app_context():
-        assert services.shop().read().photo_size == []
 
 
 MESSAGE_OF_0013 = """

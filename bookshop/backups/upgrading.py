@@ -1,15 +1,20 @@
 """Upgrades the database to the schema of this version, while the previous version may go on serving."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import text
 
 from bookshop.backups import schema
 from bookshop.backups.making import Made, make_backup, record
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
-from bookshop.kit.exceptions import BookshopError
+from bookshop.kit.exceptions import BookshopError, Busy
 from bookshop.web import services
+
+ROUNDS = 5  # of four attempts each
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,29 @@ def upgrade_shop(backup: Path) -> Upgraded:
     made = make_backup(backup)
     if made.problems:
         raise UpgradeFailed("In an upgraded copy of the database, `flask check` finds:", made.problems)
-    services.commit(_migrate)
+    _commit_in_spite_of_others(_migrate)
     record(backup, made)
     return Upgraded(before, schema.head(), made)
 
 
+def _commit_in_spite_of_others(work: Callable[[], None]) -> None:
+    """Commit as services.commit does, with more attempts: each one gives up a lock that others wait for."""
+    for _round in range(ROUNDS - 1):
+        with suppress(Busy):
+            services.commit(work)
+            return
+    services.commit(work)
+
+
 def _migrate() -> None:
-    schema.migrate(db.session.connection())
+    """Run the migrations and the check. Locks users first, as nearly all requests do, so that none is in the middle.
+
+    Without that, a request that has read the users and waits for a table that was changed is in a deadlock with a
+    migration that changes the users.
+    """
+    connection = db.session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE users IN ACCESS EXCLUSIVE MODE"))
+    schema.migrate(connection)
     if problems := list(broken_invariants(db.session())):
         raise UpgradeFailed("After the migrations, `flask check` found:", problems)
