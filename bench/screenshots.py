@@ -108,6 +108,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("settings-look", OWNER, "/admin/settings/look"),
         Scene("settings-server", OWNER, "/admin/settings/server"),
         Scene("visit", VISITOR, "/visit"),
+        Scene("return", VISITOR, "/return"),
+        Scene("return-confirm", VISITOR, "/return", _declare_return),
         Scene("audit", OWNER, "/admin/audit"),
         Scene("not-found", VISITOR, "/books/987654"),
     ]
@@ -227,6 +229,13 @@ def _check_out_as_visitor(page: Page) -> None:
 def _check_out(page: Page) -> None:
     page.get_by_label("Note to the shop").fill("I'll come on Saturday.")
     page.get_by_role("button", name="Reserve for collection").click()
+
+
+def _declare_return(page: Page) -> None:
+    for label, text in (("Your name", "Ada Lovelace"), ("Order number", "4821-7301"), ("E-mail", "ada@example.com")):
+        page.get_by_label(label).fill(text)
+    page.get_by_label("Which books?").fill("Lady Susan\nSanditon")
+    page.get_by_role("button", name="Continue").click()
 
 
 def _check_delivery(page: Page, codes: list[str]) -> None:

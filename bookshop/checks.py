@@ -78,7 +78,7 @@ INVARIANTS: dict[str, str] = {
             || ' attempts, which is not valid'
         FROM messages
         WHERE (kind = 'restock' AND dedupe_key <> 'restock:' || prebooking_id) OR attempts < 0
-           OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'confirmation',
+           OR kind NOT IN ('restock', 'order_placed', 'order_ready', 'order_cancelled', 'order_return', 'confirmation',
                'known_address', 'password_reset', 'login_link', 'address_link', 'invitation', 'password_changed',
                'address_changed', 'second_factor', 'token_created', 'new_login', 'mail_check')""",
     "messages: no message has the address of a deleted account": """
@@ -194,6 +194,12 @@ INVARIANTS: dict[str, str] = {
         SELECT 'line ' || l.id || ' names an order or book that does not exist' FROM order_lines l
         LEFT JOIN orders o ON o.id = l.order_id LEFT JOIN books b ON b.id = l.book_id
         WHERE o.id IS NULL OR b.id IS NULL""",
+    "returns: every return is of an order by post and has its acknowledgement": """
+        SELECT 'return ' || r.id || ' is of order ' || r.order_id || ', which is missing or not by post, or it has '
+            || 'no acknowledgement'
+        FROM returns r LEFT JOIN orders o ON o.id = r.order_id AND o.delivery = 'post'
+        LEFT JOIN messages m ON m.dedupe_key = 'order_return:' || r.id AND m.order_id = r.order_id
+        WHERE o.id IS NULL OR m.id IS NULL""",
     "status: the state of an order matches its timestamps": """
         SELECT 'order ' || number || ' is ' || status || ', which does not match its timestamps, or its payment, '
             || 'delivery or postage is not valid'
@@ -223,7 +229,7 @@ def broken_invariants(session: Session) -> Iterator[str]:
     """Yield a line for each row that breaks an invariant, at most 100 per invariant."""
     tables = set(inspect(session.connection()).get_table_names())
     needed = {"users", "books", "prebookings", "movements", "cart_items", "orders", "order_lines", "messages"}
-    missing = (needed | {"events", "webhooks", "webhook_deliveries", "purge_state"}) - tables
+    missing = (needed | {"events", "webhooks", "webhook_deliveries", "purge_state", "returns"}) - tables
     if missing:
         yield f"the database has no table {', '.join(sorted(missing))}: run `flask db upgrade`"
         return

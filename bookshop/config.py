@@ -16,7 +16,7 @@ from limits import parse_many
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bookshop.kit.exceptions import SettingsError
@@ -45,10 +45,26 @@ DATABASES = {
 }
 
 
+# host1:5432,host2:5432 as libpq writes a primary and its standbys, which SQLAlchemy reads from the query only
+SEVERAL_HOSTS = re.compile(r"(?P<start>[\w+]+://(?:[^@]*@)?)(?P<hosts>[\w.:-]+(?:,[\w.:-]+)+)(?P<end>[/?].*)?")
+HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
+def _parsed_url(text: str) -> URL:
+    found = SEVERAL_HOSTS.fullmatch(text)
+    if not found:
+        return make_url(text)
+    hosts = found["hosts"].split(",")
+    if not all(HOST_AND_PORT.fullmatch(host) for host in hosts):
+        raise ValueError
+    url = make_url(found["start"] + (found["end"] or ""))
+    return url.set(query={"target_session_attrs": "read-write", **url.query, "host": tuple(hosts)})
+
+
 def _database_url(text: str) -> str:
     """Normalise the URL; `postgres://`, as many hosts write it, selects the psycopg driver."""
     try:
-        url = make_url(text)
+        url = _parsed_url(text)
     except (ArgumentError, ValueError):
         raise ValueError("is not a database URL such as postgresql://user:password@host/bookshop") from None
     if url.drivername not in DATABASES:
@@ -333,8 +349,9 @@ def flask_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-# Timeouts for a database server that does not answer: in seconds, the last one in milliseconds.
-TCP_TIMEOUTS = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 5, "tcp_user_timeout": 15_000}
+# Timeouts for a database server that is gone, so that a standby is found within 10 seconds: in seconds, the last one in
+# milliseconds.
+TCP_TIMEOUTS = {"connect_timeout": 3, "keepalives_idle": 3, "keepalives_interval": 2, "tcp_user_timeout": 5_000}
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

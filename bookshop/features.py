@@ -42,6 +42,7 @@ from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
 from bookshop.prebookings import waiting_pages
 from bookshop.reports import api as reports_json
+from bookshop.returns import views as returns_pages
 from bookshop.shop import api as shop_json
 from bookshop.shop import views as shop_pages
 from bookshop.web.navigation import IdConverter
@@ -88,6 +89,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         feed_json,
         webhooks_json,
         operations_pages,
+        returns_pages,
         shop_pages,
         content_pages,
         shop_json,

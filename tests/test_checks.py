@@ -141,6 +141,11 @@ BROKEN = [
     ("orders", "UPDATE orders SET user_id = 99 WHERE id = 3", "has a customer who does not exist"),
     ("orders", "UPDATE cart_items SET book_id = 99", "holds book 99, one of which does not exist"),
     ("status", "UPDATE orders SET delivery = 'drone' WHERE id = 2", "delivery or postage is not valid"),
+    (
+        "returns",
+        "INSERT INTO returns (id, order_id, name, created_at) VALUES (1, 2, 'Ada', '2026-01-01')",
+        "return 1 is of order 2, which is missing or not by post",
+    ),
     ("status", "UPDATE orders SET postage_cents = 350 WHERE id = 2", "delivery or postage is not valid"),
     ("status", "UPDATE orders SET status = 'lost' WHERE id = 2", "is lost, which does not match its timestamps"),
     ("status", "UPDATE orders SET ready_at = created_at WHERE id = 2", "is placed, which does not match"),

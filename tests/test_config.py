@@ -24,6 +24,8 @@ WRONG = [
     ("BOOKSHOP_DATABASE_URL", "mysql://root@localhost/shop"),
     ("BOOKSHOP_DATABASE_URL", "postgresql+psycopg2://localhost/shop"),
     ("BOOKSHOP_DATABASE_URL", "postgresql://localhost:port/shop"),
+    ("BOOKSHOP_DATABASE_URL", "postgresql://db1:5432,db2:port/shop"),
+    ("BOOKSHOP_DATABASE_URL", "postgresql://db1:5432,/shop"),
     ("BOOKSHOP_DATABASE_POOL", "0"),
     ("BOOKSHOP_DATABASE_POOL", "many"),
     ("BOOKSHOP_REQUEST_SECONDS", "0"),
@@ -138,6 +140,14 @@ URLS = [
     ("postgres://ada:p%40ss@db:5433/shop", "postgresql+psycopg://ada:p%40ss@db:5433/shop"),
     ("postgresql://db/shop?sslmode=require", "postgresql+psycopg://db/shop?sslmode=require"),
     ("postgresql+psycopg:///shop?host=/run", "postgresql+psycopg:///shop?host=%2Frun"),
+    (
+        "postgresql://ada:p%40ss@db1:5433,db2/shop?sslmode=require",
+        "postgresql+psycopg://ada:p%40ss@/shop?host=db1%3A5433&host=db2&sslmode=require&target_session_attrs=read-write",
+    ),
+    (
+        "postgres://db1,db2/shop?target_session_attrs=any",
+        "postgresql+psycopg:///shop?host=db1&host=db2&target_session_attrs=any",
+    ),
     ("sqlite:////var/lib/shop.db", "sqlite:////var/lib/shop.db"),
 ]
 

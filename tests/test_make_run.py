@@ -27,7 +27,7 @@ def start(tmp_path, port):
     started = []
 
     def start():
-        own = {"DATABASE_URL": f"sqlite:///{tmp_path}/shop.db", "COVERS": tmp_path / "covers", "MAIL_DELAY": 0}
+        own = {"DATABASE_URL": f"sqlite:///{tmp_path}/shop.db", "COVERS": tmp_path / "covers"}
         own |= {"MAIL_FOLDER": tmp_path / "mail", "SECRET_KEY": "x" * 32}
         environ = {**os.environ, **{f"BOOKSHOP_{name}": str(value) for name, value in own.items()}}
         command = ["make", "--silent", "run", f"PORT={port}"]

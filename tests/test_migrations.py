@@ -32,7 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("cart_items", "orders", "order_lines", "idempotency_records", "messages", "login_links", "link_actions"),
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
-    *("shop_details", "content_pages", "passed_checks", "backups"),
+    *("shop_details", "content_pages", "passed_checks", "backups", "returns"),
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key or CHECK, equivalent to a separate one.
@@ -116,9 +116,9 @@ def fill(shop: Shop) -> None:
     shop.set_stock(emma, 3)
     shop.cancel(ada, shop.reserve(ada, persuasion))
     shop.reserve(ben, persuasion)
-    shop.order(ada, {emma: 1})
+    shop.describe(city="Oxford", post_orders=True, postage_cents=350)
+    shop.give_back(shop.order(ada, {emma: 1}, delivery="post", address="1 Fen Street"))
     shop.fill_cart(ada, {emma: 2})
-    shop.describe(city="Oxford")
     shop.commit(lambda: services.content().add({"title": "Events", "body": "Readings", "state": "published"}))
     shop.execute(
         "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
@@ -377,6 +377,18 @@ def test_the_fourteenth_migration_ends_the_access_of_accounts_that_were_never_co
     assert shop.rows("SELECT user_id FROM api_tokens WHERE revoked_at IS NULL") == [3]
     assert shop.rows("SELECT state, reason FROM messages WHERE kind = 'password_reset'") == [("suppressed", "too_old")]
     assert (shop.rows("SELECT count(*) FROM orders"), shop.broken()) == ([1], [])
+
+
+def test_the_eighteenth_migration_takes_over_the_delay_with_or_without_other_details(migrated, monkeypatch):
+    shop = Shop(migrated)
+    monkeypatch.setenv("BOOKSHOP_MAIL_DELAY", "5")
+    for city in ("Oxford", ""):
+        shop.describe(city=city, mail_delay=90, accent="#00aa55")
+        with migrated.app_context():
+            flask_migrate.downgrade(revision="0017")
+        shop.execute("DELETE FROM shop_details WHERE city = ''")
+        upgrade(migrated)
+        assert shop.rows("SELECT city, name, mail_delay, accent FROM shop_details") == [(city, "The Bookshop", 5, "")]
 
 
 MESSAGE_OF_0013 = """

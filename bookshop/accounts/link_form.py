@@ -1,6 +1,7 @@
 """The form behind a login link: what the button will do, for the owner of the address to check and change."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from wtforms import BooleanField, HiddenField, SelectMultipleField, StringField, SubmitField
 from wtforms.fields.choices import SelectChoice
@@ -12,6 +13,7 @@ from bookshop.cart.repository import CartEntry
 from bookshop.checkout.service import Checkout
 from bookshop.kit.exceptions import Conflict
 from bookshop.orders.forms import ContactForm
+from bookshop.orders.models import COLLECT
 from bookshop.orders.wording import BUTTONS
 from bookshop.people.link_actions import CONTACT, Started
 from bookshop.web.forms import new_once
@@ -39,7 +41,7 @@ class LinkForm(ContactForm):
     submit = SubmitField("Log in")
 
     def __init__(self, started: Started, *, is_other_browser: bool) -> None:
-        super().__init__(**(started.order.contact if started.order else {}))
+        super().__init__(**_contact(started))
         self.is_other_browser = is_other_browser
         self.reservations.choices = [SelectChoice(one.id, one.book.title) for one in started.reservations]
         if not self.is_submitted():
@@ -78,6 +80,14 @@ class LinkForm(ContactForm):
             return []
         ordered = {entry.book_id for entry in wanted.order.entries} if wanted.order else set()
         return [entry for entry in cookie.entries() if entry.book_id not in ordered]
+
+
+def _contact(started: Started) -> dict[str, Any]:
+    """Return what was entered for the order; if the shop does not post it any more, it is to be collected."""
+    if started.order is None:
+        return {}
+    contact = started.order.contact
+    return contact if started.order.offer.postage else {**contact, "delivery": COLLECT}
 
 
 def _label(started: Started) -> str:

@@ -63,7 +63,7 @@ class LookForm(VersionedForm):
     logo = FileField(
         "Logo (optional)",
         description="Stands in place of the name, at the top of every page: JPEG, PNG or WebP, up to 8 MB. A "
-        "transparent ground is kept; on dark pages it is light.",
+        "transparent ground is kept; on dark pages, the logo stands on a light one.",
         render_kw=ACCEPTED,
     )
     photo = FileField(

@@ -14,6 +14,8 @@ from bookshop.kit.text import tidy
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
+from bookshop.returns.binding import returns_service
+from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, require_fresh_login, staff_required
 from bookshop.web.forms import ShopForm
@@ -79,7 +81,17 @@ def pick_list() -> ViewResponse:
 @bp.get("/admin/orders/<int:order_id>")
 @staff_required
 def order(order_id: int) -> ViewResponse:
-    return render_template("admin/order.html", order=services.orders().get_with_books(order_id), form=ShopForm())
+    order, returns = services.orders().get_with_books(order_id), services.repository(ReturnRepository)
+    return render_template("admin/order.html", order=order, returns=returns.list_by_order(order_id), form=ShopForm())
+
+
+@bp.post("/admin/returns/<int:return_id>/handled")
+@staff_required
+def handle_return(return_id: int) -> Response:
+    returns = returns_service()
+    services.commit(lambda: returns.handle(return_id))
+    flash("The return is marked as handled.", "success")
+    return redirect(safe_next(request.form.get("next", url_for("admin.dashboard"))), 303)
 
 
 @bp.post("/admin/orders/ready")

@@ -11,12 +11,12 @@ from bookshop.admin import bp
 from bookshop.backups.repository import BackupRepository
 from bookshop.catalog.repository import BookRepository
 from bookshop.content.service import STARTER
-from bookshop.extensions import db, settings
+from bookshop.extensions import settings
 from bookshop.mailer import check_link
 from bookshop.opening import checks
 from bookshop.opening.checks import Check
+from bookshop.opening.repository import OpeningRepository
 from bookshop.opening.service import MAIL
-from bookshop.operations.questions import missing_loops
 from bookshop.web import opening, services
 from bookshop.web.access import current_identity, owner_required, staff_required
 from bookshop.web.forms import ShopForm
@@ -43,7 +43,7 @@ def books_check() -> Check:
 
 
 def worker_check() -> Check:
-    return checks.check_worker(missing_loops(db.session()))
+    return checks.check_worker(opening.missing_loops())
 
 
 def backup_check() -> Check:
@@ -52,7 +52,7 @@ def backup_check() -> Check:
 
 
 def mail_check() -> Check:
-    has_arrived = opening.service().has_passed(MAIL, check_link.fingerprint())
+    has_arrived = services.repository(OpeningRepository).has_passed(MAIL, check_link.fingerprint())
     return checks.check_mail(bool(settings().smtp_url), has_arrived)
 
 

@@ -23,6 +23,7 @@ from bookshop.mail.models import SUPPRESSED
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.reports.repository import ReportRepository
+from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
 from bookshop.web.forms import ShopForm
@@ -58,6 +59,7 @@ def dashboard() -> ViewResponse:
         restocks=restocks,
         outbox=services.mail().outbox(services.shop_details().mail_delay),
         checks=all_checks(),
+        returns=services.repository(ReturnRepository).list_open(SHORT_SIZE),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -209,13 +209,14 @@ def _encode(picture: Image.Image, size: Size) -> bytes:
     scaled.thumbnail(size.box)
     while len(_webp(scaled, size.qualities[0])) > size.bytes_max:
         scaled = ImageOps.scale(scaled, SCALE_STEP)
-    fitting = bisect_right(size.qualities, size.bytes_max, key=lambda quality: len(_webp(scaled, quality)))
-    return _webp(scaled, size.qualities[fitting - 1])
+    encoded = cache(partial(_webp, scaled))
+    fitting = bisect_right(size.qualities, size.bytes_max, key=lambda quality: len(encoded(quality)))
+    return encoded(size.qualities[fitting - 1])
 
 
 def _webp(picture: Image.Image, quality: int) -> bytes:
     file = BytesIO()
-    picture.save(file, "WEBP", quality=quality, method=6)
+    picture.save(file, "WEBP", quality=quality, method=4 if picture.mode == "RGBA" else 6)  # 6 takes seconds for alpha
     return file.getvalue()
 
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
@@ -30,8 +30,21 @@ QUERY_CANCELED = "57014"  # by statement_timeout
 SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR = 5, 6, 10
 TOO_BUSY = "The shop is very busy right now. Please try again in a moment."
 SET_TIMEOUTS = "SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true)"
-XACT_STATUS = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
-BEGIN = f"{SET_TIMEOUTS}, pg_current_xact_id()"
+# What runs anew, and resets its statistics, after each crash and on a standby that was promoted.
+INCARNATION = "concat_ws(' ', pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())"
+BEGIN = f"{SET_TIMEOUTS}, pg_current_xact_id(), {INCARNATION}"
+XACT_STATUS = text(
+    "SELECT CASE WHEN pg_is_in_recovery() OR CAST(:xid AS xid8) >= pg_snapshot_xmax(pg_current_snapshot()) "
+    "THEN 'in progress' ELSE pg_xact_status(CAST(:xid AS xid8)) END AS status, "
+    f"{INCARNATION} AS incarnation, pg_is_in_recovery() AS in_recovery"
+)
+
+
+class Xid(NamedTuple):
+    """The id of a writing transaction on PostgreSQL, and the incarnation of the server that gave it."""
+
+    number: str
+    incarnation: str
 
 
 def set_deadline(session: Session, seconds: float) -> None:
@@ -69,7 +82,7 @@ def in_transaction(session: Session, work: Callable[[], T]) -> T:
     raise Busy(TOO_BUSY)
 
 
-def _begin(session: Session) -> Any:
+def _begin(session: Session) -> Xid | None:
     """Begin a writing transaction with timeouts; returns the transaction id on PostgreSQL."""
     deadline = session.info.get(DEADLINE)
     left, options = _seconds_left(deadline), {DEADLINE: deadline}
@@ -78,7 +91,8 @@ def _begin(session: Session) -> Any:
         session.connection(execution_options={WRITES: min(LOCK_TIMEOUT, left), **options})
         return None
     connection = session.connection().execution_options(**options)
-    return connection.exec_driver_sql(BEGIN % _timeouts(left)).one()[2]
+    _lock, _statement, xid, incarnation = connection.exec_driver_sql(BEGIN % _timeouts(left)).one()
+    return Xid(str(xid), incarnation)
 
 
 def _seconds_left(deadline: float | None) -> float:
@@ -139,7 +153,7 @@ def _sqlite_code(error: DBAPIError) -> int:
 # ---------------------------------------------------------------- whether a commit succeeded
 
 
-def _commit(session: Session, xid: Any) -> bool:
+def _commit(session: Session, xid: Xid | None) -> bool:
     """Commit; returns False if it certainly failed and another attempt may succeed."""
     engine = session.get_bind()
     try:
@@ -169,19 +183,30 @@ def _may_have_committed(error: DBAPIError) -> bool:
     return lost or _sqlite_code(error) == SQLITE_IOERR
 
 
-def _was_committed(engine: Any, xid: Any) -> bool | None:
+def _was_committed(engine: Any, xid: Xid | None) -> bool | None:
     """Ask PostgreSQL on another connection whether a transaction was committed; None if that cannot be determined."""
     end = time.monotonic() + OUTCOME_TIMEOUT
     while xid is not None and time.monotonic() < end:
         try:
             with engine.connect() as connection:
-                status = connection.scalar(XACT_STATUS, {"xid": str(xid)})
+                answer = connection.execute(XACT_STATUS, {"xid": xid.number}).one()
         except DBAPIError:
             log.warning("the database is down; asking again whether a transaction was committed")
         else:
-            if status in {"committed", "aborted"}:
-                return bool(status == "committed")
-            if status is None:  # too old for the server to know
-                return None
+            if not answer.in_recovery and (answer.status != "in progress" or answer.incarnation != xid.incarnation):
+                return _outcome(answer.status, is_same_server=answer.incarnation == xid.incarnation)
         time.sleep(0.1)
     return None
+
+
+def _outcome(status: str | None, *, is_same_server: bool) -> bool | None:
+    """Return whether a transaction was committed, None if that is not known, from the status of its id.
+
+    A server that crashed, or the standby in its place, may have lost the id with the transaction, and then given it to
+    another one. So an id that is committed there proves nothing, but one that is not committed proves the loss.
+    """
+    if status is None:  # too old for the server to know
+        return None
+    if status == "committed":
+        return True if is_same_server else None
+    return False

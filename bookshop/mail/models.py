@@ -10,12 +10,13 @@ from bookshop.kit.text import EMAIL_MAX
 
 RESTOCK = "restock"
 ORDER_PLACED, ORDER_READY, ORDER_CANCELLED = "order_placed", "order_ready", "order_cancelled"
+ORDER_RETURN = "order_return"  # acknowledges a return
 LOGIN_LINK, ADDRESS_LINK = "login_link", "address_link"
 INVITATION = "invitation"  # to a new member of staff
 MAIL_CHECK = "mail_check"  # to an owner who checks that e-mail works
 PASSWORD_CHANGED, FORMER_ADDRESS, SECOND_FACTOR = "password_changed", "address_changed", "second_factor"
 TOKEN_CREATED, NEW_LOGIN = "token_created", "new_login"
-ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED)
+ORDER_KINDS = (ORDER_PLACED, ORDER_READY, ORDER_CANCELLED, ORDER_RETURN)
 LINK_KINDS = (LOGIN_LINK, ADDRESS_LINK)  # to an address, whether or not it has an account
 FORMER_KINDS = ("confirmation", "known_address", "password_reset")  # no longer queued
 # Security notices: to the address that the account had when it was changed, whatever its address is when they are sent.

@@ -22,6 +22,7 @@ from bookshop.mail.models import (
     KINDS,
     MAIL_CHECK,
     NOTICE_KINDS,
+    ORDER_RETURN,
     QUEUED,
     SENDING,
     SUPPRESSED,
@@ -68,6 +69,11 @@ class MailService:
         """Queue a message to the customer of each order, at most one of each kind; see OrderRepository.customers_of."""
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
+    def queue_acknowledgement(self, return_id: int, order_id: int, user_id: int, recipient: str) -> None:
+        """Queue the acknowledgement of a return."""
+        message = self._order_message(ORDER_RETURN, order_id, user_id, recipient)
+        self.messages.insert([{**message, "dedupe_key": f"{ORDER_RETURN}:{return_id}"}])
+
     def queue_link(self, kind: str, link_id: int, recipient: str) -> None:
         """Queue a message with a link to an address, whether or not it has an account; see `MailAllowance`."""
         message = self._message(kind, None, recipient)
@@ -81,6 +87,7 @@ class MailService:
     def queue_check(self, user_id: int, recipient: str) -> None:
         """Queue a message to an owner, who checks that e-mail works."""
         self._queue_to_user(MAIL_CHECK, user_id, recipient)
+        self.audit.record("shop.check_queued", None)
 
     def _queue_to_user(self, kind: str, user_id: int, recipient: str) -> None:
         message = self._message(kind, user_id, recipient)

@@ -19,11 +19,13 @@ from bookshop.mail.models import (
     MAIL_CHECK,
     NOTICE_KINDS,
     ORDER_KINDS,
+    ORDER_RETURN,
     RESTOCK,
 )
 from bookshop.mailer import check_link
 from bookshop.mailer.headers import POLICY, POLICY_UTF8
 from bookshop.mailer.transport import envelope_address
+from bookshop.returns.repository import ReturnRepository
 from bookshop.shop.colours import DARK, LIGHT, tones
 from bookshop.web import services
 from bookshop.web.jinja import day, local
@@ -88,6 +90,9 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
             "unsubscribe": absolute_url("accounts.unsubscribe", token=token),
             "waiting": absolute_url("prebookings.waiting", token=waiting),
         }
+    if message.kind == ORDER_RETURN:
+        returns = services.repository(ReturnRepository).list_by_order(message.order_id)
+        return {"order": services.orders().get_any(message.order_id), "returns": returns}
     if message.kind in ORDER_KINDS:
         return {"order": services.orders().get_any(message.order_id), "days": services.shop_details().collect_days}
     if message.kind == MAIL_CHECK:

@@ -65,7 +65,3 @@ class OpeningService:
         """Record that a check has passed, for the settings with this fingerprint."""
         self.opening.record_passed(name, fingerprint)
         self.audit.record("shop.checked", None, after={"check": name})
-
-    def has_passed(self, name: str, fingerprint: str) -> bool:
-        """Whether a check has passed, for the settings with this fingerprint."""
-        return self.opening.has_passed(name, fingerprint)

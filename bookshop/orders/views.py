@@ -18,10 +18,11 @@ from bookshop.kit.database import now
 from bookshop.kit.exceptions import Conflict, Invalid, NotFound
 from bookshop.orders import bp
 from bookshop.orders.forms import CheckoutForm, LineAction
-from bookshop.orders.models import CANCELLED, PLACED, Order
+from bookshop.orders.models import CANCELLED, PLACED, POST, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.wording import THANKS
 from bookshop.prebookings.views import reserved_notice, send_reservation_link
+from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
@@ -179,7 +180,8 @@ def orders() -> ViewResponse:
 def order(order_id: int) -> ViewResponse:
     order = services.orders().get(current_identity().user_id, order_id)
     kept_until = order.ready_at + timedelta(days=services.shop_details().collect_days) if order.ready_at else None
-    return render_template("orders/order.html", order=order, kept_until=kept_until, now=now())
+    returns = services.repository(ReturnRepository).list_by_order(order_id) if order.delivery == POST else ()
+    return render_template("orders/order.html", order=order, returns=returns, kept_until=kept_until, now=now())
 
 
 @bp.route("/orders/<int:order_id>/cancel", methods=["GET", "POST"])

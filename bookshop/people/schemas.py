@@ -109,6 +109,16 @@ class MessageOut(FromRow):
     sent_at: datetime | None
 
 
+class ReturnOut(FromRow):
+    """A return of an order; without `books`, of all its books."""
+
+    order: str
+    name: str
+    books: str | None
+    created_at: datetime
+    handled_at: datetime | None
+
+
 class PersonalDataOut(FromRow):
     """Everything that the shop stores about a person."""
 
@@ -123,6 +133,7 @@ class PersonalDataOut(FromRow):
     started: list[StartedOut]
     movements: list[MovementOut]
     messages: list[MessageOut]
+    returns: list[ReturnOut]
 
 
 def personal_data_json(data: PersonalData) -> str:

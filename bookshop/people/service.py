@@ -26,6 +26,7 @@ from bookshop.orders.models import Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.models import PreBook
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.returns.repository import ReturnRepository
 
 
 class PersonalData(NamedTuple):
@@ -42,6 +43,7 @@ class PersonalData(NamedTuple):
     started: Sequence[LinkAction]
     movements: Sequence[Row[*tuple[Any, ...]]]
     messages: Sequence[Message]
+    returns: Sequence[Row[*tuple[Any, ...]]]
 
 
 class PeopleService:
@@ -59,6 +61,7 @@ class PeopleService:
         self.prebookings = PreBookRepository(session)
         self.orders = OrderRepository(session)
         self.items = CartRepository(session)
+        self.returns = ReturnRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.forms = SentFormRepository(session)
         self.audit = AuditService(session)
@@ -78,6 +81,7 @@ class PeopleService:
             started=self.links.list_actions_of(user),
             movements=MovementRepository(self.session).list_by_user(user_id),
             messages=MessageRepository(self.session).list_by_user(user_id),
+            returns=self.returns.list_by_user(user_id),
         )
 
     def delete(self, user_id: int, confirmed_by: str | Identity) -> int:
@@ -104,6 +108,7 @@ class PeopleService:
         self.idempotency.delete_by_user(user_id)  # again: the lock may have waited for a request that stored one
         self.forms.erase_responses()
         self.orders.erase_personal_data(user_id)
+        self.returns.erase_personal_data(user_id)
         self.items.clear(user_id)
         self.users.end_logins(user_id)
         self.users.delete_tokens(user_id)

@@ -6,6 +6,7 @@ from flask import current_app
 
 from bookshop.extensions import db, settings
 from bookshop.opening.service import OpeningService
+from bookshop.operations.service import OperationsService
 from bookshop.web import services
 from bookshop.web.navigation import absolute_url
 
@@ -17,6 +18,11 @@ IS_OPEN, CODE_IS_LOGGED = "bookshop_is_open", "bookshop_code_is_logged"  # keys 
 @services.once_per_session
 def service() -> OpeningService:
     return OpeningService(db.session(), str(current_app.secret_key), services.accounts(), services.shop())
+
+
+def missing_loops() -> str:
+    """Return a sentence for each loop that no worker runs; '' if all is well."""
+    return OperationsService(db.session()).missing_loops()
 
 
 def is_open() -> bool:

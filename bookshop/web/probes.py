@@ -29,13 +29,16 @@ class Probes:
 
     A server that is frozen or unreachable can make any call of the driver hang. A question that is still open is not
     asked again: those who ask meanwhile wait for the same answer, so that each question holds one thread at most.
+    `patience` is for the hosts that are tried before the last one: without it, a primary that is gone would make a shop
+    unready that works with its standby.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self._lock, self._asked = engine, Lock(), dict[object, Future[Any]]()
+    def __init__(self, engine: Engine, patience: float) -> None:
+        self.engine, self.patience = engine, patience
+        self._lock, self._asked = Lock(), dict[object, Future[Any]]()
 
     def ask(self, question: Callable[[Session], T], seconds: float) -> T:
-        """Return the answer; raises NoAnswer after `seconds`, or if the database reports an error."""
+        """Return the answer; raises NoAnswer after `seconds` and our patience, or if the database reports an error."""
         with self._lock:
             future: Future[T] | None = self._asked.get(question)
             if future is None or future.done():
@@ -43,7 +46,7 @@ class Probes:
                 Thread(target=self._answer, args=(question, future), daemon=True).start()
                 self._asked[question] = future
         try:
-            return future.result(seconds)
+            return future.result(seconds + self.patience)
         except (TimeoutError, SQLAlchemyError) as error:
             raise NoAnswer from error
 
@@ -65,7 +68,8 @@ def init_app(app: Flask) -> None:
     timeout = "timeout" if url.startswith("sqlite") else "connect_timeout"
     connect_args = {**options["connect_args"], timeout: CONNECT_TIMEOUT}
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=connect_args)
-    app.extensions[PROBES] = Probes(engine)
+    hosts = engine.url.query.get("host", "")
+    app.extensions[PROBES] = Probes(engine, CONNECT_TIMEOUT * (len(hosts) - 1) if isinstance(hosts, tuple) else 0)
 
 
 def ask(question: Callable[[Session], T], seconds: float) -> T:

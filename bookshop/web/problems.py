@@ -70,7 +70,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "ORDER_LIMIT": Problem(
         409, "The customer has reached the limit of open orders. Collect or cancel one before placing another."
     ),
-    "ORDER_CHANGED": Problem(409, "The total of the cart differs from `expected_totals`. Read the cart again."),
+    "ORDER_CHANGED": Problem(
+        409, "The total, postage included, differs from `expected_totals`. Read the cart and the postage again."
+    ),
     "ORDER_INSUFFICIENT_STOCK": Problem(
         409, "There are not enough copies of some books; `lines` lists them with the copies that are left."
     ),

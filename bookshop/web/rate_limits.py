@@ -28,7 +28,7 @@ from bookshop.web.access import is_api
 log = logging.getLogger(__name__)
 
 JSON_COUNTER = "bookshop_json_counter"
-LIMITED = {"accounts"}  # the blueprints whose views may have limits
+LIMITED = {"accounts", "returns"}  # the blueprints whose views may have limits
 # Endpoints that e-mail visitors a link.
 LIMITED_FOR_VISITORS = {"prebookings.reserve", "prebookings.erase", "orders.checkout"}
 

@@ -210,6 +210,9 @@ def test_staff_are_seen_on_any_page_and_customers_never(shop, owner, web_client)
     )
     change_role(owner, shop.rows("SELECT id FROM users WHERE email = :staff", staff=STAFF)[0], "customer")
     assert last_seen(shop) == [OWNER]
+    shop.owner("grace@example.com")
+    owner.submit("/account/delete", current=PASSWORD)
+    assert last_seen(shop) == []
 
 
 @pytest.mark.parametrize(("minutes", "is_written"), [(9, False), (11, True)])

@@ -23,10 +23,11 @@ A_LINK = {"login_links", "messages"}
 # Routes that do nothing for somebody who is logged in, or without a code that is right at this moment:
 # see test_a_second_factor_and_a_login_with_it_have_lines.
 IDLE = {"POST /login", "POST /login/sent", "POST /login/code", "POST /account/second-factor", "POST /setup"}
+IDLE |= {"POST /return"}  # as there is no order with this number
 # Routes that only e-mail a link.
 LINKING = {
     *("POST /login/link/{token}/again", "POST /api/v1/login-links", "POST /account/email"),
-    *("POST /account/confirm-login/link", "POST /waiting/{token}/erase", "POST /admin/ready/mail"),
+    *("POST /account/confirm-login/link", "POST /waiting/{token}/erase"),
 }
 
 

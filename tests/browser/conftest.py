@@ -66,7 +66,7 @@ def base_url(
     """
     address = served_on(database_url)
     Shop(shared_app).customer("first@example.com")
-    with urlopen(address) as home:
+    with urlopen(f"{address}/") as home:
         assert home.url == f"{address}/"
     empty(shared_app)
     return address

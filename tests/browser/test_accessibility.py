@@ -176,6 +176,8 @@ PAGES = [
     ("staff", "/admin/ready"),
     ("owner", "/admin/ready"),
     ("nobody", MAIL_CHECK),
+    ("nobody", "/return"),
+    ("nobody", "/return/received"),
     ("owner", "/admin/audit"),
     ("owner", "/admin/audit?who=nobody@example.com&what=book"),
 ]
@@ -197,6 +199,10 @@ FORMS = [
     Sent("nobody", "/login", "Log in with a password", 200, {"email": "ada@example.com"}),
     Sent("nobody", LOGIN_LINK, "Log in and reserve", 400),
     Sent("nobody", f"/books/{OUT_OF_STOCK}", "Reserve", 400),
+    Sent("nobody", "/return", "Continue", 400),
+    Sent(
+        "nobody", "/return", "Continue", 200, {"name": "Ada", "order_number": "4821-7301", "email": "ada@example.com"}
+    ),
     Sent("nobody", UNSUBSCRIBE, "Turn off these e-mails", 200),
     Sent("ada", "/account/email", "Change e-mail address", 400),
     Sent("ada", "/account/password", "Save password", 400),

@@ -7,11 +7,11 @@ from flask import Flask
 
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits
 from tests.browser.conftest import ONE_DATABASE
-from tests.mailer.test_mail_messages import KINDS, by_kind, one_of_each
 from tests.support import mailbox
 from tests.support.databases import empty
 from tests.support.factories import Shop
 from tests.support.mailbox import Mailbox
+from tests.support.messages import KINDS, by_kind, one_of_each
 
 pytestmark = ONE_DATABASE
 

@@ -47,6 +47,7 @@ def test_both_totals_are_shown_before_the_order_and_the_chosen_one_ever_after(sh
     ada, staff = web_client(ADA), web_client("staff@example.com")
     page = text_of(ada.get("/checkout"))
     assert "Send by post for €3.50 (free from €30.00)." in page
+    assert "Total €9.50 With postage €13.00" in page
     assert "Total €9.50 or €13.00 with postage" in page
     assert ada.post("/checkout", **opened(ada), **POST).location == "/orders/1"
     for read in (ada.get("/orders/1"), staff.get("/admin/orders/1")):
@@ -102,6 +103,19 @@ def test_a_visitor_sees_the_total_with_postage_behind_the_link(shop, web_client,
     assert visitor.post(link, **fields_of(page.text)).status_code == 409
     assert press(visitor, link).location == "/orders/1"
     assert postages(shop) == [(900, "EUR")]
+
+
+def test_an_order_that_a_visitor_wanted_posted_can_be_collected_if_the_shop_stops_posting(
+    shop, web_client, mailbox, emma
+):
+    visitor = web_client()
+    add_to_cart(visitor, emma)
+    check_out(visitor, email="cleo@example.com", **POST)
+    shop.describe(post_orders=False)
+    link = delivered_link(mailbox)
+    assert "You collect it in the shop." in text_of(visitor.get(link))
+    assert press(visitor, link).location == "/orders/1"
+    assert (postages(shop), shop.rows("SELECT delivery, address FROM orders")) == ([(0, None)], [("collect", None)])
 
 
 def test_scripts_read_the_postage_and_expect_it_in_the_total(shop, api_client, emma):

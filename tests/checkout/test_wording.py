@@ -18,8 +18,8 @@ WORDS = {
         "We have your reservation ",
     ),
     "pay": (
-        "With the button you order these books and agree to pay for them. You pay in the shop when you collect. Our"
-        " terms apply. Order with obligation to pay",
+        "Your order obliges you to pay for these books. You pay in the shop when you collect. Our terms apply. "
+        "Order with obligation to pay",
         "Your order has been placed",
         "You can cancel this order",
         "We have your order ",

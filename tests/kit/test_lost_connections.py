@@ -126,6 +126,15 @@ def test_a_commit_whose_reply_is_lost_is_reported_as_done(proxied):
     assert [(one.status, one.retry) for one in done if one.unknown] == [(503, False)] * 2
 
 
+def test_a_commit_reply_that_is_lost_in_a_crash_of_the_server_is_not_taken_for_a_commit(proxied, monkeypatch):
+    """The id of a transaction that a crash has undone may have been given to another one: see test_failover.py."""
+    right, xid = attempt(proxied, RESTOCK), transactions.Xid
+    monkeypatch.setattr(transactions, "Xid", lambda number, _incarnation: xid(number, "before the crash"))
+    outcomes = outcomes_of_losses(proxied, RESTOCK, AFTER)
+    assert [one for one in outcomes if not one.is_true(right)] == []
+    assert [one.status for one in outcomes if one.changed and not one.unknown] == [200] * 2  # not 3, as above
+
+
 def test_taking_a_lost_commit_reply_for_a_failure_gives_false_answers(proxied, monkeypatch):
     monkeypatch.setattr(transactions, "_was_committed", lambda _engine, _xid: False)
     monkeypatch.setattr(transactions, "ATTEMPTS", 1)

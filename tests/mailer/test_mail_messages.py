@@ -10,30 +10,18 @@ import pytest
 from aiosmtpd.controller import Controller
 from markupsafe import escape
 
-from bookshop.accounts.login_links import LinkRequest
-from bookshop.accounts.models import BOOKSELLER, UNDO
 from bookshop.kit.text import isolated, one_line, shortened
 from bookshop.mail.models import FORMER_ADDRESS, NOTICE_KINDS
-from bookshop.web import services
 from tests.support import mailbox
 from tests.support.clients import WebClient
-from tests.support.factories import PASSWORD
 from tests.support.mailbox import Mailbox
+from tests.support.messages import ADA, KINDS, TO, by_kind, kind_of, notify_of_change, one_of_each
 
 pytestmark = pytest.mark.one_postgresql_case
 
-ADA = "ada@example.com"
 BASE = "https://example.com:8443/shop"
 NEW_PASSWORD = "/login?next=/account/password"  # where a link leads to the form for a new password
-KINDS = {
-    *("restock", "order_placed", "order_ready", "order_cancelled", "login_link", "address_link", "invitation"),
-    "mail_check",
-    *("password_changed", "address_changed", "second_factor", "token_created", "new_login"),
-}
-TO = {"address_link": "new@example.com", "invitation": "nina@example.com", "address_changed": "former@example.com"}
-ALWAYS = {
-    *("Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"),
-}
+ALWAYS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
 UNSUBSCRIBE = {"List-Unsubscribe", "List-Unsubscribe-Post"}
 TIMES = "\N{MULTIPLICATION SIGN}"
 BDI = re.compile(r"<bdi>.*?</bdi>", re.DOTALL)
@@ -71,36 +59,6 @@ def emma(shop):
     return book_id
 
 
-def one_of_each(shop, emma):
-    """Queue a message of every kind; all but those in TO are to Ada."""
-    shop.set_stock(emma, 9)
-    ready, cancelled = shop.order(1, {emma: 2}), shop.order(1, {emma: 1})
-    shop.change_order(ready, "ready", shop.staff())
-    shop.cancel_order(1, cancelled)
-    shop.commit(lambda: services.login_links().request(LinkRequest(ADA)))
-    shop.commit(lambda: services.address_changes().request(1, LinkRequest(TO["address_link"]), PASSWORD))
-    shop.commit(lambda: services.staff().add(TO["invitation"], BOOKSELLER))
-    shop.commit(lambda: services.mail().queue_check(1, ADA))
-    shop.commit(lambda: notify_of_change(undo=True))
-    for kind in (kind for kind in NOTICE_KINDS if kind != FORMER_ADDRESS):
-        shop.commit(lambda kind=kind: services.mail().queue_notice(kind, 1, ADA))
-
-
-def notify_of_change(*, undo):
-    """Queue the notice that Ada's address was changed, with or without a link that undoes it."""
-    former = TO[FORMER_ADDRESS]
-    link_id = services.login_links().add(UNDO, former, user_id=1).id if undo else None
-    services.mail().queue_notice(FORMER_ADDRESS, 1, former, link_id)
-
-
-def kind_of(message):
-    return message["Message-ID"].strip("<").partition(".")[0]
-
-
-def by_kind(messages):
-    return {kind_of(message): message for message in messages}
-
-
 def lines(raw):
     """Return all lines of a message, and those of its header."""
     head = raw.partition(b"\r\n\r\n")[0]
@@ -114,7 +72,7 @@ def test_every_kind_of_message_has_the_headers_of_automatic_mail(shop, make_mail
     one_of_each(shop, emma)
     shop.describe(name="Hill & Dale")
     sent = make_mailbox().deliver()
-    assert (len(sent), set(by_kind(sent))) == (14, KINDS)
+    assert (len(sent), set(by_kind(sent))) == (15, KINDS)
     for message in sent:
         alert = kind_of(message) == "restock"
         assert set(message.keys()) == ALWAYS | (UNSUBSCRIBE if alert else set())
@@ -132,7 +90,7 @@ def test_the_message_id_is_the_same_at_each_attempt(shop, make_mailbox, emma):
     one_of_each(shop, emma)
     sent = make_mailbox().deliver()
     assert [message["Message-ID"] for message in sent] == shop.rows("SELECT message_id FROM messages ORDER BY id")
-    assert len({message["Message-ID"] for message in sent}) == 14
+    assert len({message["Message-ID"] for message in sent}) == 15
 
 
 @pytest.mark.parametrize("host", ["books.example.com", "a-rather-long-name-of-a-shop." + "books." * 10 + "example.com"])
@@ -155,11 +113,8 @@ ESSENTIAL = {
     "restock": ["Emma", "by Jane Austen", "€12.95", "reserved", "first come, first served", "Unsubscribe"],
     "order_placed": ["Your books are reserved", f" {TIMES} Emma, €12.95", "Total: €", "when you pay in the shop"],
     "order_ready": ["ready", "14 days", f"2 {TIMES} Emma, €12.95 each", "Total: €25.90", "your order number"],
-    "order_cancelled": [
-        "Your reservation for collection has been cancelled",
-        f"1 {TIMES} Emma, €12.95",
-        "nothing to pay",
-    ],
+    "order_return": ["We have received your withdrawal", "where to send the books", "If it wasn't you, tell us"],
+    "order_cancelled": ["reservation for collection has been cancelled", f"1 {TIMES} Emma, €12.95", "nothing to pay"],
     "login_link": ["press the button on its page", "works once, for 30 minutes", "If you didn't ask for this"],
     "address_link": ["to change the address of the account", "works once, for 30 minutes", "If it wasn't you"],
     "invitation": ["added to the staff", "you don't need a password", "If you did not expect this"],

@@ -1,10 +1,10 @@
 """Health checks: what they answer, and that they answer, whatever state the database is in."""
 
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, make_url, update
 
 from bookshop import create_app
 from bookshop.extensions import db
@@ -164,3 +164,25 @@ def test_a_real_minute_after_its_death_the_worker_is_missed(shop, database_url):
     worker.kill()
     wait_until(lambda: ask(shop.app, "/health/worker")[0] == 503)
     assert ask(shop.app, "/health/ready") == (200, "")
+
+
+@contextmanager
+def host_that_is_gone():
+    """Yield an address where a connection is neither made nor refused, as where a machine has lost its power."""
+    with socket.socket() as listener, ExitStack() as queue:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _client in range(2):  # fill the queue, so that the system ignores the next
+            client = queue.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_shop_whose_standby_has_taken_over_from_a_machine_that_is_gone_is_ready(app_on, postgresql_url):
+    app_on(postgresql_url)
+    url = make_url(postgresql_url)
+    with host_that_is_gone() as gone:
+        hosts = (gone, str(url.query.get("host") or f"{url.host}:{url.port or 5432}"))
+        both = url.set(host=None, port=None).update_query_dict({"host": hosts}).render_as_string(hide_password=False)
+        assert ask(create_app(settings_for(both)), "/health/ready") == (200, "")

@@ -96,7 +96,7 @@ def test_an_unknown_order_is_404(ada, order_id):
 # ---------------------------------------------------------------- one order
 
 NEXT = {
-    "placed": "Placed. We are getting your books ready.",
+    "placed": "Placed. Your books are reserved for collection, and we are getting them ready.",
     "ready": "Ready to collect. Your books are ready in the shop",
     "collected": "Collected. You collected it on",
     "cancelled": "Cancelled. It was cancelled on",

@@ -2,12 +2,16 @@
 
 import json
 import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
 from PIL import Image
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from bookshop.admin.look_forms import CHOOSE_AGAIN, LOGO, NO_WORDS, PHOTO
 from bookshop.catalog import pictures
@@ -15,7 +19,8 @@ from bookshop.extensions import db
 from bookshop.mail.models import Message
 from bookshop.shop.colours import CONTRAST_MIN, DARK, DEFAULT, LIGHT, contrast, lowest_contrast, parse_colour, tones
 from tests.catalog.test_covers import contrast as reference_contrast
-from tests.support.clients import text_of
+from tests.support.clients import WebClient, text_of
+from tests.support.factories import Shop
 from tests.support.mailbox import part
 from tests.support.sources import ROOT
 from tests.support.uploads import Upload, metadata, noise, plain, saved
@@ -32,11 +37,12 @@ def owner(shop, web_client):
 
 
 @pytest.fixture
-def choose(owner, shop):
+def choose(owner: WebClient, shop: Shop) -> Callable[..., TestResponse]:
     """Send the form of the look; returns the answer."""
 
-    def send(**changes):
-        files = {name: (BytesIO(changes.pop(name)), "picture.png") for name in ("logo", "photo") if name in changes}
+    def send(**changes: Any) -> TestResponse:
+        chosen = [name for name in ("logo", "photo") if name in changes]
+        files: dict[str, Any] = {name: (BytesIO(changes.pop(name)), "picture.png") for name in chosen}
         version = (shop.rows("SELECT version FROM shop_details") or [0])[0]
         return owner.submit(LOOK, **{"accent": DEFAULT, "version": str(version), **changes, **files})
 
@@ -65,7 +71,8 @@ def test_a_logo_takes_the_place_of_the_name_and_keeps_its_transparent_ground(cho
     assert ('width="400" height="100" alt="Corner &amp; Books"' in page, address.endswith("small.webp")) == (True, True)
     answer = visitor.get(address)
     picture = Image.open(BytesIO(answer.data)).convert("RGBA")
-    assert (picture.size, picture.getpixel((50, 50))[3], picture.getpixel((350, 50))[3]) == ((384, 96), 0, 255)
+    alpha = picture.getchannel("A")
+    assert (picture.size, alpha.getpixel((50, 50)), alpha.getpixel((350, 50))) == ((384, 96), 0, 255)
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
@@ -82,11 +89,10 @@ def test_a_photo_is_on_the_page_about_the_shop_in_two_sizes_without_metadata(cho
 
 
 @pytest.mark.prove
-def test_even_a_noisy_photo_keeps_its_limits(choose, shop, web_client):
-    choose(photo=saved(noise((2000, 1500)), "JPEG"), photo_alt=WORDS)
-    (name,) = shop.rows("SELECT photo FROM shop_details")
-    for size, limits in PHOTO.sizes.items():
-        assert len(web_client().get(f"/covers/{name}-{size}.webp").data) <= limits.bytes_max
+@pytest.mark.parametrize("kind", [LOGO, PHOTO], ids=["logo", "photo"])
+def test_even_a_noisy_picture_keeps_its_limits(kind):
+    found = pictures.read_picture(BytesIO(saved(noise((2000, 1500)), "JPEG")), kind)
+    assert [size for size, limits in kind.sizes.items() if len(found.files[size]) > limits.bytes_max] == []
 
 
 def test_search_engines_and_scripts_get_their_addresses(choose, web_client, api_client):
@@ -107,10 +113,7 @@ def test_pictures_can_be_removed_one_by_one_and_the_log_has_their_names(choose, 
     ((name, photo),) = shop.rows("SELECT logo, photo FROM shop_details")
     for picture in ("logo", "photo"):
         assert owner.submit(f"{LOOK}/remove/{picture}", page=LOOK).location == LOOK
-    assert ("<img" in web_client().get("/visit").text, "The Bookshop" in text_of(web_client().get("/"))) == (
-        False,
-        True,
-    )
+    assert "<img" not in web_client().get("/visit").text
     assert [api_client().get("/api/v1/shop").json[one] for one in ("logo", "photo", "photo_alt")] == [None] * 3
     logged = str(shop.rows("SELECT before, after FROM audit_entries WHERE action = 'shop.changed' ORDER BY id"))
     assert (logged.count(name), logged.count(photo)) == (2, 2)
@@ -123,7 +126,7 @@ def test_pictures_stay_when_something_else_is_changed(choose, shop):
     assert shop.rows("SELECT logo, photo FROM shop_details") == before
 
 
-def files_of(app) -> set[str]:
+def files_of(app: Flask) -> set[str]:
     return {path.name for path in Path(app.config["SETTINGS"].covers).iterdir()}
 
 
@@ -180,8 +183,8 @@ def test_owners_read_which_tones_of_their_colour_the_pages_have_and_why(choose, 
     choose(code="#ffff00")
     page = text_of(owner.get(LOOK))
     light = tones("#ffff00", LIGHT).accent
-    assert f"On light pages {light} , with a contrast of 4.6:1. Your colour, #ffff00 , would have 1.0:1" in page
-    assert "On dark pages #ffff00 , as you chose it, with a contrast of 13.2:1." in page
+    assert f"{light}, with a contrast of 4.6:1. Your colour, #ffff00, would have 1.0:1" in page.replace(" ,", ",")
+    assert "#ffff00, as you chose it, with a contrast of 13.2:1." in page.replace(" ,", ",")
 
 
 def test_e_mails_have_the_colour(shop, mailbox):
@@ -203,11 +206,8 @@ def test_any_colour_can_be_read_on_every_ground_and_so_can_words_on_it(scheme):
     for colour in EVERY_COLOUR:
         found = tones(colour, scheme)
         for tone in (found.accent, found.deep):
-            assert (colour, [ground for ground in scheme.grounds if reference_contrast(tone, ground) < 4.5]) == (
-                colour,
-                [],
-            )
-            assert reference_contrast(tone, found.on) >= CONTRAST_MIN
+            others = (*scheme.grounds, found.on)
+            assert [(colour, other) for other in others if reference_contrast(tone, other) < CONTRAST_MIN] == []
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])

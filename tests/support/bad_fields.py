@@ -4,6 +4,7 @@ from typing import Any
 
 from bookshop.admin.shop_forms import DAYS
 from bookshop.catalog.pictures import NO_PICTURE
+from bookshop.returns.forms import NO_NUMBER, WRONG_DIGIT
 from bookshop.shop.hours import NOT_HOURS
 from bookshop.shop.single_days import NO_DAY
 from tests.support.uploads import Upload
@@ -29,13 +30,6 @@ def text(longest: int, missing: str = "", *, lines: bool = False) -> Cases:
     ]
 
 
-RIGHT_DETAILS: dict[str, dict[str, Any]] = {
-    "ShopDetailsForm": {
-        **{"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
-        **{"order_wording": "reserve", "mail_delay": "60"},
-    },
-    "LookForm": {"accent": "#00aa55", "photo_alt": "Our shop window", "version": "0"},
-}
 LINE_1 = "Line 1 cannot be read. "
 EXCEPTIONS = [
     ("24.12.2026 closed", f"{LINE_1}{NO_DAY}"),
@@ -69,10 +63,6 @@ DETAILS = {
     "phone": 40,
 }
 # A new shop and its first owner.
-SET_UP = {
-    **{"code": "AAAA-AAAA-AAAA-AAAA", "name": "Corner Books", "time_zone": "Europe/London", "currency": "GBP"},
-    **{"email": "ada@example.com", "password": "three random words", "repeat": "three random words"},
-}
 NOT_THE_SAME = "The two passwords are not the same."
 BAD_SET_UP = {
     ("SetUpForm", "code"): [("", "Enter the code from the server's log."), text(100)[-1]],
@@ -108,6 +98,14 @@ BAD_DETAILS = {
     **{("ShopDetailsForm", field): text(longest) for field, longest in DETAILS.items()},
 }
 BAD_PAGES = {
+    ("ReturnForm", "name"): text(200, "Enter your name."),
+    ("ReturnForm", "order_number"): [
+        *all_of(["", " "], "Enter the order number."),
+        *all_of(["1", "4821-73011", "4821 7301 x", "abcd-efgh"], NO_NUMBER),
+        *all_of(["4821-7304", "48217304"], WRONG_DIGIT),
+    ],
+    ("ReturnForm", "email"): [*all_of(["", " "], "Enter your e-mail address."), *EMAIL],
+    ("ReturnForm", "books"): text(1000, lines=True),
     ("PageForm", "title"): text(80, "Enter a title."),
     ("PageForm", "body"): text(20_000, "Enter a text.", lines=True),
     ("PageForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),

@@ -14,6 +14,8 @@ from bookshop.checkout.service import Checkout
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
+from bookshop.returns.binding import returns_service
+from bookshop.returns.service import Declaration
 from bookshop.web import services
 from tests.support.databases import BY_TEST, columns_of, rows_of
 
@@ -122,6 +124,13 @@ class Shop:
         """Mark an order ready, collected or cancelled as staff; return the addresses of the notified customers."""
         return self.commit(lambda: services.checkout().change(order_id, status, by))
 
+    def give_back(self, order_id: int, **declared: Any) -> None:
+        """Declare that the customer returns an order by post, or some of its books."""
+        order = "SELECT o.number, u.email FROM orders o JOIN users u ON u.id = o.user_id WHERE o.id = :id"
+        ((number, email),) = self.rows(order, id=order_id)
+        declaration = Declaration(**{"number": number, "email": email, "name": "Ada Lovelace", **declared})
+        self.commit(lambda: returns_service().receive(declaration))
+
     def withdraw(self, book_id: int) -> int:
         return self.commit(lambda: services.shelf().withdraw(book_id))
 
@@ -152,7 +161,7 @@ class Shop:
 
     def everything(self) -> dict[str, list[Any]]:
         """Return all rows except logins and the use of tokens, to see whether anything changed."""
-        names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines"]
+        names = ["users", "books", "movements", "prebookings", "cart_items", "orders", "order_lines", "returns"]
         names += ["idempotency_records", "messages", "login_links", "link_actions"]
         names += ["webhooks", "webhook_deliveries"]
         tables = {name: columns_of(name) for name in names}

@@ -40,6 +40,22 @@ def server(*, durable: bool = False, largest_file: int = -1) -> Iterator[str]:
     Without `durable` it does not wait for the disk, which suits tests of logic but not benchmarks. With `largest_file`
     no file can grow beyond that many bytes, as on a full disk.
     """
+    with installed() as (root, bin_folder):
+        create(bin_folder, root / "data")
+        options = {"listen_addresses": "", "unix_socket_directories": str(root), "max_connections": "200"}
+        options |= {} if durable else FAST
+        flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        start = ("-D", root / "data", "-l", root / "log", "-o", flags, "-w", "start")
+        run(bin_folder / "pg_ctl", *start, largest_file=largest_file)
+        try:
+            yield f"postgresql+psycopg://postgres@/postgres?host={root}"
+        finally:
+            run(bin_folder / "pg_ctl", "-D", root / "data", "-m", "immediate", "-w", "stop")
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[tuple[Path, Path]]:
+    """Yield a temporary folder for servers and the folder with the programs; the user who runs them can read both."""
     root = Path(tempfile.mkdtemp(prefix="bookshop-pg-"))
     try:
         bin_folder = binaries()
@@ -50,18 +66,14 @@ def server(*, durable: bool = False, largest_file: int = -1) -> Iterator[str]:
                 bin_folder = root / "package" / "pginstall" / "bin"
             shutil.chown(root, NOBODY)
             root.chmod(0o755)
-        _run(bin_folder / "initdb", "-D", root / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = {"listen_addresses": "", "unix_socket_directories": str(root), "max_connections": "200"}
-        options |= {} if durable else FAST
-        flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        start = ("-D", root / "data", "-l", root / "log", "-o", flags, "-w", "start")
-        _run(bin_folder / "pg_ctl", *start, largest_file=largest_file)
-        try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={root}"
-        finally:
-            _run(bin_folder / "pg_ctl", "-D", root / "data", "-m", "immediate", "-w", "stop")
+        yield root, bin_folder
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def create(bin_folder: Path, data: Path) -> None:
+    """Create the data folder of a server."""
+    run(bin_folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -69,7 +81,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True)
 
 
-def _run(*command: str | Path, largest_file: int = -1) -> None:
+def run(*command: str | Path, largest_file: int = -1) -> None:
     """Run a server program, as the user nobody if we are root; output goes to a file because pg_ctl keeps it open."""
     user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else None
     with tempfile.TemporaryFile("w+") as output:

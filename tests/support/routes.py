@@ -32,6 +32,12 @@ LOOK_FORM = {"accent": "#0a5", "logo": (Upload(saved(plain())), "logo.png"), "ve
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
+RETURN = {
+    "name": "Ada Lovelace",
+    "order_number": "4821-7301",
+    "email": "ada@example.com",
+    "confirm": "Confirm withdrawal",
+}
 LOGIN_FORM = {"email": "ada@example.com", "password": PASSWORD}
 WORDS = {"current": PASSWORD, "new": "three other words", "repeat": "three other words"}
 
@@ -46,6 +52,9 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /accent-{colour}.css": (ANYONE, {}),
     "GET /visit": (ANYONE, {}),
     "GET /pages/{slug}": (ANYONE, {}),
+    "GET /return": (ANYONE, {}),
+    "POST /return": (ANYONE, RETURN),
+    "GET /return/received": (ANYONE, {}),
     "GET /robots.txt": (ANYONE, {}),
     "GET /.well-known/security.txt": (ANYONE, {}),
     "GET /health/live": (ANYONE, {}),
@@ -181,6 +190,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/orders/ready": (STAFF, {"order": "1"}),
     "POST /admin/orders/collected": (STAFF, {"order": "1"}),
     "POST /admin/orders/cancel": (STAFF, {"order": "1"}),
+    "POST /admin/returns/{return_id}/handled": (STAFF, {}),
     "GET /admin/mail": (STAFF, {}),
     "GET /admin/mail/{message_id}": (STAFF, {}),
     "GET /admin/mail/{message_id}/message.eml": (STAFF, {}),

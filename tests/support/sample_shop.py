@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import update
 
-from bookshop.accounts.models import LoginSession
+from bookshop.accounts.models import LoginSession, User
 from bookshop.catalog import pictures
 from bookshop.extensions import db
 from bookshop.kit.database import now
@@ -25,7 +25,8 @@ from tests.support.routes import COLUMNS, COOKIE, COVER, LOGGED_IN, PAGES, ROUTE
 class SampleShop:
     """A shop with some of everything, and clients of every role, with cookies and with tokens.
 
-    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another and ordered a third.
+    One book can be reserved, and is in Ada's cart from before it sold out. She reserved another, and ordered a third,
+    which she returns.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -53,6 +54,9 @@ class SampleShop:
     def reset(self) -> None:
         """Restore the saved rows and the logged-in clients in the emptied application."""
         self.snapshot.restore()
+        with self.app.app_context():  # as if all staff who were seen had just been
+            db.session.execute(update(User).where(User.last_seen_at.is_not(None)).values(last_seen_at=now()))
+            db.session.commit()
         for role, cookie in self.cookies.items():
             self.web_clients[role] = WebClient(self.app)
             if cookie is not None:
@@ -65,6 +69,8 @@ class SampleShop:
         shop.book("Emma", isbn=ISBN, stock=1)
         shop.reserve(ada, shop.book("Sanditon"))
         shop.order(ada, {shop.book("Lady Susan", stock=5): 1})
+        shop.execute("UPDATE orders SET delivery = 'post', address = '1 Fen Street'")
+        shop.give_back(1)
         shop.fill_cart(ada, {1: 1})
         shop.set_stock(1, 0)
         message_id = shop.rows("SELECT message_id FROM messages WHERE id = 1")[0]

@@ -94,6 +94,7 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ],
         ({"file": NUL, "photo": NUL, "previewed": ""}, 200, ""),  # text in place of a file is ignored
     ],
+    "POST /return": [({name: NUL}, 400, CONTROLS) for name in ("name", "order_number", "email", "books")],
     "POST /admin/staff": [({"email": NUL}, 400, CONTROLS), ({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/staff/{user_id}": [({"role": NUL}, 400, NO_CHOICE)],
     "POST /admin/settings": [
@@ -185,6 +186,7 @@ def test_every_field_of_every_page_is_tried():
     assert sent - {(route, name) for route, names in tried.items() for name in names} == {
         ("POST /admin/delivery", "receive"),  # a button
         ("POST /checkout", "email"),  # of visitors; see ASKING
+        ("POST /return", "confirm"),  # a button
     }
 
 

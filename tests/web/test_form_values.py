@@ -37,6 +37,7 @@ from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
+from bookshop.returns.forms import ReturnForm
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, VersionedForm, tidied
 from bookshop.web.fresh_login import ConfirmForm
@@ -45,51 +46,18 @@ from tests.support.bad_fields import (
     BAD_PAGES,
     CONTROLS,
     DAMAGED,
-    RIGHT_DETAILS,
-    SET_UP,
     Cases,
     all_of,
     text,
 )
 from tests.support.bad_input import ISBN, SCRIPT
+from tests.support.right_fields import NEW, PASSWORD, RIGHT
 from tests.support.uploads import Upload
 from tests.support.validation import errors_in_form, errors_of, shop_without_database
 
-PASSWORD, NEW = "three random words", "three other words"
-# Valid input for each form, of which each case changes one field.
-RIGHT: dict[str, dict[str, Any]] = {
-    "LoginForm": {"email": "ada@example.com"},
-    "PasswordLoginForm": {"email": "ada@example.com", "password": PASSWORD},
-    "AddressForm": {"email": "ada@example.com"},
-    "LinkForm": {"name": "Ada Lovelace", "confirmed": "y"},
-    "ConfirmAddressForm": {"confirmed": "y"},
-    "LoginCodeForm": {"code": "123456"},
-    "ConfirmForm": {"confirmation": PASSWORD},
-    "SecondFactorForm": {"code": "123456"},
-    "RecoveryCodesForm": {},
-    "EmailForm": {"email": "ada@example.com", "current": PASSWORD},
-    "PasswordForm": {"current": PASSWORD, "new": NEW, "repeat": NEW},
-    "TokenForm": {"name": "till", "scopes": "stock:write", "days": "30"},
-    "DeleteForm": {"current": PASSWORD},
-    "BookForm": {"title": "Persuasion", "authors": "Jane Austen", "price": "9.50"},
-    "CoverForm": {"picture": (io.BytesIO(b"a picture"), "cover.png")},
-    "StockForm": {"change": "received", "copies": "3", "expected": "0"},
-    "DeliveryForm": {"lines": ISBN},
-    "NewStaffForm": {"email": "ada@example.com", "role": "bookseller"},
-    "RoleForm": {"role": "owner"},
-    "WebhookForm": {"url": "https://example.com/hooks", "kinds": "order.placed"},
-    "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
-    "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
-    "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
-    **RIGHT_DETAILS,
-    "SetUpForm": SET_UP,
-    "CopiesForm": {"quantity": "2"},
-    "AddForm": {"book_id": "1", "quantity": "1"},
-    "CheckoutForm": {"name": "Ada Lovelace", "email": "ada@example.com"},
-}
 KINDS = (
     *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
-    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, SetUpForm),
+    *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, SetUpForm, ReturnForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
@@ -109,8 +77,6 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
 # DELIVERY_NUMBER).
 PASSED_OVER = {
     "post_orders",
-    "preview",
-    "version",
     "csrf_token",
     "submit",
     "next",
@@ -121,7 +87,7 @@ PASSED_OVER = {
     "once",
     "shown",
 } | {
-    *("link", "with_password", "shared", "order", "listed", "preview", "version"),
+    *("link", "with_password", "shared", "order", "listed", "preview", "version", "confirm", "edit"),
 }
 
 DIFFER = "The two new passwords are not the same."

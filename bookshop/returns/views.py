@@ -1,0 +1,54 @@
+"""The pages on which customers withdraw from an order by post: what they enter, a summary, and what happened."""
+
+from typing import Any
+
+from flask import redirect, render_template, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from bookshop.accounts.views import limited
+from bookshop.kit.exceptions import NotFound
+from bookshop.orders.models import POST
+from bookshop.returns import bp
+from bookshop.returns.binding import returns_service
+from bookshop.returns.forms import ReturnForm
+from bookshop.web import services
+from bookshop.web.access import current_identity
+
+
+@bp.route("/return", methods=["GET", "POST"])
+@limited
+def declare() -> str | Response | tuple[str, int]:
+    """Ask what is returned, then show what will be sent; only the button of the second step sends it."""
+    form = ReturnForm(_known() if request.method == "GET" else None)
+    if not form.validate_on_submit():
+        return render_template("returns/declare.html", form=form), form.status
+    if form.edit.data:
+        return render_template("returns/declare.html", form=form)
+    if not form.confirm.data:
+        return render_template("returns/confirm.html", form=form)
+    returns, declaration = returns_service(), form.declaration()
+    services.commit(lambda: returns.receive(declaration))
+    return redirect(url_for("returns.received"), 303)
+
+
+def _known() -> dict[str, Any]:
+    """Return what the shop knows of the customer's own order, whose id is in the query string."""
+    order_id = request.args.get("order", 0, type=int)
+    if not (current_user.is_customer and order_id > 0):
+        return {}
+    try:
+        order = services.orders().get(current_identity().user_id, order_id)
+    except NotFound:
+        return {}
+    return (
+        {"name": order.name, "order_number": order.number, "email": current_user.email}
+        if order.delivery == POST
+        else {}
+    )
+
+
+@bp.get("/return/received")
+def received() -> str:
+    """Say what has happened without saying whether there is such an order."""
+    return render_template("returns/received.html")
