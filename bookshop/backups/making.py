@@ -37,7 +37,7 @@ class Made:
     manifest: Manifest
     size: int
     problems: Sequence[str]
-    missing_covers: int
+    missing_pictures: int
 
     @property
     def rows(self) -> int:
@@ -113,7 +113,7 @@ def _snapshot() -> Iterator[Connection]:
 
 
 def _try(archive: Archive, path: Path) -> tuple[Sequence[str], int]:
-    """Restore a backup into a new SQLite file; return the lines of `flask check`, and how many covers are missing."""
+    """Restore a backup into a new SQLite file; return the lines of `flask check`, and how many pictures are missing."""
     archive.verify()
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, hide_parameters=True)
     configure_sqlite(engine)

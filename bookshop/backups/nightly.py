@@ -40,8 +40,10 @@ def backup_tonight(stopping: Stopping, renew: Callable[[], None]) -> bool:
         db.session.rollback()
         return False
     log.info("the nightly backup is complete: %s, %d bytes", target.name, made.size)
-    if made.problems or made.missing_covers:
-        log.error("the backup has %d problems: run `flask check`", len(made.problems) + made.missing_covers)
+    if made.problems:
+        log.error("the shop in the backup has %d problems: run `flask check`", len(made.problems))
+    if made.missing_pictures:
+        log.error("the backup lacks %d pictures that the shop uses", made.missing_pictures)
     return True
 
 

@@ -15,6 +15,7 @@ from bookshop.kit.exceptions import BookshopError, Busy
 from bookshop.web import services
 
 ROUNDS = 5  # of four attempts each
+PATIENCE = "1s"  # for a lock: all requests wait behind an upgrade that waits
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def _migrate() -> None:
     """
     connection = db.session.connection()
     if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
         connection.execute(text("LOCK TABLE users IN ACCESS EXCLUSIVE MODE"))
     schema.migrate(connection)
     if problems := list(broken_invariants(db.session())):

@@ -32,7 +32,7 @@ UNCHANGED = "Nothing was changed, and the previous version can go on."
 @with_appcontext
 @report_errors
 def backup(file: Path) -> None:
-    """Save the database and all covers to FILE while the shop is running.
+    """Save the database and all pictures to FILE while the shop is running.
 
     FILE is replaced once a trial has restored the backup and checked it. The exit code is 1 if the check finds
     anything; the backup is complete all the same.
@@ -53,13 +53,14 @@ def _make(file: Path) -> Made:
 
 def _describe(file: Path, made: Made) -> None:
     click.echo(f"{file}: {made.rows:,} rows, {_files(made.manifest)}, {made.size:,} bytes.")
-    if made.missing_covers:
-        click.echo(f"Covers that books use, but that are not in {settings().covers}: {made.missing_covers:,}", err=True)
+    if made.missing_pictures:
+        lacking = f"Pictures that the shop uses, but that are not in {settings().covers}: {made.missing_pictures:,}"
+        click.echo(lacking, err=True)
 
 
 def _files(manifest: Manifest) -> str:
     number = manifest.covers.files
-    return "1 file of covers" if number == 1 else f"{number:,} files of covers"
+    return "1 file of pictures" if number == 1 else f"{number:,} files of pictures"
 
 
 def _report(problems: Sequence[str]) -> None:
@@ -79,7 +80,7 @@ def _report(problems: Sequence[str]) -> None:
 @with_appcontext
 @report_errors
 def restore(file: Path, replace: bool, yes: bool, send_queued: bool) -> None:
-    """Restore the database and all covers from FILE, which `flask backup` or the worker made: all of it, or nothing.
+    """Restore the database and all pictures from FILE, which `flask backup` or the worker made: all of it, or nothing.
 
     The database must be empty, unless --replace is given. Stop the server and all workers before.
     """
@@ -90,7 +91,7 @@ def restore(file: Path, replace: bool, yes: bool, send_queued: bool) -> None:
     except Invalid as error:
         raise click.ClickException(f"{file}: {error.sentence} Nothing was changed.") from None
     except OSError as error:
-        raise click.ClickException(f"The covers cannot be written: {error}. Nothing was changed.") from None
+        raise click.ClickException(f"The pictures cannot be written: {error}. Nothing was changed.") from None
     manifest = restored.manifest
     click.echo(f"Restored the shop as it was on {manifest.made_at}, with {_files(manifest)}.")
     if restored.held:

@@ -21,7 +21,7 @@ def backup(app, shop, tmp_path):
     shop.execute("UPDATE onix_records SET record = :record", record=b"\x00 <Product>\xff")
     made = run(app, "backup", tmp_path / "shop.zip")
     assert (made.exit_code, made.stderr) == (0, "")
-    assert re.search(r"shop.zip: \d+ rows, 2 files of covers, [\d,]+ bytes", made.stdout)
+    assert re.search(r"shop.zip: \d+ rows, 2 files of pictures, [\d,]+ bytes", made.stdout)
     return tmp_path / "shop.zip"
 
 
@@ -96,4 +96,4 @@ def test_a_shop_with_broken_rows_is_backed_up_all_the_same_and_the_command_says_
     made = run(app, "backup", tmp_path / "shop.zip")
     assert (made.exit_code, (tmp_path / "shop.zip").exists()) == (1, True)
     assert "book 1 has a stock of 7, but its movements add up to 0" in made.stderr
-    assert re.search(r"Covers that books use, but that are not in .*: 1\n", made.stderr)
+    assert re.search(r"Pictures that the shop uses, but that are not in .*: 1\n", made.stderr)
