@@ -2,7 +2,15 @@
 
 import pytest
 
-from bookshop.opening.checks import check_address, check_details, check_https, check_mail, check_pages, check_proxies
+from bookshop.opening.checks import (
+    check_address,
+    check_backup,
+    check_details,
+    check_https,
+    check_mail,
+    check_pages,
+    check_proxies,
+)
 from bookshop.shop.service import Details
 
 SHOP = "https://books.example.com"
@@ -36,6 +44,9 @@ CHECKS = [
     (check_proxies(1, 1), True, "has passed 1 proxy, and BOOKSHOP_TRUSTED_PROXIES is 1."),
     (check_proxies(2, 1), False, "set it to 2, or all visitors count as one."),
     (check_proxies(1, 2), False, "set it to 1, or visitors can pretend to be others."),
+    (check_backup(None, False), False, "Set BOOKSHOP_BACKUPS to a folder"),
+    (check_backup(86_400, True), False, "Run `flask backup FILE` for one now."),
+    (check_backup(86_399, False), True, "less than a day old"),
     (check_mail(False, True), False, "Set BOOKSHOP_SMTP_URL"),
     (check_mail(True, False), False, "Send a message to yourself"),
     (check_mail(True, True), True, "A message has arrived"),

@@ -44,21 +44,22 @@ def message_link(mail_queue):
     return next(link for link in LINK.findall(content) if "/admin/ready/mail/" in link).removeprefix(BASE)
 
 
-def test_an_owner_goes_through_the_list_until_everything_is_done(app, shop, public, web_client):
+def test_an_owner_goes_through_the_list_until_everything_is_done(app, shop, public, web_client, tmp_path):
     shop.owner(OWNER)
     owner = web_client(OWNER)
     assert done(open_list(owner)) == {"address", "HTTPS", "Proxies"}
-    assert "3 of 8 done. Go to Ready to open" in open_list(owner, "/admin")
+    assert "3 of 9 done. Go to Ready to open" in open_list(owner, "/admin")
     shop.describe(street="1 High Street", city="Oxford", email="shop@example.com", week=HOURS)
     for slug in TITLES:
         owner.submit(f"/admin/pages/{slug}", title=slug, body="Reviewed", state="published", version="0")
     shop.book("Emma")
+    assert app.test_cli_runner().invoke(args=["backup", str(tmp_path / "shop.zip")]).exit_code == 0
     with app.app_context():
         record_beat("w", "mail")
         record_beat("w", "webhooks")
     sent = owner.submit("/admin/ready/mail", page="/admin/ready")
     assert f"We've sent a message to {OWNER}." in text_of(owner.get(sent.location))
-    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies", "details", "pages", "Books", "worker"}
+    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies", "details", "pages", "Books", "worker", "backup"}
     phone, link = web_client(), message_link(public)
     assert (phone.get(link).status_code, "E-mail: to do" in open_list(owner)) == (200, True)
     assert "The message has arrived" in text_of(phone.submit(link))
