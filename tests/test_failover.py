@@ -125,7 +125,7 @@ def restocks(reserving: list[Client]) -> Callable[[Client], Iterator[Any]]:
 def web_servers(url: str) -> Iterator[list[int]]:
     """Run the web servers; yield their ports."""
     settings = {"SECRET_KEY": SECRET_KEY, "DATABASE_URL": url, "DATABASE_POOL": "4", "API_LIMIT": "1000000 per minute"}
-    limits = {"MAX_WAITING": "10000", "MAX_OPEN_ORDERS": "10000", "MAIL_DELAY": "0"}
+    limits = {"MAX_WAITING": "10000", "MAX_OPEN_ORDERS": "10000"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("BOOKSHOP_")}
     environ = others | {f"BOOKSHOP_{name}": value for name, value in (settings | limits).items()}
     options = ("--worker-class=bookshop.web.server.Buffering", "--threads=4")
@@ -145,6 +145,7 @@ def test_with_synchronous_replication_nothing_acknowledged_is_lost(capsys):
         emails = [f"customer{number}@example.com" for number in range(CUSTOMERS)]
         customers = {email: shop.customer(email) for email in (*emails, ADA)}
         shop.staff()
+        shop.describe(mail_delay=0)
         insert_books(shop, BOOKS)
         shop.set_stock(BOOKS, 100_000)
         ports = stack.enter_context(web_servers(servers.url))

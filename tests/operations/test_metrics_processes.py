@@ -17,6 +17,7 @@ from bookshop.extensions import db
 from bookshop.web import metrics_files
 from tests.browser.server import AS_RUN, SHOP, environment
 from tests.operations.test_metrics import REQUESTS, TOKEN, samples_of
+from tests.support.factories import Shop
 from tests.support.forks import DEADLINE, Gunicorn, by_command
 from tests.support.settings import settings_for
 
@@ -34,6 +35,7 @@ def server(tmp_path, request):
     app = create_app(settings)
     with app.app_context():
         flask_migrate.upgrade()
+        Shop(app).customer()  # in a new shop, every page leads to the one that sets it up
         db.engine.dispose()
     options = getattr(request, "param", ())
     environ = {**environment(settings), "TMPDIR": str(tmp_path)}
