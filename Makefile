@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 run: export BOOKSHOP_DEMO = 1
 run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
 
-.PHONY: run test prove mutants check lint bench screenshots clean
+.PHONY: run test prove deploy-proof mutants check lint bench screenshots clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/gunicorn --config python:bookshop.cli.demo_server --bind $(HOST):$(PORT) wsgi:app
@@ -23,6 +23,10 @@ test: $(VENV)/installed-dev
 prove: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m prove -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m tests.mutants --sample 10
+
+# As root: set up the shop on empty machines and in containers, by the commands of docs/deploy.md.
+deploy-proof: $(VENV)/installed-dev
+	$(BIN)/python -m deploy.prove
 
 mutants: $(VENV)/installed-dev
 	$(BIN)/python -m tests.mutants $(ARGS)

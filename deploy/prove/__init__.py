@@ -1,0 +1,1 @@
+"""The proof of docs/deploy.md: `python -m deploy.prove`."""
