@@ -8,7 +8,6 @@ from bookshop.accounts.authentication import Authentication
 from bookshop.accounts.emails import key_of
 from bookshop.audit.service import AuditService
 from bookshop.kit.exceptions import NotFound
-from bookshop.kit.text import fold
 from bookshop.mail.service import MailService
 from bookshop.returns.repository import ReturnRepository
 
@@ -52,7 +51,7 @@ class ReturnService:
     def _is_received(self, order_id: int, books: str | None) -> bool:
         """Return whether an open return of the order is about all of it, or about the same books."""
         open_ones = [one for one in self.returns.list_by_order(order_id) if one.handled_at is None]
-        return any(one.books is None or fold(one.books) == fold(books or "") for one in open_ones)
+        return any(one.books is None or _words(one.books) == _words(books or "") for one in open_ones)
 
     def handle(self, return_id: int) -> None:
         """Mark a return as handled, on behalf of staff, unless it is already; raises NotFound."""
@@ -61,3 +60,8 @@ class ReturnService:
             self.audit.record("order.return_handled", order_id, after={"return": return_id})
         elif not self.returns.exists(return_id):
             raise NotFound("There is no such return.", "RETURN_NOT_FOUND")
+
+
+def _words(books: str) -> list[str]:
+    """Return what was written, for comparing: whoever writes the same again may use other spaces and capitals."""
+    return books.casefold().split()

@@ -7,6 +7,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop.accounts.views import limited
+from bookshop.kit.database import ID_MAX
 from bookshop.kit.exceptions import NotFound
 from bookshop.orders.models import POST
 from bookshop.returns import bp
@@ -35,7 +36,7 @@ def declare() -> str | Response | tuple[str, int]:
 def _known() -> dict[str, Any]:
     """Return what the shop knows of the customer's own order, whose id is in the query string."""
     order_id = request.args.get("order", 0, type=int)
-    if not (current_user.is_customer and order_id > 0):
+    if not (current_user.is_customer and 0 < order_id <= ID_MAX):
         return {}
     try:
         order = services.orders().get(current_identity().user_id, order_id)

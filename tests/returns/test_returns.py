@@ -107,6 +107,19 @@ def test_nobody_learns_from_the_form_whether_there_is_such_an_order(shop, web_cl
     assert (declare(web_client(), **known).text, shop.everything()) == (right, before)
 
 
+def test_what_an_open_return_does_not_say_is_stored(shop, web_client, order):
+    visitor, long = web_client(), "The Remarkable History of Emma\r\n" * 20
+    for books in ("...", long, f"{long}Persuasion", ""):
+        declare(visitor, name="Ada L.", order_number=number_of(shop), email=ADA, books=books)
+    assert len(declared(shop)) == 4
+
+
+@pytest.mark.parametrize("order_id", [0, 2**31, 10**20, "x"])
+def test_an_order_that_cannot_be_is_no_order_in_the_address(shop, web_client, order_id):
+    shop.customer(ADA)
+    assert web_client(ADA).get(f"{FORM}?order={order_id}").status_code == 200
+
+
 def test_what_an_open_return_says_already_is_not_stored_again(shop, order):
     shop.give_back(order, books="Emma")
     for books in ("emma", "Persuasion", None, "Emma", None):
