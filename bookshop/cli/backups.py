@@ -15,8 +15,8 @@ from bookshop.backups.restoring import move_shop, restore_backup
 from bookshop.backups.upgrading import UpgradeFailed, upgrade_shop
 from bookshop.cli.errors import report_errors
 from bookshop.config import PREFIX, settings_from
-from bookshop.extensions import settings
-from bookshop.kit.exceptions import BookshopError, Invalid, SettingsError
+from bookshop.extensions import db, settings
+from bookshop.kit.exceptions import BookshopError, Invalid, OutcomeUnknown, SettingsError
 from bookshop.web import services
 
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -106,6 +106,7 @@ def restore(file: Path, replace: bool, yes: bool, send_queued: bool) -> None:
 def _ask_for_name() -> None:
     """Ask for the name of the shop that is about to be replaced."""
     name = services.shop_details().name
+    db.session.rollback()  # PostgreSQL ends a transaction that waits for a person
     typed = click.prompt(f"This replaces everything in the shop {name}. Type its name to go on", default="")
     if typed.strip() != name:
         raise click.ClickException("That is not its name. Nothing was changed.")
@@ -151,6 +152,8 @@ def upgrade(file: Path | None) -> None:
         for line in error.problems:
             click.echo(line, err=True)
         raise click.ClickException(f"The update has failed: `flask check` finds the above. {UNCHANGED}") from None
+    except OutcomeUnknown as error:
+        raise click.ClickException(f"{error.sentence} Run `flask upgrade` again, which finds out.") from None
     except BookshopError as error:
         raise click.ClickException(f"{error.sentence} {UNCHANGED}") from None
     except Exception as error:  # a migration may raise anything

@@ -3,9 +3,11 @@
 import re
 import stat
 
+import click
 import pytest
 
 from bookshop.catalog import pictures
+from bookshop.extensions import db
 from bookshop.mail.models import RESTORED
 from tests.support.backups import PICTURE, SILENCED, contents, differences, new_shop, run
 from tests.support.mailbox import Mailbox
@@ -97,3 +99,15 @@ def test_a_shop_with_broken_rows_is_backed_up_all_the_same_and_the_command_says_
     assert (made.exit_code, (tmp_path / "shop.zip").exists()) == (1, True)
     assert "book 1 has a stock of 7, but its movements add up to 0" in made.stderr
     assert re.search(r"Pictures that the shop uses, but that are not in .*: 1\n", made.stderr)
+
+
+def test_no_transaction_waits_for_the_name_of_the_shop(app, shop, backup, monkeypatch):
+    waiting = []
+
+    def read_slowly(*_words, **_options):
+        waiting.append(db.session().in_transaction())
+        return "another name"
+
+    monkeypatch.setattr(click, "prompt", read_slowly)
+    done = run(app, "restore", backup, "--replace")
+    assert (waiting, "That is not its name" in done.stderr) == ([False], True)

@@ -5,6 +5,8 @@ import pytest
 
 from bookshop.backups import upgrading
 from bookshop.backups.schema import head
+from bookshop.kit.exceptions import OutcomeUnknown
+from bookshop.web import services
 from tests.support.backups import new_shop, run
 from tests.support.factories import Shop
 from tests.test_migrations import BOOK_OF_0001, MOVEMENT, USER_OF_0004
@@ -73,3 +75,16 @@ def test_without_a_place_for_the_backup_or_tables_it_says_what_to_do(old, postgr
     with new_shop("sqlite", postgresql_url, tmp_path / "empty") as empty:
         refused = run(empty, "upgrade", "--backup", tmp_path / "before.zip")
     assert (refused.exit_code, "has no tables: run `flask db upgrade`" in refused.stderr) == (1, True)
+
+
+def test_an_upgrade_whose_outcome_is_unknown_does_not_say_that_nothing_was_changed(old, tmp_path, monkeypatch):
+    commit = services.commit
+
+    def lose_the_reply(work):
+        commit(work)
+        raise OutcomeUnknown
+
+    monkeypatch.setattr(services, "commit", lose_the_reply)
+    done = run(old, "upgrade", "--backup", tmp_path / "before.zip")
+    assert (done.exit_code, revision(old)) == (1, [head()])
+    assert ("Run `flask upgrade` again" in done.stderr, "Nothing was changed" in done.stderr) == (True, False)
