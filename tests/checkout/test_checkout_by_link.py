@@ -1,5 +1,6 @@
 """The link that places the order of a visitor, alone or together with what else was started."""
 
+import re
 from functools import partial
 
 import pytest
@@ -56,6 +57,11 @@ def test_nothing_is_ordered_before_the_press(shop, visitor, link, emma):
     visitor.get(link)
     assert count(shop, "users", "orders", "cart_items", "movements") == [0, 0, 0, 1]
     assert (shop.stock(emma), in_cookie(visitor)) == (3, [emma])
+
+
+def test_each_label_on_the_page_of_a_link_has_its_own_field(visitor, link):
+    ids = re.findall(r' id="([^"]+)"', visitor.get(link).text)
+    assert ("order" in ids, sorted(set(ids)) == sorted(ids)) == (True, True)
 
 
 # ---------------------------------------------------------------- one link for everything
