@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, select, text
 
 from bookshop.extensions import db, limiter
@@ -105,8 +106,21 @@ def _empty_postgresql(connection: Any) -> None:
     if cursor.execute(size).fetchone()[0] > LARGE:
         cursor.execute(f"TRUNCATE {', '.join(table.name for table in TABLES)} RESTART IDENTITY CASCADE")
     else:
-        cursor.execute(_deletes(tuple(_sequences(cursor))))
+        _delete_all(connection, cursor)
     connection.commit()
+
+
+def _delete_all(connection: Any, cursor: Any) -> None:
+    """Delete all rows, again if a request whose connection was lost is still being rolled back by the server."""
+    deletes = _deletes(tuple(_sequences(cursor)))
+    for _attempt in range(5):
+        try:
+            cursor.execute(deletes)
+        except DeadlockDetected:
+            connection.rollback()
+        else:
+            return
+    cursor.execute(deletes)
 
 
 def _sequences(cursor: Any) -> dict[str, int | None]:
