@@ -13,16 +13,15 @@ from sqlalchemy import Connection, Inspector, create_engine, inspect, text
 
 from bookshop import create_app
 from bookshop.accounts.authentication import token_hash
-from bookshop.accounts.login_links import LinkRequest
-from bookshop.accounts.models import CUSTOMER, OWNER, RESERVE
+from bookshop.accounts.models import CUSTOMER, OWNER
 from bookshop.accounts.scopes import scopes_of
 from bookshop.config import Settings
 from bookshop.extensions import db
 from bookshop.kit.database import Base
-from bookshop.web import opening, services
-from bookshop.webhooks.worker import WebhookWorker
+from bookshop.web import services
 from tests.support.databases import WORKER
-from tests.support.factories import IMPORT_COLUMNS, IMPORT_VALUES, PASSWORD, Shop
+from tests.support.factories import PASSWORD, Shop
+from tests.support.full_tables import fill
 from tests.support.mailbox import Mailbox
 from tests.support.settings import SECRET_KEY, settings_for
 
@@ -104,50 +103,6 @@ def ask(app: Flask, question: Callable[[Inspector], Any]) -> Any:
     """Ask SQLAlchemy's inspector about the application's database."""
     with app.app_context():
         return question(inspect(db.engine))
-
-
-def fill(shop: Shop) -> None:
-    """Insert at least one row into every table, and pre-bookings of every status."""
-    shop.staff()
-    ada, ben = shop.customer("ada@example.com"), shop.customer("ben@example.com")
-    shop.token("ada@example.com")
-    emma, persuasion = shop.book("Emma", isbn="9780141439587"), shop.book("Persuasion")
-    shop.reserve(ada, emma)
-    shop.set_stock(emma, 3)
-    shop.cancel(ada, shop.reserve(ada, persuasion))
-    shop.reserve(ben, persuasion)
-    shop.describe(city="Oxford", post_orders=True, postage_cents=350)
-    shop.give_back(shop.order(ada, {emma: 1}, delivery="post", address="1 Fen Street"))
-    shop.fill_cart(ada, {emma: 2})
-    shop.commit(lambda: services.content().add({"title": "Events", "body": "Readings", "state": "published"}))
-    shop.execute(
-        "INSERT INTO idempotency_records (user_id, key, fingerprint, created_at) VALUES (:ada, 'k', 'f', '2026-01-01')",
-        ada=ada,
-    )
-    visitor = LinkRequest("cleo@example.com", "a browser")
-    shop.commit(lambda: services.login_links().start(visitor, RESERVE, persuasion))
-    with shop.app.app_context():
-        services.register_webhook(ada, "https://1.1.1.1/hooks", ["*"])
-    shop.set_stock(emma, 7)
-    with shop.app.app_context():
-        WebhookWorker().queue_new()
-    shop.execute("INSERT INTO sent_forms (key, created_at) VALUES ('k', '2026-01-01')")
-    shop.execute("INSERT INTO attempts (key, count, until, forget_at) VALUES ('k', 1, '2026-01-01', '2026-01-01')")
-    shop.execute("INSERT INTO second_factors (user_id, nonce, last_step, created_at) VALUES (1, 'n', 0, '2026-01-01')")
-    shop.execute("INSERT INTO worker_beats (worker, loop, seen_at) VALUES ('w', 'mail', '2026-01-01')")
-    shop.execute("INSERT INTO purge_state (id, due_at, events_until, movements_until) VALUES (1, '2026-01-01', 0, 0)")
-    shop.execute(f"INSERT INTO import_jobs ({IMPORT_COLUMNS}) VALUES ({IMPORT_VALUES})", state="done")
-    shop.execute("INSERT INTO import_notes (job_id, kind, sentence) VALUES (1, 'refused', 's')")
-    shop.execute("INSERT INTO column_mappings (header_hash, mapping, updated_at) VALUES ('h', '[]', '2026-01-01')")
-    shop.execute("UPDATE books SET import_id = 1 WHERE id = :emma", emma=emma)
-    shop.execute("INSERT INTO onix_records (book_id, record, received_at) VALUES (1, '', '2026-01-01')")
-    shop.execute(
-        "INSERT INTO reference_titles (isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')"
-    )
-    shop.execute("INSERT INTO backups (finished_at, file, size) VALUES ('2026-01-01', 'f.zip', 1)")
-    shop.execute("INSERT INTO recovery_codes (code_hash, user_id) VALUES ('h', 1)")
-    shop.commit(lambda: opening.service().record_passed("mail", "f"))
-    shop.execute("INSERT INTO login_sessions (id, user_id, created_at) VALUES ('x', :ada, '2026-01-01')", ada=ada)
 
 
 def schema(app: Flask) -> Schema:

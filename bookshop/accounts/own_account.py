@@ -21,7 +21,7 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.people.schemas import personal_data_json
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.retention.worker import erase_traces
-from bookshop.web import fresh_login, services
+from bookshop.web import attempts, fresh_login, services
 from bookshop.web.access import (
     current_identity,
     fresh_login_required,
@@ -80,7 +80,7 @@ def _commit_confirmed(confirmed_by: str | Identity, work: Callable[[], T]) -> T:
     if not isinstance(confirmed_by, str):
         return services.commit(work, lock_role=False)
     limits = fresh_login.limits_of(current_identity())
-    return services.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
+    return attempts.with_counted_attempt(limits, g.get("form_key", ""), lambda: services.commit(work, lock_role=False))
 
 
 @bp.route("/account/password", methods=["GET", "POST"])

@@ -19,7 +19,7 @@ from bookshop.accounts.service import CheckedUser, LoginAttempt
 from bookshop.extensions import client_network, limiter, settings
 from bookshop.kit.exceptions import Invalid, NotAuthenticated, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
-from bookshop.web import services
+from bookshop.web import attempts, services
 from bookshop.web.access import View, current_identity
 from bookshop.web.navigation import safe_next
 
@@ -187,4 +187,4 @@ def _log_in(
         return commit_login(lambda: accounts.log_in(checked, entered), shared=shared)
 
     key = "" if entered.code else entered.form_key
-    return services.with_counted_attempt(limits, key, check_and_log_in) is not None
+    return attempts.with_counted_attempt(limits, key, check_and_log_in) is not None

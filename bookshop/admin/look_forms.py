@@ -6,7 +6,7 @@ from flask_wtf.file import FileField
 from wtforms import ColorField, Form, StringField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
-from bookshop.catalog.pictures import DAMAGED, Cover, Kind, Refusals, Size, read_picture
+from bookshop.catalog.pictures import DAMAGED, Kind, Picture, Refusals, Size, read_picture
 from bookshop.kit.exceptions import Invalid
 from bookshop.shop.colours import DEFAULT, parse_colour
 from bookshop.shop.models import ALT_MAX
@@ -90,7 +90,7 @@ class LookForm(VersionedForm):
     def __init__(self, details: Details) -> None:
         super().__init__(photo_alt=details.photo_alt, accent=details.accent or DEFAULT, version=details.version)
         self.has_photo = bool(details.photo)
-        self.pictures: dict[str, Cover] = {}
+        self.pictures: dict[str, Picture] = {}
 
     def validate_photo_alt(self, field: StringField) -> None:
         if not field.data and (self.has_photo or self.photo.data):

@@ -14,7 +14,6 @@ from bookshop.kit.text import tidy
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
-from bookshop.returns.binding import returns_service
 from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, require_fresh_login, staff_required
@@ -88,7 +87,7 @@ def order(order_id: int) -> ViewResponse:
 @bp.post("/admin/returns/<int:return_id>/handled")
 @staff_required
 def handle_return(return_id: int) -> Response:
-    returns = returns_service()
+    returns = services.returns()
     services.commit(lambda: returns.handle(return_id))
     flash("The return is marked as handled.", "success")
     return redirect(safe_next(request.form.get("next", url_for("admin.dashboard"))), 303)

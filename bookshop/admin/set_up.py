@@ -11,7 +11,7 @@ from bookshop.admin.set_up_form import SetUpForm
 from bookshop.extensions import client_network
 from bookshop.kit.exceptions import Conflict, Invalid, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
-from bookshop.web import opening, services
+from bookshop.web import attempts, opening, services
 from bookshop.web.access import for_pages
 
 FREE_ATTEMPTS, LONGEST_WAIT = 5, 15 * 60
@@ -71,4 +71,4 @@ def _create(form: SetUpForm) -> None:
         return commit_login(create_and_log_in)
 
     limit = AttemptLimit(f"set up at {client_network()}", FREE_ATTEMPTS, LONGEST_WAIT)
-    services.with_counted_attempt([limit], entered.form_key, check_and_create)
+    attempts.with_counted_attempt([limit], entered.form_key, check_and_create)

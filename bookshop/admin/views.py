@@ -128,7 +128,7 @@ def remove_cover(book_id: int) -> Response:
     return redirect(url_for("admin.cover", book_id=book_id), 303)
 
 
-def _change_cover(book_id: int, new: pictures.Cover | None) -> None:
+def _change_cover(book_id: int, new: pictures.Picture | None) -> None:
     """Store the new files, then commit the book's cover, so that no file is ever missing."""
     if new:
         pictures.store(settings().covers, new)

@@ -48,8 +48,8 @@ class Made:
 def make_backup(target: Path, carry_on: Continue = lambda: None) -> Made:
     """Write a backup of the running shop, and replace `target` once a trial has restored it. Raises OSError.
 
-    Nothing is locked: all rows are those of one moment. Covers are read later, and none is deleted on the day on which
-    it was replaced, so every cover of that moment is in the backup.
+    Nothing is locked: all rows are those of one moment. Pictures are read later: one that the purge has deleted
+    meanwhile, because it was replaced, is counted as missing.
     """
     with files.part_of(target) as file:
         manifest = _write(file, carry_on)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from alembic import command
 from alembic.config import Config
@@ -27,14 +28,21 @@ def revision_of(connection: Connection) -> str:
     raise Conflict("The database has no tables: run `flask db upgrade`.")
 
 
+@cache
+def revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision in `migrations/`, which this version of the shop needs, and all of them."""
+    scripts = ScriptDirectory(MIGRATIONS)
+    return str(scripts.get_current_head()), frozenset(script.revision for script in scripts.walk_revisions())
+
+
 def is_known(revision: str) -> bool:
     """Whether this version of the shop has the migrations up to a revision."""
-    return revision in {script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()}
+    return revision in revisions()[1]
 
 
 def head() -> str:
     """Return the revision that this version of the shop needs."""
-    return str(ScriptDirectory(MIGRATIONS).get_current_head())
+    return revisions()[0]
 
 
 def migrate(connection: Connection, revision: str = HEAD) -> None:

@@ -96,8 +96,8 @@ COVER_KIND = Kind(COVER, SIZES, SHORT_SIDE_MIN, LONG_SIDE_MIN, RATIO_MAX, TOO_SM
 
 
 @dataclass(frozen=True)
-class Cover:
-    """A cover or another picture ready to be stored: its name, and a WebP file of each size."""
+class Picture:
+    """A picture ready to be stored: its name, and a WebP file of each size."""
 
     name: str
     files: Mapping[str, bytes]
@@ -108,17 +108,17 @@ class Cover:
         return list(Image.open(BytesIO(self.files["large"])).size)
 
 
-def read_cover(upload: BinaryIO) -> Cover:
+def read_cover(upload: BinaryIO) -> Picture:
     """Convert an uploaded file to a cover; see `read_picture`."""
     return read_picture(upload, COVER_KIND)
 
 
-def read_picture(upload: BinaryIO, kind: Kind) -> Cover:
+def read_picture(upload: BinaryIO, kind: Kind) -> Picture:
     """Convert an uploaded file, judging it by its content, not its name; raises Invalid with the reason."""
     with _decoding:
         picture = decode(upload, kind.refusals, partial(_upright_srgb, kind=kind))
     files = {size: _encode(picture, limits) for size, limits in kind.sizes.items()}
-    return Cover(new_name(), files)
+    return Picture(new_name(), files)
 
 
 def new_name() -> str:
@@ -228,17 +228,17 @@ def file_name(name: str, size: str) -> str | None:
     return f"{name}-{size}.webp" if NAME.fullmatch(name) and size in SIZES else None
 
 
-def store(location: Path | str, cover: Cover) -> None:
-    """Write a cover's files, before the commit of the book that uses it; raises Busy if they cannot be written.
+def store(location: Path | str, picture: Picture) -> None:
+    """Write the files of a picture, before the commit of what uses it; raises Busy if they cannot be written.
 
-    What no book uses is deleted by the nightly purge, once it is older than any request can be.
+    What nothing uses is deleted by the nightly purge, once it is older than any request can be.
     """
     storage = storage_at(location)
     try:
-        for size, content in cover.files.items():
-            storage.write(f"{cover.name}-{size}.webp", content)
+        for size, content in picture.files.items():
+            storage.write(f"{picture.name}-{size}.webp", content)
     except OSError as error:
-        log.exception("covers cannot be stored in %s", storage)
+        log.exception("pictures cannot be stored in %s", storage)
         raise Busy(NOT_STORED) from error
 
 
@@ -248,5 +248,5 @@ def read(location: Path | str, file: str) -> bytes | None:
     try:
         return storage.read(file)
     except OSError as error:
-        log.warning("covers cannot be read from %s: %s", storage, error)
+        log.warning("pictures cannot be read from %s: %s", storage, error)
         raise Busy(NOT_READ) from error

@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 
 from bookshop.admin.shop_forms import time_zones
 from bookshop.cli.errors import report_errors
+from bookshop.cli.users import password_option
 from bookshop.extensions import db
 from bookshop.kit.money import CURRENCIES
 from bookshop.kit.text import problem_in, tidy
@@ -65,14 +66,7 @@ def optional(name: str, words: str, check: Checked) -> Callable[[Command], Comma
 @click.option("--time-zone", prompt="Time zone, such as Europe/London", callback=one_of(time_zones(), "Europe/London"))
 @click.option("--currency", prompt="Currency, such as EUR", callback=one_of(CURRENCIES, "EUR"))
 @click.option("--email", prompt="E-mail address of the first owner")
-@click.option(
-    "--password",
-    prompt="Password (press Enter for none: log in with links)",
-    default="",
-    show_default=False,
-    hide_input=True,
-    confirmation_prompt=True,
-)
+@password_option
 @report_errors
 def new_shop(email: str, password: str, **details: str) -> None:
     """Set up a new shop: its name, address, time zone, currency and first owner. Asks for what is not given.

@@ -16,10 +16,7 @@ users = AppGroup("users", help="Create, deactivate and reactivate users, and cha
 tokens = AppGroup("tokens", help="Create and revoke API tokens for scripts.")
 
 
-@users.command("create")
-@click.argument("email")
-@click.option("--role", type=ROLE, default=CUSTOMER, show_default=True, help="What the user may do.")
-@click.option(
+password_option = click.option(
     "--password",
     prompt="Password (press Enter for none: log in with links)",
     default="",
@@ -27,6 +24,12 @@ tokens = AppGroup("tokens", help="Create and revoke API tokens for scripts.")
     hide_input=True,
     confirmation_prompt=True,
 )
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--role", type=ROLE, default=CUSTOMER, show_default=True, help="What the user may do.")
+@password_option
 @report_errors
 def create_user(email: str, role: str, password: str) -> None:
     """Create a user, whose address counts as confirmed."""

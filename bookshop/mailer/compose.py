@@ -28,7 +28,7 @@ from bookshop.mailer.transport import envelope_address
 from bookshop.returns.repository import ReturnRepository
 from bookshop.shop.colours import DARK, LIGHT, tones
 from bookshop.web import services
-from bookshop.web.jinja import day, local
+from bookshop.web.jinja import day, minute
 from bookshop.web.navigation import absolute_url
 
 # The page that a link in a message of this kind opens.
@@ -99,7 +99,7 @@ def _context_of(message: Any, token: str) -> dict[str, Any]:
         return {"button": absolute_url("admin.confirm_mail", token=check_link.token())}
     link = absolute_url(LINK_PAGES[message.kind], token=token) if token else ""
     if message.kind in NOTICE_KINDS:
-        return {"when": f"{day(message.created_at)} at {local(message.created_at):%H:%M %Z}", "undo": link}
+        return {"when": f"{day(message.created_at)} at {minute(message.created_at)}", "undo": link}
     return {"button": link}
 
 

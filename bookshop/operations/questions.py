@@ -1,13 +1,11 @@
 """What health checks and metrics ask the database; see web/probes.py."""
 
-from functools import cache
 from math import inf
 
-from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session
 
 from bookshop.backups.repository import BackupRepository
-from bookshop.config import ROOT
+from bookshop.backups.schema import revisions
 from bookshop.operations.figures import Figures
 from bookshop.operations.repository import OperationsRepository
 from bookshop.operations.service import OperationsService
@@ -15,14 +13,7 @@ from bookshop.operations.service import OperationsService
 
 def schema_problem(session: Session) -> str:
     """Say why the schema does not fit this version of the shop; '' if it does."""
-    return OperationsService(session).schema_problem(*_revisions())
-
-
-@cache
-def _revisions() -> tuple[str, frozenset[str]]:
-    """Return the newest revision in `migrations/`, and all of them."""
-    scripts = ScriptDirectory(str(ROOT / "migrations"))
-    return str(scripts.get_current_head()), frozenset(script.revision for script in scripts.walk_revisions())
+    return OperationsService(session).schema_problem(*revisions())
 
 
 def missing_loops(session: Session) -> str:

@@ -35,8 +35,8 @@ class ReturnService:
         """Store a declaration and queue its acknowledgement to the customer.
 
         Does nothing, and tells the caller nothing, unless there is such an order by post and the address is that of its
-        active account: otherwise anybody could find out who has ordered. Nor does it store again what an open return of
-        the order says already. Locks the customer's row, so that the account cannot be deleted meanwhile.
+        active account: otherwise anybody could find out who has ordered. What an open return of the order says already
+        is not stored again either. Locks the customer's row, so that the account cannot be deleted meanwhile.
         """
         order = self.returns.find_posted(declared.number)
         user = self.authentication.lock_active(order.user_id) if order else None

@@ -11,7 +11,6 @@ from bookshop.kit.database import ID_MAX
 from bookshop.kit.exceptions import NotFound
 from bookshop.orders.models import POST
 from bookshop.returns import bp
-from bookshop.returns.binding import returns_service
 from bookshop.returns.forms import ReturnForm
 from bookshop.web import services
 from bookshop.web.access import current_identity
@@ -28,7 +27,7 @@ def declare() -> str | Response | tuple[str, int]:
         return render_template("returns/declare.html", form=form)
     if not form.confirm.data:
         return render_template("returns/confirm.html", form=form)
-    returns, declaration = returns_service(), form.declaration()
+    returns, declaration = services.returns(), form.declaration()
     services.commit(lambda: returns.receive(declaration))
     return redirect(url_for("returns.received"), 303)
 

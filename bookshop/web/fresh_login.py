@@ -13,7 +13,7 @@ from bookshop.audit.service import set_actor
 from bookshop.kit import transactions
 from bookshop.kit.exceptions import BookshopError, FreshLoginRequired, Invalid, NotAuthenticated, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
-from bookshop.web import services
+from bookshop.web import attempts, services
 from bookshop.web.forms import ShopForm, code_field
 from bookshop.web.navigation import return_address
 
@@ -70,7 +70,7 @@ def confirm(identity: Identity, typed: str) -> None:
             service = services.second_factor(session)
             transactions.in_transaction(session, lambda: service.confirm_login(identity.user_id, login_id, typed))
 
-    services.with_counted_attempt(limits_of(identity), "", check)
+    attempts.with_counted_attempt(limits_of(identity), "", check)
 
 
 def limits_of(identity: Identity) -> list[AttemptLimit]:

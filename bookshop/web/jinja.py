@@ -32,6 +32,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(one_line)
     app.add_template_filter(local)
     app.add_template_filter(weekday)
+    app.add_template_filter(minute)
     app.add_template_filter(seen)
     for function in (list_address, page_address, absolute_url, search_text, open_now):
         app.add_template_global(function)
@@ -51,6 +52,11 @@ def day(moment: datetime) -> str:
 def format_day(moment: date) -> str:
     """Format a date, or that of a time: 22 Nov 2026."""
     return format_date(moment, "d MMM y", locale=LOCALE)
+
+
+def minute(moment: datetime) -> str:
+    """Format a time of day in the shop's time zone, which it names: 14:05 CET."""
+    return f"{local(moment):%H:%M %Z}"
 
 
 def weekday(moment: date) -> str:

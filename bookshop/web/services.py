@@ -32,7 +32,7 @@ from bookshop.idempotency.service import FormResponse, IdempotencyService, SentF
 from bookshop.imports.service import ImportService
 from bookshop.inventory.service import BookService
 from bookshop.kit import transactions
-from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated, WrongPassword
+from bookshop.kit.exceptions import BookshopError, Invalid, NotAuthenticated
 from bookshop.mail.service import MailService
 from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
@@ -41,9 +41,10 @@ from bookshop.people.service import PeopleService
 from bookshop.prebookings.service import PreBookService
 from bookshop.reference.service import ReferenceService
 from bookshop.retention.service import RetentionService
+from bookshop.returns.service import ReturnService
 from bookshop.shelf.service import ShelfService
 from bookshop.shop.service import NEW_SHOP, Details, ShopService
-from bookshop.throttle.service import AttemptLimit, ThrottleService
+from bookshop.throttle.service import ThrottleService
 from bookshop.webhooks.addresses import AddressNotAllowed, parse_url, resolve_allowed
 from bookshop.webhooks.service import WebhookService
 
@@ -187,6 +188,11 @@ def orders() -> OrderService:
 
 
 @once_per_session
+def returns() -> ReturnService:
+    return ReturnService(db.session(), authentication(), mail())
+
+
+@once_per_session
 def checkout() -> CheckoutService:
     rules = OrderRules(settings().max_open_orders, shop_details().postage, shop_details().wording)
     return CheckoutService(db.session(), inventory(), mail(), alerts(), rules)
@@ -254,38 +260,7 @@ def assign_positions() -> None:
             pass
 
 
-def with_counted_attempt(limits: Sequence[AttemptLimit], form_key: str, work: Callable[[], T]) -> T:
-    """Count an attempt, then run work that checks a password; uncount it unless the password was wrong.
-
-    It also stays counted after an unexpected error. A repeated form, with the same `form_key` (unless ''), is the same
-    attempt. Raises TooManyAttempts before any work.
-    """
-
-    def count() -> bool:
-        is_first = not form_key or sent_forms(session).claim_attempt(form_key)
-        if is_first:
-            throttle(session).claim(limits)
-        return is_first
-
-    with separate_session() as session:
-        counted = transactions.in_transaction(session, count)
-    try:
-        result = work()
-    except WrongPassword:
-        raise
-    except BookshopError:
-        _uncount(counted, limits)
-        raise
-    _uncount(counted, limits)
-    return result
-
-
-def _uncount(counted: bool, limits: Sequence[AttemptLimit]) -> None:
-    if counted:
-        _try_write("an attempt stays counted", lambda session: throttle(session).uncount(limits))
-
-
-def _try_write(on_failure: str, work: Callable[[Session], None]) -> None:
+def try_write(on_failure: str, work: Callable[[Session], None]) -> None:
     """Write something that the request can do without; a failure is only logged, as `on_failure`."""
     try:
         with separate_session() as session:
@@ -360,7 +335,7 @@ def form_was_sent(key: str) -> bool:
 
 def store_form_response(key: str, response: FormResponse) -> None:
     """Store the response to a form that has taken effect."""
-    _try_write("the response to a form was not stored", lambda session: sent_forms(session).store(key, response))
+    try_write("the response to a form was not stored", lambda session: sent_forms(session).store(key, response))
 
 
 def actor() -> Actor:

@@ -20,7 +20,7 @@ def reserve_by_e_mail(visitor: Browser, mailbox: Mailbox, book_id: int, address:
 
 
 def restock(staff: Browser, mailbox: Mailbox, book_id: int, address: str, title: str) -> None:
-    """Put copies on the shelf, and see that the customer who waits is notified by e-mail."""
+    """Put copies on the shelf, and check that the waiting customer gets an e-mail."""
     answer = staff.send("PATCH", f"/books/{book_id}/stock", {"quantity": 3})
     if answer["notified_count"] != 1:
         raise Unexpected(f"the restock notified {answer['notified_count']} customers instead of one")
@@ -35,7 +35,7 @@ def order(customer: Browser, mailbox: Mailbox, book_id: int, address: str) -> No
 
 
 def collect(staff: Browser, mailbox: Mailbox, address: str) -> None:
-    """Prepare the first order, see that its customer is told, and hand it out."""
+    """Prepare the first order, check that its customer gets an e-mail, and hand it over."""
     [placed] = staff.send("GET", "/admin/orders?status=placed")["items"]
     staff.send("POST", f"/admin/orders/{placed['id']}/ready")
     mailbox.wait_for(address, "Ready to collect")

@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+WHEELS = "/var/cache/pip"  # what one machine has downloaded, the others share
+PIP = f"[global]\ncert = /etc/ssl/certs/this-machine.crt\ncache-dir = {WHEELS}\n"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 START_SECONDS, STOP_SECONDS, RUN_SECONDS = 30, 30, 240
 
@@ -58,7 +60,7 @@ def make_base(root: Path) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost books.example.com\n", encoding="ascii")
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     shutil.copy(CERTIFICATES, root / "etc/ssl/certs/this-machine.crt")
-    (root / "etc/pip.conf").write_text("[global]\ncert = /etc/ssl/certs/this-machine.crt\n", encoding="ascii")
+    (root / "etc/pip.conf").write_text(PIP, encoding="ascii")
 
 
 class Machine:

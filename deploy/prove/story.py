@@ -9,7 +9,7 @@ from typing import NamedTuple
 from deploy.prove import journeys
 from deploy.prove.containers import BASE, POSTGRESQL, Podman, make_images, podman
 from deploy.prove.document import ROOT, commands
-from deploy.prove.machine import Machine, machine, make_base, run
+from deploy.prove.machine import WHEELS, Machine, machine, make_base, run
 from deploy.prove.previous import PREVIOUS, VERSION, install_previous
 from deploy.prove.proxies import check_proxy
 from deploy.prove.step import step
@@ -42,7 +42,7 @@ def block(name: str, replaced: Mapping[str, str] = {}) -> str:
 
 def tell(work: Path) -> None:
     """Run all steps in an empty folder; raises StepFailed."""
-    base, shared = work / "base", {work / "bookshop.git": REPOSITORY, work / "pip": "/root/.cache/pip"}
+    base, shared = work / "base", {work / "bookshop.git": REPOSITORY, work / "pip": WHEELS}
     with step("Clone the repository, with the previous release"):
         clone(work / "bookshop.git")
     with step("Make an empty Debian"):
@@ -97,7 +97,7 @@ def live_through_an_update(old: Machine, mailbox: Mailbox) -> Waited:
         old.run(block("update-old"))
         old.run(block("update") + block("switch"))
         wait_until_ready(LOCAL)
-    with step("Notify the customer who has waited since before the update"):
+    with step("Restock: whoever reserved before the update gets an e-mail"):
         journeys.restock(staff, mailbox, book_id, CUSTOMER, "Tristram Shandy")
         waited.check(LOCAL)
         old.run("bookshop check")
@@ -177,7 +177,7 @@ def put_nginx_in_front(new: Machine) -> None:
 
 def compose_block(name: str, work: Path) -> str:
     """Return a block of setup B for Podman and for the folders of the proof."""
-    build = f"--network=host --volume={work}/pip:/root/.cache/pip"
+    build = f"--network=host --volume={work}/pip:{WHEELS}"
     replaced = {
         "/opt/bookshop": str(work / "code"),
         REPOSITORY: str(work / "bookshop.git"),

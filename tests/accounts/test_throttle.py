@@ -10,7 +10,7 @@ from bookshop.extensions import db, limiter
 from bookshop.kit.transactions import in_transaction
 from bookshop.throttle.repository import AttemptRepository
 from bookshop.throttle.service import AttemptLimit
-from bookshop.web import services
+from bookshop.web import attempts, services
 from tests.support import races
 from tests.support.clients import WebClient, text_of
 from tests.support.factories import PASSWORD
@@ -214,7 +214,7 @@ def test_checking_before_counting_lets_all_guesses_through(shop, app, monkeypatc
         checked.wait()  # all have checked, and none has to wait
         return work()
 
-    monkeypatch.setattr(services, "with_counted_attempt", check_first)
+    monkeypatch.setattr(attempts, "with_counted_attempt", check_first)
     assert guesses_at_once(app) == 12
 
 
@@ -223,7 +223,7 @@ def test_rate_limits_are_locked_in_one_order_to_prevent_deadlocks(shop, app, cap
 
     def take(turn):
         with app.app_context():
-            services.with_counted_attempt(
+            attempts.with_counted_attempt(
                 [AttemptLimit(name, 1000, 1) for name in (names if turn % 2 else names[::-1])], "", lambda: turn % 3
             )
 

@@ -25,7 +25,7 @@ def good(tmp_path_factory):
         shop = Shop(app)
         for number in range(200):
             shop.book(f"Book {number}")
-        pictures.store(folder / "covers", pictures.Cover(PICTURE, {"small": os.urandom(3000)}))
+        pictures.store(folder / "covers", pictures.Picture(PICTURE, {"small": os.urandom(3000)}))
         assert run(app, "backup", folder / "good.zip").exit_code == 0
     return folder / "good.zip"
 

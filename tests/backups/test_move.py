@@ -12,7 +12,7 @@ from bookshop.extensions import db
 from tests.support.backups import contents, differences, run, shop_at
 from tests.support.databases import new_database
 from tests.support.factories import Shop
-from tests.test_migrations import fill
+from tests.support.full_tables import fill
 
 LOCKED = sqlite3.OperationalError
 

@@ -10,15 +10,15 @@ from bookshop.catalog import pictures
 from bookshop.extensions import db
 from bookshop.mail.models import RESTORED
 from tests.support.backups import PICTURE, SILENCED, contents, differences, new_shop, run
+from tests.support.full_tables import fill
 from tests.support.mailbox import Mailbox
-from tests.test_migrations import fill
 
 
 @pytest.fixture
 def backup(app, shop, tmp_path):
     """The file of a backup of a shop that has a row in every table, and a cover."""
     fill(shop)
-    pictures.store(app.config["SETTINGS"].covers, pictures.Cover(PICTURE, {"small": b"a small", "large": b"picture"}))
+    pictures.store(app.config["SETTINGS"].covers, pictures.Picture(PICTURE, {"small": b"a small", "large": b"picture"}))
     shop.execute("UPDATE books SET cover = :picture WHERE id = 1", picture=PICTURE)
     shop.execute("UPDATE onix_records SET record = :record", record=b"\x00 <Product>\xff")
     made = run(app, "backup", tmp_path / "shop.zip")

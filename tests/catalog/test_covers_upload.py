@@ -308,7 +308,7 @@ def test_an_unwritable_folder_is_reported_and_logged_and_nothing_changes(staff, 
     folder.write_text("in the way")
     answer = CoverStaff(staff.shop, browser, folder).upload(saved(plain()), book_id=staff.book_id)
     assert (answer.status_code, pictures.NOT_STORED in text_of(answer), staff.cover()) == (503, True, None)
-    assert f"covers cannot be stored in {folder}" in caplog.text
+    assert f"pictures cannot be stored in {folder}" in caplog.text
 
 
 def test_a_failed_write_leaves_no_file_behind(staff, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bookshop.catalog import pictures
-from bookshop.catalog.pictures import Cover
+from bookshop.catalog.pictures import Picture
 from tests.retention.test_purge import purge
 from tests.support import races
 from tests.support.uploads import plain, saved
@@ -24,7 +24,7 @@ def folder(app, shop):
     """The folder of covers with one that two books use and one that no book uses, both stored two days ago."""
     folder = Path(app.config["SETTINGS"].covers)
     for name in (USED, UNUSED):
-        pictures.store(folder, Cover(name, {"large": b"a picture", "small": b"a picture"}))
+        pictures.store(folder, Picture(name, {"large": b"a picture", "small": b"a picture"}))
     for title in ("Emma", "Persuasion"):
         shop.book(title)
     shop.execute("UPDATE books SET cover = :name", name=USED)

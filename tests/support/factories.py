@@ -14,7 +14,6 @@ from bookshop.checkout.service import Checkout
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.inventory.service import StockChange
-from bookshop.returns.binding import returns_service
 from bookshop.returns.service import Declaration
 from bookshop.web import services
 from tests.support.databases import BY_TEST, columns_of, rows_of
@@ -129,7 +128,7 @@ class Shop:
         order = "SELECT o.number, u.email FROM orders o JOIN users u ON u.id = o.user_id WHERE o.id = :id"
         ((number, email),) = self.rows(order, id=order_id)
         declaration = Declaration(**{"number": number, "email": email, "name": "Ada Lovelace", **declared})
-        self.commit(lambda: returns_service().receive(declaration))
+        self.commit(lambda: services.returns().receive(declaration))
 
     def withdraw(self, book_id: int) -> int:
         return self.commit(lambda: services.shelf().withdraw(book_id))

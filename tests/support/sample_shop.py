@@ -77,7 +77,7 @@ class SampleShop:
         settings = shop.app.config["SETTINGS"]
         message_path(settings.mail_folder, message_id).write_bytes(b"Subject: Your order\n\nThank you.")
         add_links(shop, ada)
-        pictures.store(settings.covers, pictures.Cover(COVER, {"small": b"a picture"}))
+        pictures.store(settings.covers, pictures.Picture(COVER, {"small": b"a picture"}))
         page = {"title": "Emma", "body": "A reading", "state": "published"}
         shop.commit(lambda: services.content().add(page))
         self._register_webhook()

@@ -8,7 +8,7 @@ import pytest
 from jinja2 import Environment, nodes
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-TIME, TIME_FILTERS = re.compile(r"(\w+_)?(at|until)|now|moment"), {"day", "ago", "elapsed", "local", "seen"}
+TIME, TIME_FILTERS = re.compile(r"(\w+_)?(at|until)|now|moment"), {"day", "ago", "elapsed", "local", "minute", "seen"}
 AMOUNT, AMOUNT_FILTERS = re.compile(r"(\w+_)?(cents|amount|amounts|totals)"), {"money", "price", "join"}
 MACHINES = {"isoformat"}  # of a `datetime` attribute
 
