@@ -3,10 +3,10 @@
 All come from one statement. Each shelf first takes a limited number of candidates from an index, and sorts only these,
 so a catalogue of a million books costs no more than one of a thousand.
 
-The last shelf shows books in stock in the same language, those from about the same time first. Its candidates are the
-books published just before and after, and those that were sold, delivered or edited last, which in a small shop are all
-books. It does not follow what other customers bought: a small shop sells most titles to very few people, so such a list
-would be empty, or would tell what a neighbour reads.
+The last shelf shows books in stock: those in the same language first, and among them those from about the same time.
+Its candidates are the books published just before and after, and those that were sold, delivered or edited last, which
+in a small shop are all books. It does not follow what other customers bought: a small shop sells most titles to very
+few people, so such a list would be empty, or would tell what a neighbour reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     bindparam,
     column,
+    false,
     func,
     literal_column,
     select,
@@ -106,12 +107,17 @@ def _phrases(dialect: str, names: Sequence[Sequence[str]]) -> str:
 def _related(dialect: str, by_authors: bool, by_language: bool, by_year: bool) -> Select[Any]:
     in_stock, year = (books.c.stock_quantity > 0).desc(), books.c.published_year
     newest_first = (in_stock, year.is_(None), year.desc(), books.c.id.desc())
-    nearest_first = (year.is_(None), func.abs(year - bindparam("year")), books.c.id.desc())
+    same_language = [func.coalesce(_has_language(), false()).desc()] if by_language else []
+    nearest = [year.is_(None), func.abs(year - bindparam("year"))] if by_year else []
     other_work = books.c.work_key != bindparam("work")
-    same_language = [_has_language()] if by_language else []
     shelves = [
         _shelf(EDITIONS, _editions(), [], newest_first),
-        _shelf(SIMILAR, _similar(by_year), [other_work, books.c.stock_quantity > 0, *same_language], nearest_first),
+        _shelf(
+            SIMILAR,
+            _similar(by_year),
+            [other_work, books.c.stock_quantity > 0],
+            [*same_language, *nearest, books.c.id.desc()],
+        ),
     ]
     if by_authors:
         shelves.append(_shelf(BY_AUTHORS, _by_authors(dialect), [other_work], newest_first))

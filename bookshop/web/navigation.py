@@ -44,12 +44,12 @@ def requested_next() -> str:
 
 
 def requested_card(book_id: int) -> str:
-    """Return the page named by the form's `next` field at the card of this book, unless it names another place in it.
+    """Return the page named by the form's `next` field as `requested_next` does.
 
-    An empty string if there is no such field. A page without the card opens at its top.
+    The form of cards, `cart_form`, ends it with `#book`: it then leads to the card of this book.
     """
     target = requested_next()
-    return f"{target}#book-{book_id}" if target and "#" not in target else target
+    return f"{target}-{book_id}" if target.endswith("#book") else target
 
 
 def flash_with_link(notice: Mapping[str, str | int], category: str) -> None:

@@ -325,6 +325,7 @@ def test_reserving_takes_at_most_6_queries(sample_shop, route):
 
 LISTS = [
     *[("nobody", path) for path in ("/", "/books", "/books?q=book&sort=price", "/api/v1/books?size=100")],
+    *[(role, "/books/1/emma") for role in ("nobody", "ada", "staff")],
     ("nobody", path_of("GET /waiting/{token}")),
     *[("ada", path) for path in ("/reservations", "/api/v1/prebookings?size=100")],
     *[("ada", path) for path in ("/books", "/cart", "/api/v1/cart/items?size=100")],
@@ -389,6 +390,14 @@ def test_lists_take_as_many_queries_for_30_rows_as_for_3(sample_shop):
     few = [count(sample_shop, *call) for call in LISTS]
     fill(sample_shop.shop, 30)
     assert [count(sample_shop, *call) for call in LISTS] == few
+
+
+@pytest.mark.parametrize(("role", "most"), [("nobody", 6), ("ada", 12)])
+def test_a_book_page_with_all_its_shelves_takes_few_queries(sample_shop, role, most):
+    fill(sample_shop.shop, 3)
+    page = sample_shop.web_clients[role].get("/books/1/emma")
+    assert 'id="by-authors"' in page.text
+    assert count(sample_shop, role, "/books/1/emma") <= most
 
 
 def test_a_read_only_request_cannot_start_a_write(app):
