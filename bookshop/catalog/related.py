@@ -37,7 +37,7 @@ from bookshop.kit.database import dialect_of, table_of
 from bookshop.kit.text import words
 
 EDITIONS, BY_AUTHORS, SIMILAR = "editions", "authors", "similar"
-SHOWN = 6  # books on a shelf
+SHOWN = 4  # books on a shelf: their covers weigh more than the rest of the page
 CANDIDATES = 100  # of other editions, and of books by the same authors
 NEIGHBOURS, LATEST = 150, 300  # candidates for the last shelf: in each direction of time, and by their last change
 AUTHORS_MAX = 3  # authors of a book whose other books are looked for
