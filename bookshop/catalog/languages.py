@@ -95,7 +95,6 @@ def script_language(text: str) -> str | None:
     return next((tag for tag, letters in SCRIPTS.items() if re.search(letters, text)), None)
 
 
-@lru_cache(maxsize=10_000)  # called for every book shown on a page
 def text_language(text: str, language: str | None) -> str | None:
     """Return the `lang` of a book's title or description: its script decides, then the language of the book.
 
