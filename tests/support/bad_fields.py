@@ -114,7 +114,7 @@ BAD_PAGES = {
         (form, "sentence"): text(500, "Say in a sentence why you recommend it.", lines=True)
         for form in ("AddPickForm", "SentenceForm", "BookPickForm")
     },
-    ("BookPickForm", "shelf"): all_of(["", "7", "x", "\0", "9" * 30], "Not a valid choice."),
+    ("BookPickForm", "shelf"): [("", "Choose a shelf."), *all_of(["7", "x", "\0", "9" * 30], "Not a valid choice.")],
     ("PageForm", "title"): text(80, "Enter a title."),
     ("PageForm", "body"): text(20_000, "Enter a text.", lines=True),
     ("PageForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),

@@ -93,7 +93,7 @@ def assert_asks_for_password(answer: TestResponse, route: str) -> None:
         assert (answer.status_code, 'name="confirmation"' in answer.text) == (403, True)
 
 
-GONE = ("This link has been used", "There is no such webhook")
+GONE = ("This link has been used", "There is no such webhook", "There is no such shelf")
 
 
 def assert_let_in(answer: TestResponse, route: str) -> None:
