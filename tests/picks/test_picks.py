@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from bookshop.picks.repository import PickRepository
+from bookshop.web import services
+from tests.support import races
 from tests.support.clients import text_of
 
 WINTER = {"name": "Winter reading", "introduction": "For long evenings.", "state": "published", "version": "0"}
@@ -94,6 +97,26 @@ def test_books_move_up_and_down_and_the_page_comes_back_to_them(staff, winter, w
     assert titles_in(web_client().get(f"/picks/{winter}")) == ["Sanditon", "Emma", "Persuasion"]
     press(staff, f"{page}/books/3/up", page)
     assert titles_in(web_client().get(f"/picks/{winter}")) == ["Sanditon", "Emma", "Persuasion"]
+
+
+def move_two_at_once(shop, winter, patience=races.SHORT):
+    """Move Emma down, and Sanditon up after the first move has read the order."""
+
+    def move(book, *, up):
+        return lambda: shop.commit(lambda: services.picks().move(winter, book, up=up))
+
+    races.interleave((PickRepository, "list_places"), move(1, up=False), move(3, up=True), patience)
+
+
+def test_two_moves_at_once_both_take_effect(shop, winter, web_client):
+    move_two_at_once(shop, winter)
+    assert titles_in(web_client().get(f"/picks/{winter}")) == ["Persuasion", "Sanditon", "Emma"]
+
+
+def test_without_the_lock_of_the_shelf_one_of_two_moves_is_lost(app, shop, winter, web_client):
+    with races.without_lock(app, {" FOR UPDATE": ""}):
+        move_two_at_once(shop, winter, races.LONG)
+    assert titles_in(web_client().get(f"/picks/{winter}")) == ["Persuasion", "Emma", "Sanditon"]
 
 
 def test_shelves_move_and_the_home_page_has_the_first_three(shop, staff, web_client):
