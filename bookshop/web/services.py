@@ -38,6 +38,7 @@ from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
 from bookshop.people.link_actions import LinkActionService
 from bookshop.people.service import PeopleService
+from bookshop.picks.service import PickService
 from bookshop.prebookings.service import PreBookService
 from bookshop.reference.service import ReferenceService
 from bookshop.retention.service import RetentionService
@@ -211,6 +212,11 @@ def webhooks() -> WebhookService:
 @once_per_session
 def content() -> ContentService:
     return ContentService(db.session())
+
+
+@once_per_session
+def picks() -> PickService:
+    return PickService(db.session())
 
 
 @once_per_session

@@ -80,6 +80,10 @@ class SampleShop:
         pictures.store(settings.covers, pictures.Picture(COVER, {"small": b"a picture"}))
         page = {"title": "Emma", "body": "A reading", "state": "published"}
         shop.commit(lambda: services.content().add(page))
+        for name in ("Winter reading", "Spring"):
+            shop.pick_shelf(name)
+        for book in (1, 2):
+            shop.pick(1, book)
         self._register_webhook()
         self._import_file()
 
