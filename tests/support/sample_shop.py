@@ -46,8 +46,9 @@ class SampleShop:
 
     def save(self) -> None:
         """Save the current state for `reset`."""
-        pages = {role: "/login" if role == "nobody" else "/" for role in self.web_clients}
-        self.csrf_tokens = {role: self.web_clients[role].csrf_token(page) for role, page in pages.items()}
+        for browser in self.web_clients.values():
+            browser.get("/")  # the first page in five minutes is recorded
+        self.csrf_tokens = {role: browser.csrf_token() for role, browser in self.web_clients.items()}
         self.cookies = {role: browser.client.get_cookie(COOKIE) for role, browser in self.web_clients.items()}
         self.snapshot = Snapshot(self.app)
 

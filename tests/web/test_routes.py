@@ -213,15 +213,8 @@ def test_a_page_requested_when_logged_out_is_shown_after_the_login_with_its_quer
 READS = re.compile(r"\s*(SELECT|WITH|BEGIN$)")
 
 
-def note_who_was_seen(sample_shop):
-    """Open a page as each member of staff: the first one in five minutes writes when they were last seen."""
-    for role in LOGGED_IN:
-        sample_shop.web_clients[role].get("/")
-
-
 @pytest.mark.parametrize("role", sorted(ANYONE))
 def test_get_and_head_change_nothing(sample_shop, role):
-    note_who_was_seen(sample_shop)
     before, wrote = sample_shop.tables(), []
     for route in GETS:
         with statements(sample_shop.app) as sent:
@@ -395,7 +388,6 @@ def count(sample_shop: SampleShop, role: str, path: str) -> int:
 
 
 def test_lists_take_as_many_queries_for_30_rows_as_for_3(sample_shop):
-    note_who_was_seen(sample_shop)
     fill(sample_shop.shop, 3)
     few = [count(sample_shop, *call) for call in LISTS]
     fill(sample_shop.shop, 30)
