@@ -81,7 +81,7 @@ class MailService:
         self.messages.insert([{**message, "dedupe_key": key, "link_id": link_id}])
 
     def queue_invitation(self, user_id: int, recipient: str) -> None:
-        """Queue a message to a new member of staff; see `MailAllowance`."""
+        """Queue a message to a new member of staff; see `MailAllowance.take_invitation`."""
         self._queue_to_user(INVITATION, user_id, recipient)
 
     def queue_check(self, user_id: int, recipient: str) -> None:
