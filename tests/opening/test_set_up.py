@@ -9,7 +9,7 @@ from bookshop.admin import set_up
 from bookshop.opening.repository import OpeningRepository
 from bookshop.web import opening
 from tests.support import races
-from tests.support.clients import text_of
+from tests.support.clients import ApiClient, text_of
 from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
 
@@ -89,6 +89,28 @@ def test_json_health_checks_and_files_do_not_lead_to_the_set_up(visitor):
     assert [visitor.get(path).status_code for path in paths] == [200, 200, 200, 404]
     files = re.findall(r'href="(/static/[^"]+)"', visitor.get("/setup").text)
     assert {visitor.get(path).status_code for path in files} == {200}
+
+
+def test_search_engines_find_nothing_in_a_new_shop_and_come_back_once_it_is_open(shop, new_shop, visitor):
+    robots = visitor.get("/robots.txt")
+    assert (robots.status_code, robots.text) == (200, "User-agent: *\nDisallow: /\n")
+    assert "max-age" not in robots.headers["Cache-Control"]
+    maps = "/sitemap.xml", "/sitemaps/1.xml"
+    assert [visitor.get(path).status_code for path in maps] == [404, 404]
+    shop.owner(OWNER)
+    assert "Disallow: /admin" in visitor.get("/robots.txt").text.splitlines()
+    assert [visitor.get(path).status_code for path in maps] == [200, 200]
+
+
+def test_a_script_gets_no_login_link_from_a_new_shop(shop, new_shop):
+    script = ApiClient(new_shop)
+    for path, body in (("/api/v1/prebookings", {"book_id": 1}), ("/api/v1/login-links", {"email": OWNER})):
+        refused = script.post(path, body)
+        assert (refused.status_code, refused.json["code"]) == (401, "NOT_AUTHENTICATED")
+    assert refused.json["detail"] == "This shop is new and has no accounts. Its owner sets it up at /setup."
+    assert shop.rows("SELECT id FROM messages") == []
+    shop.owner(OWNER)
+    assert script.post("/api/v1/login-links", {"email": OWNER}).status_code == 202
 
 
 def test_a_shop_with_accounts_is_asked_once(shop, new_shop, web_client):
