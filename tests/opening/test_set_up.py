@@ -170,9 +170,19 @@ def test_the_command_sets_up_a_shop_and_says_what_to_do_next(app, shop, web_clie
     assert (again.exit_code, again.stderr.startswith("Error: This shop has an owner already.")) == (1, True)
 
 
-def test_the_command_asks_for_what_is_not_given_until_it_can_be_read(app, shop):
-    typed = ["Corner Books", "", "", "", "England", "GB", "Oxford", "Europe/London", "pound", "GBP", OWNER, "", ""]
+def test_the_command_asks_for_what_is_not_given_until_it_can_be_read(app, shop, web_client):
+    typed = ["Corner Books", "", "", "", "England", "gb", "Oxford", "europe/london", "pound", " gbp ", "grace", OWNER]
+    typed += ["short", "short", "password", "password", PASSWORD, "another", PASSWORD, PASSWORD]
     done = app.test_cli_runner().invoke(args=["shop", "new"], input="\n".join([*typed, ""]))
     assert (done.exit_code, "'Oxford' is unknown. Enter, for example, Europe/London." in done.output) == (0, True)
-    assert "You log in with a link in an e-mail" in done.output
-    assert shop.rows("SELECT country, currency FROM shop_details") == [("GB", "GBP")]
+    for sentence in ("This is not a valid e-mail address.", "A password needs 8 to 128", "This password is too easy"):
+        assert done.output.count(f"Error: {sentence}") == 1
+    assert done.output.count("Name of the shop") == 1
+    assert shop.rows("SELECT country, currency, time_zone FROM shop_details") == [("GB", "GBP", "Europe/London")]
+    assert web_client().log_in(OWNER).status_code == 303
+
+
+def test_the_command_needs_no_password(app, shop):
+    done = app.test_cli_runner().invoke(args=NEW, input="\n\n")
+    assert (done.exit_code, "You log in with a link in an e-mail" in done.output) == (0, True)
+    assert users(shop) == [(OWNER, "owner")]
