@@ -106,8 +106,8 @@ def test_a_script_gets_no_login_link_from_a_new_shop(shop, new_shop):
     script = ApiClient(new_shop)
     for path, body in (("/api/v1/prebookings", {"book_id": 1}), ("/api/v1/login-links", {"email": OWNER})):
         refused = script.post(path, body)
-        assert (refused.status_code, refused.json["code"]) == (401, "NOT_AUTHENTICATED")
-    assert refused.json["detail"] == "This shop is new and has no accounts. Its owner sets it up at /setup."
+        assert (refused.status_code, refused.get_json()["code"]) == (401, "NOT_AUTHENTICATED")
+    assert refused.get_json()["detail"] == "This shop is new and has no accounts. Its owner sets it up at /setup."
     assert shop.rows("SELECT id FROM messages") == []
     shop.owner(OWNER)
     assert script.post("/api/v1/login-links", {"email": OWNER}).status_code == 202
