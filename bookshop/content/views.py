@@ -36,9 +36,9 @@ def html_of(page: Page) -> Markup:
 def blanks() -> tuple[Sequence[str], Sequence[str]]:
     """Return the titles of the pages on which visitors read UNKNOWN, and the names of the details that are missing."""
     missing = [name for name, text in _details(services.shop_details()).items() if not text]
-    shown = {title: details_in(body).intersection(missing) for title, body in services.content().texts()}
-    titles = [title for title, names in shown.items() if names]
-    return titles, [name for name in missing if any(name in names for names in shown.values())]
+    shown = [(title, details_in(body).intersection(missing)) for title, body in services.content().texts()]
+    titles = [title for title, names in shown if names]
+    return titles, [name for name in missing if any(name in names for _title, names in shown)]
 
 
 def _details(details: Details) -> dict[str, str]:
