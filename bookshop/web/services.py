@@ -238,7 +238,7 @@ def last_known_name() -> str:
 
 @once_per_session
 def retention() -> RetentionService:
-    return RetentionService(db.session(), settings())
+    return RetentionService(db.session(), settings(), shop())
 
 
 @once_per_session
