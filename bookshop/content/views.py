@@ -6,7 +6,7 @@ from flask import render_template
 from markupsafe import Markup
 
 from bookshop.content import bp
-from bookshop.content.markdown import to_html
+from bookshop.content.markdown import details_in, to_html
 from bookshop.content.repository import Heading
 from bookshop.content.service import STARTER, Page
 from bookshop.shop.service import Details
@@ -29,11 +29,19 @@ def page(slug: str) -> str:
 
 def html_of(page: Page) -> Markup:
     """Return the text of a page as HTML that templates need not escape, with the shop's details as they are now."""
-    return Markup(to_html(page.body, _shown(services.shop_details())))  # noqa: S704 - cleaned
+    shown = {name: text or UNKNOWN for name, text in _details(services.shop_details()).items()}
+    return Markup(to_html(page.body, shown))  # noqa: S704 - cleaned
 
 
-def _shown(details: Details) -> dict[str, str]:
+def blanks() -> tuple[Sequence[str], Sequence[str]]:
+    """Return the titles of the pages on which visitors read UNKNOWN, and the names of the details that are missing."""
+    missing = [name for name, text in _details(services.shop_details()).items() if not text]
+    shown = [(title, details_in(body).intersection(missing)) for title, body in services.content().texts()]
+    titles = [title for title, names in shown if names]
+    return titles, [name for name in missing if any(name in names for _title, names in shown)]
+
+
+def _details(details: Details) -> dict[str, str]:
     texts = {"name": details.name, "address": ", ".join(details.address), "email": details.email}
     texts |= {name: getattr(details, name) for name in ("phone", "responsible", "registration")}
-    texts["vat"] = details.vat_number
-    return {name: text or UNKNOWN for name, text in texts.items()}
+    return {**texts, "vat": details.vat_number}

@@ -9,6 +9,7 @@ from bookshop.catalog import related
 from bookshop.extensions import db
 from bookshop.web import services
 from tests.support.clients import TAG
+from tests.web.test_routes import statements
 
 SHELF = re.compile(r'<h2 id="(editions|by-authors|similar)">.*?</section>', re.DOTALL)
 CARD = re.compile(r"<h3[^>]*>(.*?)</h3>")
@@ -88,6 +89,20 @@ def test_a_shelf_has_cards_with_buttons_and_the_number_waiting(shop, web_client)
     page = " ".join(TAG.sub(" ", web_client().get(f"/books/{emma}").text).split())
     assert "By the same author Sanditon Jane Austen €9.50 In stock Add to cart Sanditon Persuasion" in page
     assert "Out of stock · 1 waiting Reserve Persuasion" in page
+
+
+@pytest.mark.parametrize(("email", "most"), [(None, 6), ("ada@example.com", 12)])
+def test_a_book_page_with_all_its_shelves_takes_few_queries(shop, app, web_client, email, most):
+    emma, ada = shop.book("Emma", stock=1), shop.customer("ada@example.com")
+    shop.reserve(ada, shop.book("Emma"))
+    for title, authors in (("Persuasion", "Jane Austen"), ("Frankenstein", "Mary Shelley")):
+        shop.book(title, authors=authors, stock=1)
+    browser = web_client(email) if email else web_client()
+    browser.get(f"/books/{emma}")
+    with statements(app) as sent:
+        page = browser.client.get(f"/books/{emma}/emma")
+    assert list(shelves(page)) == ["editions", "by-authors", "similar"]
+    assert len([statement for statement in sent if statement != "BEGIN"]) <= most, sent
 
 
 def plan_of(book, **options):
