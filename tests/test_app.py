@@ -17,6 +17,7 @@ NO_PAGES = {
     *("accounts/link_parts.html", "orders/parts.html", "returns/parts.html"),
     *("catalog/shelf.html", "shop/parts.html"),
     *("admin/parts.html", "admin/delivery_new.html", "admin/import_parts.html", "admin/import_preview.html"),
+    *("picks/parts.html", "picks/home.html", "picks/book.html"),
     "api/docs.html",
     *EMAILS,
 }

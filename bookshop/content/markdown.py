@@ -25,6 +25,11 @@ def to_html(body: str, details: Mapping[str, str]) -> str:
     return nh3.clean(parser.renderer.render(tokens, parser.options, {}), tags=TAGS, link_rel="noopener")
 
 
+def details_in(body: str) -> set[str]:
+    """Return the names of the details that a text shows: all that is written as `{name}`, known or not."""
+    return set(PLACEHOLDER.findall(body))
+
+
 def first_paragraph(body: str, details: Mapping[str, str]) -> str:
     """Return the first paragraph of a text without its markup; "" if it has none."""
     tokens = parser.parse(_filled(body, details))

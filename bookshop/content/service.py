@@ -71,6 +71,12 @@ class ContentService:
         found = [own.pop(slug, Heading(slug, title, STARTER)) for slug, title in TITLES.items()]
         return [page for page in (*found, *own.values()) if drafts or page.state != DRAFT]
 
+    def texts(self) -> Sequence[tuple[str, str]]:
+        """Return title and text of the pages that visitors can read."""
+        starts = {slug: start.body for slug in TITLES if (start := starter(slug))}
+        bodies = {**starts, **self.pages.published_texts()}
+        return [(page.title, bodies[page.slug]) for page in self.links if page.slug in bodies]
+
     def add(self, values: Mapping[str, Any]) -> str:
         """Add a page and return its slug, made from its title; raises Conflict if it is taken or there is no room."""
         slug = "-".join(fold(values["title"]).split())[:SLUG_MAX].strip("-")

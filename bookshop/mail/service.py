@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.audit.service import AuditService
 from bookshop.kit.backoff import GIVEN_UP, MAX_ATTEMPTS, jittered_delay_after
-from bookshop.kit.database import later
+from bookshop.kit.database import later, now
 from bookshop.mail.models import (
     ADDRESS_CHANGED,
     CLOSED,
@@ -31,6 +31,8 @@ from bookshop.mail.repository import MessageRepository
 
 UNSENT = (QUEUED, SENDING)
 LATE_AFTER = 15 * 60  # seconds after which an unsent message is late
+NEWEST, RECENT = 20, timedelta(days=7)  # the messages that show whether e-mail works
+LATE = "E-mails have been waiting for more than 15 minutes."
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class MailService:
         self.messages.insert([{**message, "dedupe_key": key, "link_id": link_id}])
 
     def queue_invitation(self, user_id: int, recipient: str) -> None:
-        """Queue a message to a new member of staff; see `MailAllowance`."""
+        """Queue a message to a new member of staff; see `MailAllowance.take_invitation`."""
         self._queue_to_user(INVITATION, user_id, recipient)
 
     def queue_check(self, user_id: int, recipient: str) -> None:
@@ -181,6 +183,22 @@ class MailService:
         counts = self.messages.count_by_state((*UNSENT, FAILED))
         queue = sum(counts.get(state, 0) for state in UNSENT)
         return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + alert_delay))
+
+    def problem(self, alert_delay: int, since: datetime | None) -> str:
+        """Say how e-mail fails: one message waits for too long, or more have failed lately than were sent; '' if not.
+
+        Only messages that were queued after `since` count as failed. See `outbox` for `alert_delay`.
+        """
+        _queued_at, is_late, _error = self.messages.oldest_unsent(LATE_AFTER + alert_delay)
+        if is_late:
+            return LATE
+        week_ago = now() - RECENT
+        outcomes = self.messages.newest_outcomes(NEWEST, max(since or week_ago, week_ago))
+        failed = outcomes.count(FAILED)
+        if failed <= len(outcomes) / 2:
+            return ""
+        number = "The last e-mail" if len(outcomes) == 1 else f"{failed} of the last {len(outcomes)} e-mails"
+        return f"{number} could not be sent."
 
     def retry(self, message_ids: Collection[int]) -> Collection[int]:
         """Queue these messages for immediate sending, except those sent or being sent; returns the ids queued.
