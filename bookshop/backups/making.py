@@ -13,7 +13,7 @@ from sqlalchemy import Connection, NullPool, create_engine, event
 from sqlalchemy.orm import Session
 
 from bookshop.backups import files, schema
-from bookshop.backups.archive import COVER_NAME, FORMAT, Archive, ArchiveWriter, Covers, Manifest, Part
+from bookshop.backups.archive import COVER_NAME, FORMAT, MADE_AT, Archive, ArchiveWriter, Covers, Manifest, Part
 from bookshop.backups.rows import Row, read_rows, tables_of
 from bookshop.backups.service import BackupService, load
 from bookshop.checks import broken_invariants
@@ -92,7 +92,7 @@ def _manifest(revision: str, made_at: datetime, tables: dict[str, Part], covers:
         version=version("bookshop"),
         schema_revision=revision,
         database=db.engine.dialect.name,
-        made_at=f"{made_at:%Y-%m-%dT%H:%M:%SZ}",
+        made_at=made_at.strftime(MADE_AT),
         tables=tables,
         covers=covers,
     )

@@ -68,7 +68,7 @@ def _restore(archive: Archive, *, replace: bool, hold_messages: bool) -> int:
     if not replace:
         check_empty(connection, OR_REPLACE)
     load(connection, archive)
-    return BackupService(db.session()).silence(archive.manifest.made_at, hold_messages=hold_messages)
+    return BackupService(db.session()).silence(archive.manifest, hold_messages=hold_messages)
 
 
 # ---------------------------------------------------------------- from SQLite to PostgreSQL

@@ -4,6 +4,7 @@ import errno
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -91,6 +92,16 @@ def test_what_a_killed_backup_has_left_is_overwritten_and_removed(app, tmp_path)
     assert run(app, "backup", tmp_path / "shop.zip").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["shop.zip"]
     assert (tmp_path / "shop.zip").stat().st_size < 1_000_000
+
+
+@pytest.mark.one_postgresql_case
+@pytest.mark.parametrize("put", [Path.symlink_to, Path.hardlink_to])
+def test_a_backup_is_not_written_through_a_link_that_somebody_has_put_there(app, tmp_path, put):
+    (tmp_path / "settings").write_text("a key")
+    put(tmp_path / PART, tmp_path / "settings")
+    refused = run(app, "backup", tmp_path / "shop.zip")
+    assert (refused.exit_code, f"{tmp_path / PART} is not a file of this user alone" in refused.stderr) == (1, True)
+    assert ((tmp_path / "settings").read_text(), (tmp_path / "shop.zip").exists()) == ("a key", False)
 
 
 def test_two_backups_are_not_written_into_one_folder_at_the_same_time(app, tmp_path):
