@@ -77,7 +77,8 @@ class ArchiveWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self.tables: dict[str, Part] = {}
-        self._covers, self._hash = 0, sha256()
+        self.covers: set[str] = set()
+        self._hash = sha256()
 
     def __enter__(self) -> Self:
         return self
@@ -100,12 +101,12 @@ class ArchiveWriter:
     def add_cover(self, name: str, content: bytes) -> None:
         """Write a cover, which is compressed already."""
         self._zip.writestr(COVERS + name, content, zipfile.ZIP_STORED)
-        self._covers += 1
+        self.covers.add(name)
         _add_cover(self._hash, name, content)
 
     def finish(self, about: Callable[[dict[str, Part], Covers], Manifest]) -> Manifest:
         """Write the manifest, and complete the file."""
-        manifest = about(self.tables, Covers(files=self._covers, sha256=self._hash.hexdigest()))
+        manifest = about(self.tables, Covers(files=len(self.covers), sha256=self._hash.hexdigest()))
         self._zip.writestr(MANIFEST, manifest.model_dump_json(indent=1))
         self._zip.close()
         return manifest
