@@ -7,6 +7,8 @@ import pytest
 from bookshop.web import services
 from tests.support.clients import text_of
 
+pytestmark = pytest.mark.one_postgresql_case
+
 ISBN = "9780141439587"
 
 
@@ -34,6 +36,7 @@ def titles(staff, query):
     return re.findall(r'href="/admin/books/\d+/stock"><bdi>([^<]*)', staff.get(f"/admin/books?{query}").text)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(
     ("query", "found"),
     [
