@@ -64,6 +64,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("book-out-of-stock", ADA, f"/books/{wanted[3]}"),
         Scene("book-reserved", ADA, f"/books/{wanted[0]}"),
         Scene("book-came-back", ADA, f"/books/{wanted[5]}"),
+        Scene("picks", VISITOR, "/picks"),
+        Scene("picks-shelf", STAFF, "/admin/picks/1"),
         Scene("reservations", ADA, "/reservations"),
         Scene("waiting", VISITOR, _waiting_page(shop)),
         Scene("added-to-cart", VISITOR, f"/books/{in_stock[4]}", _add_to_cart),

@@ -21,7 +21,9 @@ from bookshop.admin import mail as admin_mail
 from bookshop.admin import menu as admin_menu
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
+from bookshop.admin import picks as admin_picks
 from bookshop.admin import ready as admin_ready
+from bookshop.admin import returns as admin_returns
 from bookshop.admin import search as admin_search
 from bookshop.admin import set_up as admin_set_up
 from bookshop.admin import staff as admin_staff
@@ -40,6 +42,7 @@ from bookshop.operations import views as operations_pages
 from bookshop.orders import api as orders_json
 from bookshop.orders import staff_api as staff_orders_json
 from bookshop.orders import views as orders_pages
+from bookshop.picks import views as picks_pages
 from bookshop.prebookings import api as prebookings_json
 from bookshop.prebookings import views as prebookings_pages
 from bookshop.prebookings import waiting_pages
@@ -83,7 +86,9 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_mail,
         admin_menu,
         admin_content,
+        admin_picks,
         admin_ready,
+        admin_returns,
         admin_search,
         admin_set_up,
         admin_webhooks,
@@ -96,6 +101,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         returns_pages,
         shop_pages,
         content_pages,
+        picks_pages,
         shop_json,
     )
 )

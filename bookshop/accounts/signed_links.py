@@ -8,6 +8,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from bookshop.kit.exceptions import NotFound
 
 UNSUBSCRIBE, WAITING = "want no alerts", "see what I am waiting for"
+LOG_IN = "log in: on your account page, you can turn off e-mails."
 
 
 def sign(purpose: str, content: Any) -> str:
@@ -15,15 +16,16 @@ def sign(purpose: str, content: Any) -> str:
     return str(_serializer(purpose).dumps(content))
 
 
-def read(purpose: str, token: str) -> Any:
-    """Return the content of a signed token; raises NotFound if the shop did not sign it for this purpose."""
+def read(purpose: str, token: str, otherwise: str = LOG_IN) -> Any:
+    """Return the content of a signed token; raises NotFound if the shop did not sign it for this purpose.
+
+    `otherwise` says what else the reader of a damaged link can do.
+    """
     try:
         return _serializer(purpose).loads(token)
     except BadSignature:
         raise NotFound(
-            "This link is incomplete. Copy the whole link from the e-mail, or log in: on your account page, you can"
-            " turn off e-mails.",
-            "LINK_NOT_FOUND",
+            f"This link is incomplete. Copy the whole link from the e-mail, or {otherwise}", "LINK_NOT_FOUND"
         ) from None
 
 

@@ -76,8 +76,8 @@ class StaffService:
         return is_invited
 
     def _invite(self, user: User) -> None:
-        """E-mail the user, unless the address has just had another message: the login page is all they need."""
-        if self.allowance.take(user.email_key):
+        """E-mail the user, unless the address has just had another invitation: the login page is all they need."""
+        if self.allowance.take_invitation(user.email_key):
             self.mail.queue_invitation(user.id, user.email)
 
     def remove_second_factor(self, user_id: int, *, by: int | None = None) -> str:

@@ -24,12 +24,18 @@ class Entry(NamedTuple):
         return "page" if shown == self.page else "true" if shown in self.below else ""
 
 
-BOOK_PAGES = ("create", "edit", "cover", "stock", "withdraw", "waiting", "movements")
+BOOK_PAGES = ("create", "edit", "cover", "stock", "withdraw", "waiting", "movements", "book_picks")
+PICK_PAGES = ("new_pick_shelf", "pick_shelf", "edit_pick_shelf", "delete_pick_shelf", "pick")
 MENU = {
     "Today": (Entry("Desk", "dashboard"), Entry("Delivery", "delivery")),
-    "Orders": (Entry("Orders", "orders", ["order"]), Entry("Pick list", "pick_list")),
+    "Orders": (
+        Entry("Orders", "orders", ["order"]),
+        Entry("Pick list", "pick_list"),
+        Entry("Returns", "returns"),
+    ),
     "Stock": (
         Entry("Stock", "books", BOOK_PAGES),
+        Entry("Staff picks", "picks", PICK_PAGES),
         Entry("Import", "imports", ["import_job", "choose_columns"]),
         Entry("Export", "exports"),
     ),

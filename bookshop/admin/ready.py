@@ -1,6 +1,6 @@
 """The list Ready to open: what to do before customers come, and whether it is done."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
@@ -11,6 +11,7 @@ from bookshop.admin import bp
 from bookshop.backups.repository import BackupRepository
 from bookshop.catalog.repository import BookRepository
 from bookshop.content.service import STARTER
+from bookshop.content.views import blanks
 from bookshop.extensions import settings
 from bookshop.mailer import check_link
 from bookshop.opening import checks
@@ -21,21 +22,32 @@ from bookshop.web import opening, services
 from bookshop.web.access import current_identity, owner_required, staff_required
 from bookshop.web.forms import ShopForm
 
-# Where to do what a check asks for, and what the link says: for owners, or for all staff.
-FOR_OWNERS = {
-    checks.DETAILS: ("admin.shop_details", "Go to Settings"),
-    checks.PAGES: ("admin.pages", "Go to the pages"),
+FOR_STAFF = (checks.BOOKS,)  # what booksellers can do, too
+# The details in the texts of pages: in words, and the field in which owners enter them.
+DETAILS = {
+    "name": ("the name", "name"),
+    "address": ("the address", "street"),
+    "email": ("the e-mail address", "email"),
+    "phone": ("the phone number", "phone"),
+    "responsible": ("the person responsible", "responsible"),
+    "registration": ("the registration", "registration"),
+    "vat": ("the VAT number", "vat_number"),
 }
-FOR_STAFF = {checks.BOOKS: ("admin.imports", "Import a file")}
 
 
 def details_check() -> Check:
     return checks.check_details(services.shop_details())
 
 
+def postage_check() -> Check:
+    return checks.check_postage(services.shop_details())
+
+
 def pages_check() -> Check:
     pages = services.content().list_pages(drafts=True)
-    return checks.check_pages([page.title for page in pages if page.state == STARTER])
+    titles, missing = blanks()
+    words = [DETAILS[name][0] for name in missing]
+    return checks.check_pages([page.title for page in pages if page.state == STARTER], titles, words)
 
 
 def books_check() -> Check:
@@ -52,8 +64,9 @@ def backup_check() -> Check:
 
 
 def mail_check() -> Check:
-    has_arrived = services.repository(OpeningRepository).has_passed(MAIL, check_link.fingerprint())
-    return checks.check_mail(bool(settings().smtp_url), has_arrived)
+    passed_at = services.repository(OpeningRepository).passed_at(MAIL, check_link.fingerprint())
+    problem = services.mail().problem(services.shop_details().mail_delay, passed_at)
+    return checks.check_mail(bool(settings().smtp_url), passed_at is not None, problem)
 
 
 def address_check() -> Check:
@@ -71,7 +84,7 @@ def proxies_check() -> Check:
 
 CHECKS: Sequence[Callable[[], Check]] = (
     *(address_check, https_check, proxies_check, worker_check, mail_check, backup_check),
-    *(details_check, pages_check, books_check),
+    *(details_check, postage_check, pages_check, books_check),
 )
 
 
@@ -83,8 +96,22 @@ def all_checks() -> Sequence[Check]:
 @bp.get("/admin/ready")
 @staff_required
 def ready() -> ViewResponse:
-    links = FOR_STAFF | (FOR_OWNERS if current_user.is_owner else {})
-    return render_template("admin/ready.html", checks=all_checks(), links=links, form=ShopForm())
+    found = all_checks()
+    mine = {check.key for check in found if current_user.is_owner or check.key in FOR_STAFF}
+    return render_template("admin/ready.html", checks=found, mine=mine, links=_links(), form=ShopForm())
+
+
+def _links() -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Return where to do what each check asks for: what the link says, and its address."""
+    fields = (DETAILS[name] for name in blanks()[1])
+    missing = [(f"Enter {words}", url_for("admin.shop_details", _anchor=field)) for words, field in fields]
+    return {
+        checks.DETAILS: [("Go to Settings", url_for("admin.shop_details"))],
+        checks.POSTAGE: [("Enter the postage", url_for("admin.shop_details", _anchor="postage"))],
+        checks.PAGES: [*missing, ("Go to the pages", url_for("admin.pages"))],
+        checks.MAIL_WORKS: [("Go to Mail", url_for("admin.mail"))],
+        checks.BOOKS: [("Import a file", url_for("admin.imports"))],
+    }
 
 
 @bp.post("/admin/ready/mail")

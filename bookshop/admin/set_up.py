@@ -15,6 +15,7 @@ from bookshop.web import attempts, opening, services
 from bookshop.web.access import for_pages
 
 FREE_ATTEMPTS, LONGEST_WAIT = 5, 15 * 60
+NOT_PAGES = frozenset(("admin.set_up", "catalog.robots", "catalog.sitemaps", "catalog.sitemap"))
 ALREADY_OPEN = "This shop has been set up."
 
 
@@ -30,7 +31,7 @@ def lead_to_set_up() -> ViewResponse | None:
 def _leads_away() -> bool:
     """Whether this is a page that a new shop does not have: no file, no address for machines, nothing unknown."""
     endpoint = request.endpoint or "static"
-    return endpoint != "admin.set_up" and not endpoint.endswith("static") and request.blueprint != "operations"
+    return not (endpoint in NOT_PAGES or endpoint.endswith("static") or request.blueprint == "operations")
 
 
 @bp.route("/setup", methods=["GET", "POST"])

@@ -42,8 +42,8 @@ def _changed_sentence(email: str, role: str, *, is_invited: bool) -> str:
     sentence = f"{email} is now {ROLE_NAMES[role]}."
     if is_invited:
         return (
-            f"{sentence} We've sent them an invitation, unless the address has just had other messages from us. They"
-            " log in with a link, without a password."
+            f"{sentence} We've sent them an invitation, unless they have just had one. They log in with a link, without"
+            " a password."
         )
     return f"{sentence} The account has been logged out everywhere: they need to log in again."
 

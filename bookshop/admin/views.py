@@ -81,7 +81,7 @@ def dashboard() -> ViewResponse:
         outcomes=services.repository(ReportRepository).count_outcomes(),
         outbox=services.mail().outbox(services.shop_details().mail_delay),
         checks=all_checks(),
-        returns=services.repository(ReturnRepository).list_open(SHORT_SIZE),
+        returns=services.repository(ReturnRepository).list_open(1, SHORT_SIZE),
         empty=not restocks and not services.repository(BookRepository).list_newest(1),
     )
 

@@ -19,6 +19,7 @@ from bookshop.extensions import db
 from bookshop.imports.runner import import_file
 from bookshop.inventory.service import StockChange
 from bookshop.orders.models import READY
+from bookshop.picks.models import PUBLISHED
 from bookshop.web import services
 
 DEMO_BOOKS = Path(__file__).parent / "demo_books.csv"
@@ -33,6 +34,24 @@ DEMO_SHOP: dict[str, Any] = {
     **{"tagline": "Books for curious people", "street": "Musterstra\u00dfe 1", "postcode": "10115", "city": "Berlin"},
     **{"country": "DE", "phone": "030 5550 100", "email": "shop@bookshop.example.com", "time_zone": "Europe/Berlin"},
     **{"vat_note": "Prices include VAT.", "week": [*["10:00\u201318:30"] * 5, "10:00\u201316:00", ""]},
+}
+
+DEMO_PICKS: dict[tuple[str, str], dict[str, str]] = {
+    ("Winter reading", "For long evenings with a lamp and a pot of tea."): {
+        "9780571368709": "A coal merchant, a convent and the weeks before Christmas. It takes an evening to read, and "
+        "you will think of it all winter.",
+        "9781590172681": "An island, a grandmother and a six-year-old. Read it when you have forgotten what light is.",
+        "9781844080380": "You know the first sentence. Read on: the house is even better than you remember.",
+        "9780007230204": "Yes, it is long. So is the winter, and you will miss Cromwell when both are over.",
+        "9781590171998": "Hardly anything happens to William Stoner, and we could not put it down.",
+    },
+    ("Small books, large worlds", "All of them fit into a coat pocket. None of them stays there."): {
+        "9781526622433": "A house with an ocean in it. Begin without reading the back cover.",
+        "9788804668022": "Marco Polo describes fifty-five cities, and you have lived in every one of them. In Italian.",
+        "9780141183534": "Money, and a door that locks. Nearly a hundred years old, and still not settled.",
+        "9780143039976": "Merricat is eighteen, and most of her family is dead. You will like her, which is the "
+        "frightening part.",
+    },
 }
 
 
@@ -62,6 +81,7 @@ def fill_demo() -> None:
     if db.session.scalar(select(Book.id).limit(1)) is None:
         import_file(DEMO_BOOKS)
         _add_activity()
+        _add_picks()
 
 
 def demo_accounts() -> str:
@@ -84,6 +104,17 @@ def _add_activity() -> None:
     _set_stocks(before)
     services.commit(partial(services.checkout().change, _order(ben, ready), READY, staff))
     _order(ben, placed)
+
+
+def _add_picks() -> None:
+    """Put books on two shelves of staff picks."""
+    picks, ids = services.picks(), services.repository(BookRepository).ids_by_isbn
+    for (name, introduction), sentences in DEMO_PICKS.items():
+        values = {"name": name, "introduction": introduction, "state": PUBLISHED}
+        shelf = services.commit(partial(picks.add_shelf, values))
+        book_ids = ids(sentences)
+        for isbn, sentence in sentences.items():
+            services.commit(partial(picks.add, shelf, book_ids[isbn], sentence))
 
 
 def _set_stocks(quantities: Mapping[int, int]) -> None:

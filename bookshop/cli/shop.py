@@ -1,6 +1,6 @@
 """flask shop: sets up a new shop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -8,10 +8,12 @@ import flask_migrate
 from flask.cli import AppGroup
 from sqlalchemy import inspect
 
+from bookshop.accounts.emails import normal_email
 from bookshop.admin.shop_forms import time_zones
 from bookshop.cli.errors import report_errors
 from bookshop.cli.users import password_option
 from bookshop.extensions import db
+from bookshop.kit.exceptions import Invalid
 from bookshop.kit.money import CURRENCIES
 from bookshop.kit.text import problem_in, tidy
 from bookshop.shop.models import LINE_MAX, NAME_MAX, POSTCODE_MAX
@@ -41,15 +43,24 @@ def line(longest: int, *, required: bool = False) -> Checked:
     return checked
 
 
-def one_of(values: Any, example: str) -> Checked:
-    """Return a check of a choice from a long list, of which the message gives an example."""
+def one_of(values: Iterable[str], example: str) -> Checked:
+    """Return a check of a choice from a long list, in capitals or not; the message gives an example."""
+    known = {value.casefold(): value for value in values}
 
     def checked(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-        if text not in values:
+        if (found := known.get(text.strip().casefold())) is None:
             raise click.BadParameter(f"'{text}' is unknown. Enter, for example, {example}.")
-        return text
+        return found
 
     return checked
+
+
+def address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """Check an e-mail address."""
+    try:
+        return normal_email(text)
+    except Invalid as error:
+        raise click.BadParameter(error.sentence) from None
 
 
 def optional(name: str, words: str, check: Checked) -> Callable[[Command], Command]:
@@ -65,7 +76,7 @@ def optional(name: str, words: str, check: Checked) -> Callable[[Command], Comma
 @optional("--country", "Country, such as GB or DE", one_of({"", *COUNTRIES}, "GB"))
 @click.option("--time-zone", prompt="Time zone, such as Europe/London", callback=one_of(time_zones(), "Europe/London"))
 @click.option("--currency", prompt="Currency, such as EUR", callback=one_of(CURRENCIES, "EUR"))
-@click.option("--email", prompt="E-mail address of the first owner")
+@click.option("--email", prompt="E-mail address of the first owner", callback=address)
 @password_option
 @report_errors
 def new_shop(email: str, password: str, **details: str) -> None:

@@ -4,6 +4,7 @@ import click
 from flask.cli import AppGroup
 
 from bookshop.accounts.models import CUSTOMER, STAFF_ROLES
+from bookshop.accounts.passwords import problem_in_password
 from bookshop.accounts.scopes import SCOPES
 from bookshop.accounts.service import DAYS_MAX
 from bookshop.accounts.staff import ROLE_NAMES
@@ -15,15 +16,24 @@ ROLE = click.Choice([CUSTOMER, *STAFF_ROLES])
 users = AppGroup("users", help="Create, deactivate and reactivate users, and change their roles.")
 tokens = AppGroup("tokens", help="Create and revoke API tokens for scripts.")
 
+QUESTION = "Password (press Enter for none: log in with links)"
 
-password_option = click.option(
-    "--password",
-    prompt="Password (press Enter for none: log in with links)",
-    default="",
-    show_default=False,
-    hide_input=True,
-    confirmation_prompt=True,
-)
+
+def asked(context: click.Context, _parameter: click.Parameter, password: str | None) -> str:
+    """Return the password that was given; without one, ask until one is acceptable.
+
+    For hidden input, click itself would hide the reason, too.
+    """
+    while password is None and not context.resilient_parsing:
+        typed = click.prompt(QUESTION, default="", show_default=False, hide_input=True, confirmation_prompt=True)
+        if typed and (problem := problem_in_password(typed)):
+            click.echo(f"Error: {problem}", err=True)
+        else:
+            password = typed
+    return password or ""
+
+
+password_option = click.option("--password", callback=asked, help="Without it, the command asks for one.")
 
 
 @users.command("create")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.content.models import ContentPage
+from bookshop.content.models import PUBLISHED, ContentPage
 from bookshop.kit.database import dialect_of, insert_into, now, table_of
 
 pages = table_of(ContentPage)
@@ -37,6 +37,11 @@ class ContentRepository:
             select(pages.c.slug, pages.c.title, pages.c.state).order_by(func.lower(pages.c.title), pages.c.slug)
         )
         return [Heading(*row) for row in rows]
+
+    def published_texts(self) -> Mapping[str, str]:
+        """Return the texts of the pages that visitors can read, by slug."""
+        rows = self.session.connection().execute(select(pages.c.slug, pages.c.body).where(pages.c.state == PUBLISHED))
+        return {row.slug: row.body for row in rows}
 
     def insert(self, slug: str, values: Mapping[str, Any]) -> bool:
         """Add a page; False if there is one with this slug."""

@@ -56,11 +56,26 @@ class ContentService:
             return Page(*start, STARTER)
         raise NotFound("There is no such page.", "PAGE_NOT_FOUND")
 
+    def read_reviewed(self, slug: str) -> Page | None:
+        """Return a page that an owner has written or confirmed; None, mostly without a query, if there is none."""
+        if not any(page.slug == slug and page.state == PUBLISHED for page in self.links):
+            return None
+        row = self.pages.get(slug)
+        if row is None or row.state != PUBLISHED:
+            return None
+        return Page(row.slug, row.title, row.body, row.state, row.version)
+
     def list_pages(self, *, drafts: bool = False) -> Sequence[Heading]:
         """Return the pages without their texts: the starter pages in their order, then others by title."""
         own = {page.slug: page for page in self.pages.list_headings()}
         found = [own.pop(slug, Heading(slug, title, STARTER)) for slug, title in TITLES.items()]
         return [page for page in (*found, *own.values()) if drafts or page.state != DRAFT]
+
+    def texts(self) -> Sequence[tuple[str, str]]:
+        """Return title and text of the pages that visitors can read."""
+        starts = {slug: start.body for slug in TITLES if (start := starter(slug))}
+        bodies = {**starts, **self.pages.published_texts()}
+        return [(page.title, bodies[page.slug]) for page in self.links if page.slug in bodies]
 
     def add(self, values: Mapping[str, Any]) -> str:
         """Add a page and return its slug, made from its title; raises Conflict if it is taken or there is no room."""

@@ -14,6 +14,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
     update,
 )
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ from bookshop.mail.models import (
     NOTICE_KINDS,
     QUEUED,
     SENDING,
+    SENT,
     SUPPRESSED,
     Message,
 )
@@ -77,6 +79,11 @@ class MessageRepository:
             return 0
         result: Any = self.session.connection().execute(_insert_at_once(dialect_of(self.session)), list(rows))
         return int(result.rowcount)
+
+    def recipient_of(self, dedupe_key: str) -> str:
+        """Return the recipient of the message with this key; '' if there is none, or it has been purged."""
+        found = select(messages.c.recipient).where(messages.c.dedupe_key == dedupe_key)
+        return self.session.connection().scalar(found) or ""
 
     def has_due(self) -> bool:
         """Return whether any message is due."""
@@ -174,6 +181,19 @@ class MessageRepository:
         """Count the messages in each of these states; states without messages are omitted."""
         counts = select(Message.state, func.count()).where(Message.state.in_(states)).group_by(Message.state)
         return {row[0]: row[1] for row in self.session.execute(counts)}
+
+    def newest_outcomes(self, number: int, since: datetime) -> Sequence[str]:
+        """Return the states of the newest messages that were sent or failed, at most `number`, if queued since then."""
+        newest = (
+            select(messages.c.id, messages.c.state, messages.c.created_at)
+            .where(messages.c.state == state)
+            .order_by(messages.c.id.desc())
+            .limit(number)
+            .subquery()
+            for state in (SENT, FAILED)  # for each of them a few rows of ix_messages_state_id
+        )
+        rows = self.session.connection().execute(union_all(*map(select, newest)))
+        return [row.state for row in sorted(rows, reverse=True)[:number] if row.created_at > since]
 
     def oldest_unsent(self, late: float) -> tuple[datetime | None, bool, str | None]:
         """Return when the oldest unsent message was queued, whether it is late, and its last error.

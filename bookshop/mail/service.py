@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.audit.service import AuditService
 from bookshop.kit.backoff import GIVEN_UP, MAX_ATTEMPTS, jittered_delay_after
-from bookshop.kit.database import later
+from bookshop.kit.database import later, now
 from bookshop.mail.models import (
     ADDRESS_CHANGED,
     CLOSED,
@@ -22,6 +22,7 @@ from bookshop.mail.models import (
     KINDS,
     MAIL_CHECK,
     NOTICE_KINDS,
+    ORDER_PLACED,
     ORDER_RETURN,
     QUEUED,
     SENDING,
@@ -31,6 +32,8 @@ from bookshop.mail.repository import MessageRepository
 
 UNSENT = (QUEUED, SENDING)
 LATE_AFTER = 15 * 60  # seconds after which an unsent message is late
+NEWEST, RECENT = 20, timedelta(days=7)  # the messages that show whether e-mail works
+LATE = "E-mails have been waiting for more than 15 minutes."
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,17 @@ class MailService:
         """Queue a message to the customer of each order, at most one of each kind; see OrderRepository.customers_of."""
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
-    def queue_acknowledgement(self, return_id: int, order_id: int, user_id: int, recipient: str) -> None:
-        """Queue the acknowledgement of a return."""
+    def queue_acknowledgement(
+        self, return_id: int, order_id: int, user_id: int, recipient: str, *, again: bool = False
+    ) -> None:
+        """Queue the acknowledgement of a return: once, or `again`; see `MailAllowance`."""
         message = self._order_message(ORDER_RETURN, order_id, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{ORDER_RETURN}:{return_id}"}])
+        suffix = f":{secrets.token_hex(8)}" if again else ""
+        self.messages.insert([{**message, "dedupe_key": f"{ORDER_RETURN}:{return_id}{suffix}"}])
+
+    def confirmed_to(self, order_id: int) -> str:
+        """Return the address to which an order was confirmed; '' if it is no longer stored."""
+        return self.messages.recipient_of(f"{ORDER_PLACED}:{order_id}")
 
     def queue_link(self, kind: str, link_id: int, recipient: str) -> None:
         """Queue a message with a link to an address, whether or not it has an account; see `MailAllowance`."""
@@ -81,7 +91,7 @@ class MailService:
         self.messages.insert([{**message, "dedupe_key": key, "link_id": link_id}])
 
     def queue_invitation(self, user_id: int, recipient: str) -> None:
-        """Queue a message to a new member of staff; see `MailAllowance`."""
+        """Queue a message to a new member of staff; see `MailAllowance.take_invitation`."""
         self._queue_to_user(INVITATION, user_id, recipient)
 
     def queue_check(self, user_id: int, recipient: str) -> None:
@@ -181,6 +191,22 @@ class MailService:
         counts = self.messages.count_by_state((*UNSENT, FAILED))
         queue = sum(counts.get(state, 0) for state in UNSENT)
         return Outbox(queue, counts.get(FAILED, 0), *self.messages.oldest_unsent(LATE_AFTER + alert_delay))
+
+    def problem(self, alert_delay: int, since: datetime | None) -> str:
+        """Say how e-mail fails: one message waits for too long, or more have failed lately than were sent; '' if not.
+
+        Only messages that were queued after `since` count as failed. See `outbox` for `alert_delay`.
+        """
+        _queued_at, is_late, _error = self.messages.oldest_unsent(LATE_AFTER + alert_delay)
+        if is_late:
+            return LATE
+        week_ago = now() - RECENT
+        outcomes = self.messages.newest_outcomes(NEWEST, max(since or week_ago, week_ago))
+        failed = outcomes.count(FAILED)
+        if failed <= len(outcomes) / 2:
+            return ""
+        number = "The last e-mail" if len(outcomes) == 1 else f"{failed} of the last {len(outcomes)} e-mails"
+        return f"{number} could not be sent."
 
     def retry(self, message_ids: Collection[int]) -> Collection[int]:
         """Queue these messages for immediate sending, except those sent or being sent; returns the ids queued.

@@ -9,6 +9,7 @@ from bookshop.extensions import settings
 from bookshop.opening.models import FINGERPRINT_MAX
 
 PURPOSE = "the e-mail has arrived"
+ANOTHER = "send yourself another one from the list Ready to open."
 
 
 def fingerprint() -> str:
@@ -25,4 +26,4 @@ def token() -> str:
 
 def fingerprint_of(token: str) -> str:
     """Return the fingerprint of the settings with which a message was sent; raises NotFound for another token."""
-    return str(signed_links.read(PURPOSE, token))
+    return str(signed_links.read(PURPOSE, token, ANOTHER))

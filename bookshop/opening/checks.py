@@ -7,10 +7,15 @@ from urllib.parse import urlsplit
 
 from bookshop.shop.service import Details
 
-DETAILS, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
-    *("details", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
+DETAILS, POSTAGE, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
+    *("details", "postage", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
 )
-DAY = 24 * 3600  # seconds
+HOUR = 3600  # seconds
+IF_IT_FAILED = (
+    "If one has failed, the worker's log says why after \u201cthe nightly backup has failed\u201d, and the worker "
+    "tries again every hour. Run `flask backup FILE` for one now."
+)
+FRESH_BACKUP = 100_000  # seconds, about 28 hours: the backup of the next night has time to be made, and made again
 
 
 class Check(NamedTuple):
@@ -34,10 +39,31 @@ def check_details(details: Details) -> Check:
     return Check(DETAILS, "The shop's details", not missing, sentence)
 
 
-def check_pages(titles: Sequence[str]) -> Check:
-    """Whether an owner has reviewed the texts that the shop started with; `titles` are those left."""
-    sentence = f"Read and save {_listed(titles)}." if titles else "You have reviewed all texts."
-    return Check(PAGES, "Terms, privacy and other pages", not titles, sentence)
+def check_postage(details: Details) -> Check:
+    """Whether customers can have their orders posted, if the shop posts orders."""
+    is_missing = details.post_orders and details.postage is None
+    if is_missing:
+        sentence = "Enter the postage, or 0 if it is free. Until then the checkout does not offer to post orders."
+    elif details.post_orders:
+        sentence = "The checkout shows the postage."
+    else:
+        sentence = "Customers collect their orders."
+    return Check(POSTAGE, "Postage", not is_missing, sentence)
+
+
+def check_pages(unreviewed: Sequence[str], with_blanks: Sequence[str], missing: Sequence[str]) -> Check:
+    """Whether an owner has reviewed the texts that the shop started with, and none of all texts has a blank.
+
+    The titles of those that are unreviewed, and of those that show a detail of the shop that is `missing`.
+    """
+    sentences = [f"Read and save {_listed(unreviewed)}."] if unreviewed else []
+    if with_blanks:
+        sentences.append(
+            f"Visitors read \u201c(not entered yet)\u201d on {_listed(with_blanks)}. Enter {_listed(missing)}, or take "
+            "what you do not need out of the text."
+        )
+    sentence = " ".join(sentences) or "You have reviewed all texts."
+    return Check(PAGES, "Terms, privacy and other pages", not sentences, sentence)
 
 
 def check_books(has_books: bool) -> Check:
@@ -52,25 +78,34 @@ def check_worker(problem: str) -> Check:
 
 
 def check_backup(age: float | None, has_folder: bool) -> Check:
-    """Whether a backup is less than a day old; `age` is that of the last one in seconds, None without any."""
-    if age is not None and age < DAY:
-        sentence = "The last backup is less than a day old."
-    elif has_folder:
-        sentence = "The worker makes one every night. Run `flask backup FILE` for one now."
-    else:
+    """Whether the backup of last night was made; `age` is that of the last one in seconds, None without any."""
+    if age is not None and age < FRESH_BACKUP:
+        return Check(BACKUP, "A backup", True, "The last backup is less than 28 hours old.")
+    if not has_folder:
         sentence = "Set BOOKSHOP_BACKUPS to a folder: the worker makes one every night. Run `flask backup FILE` now."
-    return Check(BACKUP, "A backup", age is not None and age < DAY, sentence)
+    elif age is None:
+        sentence = f"There is none yet. The worker makes one every night. {IF_IT_FAILED}"
+    else:
+        hours = int(age / HOUR)
+        how_old = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+        sentence = f"The last one is {how_old} old: last night's has failed, or no worker ran. {IF_IT_FAILED}"
+    return Check(BACKUP, "A backup", False, sentence)
 
 
-def check_mail(has_server: bool, has_arrived: bool) -> Check:
-    """Whether an e-mail has arrived that was sent with the current settings."""
+def check_mail(has_server: bool, has_arrived: bool, problem: str) -> Check:
+    """Whether an e-mail has arrived that was sent with the current settings, and none has got stuck since.
+
+    `problem` says what has; see `MailService.problem`.
+    """
     if not has_server:
         sentence = "Set BOOKSHOP_SMTP_URL for the server and the worker: until then nothing is sent."
+    elif problem:
+        sentence = f"{problem} Look under Mail for the reason, put it right, then send a message to yourself."
     elif has_arrived:
         sentence = "A message has arrived, and the link in it works."
     else:
         sentence = "Send a message to yourself, and follow the link in it."
-    return Check(MAIL_WORKS, "E-mail", has_server and has_arrived, sentence)
+    return Check(MAIL_WORKS, "E-mail", has_server and has_arrived and not problem, sentence)
 
 
 def check_address(base_url: str, opened_at: str) -> Check:

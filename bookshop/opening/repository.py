@@ -1,5 +1,7 @@
 """SQL for new shops."""
 
+from datetime import datetime
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -36,7 +38,7 @@ class OpeningRepository:
         insert = insert_into(dialect_of(self.session), passed).values(name=name, **values)
         self.session.connection().execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
 
-    def has_passed(self, name: str, fingerprint: str) -> bool:
-        """Whether a check has passed for the settings with this fingerprint."""
-        found = select(passed.c.name).where(passed.c.name == name, passed.c.fingerprint == fingerprint)
-        return self.session.connection().scalar(found) is not None
+    def passed_at(self, name: str, fingerprint: str) -> datetime | None:
+        """Return when a check last passed for the settings with this fingerprint; None if it never did."""
+        found = select(passed.c.passed_at).where(passed.c.name == name, passed.c.fingerprint == fingerprint)
+        return self.session.connection().scalar(found)

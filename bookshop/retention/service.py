@@ -1,7 +1,8 @@
 """The rules of retention: what is kept for how long, and when the nightly purge is due."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, and_, case, select
 from sqlalchemy.orm import Session
@@ -16,10 +17,11 @@ from bookshop.imports.models import CANCELLED, CHECKED, PAUSED, ImportJob, Impor
 from bookshop.kit.database import later
 from bookshop.mail.models import HAS_PERSONAL_DATA, LINK_KINDS, QUEUED, SENDING, Message
 from bookshop.retention.repository import DAY, Key, OldEvents, OldRows, RetentionRepository
+from bookshop.shop.service import ShopService
 from bookshop.throttle.models import Attempts
 from bookshop.webhooks.models import DELIVERED, FAILED, Delivery
 
-NIGHT = 2  # the hour (UTC) from which a worker purges
+NIGHT = 2  # the hour, in the shop's time zone, from which a worker purges
 BATCH = 200  # rows that one transaction removes: see bench/purge.py
 SETTLED = (DELIVERED, FAILED)  # states of deliveries
 CANCELLED_IMPORT = {"state": CANCELLED, "finished_at": later(0)}
@@ -35,9 +37,10 @@ def _before(days: float, seconds: float = 0) -> ColumnElement[datetime]:
 class RetentionService:
     """Finds and removes what is too old, and lets one worker purge each night; never commits."""
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, settings: Settings, shop: ShopService) -> None:
         self.session = session
         self.settings = settings
+        self.shop = shop
         self.retention = RetentionRepository(session)
 
     @property
@@ -126,7 +129,7 @@ class RetentionService:
         It is due again after the lease unless `renew`, `finish` or `give_up` is called. A night on which no worker ran
         is made up for as soon as one does.
         """
-        self.retention.ensure_state(next_night(self.retention.database_time()))
+        self.retention.ensure_state(self._next_night())
         return self.retention.claim(LEASE)
 
     def renew(self) -> None:
@@ -135,7 +138,10 @@ class RetentionService:
 
     def finish(self) -> None:
         """Record that the purge is complete; the next one is due in the coming night."""
-        self.retention.set_due(next_night(self.retention.database_time()))
+        self.retention.set_due(self._next_night())
+
+    def _next_night(self) -> datetime:
+        return next_night(self.retention.database_time(), self.shop.read().zone)
 
     def postpone(self) -> None:
         """Let a worker try again in an hour, because the backup has failed."""
@@ -146,7 +152,8 @@ class RetentionService:
         self.retention.set_due(later(0))
 
 
-def next_night(time: datetime) -> datetime:
-    """Return the next time, after this one, from which a worker purges."""
-    night = time.replace(hour=NIGHT, minute=0, second=0, microsecond=0)
-    return night if night > time else night + timedelta(days=1)
+def next_night(time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the next time, after this one, from which a worker purges: once a day by the clock of the zone."""
+    local = time.astimezone(zone)
+    night = local.replace(hour=NIGHT, minute=0, second=0, microsecond=0)
+    return (night if night > local else night + timedelta(days=1)).astimezone(UTC)

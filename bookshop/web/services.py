@@ -38,6 +38,7 @@ from bookshop.mailer.service import MailerService
 from bookshop.orders.service import OrderService
 from bookshop.people.link_actions import LinkActionService
 from bookshop.people.service import PeopleService
+from bookshop.picks.service import PickService
 from bookshop.prebookings.service import PreBookService
 from bookshop.reference.service import ReferenceService
 from bookshop.retention.service import RetentionService
@@ -189,7 +190,7 @@ def orders() -> OrderService:
 
 @once_per_session
 def returns() -> ReturnService:
-    return ReturnService(db.session(), authentication(), mail())
+    return ReturnService(db.session(), mail(), mail_allowance())
 
 
 @once_per_session
@@ -214,6 +215,11 @@ def content() -> ContentService:
 
 
 @once_per_session
+def picks() -> PickService:
+    return PickService(db.session())
+
+
+@once_per_session
 def shop() -> ShopService:
     return ShopService(db.session())
 
@@ -232,7 +238,7 @@ def last_known_name() -> str:
 
 @once_per_session
 def retention() -> RetentionService:
-    return RetentionService(db.session(), settings())
+    return RetentionService(db.session(), settings(), shop())
 
 
 @once_per_session

@@ -1,6 +1,6 @@
 """The backup of every night: made by the worker after its purge, the newest are kept, and a failure is repeated."""
 
-from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_a_backup_that_fails_is_tried_again_in_an_hour_and_the_purge_is_done_all
     assert ("the nightly backup has failed" in caplog.text, shop.rows("SELECT * FROM backups")) == (True, [])
     assert not look(app)
     folder.unlink()
-    assert let_time_pass(shop).replace(tzinfo=UTC) != next_night(now())
+    assert let_time_pass(shop) != next_night(now(), ZoneInfo("UTC"))
     assert look(app)
     assert len(shop.rows("SELECT id FROM backups")) == 1
 

@@ -47,6 +47,7 @@ def fill(shop: Shop) -> None:
         shop.book(title, stock=9)
     for number in range(60):
         shop.book(f"Volume {number}", stock=number % 3)
+    pick_books(shop)
     order(shop, ada, staff)
     send(shop)
     start(shop)
@@ -54,6 +55,20 @@ def fill(shop: Shop) -> None:
     import_files(shop)
     shop.fill_cart(ada, {IN_STOCK: 1, **dict.fromkeys(IN_CARTS, 2)})
     shop.fill_cart(shop.customer("cleo@example.com"), {IN_STOCK: 1})
+
+
+def pick_books(shop: Shop) -> None:
+    """Put books on a shelf of staff picks, one with the longest sentence and one that is withdrawn, and add a draft."""
+    winter = shop.pick_shelf("Winter reading", introduction="For long evenings.")
+    for book, sentence in (
+        (IN_STOCK, LONG),
+        (OUT_OF_STOCK, "She means well."),
+        (RESERVED, "Quiet."),
+        (DEARER, "Short."),
+    ):
+        shop.pick(winter, book, sentence)
+    shop.execute(f"INSERT INTO picks VALUES ({winter}, {WITHDRAWN}, 'Unfinished.', 9, 1)")
+    shop.pick_shelf("Spring", state="draft")
 
 
 def start(shop: Shop) -> None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from bookshop.config import Settings
 from bookshop.content.markdown import to_html
 from bookshop.content.starters import TITLES
 from bookshop.kit.exceptions import Conflict
@@ -52,6 +53,11 @@ def test_a_new_shop_has_texts_that_say_that_nobody_has_reviewed_them(shop, web_c
     page = text_of(web_client().get(f"/pages/{slug}"))
     assert (TITLES[slug] in page, NOT_REVIEWED in page, "{" in page) == (True, True, False)
     assert "Corner Books" in page
+
+
+def test_the_text_about_privacy_says_how_long_backups_are_kept(web_client):
+    kept = Settings.model_fields["keep_backups"].default
+    assert f"We keep the last {kept}. What you delete stays in them" in text_of(web_client().get("/pages/privacy"))
 
 
 def test_what_the_shop_has_not_entered_is_said_to_be_missing(web_client):

@@ -69,7 +69,8 @@ def test_the_web_client_logs_in_as_the_form_does(app, shop, email):
     quick, by_form = WebClient(app, email), WebClient(app)
     by_form.log_in(email)
     with quick.client.session_transaction() as one, by_form.client.session_transaction() as other:
-        assert {**one, "_user_id": None} == {**other, "_user_id": None}
+        own = {"_user_id": None, "csrf_token": None}
+        assert {**one, **own} == {**other, **own}
         assert (one.permanent, one["_user_id"] != other["_user_id"]) == (other.permanent, True)
     assert len(set(shop.rows("SELECT user_id FROM login_sessions"))) == 1
     assert len(set(shop.rows("SELECT user_agent FROM login_sessions"))) == 1

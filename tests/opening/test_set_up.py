@@ -9,7 +9,7 @@ from bookshop.admin import set_up
 from bookshop.opening.repository import OpeningRepository
 from bookshop.web import opening
 from tests.support import races
-from tests.support.clients import text_of
+from tests.support.clients import ApiClient, text_of
 from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
 
@@ -91,6 +91,28 @@ def test_json_health_checks_and_files_do_not_lead_to_the_set_up(visitor):
     assert {visitor.get(path).status_code for path in files} == {200}
 
 
+def test_search_engines_find_nothing_in_a_new_shop_and_come_back_once_it_is_open(shop, new_shop, visitor):
+    robots = visitor.get("/robots.txt")
+    assert (robots.status_code, robots.text) == (200, "User-agent: *\nDisallow: /\n")
+    assert "max-age" not in robots.headers["Cache-Control"]
+    maps = "/sitemap.xml", "/sitemaps/1.xml"
+    assert [visitor.get(path).status_code for path in maps] == [404, 404]
+    shop.owner(OWNER)
+    assert "Disallow: /admin" in visitor.get("/robots.txt").text.splitlines()
+    assert [visitor.get(path).status_code for path in maps] == [200, 200]
+
+
+def test_a_script_gets_no_login_link_from_a_new_shop(shop, new_shop):
+    script = ApiClient(new_shop)
+    for path, body in (("/api/v1/prebookings", {"book_id": 1}), ("/api/v1/login-links", {"email": OWNER})):
+        refused = script.post(path, body)
+        assert (refused.status_code, refused.get_json()["code"]) == (401, "NOT_AUTHENTICATED")
+    assert refused.get_json()["detail"] == "This shop is new and has no accounts. Its owner sets it up at /setup."
+    assert shop.rows("SELECT id FROM messages") == []
+    shop.owner(OWNER)
+    assert script.post("/api/v1/login-links", {"email": OWNER}).status_code == 202
+
+
 def test_a_shop_with_accounts_is_asked_once(shop, new_shop, web_client):
     shop.customer()
     assert (web_client().get("/").status_code, web_client().get("/setup").location) == (200, "/login")
@@ -148,9 +170,19 @@ def test_the_command_sets_up_a_shop_and_says_what_to_do_next(app, shop, web_clie
     assert (again.exit_code, again.stderr.startswith("Error: This shop has an owner already.")) == (1, True)
 
 
-def test_the_command_asks_for_what_is_not_given_until_it_can_be_read(app, shop):
-    typed = ["Corner Books", "", "", "", "England", "GB", "Oxford", "Europe/London", "pound", "GBP", OWNER, "", ""]
+def test_the_command_asks_for_what_is_not_given_until_it_can_be_read(app, shop, web_client):
+    typed = ["Corner Books", "", "", "", "England", "gb", "Oxford", "europe/london", "pound", " gbp ", "grace", OWNER]
+    typed += ["short", "short", "password", "password", PASSWORD, "another", PASSWORD, PASSWORD]
     done = app.test_cli_runner().invoke(args=["shop", "new"], input="\n".join([*typed, ""]))
     assert (done.exit_code, "'Oxford' is unknown. Enter, for example, Europe/London." in done.output) == (0, True)
-    assert "You log in with a link in an e-mail" in done.output
-    assert shop.rows("SELECT country, currency FROM shop_details") == [("GB", "GBP")]
+    for sentence in ("This is not a valid e-mail address.", "A password needs 8 to 128", "This password is too easy"):
+        assert done.output.count(f"Error: {sentence}") == 1
+    assert done.output.count("Name of the shop") == 1
+    assert shop.rows("SELECT country, currency, time_zone FROM shop_details") == [("GB", "GBP", "Europe/London")]
+    assert web_client().log_in(OWNER).status_code == 303
+
+
+def test_the_command_needs_no_password(app, shop):
+    done = app.test_cli_runner().invoke(args=NEW, input="\n\n")
+    assert (done.exit_code, "You log in with a link in an e-mail" in done.output) == (0, True)
+    assert users(shop) == [(OWNER, "owner")]

@@ -1,6 +1,7 @@
 """The purge of every night: by one worker, even if a night is missed or a worker is killed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -35,7 +36,7 @@ def look(app):
 def let_time_pass(shop, days=1):
     """Make the next purge due that many days earlier."""
     (due_at,) = shop.rows("SELECT due_at FROM purge_state")
-    due_at = datetime.fromisoformat(str(due_at))
+    due_at = datetime.fromisoformat(str(due_at)).replace(tzinfo=UTC)
     shop.execute("UPDATE purge_state SET due_at = :time", time=days_ago(days))
     return due_at
 
@@ -49,15 +50,33 @@ def night(app, shop):
 
 
 @pytest.mark.parametrize(
-    ("time", "night"),
+    ("zone", "time", "night"),
     [
-        (datetime(2026, 11, 29, 1, 59, 59, tzinfo=UTC), datetime(2026, 11, 29, 2, tzinfo=UTC)),
-        (datetime(2026, 11, 29, 2, tzinfo=UTC), datetime(2026, 11, 30, 2, tzinfo=UTC)),
-        (datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, 2, tzinfo=UTC)),
+        ("UTC", "2026-11-29T01:59:59", "2026-11-29T02:00"),
+        ("UTC", "2026-11-29T02:00", "2026-11-30T02:00"),
+        ("UTC", "2026-12-31T23:00", "2027-01-01T02:00"),
+        ("America/New_York", "2026-11-30T05:00", "2026-11-30T07:00"),
+        ("Pacific/Auckland", "2026-11-29T12:59", "2026-11-29T13:00"),
+        ("Pacific/Auckland", "2026-11-29T13:00", "2026-11-30T13:00"),
+        # In Berlin, the clock goes from 2:00 to 3:00 on 29 March, and from 3:00 to 2:00 on 25 October.
+        ("Europe/Berlin", "2026-03-28T12:00", "2026-03-29T01:00"),
+        ("Europe/Berlin", "2026-03-29T01:00", "2026-03-30T00:00"),
+        ("Europe/Berlin", "2026-10-24T12:00", "2026-10-25T00:00"),
+        ("Europe/Berlin", "2026-10-25T00:00", "2026-10-26T01:00"),
+        ("Europe/Berlin", "2026-10-25T01:30", "2026-10-26T01:00"),
     ],
 )
-def test_the_next_night_is_the_next_time_that_it_is_two_in_the_morning(time, night):
-    assert next_night(time) == night
+def test_the_next_night_is_the_next_time_that_it_is_two_in_the_morning_in_the_zone_of_the_shop(zone, time, night):
+    found = next_night(datetime.fromisoformat(f"{time}Z"), ZoneInfo(zone))
+    assert (found, found.utcoffset()) == (datetime.fromisoformat(f"{night}Z"), timedelta(0))
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/New_York"])
+def test_the_next_purge_is_due_in_the_night_of_the_shop(app, shop, zone):
+    shop.describe(time_zone=zone)
+    look(app)
+    due = [let_time_pass(shop), look(app), let_time_pass(shop)]
+    assert [time.astimezone(ZoneInfo(zone)).hour for time in (due[0], due[2])] == [2, 2]
 
 
 def test_the_first_worker_waits_for_the_night(app, shop):

@@ -15,7 +15,7 @@ DOMAIN = (
     ("audit",),
     ("shop",),
     ("catalog", "content", "events", "idempotency", "mail", "throttle"),
-    ("accounts", "bookfiles", "reference"),
+    ("accounts", "bookfiles", "picks", "reference"),
     ("orders",),
     ("prebookings",),
     ("cart", "inventory", "mailer", "returns"),

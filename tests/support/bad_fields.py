@@ -106,6 +106,15 @@ BAD_PAGES = {
     ],
     ("ReturnForm", "email"): [*all_of(["", " "], "Enter your e-mail address."), *EMAIL],
     ("ReturnForm", "books"): text(1000, lines=True),
+    ("ShelfForm", "name"): text(60, "Enter a name."),
+    ("ShelfForm", "introduction"): text(500, lines=True),
+    ("ShelfForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),
+    ("AddPickForm", "book"): text(200, "Enter the ISBN or the title of a book."),
+    **{
+        (form, "sentence"): text(500, "Say in a sentence why you recommend it.", lines=True)
+        for form in ("AddPickForm", "SentenceForm", "BookPickForm")
+    },
+    ("BookPickForm", "shelf"): [("", "Choose a shelf."), *all_of(["7", "x", "\0", "9" * 30], "Not a valid choice.")],
     ("PageForm", "title"): text(80, "Enter a title."),
     ("PageForm", "body"): text(20_000, "Enter a text.", lines=True),
     ("PageForm", "state"): all_of(["", "secret", "\0"], "Not a valid choice."),

@@ -130,6 +130,15 @@ class Shop:
         declaration = Declaration(**{"number": number, "email": email, "name": "Ada Lovelace", **declared})
         self.commit(lambda: services.returns().receive(declaration))
 
+    def pick_shelf(self, name: str, *, state: str = "published", introduction: str = "") -> int:
+        """Add a shelf of staff picks and return its id."""
+        values = {"name": name, "state": state, "introduction": introduction}
+        return self.commit(lambda: services.picks().add_shelf(values))
+
+    def pick(self, shelf_id: int, book_id: int, sentence: str = "Read it.") -> None:
+        """Put a book on a shelf of staff picks."""
+        self.commit(lambda: services.picks().add(shelf_id, book_id, sentence))
+
     def withdraw(self, book_id: int) -> int:
         return self.commit(lambda: services.shelf().withdraw(book_id))
 

@@ -36,6 +36,7 @@ def fill(shop: Shop) -> None:
     shop.give_back(shop.order(ada, {emma: 1}, delivery="post", address="1 Fen Street"))
     shop.fill_cart(ada, {emma: 2})
     shop.commit(lambda: services.content().add({"title": "Events", "body": "Readings", "state": "published"}))
+    shop.pick(shop.pick_shelf("Winter reading"), emma)
     visitor = LinkRequest("cleo@example.com", "a browser")
     shop.commit(lambda: services.login_links().start(visitor, RESERVE, persuasion))
     with shop.app.app_context():

@@ -31,6 +31,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "ImportForm": {"file": (Upload(b"isbn"), "books.csv"), "price": "", "stock_quantity": ""},
     "ColumnsForm": {"columns": "title", "encoding": "UTF-8", "decimal": ".", "names": "first last"},
     "PageForm": {"title": "Events", "body": "Readings", "state": "draft", "version": "0"},
+    "ShelfForm": {"name": "Winter reading", "state": "draft", "version": "0"},
+    "AddPickForm": {"book": "Emma", "sentence": "Read it."},
+    "SentenceForm": {"sentence": "Read it.", "version": "0"},
+    "BookPickForm": {"shelf": "1", "sentence": "Read it."},
     "ShopDetailsForm": {
         **{"name": "A", "time_zone": "UTC", "currency": "EUR", "collect_days": "14", "version": "0"},
         **{"order_wording": "reserve", "mail_delay": "60"},

@@ -29,6 +29,7 @@ PAGE_FORM = {"title": "Events", "body": "Readings", "state": "published", "versi
 SHOP_FORM = {"name": "Corner Books", "time_zone": "Europe/London", "monday": "9-18", "version": "0"}
 SHOP_FORM |= {"currency": "EUR", "collect_days": "14", "order_wording": "reserve", "mail_delay": "60"}
 LOOK_FORM = {"accent": "#0a5", "logo": (Upload(saved(plain())), "logo.png"), "version": "0"}
+SHELF_FORM = {"name": "Summer", "introduction": "Light books", "state": "published", "version": "1"}
 COOKIE = "bookshop"
 WEBHOOK_URL = "https://1.1.1.1/hooks"  # public, but never called: no worker runs
 CHECKOUT = {"email": "new@example.com", "name": "Ada Lovelace", "key": "0" * 32, "shown": "1x1@950EUR"}
@@ -52,6 +53,8 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "GET /accent-{colour}.css": (ANYONE, {}),
     "GET /visit": (ANYONE, {}),
     "GET /pages/{slug}": (ANYONE, {}),
+    "GET /picks": (ANYONE, {}),
+    "GET /picks/{shelf_id}": (ANYONE, {}),
     "GET /return": (ANYONE, {}),
     "POST /return": (ANYONE, RETURN),
     "GET /return/received": (ANYONE, {}),
@@ -185,12 +188,29 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/books/{book_id}/put-back": (STAFF, {}),
     "GET /admin/books/{book_id}/waiting": (STAFF, {}),
     "GET /admin/books/{book_id}/movements": (STAFF, {}),
+    "GET /admin/books/{book_id}/picks": (STAFF, {}),
+    "POST /admin/books/{book_id}/picks": (STAFF, {"shelf": "2", "sentence": "Read it."}),
+    "GET /admin/picks": (STAFF, {}),
+    "GET /admin/picks/new": (STAFF, {}),
+    "POST /admin/picks/new": (STAFF, SHELF_FORM),
+    "GET /admin/picks/{shelf_id}": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}": (STAFF, {"book": "Lady Susan", "chosen": "3", "sentence": "Read it."}),
+    "GET /admin/picks/{shelf_id}/edit": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}/edit": (STAFF, SHELF_FORM),
+    "GET /admin/picks/{shelf_id}/delete": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}/delete": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}/{way}": (STAFF, {}),
+    "GET /admin/picks/{shelf_id}/books/{book_id}": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}/books/{book_id}": (STAFF, {"sentence": "Read it again.", "version": "1"}),
+    "POST /admin/picks/{shelf_id}/books/{book_id}/{way}": (STAFF, {}),
+    "POST /admin/picks/{shelf_id}/books/{book_id}/remove": (STAFF, {}),
     "GET /admin/orders": (STAFF, {}),
     "GET /admin/orders/pick-list": (STAFF, {}),
     "GET /admin/orders/{order_id}": (STAFF, {}),
     "POST /admin/orders/ready": (STAFF, {"order": "1"}),
     "POST /admin/orders/collected": (STAFF, {"order": "1"}),
     "POST /admin/orders/cancel": (STAFF, {"order": "1"}),
+    "GET /admin/returns": (STAFF, {}),
     "POST /admin/returns/{return_id}/handled": (STAFF, {}),
     "GET /admin/mail": (STAFF, {}),
     "GET /admin/mail/{message_id}": (STAFF, {}),
@@ -244,7 +264,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
 }
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"isbn": ISBN, "slug": "emma", "name": COVER, "size": "small"}  # all other parameters are the id 1
-NAMES |= {"picture": "logo", "colour": "00aa55", "export": "books", "personal": "orders", "kind": "xlsx"}
+NAMES |= {"picture": "logo", "colour": "00aa55", "export": "books", "personal": "orders", "kind": "xlsx", "way": "down"}
 
 
 def signed(purpose: str, content: Any) -> str:

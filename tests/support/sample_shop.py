@@ -46,8 +46,9 @@ class SampleShop:
 
     def save(self) -> None:
         """Save the current state for `reset`."""
-        pages = {role: "/login" if role == "nobody" else "/" for role in self.web_clients}
-        self.csrf_tokens = {role: self.web_clients[role].csrf_token(page) for role, page in pages.items()}
+        for browser in self.web_clients.values():
+            browser.get("/")  # the first page in five minutes is recorded
+        self.csrf_tokens = {role: browser.csrf_token() for role, browser in self.web_clients.items()}
         self.cookies = {role: browser.client.get_cookie(COOKIE) for role, browser in self.web_clients.items()}
         self.snapshot = Snapshot(self.app)
 
@@ -80,6 +81,10 @@ class SampleShop:
         pictures.store(settings.covers, pictures.Picture(COVER, {"small": b"a picture"}))
         page = {"title": "Emma", "body": "A reading", "state": "published"}
         shop.commit(lambda: services.content().add(page))
+        for name in ("Winter reading", "Spring"):
+            shop.pick_shelf(name)
+        for book in (1, 2):
+            shop.pick(1, book)
         self._register_webhook()
         self._import_file()
 

@@ -121,6 +121,28 @@ FORMS: dict[str, list[tuple[dict[str, Any], int, str]]] = {
         ]
         for name in ("new", "{slug}")
     },
+    **{
+        f"POST /admin/picks/{name}": [
+            ({"name": NUL}, 400, CONTROLS),
+            ({"introduction": NUL}, 400, CONTROLS),
+            ({"state": NUL}, 400, NO_CHOICE),
+            ({"version": NUL}, 400, ""),
+        ]
+        for name in ("new", "{shelf_id}/edit")
+    },
+    "POST /admin/picks/{shelf_id}": [
+        ({"book": NUL}, 400, CONTROLS),
+        ({"sentence": NUL}, 400, CONTROLS),
+        *[({"chosen": odd, "book": "dragons"}, 400, "No book on sale matches this.") for odd in (NUL, HUGE)],
+    ],
+    "POST /admin/picks/{shelf_id}/books/{book_id}": [
+        ({"sentence": NUL}, 400, CONTROLS),
+        *[({"version": odd}, status, "") for odd, status in ((NUL, 400), (HUGE, 409))],
+    ],
+    "POST /admin/books/{book_id}/picks": [
+        ({"sentence": NUL}, 400, CONTROLS),
+        *[({"shelf": odd}, 400, NO_CHOICE) for odd in (NUL, HUGE)],
+    ],
     "POST /admin/books/new": BOOK_FORM,
     "POST /admin/books/{book_id}/edit": BOOK_FORM,
     "POST /admin/books/{book_id}/cover": [({"picture": NUL}, 400, "Choose a file.")],

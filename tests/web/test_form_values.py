@@ -28,6 +28,7 @@ from bookshop.admin.forms import BookForm, CoverForm, NewStaffForm, RoleForm, St
 from bookshop.admin.import_forms import ColumnsForm, ImportForm
 from bookshop.admin.look_forms import LookForm
 from bookshop.admin.page_forms import PageForm
+from bookshop.admin.pick_forms import AddPickForm, BookPickForm, SentenceForm, ShelfForm
 from bookshop.admin.set_up_form import SetUpForm
 from bookshop.admin.shop_forms import ShopDetailsForm
 from bookshop.cart.forms import AddForm, CopiesForm
@@ -37,6 +38,7 @@ from bookshop.imports.models import ImportJob
 from bookshop.kit.exceptions import Invalid, NotFound
 from bookshop.orders.forms import CheckoutForm, ContactForm
 from bookshop.people.link_actions import Started, StartedOrder
+from bookshop.picks.repository import ShelfSummary
 from bookshop.returns.forms import ReturnForm
 from bookshop.shop.service import NEW_SHOP
 from bookshop.web.forms import ShopForm, VersionedForm, tidied
@@ -58,6 +60,7 @@ from tests.support.validation import errors_in_form, errors_of, shop_without_dat
 KINDS = (
     *(LoginForm, PasswordLoginForm, AddressForm, EmailForm, PasswordForm, DeleteForm, BookForm, CoverForm),
     *(StockForm, DeliveryForm, NewStaffForm, WebhookForm, CopiesForm, AddForm, ImportForm, SetUpForm, ReturnForm),
+    *(AddPickForm, SentenceForm, ShelfForm),
     *(ConfirmAddressForm, LoginCodeForm, ConfirmForm, SecondFactorForm, RecoveryCodesForm),
 )
 A_FILE = ImportJob(header=["Titel"], mapping=["title"], encoding="UTF-8", decimal=".", names="first last")
@@ -68,6 +71,7 @@ FORMS: dict[str, Callable[[], ShopForm]] = {
     "RoleForm": lambda: RoleForm("customer"),
     "ColumnsForm": lambda: ColumnsForm(A_FILE),
     "PageForm": PageForm,
+    "BookPickForm": lambda: BookPickForm([ShelfSummary(1, "Winter reading", "draft", 0)]),
     "ShopDetailsForm": lambda: ShopDetailsForm(NEW_SHOP),
     "LookForm": lambda: LookForm(NEW_SHOP),
     "CheckoutForm": lambda: CheckoutForm(email=""),
@@ -87,7 +91,7 @@ PASSED_OVER = {
     "once",
     "shown",
 } | {
-    *("link", "with_password", "shared", "order", "listed", "preview", "version", "confirm", "edit"),
+    *("link", "with_password", "shared", "order", "listed", "preview", "chosen", "version", "confirm", "edit"),
 }
 
 DIFFER = "The two new passwords are not the same."

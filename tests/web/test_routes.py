@@ -93,7 +93,7 @@ def assert_asks_for_password(answer: TestResponse, route: str) -> None:
         assert (answer.status_code, 'name="confirmation"' in answer.text) == (403, True)
 
 
-GONE = ("This link has been used", "There is no such webhook")
+GONE = ("This link has been used", "There is no such webhook", "There is no such shelf")
 
 
 def assert_let_in(answer: TestResponse, route: str) -> None:
@@ -326,6 +326,7 @@ def test_reserving_takes_at_most_6_queries(sample_shop, route):
 LISTS = [
     *[("nobody", path) for path in ("/", "/books", "/books?q=book&sort=price", "/api/v1/books?size=100")],
     ("nobody", path_of("GET /waiting/{token}")),
+    *[("nobody", "/picks"), ("nobody", "/picks/1"), ("staff", "/admin/picks/1")],
     *[("ada", path) for path in ("/reservations", "/api/v1/prebookings?size=100")],
     *[("ada", path) for path in ("/books", "/cart", "/api/v1/cart/items?size=100")],
     *[("ada", path) for path in ("/checkout", "/orders", "/api/v1/orders?size=100")],
@@ -357,6 +358,8 @@ ROWS = (
        SELECT id, 1, 'Book', 1, 'EUR', 1 FROM orders WHERE true ON CONFLICT DO NOTHING""",
     """INSERT INTO order_lines (order_id, book_id, title, price_cents, currency, quantity)
        SELECT 1, id, title, 1, 'EUR', 1 FROM books WHERE true ON CONFLICT DO NOTHING""",
+    """INSERT INTO picks (shelf_id, book_id, sentence, position, version)
+       SELECT 1, id, 'Read it.', id, 1 FROM books WHERE true ON CONFLICT DO NOTHING""",
     """INSERT INTO messages (kind, bulk, user_id, order_id, recipient, dedupe_key, message_id, state, attempts,
        next_attempt_at, created_at) SELECT 'order_ready', false, user_id, id, number || '@example.com', number, number,
        'failed', 1, created_at, created_at FROM orders WHERE true ON CONFLICT DO NOTHING""",
