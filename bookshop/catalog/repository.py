@@ -46,7 +46,7 @@ ASCENDING = ("title", "price")  # sorted in ascending order by default; the othe
 
 
 class StockedBook(NamedTuple):
-    """The columns of a book that are needed to sell it, change its stock or withdraw it."""
+    """The columns of a book that are needed to sell it, change its stock or withdraw it, and to show its title."""
 
     id: int
     isbn: str | None
@@ -59,6 +59,7 @@ class StockedBook(NamedTuple):
     cover: str | None
     version: int
     removed_at: datetime | None
+    language: str | None
 
     @property
     def in_stock(self) -> bool:
