@@ -89,6 +89,7 @@ class WantedBook(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
+        """False: nobody can wait for a book that is in stock."""
         return False
 
 
