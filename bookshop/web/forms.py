@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flask import g, request
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import validate_csrf
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from wtforms import Field, Form, HiddenField, IntegerField, StringField
@@ -26,6 +27,15 @@ NO_COOKIE = "Your browser did not send our cookie. Allow cookies for this site, 
 def new_once() -> str:
     """Return a random name for the forms of a page, which identifies them if they are sent twice."""
     return secrets.token_urlsafe(16)
+
+
+def has_csrf_token() -> bool:
+    """Whether the form was sent from a page of this session; others must not see the response."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError:
+        return False
+    return True
 
 
 class Problem(NamedTuple):
@@ -51,7 +61,7 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             if not form.is_submitted():
-                return None
+                return g.get("typed")  # what was typed before a login expired: see kept_forms
             files = [(field.name, file) for field in form if isinstance(field, FileField)
                      for file in request.files.getlist(field.name)]  # fmt: skip
             return CombinedMultiDict([request.form, MultiDict(files)])

@@ -35,7 +35,16 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(weekday)
     app.add_template_filter(minute)
     app.add_template_filter(seen)
-    for function in (list_address, page_address, absolute_url, search_text, open_now, field_attributes, is_refused, problems_of):
+    for function in (
+        list_address,
+        page_address,
+        absolute_url,
+        search_text,
+        open_now,
+        field_attributes,
+        is_refused,
+        problems_of,
+    ):
         app.add_template_global(function)
     app.context_processor(lambda: {"shop": services.shop_details(), "shop_name": services.shop_details().name})
 
