@@ -25,6 +25,7 @@ from bookshop.idempotency.service import RESPONSE_RETENTION
 from bookshop.web import rate_limits, services
 from bookshop.web.access import for_pages
 from bookshop.web.forms import ONCE, ShopForm, has_csrf_token
+from bookshop.web.navigation import parent_page
 
 ANSWER = "answer"  # the query argument that names the page that answers a form
 TYPED = "bookshop_typed"  # the cookie that names what was typed into the form of its path
@@ -71,6 +72,8 @@ def show() -> AnyResponse | None:
     if page := ONCE.fullmatch(name) and services.kept_text(_page_key(name)):
         status, text = json.loads(page)
         return Response(text, status, mimetype="text/html")
+    if request.url_rule is None:  # the form has no page at its own address
+        return redirect(parent_page(), 303)
     others = urlencode([item for item in request.args.items(multi=True) if item[0] != ANSWER])
     return redirect(f"{request.path}?{others}" if others else request.path, 303)
 

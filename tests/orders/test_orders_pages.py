@@ -68,7 +68,8 @@ def test_my_orders_are_listed_newest_first_with_their_books_and_what_they_cost(s
     words = text_of(ada.get("/orders"))
     first, second = (words.index(f"Order {number_of(shop, order_id)}") for order_id in (2, 1))
     assert first < second
-    assert words.index("Total €19.50") < words.index("Total €19.00") and "Emma Sanditon" in words
+    assert words.index("Total €19.50") < words.index("Total €19.00")
+    assert "Emma Sanditon" in words
 
 
 def test_many_orders_are_paginated(shop, ada, emma):
