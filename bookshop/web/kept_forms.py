@@ -89,7 +89,8 @@ def keep_typed(response: AnyResponse, path: str) -> bool:
 
     Returns whether they are kept. Only a form of our own pages counts: another site must not fill in ours.
     """
-    is_ours = request.headers.get("Sec-Fetch-Site") == "same-origin" or has_csrf_token()
+    was_logged_in = "_user_id" in session and has_csrf_token()
+    is_ours = was_logged_in or request.headers.get("Sec-Fetch-Site") == "same-origin"  # the cookie may have expired too
     if request.method != "POST" or not is_ours:
         return False
     fields = [item for item in request.form.items(multi=True) if item[0] not in secret_fields()]
