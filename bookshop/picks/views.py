@@ -12,7 +12,7 @@ from bookshop.web import services
 
 SHELVES_ON_HOME = 3
 BOOKS_ON_HOME = 4  # the first shelf shows one large and three beside it, the others show three
-BOOKS_IN_LIST = 3  # of each shelf, on the page with all shelves
+BOOKS_IN_LIST = 12  # of each shelf, on the page with all shelves
 
 
 @bp.app_template_global()
