@@ -22,6 +22,7 @@ from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
 from bookshop.admin import picks as admin_picks
 from bookshop.admin import ready as admin_ready
+from bookshop.admin import returns as admin_returns
 from bookshop.admin import set_up as admin_set_up
 from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
@@ -84,6 +85,7 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_content,
         admin_picks,
         admin_ready,
+        admin_returns,
         admin_set_up,
         admin_webhooks,
         inventory_json,

@@ -15,6 +15,7 @@ EMAILS = {f"mail/{path.name}" for path in (ROOT / "templates" / "mail").glob("*.
 NO_PAGES = {
     *("base.html", "macros.html", "admin/book_links.html", "catalog/availability.html", "errors/down.html"),
     *("accounts/link_parts.html", "orders/parts.html", "returns/parts.html"),
+    *("catalog/shelf.html", "shop/parts.html"),
     *("admin/parts.html", "admin/delivery_new.html", "admin/import_parts.html", "admin/import_preview.html"),
     *("picks/parts.html", "picks/home.html", "picks/book.html"),
     "api/docs.html",

@@ -256,8 +256,8 @@ BROKEN = [
     ("events", "UPDATE events SET kind = 'order.ready' WHERE kind = 'stock.changed'", "is of kind order.ready, which"),
     ("events", "UPDATE events SET order_id = 99 WHERE kind = 'order.ready'", "is of kind order.ready, which"),
     ("events", "UPDATE events SET order_id = 1 WHERE kind = 'stock.changed'", "is of kind stock.changed, which"),
-    ("events", "DELETE FROM events WHERE position = 3", "events at positions from 1 to"),
-    ("events", "UPDATE events SET position = 0 WHERE position = 1", "events at positions from 0 to"),
+    ("events", "DELETE FROM events WHERE position = 3", "the event at position 4 follows position 2"),
+    ("events", "UPDATE events SET position = 0 WHERE position = 1", "the event at position 0 follows position 0"),
     (
         "events",
         "INSERT INTO events (kind, order_id, created_at) SELECT kind, order_id, created_at FROM events WHERE "

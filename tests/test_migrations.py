@@ -32,6 +32,7 @@ TABLES = {"users", "login_sessions", "api_tokens", "books", "movements", "preboo
     *("events", "webhooks", "webhook_deliveries", "attempts", "sent_forms"),
     *("second_factors", "recovery_codes", "audit_entries", "worker_beats", "purge_state"),
     *("shop_details", "content_pages", "passed_checks", "backups", "returns", "pick_shelves", "picks"),
+    "skipped_positions",
     *("import_jobs", "import_notes", "column_mappings", "onix_records", "reference_titles"),
 }
 # A column added later has an inline foreign key or CHECK, equivalent to a separate one.

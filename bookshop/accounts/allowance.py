@@ -14,7 +14,8 @@ SUB_ADDRESS = re.compile(r"\+[^@]*@")  # ada+books@example.com is the mailbox of
 class MailAllowance:
     """Counts the e-mails to each recipient, across all accounts and reasons; never commits.
 
-    Messages about the recipient's own orders and alerts, and security notices, do not count.
+    Messages about the recipient's own orders and alerts, and security notices, do not count, except acknowledgements
+    of a return that are sent again.
     """
 
     def __init__(self, session: Session, secret: str) -> None:

@@ -59,7 +59,7 @@ class LinkForm(ContactForm):
         self.submit.label.text = _label(started)
         self.shown.data = started.order.fingerprint if started.order else ""
         if started.order and "delivery" in self:
-            self.show_postage(started.order.offer)
+            self.show_postage(started.order.offer.available)
         self.listed.data = " ".join(map(str, started.ids))
         self.next.data = next_page
 

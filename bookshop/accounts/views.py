@@ -6,6 +6,7 @@ from typing import cast
 
 from flask import Response, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, logout_user
+from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as AnyResponse
 
 from bookshop.accounts import bp, known_devices, pending_login
@@ -22,6 +23,7 @@ from bookshop.throttle.service import AttemptLimit
 from bookshop.web import attempts, services
 from bookshop.web.access import View, current_identity
 from bookshop.web.navigation import safe_next
+from bookshop.web.rate_limits import seconds_until_reset
 
 CODE_TOO_LATE = "The code has to follow within 10 minutes. Please log in again."
 OLD_LINK = "This link is from an older message. Enter your e-mail address, and we'll send you a new one."
@@ -48,6 +50,19 @@ def _limit_key() -> str:
     if device := known_devices.device_of(pending.email if pending else request.form.get("email", "")):
         return f"device {device}"
     return client_network()
+
+
+def count_form() -> None:
+    """Count this form as `limited` does, in a view that shows it again with what was typed; raises TooManyAttempts."""
+    try:
+        _count()
+    except TooManyRequests:
+        raise TooManyAttempts(seconds_until_reset(), "attempts") from None
+
+
+@limited
+def _count() -> None:
+    """Do nothing but be counted."""
 
 
 @bp.route("/login", methods=["GET", "POST"])

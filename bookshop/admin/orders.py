@@ -1,12 +1,14 @@
 """The staff pages about orders: lists by status, search, the pick list, and buttons that change one or many."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from bookshop.admin import bp
 from bookshop.admin.views import ViewResponse, chosen_ids, flash_outcome, notified_words
+from bookshop.checkout.service import ALLOWED_FROM
 from bookshop.inventory.service import Notified
 from bookshop.kit.database import Page, now
 from bookshop.kit.exceptions import Invalid
@@ -14,10 +16,12 @@ from bookshop.kit.text import tidy
 from bookshop.orders.models import CANCELLED, COLLECTED, PLACED, POST, READY, STATUSES, Order
 from bookshop.orders.repository import OrderRepository
 from bookshop.orders.service import OrderSearch
+from bookshop.returns.models import Return
 from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, require_fresh_login, staff_required
 from bookshop.web.forms import ShopForm
+from bookshop.web.jinja import day
 from bookshop.web.navigation import render_list, requested_page, safe_next
 
 SIZE = 50
@@ -33,6 +37,17 @@ TABS = {
 }
 
 
+class Outcome(NamedTuple):
+    """What became of the chosen orders: the ids of the changed ones, the customers who were notified, and the open
+    returns.
+    """
+
+    status: str
+    changed: Collection[int]
+    notified: Notified
+    withdrawn: Mapping[int, Return]
+
+
 @bp.get("/admin/orders")
 @staff_required
 def orders() -> ViewResponse:
@@ -45,6 +60,7 @@ def orders() -> ViewResponse:
     return render_list(
         "admin/orders.html",
         page,
+        withdrawn=_withdrawn(page.items),
         q=q,
         refusal=refusal,
         tab=tab,
@@ -74,23 +90,24 @@ def _counts(counts: Mapping[str, int]) -> Mapping[str, int]:
 @bp.get("/admin/orders/pick-list")
 @staff_required
 def pick_list() -> ViewResponse:
-    return render_template("admin/pick_list.html", picks=services.orders().pick_list(), now=now())
+    picks = services.orders().pick_list()
+    withdrawn = _withdrawn([order for pick in picks for order, _copies in pick.copies_by_order])
+    return render_template("admin/pick_list.html", picks=picks, withdrawn=withdrawn, now=now())
+
+
+def _withdrawn(orders: Iterable[Order]) -> Mapping[int, Return]:
+    """Return the open return of each order that has one; see ReturnRepository.list_withdrawn."""
+    by_post = {order.id for order in orders if order.delivery == POST}
+    return services.repository(ReturnRepository).list_withdrawn(by_post) if by_post else {}
 
 
 @bp.get("/admin/orders/<int:order_id>")
 @staff_required
 def order(order_id: int) -> ViewResponse:
-    order, returns = services.orders().get_with_books(order_id), services.repository(ReturnRepository)
-    return render_template("admin/order.html", order=order, returns=returns.list_by_order(order_id), form=ShopForm())
-
-
-@bp.post("/admin/returns/<int:return_id>/handled")
-@staff_required
-def handle_return(return_id: int) -> Response:
-    returns = services.returns()
-    services.commit(lambda: returns.handle(return_id))
-    flash("The return is marked as handled.", "success")
-    return redirect(safe_next(request.form.get("next", url_for("admin.dashboard"))), 303)
+    order, found = services.orders().get_with_books(order_id), services.repository(ReturnRepository)
+    withdrawn = found.list_withdrawn([order_id]).get(order_id)
+    shown = {"returns": found.list_by_order(order_id), "withdrawn": withdrawn}
+    return render_template("admin/order.html", order=order, form=ShopForm(), **shown)
 
 
 @bp.post("/admin/orders/ready")
@@ -112,7 +129,11 @@ def cancel_orders() -> Response:
 
 
 def _change(status: str) -> Response:
-    """Change the chosen orders, flash the outcome and redirect to the page with the button."""
+    """Change the chosen orders, flash the outcome and redirect to the page with the button.
+
+    Of several orders, those from which the customers have withdrawn are only cancelled: staff decide about each other
+    change on the page of the order.
+    """
     checkout, me, chosen = services.checkout(), current_identity().user_id, chosen_ids("order")
     back = redirect(safe_next(request.form.get("next", url_for("admin.orders"))), 303)
     if len(chosen) > MAX_ORDERS:
@@ -120,22 +141,41 @@ def _change(status: str) -> Response:
         return back
     if len(chosen) > 1:
         require_fresh_login()
-    changed, notified = services.commit(lambda: checkout.change_all(chosen, status, me))
-    _flash_changes(status, services.repository(OrderRepository).list_by_id(chosen), changed, notified)
+    returns = services.repository(ReturnRepository)
+
+    def change() -> Outcome:
+        withdrawn = {} if status == CANCELLED else returns.list_withdrawn(chosen)
+        wanted = [order_id for order_id in chosen if len(chosen) == 1 or order_id not in withdrawn]
+        return Outcome(status, *checkout.change_all(wanted, status, me), withdrawn)
+
+    outcome = services.commit(change)
+    _flash_changes(services.repository(OrderRepository).list_by_id(chosen), outcome)
     return back
 
 
-def _flash_changes(status: str, orders: Sequence[Order], changed: Collection[int], notified: Notified) -> None:
+def _flash_changes(orders: Sequence[Order], outcome: Outcome) -> None:
     """Flash which of the chosen orders were changed, and why the others were not."""
-    done = [order for order in orders if order.id in changed]
-    unchanged = [f"{order.number} ({_reason(order, status)})" for order in orders if order.id not in changed]
-    flash_outcome("orders", _done_sentence(done, status, notified) if done else "", unchanged)
+    done = [order for order in orders if order.id in outcome.changed]
+    others = [order for order in orders if order.id not in outcome.changed]
+    reasons = [f"{order.number} ({_reason(order, outcome)})" for order in others]
+    flash_outcome("orders", _done_sentence(done, outcome) if done else "", reasons)
+    if any(_is_left_out(order, outcome) for order in others):
+        flash("To change one of them all the same, open it and use the button there.", "info")
 
 
-def _done_sentence(done: Sequence[Order], status: str, notified: Notified) -> str:
-    returned = _returned_sentence(done, notified) if status == CANCELLED else ""
+def _done_sentence(done: Sequence[Order], outcome: Outcome) -> str:
     subject = f"Order {done[0].number} is" if len(done) == 1 else f"{len(done):,} orders are"
-    return f"{subject} {_new_status(done, status)}.{returned}"
+    sentences = [f"{subject} {_new_status(done, outcome.status)}."]
+    if outcome.status == CANCELLED:
+        sentences.append(_returned_sentence(done, outcome.notified))
+    sentences += [_withdrawn_sentence(one) for order in done if (one := outcome.withdrawn.get(order.id))]
+    return " ".join(sentences)
+
+
+def _withdrawn_sentence(one: Return) -> str:
+    """Remind staff who have just changed a withdrawn order."""
+    what = "some of its books" if one.books else "it"
+    return f"The customer withdrew from {what} on {day(one.created_at)}: agree with them what you post."
 
 
 def _new_status(done: Sequence[Order], status: str) -> str:
@@ -149,11 +189,18 @@ def _new_status(done: Sequence[Order], status: str) -> str:
 def _returned_sentence(cancelled: Sequence[Order], notified: Notified) -> str:
     copies = sum(line.quantity for order in cancelled for line in order.lines)
     subject = "1 copy has" if copies == 1 else f"{copies:,} copies have"
-    return f" {subject} gone back into stock. {notified_words(notified)}"
+    return f"{subject} gone back into stock. {notified_words(notified)}"
 
 
-def _reason(order: Order, status: str) -> str:
-    """Return why an order cannot move to this status."""
-    if (order.status, status) == (PLACED, COLLECTED):
+def _is_left_out(order: Order, outcome: Outcome) -> bool:
+    """Return whether an unchanged order could have been changed, had its customer not withdrawn from it."""
+    return order.id in outcome.withdrawn and order.status in ALLOWED_FROM[outcome.status]
+
+
+def _reason(order: Order, outcome: Outcome) -> str:
+    """Return why an order did not move to this status."""
+    if _is_left_out(order, outcome):
+        return f"withdrawn on {day(outcome.withdrawn[order.id].created_at)}"
+    if (order.status, outcome.status) == (PLACED, COLLECTED):
         return "must be marked ready first"
     return f"already {order.status}"

@@ -39,6 +39,10 @@ def details_check() -> Check:
     return checks.check_details(services.shop_details())
 
 
+def postage_check() -> Check:
+    return checks.check_postage(services.shop_details())
+
+
 def pages_check() -> Check:
     pages = services.content().list_pages(drafts=True)
     titles, missing = blanks()
@@ -80,7 +84,7 @@ def proxies_check() -> Check:
 
 CHECKS: Sequence[Callable[[], Check]] = (
     *(address_check, https_check, proxies_check, worker_check, mail_check, backup_check),
-    *(details_check, pages_check, books_check),
+    *(details_check, postage_check, pages_check, books_check),
 )
 
 
@@ -103,6 +107,7 @@ def _links() -> Mapping[str, Sequence[tuple[str, str]]]:
     missing = [(f"Enter {words}", url_for("admin.shop_details", _anchor=field)) for words, field in fields]
     return {
         checks.DETAILS: [("Go to Settings", url_for("admin.shop_details"))],
+        checks.POSTAGE: [("Enter the postage", url_for("admin.shop_details", _anchor="postage"))],
         checks.PAGES: [*missing, ("Go to the pages", url_for("admin.pages"))],
         checks.MAIL_WORKS: [("Go to Mail", url_for("admin.mail"))],
         checks.BOOKS: [("Import a file", url_for("admin.imports"))],

@@ -59,7 +59,7 @@ def dashboard() -> ViewResponse:
         restocks=restocks,
         outbox=services.mail().outbox(services.shop_details().mail_delay),
         checks=all_checks(),
-        returns=services.repository(ReturnRepository).list_open(SHORT_SIZE),
+        returns=services.repository(ReturnRepository).list_open(1, SHORT_SIZE),
         empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
     )
 

@@ -6,11 +6,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from io import BufferedReader
-from typing import Any, BinaryIO, Self, cast
+from typing import Annotated, Any, BinaryIO, Self, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from bookshop.backups.rows import BATCH, Digest, Row, line_of
 from bookshop.kit.exceptions import Invalid
@@ -20,6 +21,7 @@ MANIFEST = "manifest.json"
 COVERS, ROWS, ENDING = "covers/", "tables/", ".jsonl"
 COVER_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}\.[0-9a-z]{1,5}")
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MADE_AT = "%Y-%m-%dT%H:%M:%SZ"
 MANIFEST_MAX = 1_000_000  # bytes
 BUFFER = 1 << 18  # bytes
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError)
@@ -46,6 +48,11 @@ class Covers(BaseModel):
     sha256: str
 
 
+def _checked_time(text: str) -> str:
+    datetime.strptime(text, MADE_AT)
+    return text
+
+
 class Manifest(BaseModel):
     """What a backup says about itself; `database` is where it came from, and makes no difference."""
 
@@ -53,9 +60,15 @@ class Manifest(BaseModel):
     version: str
     schema_revision: str
     database: str
-    made_at: str
+    made_at: Annotated[str, AfterValidator(_checked_time)]
     tables: dict[str, Part]
     covers: Covers
+
+    @property
+    def age(self) -> int:
+        """How many seconds ago the backup was made, by the clock of this machine."""
+        made_at = datetime.strptime(self.made_at, MADE_AT).replace(tzinfo=UTC)
+        return max(0, int((datetime.now(UTC) - made_at).total_seconds()))
 
 
 class ArchiveWriter:
@@ -64,7 +77,8 @@ class ArchiveWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self.tables: dict[str, Part] = {}
-        self._covers, self._hash = 0, sha256()
+        self.covers: set[str] = set()
+        self._hash = sha256()
 
     def __enter__(self) -> Self:
         return self
@@ -87,12 +101,12 @@ class ArchiveWriter:
     def add_cover(self, name: str, content: bytes) -> None:
         """Write a cover, which is compressed already."""
         self._zip.writestr(COVERS + name, content, zipfile.ZIP_STORED)
-        self._covers += 1
+        self.covers.add(name)
         _add_cover(self._hash, name, content)
 
     def finish(self, about: Callable[[dict[str, Part], Covers], Manifest]) -> Manifest:
         """Write the manifest, and complete the file."""
-        manifest = about(self.tables, Covers(files=self._covers, sha256=self._hash.hexdigest()))
+        manifest = about(self.tables, Covers(files=len(self.covers), sha256=self._hash.hexdigest()))
         self._zip.writestr(MANIFEST, manifest.model_dump_json(indent=1))
         self._zip.close()
         return manifest

@@ -1,8 +1,10 @@
 """The files of backups: written beside their final name, and the folder of the nightly ones."""
 
+import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +16,7 @@ from bookshop.kit.exceptions import Conflict
 PART = ".bookshop-backup.part"  # one for each folder: the next backup overwrites what a killed one has left
 TRIAL = ".bookshop-backup.trial"
 OWN_NAME = re.compile(r"bookshop-\d{4}-\d\d-\d\d-\d{6}\.zip")
+NOT_OURS = "{} is not a file of this user alone. Remove it, or choose another folder."
 BUSY = "Another backup is being written into {}. Wait until it is complete."
 
 
@@ -27,10 +30,11 @@ def part_of(target: Path) -> Iterator[BinaryIO]:
     """Open a new file beside `target`, which replaces it at the end of the block, unless that raises.
 
     Only its owner can read the file. It is on the disk before it gets its name, so `target` is the former file or the
-    new one even if the power fails. Raises Conflict if another backup is being written into the folder.
+    new one even if the power fails. Raises Conflict if another backup is being written into the folder, or if
+    somebody else has put a file or a link where it is to be written.
     """
     path = target.parent / PART
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(path)
     with os.fdopen(descriptor, "r+b") as file:
         _lock(descriptor, path)
         try:
@@ -44,6 +48,21 @@ def part_of(target: Path) -> Iterator[BinaryIO]:
             path.unlink(missing_ok=True)
             raise
     _sync(target.parent)
+
+
+def _open(path: Path) -> int:
+    """Open the file, which may be left from a backup of this user that was killed."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a symbolic link
+            raise Conflict(NOT_OURS.format(path)) from None
+        raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        os.close(descriptor)
+        raise Conflict(NOT_OURS.format(path))
+    return descriptor
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -42,7 +42,7 @@ class BackupRepository:
         result: Any = self.session.connection().execute(held)
         return int(result.rowcount)
 
-    def end_logins(self) -> None:
-        """End all logins, as some of them may have ended since the backup, and forget the workers of that time."""
-        for model in (LoginSession, WorkerBeat):
+    def forget_former_machine(self) -> None:
+        """End all logins, some of which may have ended since; forget workers and backups, which may not be here."""
+        for model in (LoginSession, WorkerBeat, Backup):
             self.session.connection().execute(delete(table_of(model)))

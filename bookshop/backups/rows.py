@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Connection, DateTime, LargeBinary, inspect, text
 from sqlalchemy import types as sql_types
+from sqlalchemy.exc import DBAPIError
 
 from bookshop.kit.database import Base
 
@@ -128,8 +129,21 @@ def digest_of(connection: Connection, table: Table) -> Digest:
 
 
 def write_rows(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    """Insert rows into a table, quickly."""
-    (_insert_on_sqlite if connection.dialect.name == "sqlite" else _copy_to_postgresql)(connection, table, rows)
+    """Insert rows into a table, quickly, past SQLAlchemy; raises DBAPIError all the same."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        (_insert_on_sqlite if connection.dialect.name == "sqlite" else _copy_to_postgresql)(connection, table, rows)
+    except driver.Error as error:
+        raise _as_sqlalchemy_raises_it(connection, error, driver.Error) from error
+
+
+def _as_sqlalchemy_raises_it(connection: Connection, error: Exception, base: type[Exception]) -> BaseException:
+    is_lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, None)  # type: ignore[arg-type]
+    if is_lost:
+        connection.invalidate(error)
+    options: dict[str, Any] = {"hide_parameters": True, "connection_invalidated": is_lost}
+    wrapped: BaseException = DBAPIError.instance(None, None, error, base, dialect=connection.dialect, **options)
+    return wrapped
 
 
 def _insert_on_sqlite(connection: Connection, table: Table, rows: Iterable[Row]) -> None:

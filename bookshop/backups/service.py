@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.audit.service import AuditService
 from bookshop.backups import schema
-from bookshop.backups.archive import Archive
+from bookshop.backups.archive import Archive, Manifest
 from bookshop.backups.models import NAME_MAX, Backup
 from bookshop.backups.repository import BackupRepository
 from bookshop.backups.rows import (
@@ -21,8 +21,10 @@ from bookshop.backups.rows import (
     tables_of,
     write_rows,
 )
+from bookshop.events.repository import EventRepository
 from bookshop.kit.exceptions import Conflict, Invalid
 
+SKIPPED = 10_000_000  # positions of events, besides one for each second since the backup
 NOT_EMPTY = "The database has a shop already: it has users or books. Use an empty one{}."
 NOT_THE_SAME = "The rows of {} are not the same after they were copied, so nothing was changed. Report this as a bug."
 TOO_NEW = (
@@ -47,14 +49,17 @@ class BackupService:
         """Whether the schema is new enough to have the list of backups."""
         return inspect(self.session.connection()).has_table(Backup.__tablename__)
 
-    def silence(self, made_at: str, *, hold_messages: bool) -> int:
+    def silence(self, manifest: Manifest, *, hold_messages: bool) -> int:
         """Let a restored shop repeat nothing; returns how many messages are held.
 
-        Unsent messages are held unless told otherwise, logins are ended, and the audit log says what was restored.
+        Unsent messages are held unless told otherwise, logins are ended, former backups are no longer listed, the
+        positions of events jump beyond those given since the backup, and the audit log says what was restored.
         """
         held = self.backups.hold_messages() if hold_messages else 0
-        self.backups.end_logins()
-        AuditService(self.session).record("shop.restored", None, None, {"made_at": made_at, "held_messages": held})
+        self.backups.forget_former_machine()
+        EventRepository(self.session).skip_positions(SKIPPED + manifest.age)
+        details = {"made_at": manifest.made_at, "held_messages": held}
+        AuditService(self.session).record("shop.restored", None, None, details)
         return held
 
 

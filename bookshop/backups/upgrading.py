@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from bookshop.backups import schema
-from bookshop.backups.making import Made, make_backup, record
+from bookshop.backups.making import Made, make_backup, try_record
 from bookshop.checks import broken_invariants
 from bookshop.extensions import db
 from bookshop.kit.exceptions import BookshopError, Busy
@@ -20,11 +20,12 @@ PATIENCE = "1s"  # for a lock: all requests wait behind an upgrade that waits
 
 @dataclass(frozen=True)
 class Upgraded:
-    """The schema before and after, and the backup that was made before."""
+    """The schema before and after, the backup that was made before, and why it cannot be recorded, or ''."""
 
     before: str
     after: str
     backup: Made
+    not_recorded: str
 
 
 class UpgradeFailed(BookshopError):
@@ -48,8 +49,7 @@ def upgrade_shop(backup: Path) -> Upgraded:
     if made.problems:
         raise UpgradeFailed("In an upgraded copy of the database, `flask check` finds:", made.problems)
     _commit_in_spite_of_others(_migrate)
-    record(backup, made)
-    return Upgraded(before, schema.head(), made)
+    return Upgraded(before, schema.head(), made, try_record(backup, made))
 
 
 def _commit_in_spite_of_others(work: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """Pages of the catalogue: home page, list of books, book page and covers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,10 +19,12 @@ from bookshop.catalog.forms import book_query
 from bookshop.catalog.languages import language_name, script_language
 from bookshop.catalog.linked_data import book_as_linked_data
 from bookshop.catalog.repository import AnyBook, BookCriteria, BookDetails, BookRepository
+from bookshop.content.views import introduction
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
 from bookshop.prebookings.repository import PreBookRepository
+from bookshop.prebookings.wanted import list_most_wanted
 from bookshop.web import services
 from bookshop.web.assets import IMMUTABLE
 from bookshop.web.forms import ShopForm
@@ -39,9 +41,26 @@ AMOUNT_FIELDS = {"price": ("min_price", "max_price")}
 @bp.get("/")
 def home() -> str:
     books = services.repository(BookRepository)
-    back, new = books.list_back_in_stock(ROW), books.list_newest(ROW)
+    back, wanted = books.list_back_in_stock(ROW), list_most_wanted(books.session, ROW)
+    elsewhere = {book.id for book in back} | {book.id for book in wanted}
+    new = [book for book in books.list_newest(ROW + len(elsewhere)) if book.id not in elsewhere][:ROW]
     facets = count_facets(books, BookCriteria(), services.shop_details().currency)
-    return render_template("catalog/home.html", back=back, new=new, facets=facets)
+    return render_template(
+        "catalog/home.html",
+        back=back,
+        new=new,
+        wanted=wanted,
+        reserved=_reserved_by_me() if wanted else (),
+        facets=facets,
+        about=introduction(),
+    )
+
+
+def _reserved_by_me() -> Sequence[int]:
+    """Return the ids of the books that the customer who is looking is waiting for."""
+    if not current_user.is_customer:
+        return ()
+    return services.repository(PreBookRepository).books_waited_for(current_user.user_id)
 
 
 @bp.get("/books")

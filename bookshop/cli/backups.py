@@ -1,22 +1,26 @@
 """flask backup, restore, move and upgrade."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.exc import DBAPIError
 
 from bookshop.backups.archive import Manifest
 from bookshop.backups.files import name_at
-from bookshop.backups.making import Made, make_backup, record
-from bookshop.backups.restoring import move_shop, restore_backup
+from bookshop.backups.making import Made, make_backup, try_record
+from bookshop.backups.moving import move_shop
+from bookshop.backups.restoring import Restored, has_shop, restore_backup
 from bookshop.backups.upgrading import UpgradeFailed, upgrade_shop
-from bookshop.cli.errors import report_errors
+from bookshop.cli.errors import report_errors, sentence_of
 from bookshop.config import PREFIX, settings_from
 from bookshop.extensions import db, settings
-from bookshop.kit.exceptions import BookshopError, Invalid, OutcomeUnknown, SettingsError
+from bookshop.kit.exceptions import BookshopError, Invalid, OutcomeUnknown, SettingsError, reason_of
+from bookshop.kit.transactions import has_committed
 from bookshop.web import services
 
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -24,6 +28,7 @@ PRIVATE = (
     "It contains personal data: keep it where only you can read it, and not only on this machine. BOOKSHOP_SECRET_KEY "
     "is not in it: keep a copy of your settings somewhere else."
 )
+NOT_WRITTEN = "{} cannot be written: {}. Check the folder and its disk, or choose another file."
 UNCHANGED = "Nothing was changed, and the previous version can go on."
 
 
@@ -35,27 +40,26 @@ def backup(file: Path) -> None:
     """Save the database and all pictures to FILE while the shop is running.
 
     FILE is replaced once a trial has restored the backup and checked it. The exit code is 1 if the check finds
-    anything; the backup is complete all the same.
+    anything, or if pictures are missing; the backup of everything else is complete all the same.
     """
-    made = _make(file)
-    record(file, made)
-    _describe(file, made)
+    try:
+        made = make_backup(file)
+    except OSError as error:
+        raise click.ClickException(NOT_WRITTEN.format(file, reason_of(error))) from None
+    _describe(file, made, try_record(file, made))
     click.echo(PRIVATE)
     _report(made.problems)
+    if made.missing_pictures:
+        raise click.ClickException("The backup lacks pictures that the shop uses. Upload them again.")
 
 
-def _make(file: Path) -> Made:
-    try:
-        return make_backup(file)
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error}") from None
-
-
-def _describe(file: Path, made: Made) -> None:
+def _describe(file: Path, made: Made, not_recorded: str) -> None:
     click.echo(f"{file}: {made.rows:,} rows, {_files(made.manifest)}, {made.size:,} bytes.")
     if made.missing_pictures:
         lacking = f"Pictures that the shop uses, but that are not in {settings().covers}: {made.missing_pictures:,}"
         click.echo(lacking, err=True)
+    if not_recorded:
+        click.echo(f"The backup is complete, but the shop's list of backups lacks it: {not_recorded}.", err=True)
 
 
 def _files(manifest: Manifest) -> str:
@@ -77,21 +81,37 @@ def _report(problems: Sequence[str]) -> None:
 @click.option("--replace", is_flag=True, help="Replace the shop that is in the database.")
 @click.option("--yes", is_flag=True, help="Do not ask for the name of the shop that is replaced.")
 @click.option("--send-queued", is_flag=True, help="Send queued e-mail: the shop was stopped before the backup.")
+@click.option("--even-if-running", is_flag=True, help="Do not refuse if the shop seems to be running.")
 @with_appcontext
 @report_errors
-def restore(file: Path, replace: bool, yes: bool, send_queued: bool) -> None:
+def restore(file: Path, replace: bool, yes: bool, send_queued: bool, even_if_running: bool) -> None:
     """Restore the database and all pictures from FILE, which `flask backup` or the worker made: all of it, or nothing.
 
     The database must be empty, unless --replace is given. Stop the server and all workers before.
     """
-    if replace and not yes:
+    if replace and not yes and has_shop():
         _ask_for_name()
+    with _truth_about_the_shop(file):
+        restored = restore_backup(file, replace=replace, hold_messages=not send_queued, even_if_running=even_if_running)
+    _describe_restored(restored)
+
+
+@contextmanager
+def _truth_about_the_shop(file: Path) -> Iterator[None]:
+    """Let the sentence of an error end with whether the shop was restored all the same."""
     try:
-        restored = restore_backup(file, replace=replace, hold_messages=not send_queued)
-    except Invalid as error:
-        raise click.ClickException(f"{file}: {error.sentence} Nothing was changed.") from None
+        yield
+    except OutcomeUnknown as error:
+        raise click.ClickException(f"{error.sentence} You can run the command again.") from None
     except OSError as error:
-        raise click.ClickException(f"The pictures cannot be written: {error}. Nothing was changed.") from None
+        raise click.ClickException(f"{file} cannot be read: {reason_of(error)}. Nothing was changed.") from None
+    except (BookshopError, DBAPIError) as error:
+        sentence = f"{file}: {error.sentence}" if isinstance(error, Invalid) else sentence_of(error)
+        ending = "The shop was restored all the same." if has_committed(db.session()) else "Nothing was changed."
+        raise click.ClickException(f"{sentence} {ending}") from None
+
+
+def _describe_restored(restored: Restored) -> None:
     manifest = restored.manifest
     click.echo(f"Restored the shop as it was on {manifest.made_at}, with {_files(manifest)}.")
     if restored.held:
@@ -120,7 +140,7 @@ def move(url: str) -> None:
     """Copy the shop from SQLite into the empty PostgreSQL database at URL.
 
     URL is like postgresql://user:password@host/name. Stop the server and all workers before. The command compares the
-    number of rows and a checksum of each table, and says when to switch. Afterwards the SQLite file is read-only.
+    number of rows and a checksum of each table, and says when to switch. Afterwards the old database refuses changes.
     """
     try:
         target = settings_from({**os.environ, f"{PREFIX}DATABASE_URL": url, f"{PREFIX}SECRET_KEY": "-" * 32})
@@ -132,7 +152,7 @@ def move(url: str) -> None:
     _report(problems)
     click.echo(
         f"Everything is copied. Now set {PREFIX}DATABASE_URL to this URL, and start the server and the workers. The "
-        "file of the old database is read-only now; delete it once the shop runs."
+        "old database refuses every change now; delete its file once the shop runs."
     )
 
 
@@ -156,10 +176,11 @@ def upgrade(file: Path | None) -> None:
         raise click.ClickException(f"{error.sentence} Run `flask upgrade` again, which finds out.") from None
     except BookshopError as error:
         raise click.ClickException(f"{error.sentence} {UNCHANGED}") from None
+    except OSError as error:
+        raise click.ClickException(f"{NOT_WRITTEN.format(target, reason_of(error))} {UNCHANGED}") from None
     except Exception as error:  # a migration may raise anything
-        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        raise click.ClickException(f"The update has failed: {reason}. {UNCHANGED}") from error
-    _describe(target, upgraded.backup)
+        raise click.ClickException(f"The update has failed: {reason_of(error)}. {UNCHANGED}") from error
+    _describe(target, upgraded.backup, upgraded.not_recorded)
     click.echo(f"The schema was {upgraded.before} and is {upgraded.after}. `flask check` finds no problems.")
     click.echo("Now restart the server and the workers, so that the new version serves.")
 
@@ -168,5 +189,8 @@ def _next_backup() -> Path:
     folder = settings().backups
     if folder is None:
         raise click.ClickException("Set BOOKSHOP_BACKUPS to a folder, or say where to save the backup: --backup FILE.")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"{NOT_WRITTEN.format(folder, reason_of(error))} {UNCHANGED}") from None
     return folder / name_at(datetime.now(UTC))

@@ -17,7 +17,7 @@ from bookshop.extensions import settings
 from bookshop.imports.worker import import_thread
 from bookshop.kit.outbox import OutboxWorker
 from bookshop.mailer.worker import MailWorker
-from bookshop.operations.beats import record_beat
+from bookshop.operations.beats import record_beat, record_end
 from bookshop.operations.models import MAIL, WEBHOOKS
 from bookshop.retention.worker import nightly_purge
 from bookshop.webhooks.worker import WebhookWorker
@@ -45,6 +45,8 @@ def worker(once: bool) -> None:
             reached = mailer.run_once()
         else:
             mailer.run()
+    if not once:
+        record_end(name)
     click.echo(_counts(mailer) or "nothing was sent")
     if webhooks.outcomes:
         click.echo(f"webhooks: {_counts(webhooks)}")

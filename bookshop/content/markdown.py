@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 import nh3
 from markdown_it import MarkdownIt
@@ -17,8 +18,7 @@ def to_html(body: str, details: Mapping[str, str]) -> str:
 
     Headings are of level 2 or lower: the title of the page is the first.
     """
-    filled = PLACEHOLDER.sub(lambda match: _escaped(details[match[1]]) if match[1] in details else match[0], body)
-    tokens = parser.parse(filled)
+    tokens = parser.parse(_filled(body, details))
     for token in tokens:
         if token.type in {"heading_open", "heading_close"}:
             token.tag = max(token.tag, "h2")
@@ -28,6 +28,19 @@ def to_html(body: str, details: Mapping[str, str]) -> str:
 def details_in(body: str) -> set[str]:
     """Return the names of the details that a text shows: all that is written as `{name}`, known or not."""
     return set(PLACEHOLDER.findall(body))
+
+
+def first_paragraph(body: str, details: Mapping[str, str]) -> str:
+    """Return the first paragraph of a text without its markup; "" if it has none."""
+    tokens = parser.parse(_filled(body, details))
+    for before, token in pairwise(tokens):
+        if before.type == "paragraph_open" and before.level == 0:
+            return " ".join("".join(part.content or " " for part in token.children or ()).split())
+    return ""
+
+
+def _filled(body: str, details: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: _escaped(details[match[1]]) if match[1] in details else match[0], body)
 
 
 def _escaped(text: str) -> str:

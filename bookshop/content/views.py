@@ -1,18 +1,20 @@
 """The content pages, as visitors read them."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 
 from flask import render_template
 from markupsafe import Markup
 
 from bookshop.content import bp
-from bookshop.content.markdown import details_in, to_html
+from bookshop.content.markdown import details_in, first_paragraph, to_html
 from bookshop.content.repository import Heading
 from bookshop.content.service import STARTER, Page
 from bookshop.shop.service import Details
 from bookshop.web import services
 
 UNKNOWN = "(not entered yet)"
+INTRODUCTION_MAX = 400  # characters
 
 
 @bp.app_template_global()
@@ -29,8 +31,18 @@ def page(slug: str) -> str:
 
 def html_of(page: Page) -> Markup:
     """Return the text of a page as HTML that templates need not escape, with the shop's details as they are now."""
-    shown = {name: text or UNKNOWN for name, text in _details(services.shop_details()).items()}
-    return Markup(to_html(page.body, shown))  # noqa: S704 - cleaned
+    return Markup(to_html(page.body, _shown()))  # noqa: S704 - cleaned
+
+
+def introduction() -> str:
+    """Return how the page about the shop begins; "" until an owner has confirmed it, or if it names unknown details."""
+    page = services.content().read_reviewed("about")
+    text = first_paragraph(page.body, _shown()) if page else ""
+    return "" if UNKNOWN in text else shorten(text, INTRODUCTION_MAX, placeholder=" …")
+
+
+def _shown() -> dict[str, str]:
+    return {name: text or UNKNOWN for name, text in _details(services.shop_details()).items()}
 
 
 def blanks() -> tuple[Sequence[str], Sequence[str]]:

@@ -39,3 +39,12 @@ class Event(Base):
     prebooking_id: Mapped[int | None] = mapped_column(ForeignKey("prebookings.id"))
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class SkippedPositions(Base):
+    """The positions from which no event is, because a restored shop may have given them before it was restored."""
+
+    __tablename__ = "skipped_positions"
+
+    until_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # the last that was skipped
+    after_position: Mapped[int]  # that of the last event before, 0 if there was none

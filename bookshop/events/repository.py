@@ -15,12 +15,13 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.orm import Session
 
 from bookshop.events.kinds import MOVEMENT_KINDS, PREBOOKING_KINDS
-from bookshop.events.models import HAS_NO_POSITION, Event
+from bookshop.events.models import HAS_NO_POSITION, Event, SkippedPositions
 from bookshop.kit.database import UtcDateTime, dialect_of, now, rows_from_json, table_of
 
 # Only one transaction at a time assigns positions; the number is not used by any other advisory lock.
@@ -32,7 +33,11 @@ SUBJECTS = ("movement_id", "prebooking_id", "order_id")
 # Prebuilt from tables, because reservations and checkouts run them: 164 µs instead of 280 (bench/statements.py).
 events = table_of(Event)
 positioned = events.alias("positioned")
+skipped = table_of(SkippedPositions)
 LAST_POSITION = select(func.coalesce(func.max(positioned.c.position), 0)).scalar_subquery()
+_highest = (func.max(positioned.c.position).label("position"), func.max(skipped.c.until_position))
+_taken = union_all(*map(select, _highest)).subquery("taken")
+LAST_TAKEN = select(func.coalesce(func.max(_taken.c.position), 0)).scalar_subquery()
 IS_BEHIND = select(select(events.c.id).where(HAS_NO_POSITION).exists())
 
 
@@ -43,7 +48,7 @@ def _insert(dialect: str) -> Executable:
     values: dict[str, Any] = {name: rows.c[name] for name in ("kind", *SUBJECTS)}
     values["created_at"] = bindparam("time", type_=UtcDateTime)
     if dialect == "sqlite":
-        values["position"] = LAST_POSITION + rows.c.number
+        values["position"] = LAST_TAKEN + rows.c.number
     source = select(*values.values()).order_by(rows.c.number)
     return insert(events).from_select(list(values), source, include_defaults=False)
 
@@ -58,7 +63,7 @@ def _insert_each(dialect: str, kind: str, subjects: Select[int]) -> Executable:
         "created_at": bindparam("time", type_=UtcDateTime),
     }
     if dialect == "sqlite":
-        values["position"] = LAST_POSITION + func.row_number().over(order_by=subject_id)
+        values["position"] = LAST_TAKEN + func.row_number().over(order_by=subject_id)
     source = select(*values.values()).order_by(subject_id)
     return insert(events).from_select(list(values), source, include_defaults=False)
 
@@ -106,8 +111,21 @@ class EventRepository:
         unpositioned = select(events.c.id, func.row_number().over(order_by=events.c.id).label("number"))
         batch = unpositioned.where(HAS_NO_POSITION).order_by(events.c.id).limit(BATCH).subquery("waiting")
         assigned = update(events).where(events.c.id == batch.c.id)
-        result: Any = connection.execute(assigned.values(position=LAST_POSITION + batch.c.number))
+        result: Any = connection.execute(assigned.values(position=LAST_TAKEN + batch.c.number))
         return bool(result.rowcount == BATCH)
+
+    def skip_positions(self, number: int) -> None:
+        """Let the next event have a position that is larger by at least `number`."""
+        connection = self.session.connection()
+        while self.is_behind() and self.assign_positions():
+            pass
+        source = select(LAST_TAKEN + number, LAST_POSITION)
+        connection.execute(insert(skipped).from_select(["until_position", "after_position"], source))
+
+
+def next_position(after: int) -> Select[int]:
+    """Return the query for the first position after this one that an event has."""
+    return select(func.min(events.c.position)).where(events.c.position > after)
 
 
 def _subject(kind: str) -> str:

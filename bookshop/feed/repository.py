@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.catalog.models import Book
 from bookshop.events.kinds import BOOK_RESTOCKED
-from bookshop.events.repository import LAST_POSITION, events
+from bookshop.events.repository import LAST_POSITION, events, next_position
 from bookshop.inventory.models import Movement
 from bookshop.kit.database import table_of
 from bookshop.orders.models import Order
@@ -56,6 +56,10 @@ class FeedRepository:
     def oldest_position(self) -> int:
         """Return the position of the oldest event that is kept; 1 if there is none yet."""
         return self.session.connection().scalar(OLDEST_POSITION) or 1
+
+    def next_position(self, after: int) -> int:
+        """Return the first position after this one that an event has; otherwise the next number."""
+        return self.session.connection().scalar(next_position(after)) or after + 1
 
     def list_between(self, after: int, until: int, kinds: Collection[str], size: int) -> Sequence[Any]:
         """Return up to `size` events of these kinds after position `after`, up to and including `until`; see FEED."""

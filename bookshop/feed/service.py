@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from bookshop.feed.repository import FeedRepository
 from bookshop.kit.exceptions import Purged
 
-SCAN_MAX = 10_000  # positions that one page covers at most, even if few of them are of the requested kinds
+SCAN_MAX = 10_000  # events that one page covers at most, even if few of them are of the requested kinds
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class FeedService:
     def read(self, after: int | None, kinds: Collection[str], size: int) -> Feed:
         """Return the next events of these kinds after a position, or with None from the oldest that is kept.
 
-        A page covers at most 10,000 positions, so it may have fewer than `size` events, or none, even if there are
+        A page covers at most 10,000 events, so it may have fewer than `size` events, or none, even if there are
         more. No event ever appears before a position that has been read. Raises Purged if the event that follows the
         position is not kept.
         """
         start = self.feed.oldest_position() - 1 if after is None else after
         end = self.feed.last_position()
-        until = min(start + SCAN_MAX, end)
+        until = end if end - start <= SCAN_MAX else min(self.feed.next_position(start) - 1 + SCAN_MAX, end)
         events = self.feed.list_between(start, until, kinds, size)
         # Afterwards, or a purge in between would leave a gap. A first reader has read nothing that could have one.
         if after is not None and after + 1 < (oldest := self.feed.oldest_position()):

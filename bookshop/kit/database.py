@@ -32,10 +32,17 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from bookshop.kit.exceptions import Busy
+
 T = TypeVar("T")
 
 ID_MAX = 2**31 - 1  # the maximum of PostgreSQL's integer, the type of every id
 IDLE_TIMEOUT = "60s"  # after which PostgreSQL ends an idle transaction
+MOVED = 20_122  # the user_version of an SQLite file from which the shop has moved to another database
+MOVED_AWAY = (
+    "The shop has moved to another database, so nothing can be saved here. Restart the server and the workers with the "
+    "new BOOKSHOP_DATABASE_URL."
+)
 WRITES = "bookshop_writes"  # execution option on SQLite: seconds for which a writing transaction waits for the lock
 
 
@@ -136,6 +143,8 @@ def insert_into(dialect: str, table: Table) -> postgresql.Insert:
 def configure_sqlite(engine: Engine) -> None:
     """Configure SQLite: foreign keys, WAL, durable commits, and BEGIN IMMEDIATE for writing transactions.
 
+    Once the shop has moved to another database, a writing transaction raises Busy, whoever had the file open before.
+
     Deleted rows are overwritten (secure_delete), so that nothing of a deleted account stays in the file.
     Python's driver would delay BEGIN, so that RELEASE SAVEPOINT could commit. Therefore it is in autocommit mode and
     BEGIN is sent here. A transaction that began as a reader could not wait for the write lock, hence IMMEDIATE.
@@ -153,6 +162,10 @@ def configure_sqlite(engine: Engine) -> None:
         if lock_timeout is not None:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {max(1, int(1000 * lock_timeout))}")
         connection.exec_driver_sql("BEGIN" if lock_timeout is None else "BEGIN IMMEDIATE")
+        if lock_timeout is not None:
+            driver = connection.connection.driver_connection
+            if driver.execute("PRAGMA user_version").fetchone() == (MOVED,):
+                raise Busy(MOVED_AWAY)
 
 
 def truncate_wal(engine: Engine) -> bool:

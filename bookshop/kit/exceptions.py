@@ -150,6 +150,12 @@ class OutcomeUnknown(BookshopError):
         )
 
 
+def reason_of(error: Exception) -> str:
+    """Return what the system or the database said about an error, in one line without a full stop."""
+    said = (isinstance(error, OSError) and error.strerror) or str(getattr(error, "orig", error))
+    return said.strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
 def in_seconds_or_minutes(seconds: int) -> str:
     """Return the duration in words, in minutes from two minutes on, rounded up."""
     return "a second" if seconds == 1 else f"{seconds} seconds" if seconds < 120 else f"{-(-seconds // 60)} minutes"

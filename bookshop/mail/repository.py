@@ -80,6 +80,11 @@ class MessageRepository:
         result: Any = self.session.connection().execute(_insert_at_once(dialect_of(self.session)), list(rows))
         return int(result.rowcount)
 
+    def recipient_of(self, dedupe_key: str) -> str:
+        """Return the recipient of the message with this key; '' if there is none, or it has been purged."""
+        found = select(messages.c.recipient).where(messages.c.dedupe_key == dedupe_key)
+        return self.session.connection().scalar(found) or ""
+
     def has_due(self) -> bool:
         """Return whether any message is due."""
         return bool(self.session.connection().scalar(HAS_DUE))

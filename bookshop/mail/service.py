@@ -22,6 +22,7 @@ from bookshop.mail.models import (
     KINDS,
     MAIL_CHECK,
     NOTICE_KINDS,
+    ORDER_PLACED,
     ORDER_RETURN,
     QUEUED,
     SENDING,
@@ -71,10 +72,17 @@ class MailService:
         """Queue a message to the customer of each order, at most one of each kind; see OrderRepository.customers_of."""
         self.messages.insert([self._order_message(kind, *customer) for customer in customers])
 
-    def queue_acknowledgement(self, return_id: int, order_id: int, user_id: int, recipient: str) -> None:
-        """Queue the acknowledgement of a return."""
+    def queue_acknowledgement(
+        self, return_id: int, order_id: int, user_id: int, recipient: str, *, again: bool = False
+    ) -> None:
+        """Queue the acknowledgement of a return: once, or `again`; see `MailAllowance`."""
         message = self._order_message(ORDER_RETURN, order_id, user_id, recipient)
-        self.messages.insert([{**message, "dedupe_key": f"{ORDER_RETURN}:{return_id}"}])
+        suffix = f":{secrets.token_hex(8)}" if again else ""
+        self.messages.insert([{**message, "dedupe_key": f"{ORDER_RETURN}:{return_id}{suffix}"}])
+
+    def confirmed_to(self, order_id: int) -> str:
+        """Return the address to which an order was confirmed; '' if it is no longer stored."""
+        return self.messages.recipient_of(f"{ORDER_PLACED}:{order_id}")
 
     def queue_link(self, kind: str, link_id: int, recipient: str) -> None:
         """Queue a message with a link to an address, whether or not it has an account; see `MailAllowance`."""

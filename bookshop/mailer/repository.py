@@ -32,6 +32,7 @@ TO_SEND = (
         case((HAS_OWN_ADDRESS, messages.c.recipient), else_=User.email).label("recipient"),
         User.role,
         User.deactivated_at.is_(None).label("active"),
+        User.deleted_at.is_not(None).label("deleted"),
         User.email_key,
         User.email_confirmed_at,
         User.unsubscribed_at,

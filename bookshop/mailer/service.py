@@ -22,6 +22,7 @@ from bookshop.mail.models import (
     ORDER_KINDS,
     ORDER_PLACED,
     ORDER_READY,
+    ORDER_RETURN,
     RESERVED_AGAIN,
     RESTOCK,
     SUPPRESSED,
@@ -68,7 +69,8 @@ def skip_reason(message: Any) -> str | None:
     """Return why a row of MailerRepository.get_to_send must not be sent any more: one of REASONS, or None."""
     if message.kind in LINK_KINDS:
         return _skip_reason_of_link(message)
-    if not message.active:
+    can_return = message.kind == ORDER_RETURN and not message.deleted  # also without an active account
+    if not message.active and not can_return:
         return CLOSED
     if message.kind == RESTOCK:
         return _skip_reason_of_alert(message)

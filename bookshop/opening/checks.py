@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from bookshop.shop.service import Details
 
-DETAILS, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
-    *("details", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
+DETAILS, POSTAGE, MAIL_WORKS, ADDRESS, HTTPS, PROXIES, WORKER, BACKUP, BOOKS, PAGES = (
+    *("details", "postage", "mail", "address", "https", "proxies", "worker", "backup", "books", "pages"),
 )
 HOUR = 3600  # seconds
 IF_IT_FAILED = (
@@ -37,6 +37,18 @@ def check_details(details: Details) -> Check:
     missing = [name for name, is_known in known.items() if not is_known]
     sentence = f"Enter {_listed(missing)}." if missing else "Every page and e-mail shows where and when to find you."
     return Check(DETAILS, "The shop's details", not missing, sentence)
+
+
+def check_postage(details: Details) -> Check:
+    """Whether customers can have their orders posted, if the shop posts orders."""
+    is_missing = details.post_orders and details.postage is None
+    if is_missing:
+        sentence = "Enter the postage, or 0 if it is free. Until then the checkout does not offer to post orders."
+    elif details.post_orders:
+        sentence = "The checkout shows the postage."
+    else:
+        sentence = "Customers collect their orders."
+    return Check(POSTAGE, "Postage", not is_missing, sentence)
 
 
 def check_pages(unreviewed: Sequence[str], with_blanks: Sequence[str], missing: Sequence[str]) -> Check:

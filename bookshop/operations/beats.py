@@ -1,6 +1,7 @@
 """Heartbeats of `flask worker`, recorded between its messages."""
 
 import logging
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,9 +17,18 @@ TIMEOUT = 2.0  # seconds; sending matters more than saying so
 
 def record_beat(worker: str, loop: str) -> None:
     """Record that a loop of a worker is alive; if the database is locked, read-only or down, only log that."""
+    _try(f"worker loop {loop}: could not record that it is alive", lambda operations: operations.beat(worker, loop))
+
+
+def record_end(worker: str) -> None:
+    """Record that a worker has stopped, or only log that this is impossible: its beats expire after a minute."""
+    _try("could not record that the worker has stopped", lambda operations: operations.forget(worker))
+
+
+def _try(on_failure: str, work: Callable[[OperationsService], None]) -> None:
     try:
         with services.separate_session() as session:
             set_deadline(session, TIMEOUT)
-            in_transaction(session, lambda: OperationsService(session).beat(worker, loop))
+            in_transaction(session, lambda: work(OperationsService(session)))
     except (BookshopError, SQLAlchemyError) as error:
-        log.warning("worker loop %s: could not record that it is alive: %s", loop, type(error).__name__)
+        log.warning("%s: %s", on_failure, type(error).__name__)

@@ -51,6 +51,10 @@ class OperationsRepository:
         """Delete the heartbeats that are older than this."""
         self.session.connection().execute(delete(beats).where(beats.c.seen_at < later(-seconds)))
 
+    def forget_worker(self, worker: str) -> None:
+        """Delete the heartbeats of a worker."""
+        self.session.connection().execute(delete(beats).where(beats.c.worker == worker))
+
     def list_beats(self) -> Sequence[Beat]:
         """Return the last heartbeat of each loop of each worker that is not forgotten."""
         rows = self.session.execute(select(beats, later(0).label("now")))

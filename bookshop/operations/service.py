@@ -23,6 +23,10 @@ class OperationsService:
         self.operations.record_beat(worker, loop)
         self.operations.delete_beats(KEPT)
 
+    def forget(self, worker: str) -> None:
+        """Record that a worker has stopped: until another one beats, none is alive."""
+        self.operations.forget_worker(worker)
+
     def missing_loops(self) -> str:
         """Return a sentence for each loop that no worker runs or that hangs, with what to do; '' if all is well."""
         problems = list(_problems(self.operations.list_beats()))

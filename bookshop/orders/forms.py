@@ -132,7 +132,7 @@ class CheckoutForm(ContactForm):
         self.shown.data = offer.fingerprint
         if "email" not in self:
             self.submit.label.text = BUTTONS[offer.wording]
-        self.show_postage(offer)
+        self.show_postage(offer.available)
 
 
 def _posting(postage: Postage, charge: Amount | None) -> str:

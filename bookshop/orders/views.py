@@ -10,12 +10,12 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from bookshop.accounts.browser import link_request, link_sent, sent_to
-from bookshop.accounts.views import limited
+from bookshop.accounts.views import count_form
 from bookshop.cart import cookie
 from bookshop.cart.views import current_cart, reduce_to_stock, remove_from_cart
 from bookshop.idempotency.service import StoredResponse
 from bookshop.kit.database import now
-from bookshop.kit.exceptions import Conflict, Invalid, NotFound
+from bookshop.kit.exceptions import Conflict, Invalid, NotFound, TooManyAttempts
 from bookshop.orders import bp
 from bookshop.orders.forms import CheckoutForm, LineAction
 from bookshop.orders.models import CANCELLED, PLACED, POST, Order
@@ -38,7 +38,7 @@ PAGE_SENTENCES = {
     "PREBOOK_BOOK_IN_STOCK": "This book is back in stock, so you can order it now.",
 }
 
-ViewResponse = str | Response | tuple[str, int]
+ViewResponse = str | Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
 @bp.route("/checkout", methods=["GET", "POST"])
@@ -53,7 +53,7 @@ def checkout() -> ViewResponse:
         return _show(form, form.status)
     try:
         return _place(form) if current_user.is_customer else _send_link(form)
-    except (Conflict, Invalid) as refused:
+    except (Conflict, Invalid, TooManyAttempts) as refused:
         return _refuse(form, refused)
 
 
@@ -87,15 +87,15 @@ def _place(form: CheckoutForm) -> Response:
     return redirect(url_for("orders.order", order_id=order_id), 303)
 
 
-@limited
 def _send_link(form: CheckoutForm) -> Response:
     """E-mail a visitor the link whose page places the order."""
+    count_form()
     actions, wanted, details = services.link_actions(), link_request(form.email.data), form.checkout()
     entries = [line.entry for line in current_cart().lines]
     return link_sent(services.commit(lambda: actions.start_order(wanted, details, entries)))
 
 
-def _refuse(form: CheckoutForm, refused: Conflict | Invalid) -> ViewResponse:
+def _refuse(form: CheckoutForm, refused: Conflict | Invalid | TooManyAttempts) -> ViewResponse:
     """Show the page again with the error and what was typed; each line shows whether it is short of copies."""
     if refused.code == "IDEMPOTENCY_MISMATCH":
         form.renew_key()
@@ -117,7 +117,7 @@ def _change_line(form: CheckoutForm, action: LineAction) -> ViewResponse:
             flash("Removed from your cart.", "success")
     except NotFound:  # no longer in the cart, or withdrawn, which the page shows
         pass
-    except (Conflict, Invalid) as refused:
+    except (Conflict, Invalid, TooManyAttempts) as refused:
         return _refuse(form, refused)
     return _show(form, 200)
 
@@ -140,8 +140,8 @@ def _reserve_now(book_id: int) -> Response:
     return redirect(url_for("prebookings.reservations"), 303)
 
 
-@limited
 def _reserve_by_email(email: str, book_id: int) -> Response:
+    count_form()
     next_page = send_reservation_link(email, book_id)
     if cookie.count():
         flash("The link in our e-mail will reserve that book. Continue here, and it will order the others.", "success")
@@ -156,7 +156,7 @@ def _show(form: CheckoutForm, status: int) -> ViewResponse:
         return redirect(url_for("cart.cart"), 303)
     offer = services.checkout().offer(cart)
     form.show(offer)
-    return render_template("orders/checkout.html", form=form, cart=cart, offer=offer), status
+    return render_template("orders/checkout.html", form=form, cart=cart, offer=offer), status, form.headers
 
 
 def _flash_empty_cart() -> None:

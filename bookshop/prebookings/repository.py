@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Executable,
     Integer,
     Row,
+    Select,
     bindparam,
     case,
     exists,
@@ -64,6 +65,34 @@ COUNT_WAITING = (
 )
 COUNT_WAITING_FOR = (
     select(func.count()).select_from(prebookings).where(prebookings.c.book_id == bindparam("book"), IS_WAITING)
+)
+
+
+class WantedBook(NamedTuple):
+    """A sold-out book, and how many customers are waiting for it."""
+
+    id: int
+    title: str
+    authors: str
+    price_cents: int
+    currency: str
+    cover: str | None
+    waiting: int
+
+
+# The index of waiting pre-bookings is small however many books there are, and only the books found are read.
+most_wanted = (
+    select(prebookings.c.book_id, func.count().label("waiting"))
+    .where(IS_WAITING)
+    .group_by(prebookings.c.book_id)
+    .order_by(func.count().desc(), prebookings.c.book_id)
+    .limit(bindparam("limit"))
+    .subquery()
+)
+MOST_WANTED: Select[Any] = (
+    select(*(books.c[name] for name in WantedBook._fields[:-1]), most_wanted.c.waiting)
+    .join(most_wanted, most_wanted.c.book_id == books.c.id)
+    .order_by(most_wanted.c.waiting.desc(), books.c.id)
 )
 NOTIFIED_BY = select(prebookings.c.id).where(
     prebookings.c.movement_id.in_(bindparam("restocks", type_=Integer, expanding=True)), IS_NOTIFIED
@@ -264,6 +293,11 @@ class PreBookRepository:
         totals = select(func.sum(by_book.c.waiting), func.count()).select_from(by_book)
         reservations, titles = self.session.execute(totals).one()
         return int(reservations or 0), titles
+
+    def list_most_wanted(self, limit: int) -> Sequence[WantedBook]:
+        """Return the books that most customers are waiting for, most wanted first."""
+        rows = self.session.connection().execute(MOST_WANTED, {"limit": limit})
+        return [WantedBook(*row) for row in rows]
 
     def list_out_of_stock(self, page: int, size: int) -> Page[Row[Book, int]]:
         """Return a page of the books out of stock with their waiting pre-bookings counted, most wanted first."""

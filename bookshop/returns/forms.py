@@ -35,8 +35,9 @@ class ReturnForm(ShopForm):
         render_kw={"inputmode": "numeric", "spellcheck": "false"},
     )
     email = EmailField(
-        "E-mail address of the order",
-        description="We send the acknowledgement to it.",
+        "E-mail address",
+        description="The one to which we confirmed the order, or the one that your account has now, which gets the "
+        "acknowledgement",
         filters=[tidied],
         validators=[DataRequired("Enter your e-mail address."), max_length(EMAIL_MAX), Storable()],
         render_kw={"autocomplete": "email"},

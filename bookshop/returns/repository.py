@@ -1,12 +1,12 @@
 """SQL for returns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
-from bookshop.kit.database import now
+from bookshop.kit.database import Page, now, paginate
 from bookshop.orders.models import CANCELLED, POST, Order
 from bookshop.returns.models import IS_OPEN, Return
 
@@ -32,10 +32,16 @@ class ReturnRepository:
         found = select(Return).where(Return.order_id == order_id).order_by(Return.id.desc())
         return self.session.scalars(found.execution_options(populate_existing=True)).all()
 
-    def list_open(self, size: int) -> Sequence[Row[Return, str]]:
-        """Return the returns that are not handled yet, each with the number of its order, oldest first."""
+    def list_open(self, page: int, size: int) -> Page[Row[Return, str]]:
+        """Return a page of the returns that are not handled yet, each with the number of its order, oldest first."""
         found = select(Return, Order.number).join(Order, Order.id == Return.order_id).where(IS_OPEN)
-        return self.session.execute(found.order_by(Return.id).limit(size)).all()
+        return paginate(self.session, found.order_by(Return.id), page, size)
+
+    def list_withdrawn(self, order_ids: Collection[int]) -> Mapping[int, Return]:
+        """Return for each of these orders its first open return, one of all its books before others; {} for none."""
+        found = select(Return).where(Return.order_id.in_(order_ids), IS_OPEN)
+        latest_first = found.order_by(Return.books.is_(None), Return.id.desc())
+        return {one.order_id: one for one in self.session.scalars(latest_first)}
 
     def list_by_user(self, user_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the returns of a customer's orders, each with the number of its order (`order`), newest first."""

@@ -4,11 +4,10 @@ from typing import Any
 
 from flask import redirect, render_template, request, url_for
 from flask_login import current_user
-from werkzeug.wrappers import Response
 
-from bookshop.accounts.views import limited
+from bookshop.accounts.views import ViewResponse, count_form
 from bookshop.kit.database import ID_MAX
-from bookshop.kit.exceptions import NotFound
+from bookshop.kit.exceptions import NotFound, TooManyAttempts
 from bookshop.orders.models import POST
 from bookshop.returns import bp
 from bookshop.returns.forms import ReturnForm
@@ -17,12 +16,16 @@ from bookshop.web.access import current_identity
 
 
 @bp.route("/return", methods=["GET", "POST"])
-@limited
-def declare() -> str | Response | tuple[str, int]:
+def declare() -> ViewResponse:
     """Ask what is returned, then show what will be sent; only the button of the second step sends it."""
     form = ReturnForm(_known() if request.method == "GET" else None)
+    try:
+        count_form()
+    except TooManyAttempts as error:
+        form.add_error(error)
+        return _show(form)
     if not form.validate_on_submit():
-        return render_template("returns/declare.html", form=form), form.status
+        return _show(form)
     if form.edit.data:
         return render_template("returns/declare.html", form=form)
     if not form.confirm.data:
@@ -30,6 +33,10 @@ def declare() -> str | Response | tuple[str, int]:
     returns, declaration = services.returns(), form.declaration()
     services.commit(lambda: returns.receive(declaration))
     return redirect(url_for("returns.received"), 303)
+
+
+def _show(form: ReturnForm) -> ViewResponse:
+    return render_template("returns/declare.html", form=form), form.status, form.headers
 
 
 def _known() -> dict[str, Any]:

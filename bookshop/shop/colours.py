@@ -9,7 +9,7 @@ DEFAULT = "#8b2e2a"
 CONTRAST_MIN = 4.5  # WCAG 2.2, AA, for text
 STEPS = 100
 HOVER_SHARE = 0.2  # of black or white in the colour of a link under the mouse
-STYLES_VERSION = 1  # raise it when `stylesheet` changes, because browsers keep what it returned
+STYLES_VERSION = 2  # raise it when `stylesheet` changes, because browsers keep what it returned
 CODE = re.compile("#?(?:([0-9a-f]{6})|([0-9a-f]{3}))", re.IGNORECASE)
 
 
@@ -68,9 +68,12 @@ def contrast(one: str, other: str) -> float:
 
 
 def stylesheet(colour: str) -> str:
-    """Return the rules that put an accent colour in the place of the one in shop.css."""
+    """Return the rules that put an accent colour in the place of the one in shop.css; print stays black."""
     light, dark = _rules(tones(colour, LIGHT)), _rules(tones(colour, DARK))
-    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"
+    return "".join(
+        f"@media {media} {{ :root {{{rules}}} }}\n"
+        for media, rules in (("screen", light), ("screen and (prefers-color-scheme: dark)", dark))
+    )
 
 
 def _rules(found: Tones) -> str:

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
-from math import ceil
-from time import time
 from typing import Any
 
 from flask import Flask, Response, current_app, flash, g, redirect, render_template, request, url_for
@@ -15,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from bookshop.extensions import db, limiter
+from bookshop.extensions import db
 from bookshop.kit.exceptions import (
     BookshopError,
     Busy,
@@ -38,6 +36,7 @@ from bookshop.kit.transactions import has_committed
 from bookshop.web import fresh_login, services
 from bookshop.web.access import bearer_token, is_api
 from bookshop.web.navigation import parent_page, requested_next, return_address
+from bookshop.web.rate_limits import seconds_until_reset
 from bookshop.web.uploads import MAX_BODY_READ, upload_of
 
 log = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ def handle_http_error(error: HTTPException) -> AnyResponse:
     if status < 400:
         return original
     sentence = SENTENCES.get(status) or error.description or HTTPStatus(status).phrase
-    if status == 429 and (seconds := _seconds_until_reset()):
+    if status == 429 and (seconds := seconds_until_reset()):
         return handle_bookshop_error(TooManyAttempts(seconds, "requests" if is_api() else "attempts"))
     if status >= 500 and has_committed(db.session()):
         sentence = FAILED_AFTER_COMMIT
@@ -163,16 +162,6 @@ def handle_http_error(error: HTTPException) -> AnyResponse:
     response = problem(status, f"HTTP_{status}", sentence) if is_api() else _page(status, sentence)
     _copy_headers(response, original.headers)
     return response
-
-
-def _seconds_until_reset() -> int:
-    """Return the seconds until the limit that was reached is reset, 0 if unknown."""
-    budget = g.get("budget")
-    if budget and budget.left < 0:
-        return int(budget.seconds)
-    if not (reached := limiter.current_limit):
-        return 0
-    return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # reset_at is a second late
 
 
 def drain_body() -> None:

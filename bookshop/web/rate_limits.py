@@ -136,3 +136,13 @@ def add_headers(response: Response) -> Response:
         if left < 0:
             response.headers["Retry-After"] = str(seconds)
     return response
+
+
+def seconds_until_reset() -> int:
+    """Return the seconds until the limit that was reached is reset, 0 if unknown."""
+    budget = g.get("budget")
+    if budget and budget.left < 0:
+        return int(budget.seconds)
+    if not (reached := limiter.current_limit):
+        return 0
+    return min(max(1, ceil(reached.reset_at - time())), int(reached.limit.get_expiry()))  # reset_at is a second late

@@ -190,7 +190,7 @@ def orders() -> OrderService:
 
 @once_per_session
 def returns() -> ReturnService:
-    return ReturnService(db.session(), authentication(), mail())
+    return ReturnService(db.session(), mail(), mail_allowance())
 
 
 @once_per_session

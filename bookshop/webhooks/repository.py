@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from bookshop.accounts.models import User
 from bookshop.events.models import Event
-from bookshop.events.repository import LAST_POSITION, events
+from bookshop.events.repository import LAST_POSITION, events, next_position
 from bookshop.feed.repository import FEED
 from bookshop.kit.database import Page, is_sqlite, later, table_of
 from bookshop.kit.pagination import PageRequest, SortKey, list_page
@@ -99,6 +99,8 @@ class WebhookRepository:
         if after is None:
             return
         last = self.session.connection().scalar(select(LAST_POSITION)) or 0
+        if last - after > number:  # there may be skipped positions in between
+            number += (self.session.connection().scalar(next_position(after)) or after + 1) - after - 1
         until = max(after, min(after + number, last))
         conditions = [events.c.position > after, events.c.position <= until, events.c.kind.in_(kinds)]
         values = {

@@ -1,6 +1,7 @@
 """`flask move`: from SQLite to PostgreSQL, only while nobody else has the file open, and everything arrives."""
 
 import sqlite3
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from bookshop.backups import service
 from bookshop.backups.rows import read_rows, write_rows
 from bookshop.extensions import db
+from bookshop.kit.exceptions import Busy
 from tests.support.backups import contents, differences, run, shop_at
 from tests.support.databases import new_database
 from tests.support.factories import Shop
@@ -65,6 +67,32 @@ def test_a_running_shop_is_not_moved_and_cannot_write_meanwhile(old, new_url, tm
 
     monkeypatch.setattr(service, "read_rows", somebody_writes)
     assert run(old, "move", new_url).exit_code == 0
+
+
+def test_a_server_that_waited_for_the_lock_cannot_write_what_would_be_lost(old, new_url, tmp_path, monkeypatch):
+    with shop_at(f"sqlite:///{tmp_path}/shop.db", tmp_path) as server, ThreadPoolExecutor(1) as beside:
+        waiting: list[Future[int]] = []
+
+        def somebody_waits(connection, table):
+            if not waiting:
+                waiting.append(beside.submit(Shop(server).book, "Written too late"))
+            return read_rows(connection, table)
+
+        monkeypatch.setattr(service, "read_rows", somebody_waits)
+        assert run(old, "move", new_url).exit_code == 0
+        with pytest.raises(Busy, match=r"The shop has moved to another database.* new BOOKSHOP_DATABASE_URL\."):
+            waiting[0].result()
+    with pytest.raises(Busy, match="The shop has moved"):
+        Shop(old).book("Written later")
+    assert Shop(old).rows("SELECT id FROM books WHERE title LIKE 'Written%'") == []
+
+
+def test_a_value_that_postgresql_cannot_store_is_reported_and_the_shop_stays_as_it_was(old, new_url):
+    Shop(old).execute("UPDATE books SET title = 'Em' || char(0) || 'ma'")
+    failed = run(old, "move", new_url)
+    assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)
+    assert "NUL (0x00) bytes. The old database was not changed, and the shop can go on with it." in failed.stderr
+    assert Shop(old).book("Written later")
 
 
 def test_rows_that_do_not_arrive_are_noticed_and_nothing_is_moved(old, new_url, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import errno
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +13,7 @@ from bookshop.backups import files, making
 from bookshop.backups.files import PART
 from bookshop.backups.making import make_backup
 from bookshop.extensions import db
+from bookshop.kit.database import truncate_wal
 from tests.support.backups import run
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -60,6 +62,8 @@ def test_without_the_snapshot_it_is_torn(app, busy, tmp_path, monkeypatch):
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_copy_of_the_sqlite_file_alone_lacks_what_a_backup_has(app, shop, database_url, tmp_path):
     """What was committed last may be in the write-ahead log only."""
+    with app.app_context():
+        assert truncate_wal(db.engine)
     shop.book("Written last")
     copy = tmp_path / "copy.db"
     shutil.copy(database_url.removeprefix("sqlite:///"), copy)
@@ -81,7 +85,10 @@ def test_a_backup_that_fails_leaves_the_former_one_and_no_other_file(app, tmp_pa
 
     monkeypatch.setattr("os.fsync", disk_full)
     failed = run(app, "backup", target)
-    assert (failed.exit_code, "cannot be written: [Errno 28] No space left" in failed.stderr) == (1, True)
+    assert (failed.exit_code, "shop.zip cannot be written: No space left on device." in failed.stderr) == (
+        1,
+        True,
+    )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({"shop.zip": former} if former else {})
 
 
@@ -91,6 +98,16 @@ def test_what_a_killed_backup_has_left_is_overwritten_and_removed(app, tmp_path)
     assert run(app, "backup", tmp_path / "shop.zip").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["shop.zip"]
     assert (tmp_path / "shop.zip").stat().st_size < 1_000_000
+
+
+@pytest.mark.one_postgresql_case
+@pytest.mark.parametrize("put", [Path.symlink_to, Path.hardlink_to])
+def test_a_backup_is_not_written_through_a_link_that_somebody_has_put_there(app, tmp_path, put):
+    (tmp_path / "settings").write_text("a key")
+    put(tmp_path / PART, tmp_path / "settings")
+    refused = run(app, "backup", tmp_path / "shop.zip")
+    assert (refused.exit_code, f"{tmp_path / PART} is not a file of this user alone" in refused.stderr) == (1, True)
+    assert ((tmp_path / "settings").read_text(), (tmp_path / "shop.zip").exists()) == ("a key", False)
 
 
 def test_two_backups_are_not_written_into_one_folder_at_the_same_time(app, tmp_path):

@@ -77,6 +77,16 @@ def test_without_a_place_for_the_backup_or_tables_it_says_what_to_do(old, postgr
     assert (refused.exit_code, "has no tables: run `flask db upgrade`" in refused.stderr) == (1, True)
 
 
+def test_a_backup_that_cannot_be_recorded_does_not_make_an_upgrade_fail(old, tmp_path):
+    assert run(old, "upgrade", "--backup", tmp_path / "before.zip").exit_code == 0
+    Shop(old).execute("CREATE UNIQUE INDEX no_second ON backups (file)")
+    for command in (["upgrade", "--backup"], ["backup"]):
+        done = run(old, *command, tmp_path / "before.zip")
+        assert (done.exit_code, "the shop's list of backups lacks it" in done.stderr) == (0, True)
+        assert "Nothing was changed" not in done.stderr
+    assert "`flask check` finds no problems" in done.stdout
+
+
 def test_an_upgrade_whose_outcome_is_unknown_does_not_say_that_nothing_was_changed(old, tmp_path, monkeypatch):
     commit = services.commit
 

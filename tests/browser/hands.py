@@ -54,6 +54,16 @@ class Keyboard:
 
 
 Hands = Mouse | Keyboard
+
+
+def press_in_menu(hands: Hands, target: Locator) -> None:
+    """Press a link or button of the main menu, which a phone shows after its own button only."""
+    menu = target.page.get_by_role("button", name="Menu")
+    if menu.is_visible():
+        hands.press(menu)
+    hands.press(target)
+
+
 PHONE = {"width": 360, "height": 740}
 # For journeys that must work for everyone: `(hands, options of the window)`.
 in_every_way = pytest.mark.parametrize(

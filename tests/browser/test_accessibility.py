@@ -181,6 +181,7 @@ PAGES = [
     ("owner", "/admin/pages/terms"),
     ("nobody", "/pages/privacy"),
     ("nobody", "/visit"),
+    ("staff", "/admin/returns"),
     ("staff", "/admin/ready"),
     ("owner", "/admin/ready"),
     ("nobody", MAIL_CHECK),

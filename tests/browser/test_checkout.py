@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ONE_DATABASE
-from tests.browser.hands import Hands, Keyboard, Mouse, in_every_way
+from tests.browser.hands import Hands, Keyboard, Mouse, in_every_way, press_in_menu
 from tests.support.factories import PASSWORD
 from tests.support.links import delivered_link
 
@@ -65,7 +65,7 @@ def add_to_cart(page: Page, hands: Hands, book_id: int) -> None:
 
 
 def go_to_checkout(page: Page, hands: Hands) -> None:
-    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Cart 1 copy"))
+    hands.press(page.get_by_role("banner").get_by_role("link", name="Cart 1 copy"))
     hands.press(page.get_by_role("link", name="Check out"))
     expect(page.get_by_role("heading", name="Check out")).to_be_visible()
 
@@ -94,8 +94,8 @@ def cancel(page: Page, hands: Hands) -> None:
 
 def add_returned_book(page: Page, hands: Hands) -> None:
     """Follow the badge to the reservation, and add the book to the cart from there."""
-    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
-    hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
+    press_in_menu(hands, page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
+    press_in_menu(hands, page.get_by_role("link", name="My reservations 1 back in stock"))
     hands.press(page.get_by_role("button", name="Add to cart Emma"))
     expect(page.get_by_role("status")).to_contain_text("Emma")
 
@@ -103,7 +103,8 @@ def add_returned_book(page: Page, hands: Hands) -> None:
 def hand_over(page: Page, hands: Hands) -> None:
     """Staff mark the order ready, then collected."""
     page.goto("/")
-    hands.press(page.get_by_role("link", name="Orders", exact=True))
+    hands.press(page.get_by_role("link", name="Desk"))
+    press_in_menu(hands, page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("row", name=re.compile("Ben Jonson")).get_by_role("link"))
     hands.press(page.get_by_role("button", name="Mark ready"))
     hands.press(page.get_by_role("button", name="Mark collected"))
@@ -255,7 +256,8 @@ def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keybo
     page, hands = window("staff@example.com"), Keyboard()
 
     page.goto("/")
-    hands.press(page.get_by_role("link", name="Orders", exact=True))
+    hands.press(page.get_by_role("link", name="Desk"))
+    press_in_menu(hands, page.get_by_role("link", name="Orders", exact=True))
     hands.press(page.get_by_role("link", name="Pick list"))
     expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(2)).to_have_text("3")
     hands.press(page.get_by_role("link", name="Orders", exact=True))

@@ -103,6 +103,33 @@ def test_a_search_without_results_offers_help(shop, page):
     expect(page.get_by_role("link", name="Emma", exact=True)).to_be_visible()
 
 
+def test_on_a_phone_the_header_is_one_row_with_search_and_menu_that_need_no_script(shop, ada, window):
+    shop.describe(name="The Rather Long and Very Well Known Bookshop of Saint Albans", city="Saint Albans")
+    emma = shop.book("Emma")
+    shop.reserve(ada, emma)
+    shop.set_stock(emma, 2)
+    page = window("ada@example.com", java_script_enabled=False, viewport={"width": 320, "height": 640})
+    page.goto("/")
+    banner, menu = page.get_by_role("banner"), page.get_by_role("navigation", name="Main")
+    assert banner.bounding_box()["height"] <= 64
+    expect(menu).to_be_hidden()
+    for keys in (["Tab"], ["Tab"], ["Tab"], [*"emma", "Tab"]):  # past the link to the content and the name
+        for key in keys:
+            page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Search")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Emma", exact=True)).to_be_visible()
+    expect(banner.get_by_role("link", name="Account 1 update")).to_be_visible()
+    page.get_by_role("button", name="Menu").press("Enter")
+    page.keyboard.press("Tab")
+    expect(menu.get_by_role("link", name="Books")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    menu.get_by_role("link", name="My reservations 1 back in stock").click()
+    expect(page.get_by_role("heading", name="My reservations")).to_be_visible()
+
+
 @pytest.mark.usefixtures("ada")
 def test_a_customer_changes_the_address_logs_out_elsewhere_and_creates_a_token(shop, window, mailbox):
     page, phone = window("ada@example.com"), window("ada@example.com")

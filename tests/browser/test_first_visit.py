@@ -13,6 +13,7 @@ from bookshop.extensions import db
 from bookshop.web import opening
 from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, load_axe
 from tests.browser.chromium import log_in
+from tests.browser.hands import Mouse, press_in_menu
 from tests.browser.server import SHOP, environment, served
 from tests.support.factories import PASSWORD
 from tests.support.settings import settings_for
@@ -52,7 +53,7 @@ def test_an_empty_shop_gets_an_owner_and_a_list_of_what_is_left_to_do(browser, f
         fill_in(page, code)
         expect(page.get_by_role("heading", name="Ready to open")).to_be_visible()
         expect(page.get_by_role("main")).to_contain_text("of 9 done")
-        page.get_by_role("button", name="Log out").click()
+        press_in_menu(Mouse(), page.get_by_role("button", name="Log out"))
         log_in(page, EMAIL)
         expect(page.get_by_role("banner")).to_contain_text("Corner Books")
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.hands import Hands, in_every_way
+from tests.browser.hands import Hands, in_every_way, press_in_menu
 from tests.support.links import delivered_link
 from tests.support.mailbox import Mailbox
 
@@ -37,7 +37,7 @@ def sign_up(page: Page, hands: Hands, mailbox: Mailbox) -> None:
     expect(page.get_by_text("We've sent a link to ada@example.com")).to_be_visible()
     page.goto(delivered_link(mailbox))
     hands.press(page.get_by_role("main").get_by_role("button", name="Log in"))
-    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(page.get_by_role("banner").get_by_role("link", name="Account")).to_be_visible()
 
 
 def find(page: Page, hands: Hands, words: str) -> None:
@@ -67,15 +67,15 @@ def restock(page: Page, hands: Hands, title: str, copies: int) -> None:
 
 def see_the_badge(page: Page, hands: Hands) -> None:
     """The badge appears on the next page and disappears once the reservations were viewed."""
-    hands.press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
-    hands.press(page.get_by_role("link", name="My reservations 1 back in stock"))
+    press_in_menu(hands, page.get_by_role("navigation", name="Main").get_by_role("link", name="Books"))
+    press_in_menu(hands, page.get_by_role("link", name="My reservations 1 back in stock"))
     expect(page.get_by_role("heading", name="Back in stock")).to_be_visible()
     page.reload()
     expect(page.get_by_role("banner")).not_to_contain_text("back in stock")
 
 
 def cancel_and_undo(page: Page, hands: Hands) -> None:
-    hands.press(page.get_by_role("banner").get_by_role("link", name="My reservations"))
+    press_in_menu(hands, page.get_by_role("banner").get_by_role("link", name="My reservations"))
     hands.press(page.get_by_role("button", name="Cancel reservation of Persuasion"))
     expect(page.get_by_role("status")).to_contain_text("Your reservation of Persuasion is cancelled.")
     hands.press(page.get_by_role("button", name="Undo"))

@@ -38,6 +38,7 @@ def test_two_of_20_lines_of_a_delivery_are_wrong(shop, staff):
     lines = [f"{code} x{number + 1}" for number, code in enumerate(isbns)]
 
     staff.goto("/")
+    staff.get_by_role("link", name="Desk").click()
     staff.get_by_role("link", name="Delivery", exact=True).click()
     expect(staff.get_by_label(re.compile("ISBNs"))).to_be_focused()
     staff.keyboard.insert_text("\n".join([*lines[:9], *wrong, *lines[9:]]))

@@ -78,7 +78,7 @@ def test_adding_from_a_list_returns_to_that_list(shop, ada, path):
 
 def test_the_page_header_counts_the_copies_in_the_cart(shop, ada):
     emma = shop.book("Emma", stock=3)
-    assert re.search(r"Cart\s+Account", words_of(ada, "/account"))
+    assert re.search(r"Cart\s+Menu", words_of(ada, "/account"))
     add(ada, emma)
     add(ada, emma)
     assert "Cart 2 copies" in words_of(ada, "/account")

@@ -97,6 +97,7 @@ def test_visitors_cannot_send_it_as_often_as_they_like(shop, two_a_minute, emma)
     answers = [check_out(browser, name=name) for name in ("", "", "", "Ada", "Ada", "Ada")]
     assert [answer.status_code for answer in answers] == [400, 400, 400, 303, 303, 429]
     assert answers[-1].headers["Retry-After"]
+    assert ("Please try again in" in text_of(answers[-1]), 'value="Ada"' in answers[-1].text) == (True, True)
 
 
 def test_customers_can(shop, two_a_minute, emma):

@@ -66,6 +66,15 @@ def test_postage_is_free_from_a_total_and_costs_nothing_to_collect(shop, web_cli
     assert (postages(shop), shop.broken()) == ([(0, None), (0, None), (350, "EUR")], [])
 
 
+def test_a_cart_with_too_few_copies_has_one_postage_that_of_what_can_be_ordered(shop, web_client, emma):
+    shop.fill_cart(1, {emma: 1, shop.book("Sanditon", stock=1): 1})
+    shop.execute("UPDATE cart_items SET quantity = 9 WHERE book_id <> :id", id=emma)
+    words = text_of(web_client(ADA).get("/checkout"))
+    assert "Total for copies in stock €19.00 With postage €22.50" in words
+    assert "Send by post for €3.50 (free from €30.00)." in words
+    assert "free of charge" not in words
+
+
 def test_books_in_another_currency_do_not_count_towards_free_postage(shop, web_client, emma):
     shop.fill_cart(1, {emma: 1, shop.book("Sanditon", stock=1, price_cents=9900, currency="GBP"): 1})
     ada = web_client(ADA)
@@ -93,6 +102,7 @@ def test_a_visitor_sees_the_total_with_postage_behind_the_link(shop, web_client,
     link = delivered_link(mailbox)
     page = visitor.get(link)
     assert "Total: €9.50 or €13.00 with postage" in text_of(page)
+    assert "Log in and order with obligation to pay" in text_of(page)  # as the button places the order
     shop.describe(postage_cents=900)
     assert visitor.post(link, **fields_of(page.text)).status_code == 409
     assert press(visitor, link).location == "/orders/1"

@@ -9,6 +9,7 @@ from bookshop.opening.checks import (
     check_https,
     check_mail,
     check_pages,
+    check_postage,
     check_proxies,
 )
 from bookshop.shop.service import Details
@@ -62,6 +63,9 @@ CHECKS = [
     (check_details(Details()), False, "Enter the address, the opening hours and a phone number or e-mail address."),
     (check_details(Details(city="Oxford", phone="1")), False, "Enter the opening hours."),
     (check_details(Details(city="Oxford", phone="1", week=HOURS)), True, "where and when to find you"),
+    (check_postage(Details()), True, "Customers collect their orders."),
+    (check_postage(Details(post_orders=True)), False, "Until then the checkout does not offer to post"),
+    (check_postage(Details(post_orders=True, postage_cents=0)), True, "The checkout shows the postage."),
     (check_pages(["Terms", "Privacy", "Imprint"], [], []), False, "Read and save Terms, Privacy and Imprint."),
     (check_pages(["Terms"], [], []), False, "Read and save Terms."),
     (check_pages([], [], []), True, "You have reviewed all texts."),

@@ -58,8 +58,8 @@ def message_link(mail_queue):
 def test_an_owner_goes_through_the_list_until_everything_is_done(app, shop, public, web_client, tmp_path):
     shop.owner(OWNER)
     owner = web_client(OWNER)
-    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies"}
-    assert "3 of 9 done. Go to Ready to open" in open_list(owner, "/admin")
+    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies", "Postage"}
+    assert "4 of 10 done. Go to Ready to open" in open_list(owner, "/admin")
     shop.describe(street="1 High Street", city="Oxford", email="shop@example.com", week=HOURS)
     for slug in TITLES:
         owner.submit(f"/admin/pages/{slug}", title=slug, body="Reviewed", state="published", version="0")
@@ -70,7 +70,8 @@ def test_an_owner_goes_through_the_list_until_everything_is_done(app, shop, publ
         record_beat("w", "webhooks")
     sent = owner.submit("/admin/ready/mail", page="/admin/ready")
     assert f"We've sent a message to {OWNER}." in text_of(owner.get(sent.location))
-    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies", "details", "pages", "Books", "worker", "backup"}
+    others = {"details", "pages", "Books", "worker", "backup"}
+    assert done(open_list(owner)) == {"address", "HTTPS", "Proxies", "Postage", *others}
     phone, link = web_client(), message_link(public)
     assert (phone.get(link).status_code, "E-mail: to do" in open_list(owner)) == (200, True)
     assert "The message has arrived" in text_of(phone.submit(link))
@@ -144,6 +145,19 @@ def test_pages_with_blanks_are_to_do_and_the_list_leads_to_the_missing_details(s
     assert section(owner, "pages")[1] == ["/admin/settings#vat_number", "/admin/pages"]
     owner.submit("/admin/pages/imprint", title="Imprint", body="{name} {phone}", state="published", version="1")
     assert section(owner, "pages") == ("Terms, privacy and other pages: done You have reviewed all texts.", [])
+
+
+def test_a_shop_that_posts_orders_is_told_that_its_postage_is_missing(shop, public, web_client):
+    """As after an upgrade: without it nothing is posted any more."""
+    shop.owner(OWNER)
+    shop.describe(post_orders=True, postage_cents=None)
+    owner = web_client(OWNER)
+    assert "Postage: to do Enter the postage" in open_list(owner)
+    assert "3 of 10 done." in open_list(owner, "/admin")
+    assert 'href="/admin/settings#postage"' in owner.get("/admin/ready").text
+    assert 'id="postage"' in owner.get("/admin/settings").text
+    shop.describe(postage_cents=0)
+    assert "Postage: done" in open_list(owner)
 
 
 def test_booksellers_read_the_list_and_are_told_to_ask_an_owner(shop, public, web_client):

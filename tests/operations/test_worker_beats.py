@@ -1,5 +1,7 @@
 """Signs of life of the worker: written by both loops, also during a long batch, and never in the way of sending."""
 
+import importlib
+import os
 import signal
 from contextlib import contextmanager
 
@@ -32,6 +34,20 @@ def test_a_worker_that_runs_once_says_so_for_both_its_loops(shop):
     assert shop.app.test_cli_runner().invoke(args=["worker", "--once"]).exit_code == 0
     assert sorted(shop.rows("SELECT loop FROM worker_beats")) == ["mail", "webhooks"]
     assert ask(shop.app, "/health/worker") == (200, "")
+
+
+def test_a_worker_that_is_stopped_no_longer_counts_as_alive(shop, monkeypatch):
+    seen = []
+
+    def beat_and_stop(worker, loop):
+        record_beat(worker, loop)
+        if loop == "mail":
+            seen.extend(shop.rows("SELECT loop FROM worker_beats WHERE loop = 'mail'"))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(importlib.import_module("bookshop.cli.worker"), "record_beat", beat_and_stop)
+    assert shop.app.test_cli_runner().invoke(args=["worker"]).exit_code == 0
+    assert (seen, shop.rows("SELECT loop FROM worker_beats")) == (["mail"], [])
 
 
 def test_a_loop_says_that_it_is_alive_between_any_two_messages(app, mail_queue, monkeypatch):

@@ -70,7 +70,7 @@ def test_a_visitor_withdraws_in_two_steps_and_the_customer_gets_an_acknowledgeme
         text = " ".join(re.sub(r"<[^>]+>|[\u2068\u2069]", " ", mails.part(message, kind)).split())
         assert re.search(r"Received on \d+ \w+ \d{4} at \d\d:\d\d UTC", text)
         assert all(word in text for word in ("Emma", "and the bookmark", "Ada L."))
-    assert f"Returns to handle Order {number_of(shop)}" in text_of(staff.get("/admin"))
+    assert f"Returns to handle: 1 Order {number_of(shop)}" in text_of(staff.get("/admin"))
     assert "To be handled" in text_of(staff.get(f"/admin/orders/{order}"))
     staff.submit("/admin/returns/1/handled", page=f"/admin/orders/{order}")
     assert ("Returns to handle" in text_of(staff.get("/admin"))) is False
@@ -84,11 +84,28 @@ def test_customers_start_from_their_order_which_then_says_what_was_received(shop
     assert f"all books of order {number_of(shop)}. Name Ada Lovelace E-mail {ADA}" in text_of(summary)
     ada.post(FORM, **fields_of(summary.text), confirm="Confirm withdrawal")
     assert "We received your withdrawal on" in text_of(ada.get(f"/orders/{order}"))
+    shop.execute("UPDATE orders SET status = 'cancelled', collected_at = NULL, cancelled_at = ready_at")
+    cancelled = text_of(ada.get(f"/orders/{order}"))
+    assert ("We received your withdrawal on" in cancelled, "Withdraw from contract" in cancelled) == (True, False)
     ben = web_client(shop.rows("SELECT email FROM users WHERE id = :id", id=shop.customer("ben@example.com"))[0])
     assert number_of(shop) not in ben.get(path).text
 
 
-@pytest.mark.parametrize("wrong", ["number", "email", "collected in the shop", "cancelled", "deactivated"])
+@pytest.mark.parametrize("known_by", ["the address it was confirmed to", "the new address", "a deactivated account"])
+def test_a_customer_who_has_moved_on_can_still_return_an_order(shop, web_client, mailbox, order, known_by):
+    mailbox.deliver()
+    typed, reached = ADA, ADA
+    if known_by == "a deactivated account":
+        shop.deactivate(ADA)
+    else:
+        reached = "new@example.com"
+        shop.execute("UPDATE users SET email = :new, email_key = :new WHERE id = 1", new=reached)
+        typed = ADA if known_by == "the address it was confirmed to" else reached
+    declare(web_client(), name="Ada L.", order_number=number_of(shop), email=typed)
+    assert ([message["To"] for message in mailbox.deliver()], len(declared(shop))) == ([reached], 1)
+
+
+@pytest.mark.parametrize("wrong", ["number", "email", "collected in the shop", "cancelled", "deleted"])
 def test_nobody_learns_from_the_form_whether_there_is_such_an_order(shop, web_client, order, wrong):
     known = {"name": "Ada", "order_number": number_of(shop), "email": ADA}
     right = declare(web_client(), **known).text
@@ -99,8 +116,8 @@ def test_nobody_learns_from_the_form_whether_there_is_such_an_order(shop, web_cl
         shop.execute(
             "UPDATE orders SET delivery = 'post', status = 'cancelled', collected_at = NULL, cancelled_at = ready_at"
         )
-    elif wrong == "deactivated":
-        shop.deactivate(ADA)
+    elif wrong == "deleted":
+        shop.commit(lambda: services.people().delete(1, PASSWORD))
     else:
         known |= {"order_number": "4821-7301", "email": ADA} if wrong == "number" else {"email": "ben@example.com"}
     before = shop.everything()
@@ -112,6 +129,46 @@ def test_what_an_open_return_does_not_say_is_stored(shop, web_client, order):
     for books in ("...", long, f"{long}Persuasion", ""):
         declare(visitor, name="Ada L.", order_number=number_of(shop), email=ADA, books=books)
     assert len(declared(shop)) == 4
+
+
+def test_an_order_has_at_most_five_open_returns_and_one_of_all_its_books(shop, web_client, order):
+    visitor = web_client()
+    for books in ("1", "2", "3", "4", "5", "6", ""):
+        page = declare(visitor, name="Ada L.", order_number=number_of(shop), email=ADA, books=books)
+    assert [books for _order, _name, books in declared(shop)] == ["1", "2", "3", "4", "5", None]
+    assert "While five withdrawals from some books of an order are waiting for us" in text_of(page)
+    shop.execute("UPDATE returns SET handled_at = created_at")
+    shop.give_back(order, books="6")
+    assert len(declared(shop)) == 7
+
+
+def test_the_desk_counts_the_open_returns_and_leads_to_all_of_them(shop, web_client, order):
+    staff = web_client("staff@example.com")
+    orders = [order, *(shop.order(1, {1: 1}, delivery="post", address="1 Fen Street") for _more in range(2))]
+    for number in range(11):
+        shop.give_back(orders[number // 4], books=f"Book {number}")
+    desk, page = staff.get("/admin"), staff.get("/admin/returns")
+    assert "Returns to handle: 11" in text_of(desk)
+    assert (len(re.findall("received on", desk.text)), len(re.findall("received on", page.text))) == (10, 11)
+    assert 'href="/admin/returns"' in desk.text
+    staff.submit("/admin/returns/1/handled", page=f"/admin/orders/{order}")
+    assert ('href="/admin/returns"' in staff.get("/admin").text) is False
+    shop.execute("UPDATE returns SET handled_at = created_at")
+    assert "There are no returns to handle." in text_of(staff.get("/admin/returns"))
+
+
+def test_who_declares_the_same_again_gets_the_acknowledgement_again_within_the_allowance(
+    shop, web_client, mailbox, order
+):
+    mailbox.deliver()
+    known = {"name": "Ada L.", "order_number": number_of(shop), "email": ADA, "books": "Emma"}
+    pages = [declare(web_client(), **known) for _time in range(3)]
+    first, again = mailbox.deliver()
+    assert re.findall("Received on .*", mails.part(again, "plain")) == re.findall(
+        "Received on .*", mails.part(first, "plain")
+    )
+    assert (len(declared(shop)), shop.broken()) == (1, [])
+    assert "If you had sent the same before, we received it then" in text_of(pages[2])
 
 
 @pytest.mark.parametrize("order_id", [0, 2**31, 10**20, "x"])
@@ -148,7 +205,10 @@ def test_without_the_lock_both_are_stored(shop, order):
 
 def test_the_sender_of_many_forms_has_to_wait(database_url, order):
     browser = WebClient(create_app(settings_for(database_url, login_limit="2 per minute")))
-    assert [step_1(browser, order_number="x").status_code for _try in range(3)] == [400, 400, 429]
+    pages = [step_1(browser, order_number="x", name="Ada", books="Emma, which I read twice") for _try in range(3)]
+    assert [page.status_code for page in pages] == [400, 400, 429]
+    assert ("Please try again in" in text_of(pages[2]), "Retry-After" in pages[2].headers) == (True, True)
+    assert ('value="Ada"' in pages[2].text, "which I read twice</textarea>" in pages[2].text) == (True, True)
 
 
 def test_customers_can_download_their_returns(shop, web_client, order):

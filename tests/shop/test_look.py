@@ -173,6 +173,11 @@ def test_a_colour_is_a_second_stylesheet_on_every_page_until_the_default_is_chos
     assert (answer.mimetype, answer.headers["Cache-Control"]) == ("text/css", "public, max-age=31536000, immutable")
     light, dark = re.findall("--accent: (#[0-9a-f]{6});", answer.text)
     assert (light, dark) == (tones("#ffff00", LIGHT).accent, "#ffff00")
+    assert re.findall("@media [^{]*", answer.text) == [
+        "@media screen ",
+        "@media screen and (prefers-color-scheme: dark) ",
+    ]
+    assert answer.text.startswith("@media screen")
     assert visitor.get("/accent-ffff00.css").headers["Cache-Control"] == "public, no-cache"
     assert visitor.get("/accent-yellow.css").status_code == 404
     assert choose(accent=DEFAULT).status_code == 303
@@ -185,6 +190,12 @@ def test_owners_read_which_tones_of_their_colour_the_pages_have_and_why(choose, 
     light = tones("#ffff00", LIGHT).accent
     assert f"{light}, with a contrast of 4.6:1. Your colour, #ffff00, would have 1.0:1" in page.replace(" ,", ",")
     assert "#ffff00, as you chose it, with a contrast of 13.2:1." in page.replace(" ,", ",")
+
+
+def test_the_colour_of_a_shop_that_has_chosen_none_is_not_called_that_of_the_owner(owner):
+    page = text_of(owner.get(LOOK))
+    assert ("you chose" in page, "Your colour" in page) == (False, False)
+    assert page.count("the shop's default colour, with a contrast of") == 2
 
 
 def test_e_mails_have_the_colour(shop, mailbox):

@@ -35,7 +35,8 @@ PAGES = {"views", "api", "staff_api", "forms", "schemas"} | {
     "shop.linked_data",
     *("bookfiles.reading", "cart.cookie", "catalog.crawlers", "catalog.linked_data"),
     *("imports.runner", "imports.worker"),
-    *("backups.making", "backups.nightly", "backups.restoring", "backups.upgrading"),
+    *("backups.making", "backups.moving", "backups.nightly", "backups.restoring", "backups.sqlite_file"),
+    "backups.upgrading",
     *("mailer.check_link", "mailer.compose", "mailer.headers", "mailer.transport", "mailer.worker", "retention.worker"),
     *("prebookings.waiting_pages", "webhooks.worker", "operations.beats", "operations.figures", "operations.questions"),
 }

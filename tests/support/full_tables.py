@@ -18,6 +18,7 @@ ROWS = {
     "column_mappings": "(header_hash, mapping, updated_at) VALUES ('h', '[]', '2026-01-01')",
     "onix_records": "(book_id, record, received_at) VALUES (1, '', '2026-01-01')",
     "reference_titles": "(isbn, title, authors, imported_at) VALUES ('9', 't', 'a', '2026-01-01')",
+    "skipped_positions": "(until_position, after_position) VALUES (0, 0)",
     "backups": "(finished_at, file, size) VALUES ('2026-01-01', 'f.zip', 1)",
 }
 

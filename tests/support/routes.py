@@ -209,6 +209,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/orders/ready": (STAFF, {"order": "1"}),
     "POST /admin/orders/collected": (STAFF, {"order": "1"}),
     "POST /admin/orders/cancel": (STAFF, {"order": "1"}),
+    "GET /admin/returns": (STAFF, {}),
     "POST /admin/returns/{return_id}/handled": (STAFF, {}),
     "GET /admin/mail": (STAFF, {}),
     "GET /admin/mail/{message_id}": (STAFF, {}),
