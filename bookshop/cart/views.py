@@ -17,7 +17,7 @@ from bookshop.kit.text import shortened
 from bookshop.web import services
 from bookshop.web.access import Anonymous, current_identity, customer_required, not_for_staff
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import flash_with_link, requested_next
+from bookshop.web.navigation import flash_with_link, requested_card
 
 
 @bp.get("/cart")
@@ -32,14 +32,15 @@ def cart() -> str:
 @not_for_staff
 def add() -> Response:
     form = AddForm()
-    book_id, back = form.book(), requested_next()
+    book_id = form.book()
+    back = requested_card(book_id)
     try:
         line = _add(book_id, form.copies())
     except (Conflict, Invalid) as refused:
-        flash_with_link({"sentence": refused.sentence, **_cart_link()}, "warning")
+        flash_with_link({"sentence": refused.sentence, "book": book_id, **_cart_link()}, "warning")
         back = "" if refused.code == "CART_BOOK_OUT_OF_STOCK" else back  # the book's page has the Reserve button
     else:
-        flash_with_link({"sentence": _quantity_notice(line), **_cart_link()}, "success")
+        flash_with_link({"sentence": _quantity_notice(line), "book": book_id, **_cart_link()}, "success")
     return redirect(back or url_for("catalog.book", book_id=book_id, _anchor="availability"), 303)
 
 

@@ -8,6 +8,7 @@ from bookshop.catalog.schemas import BookQuery, Year
 from bookshop.kit.money import parse_amount
 
 AMOUNT_MAX = 20  # characters
+PRICES = ("min_price", "max_price")  # the fields for amounts, in major units
 
 
 class CatalogueQuery(BookQuery):
@@ -21,7 +22,7 @@ class CatalogueQuery(BookQuery):
 def book_query(typed: Mapping[str, str], currency: str) -> CatalogueQuery:
     """Parse the query string of the catalogue page; invalid values are ignored, so that no search is an error."""
     known = {name: value for name, value in typed.items() if name in CatalogueQuery.model_fields and value.strip()}
-    for name in ("min_price", "max_price"):
+    for name in PRICES:
         price = _minor_units(typed.get(name, ""), currency)
         if price is not None:
             known[f"{name}_cents"] = str(price)
@@ -30,6 +31,11 @@ def book_query(typed: Mapping[str, str], currency: str) -> CatalogueQuery:
     except ValidationError as error:
         invalid = {problem["loc"][0] for problem in error.errors()}
         return CatalogueQuery.model_validate({name: value for name, value in known.items() if name not in invalid})
+
+
+def wrong_prices(typed: Mapping[str, str], currency: str) -> list[str]:
+    """Return the fields for prices whose text is not an amount."""
+    return [name for name in PRICES if typed.get(name, "").strip() and _minor_units(typed[name], currency) is None]
 
 
 def _minor_units(typed: str, currency: str) -> int | None:

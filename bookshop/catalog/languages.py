@@ -43,6 +43,11 @@ SCRIPTS = {
     "th": r"[\u0e00-\u0e7f]",
     "ar": r"[\u0600-\u06ff]",
 }
+# Languages written in a script that `script_language` takes for another one's.
+SHARING = {"ar": {"ckb", "fa", "ps", "sd", "ug", "ur"}, "zh": {"ja", "ko", "yue"}}
+LIKELY_SCRIPTS = get_global("likely_subtags")  # "ru" gives "ru_Cyrl_RU"
+NOT_SPOKEN = {"mis", "mul", "und", "zxx"}  # codes for several, unknown and no languages
+PAGE_LANGUAGE = "en"
 
 
 def language_tag(text: str) -> str:
@@ -88,3 +93,19 @@ def script_language(text: str) -> str | None:
     Japanese, Chinese and Korean share characters that each of them draws in its own way.
     """
     return next((tag for tag, letters in SCRIPTS.items() if re.search(letters, text)), None)
+
+
+def text_language(text: str, language: str | None) -> str | None:
+    """Return the `lang` of a book's title or description: its script decides, then the language of the book.
+
+    None for English, which is the language of the pages, and if nothing is known. A title in plain Latin letters is not
+    in the language of a book that is written in other ones: it is often a translation or a transcription.
+    """
+    script, tag = script_language(text), known_language(language or "")
+    base = base_language(tag or "")
+    if script:
+        return tag if base == script or base in SHARING.get(script, ()) else script
+    if tag is None or base == PAGE_LANGUAGE or base in NOT_SPOKEN:
+        return None
+    is_latin = "_Latn" in LIKELY_SCRIPTS.get(base, "_Latn")
+    return tag if is_latin or not text.isascii() else None

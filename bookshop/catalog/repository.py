@@ -42,8 +42,6 @@ from bookshop.kit.pagination import PageRequest, SortKey, list_page
 IMPORT_LOCK = 1_978  # an arbitrary key for the advisory lock of imports
 LAST_CHANGE = select(func.max(Book.updated_at))  # built once, because every request for the list needs it
 ON_SALE = (Book.withdrawn_at.is_(None),)
-CARD_COLUMNS = ("id", "title", "authors", "published_year", "price_cents", "currency", "stock_quantity", "cover")
-LOAD_CARD = load_only(*(getattr(Book, name) for name in CARD_COLUMNS), raiseload=True)
 ASCENDING = ("title", "price")  # sorted in ascending order by default; the others in descending order
 
 
@@ -107,7 +105,27 @@ class BookDetails(NamedTuple):
         return self.stock_quantity > 0
 
 
-AnyBook = Book | StockedBook | BookDetails  # all have an id, title, authors, cover, price and stock
+class BookCard(NamedTuple):
+    """The columns of a book that its card in a list shows."""
+
+    id: int
+    title: str
+    authors: str
+    language: str | None
+    published_year: int | None
+    price_cents: int
+    currency: str
+    stock_quantity: int
+    cover: str | None
+
+    @property
+    def in_stock(self) -> bool:
+        """Whether there is a copy to sell."""
+        return self.stock_quantity > 0
+
+
+LOAD_CARD = load_only(*(getattr(Book, name) for name in BookCard._fields), raiseload=True)
+AnyBook = Book | StockedBook | BookDetails | BookCard  # all have an id, title, authors, cover, price and stock
 
 INSERTED = (
     *("isbn", "title", "authors", "publisher", "language", "published_year", "description", "price_cents", "currency"),

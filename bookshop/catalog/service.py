@@ -10,6 +10,7 @@ from bookshop.audit.service import AuditService
 from bookshop.catalog.facets import Facets, count_facets
 from bookshop.catalog.isbn import isbn13, isbn_forms
 from bookshop.catalog.models import Book
+from bookshop.catalog.related import Related, RelatedBooks
 from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository
 from bookshop.catalog.search import WORDS_MAX
 from bookshop.catalog.suggestions import suggest_books
@@ -54,6 +55,10 @@ class CatalogService:
     def read(self, book_id: int, *, withdrawn: bool = False) -> BookDetails:
         """Return the book's details for pages and JSON; raises NotFound as `get` does."""
         return _require(self.books.read(book_id), withdrawn)
+
+    def related_to(self, book: BookDetails) -> Related:
+        """Return the books on sale that the page of this one leads to."""
+        return RelatedBooks(self.session).of(book)
 
     def read_by_isbn(self, isbn: str, *, withdrawn: bool = False) -> BookDetails:
         """Return the details of the book with this ISBN-10 or ISBN-13; raises NotFound as `get` does."""

@@ -1,6 +1,6 @@
 """Pages of the catalogue: home page, list of books, book page and covers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -15,15 +15,15 @@ from bookshop.cart.repository import CartRepository
 from bookshop.catalog import bp, pictures
 from bookshop.catalog.covers import COVER_VERSION, draw_cover
 from bookshop.catalog.facets import FACETS, count_facets
-from bookshop.catalog.forms import book_query
-from bookshop.catalog.languages import language_name, script_language
+from bookshop.catalog.forms import book_query, wrong_prices
+from bookshop.catalog.languages import language_name, script_language, text_language
 from bookshop.catalog.linked_data import book_as_linked_data
 from bookshop.catalog.repository import AnyBook, BookCriteria, BookDetails, BookRepository
 from bookshop.content.views import introduction
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
-from bookshop.prebookings.repository import PreBookRepository
+from bookshop.prebookings.repository import PreBookRepository, Waiting
 from bookshop.prebookings.wanted import list_most_wanted
 from bookshop.web import services
 from bookshop.web.assets import IMMUTABLE
@@ -32,6 +32,7 @@ from bookshop.web.navigation import absolute_url, list_address, render_list
 
 bp.add_app_template_filter(language_name, "language")
 bp.add_app_template_filter(script_language)
+bp.add_app_template_filter(text_language)
 
 ROW = 6  # books per row of the home page
 # Form fields, in major units, that set the same filters as a facet.
@@ -65,11 +66,19 @@ def _reserved_by_me() -> Sequence[int]:
 
 @bp.get("/books")
 def books() -> str | AnyResponse:
-    query, catalog = book_query(request.args, services.shop_details().currency), services.catalog()
-    page, facets = catalog.browse(query.criteria(), query.page, query.size, services.shop_details().currency)
+    currency, catalog = services.shop_details().currency, services.catalog()
+    query = book_query(request.args, currency)
+    page, facets = catalog.browse(query.criteria(), query.page, query.size, currency)
     suggestions = {} if page.total else catalog.words_with_results(query.criteria())
     return render_list(
-        "catalog/books.html", page, query=query, facets=facets, suggestions=suggestions, filter_address=filter_address
+        "catalog/books.html",
+        page,
+        query=query,
+        facets=facets,
+        suggestions=suggestions,
+        filter_address=filter_address,
+        wrong_prices=wrong_prices(request.args, currency),
+        waiting=waiting_for(page.items),
     )
 
 
@@ -85,9 +94,9 @@ def book(book_id: int, slug: str | None = None) -> str | AnyResponse:
 
 def book_page(details: BookDetails, address_form: AddressForm | None = None) -> str:
     """Return the page of a book; visitors who are not logged in can reserve it with the `address_form`."""
-    book_id = details.id
+    book_id, related, mine, in_cart = details.id, services.catalog().related_to(details), None, 0
     # Count before reading the customer's own reservation, so that a restock in between cannot make the count too low.
-    waiting, mine, in_cart = waiting_count(details), None, 0
+    waiting = waiting_for([details, *related.all])
     if current_user.is_customer:
         mine = services.repository(PreBookRepository).latest(current_user.user_id, book_id)
         in_cart = services.repository(CartRepository).quantity(current_user.user_id, book_id)
@@ -97,6 +106,7 @@ def book_page(details: BookDetails, address_form: AddressForm | None = None) -> 
     return render_template(
         "catalog/book.html",
         book=details,
+        related=related,
         waiting=waiting,
         mine=mine,
         in_cart=in_cart,
@@ -129,6 +139,16 @@ def drawn_cover(book_id: int) -> AnyResponse:
 def waiting_count(book: AnyBook) -> int:
     """Return how many customers are waiting for the book; for one in stock that is 0, without a query."""
     return 0 if book.in_stock else services.repository(PreBookRepository).count_waiting_for(book.id)
+
+
+def waiting_for(books: Iterable[AnyBook]) -> Mapping[int, Waiting]:
+    """Return by book id who is waiting for those of the books that are out of stock, for the macro `book_card`.
+
+    Takes one query, or none if all are in stock. Books that nobody is waiting for are missing from the mapping.
+    """
+    sold_out = [book.id for book in books if not book.in_stock]
+    me = current_user.user_id if current_user.is_customer else None
+    return services.repository(PreBookRepository).waiting_by_book(sold_out, me) if sold_out else {}
 
 
 @bp.app_template_global()

@@ -41,6 +41,14 @@ from bookshop.orders.models import CANCELLED as CANCELLED_ORDER
 from bookshop.orders.models import Order, OrderLine
 from bookshop.prebookings.models import CANCELLED, NOTIFIED, WAITING, PreBook
 
+
+class Waiting(NamedTuple):
+    """How many customers are waiting for a book, and whether one of them is the customer who is looking."""
+
+    customers: int
+    mine: bool
+
+
 # Literals instead of parameters, so that generic query plans can also use the partial indexes.
 IS_WAITING, IS_NOTIFIED = (PreBook.status == literal_column(f"'{status}'") for status in (WAITING, NOTIFIED))
 
@@ -276,6 +284,13 @@ class PreBookRepository:
         """Count the waiting pre-bookings by book id; books without any are missing from the mapping."""
         counts = select(PreBook.book_id, func.count()).where(PreBook.book_id.in_(book_ids), IS_WAITING)
         return {row[0]: row[1] for row in self.session.execute(counts.group_by(PreBook.book_id))}
+
+    def waiting_by_book(self, book_ids: Collection[int], user_id: int | None) -> Mapping[int, Waiting]:
+        """Return who is waiting for each of the books; books for which nobody waits are missing from the mapping."""
+        mine = func.max(case((PreBook.user_id == (user_id or 0), 1), else_=0))
+        waiting = select(PreBook.book_id, func.count(), mine).where(PreBook.book_id.in_(book_ids), IS_WAITING)
+        rows = self.session.execute(waiting.group_by(PreBook.book_id))
+        return {row[0]: Waiting(row[1], bool(row[2])) for row in rows}
 
     def count_waiting_by_user(self, user_ids: Collection[int]) -> Mapping[int, int]:
         """Count the waiting pre-bookings by user id; users without any are missing from the mapping."""

@@ -18,7 +18,7 @@ from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
-from bookshop.web.navigation import flash_with_link, render_list, requested_next, requested_page
+from bookshop.web.navigation import flash_with_link, render_list, requested_card, requested_next, requested_page
 
 SIZE = 20
 
@@ -31,9 +31,9 @@ def reserve(book_id: int) -> ViewResponse:
         return _reserve_by_email(book_id)
     me, service = current_identity(), services.prebookings()
     prebook = services.commit(lambda: service.reserve(me.user_id, book_id))
-    flash_with_link(reserved_notice(me), "success")
+    flash_with_link({**reserved_notice(me), "book": book_id}, "success")
     address = address_of(book_id, prebook.book_title)
-    return redirect(requested_next() or f"{address}#availability", 303)
+    return redirect(requested_card(book_id) or f"{address}#availability", 303)
 
 
 def _reserve_by_email(book_id: int) -> ViewResponse:

@@ -1,6 +1,7 @@
 """Links and redirects within the shop: a redirect never leaves it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -42,8 +43,20 @@ def requested_next() -> str:
     return safe_next(target) if target else ""
 
 
-def flash_with_link(notice: dict[str, str], category: str) -> None:
-    """Flash a `sentence` with a `link`, or with an `action` for a button, and its `label`; see macro `notices`."""
+def requested_card(book_id: int) -> str:
+    """Return the page named by the form's `next` field as `requested_next` does.
+
+    The form of cards, `cart_form`, ends it with `#book`: it then leads to the card of this book.
+    """
+    target = requested_next()
+    return f"{target}-{book_id}" if target.endswith("#book") else target
+
+
+def flash_with_link(notice: Mapping[str, str | int], category: str) -> None:
+    """Flash a `sentence` with a `link`, or with an `action` for a button, and its `label`; see macro `notices`.
+
+    With the id of a `book`, its card shows the sentence as well; see macro `book_card`.
+    """
     flash(notice, category)  # type: ignore[arg-type]  # the session stores JSON, so a dict is fine
 
 

@@ -103,6 +103,66 @@ def test_a_search_without_results_offers_help(shop, page):
     expect(page.get_by_role("link", name="Emma", exact=True)).to_be_visible()
 
 
+def stops_before(page, button):
+    """Press Tab from the top of the page until the button has the focus; return how often."""
+    for pressed in range(1, 100):
+        page.keyboard.press("Tab")
+        if button.evaluate("element => element === document.activeElement"):
+            return pressed
+    raise AssertionError(f"{button} cannot be reached with Tab")
+
+
+def test_the_first_book_of_the_catalogue_is_twelve_tab_stops_away_and_buttons_are_on_one_line(shop, page):
+    shop.describe(week=["10:00\u201318:30"] * 7, city="Berlin")
+    for number, title in enumerate(("A", "B " * 40, "C", "D")):
+        shop.book(
+            title, authors=f"{title} {title}", stock=number, language="fr", published_year=1900 if number else None
+        )
+    page.goto("/books")
+    assert stops_before(page, page.get_by_role("button", name="Add to cart").first) <= 12
+    acts = page.get_by_role("main").locator(".book-card .btn")
+    assert len({round(acts.nth(number).bounding_box()["y"]) for number in range(4)}) == 1
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_on_a_phone_the_filters_are_a_drawer_and_the_way_back_is_the_card(shop, window, scripts):
+    for number in range(12):
+        shop.book(f"Book {number:02}", language="en" if number % 3 else "fr", stock=number % 2)
+    page = window(viewport={"width": 360, "height": 640}, java_script_enabled=scripts)
+    page.goto("/books")
+    drawer = page.get_by_role("region", name="Filter and sort")
+    expect(drawer).to_be_hidden()
+    page.get_by_role("link", name="Filter and sort").click()
+    page.keyboard.press("Tab")
+    expect(drawer.get_by_role("link", name="Show 12 books")).to_be_focused()
+    drawer.get_by_role("link", name="English").click()
+    expect(drawer).to_be_hidden()
+    expect(page.get_by_role("list", name="Chosen filters")).to_contain_text("English")
+    page.get_by_role("button", name="Add to cart Book 11").click()
+    card = page.locator(".book-card").filter(has_text="Book 11")
+    expect(card).to_contain_text("Book 11 is in your cart.")
+    expect(card.get_by_role("link", name="View cart")).to_be_in_viewport()
+    page.keyboard.press("Tab")
+    expect(card.get_by_role("link", name="View cart")).to_be_focused()
+
+
+@pytest.mark.parametrize("stock", [0, 5])
+def test_the_button_of_a_book_is_in_view_on_a_phone(shop, window, stock):
+    book_id = shop.book("The Life and Opinions of Tristram Shandy", description="Digressions. " * 50, stock=stock)
+    page = window(viewport={"width": 360, "height": 640})
+    page.goto(f"/books/{book_id}")
+    expect(availability(page).get_by_role("button")).to_be_in_viewport(ratio=1)
+
+
+def test_availability_stays_in_view_beside_a_long_description(shop, page):
+    book_id = shop.book("Emma", description="One village.\n" * 200, stock=1)
+    page.goto(f"/books/{book_id}")
+    page.get_by_text("Jane Austen").first.hover()
+    page.mouse.wheel(0, 2000)
+    page.wait_for_function("scrollY > 1500")
+    expect(availability(page).get_by_role("button", name="Add to cart")).to_be_in_viewport(ratio=1)
+
+
 def test_on_a_phone_the_header_is_one_row_with_search_and_menu_that_need_no_script(shop, ada, window):
     shop.describe(name="The Rather Long and Very Well Known Bookshop of Saint Albans", city="Saint Albans")
     emma = shop.book("Emma")

@@ -64,15 +64,15 @@ def test_a_list_has_one_form_and_a_button_for_each_book_in_stock(shop, ada):
     page = ada.get("/books?q=e&sort=price")
     assert page.text.count('action="/cart/items"') == page.text.count("Add to cart") == 1
     assert f'form="to-cart" name="book_id" value="{emma}"' in page.text
-    assert 'name="next" value="/books?q=e&amp;sort=price"' in page.text
+    assert 'name="next" value="/books?q=e&amp;sort=price#book"' in page.text
     assert "Add to cart Emma" in text_of(page)
 
 
 @pytest.mark.parametrize("path", ["/", "/books?in_stock=true&page=1"])
 def test_adding_from_a_list_returns_to_that_list(shop, ada, path):
     emma = shop.book("Emma", stock=3)
-    added = ada.submit("/cart/items", page=path, book_id=emma, next=path)
-    assert (added.status_code, added.location, in_cart(shop)) == (303, path, {emma: 1})
+    added = ada.submit("/cart/items", page=path, book_id=emma, next=f"{path}#book")
+    assert (added.status_code, added.location, in_cart(shop)) == (303, f"{path}#book-{emma}", {emma: 1})
     assert "Emma is in your cart. View cart" in words_of(ada, path)
 
 
@@ -171,7 +171,7 @@ def test_a_book_back_in_stock_is_added_from_my_reservations(shop, ada):
     shop.set_stock(emma, 1)
     page = ada.get("/reservations").text
     assert f'form="to-cart" name="book_id" value="{emma}"' in page
-    assert 'name="next" value="/reservations"' in page
+    assert 'name="next" value="/reservations#book"' in page
 
 
 # ---------------------------------------------------------------- the cart

@@ -328,7 +328,7 @@ LISTS = [
     ("nobody", path_of("GET /waiting/{token}")),
     *[("nobody", "/picks"), ("nobody", "/picks/1"), ("staff", "/admin/picks/1")],
     *[("ada", path) for path in ("/reservations", "/api/v1/prebookings?size=100")],
-    *[("ada", path) for path in ("/books", "/cart", "/api/v1/cart/items?size=100")],
+    *[("ada", path) for path in ("/books", "/books/1/emma", "/cart", "/api/v1/cart/items?size=100")],
     *[("ada", path) for path in ("/checkout", "/orders", "/api/v1/orders?size=100")],
     *[("staff", path) for path in ("/admin", "/admin/books", "/admin/books/1/waiting", "/admin/books/1/movements")],
     *[("staff", path) for path in ("/admin/users", "/admin/orders", "/admin/orders/pick-list", "/admin/orders/1")],
