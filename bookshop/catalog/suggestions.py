@@ -11,7 +11,7 @@ from sqlalchemy import Select, select, union_all
 from sqlalchemy.orm import Session, load_only
 
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import CARD_COLUMNS, ON_SALE
+from bookshop.catalog.repository import ON_SALE, BookCard
 from bookshop.catalog.search import QUERY_MAX, some_matching, words_of
 from bookshop.kit.text import fold, main_title
 
@@ -21,7 +21,7 @@ CANDIDATES = 200
 ARTICLES = ("", "a ", "an ", "the ")  # those that `main_title` leaves out
 AFTER_LETTERS = "{"  # the character after "z", the last one in a folded text
 SEARCHED = ("title_key", "main_title", "search_title", "search_authors", "search_isbn")
-LOADED = load_only(*(getattr(Book, name) for name in (*CARD_COLUMNS, *SEARCHED)), raiseload=True)
+LOADED = load_only(*(getattr(Book, name) for name in (*BookCard._fields, *SEARCHED)), raiseload=True)
 
 
 def suggest_books(session: Session, typed: str) -> Sequence[Book]:
