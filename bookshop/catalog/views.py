@@ -1,6 +1,6 @@
 """Pages of the catalogue: home page, list of books, book page and covers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -23,7 +23,7 @@ from bookshop.content.views import introduction
 from bookshop.extensions import settings
 from bookshop.kit.exceptions import NotFound
 from bookshop.kit.text import slug as slug_of
-from bookshop.prebookings.repository import PreBookRepository, Waiting
+from bookshop.prebookings.repository import PreBookRepository, Waiting, WantedBook
 from bookshop.prebookings.wanted import list_most_wanted
 from bookshop.web import services
 from bookshop.web.assets import IMMUTABLE
@@ -51,17 +51,10 @@ def home() -> str:
         back=back,
         new=new,
         wanted=wanted,
-        reserved=_reserved_by_me() if wanted else (),
+        waiting=waiting_for([*new, *back, *wanted]),
         facets=facets,
         about=introduction(),
     )
-
-
-def _reserved_by_me() -> Sequence[int]:
-    """Return the ids of the books that the customer who is looking is waiting for."""
-    if not current_user.is_customer:
-        return ()
-    return services.repository(PreBookRepository).books_waited_for(current_user.user_id)
 
 
 @bp.get("/books")
@@ -141,7 +134,7 @@ def waiting_count(book: AnyBook) -> int:
     return 0 if book.in_stock else services.repository(PreBookRepository).count_waiting_for(book.id)
 
 
-def waiting_for(books: Iterable[AnyBook]) -> Mapping[int, Waiting]:
+def waiting_for(books: Iterable[AnyBook | WantedBook]) -> Mapping[int, Waiting]:
     """Return by book id who is waiting for those of the books that are out of stock, for the macro `book_card`.
 
     Takes one query, or none if all are in stock. Books that nobody is waiting for are missing from the mapping.

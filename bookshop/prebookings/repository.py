@@ -87,6 +87,10 @@ class WantedBook(NamedTuple):
     cover: str | None
     waiting: int
 
+    @property
+    def in_stock(self) -> bool:
+        return False
+
 
 # The index of waiting pre-bookings is small however many books there are, and only the books found are read.
 most_wanted = (
