@@ -174,6 +174,7 @@ function update(form, card, changed, page, sentence) {
   if (!changed.querySelector(".book-card-notice")) changed.append(element("p", "book-card-notice", sentence));
   card.replaceWith(changed);
   if (hadFocus) (changed.querySelector("button") ?? changed.querySelector("a:not([tabindex])")).focus();
+  changed.querySelector(".book-card-notice").scrollIntoView({ block: "nearest" });
   document.querySelector(".shop-tools").replaceWith(page.querySelector(".shop-tools"));
   form.elements.once.value = page.getElementById(form.id).elements.once.value;
   announce(sentence);
