@@ -230,7 +230,7 @@ def test_only_this_page_of_staff_has_scripts_and_only_it_may_use_the_camera(staf
     assert "script-src 'self'" in with_camera["Content-Security-Policy"]
     assert "wasm" not in with_camera["Content-Security-Policy"]
     assert "connect-src" not in with_camera["Content-Security-Policy"]
-    for page in ("/admin", "/admin/books", "/admin/books/new", "/admin/books/999", "/api/v1/books", "/robots.txt"):
+    for page in ("/admin", "/admin/books", "/admin/books/new", "/admin/books/999/edit", "/api/v1/books", "/robots.txt"):
         headers = staff.get(page).headers
         assert (headers["Permissions-Policy"], page) == ("camera=()", page)
         assert "script-src" not in headers["Content-Security-Policy"]
