@@ -99,6 +99,7 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("import-preview", STAFF, f"/admin/imports/{previewed}"),
         Scene("import-report", STAFF, f"/admin/imports/{imported}"),
         Scene("stock", STAFF, "/admin/books"),
+        Scene("staff-search", STAFF, "/admin/search?q=austen"),
         Scene("users", STAFF, "/admin/users"),
         Scene("second-factor", STAFF, "/account/second-factor"),
         Scene("recovery-codes", STAFF, "/account/second-factor", _turn_on_second_factor),

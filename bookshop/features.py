@@ -18,11 +18,13 @@ from bookshop.admin import exports as admin_exports
 from bookshop.admin import imports as admin_imports
 from bookshop.admin import look as admin_look
 from bookshop.admin import mail as admin_mail
+from bookshop.admin import menu as admin_menu
 from bookshop.admin import orders as admin_orders
 from bookshop.admin import pages as admin_content
 from bookshop.admin import picks as admin_picks
 from bookshop.admin import ready as admin_ready
 from bookshop.admin import returns as admin_returns
+from bookshop.admin import search as admin_search
 from bookshop.admin import set_up as admin_set_up
 from bookshop.admin import staff as admin_staff
 from bookshop.admin import users as admin_users
@@ -82,10 +84,12 @@ BLUEPRINTS = dict.fromkeys(  # a feature may register views on one blueprint fro
         admin_imports,
         admin_orders,
         admin_mail,
+        admin_menu,
         admin_content,
         admin_picks,
         admin_ready,
         admin_returns,
+        admin_search,
         admin_set_up,
         admin_webhooks,
         inventory_json,

@@ -94,10 +94,9 @@ def name_of(template: Path) -> str:
     return template.relative_to(ROOT / "templates").as_posix()
 
 
-def test_every_page_extends_the_base_template():
-    stand = {
-        name_of(path) for path in TEMPLATES if path.read_text(encoding="utf-8").startswith("{% extends 'base.html' %}")
-    }
+def test_every_page_extends_the_base_template_or_the_frame_of_staff():
+    frames = re.compile(r"(\{#.*?#\}\n)?\{% extends '(base|admin/frame)\.html' %\}")
+    stand = {name_of(path) for path in TEMPLATES if frames.match(path.read_text(encoding="utf-8"))}
     assert {name_of(path) for path in TEMPLATES} - stand == NO_PAGES
 
 

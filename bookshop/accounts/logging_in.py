@@ -12,8 +12,8 @@ from bookshop.accounts.service import CheckedUser, LoginAttempt
 from bookshop.cart import cookie
 from bookshop.web import services
 from bookshop.web.access import current_identity
-from bookshop.web.forms import ONCE, ShopForm
-from bookshop.web.sent_forms import form_key, has_csrf_token
+from bookshop.web.forms import ONCE, ShopForm, has_csrf_token
+from bookshop.web.sent_forms import form_key
 
 NOTIFIED_SEEN = "notified_seen"
 

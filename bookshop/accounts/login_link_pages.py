@@ -19,7 +19,7 @@ from bookshop.kit.exceptions import Conflict, Invalid
 from bookshop.orders.wording import THANKS
 from bookshop.people.link_actions import Outcome, Performed, Started
 from bookshop.web import services
-from bookshop.web.navigation import flash_with_link, requested_next, safe_next
+from bookshop.web.navigation import flash_with_link, landing_page, safe_next
 
 LISTS = {"order": "orders.orders", "reservations": "prebookings.reservations"}
 FIRST_CONFIRMATION = (
@@ -97,7 +97,7 @@ def _repeated() -> ViewResponse | None:
     started = [page for name, page in LISTS.items() if name in request.form and current_user.is_customer]
     if started:
         flash("You are logged in.", "success")
-    page = url_for(started[0]) if started else requested_next() or "/"
+    page = url_for(started[0]) if started else landing_page(request.form.get("next"))
     return _remembered(page, current_user.email, shared="shared" in request.form)
 
 
@@ -167,4 +167,4 @@ def _next_page(link: LoginLink, wanted: Started, performed: Performed) -> str:
     if len(wanted.reservations) == 1:
         book = wanted.reservations[0].book
         return f"{address_of(book.id, book.title)}#availability"
-    return url_for("prebookings.reservations") if wanted.reservations else safe_next(link.next)
+    return url_for("prebookings.reservations") if wanted.reservations else landing_page(link.next)

@@ -22,7 +22,7 @@ from bookshop.kit.exceptions import Invalid, NotAuthenticated, TooManyAttempts
 from bookshop.throttle.service import AttemptLimit
 from bookshop.web import attempts, services
 from bookshop.web.access import View, current_identity
-from bookshop.web.navigation import safe_next
+from bookshop.web.navigation import landing_page, safe_next
 from bookshop.web.rate_limits import seconds_until_reset
 
 CODE_TOO_LATE = "The code has to follow within 10 minutes. Please log in again."
@@ -72,7 +72,7 @@ def login() -> ViewResponse:
     with_password = "password" in request.form
     form = (PasswordLoginForm if with_password else LoginForm)(next=request.args.get("next", ""))
     if current_user.is_authenticated:
-        return redirect(safe_next(form.next.data), 303)
+        return redirect(landing_page(form.next.data), 303)
     if form.validate_on_submit():
         if with_password:
             return _check_password(form)
@@ -110,7 +110,7 @@ def _check_password(form: PasswordLoginForm) -> ViewResponse:
 
 
 def _logged_in(email: str, form: PasswordLoginForm | LoginCodeForm) -> ViewResponse:
-    response = redirect(safe_next(form.next.data), 303)
+    response = redirect(landing_page(form.next.data), 303)
     return response if form.shared.data else known_devices.remember(response, email)
 
 
@@ -132,7 +132,7 @@ def login_code() -> ViewResponse:
     pending = pending_login.get()
     form = LoginCodeForm(next=request.args.get("next", ""), shared=pending is not None and pending.shared)
     if current_user.is_authenticated:
-        return redirect(safe_next(form.next.data), 303)
+        return redirect(landing_page(form.next.data), 303)
     if pending is None:
         return _start_again(form, CODE_TOO_LATE)
     if form.validate_on_submit():

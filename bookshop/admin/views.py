@@ -11,7 +11,7 @@ from bookshop.admin.ready import all_checks
 from bookshop.alerts.repository import AlertRepository
 from bookshop.catalog import pictures
 from bookshop.catalog.models import Book
-from bookshop.catalog.repository import BookCriteria, BookRepository
+from bookshop.catalog.repository import BookRepository
 from bookshop.catalog.views import waiting_count
 from bookshop.extensions import settings
 from bookshop.inventory.models import SALE
@@ -23,6 +23,20 @@ from bookshop.mail.models import SUPPRESSED
 from bookshop.orders.repository import OrderRepository
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.reports.repository import ReportRepository
+from bookshop.reports.stock_list import (
+    ALL,
+    IN_STOCK,
+    LOW,
+    OUT_OF_STOCK,
+    PRICE,
+    STOCK,
+    TITLE,
+    WAITING,
+    WANTED,
+    WITHDRAWN,
+    StockListRepository,
+    StockSearch,
+)
 from bookshop.returns.repository import ReturnRepository
 from bookshop.web import services
 from bookshop.web.access import current_identity, staff_required
@@ -31,9 +45,16 @@ from bookshop.web.navigation import flash_with_link, render_list, requested_page
 
 BOOK = "/admin/books/<int:book_id>"
 SIZE = 50
-WANTED_SIZE = 15  # rows of the most wanted books on the dashboard
-SHORT_SIZE = 10  # rows of its shorter lists
-LOW_STOCK = 3  # copies or fewer: nearly sold out
+SHORT_SIZE = 10  # rows of a list on the dashboard
+STOCK_TABS = {
+    ALL: "All",
+    IN_STOCK: "In stock",
+    OUT_OF_STOCK: "Out of stock",
+    LOW: "Nearly sold out",
+    WANTED: "Wanted",
+    WITHDRAWN: "Withdrawn",
+}
+STOCK_SORTS = {TITLE: "Title", STOCK: "Stock", PRICE: "Price", WAITING: "Waiting"}
 NAMED = 5  # unchanged rows that a flash message names
 
 ViewResponse = str | Response | tuple[str, int]
@@ -42,35 +63,47 @@ ViewResponse = str | Response | tuple[str, int]
 @bp.get("/admin")
 @staff_required
 def dashboard() -> ViewResponse:
-    prebookings, movements = services.repository(PreBookRepository), services.repository(MovementRepository)
-    page = prebookings.list_out_of_stock(requested_page(), WANTED_SIZE)
-    reservations, titles = prebookings.count_all_waiting()
-    restocks = movements.list_restocks(SHORT_SIZE)
-    return render_list(
+    prebookings, stock = services.repository(PreBookRepository), services.repository(StockListRepository)
+    wanted = stock.search(StockSearch(show=WANTED), 1, SHORT_SIZE)
+    low = stock.search(StockSearch(show=LOW, sort=STOCK), 1, SHORT_SIZE)
+    restocks = services.repository(MovementRepository).list_restocks(SHORT_SIZE)
+    wanted_ids = [book.id for book in wanted.items]
+    return render_template(
         "admin/dashboard.html",
-        page,
-        since=prebookings.waiting_since([book.id for book, _waiting in page.items]),
+        wanted=wanted,
+        waiting=prebookings.count_waiting_by_book(wanted_ids),
+        since=prebookings.waiting_since(wanted_ids),
         now=now(),
-        reservations=reservations,
-        titles=titles,
-        orders=services.orders().counts(),
-        outcomes=services.repository(ReportRepository).count_outcomes(),
-        low=services.repository(BookRepository).list_low_stock(LOW_STOCK, SHORT_SIZE),
+        low=low,
         restocks=restocks,
+        orders=services.orders().counts(),
+        days=services.shop_details().collect_days,
+        outcomes=services.repository(ReportRepository).count_outcomes(),
         outbox=services.mail().outbox(services.shop_details().mail_delay),
         checks=all_checks(),
         returns=services.repository(ReturnRepository).list_open(1, SHORT_SIZE),
-        empty=not page.total and not restocks and not services.repository(BookRepository).list_newest(1),
+        empty=not restocks and not services.repository(BookRepository).list_newest(1),
     )
 
 
 @bp.get("/admin/books")
 @staff_required
 def books() -> ViewResponse:
-    q = request.args.get("q", "")
-    page = services.repository(BookRepository).search(BookCriteria(q=q, withdrawn=True), requested_page(), SIZE)
+    search = _requested_stock()
+    page = services.repository(StockListRepository).search(search, requested_page(), SIZE)
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in page.items])
-    return render_list("admin/books.html", page, q=q, waiting=waiting)
+    return render_list("admin/books.html", page, search=search, tabs=STOCK_TABS, sorts=STOCK_SORTS, waiting=waiting)
+
+
+def _requested_stock() -> StockSearch:
+    """Return what the query string asks for; anything unknown is as if it were missing."""
+    show, sort = request.args.get("show"), request.args.get("sort")
+    return StockSearch(
+        q=request.args.get("q", ""),
+        show=show if show in STOCK_TABS else ALL,
+        sort=sort if sort in STOCK_SORTS and (sort != WAITING or show == WANTED) else None,
+        descending=request.args.get("dir") == "desc",
+    )
 
 
 @bp.route("/admin/books/new", methods=["GET", "POST"])

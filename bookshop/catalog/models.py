@@ -18,7 +18,7 @@ NO_PRICE = 0  # the price has not been set yet
 STOCK_MAX = 1_000_000
 COVER_MAX = 64
 
-IS_IMPORTED = text("import_id IS NOT NULL")
+IS_IMPORTED, IS_WITHDRAWN = text("import_id IS NOT NULL"), text("withdrawn_at IS NOT NULL")  # for partial indexes
 KEY = Text().with_variant(Text(collation="C"), "postgresql")  # sorted by code point, as SQLite does
 
 
@@ -31,6 +31,8 @@ class Book(Base):
         CheckConstraint("price_cents >= 0", name="price_cents"),
         Index(None, "title_key", "id"),
         Index(None, "price_cents", "id"),
+        Index(None, "stock_quantity", "title_key", "id"),
+        Index("ix_books_withdrawn", "title_key", "id", sqlite_where=IS_WITHDRAWN, postgresql_where=IS_WITHDRAWN),
         Index("ix_books_import_id", "import_id", "id", sqlite_where=IS_IMPORTED, postgresql_where=IS_IMPORTED),
     )
 

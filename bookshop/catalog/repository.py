@@ -46,7 +46,7 @@ ASCENDING = ("title", "price")  # sorted in ascending order by default; the othe
 
 
 class StockedBook(NamedTuple):
-    """The columns of a book that are needed to sell it, change its stock or withdraw it."""
+    """The columns of a book that are needed to sell it, change its stock or withdraw it, and to show its title."""
 
     id: int
     isbn: str | None
@@ -59,6 +59,7 @@ class StockedBook(NamedTuple):
     cover: str | None
     version: int
     removed_at: datetime | None
+    language: str | None
 
     @property
     def in_stock(self) -> bool:
@@ -278,11 +279,6 @@ class BookRepository:
         """Return the books that were added to the catalogue last, the latest first."""
         newest = select(Book).where(*ON_SALE).options(LOAD_CARD).order_by(Book.id.desc()).limit(limit)
         return self.session.scalars(newest).all()
-
-    def list_low_stock(self, copies: int, limit: int) -> Sequence[Book]:
-        """Return books on sale with 1 to `copies` copies left, fewest first."""
-        low = select(Book).where(Book.stock_quantity.between(1, copies), Book.withdrawn_at.is_(None))
-        return self.session.scalars(low.order_by(Book.stock_quantity, Book.title_key, Book.id).limit(limit)).all()
 
     def list_on_sale(self, first: int, last: int) -> Sequence[Row[int, str, datetime]]:
         """Return id, title and last change of the books on sale with ids from `first` to `last`, in id order."""

@@ -72,6 +72,16 @@ class SentFormService:
         self.forms.erase_old_responses(RESPONSE_RETENTION)
         self.forms.delete_expired(self.retention.total_seconds(), CLEANUP_BATCH)
 
+    def keep(self, key: str, user_id: int | None, text: str) -> None:
+        """Keep a page or what was typed into a form for ten minutes, under a key that nobody can guess."""
+        self.forms.claim(key, user_id, text)
+        self.forms.erase_old_responses(RESPONSE_RETENTION)
+
+    def kept(self, key: str) -> str | None:
+        """Return the text that was kept under this key in the last ten minutes."""
+        row = self.forms.get(key)
+        return row[0] if row and (row[2] - row[1]).total_seconds() <= RESPONSE_RETENTION else None
+
     def claim_attempt(self, key: str) -> bool:
         """Claim a form as a counted attempt; False if it has been counted before."""
         return self.forms.claim(hashlib.sha256(f"attempt {key}".encode()).hexdigest(), None)

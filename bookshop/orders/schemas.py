@@ -138,7 +138,7 @@ def _members(order: Any, lines: Sequence[Any]) -> dict[str, Any]:
 
 
 class StaffOrderQuery(PageQuery):
-    """Which orders to list: by status, uncollected for too long, or by number, name, e-mail or ISBN (`q`)."""
+    """Which orders to list: by status, uncollected for too long, or by any part of what OrderSearch finds (`q`)."""
 
     q: str = ""
     status: Status | None = None

@@ -1,5 +1,6 @@
 """Finding orders: the customer's own, and those that staff search for or pick."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,10 +21,15 @@ from bookshop.orders.models import PLACED, READY, Order
 from bookshop.orders.numbers import has_wrong_digit, parse_number
 from bookshop.orders.repository import OrderRepository
 
+SEPARATORS = re.compile(r"[\s\-/.()#+\u2010-\u2015]+")  # in numbers, phones and ISBNs
+DIGITS = re.compile(r"[0-9]+")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderSearch:
-    """What staff search for: a status, orders uncollected for too long, or a number, ISBN, name or e-mail address."""
+    """What staff search for: a status, orders uncollected for too long, or any part of a number, name, phone, e-mail
+    address or ISBN.
+    """
 
     q: str = ""
     status: str | None = None
@@ -60,7 +66,7 @@ class OrderService:
     def search(self, search: OrderSearch, page_request: PageRequest, size: int) -> Page[Order]:
         """Search all orders, for staff: orders still to be handled oldest first, others newest first.
 
-        Raises Invalid for an order number with a wrong digit.
+        Raises Invalid for an order number with a wrong digit, unless its digits are found elsewhere, as in a phone.
         """
         q = tidy(search.q)
         if problem_in(q) or len(q) > EMAIL_MAX:
@@ -71,7 +77,16 @@ class OrderService:
         if search.status:
             conditions.append(Order.status == search.status)
         to_do = search.uncollected or search.status in (PLACED, READY)
-        return self.orders.search(conditions, page_request, size, oldest_first=to_do)
+        found = self.orders.search(conditions, page_request, size, oldest_first=to_do)
+        number = parse_number(q)
+        if number and not found.total and has_wrong_digit(number):
+            raise Invalid(f"No order can have the number {number}: one of its digits is wrong.", "q")
+        return found
+
+    def id_of(self, typed: str) -> int | None:
+        """Return the id of the order whose complete number was typed; None if there is none."""
+        number = parse_number(typed)
+        return self.orders.id_of(number) if number else None
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of orders by status, and under `uncollected` those not collected for too long."""
@@ -102,14 +117,12 @@ def require_order(order: Order | None) -> Order:
 
 
 def _matches(q: str) -> list[ColumnElement[bool]]:
-    """Return the conditions for a search text: an order number, an ISBN, or parts of a name or an e-mail address."""
-    number = parse_number(q)
-    if number:
-        if has_wrong_digit(number):
-            raise Invalid(f"No order can have the number {number}: one of its digits is wrong.", "q")
-        return [sql.has_number(number)]
+    """Return the condition that an order has the search text in its number, name, phone, address or ISBNs."""
+    found = sql.is_by_customer(fold(q).split(), key_of(q))
+    digits = SEPARATORS.sub("", q)
+    if DIGITS.fullmatch(digits):
+        found |= sql.has_digits(digits)
     try:
-        isbn = isbn13(q)
+        return [found | sql.has_isbn(isbn13(q))]
     except ValueError:
-        isbn = None
-    return [sql.has_isbn(isbn)] if isbn else [sql.is_by_customer(fold(q).split(), key_of(q))]
+        return [found]

@@ -23,7 +23,7 @@ from bookshop.orders.repository import OrderRepository
 from bookshop.orders.wording import THANKS
 from bookshop.prebookings.views import reserved_notice, send_reservation_link
 from bookshop.returns.repository import ReturnRepository
-from bookshop.web import services
+from bookshop.web import kept_forms, services
 from bookshop.web.access import current_identity, customer_required, customers_and_visitors
 from bookshop.web.forms import ShopForm
 from bookshop.web.navigation import flash_with_link, render_list, requested_page
@@ -153,7 +153,9 @@ def _show(form: CheckoutForm, status: int) -> ViewResponse:
     cart = current_cart()
     if not cart.lines:
         _flash_empty_cart()
-        return redirect(url_for("cart.cart"), 303)
+        response = redirect(url_for("cart.cart"), 303)
+        kept_forms.keep_typed(response, request.path)  # the login may have expired, and with it the customer's cart
+        return response
     offer = services.checkout().offer(cart)
     form.show(offer)
     return render_template("orders/checkout.html", form=form, cart=cart, offer=offer), status, form.headers

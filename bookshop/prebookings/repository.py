@@ -89,6 +89,7 @@ class WantedBook(NamedTuple):
 
     @property
     def in_stock(self) -> bool:
+        """False: nobody can wait for a book that is in stock."""
         return False
 
 
@@ -317,16 +318,6 @@ class PreBookRepository:
         """Return the books that most customers are waiting for, most wanted first."""
         rows = self.session.connection().execute(MOST_WANTED, {"limit": limit})
         return [WantedBook(*row) for row in rows]
-
-    def list_out_of_stock(self, page: int, size: int) -> Page[Row[Book, int]]:
-        """Return a page of the books out of stock with their waiting pre-bookings counted, most wanted first."""
-        waiting = (
-            select(PreBook.book_id, func.count().label("count")).where(IS_WAITING).group_by(PreBook.book_id).subquery()
-        )
-        count = func.coalesce(waiting.c.count, 0)
-        wanted = select(Book, count).outerjoin(waiting, waiting.c.book_id == Book.id)
-        wanted = wanted.where(Book.stock_quantity == 0, Book.withdrawn_at.is_(None))
-        return paginate(self.session, wanted.order_by(count.desc(), Book.title_key, Book.id), page, size)
 
     def books_waited_for(self, user_id: int) -> Sequence[int]:
         """Return the ids of the books that the user is waiting for."""

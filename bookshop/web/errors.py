@@ -33,7 +33,7 @@ from bookshop.kit.exceptions import (
     TooManyAttempts,
 )
 from bookshop.kit.transactions import has_committed
-from bookshop.web import fresh_login, services
+from bookshop.web import fresh_login, kept_forms, services
 from bookshop.web.access import bearer_token, is_api
 from bookshop.web.navigation import parent_page, requested_next, return_address
 from bookshop.web.rate_limits import seconds_until_reset
@@ -55,6 +55,7 @@ STATUSES: dict[type[BookshopError], int] = {
 }
 RETRY_AFTER = "2"
 LOGGED_OUT = "Please log in first, then try again. Nothing has been changed."
+KEPT = "Please log in first. Nothing has been changed, and what you typed is kept: it is there after you log in."
 COPIED_HEADERS = ("Allow", "Retry-After", "Location", "Content-Range")
 SENTENCES = {
     404: "There is nothing at this address.",
@@ -94,8 +95,7 @@ def handle_bookshop_error(error: BookshopError) -> AnyResponse:
     if is_api():
         return _problem_of(error, status)
     if status == 401:
-        flash(error.sentence if request.method in {"GET", "HEAD"} else LOGGED_OUT, "info")
-        return redirect(url_for("accounts.login", next=return_address()), 303)
+        return _to_login(error)
     if isinstance(error, FreshLoginRequired):
         return fresh_login.ask(error)
     if isinstance(error, SecondFactorRequired):
@@ -107,6 +107,15 @@ def handle_bookshop_error(error: BookshopError) -> AnyResponse:
     response = _page(status, error.sentence, retryable=not isinstance(error, OutcomeUnknown))
     if isinstance(error, TooManyAttempts):
         response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def _to_login(error: BookshopError) -> AnyResponse:
+    """Lead to the login page and back, and keep what was typed into the page's own form."""
+    page = return_address()
+    response = redirect(url_for("accounts.login", next=page), 303)
+    is_kept = page == request.path and kept_forms.keep_typed(response, page)
+    flash(error.sentence if request.method in {"GET", "HEAD"} else KEPT if is_kept else LOGGED_OUT, "info")
     return response
 
 

@@ -2,10 +2,12 @@
 
 import re
 import secrets
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from flask import request
+from flask import g, request
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import validate_csrf
 from flask_wtf.file import FileField
 from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from wtforms import Field, Form, HiddenField, IntegerField, StringField
@@ -17,11 +19,31 @@ from bookshop.kit.text import problem_in, tidy
 
 ONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 WHOLE = re.compile(r"-?[0-9]{1,20}")
+GROUPS = ("RadioField", "SelectMultipleField")  # shown as one input for each choice
+PAGE_TOO_OLD = "This page was open for too long. What you typed is still here: send it again."
+NO_COOKIE = "Your browser did not send our cookie. Allow cookies for this site, then send it again."
 
 
 def new_once() -> str:
     """Return a random name for the forms of a page, which identifies them if they are sent twice."""
     return secrets.token_urlsafe(16)
+
+
+def has_csrf_token() -> bool:
+    """Whether the form was sent from a page of this session; others must not see the response."""
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError:
+        return False
+    return True
+
+
+class Problem(NamedTuple):
+    """What is wrong with a form: a sentence, the label of its field if it belongs to one, and the id to link to."""
+
+    sentence: str
+    label: str = ""
+    target: str = ""
 
 
 class ShopForm(FlaskForm):  # type: ignore[misc]
@@ -39,12 +61,16 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             if not form.is_submitted():
-                return None
+                return g.get("typed")  # what was typed before a login expired: see kept_forms
             files = [(field.name, file) for field in form if isinstance(field, FileField)
                      for file in request.files.getlist(field.name)]  # fmt: skip
             return CombinedMultiDict([request.form, MultiDict(files)])
 
     throttled: TooManyAttempts | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        g.setdefault("forms", []).append(self)
 
     @property
     def status(self) -> int:
@@ -70,6 +96,35 @@ class ShopForm(FlaskForm):  # type: ignore[misc]
         """Show a service's error like `add_error`; returns the status of the page that shows it."""
         self.add_error(error)
         return 409 if isinstance(error, Conflict) else self.status
+
+
+def is_refused() -> bool:
+    """Whether the page shows a form with errors; its title then says so."""
+    return any(form.errors for form in g.get("forms", ()))
+
+
+def problems_of(*forms: Form) -> list[Problem]:
+    """Return what is wrong with forms that are sent together, first what belongs to no field that is shown."""
+    found = [Problem(sentence) for form in forms for sentence in form.form_errors]
+    found += [problem for form in forms for field in form for problem in _problems_at(field)]
+    return sorted(found, key=lambda problem: bool(problem.label))
+
+
+def _problems_at(field: Field) -> Iterator[Problem]:
+    if field.type == "CSRFTokenField":
+        yield from [Problem(PAGE_TOO_OLD if request.cookies else NO_COOKIE)] if field.errors else []
+    elif isinstance(field.widget, HiddenInput):
+        yield from map(Problem, field.errors)
+    else:
+        target = f"{field.id}-0" if field.type in GROUPS else field.id
+        yield from (Problem(sentence, field.label.text, target) for sentence in field.errors)
+
+
+def field_attributes(field: Field, *, group: bool = False) -> dict[str, str]:
+    """Return the attributes that tie a field, or a `group` of choices, to its hint and its errors."""
+    shown = [f"{field.id}-{part}" for part, text in (("hint", field.description), ("error", field.errors)) if text]
+    described = {"aria-describedby": " ".join(shown)} if shown else {}
+    return {**described, "aria-invalid": "true"} if field.errors and not group else described
 
 
 def code_field() -> StringField:

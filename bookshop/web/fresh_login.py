@@ -1,6 +1,6 @@
 """Ask for a password, code or link again before a sensitive action, and keep what was typed meanwhile."""
 
-from flask import redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, validate_csrf
 from werkzeug.wrappers import Response
@@ -125,6 +125,7 @@ def page(form: ConfirmForm, action: str, target: str, *, link_sent: bool = False
 
     `action` is where the form is sent when the login is fresh.
     """
+    g.never_keep = True  # what was typed may be a password: see kept_forms
     typed = [field for field in request.form.items(multi=True) if field[0] not in NOT_REPEATED]
     if CONFIRMATION in form:
         form.confirmation.data = None

@@ -17,6 +17,7 @@ from bookshop.kit.text import format_year, isolated, one_line
 from bookshop.orders.models import OrderLine
 from bookshop.shop.hours import clock
 from bookshop.web import services
+from bookshop.web.forms import field_attributes, is_refused, problems_of
 from bookshop.web.navigation import absolute_url, list_address, page_address
 
 
@@ -34,7 +35,16 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(weekday)
     app.add_template_filter(minute)
     app.add_template_filter(seen)
-    for function in (list_address, page_address, absolute_url, search_text, open_now):
+    for function in (
+        list_address,
+        page_address,
+        absolute_url,
+        search_text,
+        open_now,
+        field_attributes,
+        is_refused,
+        problems_of,
+    ):
         app.add_template_global(function)
     app.context_processor(lambda: {"shop": services.shop_details(), "shop_name": services.shop_details().name})
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from flask import current_app, flash, redirect, render_template, request
+from flask import current_app, flash, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, MapAdapter
 from werkzeug.wrappers import Response
@@ -30,6 +31,12 @@ def safe_next(target: str | None) -> str:
     """Return the target if it is the address of one of the shop's pages, else the home page."""
     path = own_path(target)
     return path if path and _is_page(path.partition("?")[0]) else "/"
+
+
+def landing_page(target: str | None) -> str:
+    """Return the page to show after a login: the target, made safe, or by default the desk for staff."""
+    page = safe_next(target)
+    return url_for("admin.dashboard") if page == "/" and current_user.is_staff else page
 
 
 def own_path(path: str | None) -> str:

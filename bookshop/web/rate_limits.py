@@ -106,6 +106,11 @@ def count_request() -> None:
         raise TooManyRequests
 
 
+def fits(limit: str, what: str) -> bool:
+    """Count something that this client does, and return whether it is within the limit."""
+    return min(_hit(item, f"{what} {_client()}").left for item in _limits(limit)) >= 0
+
+
 @cache  # called for every request
 def _limits(setting: str) -> list[RateLimitItem]:
     return parse_many(setting)

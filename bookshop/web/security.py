@@ -17,7 +17,7 @@ from bookshop.extensions import csrf, db, login_manager, settings
 from bookshop.kit import logs
 from bookshop.kit.exceptions import NotAuthenticated
 from bookshop.kit.transactions import set_deadline
-from bookshop.web import rate_limits, sent_forms
+from bookshop.web import kept_forms, rate_limits, sent_forms
 from bookshop.web.access import Anonymous, bearer_token, for_pages, is_api, staff_required
 from bookshop.web.uploads import FORM_FIELDS_MAX, FORM_OVERHEAD, UPLOADS, upload_of
 
@@ -102,6 +102,8 @@ def init_app(app: Flask) -> None:
     app.before_request(allow_uploads)
     app.before_request(start_deadline)
     app.before_request(for_pages(sent_forms.replay))
+    app.before_request(for_pages(kept_forms.show))
+    app.before_request(for_pages(kept_forms.restore_typed))
     app.before_request(check_csrf)
     app.after_request(rate_limits.add_headers)
     app.after_request(add_headers)

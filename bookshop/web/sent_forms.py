@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, Response, flash, g, redirect, request, session
-from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import ValidationError
 
 from bookshop.idempotency.service import AlreadySent, FormResponse
-from bookshop.web import services
+from bookshop.web import kept_forms, services
 from bookshop.web.access import for_pages
-from bookshop.web.forms import ONCE, new_once
+from bookshop.web.forms import ONCE, has_csrf_token, new_once
 from bookshop.web.navigation import requested_next, return_address
 
 SESSION_KEY = "sent"  # the last form that changed a visitor's cart; both are in the cookie session
@@ -32,6 +30,7 @@ MAX_WAIT, POLL = 2.0, 0.05  # seconds to wait for the response to the first requ
 
 def init_app(app: Flask) -> None:
     """Call after Flask-Compress is set up: hooks run in reverse order, and `store_response` needs the plain page."""
+    kept_forms.init_app(app)
     app.after_request(for_pages(store_response))
     app.register_error_handler(AlreadySent, replay_first)
     app.jinja_env.globals["new_once"] = new_once
@@ -54,15 +53,6 @@ def replay() -> AnyResponse | None:
         g.pop("form_key")  # a view that responds with a page handles a late repeat better than we can
         return None
     return replay_first()
-
-
-def has_csrf_token() -> bool:
-    """Whether the form was sent from a page of this session; others must not see the response."""
-    try:
-        validate_csrf(request.form.get("csrf_token"))
-    except ValidationError:
-        return False
-    return True
 
 
 def replay_first(_error: AlreadySent | None = None) -> AnyResponse:

@@ -266,13 +266,15 @@ def assign_positions() -> None:
             pass
 
 
-def try_write(on_failure: str, work: Callable[[Session], None]) -> None:
-    """Write something that the request can do without; a failure is only logged, as `on_failure`."""
+def try_write(on_failure: str, work: Callable[[Session], None]) -> bool:
+    """Write something that the request can do without, and return if it worked; a failure is logged as `on_failure`."""
     try:
         with separate_session() as session:
             transactions.in_transaction(session, lambda: work(session))
     except (BookshopError, SQLAlchemyError) as error:
         log.warning("%s: %s: %s", g.get("request_id"), on_failure, type(error).__name__)
+        return False
+    return True
 
 
 @contextmanager
@@ -342,6 +344,21 @@ def form_was_sent(key: str) -> bool:
 def store_form_response(key: str, response: FormResponse) -> None:
     """Store the response to a form that has taken effect."""
     try_write("the response to a form was not stored", lambda session: sent_forms(session).store(key, response))
+
+
+def keep_text(key: str, text: str) -> bool:
+    """Keep a text for some minutes; returns whether that has worked."""
+    user_id = getattr(current_user, "user_id", None)
+    return try_write("a form was not kept", lambda session: sent_forms(session).keep(key, user_id, text))
+
+
+def kept_text(key: str) -> str | None:
+    """Return a text that was kept; None if it is no longer, or while the database is unavailable."""
+    try:
+        return sent_forms().kept(key)
+    except SQLAlchemyError as error:
+        log.warning("%s: cannot read a kept form: %s", g.get("request_id"), type(error).__name__)
+        return None
 
 
 def actor() -> Actor:

@@ -98,7 +98,7 @@ def test_every_address_gets_the_same_answer(shop, ada, change, web_client):
 
 def test_a_wrong_password_sends_nothing_and_is_reported_at_its_field(shop, ada):
     answer = request(ada, NEW, current="not the password")
-    errors = re.findall(r'name="current".*?invalid-feedback[^>]*>([^<]*)', answer.text, re.DOTALL)
+    errors = re.findall(r'id="current-error".*?</svg> ([^<]*)', answer.text, re.DOTALL)
     assert (answer.status_code, errors) == (400, ["This is not your current password."])
     assert shop.rows("SELECT count(*) FROM messages") == [0]
 

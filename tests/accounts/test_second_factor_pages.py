@@ -122,7 +122,7 @@ def test_the_right_password_is_no_login_until_the_code_follows(bea, shop, web_cl
     assert (done.status_code, done.location, is_logged_in(browser)) == (303, "/admin/orders", True)
     assert [bool(passed) for passed in logins(shop)] == [True, True]
     assert actions(shop)[-1] == "user.logged_in"
-    assert enter_code(browser, phone.code()).location == "/"
+    assert enter_code(browser, phone.code()).location == "/admin"
 
 
 def test_a_double_click_logs_in_once(bea, shop, web_client):
@@ -314,4 +314,4 @@ def test_a_new_login_after_the_second_factor_is_removed_needs_the_password_alone
     owner, browser = shop.owner(), bea[0]
     shop.commit(lambda: services.staff().remove_second_factor(1, by=owner))
     assert not is_logged_in(browser)
-    assert web_client().log_in(BEA, PASSWORD).location == "/"
+    assert web_client().log_in(BEA, PASSWORD).location == "/admin"

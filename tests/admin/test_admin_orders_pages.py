@@ -108,6 +108,19 @@ def test_orders_open_for_more_than_14_days_are_uncollected_and_cancelled_with_on
     assert (status_of(shop, placed), status_of(shop, ready), shop.broken()) == ("cancelled", "ready", [])
 
 
+@pytest.mark.parametrize("tab", ["placed", "ready", "uncollected", "all"])
+def test_a_list_offers_each_order_only_its_next_step(shop, staff, order, tab):
+    placed, ready = order(), order("ready")
+    shop.execute("UPDATE orders SET created_at = :ago", ago=LONG_AGO)
+    shop.execute("UPDATE orders SET ready_at = :ago WHERE id = :id", ago=LONG_AGO, id=ready)
+    page = staff.get(f"/admin/orders?status={tab}").text
+    offered = re.findall(r'name="only" value="(\d+)" formaction="/admin/orders/(ready|collected)"', page)
+    steps = {"placed": [(str(placed), "ready")], "ready": [(str(ready), "collected")]}
+    assert sorted(offered) == sorted(steps.get(tab) or [*steps["placed"], *steps["ready"]])
+    bulk = re.findall(r'form="chosen" formaction="/admin/orders/(\w+)">', page)
+    assert bulk == {"placed": ["ready", "cancel"], "ready": ["collected", "cancel"]}.get(tab, ["cancel"])
+
+
 def test_an_old_order_that_became_ready_today_is_not_uncollected(shop, staff, order):
     shop.execute("UPDATE orders SET created_at = :ago WHERE id = :id", ago=LONG_AGO, id=order("ready"))
     assert listed_ids(staff.get("/admin/orders?status=uncollected")) == []
@@ -139,6 +152,23 @@ def test_an_order_is_found_by_number_name_address_and_isbn_in_any_status(shop, s
     numbers = [number, number.replace("-", ""), f" {number.replace('-', ' ')} ", f"%23{number}"]
     for q in (*numbers, "bjorn", "Ångström", "BEN@example", "9780141439587", "978-0-14-143958-7", "0141439580"):
         assert listed_ids(staff.get(f"/admin/orders?q={q}")) == [found], q
+
+
+def test_an_order_is_found_by_part_of_its_number_phone_and_isbn_however_they_are_written(shop, staff, order):
+    found = order(phone="(030) 99 00-17/4")
+    order(phone="020 7946 0018", user_id=shop.customer(BEN))
+    shop.execute("UPDATE orders SET number = CASE id WHEN :id THEN '6405-3308' ELSE '1234-5674' END", id=found)
+    other = shop.book("Persuasion", stock=1, isbn="9780141439686")
+    by_isbn = shop.order(shop.rows("SELECT id FROM users WHERE email = :email", email=BEN)[0], {other: 1})
+    for q in ("6405", "53308", "405-33", "#6405", "0309900174", "030/9900", "99 00 17", "(030)"):
+        assert listed_ids(staff.get("/admin/orders", query_string={"q": q})) == [found], q
+    assert listed_ids(staff.get("/admin/orders?q=439-686")) == [by_isbn]
+
+
+def test_digits_that_are_no_order_number_are_still_found_in_a_phone(shop, staff, order):
+    found = order(phone="020 7946 0018")
+    page = staff.get("/admin/orders?q=7946+0018")
+    assert (listed_ids(page), "one of its digits is wrong" in text_of(page)) == ([found], False)
 
 
 def test_an_order_number_with_a_wrong_digit_gets_a_friendly_error(shop, staff, order):

@@ -32,13 +32,11 @@ def value_of(page: TestResponse, name: str) -> str | None:
     return value.group(1) if value else None
 
 
-@pytest.mark.parametrize(("path", "pages"), [("/admin", 7), ("/admin/books", 3)])
-def test_long_lists_are_paginated(shop, staff, path, pages):
+def test_a_long_list_is_paginated(shop, staff):
     rows = [{"title": f"Book {n:03}", "authors": "A", "price_cents": 1, "currency": "EUR"} for n in range(101)]
     shop.commit(lambda: services.catalog().create_all(rows))
-    assert f"Page 2 of {pages}" in text_of(staff.get(f"{path}?page=2"))
-    last = staff.follow(f"{path}?page=99")
-    assert f"Page {pages} of {pages}" in text_of(last)
+    assert "Page 2 of 3" in text_of(staff.get("/admin/books?page=2"))
+    assert "Page 3 of 3" in text_of(staff.follow("/admin/books?page=99"))
 
 
 def test_staff_can_search_all_books_including_withdrawn_ones(shop, staff):
@@ -47,7 +45,7 @@ def test_staff_can_search_all_books_including_withdrawn_ones(shop, staff):
     words = text_of(staff.get("/admin/books?q=austen"))
     assert "2 books found" in words
     assert "Emma (withdrawn)" in words
-    assert text_of(staff.get("/admin/books?q=persua")).count("Persuasion Jane Austen 2 0") == 1
+    assert text_of(staff.get("/admin/books?q=persua")).count("€9.50 2 0") == 1
 
 
 def test_the_stock_form_adds_what_was_received(shop, staff):

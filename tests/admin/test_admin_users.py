@@ -45,7 +45,7 @@ def test_the_list_shows_role_date_reservations_and_status_newest_first(shop, sta
 @pytest.mark.parametrize("q", ["ada", "ADA@", "da@exam"])
 def test_a_user_is_found_by_part_of_the_address_and_the_search_is_kept(staff, ada, q):
     page = staff.get("/admin/users", query_string={"q": q})
-    assert "1 user with" in text_of(page)
+    assert "1 account with" in text_of(page)
     assert (ADA in page.text, STAFF in page.text, f'value="{q}"' in page.text) == (True, False, True)
 
 

@@ -3,11 +3,12 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits
+from tests.browser.accessibility import assert_accessible, assert_accessible_in_other_themes, assert_fits, violations
 from tests.browser.conftest import ONE_DATABASE
 from tests.browser.hands import Keyboard
 
 RESERVE, STOCK, BOOKS = "Pre-bookings-prebookings_reserve", "Stock-admin_update_stock", "Books-catalog_books"
+OUTLINE = {"type": "rule", "values": ["heading-order", "landmark-no-duplicate-main", "landmark-main-is-top-level"]}
 NEEDS_JAVASCRIPT = "This page needs JavaScript"
 
 pytestmark = ONE_DATABASE
@@ -54,6 +55,9 @@ def test_every_operation_is_shown(page):
     paths = page.request.get("/api/v1/openapi.json").json()["paths"]
     expect(page.locator(".opblock")).to_have_count(sum(map(len, paths.values())))
     expect(page.locator(".opblock-tag").first).to_have_text("Books")
+    expect(page.get_by_role("main")).to_have_count(1)
+    expect(page.locator(".opblock-tag").first).to_have_attribute("aria-level", "2")
+    assert violations(page, OUTLINE) == []
     expect(page.get_by_text(NEEDS_JAVASCRIPT)).to_be_hidden()
 
 

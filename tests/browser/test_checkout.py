@@ -210,7 +210,7 @@ def test_a_double_click_places_one_order(shop, checkout):
 def test_a_form_sent_twice_at_once_places_one_order_and_both_responses_lead_to_it(shop, checkout):
     windows = checkout.context
     with windows.expect_page(lambda _page: len(windows.pages) == 3):
-        checkout.locator("form.checkout").evaluate(TWICE_AT_ONCE)
+        checkout.locator("form.with-summary").evaluate(TWICE_AT_ONCE)
     for other in windows.pages[1:]:
         expect(other).to_have_url(re.compile("/orders/1$"))
     assert (shop.rows("SELECT id FROM orders"), shop.stock(1)) == ([1], 4)

@@ -76,7 +76,7 @@ def test_an_owner_goes_through_the_list_until_everything_is_done(app, shop, publ
     assert (phone.get(link).status_code, "E-mail: to do" in open_list(owner)) == (200, True)
     assert "The message has arrived" in text_of(phone.submit(link))
     assert "Everything is done: the shop can open." in open_list(owner)
-    assert "Ready to open" not in open_list(owner, "/admin")
+    assert "Before you open" not in open_list(owner, "/admin")
 
 
 def test_a_message_counts_for_the_settings_with_which_it_was_sent(shop, public, web_client):
@@ -174,4 +174,4 @@ def test_a_demo_has_no_list(app, shop, web_client, monkeypatch):
     shop.owner(OWNER)
     monkeypatch.setitem(app.config, "SETTINGS", settings_for("sqlite:////demo.db", demo=True))
     assert "This is a demo" in text_of(web_client(OWNER).get("/admin/ready"))
-    assert "Ready to open" not in text_of(web_client(OWNER).get("/admin"))
+    assert "Before you open" not in text_of(web_client(OWNER).get("/admin"))

@@ -68,7 +68,8 @@ def test_my_orders_are_listed_newest_first_with_their_books_and_what_they_cost(s
     words = text_of(ada.get("/orders"))
     first, second = (words.index(f"Order {number_of(shop, order_id)}") for order_id in (2, 1))
     assert first < second
-    assert words.index("€19.50 Emma Sanditon") < words.index("€19.00 2")
+    assert words.index("Total €19.50") < words.index("Total €19.00")
+    assert "Emma Sanditon" in words
 
 
 def test_many_orders_are_paginated(shop, ada, emma):
@@ -128,7 +129,7 @@ def test_an_order_shows_titles_and_prices_as_sold(shop, ada, emma):
     shop.order(1, {emma: 2})
     shop.commit(lambda: services.catalog().update(emma, {"title": "Emma, revised", "price_cents": 5000}))
     shop.withdraw(emma)
-    assert "Emma 2 €9.50 Total €19.00" in text_of(ada.get("/orders/1"))
+    assert "Emma €9.50 2 €19.00 Total €19.00" in text_of(ada.get("/orders/1"))
 
 
 def test_a_customer_cancels_an_order_and_the_waiting_one_is_notified(shop, ada, web_client):

@@ -172,6 +172,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/imports/{job_id}/cancel": (STAFF, {}),
     "POST /admin/imports/{job_id}/undo": (STAFF, {}),
     "GET /admin/imports/{job_id}/report.csv": (STAFF, {}),
+    "GET /admin/search": (STAFF, {}),
     "GET /admin/books": (STAFF, {}),
     "GET /admin/books/new": (STAFF, {}),
     "POST /admin/books/new": (STAFF, NEW_BOOK),

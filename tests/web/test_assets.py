@@ -78,8 +78,9 @@ def test_exactly_the_used_icons_are_served(repository_root):
     assert served == set(ICONS) == used
 
 
-def test_every_class_of_our_stylesheet_is_used_and_described(repository_root):
-    css = re.sub(r"/\*.*?\*/|url\(.*?\)", "", (repository_root / "static/css/shop.css").read_text(), flags=re.DOTALL)
+def test_every_class_of_our_stylesheets_is_used_and_described(repository_root):
+    written = "".join((repository_root / f"static/css/{name}.css").read_text() for name in ("shop", "staff"))
+    css = re.sub(r"/\*.*?\*/|url\(.*?\)", "", written, flags=re.DOTALL)
     ours = {name for name in re.findall(r"\.([a-z][\w-]+)", css) if not name.startswith(BOOTSTRAPS)}
     sources = [*(repository_root / "templates").rglob("*.html"), repository_root / "static/js/shop.js"]
     pages = "".join(path.read_text() for path in sources)

@@ -66,3 +66,29 @@ def test_a_template_shows_times_in_the_zone_of_the_shop_and_amounts_with_their_c
 )
 def test_the_check_finds_what_ignores_them(text):
     assert problems(text)
+
+
+# ---------------------------------------------------------------- tables of staff
+
+TABLES = [
+    (path.name, table)
+    for path in sorted((TEMPLATES / "admin").glob("*.html"))
+    for table in re.findall(
+        r"(?s)<div class=\"table-responsive\"[^>]*><table.*?</table>|<table.*?</table>", path.read_text()
+    )
+]
+
+
+@pytest.mark.parametrize("table", [table for _name, table in TABLES], ids=[name for name, _table in TABLES])
+def test_a_table_of_staff_can_become_cards_scrolls_by_keyboard_and_keeps_its_roles(table):
+    """CSS takes the meaning of a table away when it shows the rows as cards, so its parts have roles and labels."""
+    assert re.match(r'<div class="table-responsive" role="region" aria-label(ledby)?="[^"]+" tabindex="0">', table)
+    assert re.search(r'<table class="[^"]*\bas-cards\b', table)
+    parts = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tfoot": "rowgroup", "tr": "row", "td": "cell"}
+    for tag, role in parts.items():
+        assert [cell for cell in re.findall(rf"<{tag}\b[^>]*>", table) if f'role="{role}"' not in cell] == []
+    body = table.partition("<tbody")[2].partition("</tbody>")[0]
+    assert body.count("<tr") == body.count('<th scope="row" role="rowheader"') > 0
+    headings = re.findall(r'(?s)<th scope="col" role="columnheader"[^>]*>(.*?)</th>', table)
+    visible = [heading for heading in headings if "visually-hidden" not in heading]
+    assert set(re.findall(r'data-label="((?:{{.*?}}|[^"])*)"', body)) >= set(visible[1:])
