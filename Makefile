@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet 
 run: export BOOKSHOP_DEMO = 1
 run: export BOOKSHOP_BASE_URL ?= http://$(HOST):$(PORT)
 
-.PHONY: run test prove deploy-proof mutants check lint bench screenshots clean
+.PHONY: run test prove deploy-proof mutants check lint bench screenshots sheets clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/gunicorn --config python:bookshop.cli.demo_server --bind $(HOST):$(PORT) wsgi:app
@@ -43,6 +43,10 @@ bench: $(VENV)/installed-dev
 
 screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m bench.screenshots $(ARGS)
+
+# `make sheets BEFORE=folder`: the main pages as they were in these screenshots, and as they are in screenshots/.
+sheets: $(VENV)/installed-dev
+	$(BIN)/python -m bench.sheets $(BEFORE)
 
 clean:
 	rm -rf $(VENV) build screenshots test-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

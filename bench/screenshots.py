@@ -1,18 +1,20 @@
-"""Screenshots of the main pages: `make screenshots` writes all to screenshots/ and three to docs/img/ (README)."""
+"""Screenshots of the main pages: `make screenshots` writes them to screenshots/, and some to docs/img/.
+
+Three of the latter are for the README; those of single parts of pages are for docs/design.md, see bench/parts.py.
+"""
 
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.demo import ACCOUNTS, demo_shop
+from bench.parts import pictures_of_parts, write_webp
 from bookshop.accounts import signed_links
 from bookshop.config import ROOT
 from bookshop.imports.runner import check_file, import_file
@@ -60,6 +62,7 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("home", VISITOR, "/"),
         Scene("suggestions", VISITOR, "/", _type_a_search),
         Scene("catalogue", VISITOR, "/books"),
+        Scene("filters", VISITOR, "/books#filters"),
         Scene("no-result", VISITOR, "/books?q=gardening+with+dragons"),
         Scene("book-in-stock", VISITOR, f"/books/{in_stock[0]}"),
         Scene("book-out-of-stock", ADA, f"/books/{wanted[3]}"),
@@ -113,6 +116,7 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("settings-server", OWNER, "/admin/settings/server"),
         Scene("visit", VISITOR, "/visit"),
         Scene("return", VISITOR, "/return"),
+        Scene("return-refused", VISITOR, "/return", lambda page: page.get_by_role("button", name="Continue").click()),
         Scene("return-confirm", VISITOR, "/return", _declare_return),
         Scene("audit", OWNER, "/admin/audit"),
         Scene("not-found", VISITOR, "/books/987654"),
@@ -277,22 +281,14 @@ def pictures(browser: Browser, home: str, scene: Scene) -> Iterator[str]:
             yield name
         if scene.name in README_SCENES:
             yield _readme_picture(page, scene.name)
+        yield from pictures_of_parts(page, scene.name)
 
 
 def _readme_picture(page: Page, name: str) -> str:
-    """Write the top of a page as WebP, at the best quality that is small enough; returns its name."""
+    """Write the top of a page as WebP; returns its name."""
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
-    screenshot = Image.open(BytesIO(page.screenshot()))
-    for quality in range(90, 0, -10):
-        content = BytesIO()
-        screenshot.save(content, "WEBP", quality=quality, method=6)
-        if content.tell() <= README_BYTES:
-            break
-    path = README_FOLDER / f"{name}.webp"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content.getvalue())
-    return path.name
+    return write_webp(page.screenshot(), README_FOLDER / f"{name}.webp", README_BYTES).name
 
 
 def run(names: list[str]) -> None:
