@@ -7,8 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import ONE_DATABASE
 
-pytestmark = ONE_DATABASE
-prove = pytest.mark.prove
+pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["script", "no script"])
 SAID = "body > [aria-live]"
@@ -48,7 +47,6 @@ def marked(page):
 # ---------------------------------------------------------------- suggestions
 
 
-@prove
 @pytest.mark.usefixtures("library")
 def test_suggestions_are_a_combobox_for_the_keyboard(page):
     page.goto("/")
@@ -78,7 +76,6 @@ def test_suggestions_are_a_combobox_for_the_keyboard(page):
     expect(page.get_by_role("heading", name="Emmeline", level=1)).to_be_visible()
 
 
-@prove
 def test_a_suggestion_is_opened_with_the_mouse_and_leaving_the_field_closes_the_list(library, page):
     page.goto("/")
     search(page).press_sequentially("persu")
@@ -90,7 +87,6 @@ def test_a_suggestion_is_opened_with_the_mouse_and_leaving_the_field_closes_the_
     expect(page).to_have_url(re.compile(f"/books/{library['Persuasion']}/persuasion$"))
 
 
-@prove
 @with_and_without
 @pytest.mark.usefixtures("library")
 def test_enter_searches_as_long_as_no_suggestion_is_chosen(window, scripts):
@@ -104,7 +100,6 @@ def test_enter_searches_as_long_as_no_suggestion_is_chosen(window, scripts):
     expect(page.get_by_role("combobox")).to_have_count(int(scripts))
 
 
-@prove
 @pytest.mark.usefixtures("library")
 def test_a_late_answer_to_an_earlier_text_is_never_shown_and_a_broken_one_does_no_harm(page):
     page.goto("/")
@@ -122,7 +117,6 @@ def test_a_late_answer_to_an_earlier_text_is_never_shown_and_a_broken_one_does_n
     expect(page.get_by_role("heading", name="Books for “emma”")).to_be_visible()
 
 
-@prove
 def test_text_is_suggested_for_once_it_is_composed(shop, page):
     shop.book("三体")
     asked = []
@@ -140,7 +134,6 @@ def test_text_is_suggested_for_once_it_is_composed(shop, page):
 # ---------------------------------------------------------------- adding and reserving from a list
 
 
-@prove
 @with_and_without
 @pytest.mark.parametrize("email", ["ada@example.com", None])
 def test_books_are_added_from_a_list_one_after_the_other(shop, library, window, scripts, email):
@@ -177,7 +170,6 @@ def test_two_clicks_while_the_first_is_sent_add_one_copy_and_two_books_do_not_lo
     assert len(sent) == 2
 
 
-@prove
 @with_and_without
 def test_a_customer_reserves_from_a_list(shop, library, window, scripts):
     shop.customer("ada@example.com")
@@ -191,7 +183,6 @@ def test_a_customer_reserves_from_a_list(shop, library, window, scripts):
     assert shop.statuses(library["Emmeline"]) == ["waiting"]
 
 
-@prove
 @with_and_without
 def test_a_book_sold_out_meanwhile_leads_to_its_page(shop, library, window, scripts):
     page = window(java_script_enabled=scripts)
@@ -202,7 +193,6 @@ def test_a_book_sold_out_meanwhile_leads_to_its_page(shop, library, window, scri
     expect(page.get_by_role("status")).to_contain_text("out of stock")
 
 
-@prove
 def test_an_answer_that_was_lost_is_asked_for_again_by_the_page_and_adds_nothing_more(library, page):
     page.goto("/books")
     page.route("**/cart/items", lambda route: (route.fetch(max_redirects=0), route.fulfill(body="lost")), times=1)
@@ -214,7 +204,6 @@ def test_an_answer_that_was_lost_is_asked_for_again_by_the_page_and_adds_nothing
 # ---------------------------------------------------------------- the drawer
 
 
-@prove
 def test_escape_closes_the_drawer_of_filters_and_returns_the_focus(library, window):
     page = window(viewport={"width": 360, "height": 640})
     page.goto("/books")
