@@ -109,6 +109,8 @@ def test_a_late_answer_to_an_earlier_text_is_never_shown_and_a_broken_one_does_n
     search(page).fill("persua")
     expect(page.get_by_role("option")).to_have_text(re.compile("Persuasion"))
     held[0].fulfill(json={"items": []})
+    page.evaluate("fetch('/api/v1/books/suggest?q=persua').then(answer => answer.text())")  # arrives after it
+    expect(page.get_by_role("option")).to_have_text(re.compile("Persuasion"))
     page.route("**/suggest?q=emma", lambda route: route.fulfill(body="<h1>Sorry</h1>"))
     with page.expect_response("**/suggest?q=emma"):
         search(page).fill("emma")
@@ -121,12 +123,15 @@ def test_text_is_suggested_for_once_it_is_composed(shop, page):
     shop.book("三体")
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "suggest" in request.url else None)
+    page.clock.install()
     page.goto("/")
     search(page).focus()
     keyboard = page.context.new_cdp_session(page)
     for text in ("s", "sa", "san"):
         keyboard.send("Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)})
+        page.clock.run_for(1000)
     keyboard.send("Input.insertText", {"text": "三"})
+    page.clock.run_for(1000)
     expect(page.get_by_role("option")).to_have_text(re.compile("三体"))
     assert [url.partition("q=")[2] for url in asked] == ["%E4%B8%89"]
 
@@ -159,7 +164,7 @@ def test_books_are_added_from_a_list_one_after_the_other(shop, library, window, 
 
 def test_two_clicks_while_the_first_is_sent_add_one_copy_and_two_books_do_not_lose_each_other(library, page):
     page.goto("/books")
-    sent = hold_first(page, "**/cart/items")
+    same, sent = marked(page), hold_first(page, "**/cart/items")
     emma, persuasion = (page.locator(f"#book-{library[title]} button") for title in ("Emma", "Persuasion"))
     with page.expect_request("**/cart/items"):
         emma.dblclick()
@@ -167,7 +172,7 @@ def test_two_clicks_while_the_first_is_sent_add_one_copy_and_two_books_do_not_lo
     assert len(sent) == 1
     sent[0].continue_()
     expect(page.get_by_role("link", name="Cart 2 copies")).to_be_visible()
-    assert len(sent) == 2
+    assert (len(sent), same.count()) == (2, 1)
 
 
 @with_and_without
