@@ -60,6 +60,7 @@ def scenes(shop: Shop) -> list[Scene]:
     codes = shop.rows("SELECT isbn FROM books WHERE isbn IS NOT NULL ORDER BY stock_quantity, id LIMIT 6")
     return [
         Scene("home", VISITOR, "/"),
+        Scene("suggestions", VISITOR, "/", _type_a_search),
         Scene("catalogue", VISITOR, "/books"),
         Scene("filters", VISITOR, "/books#filters"),
         Scene("no-result", VISITOR, "/books?q=gardening+with+dragons"),
@@ -120,6 +121,11 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene("audit", OWNER, "/admin/audit"),
         Scene("not-found", VISITOR, "/books/987654"),
     ]
+
+
+def _type_a_search(page: Page) -> None:
+    page.get_by_role("combobox").press_sequentially("the")
+    page.get_by_role("option").first.wait_for()
 
 
 def _id_of(shop: Shop, user: str) -> int:

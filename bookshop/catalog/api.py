@@ -9,6 +9,7 @@ from flask import Response, url_for
 from bookshop.accounts.scopes import CATALOG_WRITE
 from bookshop.admin import bp as staff
 from bookshop.catalog import bp
+from bookshop.catalog.models import Book
 from bookshop.catalog.repository import BookDetails, BookRepository
 from bookshop.catalog.schemas import (
     AnyBookOut,
@@ -17,9 +18,12 @@ from bookshop.catalog.schemas import (
     NewBook,
     RestockedBookOut,
     StaffBookOut,
+    SuggestionOut,
+    SuggestionQuery,
+    SuggestionsOut,
     book_out,
 )
-from bookshop.catalog.views import waiting_count
+from bookshop.catalog.views import book_address, cover_address, waiting_count
 from bookshop.prebookings.repository import PreBookRepository
 from bookshop.web import services
 from bookshop.web.access import sees_staff_data, staff_required
@@ -28,6 +32,7 @@ from bookshop.web.schemas import ListOf
 
 BOOKS = "Books"
 BOOK = "/api/v1/books/<int:book_id>"
+SUGGESTIONS_CACHED = "public, max-age=30"  # everybody gets the same
 VERSION = re.compile(r"([1-9][0-9]{0,9})(-[0-9]+)?")
 
 
@@ -40,6 +45,16 @@ def api_books(query: BookQuery) -> Response:
         return list_response(page, [book_out(book) for book in page.items])
     waiting = services.repository(PreBookRepository).count_waiting_by_book([book.id for book in page.items])
     return list_response(page, [book_out(book, waiting.get(book.id, 0)) for book in page.items])
+
+
+@bp.get("/api/v1/books/suggest")
+@contract(tag=BOOKS, HTTP_200=SuggestionsOut)
+def api_suggestions(query: SuggestionQuery) -> Response:
+    """Suggest up to 8 books while somebody types a search."""
+    items = [_suggestion(book) for book in services.catalog().suggest(query.q)]
+    response = json_response(SuggestionsOut(items=items))
+    response.headers["Cache-Control"] = SUGGESTIONS_CACHED  # of a 304 too
+    return response
 
 
 @bp.get(BOOK)
@@ -79,6 +94,12 @@ def api_update_book(book_id: int, json: BookChanges) -> Response:
     catalog, versions = services.catalog(), if_match_versions()
     services.commit(lambda: catalog.update(book_id, json.values(), versions))
     return book_response(catalog.read(book_id, withdrawn=True))
+
+
+def _suggestion(book: Book) -> SuggestionOut:
+    price = {"price_cents": book.price_cents, "currency": book.currency}
+    links = {"address": book_address(book), "cover": cover_address(book, "small")}
+    return SuggestionOut(title=book.title, authors=book.authors, in_stock=book.in_stock, **links, **price)
 
 
 def book_response(book: BookDetails, status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Response:

@@ -20,7 +20,17 @@ from bookshop.catalog.models import (
 )
 from bookshop.catalog.repository import BookCriteria, BookDetails
 from bookshop.kit.money import CURRENCIES, known_currency
-from bookshop.web.schemas import NOT_BLANK, BlankAsNone, Body, JsonLiteral, Line, Lines, PageQuery, schema_pattern
+from bookshop.web.schemas import (
+    NOT_BLANK,
+    BlankAsNone,
+    Body,
+    JsonLiteral,
+    Line,
+    Lines,
+    PageQuery,
+    Query,
+    schema_pattern,
+)
 
 Isbn = Annotated[str, AfterValidator(isbn13), Field(json_schema_extra={"format": "isbn", "pattern": ISBN_PATTERN})]
 Currency = Annotated[str, AfterValidator(known_currency), Field(json_schema_extra={"enum": CURRENCIES})]
@@ -134,6 +144,30 @@ def book_out(book: BookDetails, waiting_count: int | None = None) -> BookOut:
     if waiting_count is None:
         return public
     return StaffBookOut(**public.model_dump(), stock_quantity=book.stock_quantity, waiting_count=waiting_count)
+
+
+class SuggestionQuery(Query):
+    """What has been typed of a search so far."""
+
+    q: str = ""
+
+
+class SuggestionOut(BaseModel):
+    """A book to suggest; `address` and `cover` are the paths of its page and of its small cover."""
+
+    title: str
+    authors: str
+    address: str
+    cover: str
+    in_stock: bool
+    price_cents: int
+    currency: str
+
+
+class SuggestionsOut(BaseModel):
+    """Books to suggest, the best ones first."""
+
+    items: list[SuggestionOut]
 
 
 class FileBook(BaseModel):

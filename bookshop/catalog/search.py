@@ -40,7 +40,7 @@ def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[A
     beginnings (an ISBN counts as a title), and have some of them; shorter titles win ties. Books found by their
     authors alone follow, sorted by title; those with the whole text in a name come first.
     """
-    typed_words = _words(typed)
+    typed_words = words_of(typed)
     if not typed_words:
         return query.where(false()), []
     key = main_title(typed[:QUERY_MAX])
@@ -63,15 +63,28 @@ def matching(session: Session, query: Select[Any], typed: str) -> tuple[Select[A
 
 def matching_authors(session: Session, query: Select[Any], typed: str) -> Select[Any]:
     """Filter a query on books by author: every word typed must begin a name."""
-    typed_words = _words(typed)
+    typed_words = words_of(typed)
     return query.where(_matches(session, typed_words, AUTHORS) if typed_words else false())
+
+
+def some_matching(session: Session, query: Select[Any], prefixes: list[str], limit: int) -> Select[Any]:
+    """Filter a query on books: each prefix begins a word of the book; stops at any `limit` of them, and sorts nothing.
+
+    On SQLite it joins the index: a subquery with all matches would be completed before the first book is read.
+    """
+    if not is_sqlite(session):
+        return query.where(_matches(session, prefixes, WHOLE)).limit(limit)
+    index = table("books_fts", column("rowid"))
+    match = literal_column("books_fts").bool_op("MATCH")(_fts5(prefixes, WHOLE))
+    return query.join(index, index.c.rowid == Book.id).where(match).limit(limit)
 
 
 def _has_phrase(folded: ColumnElement[str] | InstrumentedAttribute[str], key: str) -> ColumnElement[bool]:
     return literal(" ").concat(folded).concat(" ").contains(f" {key} ")
 
 
-def _words(typed: str) -> list[str]:
+def words_of(typed: str) -> list[str]:
+    """Return the words of a search, folded like those in the index; an ISBN is one word, with hyphens or without."""
     typed = HYPHENS.sub("-", ISBN_NAME.sub("", typed[:QUERY_MAX].strip()))
     digits = bare_isbn(typed)
     hyphenated = re.fullmatch(r"[\d-]+[\dxX]", typed)
@@ -83,8 +96,11 @@ def _words(typed: str) -> list[str]:
 def _matches(session: Session, prefixes: list[str], part: str) -> ColumnElement[bool]:
     """Return SQL for: each prefix begins a word in that part of the book."""
     if is_sqlite(session):
-        match = SQLITE_PARTS[part] + "(" + " AND ".join(f'"{prefix}"*' for prefix in prefixes) + ")"
         hits: Select[Any] = select(column("rowid")).select_from(table("books_fts"))
-        return Book.id.in_(hits.where(literal_column("books_fts").bool_op("MATCH")(match)))
+        return Book.id.in_(hits.where(literal_column("books_fts").bool_op("MATCH")(_fts5(prefixes, part))))
     tsquery = " & ".join(f"{prefix}:*{part}" for prefix in prefixes)
     return literal_column("books.search_vector").bool_op("@@")(func.to_tsquery("simple", tsquery))
+
+
+def _fts5(prefixes: list[str], part: str) -> str:
+    return SQLITE_PARTS[part] + "(" + " AND ".join(f'"{prefix}"*' for prefix in prefixes) + ")"

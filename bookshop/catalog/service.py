@@ -13,6 +13,7 @@ from bookshop.catalog.models import Book
 from bookshop.catalog.related import Related, RelatedBooks
 from bookshop.catalog.repository import BookCriteria, BookDetails, BookRepository
 from bookshop.catalog.search import WORDS_MAX
+from bookshop.catalog.suggestions import suggest_books
 from bookshop.catalog.works import work_key
 from bookshop.kit.database import Page
 from bookshop.kit.exceptions import Conflict, book_not_found
@@ -42,6 +43,10 @@ class CatalogService:
         typed = dict.fromkeys((criteria.q or "").split()[:WORDS_MAX])
         counts = {word: self.books.count(BookCriteria(q=word)) for word in typed} if len(typed) > 1 else {}
         return {word: counts[word] for word in sorted(counts, key=counts.__getitem__) if counts[word]}
+
+    def suggest(self, typed: str) -> Sequence[Book]:
+        """Return the books to suggest to somebody who has typed this much of a search, the best ones first."""
+        return suggest_books(self.session, typed)
 
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:
         """Return the book; raises NotFound if there is none, or if it is withdrawn and `withdrawn` is False."""

@@ -11,6 +11,7 @@ BY_NAME: Mapping[str, Any] = {
     "isbn": ISBN,
     "title": "Emma",
     "book_title": "Emma",
+    "cover": "/books/1/cover.svg",
     "authors": "Jane Austen",
     "author": "austen",
     "book_authors": "Jane Austen",

@@ -34,15 +34,12 @@ CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# Swagger UI needs scripts: they are loaded from the shop and connect only to it. So does the scanner of deliveries.
-PAGE_POLICIES = {
-    "docs": f"{CONTENT_POLICY}; script-src 'self'; connect-src 'self'",
-    "admin.delivery": f"{CONTENT_POLICY}; script-src 'self'",
-}
+# The scripts of pages are loaded from the shop and connect only to it. Of the pages for staff, only one has a script.
+SCRIPTS_POLICY = f"{CONTENT_POLICY}; script-src 'self'; connect-src 'self'"
+STAFF_POLICIES = {"admin.delivery": f"{CONTENT_POLICY}; script-src 'self'"}
 NO_CAMERA, CAMERA = "camera=()", "camera=(self)"
 CAMERA_PAGES = {"admin.delivery"}  # endpoints whose page may ask for the camera
 HEADERS = {
-    "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -187,6 +184,13 @@ def start_deadline() -> None:
     set_deadline(db.session(), settings().request_seconds)
 
 
+def content_policy(response: Response) -> str:
+    """Return what a page may load: scripts of the shop, except on pages for staff and in anything that is no page."""
+    if request.blueprint == "admin" or response.mimetype != "text/html":
+        return STAFF_POLICIES.get(request.endpoint or "", CONTENT_POLICY)
+    return SCRIPTS_POLICY
+
+
 def add_headers(response: Response) -> Response:
     """Add the request id, the security headers and Cache-Control.
 
@@ -195,8 +199,7 @@ def add_headers(response: Response) -> Response:
     """
     response.headers["X-Request-Id"] = g.get("request_id", "-")
     response.headers.extend(HEADERS)
-    if policy := PAGE_POLICIES.get(request.endpoint or ""):
-        response.headers["Content-Security-Policy"] = policy
+    response.headers["Content-Security-Policy"] = content_policy(response)
     response.headers["Permissions-Policy"] = CAMERA if request.endpoint in CAMERA_PAGES else NO_CAMERA
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"

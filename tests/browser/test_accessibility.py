@@ -315,6 +315,22 @@ def test_pages_are_accessible(opened, role, path):
     assert_all_accessible(opened(role, path))
 
 
+def test_suggestions_are_accessible(opened):
+    page = opened("nobody", "/books")
+    page.get_by_role("combobox").press_sequentially("vol")
+    page.get_by_role("option").first.wait_for()
+    page.get_by_role("combobox").press("ArrowDown")
+    page.get_by_role("option", selected=True).wait_for()
+    assert_all_accessible(page)
+
+
+def test_a_list_is_accessible_after_adding_to_the_cart_in_place(opened):
+    page = opened("nobody", "/books")
+    page.get_by_role("button", name="Add to cart").first.click()
+    page.locator(".book-card-notice").wait_for()
+    assert_all_accessible(page)
+
+
 @pytest.mark.parametrize("sent", FORMS, ids=lambda sent: f"{sent.path} {sent.status}")
 def test_form_responses_are_accessible(opened, sent):
     page = opened(sent.role, sent.path)

@@ -42,9 +42,9 @@ def sign_up(page: Page, hands: Hands, mailbox: Mailbox) -> None:
 
 def find(page: Page, hands: Hands, words: str) -> None:
     """Search in the page header and open the first book found."""
-    hands.type(page.get_by_role("searchbox", name="Title, author or ISBN"), words)
+    hands.type(page.get_by_label("Title, author or ISBN"), words)
     hands.press(page.get_by_role("button", name="Search"))
-    expect(page.get_by_role("searchbox", name="Title, author or ISBN")).to_have_value(words)
+    expect(page.get_by_label("Title, author or ISBN")).to_have_value(words)
     hands.press(page.get_by_role("main").get_by_role("listitem").filter(has=page.locator("h2")).get_by_role("link"))
 
 

@@ -228,6 +228,7 @@ ROUTES: dict[str, tuple[set[str], Any]] = {
     "POST /admin/webhooks/{webhook_id}/delete": (STAFF, {}),
     "POST /api/v1/login-links": (ANYONE, {"email": "new@example.com"}),
     "GET /api/v1/books": (ANYONE, {}),
+    "GET /api/v1/books/suggest": (ANYONE, {}),
     "GET /api/v1/books/{book_id}": (ANYONE, {}),
     "GET /api/v1/books/isbn/{isbn}": (ANYONE, {}),
     "POST /api/v1/books": (STAFF, NEW_JSON),
@@ -295,6 +296,7 @@ LEADING_TO_LOGIN = REPLACED | {"POST /address/undo/{token}"}
 PUBLIC = {
     "GET /covers/{name}-{size}.webp",
     "GET /accent-{colour}.css",
+    "GET /api/v1/books/suggest",
     "GET /books/{book_id}/cover.svg",
     *("GET /robots.txt", "GET /sitemap.xml", "GET /sitemaps/{number}.xml"),
 }

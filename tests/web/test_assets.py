@@ -82,13 +82,26 @@ def test_every_class_of_our_stylesheets_is_used_and_described(repository_root):
     written = "".join((repository_root / f"static/css/{name}.css").read_text() for name in ("shop", "staff"))
     css = re.sub(r"/\*.*?\*/|url\(.*?\)", "", written, flags=re.DOTALL)
     ours = {name for name in re.findall(r"\.([a-z][\w-]+)", css) if not name.startswith(BOOTSTRAPS)}
-    pages = "".join(path.read_text() for path in (repository_root / "templates").rglob("*.html"))
+    sources = [*(repository_root / "templates").rglob("*.html"), repository_root / "static/js/shop.js"]
+    pages = "".join(path.read_text() for path in sources)
     assert {name for name in ours if not re.search(rf"\b{name}\b", pages)} == set()
     design = (repository_root / "docs/design.md").read_text()
     assert {name for name in ours if not re.search(rf"\b{name}\b", design)} == set()
 
 
 BOOTSTRAPS = ("alert", "badge", "btn", "card", "container", "form-", "invalid-", "d-", "table", "text-", "visually-")
+
+
+def test_pages_for_customers_have_one_small_script_and_those_for_staff_none(shop, web_client):
+    shop.staff()
+    shop.book("Emma", stock=1)
+    script = re.compile(r'<script type="module" src="(/static/[^"]+)"></script>')
+    staff = web_client("staff@example.com")
+    assert [script.findall(staff.get(page).text) for page in ("/admin", "/admin/books")] == [[], []]
+    for page in ("/", "/books", "/books/1/emma", "/cart", "/login", "/nothing"):
+        (address,) = script.findall(web_client().get(page).text)
+        sent = web_client().get(address, headers={"Accept-Encoding": "gzip"})
+        assert (sent.mimetype, len(sent.data) < 4_000) == ("text/javascript", True)
 
 
 # ---------------------------------------------------------------- headers

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookshop.catalog.schemas import BookQuery
+from bookshop.catalog.schemas import BookQuery, SuggestionQuery
 from bookshop.feed.schemas import EventQuery
 from bookshop.orders.schemas import OrderQuery, StaffOrderQuery
 from bookshop.prebookings.schemas import PreBookQuery
@@ -62,6 +62,7 @@ BAD: dict[tuple[Schema, str], Cases] = {
         "'relevance', 'title', 'price', 'published' or 'newest'", "best", "TITLE", "title;DROP TABLE books"
     ),
     (BookQuery, "dir"): one_of("'asc' or 'desc'", "up", "asc&dir=desc"),
+    (SuggestionQuery, "q"): [("emma&q=austen", TEXT)],
     (PreBookQuery, "status"): one_of(
         "'waiting', 'notified' or 'cancelled'", "WAITING", "waiting&status=notified", "placed"
     ),

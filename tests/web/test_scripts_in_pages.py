@@ -11,6 +11,7 @@ from tests.support.routes import signed
 
 IN_ADDRESS = "%22%27%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
 ESCAPED, LINKED_DATA = "&lt;script&gt;", '<script type="application/ld+json">'
+OWN = re.compile(r'<script type="module" src="/static/js/shop\.\w+\.js"></script>')
 # The pages that each of them opens; {} is replaced by a script.
 SHOWN = {
     "visitor": [
@@ -26,11 +27,16 @@ SHOWN = {
 }
 
 
+def without_ours(page):
+    """Return a page without the tags that are the shop's own."""
+    return OWN.sub("", page).replace(LINKED_DATA, "")
+
+
 @pytest.mark.parametrize("role", SHOWN)
 def test_a_script_in_a_text_or_an_address_is_always_escaped(xss_shop, role):
     wrong = []
     for path in SHOWN[role]:
-        page = xss_shop.web_clients[role][0].get(path.replace("{}", IN_ADDRESS)).text.replace(LINKED_DATA, "")
+        page = without_ours(xss_shop.web_clients[role][0].get(path.replace("{}", IN_ADDRESS)).text)
         if "<script" in page or (ESCAPED not in page and "{}" not in path):
             wrong.append(path)
     assert wrong == []
@@ -45,7 +51,7 @@ def test_a_typed_script_is_escaped_in_the_form_and_the_error(xss_shop):
     wrong = xss_shop.web_client.post("/login", csrf_token=xss_shop.visitor_csrf_token, email=SCRIPT, password=SCRIPT)
     no_address = xss_shop.web_client.post("/login", csrf_token=xss_shop.visitor_csrf_token, email=SCRIPT)
     for page in (typed, refused, wrong, no_address):
-        assert ("<script" in page.text, ESCAPED in page.text) == (False, True)
+        assert ("<script" in without_ours(page.text), ESCAPED in page.text) == (False, True)
 
 
 def test_a_script_in_what_a_visitor_has_started_is_escaped(shop, web_client, mailbox):
@@ -55,7 +61,7 @@ def test_a_script_in_what_a_visitor_has_started_is_escaped(shop, web_client, mai
     browser.submit("/cart/items", page="/login", book_id=in_stock)
     assert press(browser, "/checkout", email=email, name=SCRIPT, note=SCRIPT).location == "/login/sent"
     for page in (browser.get("/login/sent"), browser.get(delivered_link(mailbox))):
-        assert ("<script" in page.text, page.text.count(ESCAPED) > 1) == (False, True)
+        assert ("<script" in without_ours(page.text), page.text.count(ESCAPED) > 1) == (False, True)
 
 
 def test_a_script_in_linked_data_cannot_end_it(xss_shop):
