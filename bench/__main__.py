@@ -9,6 +9,7 @@ from bench import (
     checkout,
     deep,
     imports,
+    lighthouse,
     mail,
     onix,
     pages,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "statements": statements.run,
     "timing": timing.run,
     "weight": weight.run,
+    "lighthouse": lighthouse.run,  # the last one, as it ends the run with an error if a score is too low
 }
 
 with shop_url() as url:

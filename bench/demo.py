@@ -17,8 +17,11 @@ ACCOUNTS = {email.partition("@")[0]: (email, password) for email, (password, _ro
 
 
 @contextmanager
-def demo_shop() -> Iterator[tuple[Shop, str]]:
-    """Serve the shop that `flask demo` creates, on SQLite; yields the shop and its URL, then removes everything."""
+def demo_shop(*options: str) -> Iterator[tuple[Shop, str]]:
+    """Serve the shop that `flask demo` creates, on SQLite; yields the shop and its URL, then removes everything.
+
+    `options` are gunicorn's, by default those of `make run`.
+    """
     with TemporaryDirectory(prefix="bookshop-demo-") as folder:
         settings = Settings(
             secret_key=SECRET_KEY,
@@ -32,7 +35,7 @@ def demo_shop() -> Iterator[tuple[Shop, str]]:
         result = app.test_cli_runner().invoke(args=["demo"])
         if result.exit_code:
             raise RuntimeError(result.output)
-        with started(SHOP, environment(settings)) as address:
+        with started(SHOP, environment(settings), *options) as address:
             yield Shop(app), address
         with app.app_context():
             db.engine.dispose()

@@ -54,13 +54,8 @@ def served_on() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture(scope="session")
-def base_url(
-    browser_type_launch_args: dict[str, Any],
-    shared_app: Flask,
-    database_url: str,
-    served_on: Callable[[str], str],
-) -> str:
-    """The address of a server on the database of `shop`. Without a browser none is started.
+def server_address(shared_app: Flask, database_url: str, served_on: Callable[[str], str]) -> str:
+    """The address of a server on the database of `shop`.
 
     It has seen an account, and does not take a shop without accounts for a new one.
     """
@@ -70,6 +65,12 @@ def base_url(
         assert home.url == f"{address}/"
     empty(shared_app)
     return address
+
+
+@pytest.fixture(scope="session")
+def base_url(browser_type_launch_args: dict[str, Any], request: pytest.FixtureRequest) -> str:
+    """The address of the server, for Chromium. Without a browser none is started."""
+    return str(request.getfixturevalue("server_address"))
 
 
 def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> None:

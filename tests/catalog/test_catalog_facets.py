@@ -180,6 +180,20 @@ def test_search_engines_get_the_sitemap_and_are_excluded_from_private_pages(shop
     assert "Sitemap: http://127.0.0.1:5000/sitemap.xml" in words
 
 
+def test_every_page_that_search_engines_list_has_a_description_of_its_own(shop, web_client):
+    shop.describe(tagline="Books for curious people", street="High Street 1", city="London")
+    emma, untold = shop.book("Emma", description="A match is made. " * 20), shop.book("E" * 500)
+    texts = []
+    for path in ("/", "/books", "/books?author=Jane+Austen", f"/books/{emma}", f"/books/{untold}", "/visit"):
+        found = re.findall('<meta name="description" content="([^"]+)">', web_client().get(path).text)
+        texts.append(unescape(found[0]))
+        assert (len(found), len(found[0]) <= 200) == (1, True), path
+    assert texts[0] == texts[-1] == "The Bookshop: Books for curious people. High Street 1, London."
+    assert texts[1:3] == [f"Books {by}to buy or reserve at {texts[0]}" for by in ("", "by Jane Austen ")]
+    assert texts[3].startswith("A match is made.")
+    assert texts[4].startswith("EEE")
+
+
 LAST_BOOK = """
     INSERT INTO books (id, title, authors, price_cents, currency, stock_quantity, created_at, updated_at, title_key,
         main_title, search_title, search_authors, search_isbn)
