@@ -68,9 +68,9 @@ def server_address(shared_app: Flask, database_url: str, served_on: Callable[[st
 
 
 @pytest.fixture(scope="session")
-def base_url(browser_type_launch_args: dict[str, Any], request: pytest.FixtureRequest) -> str:
-    """The address of the server, for Chromium. Without a browser none is started."""
-    return str(request.getfixturevalue("server_address"))
+def base_url(browser_type_launch_args: dict[str, Any], server_address: str) -> str:
+    """The address of the server, for Chromium; asked for after Chromium, because without it none is started."""
+    return server_address
 
 
 def carry_cookie(browser: WebClient, context: BrowserContext, address: str) -> None:

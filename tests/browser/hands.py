@@ -57,11 +57,11 @@ Hands = Mouse | Keyboard
 
 
 def press_in_menu(hands: Hands, target: Locator) -> None:
-    """Press a link or button of the main menu, which a phone shows after its own button only."""
-    menu = target.page.get_by_role("button", name="Menu")
+    """Press a link or button of the menu, which phones show, to customers and to staff, after its own button only."""
+    menu = target.page.locator("[popovertarget=menu], .staff-fold > summary")
     if menu.is_visible():
         hands.press(menu)
-    hands.press(target)
+    hands.press(target.filter(visible=True))
 
 
 PHONE = {"width": 360, "height": 740}

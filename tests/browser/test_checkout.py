@@ -126,7 +126,7 @@ def fill_the_cart(page: Page) -> None:
     page.goto("/books?q=persuasion")
     page.get_by_role("main").get_by_role("link", name="Persuasion").click()
     page.get_by_label("Copies").fill("2")
-    page.get_by_role("button", name="Add to cart").click()
+    page.get_by_role("button", name="Add to cart", exact=True).click()
     expect(page.get_by_role("link", name="Cart 3 copies")).to_be_visible()
 
 
@@ -258,12 +258,12 @@ def test_staff_pick_what_was_ordered_and_mark_two_of_three_orders_ready_by_keybo
     page.goto("/")
     hands.press(page.get_by_role("link", name="Desk"))
     press_in_menu(hands, page.get_by_role("link", name="Orders", exact=True))
-    hands.press(page.get_by_role("link", name="Pick list"))
-    expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(2)).to_have_text("3")
+    hands.press(page.get_by_role("link", name="Print pick list"))
+    expect(page.get_by_role("row", name=re.compile("Emma")).get_by_role("cell").nth(1)).to_have_text("3")
     hands.press(page.get_by_role("link", name="Orders", exact=True))
     for name in ("Ada", "Cid"):
         hands.tick(page.get_by_role("row", name=re.compile(name)).get_by_role("checkbox"))
-    hands.press(page.get_by_role("button", name="Mark ready"))
+    hands.press(page.get_by_role("button", name="Mark ready", exact=True))
     expect(page.get_by_role("status")).to_contain_text("2 orders are ready.")
     expect(page.get_by_role("row", name=re.compile("Ben"))).to_be_visible()
     assert shop.rows("SELECT status FROM orders ORDER BY id") == ["ready", "placed", "ready"]

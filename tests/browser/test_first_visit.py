@@ -52,7 +52,7 @@ def test_an_empty_shop_gets_an_owner_and_a_list_of_what_is_left_to_do(browser, f
             assert_fits(page)
         fill_in(page, code)
         expect(page.get_by_role("heading", name="Ready to open")).to_be_visible()
-        expect(page.get_by_role("main")).to_contain_text("of 9 done")
+        expect(page.get_by_role("main")).to_contain_text("of 10 done")
         press_in_menu(Mouse(), page.get_by_role("button", name="Log out"))
         log_in(page, EMAIL)
         expect(page.get_by_role("banner")).to_contain_text("Corner Books")
