@@ -53,6 +53,7 @@ OPEN = {
     "GET /api/v1/books",
     "GET /api/v1/books/{book_id}",
     "GET /api/v1/books/isbn/{isbn}",
+    "GET /api/v1/books/suggest",
 }
 CUSTOMERS, STAFFS = ["catalog:read", "prebookings", "orders"], scopes_of("bookseller")
 

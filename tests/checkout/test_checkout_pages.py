@@ -123,7 +123,7 @@ WRONG = {
 def test_an_unstorable_value_is_refused_at_its_field_and_nothing_else_is_lost(shop, ada, emma, field, typed):
     answer = send(ada, **{field: typed})
     assert (answer.status_code, orders(shop), shop.stock(emma)) == (400, [], 3)
-    assert "Correct the fields marked below." in text_of(answer)
+    assert "Correct the field marked below." in text_of(answer)
     assert re.search(rf'name="{field}"[^>]*aria-invalid|aria-invalid[^>]*name="{field}"', answer.text)
     others = {name: kept for name, kept in FIELDS.items() if name != field}
     assert all(kept in answer.text for kept in others.values())
