@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, bindparam, case, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -209,17 +209,17 @@ class PickRepository:
 
     def place_shelves(self, positions: Mapping[int, int]) -> None:
         """Give shelves, by id, other positions."""
-        place = update(shelves).where(shelves.c.id == bindparam("key")).values(position=bindparam("place"))
-        self._place(place, positions)
+        self._place(update(shelves), shelves.c.id, positions)
 
     def place_picks(self, shelf_id: int, positions: Mapping[int, int]) -> None:
         """Give books of a shelf, by id, other positions."""
-        place = update(picks).where(picks.c.shelf_id == shelf_id, picks.c.book_id == bindparam("key"))
-        self._place(place.values(position=bindparam("place")), positions)
+        self._place(update(picks).where(picks.c.shelf_id == shelf_id), picks.c.book_id, positions)
 
-    def _place(self, statement: Any, positions: Mapping[int, int]) -> None:
-        rows = [{"key": key, "place": place} for key, place in positions.items()]
-        self.session.connection().execute(statement, rows)
+    def _place(self, changed: Update, key: ColumnElement[int], positions: Mapping[int, int]) -> None:
+        """In one statement: psycopg sends several as a pipeline, which waits for ever if the connection is lost."""
+        if positions:
+            place = changed.where(key.in_(positions)).values(position=case(dict(positions), value=key))
+            self.session.connection().execute(place)
 
     def list_shown(self, most_shelves: int, most_books: int) -> Sequence[ShownShelf]:
         """Return the first published shelves that have books on sale, and the first books of each."""
