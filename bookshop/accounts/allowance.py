@@ -34,8 +34,8 @@ class MailAllowance:
     def take_invitation(self, email_key: str) -> bool:
         """Use up one invitation to this address; returns False if it already had one in 5 minutes, or 5 in 24 hours.
 
-        Only owners invite. It is counted apart from other e-mails, as somebody who reads their invitation asks for a
-        login link at once. Locks the address's counters for invitations until the transaction ends.
+        Invitations are counted apart from other e-mails, because a colleague who reads one asks for a login link at
+        once. Locks the address's counters for invitations until the transaction ends.
         """
         return self._take(f"invitation to {_mailbox(email_key)}", "", "all")
 

@@ -45,7 +45,7 @@ class CatalogService:
         return {word: counts[word] for word in sorted(counts, key=counts.__getitem__) if counts[word]}
 
     def suggest(self, typed: str) -> Sequence[Book]:
-        """Return the books to suggest to somebody who has typed this much of a search, the best ones first."""
+        """Return the books to suggest for a search that is still being typed, the best ones first."""
         return suggest_books(self.session, typed)
 
     def get(self, book_id: int, *, withdrawn: bool = False) -> Book:

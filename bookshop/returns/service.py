@@ -41,7 +41,7 @@ class ReturnService:
         """Store a declaration and queue its acknowledgement to the customer.
 
         Does nothing, and tells the caller nothing, unless there is such an order by post and the address is that of its
-        account, or the one that it was confirmed to: otherwise anybody could find out who has ordered. A deactivated
+        account, or the one that it was confirmed to: otherwise anyone could find out who has ordered. A deactivated
         account can still return. What an open return says already is not stored again; it is acknowledged again, within
         the allowance of the address. Locks the customer's row, so that the account cannot be deleted meanwhile and the
         limit of open returns is exact.
