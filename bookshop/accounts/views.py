@@ -62,7 +62,7 @@ def count_form() -> None:
 
 @limited
 def _count() -> None:
-    """Do nothing but be counted."""
+    """Count this request."""
 
 
 @bp.route("/login", methods=["GET", "POST"])

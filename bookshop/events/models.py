@@ -42,7 +42,7 @@ class Event(Base):
 
 
 class SkippedPositions(Base):
-    """The positions from which no event is, because a restored shop may have given them before it was restored."""
+    """Positions that no event has, because a restored shop may have given them before it was restored."""
 
     __tablename__ = "skipped_positions"
 
