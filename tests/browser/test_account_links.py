@@ -12,12 +12,12 @@ from bookshop.kit.database import now
 from bookshop.web import services
 from tests.browser.accessibility import assert_accessible, assert_fits
 from tests.browser.conftest import ONE_DATABASE
+from tests.browser.hands import PHONE
 from tests.support.mailbox import path_in
 
 pytestmark = [ONE_DATABASE, pytest.mark.prove]
 
 ADA, NEW = "ada@example.com", "ada.lovelace@example.com"
-PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(params=[True, False], ids=["with JavaScript", "without JavaScript"])
